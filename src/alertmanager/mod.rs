@@ -1,0 +1,1 @@
+//! In: Alertmanager's webhook (payload v4), and its authentication.

@@ -1,0 +1,1 @@
+//! Composition root: build, bind, spawn, drain and stop in order.

@@ -1,0 +1,1 @@
+//! In: the homeserver's transactions, queries and ping, and what their events mean.

@@ -1,0 +1,1 @@
+//! Listeners, TLS, errors and probes.

@@ -1,0 +1,1 @@
+//! The Client-Server API as a virtual user, and what rooms see.

@@ -1,0 +1,1 @@
+//! Out: claim with a lease, render, send, settle.
