@@ -1,1 +1,16 @@
 //! Logs and metrics.
+
+pub mod labels;
+pub mod metrics;
+
+pub use labels::{DeliveryOutcome, Endpoint, EventResult, OutboxState, TransactionResult};
+pub use metrics::{Metrics, MetricsError};
+
+/// The version of this build.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// The commit of this build, if `MATRIXBOT_COMMIT` named it when it was built.
+pub const COMMIT: &str = match option_env!("MATRIXBOT_COMMIT") {
+    Some(commit) => commit,
+    None => "unknown",
+};

@@ -1,0 +1,419 @@
+//! The metrics, in words of the domain. Every series exists from start-up, no label names a room, a user, an
+//! alert or a fingerprint, and nobody else in the program knows the library behind them.
+//!
+//! Adding a metric: a field, its construction in `Metrics::new`, its series in `introduce` or `start_at_zero`, and
+//! a method that says what happened. `contract` in the tests lists what operators rely on.
+
+use super::labels::{
+    DeliveryOutcome, Endpoint, EventResult, HOMESERVER_CODES, OutboxState, TransactionResult, WEBHOOK_CODES,
+    code_label,
+};
+use crate::domain::incident::PhaseName;
+use crate::domain::input::Via;
+use prometheus::core::Collector;
+use prometheus::process_collector::ProcessCollector;
+use prometheus::{
+    Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder,
+};
+use std::time::Duration;
+
+/// The metrics of one process. Cheap to clone: clones count together.
+#[derive(Debug, Clone)]
+pub struct Metrics {
+    registry: Registry,
+    webhook_requests: IntCounterVec,
+    webhook_alerts: IntCounterVec,
+    webhook_duration: Histogram,
+    orphan_clears: IntCounter,
+    incidents: IntGaugeVec,
+    acknowledgements: IntCounterVec,
+    late_acknowledgements: IntCounter,
+    pages: IntCounterVec,
+    unanswered: IntCounterVec,
+    time_to_ack: Histogram,
+    time_to_resolve: Histogram,
+    ladder_lag: Histogram,
+    outbox_messages: IntGaugeVec,
+    outbox_oldest_pending: Gauge,
+    outbox_deliveries: IntCounterVec,
+    page_latency: Histogram,
+    homeserver_requests: IntCounterVec,
+    homeserver_rate_limited: IntCounter,
+    appservice_transactions: IntCounterVec,
+    appservice_events: IntCounterVec,
+}
+
+/// The metrics could not be set up or written out: two have one name, or a name is not valid.
+#[derive(Debug, thiserror::Error)]
+#[error("the metrics cannot be set up or written out")]
+pub struct MetricsError(#[from] prometheus::Error);
+
+/// 1 ms, 2.5 ms, … 10 s: requests and deliveries.
+const SHORT: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+/// 10 ms … 10 min: how late something is.
+const LAG: &[f64] = &[0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 600.0];
+/// 10 s … 1 day: what people need.
+const HUMAN: &[f64] =
+    &[10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1800.0, 3600.0, 7200.0, 14400.0, 43200.0, 86400.0];
+
+impl Metrics {
+    /// The metrics of a process that serves nothing yet. `introduce` adds the series of each room list.
+    pub fn new() -> Result<Self, MetricsError> {
+        let registry = Registry::new();
+        registry.register(Box::new(ProcessCollector::for_self()))?;
+        let keep = Keep(&registry);
+        keep.build_info()?;
+        let metrics = Self {
+            webhook_requests: keep.counters(
+                "webhook_requests_total",
+                "Webhook requests by room list (empty: none could be told) and status code.",
+                &["room_list", "code"],
+            )?,
+            webhook_alerts: keep.counters(
+                "webhook_alerts_total",
+                "Alerts in accepted webhooks, by status.",
+                &["status"],
+            )?,
+            webhook_duration: keep.histogram(
+                "webhook_duration_seconds",
+                "How long a webhook took from its first byte to its answer.",
+                SHORT,
+            )?,
+            orphan_clears: keep.counter(
+                "orphan_clears_total",
+                "Webhooks that resolved a group of which no incident is known.",
+            )?,
+            incidents: keep.gauges(
+                "incidents",
+                "Incidents by room list and phase; closed ones are not counted.",
+                &["room_list", "phase"],
+            )?,
+            acknowledgements: keep.counters(
+                "acknowledgements_total",
+                "Acknowledgements by room list and by how they were said.",
+                &["room_list", "via"],
+            )?,
+            late_acknowledgements: keep.counter(
+                "late_acknowledgements_total",
+                "Acknowledgements of incidents that were already resolved or closed.",
+            )?,
+            pages: keep.counters(
+                "pages_total",
+                "Pages decided, by room list and level (the first is 1).",
+                &["room_list", "level"],
+            )?,
+            unanswered: keep.counters(
+                "unanswered_total",
+                "Runs whose ladder ran out, by room list.",
+                &["room_list"],
+            )?,
+            time_to_ack: keep.histogram(
+                "incident_time_to_ack_seconds",
+                "From an incident's opening to its first acknowledgement.",
+                HUMAN,
+            )?,
+            time_to_resolve: keep.histogram(
+                "incident_time_to_resolve_seconds",
+                "From an incident's opening to its resolution.",
+                HUMAN,
+            )?,
+            ladder_lag: keep.histogram(
+                "ladder_lag_seconds",
+                "How much later than due a timer of an incident was handled.",
+                LAG,
+            )?,
+            outbox_messages: keep.gauges("outbox_messages", "Outbox messages by state.", &["state"])?,
+            outbox_oldest_pending: keep.gauge(
+                "outbox_oldest_pending_seconds",
+                "Age of the oldest outbox message that could be sent now and is not; 0 if there is none.",
+            )?,
+            outbox_deliveries: keep.counters(
+                "outbox_deliveries_total",
+                "Attempts to deliver an outbox message, by outcome.",
+                &["outcome"],
+            )?,
+            page_latency: keep.histogram(
+                "page_latency_seconds",
+                "From the commit of a page to the event id of its message.",
+                LAG,
+            )?,
+            homeserver_requests: keep.counters(
+                "homeserver_requests_total",
+                "Requests to the homeserver by endpoint and status code (none: no answer).",
+                &["endpoint", "code"],
+            )?,
+            homeserver_rate_limited: keep.counter(
+                "homeserver_rate_limited_total",
+                "Requests to the homeserver that were answered 429.",
+            )?,
+            appservice_transactions: keep.counters(
+                "appservice_transactions_total",
+                "Transactions of the homeserver by result.",
+                &["result"],
+            )?,
+            appservice_events: keep.counters(
+                "appservice_events_total",
+                "Events of the homeserver by what became of them.",
+                &["result"],
+            )?,
+            registry,
+        };
+        metrics.start_at_zero();
+        Ok(metrics)
+    }
+
+    /// Makes every series of a room list with so many levels exist.
+    pub fn introduce(&self, room_list: &str, levels: usize) {
+        for code in WEBHOOK_CODES {
+            self.webhook_requests.with_label_values(&[room_list, code]);
+        }
+        for phase in PhaseName::ALL.iter().filter(|phase| **phase != PhaseName::Closed) {
+            self.incidents.with_label_values(&[room_list, phase.as_str()]);
+        }
+        for via in Via::ALL {
+            self.acknowledgements.with_label_values(&[room_list, via.as_str()]);
+        }
+        for level in 1..=levels {
+            self.pages.with_label_values(&[room_list, &level.to_string()]);
+        }
+        self.unanswered.with_label_values(&[room_list]);
+    }
+
+    fn start_at_zero(&self) {
+        for code in WEBHOOK_CODES {
+            self.webhook_requests.with_label_values(&["", code]);
+        }
+        for status in ["firing", "resolved"] {
+            self.webhook_alerts.with_label_values(&[status]);
+        }
+        for state in OutboxState::ALL {
+            self.outbox_messages.with_label_values(&[state.as_str()]);
+        }
+        for outcome in DeliveryOutcome::ALL {
+            self.outbox_deliveries.with_label_values(&[outcome.as_str()]);
+        }
+        for endpoint in Endpoint::ALL {
+            for code in HOMESERVER_CODES {
+                self.homeserver_requests.with_label_values(&[endpoint.as_str(), code]);
+            }
+        }
+        for result in TransactionResult::ALL {
+            self.appservice_transactions.with_label_values(&[result.as_str()]);
+        }
+        for result in EventResult::ALL {
+            self.appservice_events.with_label_values(&[result.as_str()]);
+        }
+    }
+
+    /// A webhook was answered. `room_list`: the configured one that it concerned, if that was clear.
+    pub fn webhook(&self, room_list: Option<&str>, code: u16, took: Duration) {
+        let code = code_label(WEBHOOK_CODES, Some(code));
+        self.webhook_requests.with_label_values(&[room_list.unwrap_or(""), code]).inc();
+        self.webhook_duration.observe(took.as_secs_f64());
+    }
+
+    /// A webhook with so many alerts of each kind was accepted.
+    pub fn alerts(&self, firing: u64, resolved: u64) {
+        self.webhook_alerts.with_label_values(&["firing"]).inc_by(firing);
+        self.webhook_alerts.with_label_values(&["resolved"]).inc_by(resolved);
+    }
+
+    /// A webhook resolved a group of which no incident is known.
+    pub fn orphan_clear(&self) {
+        self.orphan_clears.inc();
+    }
+
+    /// There are so many incidents of a room list in a phase.
+    pub fn set_incidents(&self, room_list: &str, phase: PhaseName, count: i64) {
+        self.incidents.with_label_values(&[room_list, phase.as_str()]).set(count);
+    }
+
+    /// A person took an incident.
+    pub fn acknowledged(&self, room_list: &str, via: Via) {
+        self.acknowledgements.with_label_values(&[room_list, via.as_str()]).inc();
+    }
+
+    /// An incident was taken for the first time, so long after it opened.
+    pub fn time_to_ack(&self, took: Duration) {
+        self.time_to_ack.observe(took.as_secs_f64());
+    }
+
+    /// A person wanted to take an incident that was over.
+    pub fn late_acknowledgement(&self) {
+        self.late_acknowledgements.inc();
+    }
+
+    /// A level was paged; the first level is 0.
+    pub fn paged(&self, room_list: &str, level: u32) {
+        self.pages.with_label_values(&[room_list, &level.saturating_add(1).to_string()]).inc();
+    }
+
+    /// A ladder ran out.
+    pub fn unanswered(&self, room_list: &str) {
+        self.unanswered.with_label_values(&[room_list]).inc();
+    }
+
+    /// An incident resolved, so long after it opened.
+    pub fn resolved(&self, lasted: Duration) {
+        self.time_to_resolve.observe(lasted.as_secs_f64());
+    }
+
+    /// A timer was handled so much later than it was due.
+    pub fn ladder_lag(&self, late: Duration) {
+        self.ladder_lag.observe(late.as_secs_f64());
+    }
+
+    /// There are so many outbox messages in a state.
+    pub fn set_outbox_messages(&self, state: OutboxState, count: i64) {
+        self.outbox_messages.with_label_values(&[state.as_str()]).set(count);
+    }
+
+    /// The oldest outbox message that could be sent is so old; zero if there is none.
+    pub fn set_outbox_oldest_pending(&self, age: Duration) {
+        self.outbox_oldest_pending.set(age.as_secs_f64());
+    }
+
+    /// An attempt to deliver an outbox message ended.
+    pub fn delivery(&self, outcome: DeliveryOutcome) {
+        self.outbox_deliveries.with_label_values(&[outcome.as_str()]).inc();
+    }
+
+    /// A page reached its room so long after it was committed.
+    pub fn page_latency(&self, took: Duration) {
+        self.page_latency.observe(took.as_secs_f64());
+    }
+
+    /// The homeserver answered a request with a status code, or not at all.
+    pub fn homeserver_request(&self, endpoint: Endpoint, code: Option<u16>) {
+        self.homeserver_requests
+            .with_label_values(&[endpoint.as_str(), code_label(HOMESERVER_CODES, code)])
+            .inc();
+        if code == Some(429) {
+            self.homeserver_rate_limited.inc();
+        }
+    }
+
+    /// A transaction of the homeserver was answered.
+    pub fn transaction(&self, result: TransactionResult) {
+        self.appservice_transactions.with_label_values(&[result.as_str()]).inc();
+    }
+
+    /// So many events of the homeserver came to this.
+    pub fn events(&self, result: EventResult, count: u64) {
+        self.appservice_events.with_label_values(&[result.as_str()]).inc_by(count);
+    }
+
+    /// Everything in Prometheus's text format.
+    pub fn render(&self) -> Result<String, MetricsError> {
+        Ok(TextEncoder::new().encode_to_string(&self.registry.gather())?)
+    }
+}
+
+fn opts(name: &str, help: &str) -> Opts {
+    Opts::new(name, help).namespace("matrixbot")
+}
+
+/// Makes metrics and registers them.
+struct Keep<'a>(&'a Registry);
+
+impl Keep<'_> {
+    fn keep<C: Collector + Clone + 'static>(&self, metric: C) -> Result<C, prometheus::Error> {
+        self.0.register(Box::new(metric.clone()))?;
+        Ok(metric)
+    }
+
+    fn build_info(&self) -> Result<(), prometheus::Error> {
+        let help = "Always 1; the labels say what is running.";
+        let build = self.gauges("build_info", help, &["version", "commit"])?;
+        build.with_label_values(&[super::VERSION, super::COMMIT]).set(1);
+        Ok(())
+    }
+
+    fn counter(&self, name: &str, help: &str) -> Result<IntCounter, prometheus::Error> {
+        self.keep(IntCounter::with_opts(opts(name, help))?)
+    }
+
+    fn counters(&self, name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec, prometheus::Error> {
+        self.keep(IntCounterVec::new(opts(name, help), labels)?)
+    }
+
+    fn gauge(&self, name: &str, help: &str) -> Result<Gauge, prometheus::Error> {
+        self.keep(Gauge::with_opts(opts(name, help))?)
+    }
+
+    fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> Result<IntGaugeVec, prometheus::Error> {
+        self.keep(IntGaugeVec::new(opts(name, help), labels)?)
+    }
+
+    fn histogram(&self, name: &str, help: &str, buckets: &[f64]) -> Result<Histogram, prometheus::Error> {
+        let opts = HistogramOpts { common_opts: opts(name, help), buckets: buckets.to_vec() };
+        self.keep(Histogram::with_opts(opts)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{DeliveryOutcome, Endpoint, Metrics};
+    use crate::domain::input::Via;
+    use std::time::Duration;
+
+    fn metrics() -> Metrics {
+        let metrics = Metrics::new().unwrap();
+        metrics.introduce("finance", 2);
+        metrics
+    }
+
+    #[test]
+    fn every_series_operators_rely_on_exists_from_start_up() {
+        let text = metrics().render().unwrap();
+        for series in [
+            "matrixbot_webhook_requests_total{code=\"503\",room_list=\"finance\"} 0",
+            "matrixbot_webhook_requests_total{code=\"404\",room_list=\"\"} 0",
+            "matrixbot_webhook_alerts_total{status=\"firing\"} 0",
+            "matrixbot_webhook_duration_seconds_count 0",
+            "matrixbot_incidents{phase=\"acknowledged\",room_list=\"finance\"} 0",
+            "matrixbot_acknowledgements_total{room_list=\"finance\",via=\"reaction\"} 0",
+            "matrixbot_late_acknowledgements_total 0",
+            "matrixbot_pages_total{level=\"1\",room_list=\"finance\"} 0",
+            "matrixbot_pages_total{level=\"2\",room_list=\"finance\"} 0",
+            "matrixbot_unanswered_total{room_list=\"finance\"} 0",
+            "matrixbot_incident_time_to_ack_seconds_count 0",
+            "matrixbot_incident_time_to_resolve_seconds_count 0",
+            "matrixbot_ladder_lag_seconds_count 0",
+            "matrixbot_outbox_messages{state=\"pending\"} 0",
+            "matrixbot_outbox_oldest_pending_seconds 0",
+            "matrixbot_outbox_deliveries_total{outcome=\"rate_limited\"} 0",
+            "matrixbot_page_latency_seconds_count 0",
+            "matrixbot_homeserver_requests_total{code=\"none\",endpoint=\"send\"} 0",
+            "matrixbot_homeserver_rate_limited_total 0",
+            "matrixbot_appservice_transactions_total{result=\"accepted\"} 0",
+            "matrixbot_appservice_events_total{result=\"ignored\"} 0",
+            "matrixbot_build_info{",
+            "process_resident_memory_bytes ",
+        ] {
+            assert!(text.contains(series), "{series} is missing in:\n{text}");
+        }
+    }
+
+    #[test]
+    fn what_happens_is_counted_where_it_belongs() {
+        let metrics = metrics();
+        metrics.webhook(Some("finance"), 200, Duration::from_millis(3));
+        metrics.paged("finance", 0);
+        metrics.acknowledged("finance", Via::Reaction);
+        metrics.delivery(DeliveryOutcome::Sent);
+        metrics.homeserver_request(Endpoint::Send, Some(429));
+        let text = metrics.render().unwrap();
+        for series in [
+            "matrixbot_webhook_requests_total{code=\"200\",room_list=\"finance\"} 1",
+            "matrixbot_webhook_duration_seconds_count 1",
+            "matrixbot_pages_total{level=\"1\",room_list=\"finance\"} 1",
+            "matrixbot_acknowledgements_total{room_list=\"finance\",via=\"reaction\"} 1",
+            "matrixbot_outbox_deliveries_total{outcome=\"sent\"} 1",
+            "matrixbot_homeserver_requests_total{code=\"429\",endpoint=\"send\"} 1",
+            "matrixbot_homeserver_rate_limited_total 1",
+        ] {
+            assert!(text.contains(series), "{series} is missing in:\n{text}");
+        }
+    }
+}
