@@ -1,0 +1,63 @@
+//! The virtual user itself: account, device, profile.
+
+use super::client::{Client, Identity};
+use super::endpoint::Endpoint;
+use super::failure::{ClientError, Failure};
+use ruma::api::client::account::register::{self, LoginType};
+use ruma::api::client::device::update_device;
+use ruma::api::client::profile::set_profile_field;
+use ruma::profile::ProfileFieldValue;
+use ruma::{DeviceId, MxcUri, UserId};
+
+impl Client {
+    /// Makes sure that the virtual user has an account.
+    pub async fn register_virtual_user(&self, user_id: &UserId) -> Result<(), ClientError> {
+        let mut request = register::v3::Request::new();
+        request.username = Some(user_id.localpart().to_owned());
+        request.login_type = Some(LoginType::ApplicationService);
+        // Application Service API §Server admin style permissions: servers without the legacy login demand it.
+        request.inhibit_login = true;
+        match self.call(Endpoint::Register, None, request).await {
+            Err(error) if error.errcode() == Some("M_USER_IN_USE") => Ok(()),
+            answer => answer.map(|_| ()),
+        }
+    }
+
+    /// Makes sure that the virtual user has the device, and says whether the homeserver lets application services
+    /// have devices (Application Service API, since v1.17). It is tried rather than read off `/versions`: Synapse
+    /// supports it long before it lists that version.
+    pub async fn ensure_device(
+        &self,
+        user_id: &UserId,
+        device_id: &DeviceId,
+        display_name: &str,
+    ) -> Result<bool, ClientError> {
+        let identity = Identity::new(user_id.to_owned());
+        let mut request = update_device::v3::Request::new(device_id.to_owned());
+        request.display_name = Some(display_name.to_owned());
+        match self.call(Endpoint::Device, Some(&identity), request).await {
+            Ok(_) => Ok(true),
+            Err(error) => match error.failure() {
+                Failure::NotFound | Failure::BadRequest | Failure::Forbidden | Failure::UnknownDevice => {
+                    Ok(false)
+                }
+                _ => Err(error),
+            },
+        }
+    }
+
+    /// Sets the name that people see.
+    pub async fn set_display_name(&self, identity: &Identity, name: &str) -> Result<(), ClientError> {
+        self.set_profile(identity, ProfileFieldValue::DisplayName(name.to_owned())).await
+    }
+
+    /// Sets the picture that people see.
+    pub async fn set_avatar(&self, identity: &Identity, avatar: &MxcUri) -> Result<(), ClientError> {
+        self.set_profile(identity, ProfileFieldValue::AvatarUrl(avatar.to_owned())).await
+    }
+
+    async fn set_profile(&self, identity: &Identity, value: ProfileFieldValue) -> Result<(), ClientError> {
+        let request = set_profile_field::v3::Request::new(identity.user_id.clone(), value);
+        self.call(Endpoint::Profile, Some(identity), request).await.map(|_| ())
+    }
+}

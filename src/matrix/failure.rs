@@ -1,0 +1,187 @@
+//! Why a request came to nothing, and who acts next.
+
+use super::endpoint::Endpoint;
+use serde::Deserialize;
+use std::fmt;
+use std::time::Duration;
+
+/// What a failed request means for whoever made it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failure {
+    /// 429: the homeserver wants less. Nothing was done; ask again later.
+    RateLimited {
+        /// How long it wants to be left alone, if it said so.
+        retry_after: Option<Duration>,
+    },
+    /// 5xx, no connection, timeout, a lost or unreadable reply: the same request again, later. Whether the
+    /// homeserver acted is answered by [`ClientError::may_have_acted`].
+    Temporary,
+    /// 403: the virtual user may not, most often because it is not in the room.
+    Forbidden,
+    /// 404: no such room, alias, event or state.
+    NotFound,
+    /// 413: the event is larger than the homeserver takes.
+    TooLarge,
+    /// 401: the homeserver does not know our `as_token`. An operator has to act.
+    UnknownToken,
+    /// The homeserver has no account of this virtual user: register it, then ask again.
+    UserNotRegistered,
+    /// The homeserver does not know the asserted device: ensure it, then ask again.
+    UnknownDevice,
+    /// Any other 4xx: asking again will not help.
+    BadRequest,
+}
+
+impl Failure {
+    /// Whether the same request may well succeed later without anybody doing anything.
+    pub fn is_temporary(self) -> bool {
+        matches!(self, Self::RateLimited { .. } | Self::Temporary)
+    }
+}
+
+/// A request that failed. Its text is fit for logs and rooms: it holds no token and no body.
+#[derive(Debug)]
+pub struct ClientError {
+    endpoint: Endpoint,
+    failure: Failure,
+    may_have_acted: bool,
+    errcode: Option<String>,
+    detail: String,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl ClientError {
+    /// Who acts next.
+    pub fn failure(&self) -> Failure {
+        self.failure
+    }
+
+    /// What was asked.
+    pub fn endpoint(&self) -> Endpoint {
+        self.endpoint
+    }
+
+    /// The homeserver's error code, such as `M_FORBIDDEN`, if it answered with one.
+    pub fn errcode(&self) -> Option<&str> {
+        self.errcode.as_deref()
+    }
+
+    /// Whether the homeserver may have done what was asked although the answer did not say so: the request reached
+    /// it, or may have, and the reply was lost, unreadable or a 5xx.
+    pub fn may_have_acted(&self) -> bool {
+        self.may_have_acted
+    }
+
+    /// The request could not even be built: a fault of ours or of the configuration.
+    pub(super) fn unbuildable(
+        endpoint: Endpoint,
+        cause: impl std::error::Error + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            endpoint,
+            failure: Failure::BadRequest,
+            may_have_acted: false,
+            errcode: None,
+            detail: "the request cannot be built".to_owned(),
+            source: Some(Box::new(cause)),
+        }
+    }
+
+    /// No whole answer came.
+    pub(super) fn unanswered(endpoint: Endpoint, cause: reqwest::Error) -> Self {
+        let detail = if cause.is_connect() {
+            "the homeserver cannot be reached"
+        } else if cause.is_timeout() {
+            "the homeserver did not answer in time"
+        } else {
+            "the homeserver's answer was lost"
+        };
+        Self {
+            endpoint,
+            failure: Failure::Temporary,
+            may_have_acted: !cause.is_connect(),
+            errcode: None,
+            detail: detail.to_owned(),
+            // The address is the operator's own configuration plus ids; it would only make the text long.
+            source: Some(Box::new(cause.without_url())),
+        }
+    }
+
+    /// A successful status came with a body that is not what the specification says.
+    pub(super) fn unreadable(endpoint: Endpoint, cause: impl fmt::Display) -> Self {
+        Self {
+            endpoint,
+            failure: Failure::Temporary,
+            may_have_acted: true,
+            errcode: None,
+            detail: format!("the homeserver's answer cannot be read: {cause}"),
+            source: None,
+        }
+    }
+
+    /// An answer with a status other than 2xx came. `retry_after` is the header of that name.
+    pub(super) fn refused(endpoint: Endpoint, status: u16, retry_after: Option<&str>, body: &[u8]) -> Self {
+        let body = serde_json::from_slice::<ErrorBody>(body).ok();
+        let errcode = body.as_ref().and_then(|body| body.errcode.clone());
+        let said = body.as_ref().and_then(|body| body.error.as_deref()).unwrap_or_default();
+        let detail = match &errcode {
+            Some(errcode) => format!("the homeserver answered {status} {errcode}: {said}"),
+            None => format!("something answered {status} without a Matrix error"),
+        };
+        // Client-Server API §Rate limiting: the header wins over the deprecated field of the body.
+        let retry_after = retry_after
+            .and_then(|seconds| seconds.trim().parse().ok().map(Duration::from_secs))
+            .or_else(|| body.as_ref().and_then(|body| body.retry_after_ms).map(Duration::from_millis));
+        let failure = match classify(status, errcode.as_deref(), said) {
+            Failure::RateLimited { .. } => Failure::RateLimited { retry_after },
+            other => other,
+        };
+        Self {
+            endpoint,
+            failure,
+            may_have_acted: failure == Failure::Temporary,
+            errcode,
+            detail,
+            source: None,
+        }
+    }
+}
+
+impl fmt::Display for ClientError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.endpoint, self.detail)
+    }
+}
+
+impl std::error::Error for ClientError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_deref().map(|source| source as &(dyn std::error::Error + 'static))
+    }
+}
+
+/// The fields of a Matrix error that matter here.
+#[derive(Deserialize)]
+struct ErrorBody {
+    errcode: Option<String>,
+    error: Option<String>,
+    retry_after_ms: Option<u64>,
+}
+
+/// The one place where status and error code become a [`Failure`].
+fn classify(status: u16, errcode: Option<&str>, said: &str) -> Failure {
+    match (status, errcode) {
+        (429, _) | (_, Some("M_LIMIT_EXCEEDED")) => Failure::RateLimited { retry_after: None },
+        (413, _) | (_, Some("M_TOO_LARGE")) => Failure::TooLarge,
+        // Without an error code it is not the homeserver that spoke, but something on the way to it.
+        (408 | 500.., _) | (_, None) => Failure::Temporary,
+        (401, _) | (_, Some("M_UNKNOWN_TOKEN" | "M_MISSING_TOKEN")) => Failure::UnknownToken,
+        (_, Some("M_UNKNOWN_DEVICE")) => Failure::UnknownDevice,
+        // Tuwunel has no code of its own for it.
+        (400, Some("M_INVALID_PARAM")) if said.contains("Unknown device") => Failure::UnknownDevice,
+        // Synapse has no code of its own for it.
+        (403, _) if said.contains("has not registered this user") => Failure::UserNotRegistered,
+        (403, _) => Failure::Forbidden,
+        (404, _) => Failure::NotFound,
+        (_, Some(_)) => Failure::BadRequest,
+    }
+}

@@ -1,0 +1,116 @@
+//! Being in rooms, and knowing about them.
+
+use super::client::{Client, Identity};
+use super::endpoint::Endpoint;
+use super::failure::{ClientError, Failure};
+use super::power_levels::PowerLevels;
+use ruma::api::client::alias::get_alias;
+use ruma::api::client::membership::{join_room_by_id_or_alias, joined_members, joined_rooms, leave_room};
+use ruma::api::client::state::get_state_event_for_key::{self, v3::StateEventFormat};
+use ruma::{OwnedRoomId, OwnedServerName, OwnedUserId, RoomAliasId, RoomId, RoomOrAliasId, UserId};
+use serde_json::value::RawValue;
+use std::collections::BTreeSet;
+
+/// Where an alias leads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResolvedAlias {
+    /// The room.
+    pub room_id: OwnedRoomId,
+    /// Servers through which it can be joined: a room id alone need not name any.
+    pub via: Vec<OwnedServerName>,
+}
+
+impl Client {
+    /// Joins a room, through one of `via` if the homeserver is not in it. Joining again changes nothing.
+    pub async fn join(
+        &self,
+        identity: &Identity,
+        room: &RoomOrAliasId,
+        via: &[OwnedServerName],
+    ) -> Result<OwnedRoomId, ClientError> {
+        let mut request = join_room_by_id_or_alias::v3::Request::new(room.to_owned());
+        request.via = via.to_vec();
+        self.call(Endpoint::Join, Some(identity), request).await.map(|answer| answer.room_id)
+    }
+
+    /// Leaves a room, or declines an invite to it, with a word.
+    pub async fn leave(
+        &self,
+        identity: &Identity,
+        room_id: &RoomId,
+        reason: Option<&str>,
+    ) -> Result<(), ClientError> {
+        let mut request = leave_room::v3::Request::new(room_id.to_owned());
+        request.reason = reason.map(str::to_owned);
+        self.call(Endpoint::Leave, Some(identity), request).await.map(|_| ())
+    }
+
+    /// Follows an alias.
+    pub async fn resolve_alias(&self, alias: &RoomAliasId) -> Result<ResolvedAlias, ClientError> {
+        let answer = self.call(Endpoint::Alias, None, get_alias::v3::Request::new(alias.to_owned())).await?;
+        Ok(ResolvedAlias { room_id: answer.room_id, via: answer.servers })
+    }
+
+    /// The rooms that the virtual user is in.
+    pub async fn joined_rooms(&self, identity: &Identity) -> Result<BTreeSet<OwnedRoomId>, ClientError> {
+        let answer =
+            self.call(Endpoint::JoinedRooms, Some(identity), joined_rooms::v3::Request::new()).await?;
+        Ok(answer.joined_rooms.into_iter().collect())
+    }
+
+    /// Who is in the room.
+    pub async fn joined_members(
+        &self,
+        identity: &Identity,
+        room_id: &RoomId,
+    ) -> Result<BTreeSet<OwnedUserId>, ClientError> {
+        let request = joined_members::v3::Request::new(room_id.to_owned());
+        let answer = self.call(Endpoint::JoinedMembers, Some(identity), request).await?;
+        Ok(answer.joined.into_keys().collect())
+    }
+
+    /// Who may do what in the room. Two requests: since room version 12 the creators are not in the list.
+    pub async fn power_levels(
+        &self,
+        identity: &Identity,
+        room_id: &RoomId,
+    ) -> Result<PowerLevels, ClientError> {
+        let create = self.state(identity, room_id, "m.room.create", StateEventFormat::Event).await?;
+        let levels = self.state(identity, room_id, "m.room.power_levels", StateEventFormat::Content).await?;
+        PowerLevels::read(create.as_deref(), levels.as_deref())
+            .map_err(|error| ClientError::unreadable(Endpoint::State, error))
+    }
+
+    /// What power `user_id` has in the room. Creators since room version 12 have more than any number.
+    pub async fn power_level_of(
+        &self,
+        identity: &Identity,
+        room_id: &RoomId,
+        user_id: &UserId,
+    ) -> Result<i64, ClientError> {
+        Ok(self.power_levels(identity, room_id).await?.of(user_id))
+    }
+
+    /// Whether the room is encrypted.
+    pub async fn is_encrypted(&self, identity: &Identity, room_id: &RoomId) -> Result<bool, ClientError> {
+        let state = self.state(identity, room_id, "m.room.encryption", StateEventFormat::Content).await?;
+        Ok(state.is_some())
+    }
+
+    async fn state(
+        &self,
+        identity: &Identity,
+        room_id: &RoomId,
+        event_type: &str,
+        format: StateEventFormat,
+    ) -> Result<Option<Box<RawValue>>, ClientError> {
+        let mut request =
+            get_state_event_for_key::v3::Request::new(room_id.to_owned(), event_type.into(), String::new());
+        request.format = format;
+        match self.call(Endpoint::State, Some(identity), request).await {
+            Ok(answer) => Ok(Some(answer.event_or_content)),
+            Err(error) if error.failure() == Failure::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
