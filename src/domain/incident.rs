@@ -30,7 +30,7 @@ pub struct Incident {
     pub reopened_at: Option<Timestamp>,
     /// The alerts that fire now.
     pub firing: BTreeMap<Fingerprint, Firing>,
-    /// The last episode of each alert that cleared.
+    /// The last episode of each alert that cleared and does not fire; forgotten after a day.
     pub cleared: BTreeMap<Fingerprint, Cleared>,
     /// What was firing when a person took the incident: rank by fingerprint. Emptied by a new run.
     pub known_at_ack: BTreeMap<Fingerprint, i32>,
@@ -46,7 +46,7 @@ pub enum Phase {
     Acknowledged {
         /// Until when; `None`: until it resolves.
         until: Option<Timestamp>,
-        /// Whether the acker was reminded that this ends soon.
+        /// Whether the acker was reminded that this ends soon; also `true` if it is too short for a reminder.
         reminded: bool,
     },
     /// Somebody put it off.
