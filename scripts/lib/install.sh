@@ -1,0 +1,93 @@
+# shellcheck shell=bash
+# Installs what is missing and nothing else. Sourced after common.sh, never run.
+
+SYNAPSE_REQUIREMENTS=$ROOT/scripts/synapse-requirements.txt
+
+# as_root COMMAND…: as root, through sudo when there is one; otherwise says what to run by hand.
+as_root() {
+    if is_root; then
+        "$@"
+    elif have sudo && { sudo -n true 2>/dev/null || [[ -t 0 ]]; }; then
+        sudo "$@"
+    else
+        return 126
+    fi
+}
+
+# install_packages PACKAGE…: from Debian. No service is started or enabled, no cluster is created.
+install_packages() {
+    have apt-get || die "Missing: $*." "This is not Debian, so please install them with your own package manager."
+    # Asked for here, because a step has no terminal.
+    if ! is_root && have sudo && [[ -t 0 ]]; then sudo -v || true; fi
+    as_root true || die "Missing Debian packages: $*." "Please run:  sudo apt-get install --no-install-recommends $*"
+    step "Installing Debian packages: $*" as_root bash "$ROOT/scripts/lib/apt-install.sh" "$@"
+}
+
+# postgres_bin: where initdb and postgres are; the newest release. Fails if there is none.
+postgres_bin() {
+    local dir
+    while read -r dir; do
+        if [[ -x $dir/initdb && -x $dir/postgres ]]; then
+            printf '%s\n' "$dir"
+            return
+        fi
+    done < <(printf '%s\n' /usr/lib/postgresql/*/bin | sort -rV; have pg_config && pg_config --bindir)
+    return 1
+}
+
+ensure_postgres() { postgres_bin >/dev/null || install_packages postgresql; }
+
+ensure_alertmanager() { alertmanager_bin >/dev/null || install_packages prometheus-alertmanager; }
+
+# alertmanager_bin: Debian calls it prometheus-alertmanager, everybody else alertmanager.
+alertmanager_bin() { command -v prometheus-alertmanager || command -v alertmanager; }
+
+# python_bin: a Python of at least 3.10 that can make virtual environments and has SQLite and TLS.
+python_bin() {
+    local candidate
+    for candidate in python3 /usr/bin/python3; do
+        if "$candidate" -c 'import ensurepip, sqlite3, ssl, sys, venv; sys.exit(sys.version_info < (3, 10))' 2>/dev/null; then
+            command -v "$candidate"
+            return
+        fi
+    done
+    return 1
+}
+
+ensure_python() { python_bin >/dev/null || install_packages python3 python3-venv; }
+
+# make_venv DIR PIP-ARGUMENTS…: complete or not there at all.
+make_venv() {
+    local dir=$1
+    shift
+    rm -rf "$dir"
+    mkdir -p "$(dirname "$dir")"
+    "$(python_bin)" -m venv "$dir"
+    "$dir/bin/python" -m pip install --quiet --no-cache-dir --disable-pip-version-check --only-binary :all: "$@"
+    touch "$dir/complete"
+}
+
+# venv_dir NAME SEED: changes with what is to be installed, so that an old one is never taken for it.
+venv_dir() { printf '%s/%s-%s\n' "$CACHE" "$1" "$(cksum <<<"$2" | cut -d' ' -f1)"; }
+
+synapse_venv() { venv_dir synapse "$(<"$SYNAPSE_REQUIREMENTS")"; }
+
+ensure_synapse() {
+    ensure_python
+    local dir version
+    dir=$(synapse_venv)
+    version=$(sed -n 's/^matrix-synapse==//p' "$SYNAPSE_REQUIREMENTS")
+    [[ -e $dir/complete ]] || step "Installing Synapse $version into $dir" make_venv "$dir" -r "$SYNAPSE_REQUIREMENTS"
+}
+
+# ensure_rust COMPONENT…: a toolchain with these components, and the C compiler that linking needs.
+ensure_rust() {
+    have cargo || die "There is no Rust toolchain." "Please install one, for example by https://rustup.rs"
+    have cc || install_packages gcc libc6-dev
+    local component
+    for component in "$@"; do
+        "cargo-$component" --version >/dev/null 2>&1 && continue
+        have rustup || die "cargo $component is missing." "Please install it, for example with Debian's package of that name."
+        step "Installing the Rust component $component" rustup component add "${component/fmt/rustfmt}"
+    done
+}

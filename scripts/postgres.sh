@@ -1,0 +1,146 @@
+#!/usr/bin/env bash
+# A private Postgres cluster on loopback, for trying things out and for tests.
+#
+#   scripts/postgres.sh start DIR [--port PORT] [--fast]   a free port unless one is given
+#   scripts/postgres.sh url DIR [DATABASE]                 its URL; the database is made if it is not there
+#   scripts/postgres.sh stop DIR
+#   scripts/postgres.sh remove DIR                         stops it and deletes its data
+#
+# It takes nothing but a password that only DIR holds. --fast gives durability away for speed, for data
+# that nobody will miss. The programs are Debian's postgresql, installed on demand; Debian's own clusters
+# are neither used nor touched.
+#
+# Postgres refuses to run as root, so for root it runs as user postgres. Where that user cannot reach DIR
+# (a clone under /root), the data is in a directory of its own in /var/tmp, named in DIR/home.
+set -euo pipefail
+# shellcheck source=scripts/lib/common.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
+# shellcheck source=scripts/lib/install.sh
+source "$ROOT/scripts/lib/install.sh"
+
+# as_server COMMAND…: as the user the server runs as. From /, because that user may not see this directory.
+as_server() {
+    if is_root; then
+        (cd / && runuser -u postgres -- "$@")
+    else
+        "$@"
+    fi
+}
+
+make_home() {
+    local dir=$1 home=$1/cluster
+    if is_root; then
+        mkdir -p "$home"
+        chown postgres: "$home"
+        if ! as_server test -w "$home"; then
+            rmdir "$home"
+            home=$(mktemp -d /var/tmp/matrixbot-postgres.XXXXXX)
+            chown postgres: "$home"
+        fi
+    else
+        mkdir -p "$home"
+    fi
+    printf '%s\n' "$home" >"$dir/home"
+}
+
+initialise() {
+    local dir=$1 home=$2
+    random_secret >"$dir/password"
+    # A half-made cluster is not a cluster.
+    as_server rm -rf "$home/data" "$home/password"
+    as_server tee "$home/password" <"$dir/password" >/dev/null
+    as_server chmod 600 "$home/password"
+    as_server "$(postgres_bin)/initdb" --pgdata "$home/data" --username postgres --auth password \
+        --pwfile "$home/password" --encoding UTF8 --locale C --no-sync >"$dir/initdb.log" 2>&1 ||
+        { cat "$dir/initdb.log" >&2 && die "initdb failed."; }
+    as_server rm "$home/password"
+    touch "$dir/initialised"
+}
+
+# The port of the last time if it is still free, so that a URL somebody noted keeps working.
+choose_port() {
+    local dir=$1
+    if [[ -s $dir/port ]] && port_is_free "$(<"$dir/port")"; then
+        cat "$dir/port"
+    else
+        free_port
+    fi
+}
+
+is_running() {
+    [[ -s $1/home ]] && as_server "$(postgres_bin)/pg_ctl" --pgdata "$(<"$1/home")/data" status >/dev/null 2>&1
+}
+
+start() {
+    local dir=$1 port='' home options
+    options=(-c unix_socket_directories= -c max_connections=300)
+    shift
+    while (($#)); do
+        case $1 in
+            --fast) options+=(-c fsync=off -c synchronous_commit=off -c full_page_writes=off) ;;
+            --port) port=$2 && shift ;;
+            *) die "unknown option $1" ;;
+        esac
+        shift
+    done
+    ensure_postgres
+    umask 022
+    mkdir -p "$dir"
+    dir=$(realpath "$dir")
+    if is_running "$dir"; then die "Postgres in $dir is already running."; fi
+    [[ -s $dir/home && -d $(<"$dir/home") ]] || { rm -f "$dir/initialised" && make_home "$dir"; }
+    home=$(<"$dir/home")
+    (umask 077 && : >>"$dir/password")
+    [[ -e $dir/initialised ]] || initialise "$dir" "$home"
+    [[ -n $port ]] || port=$(choose_port "$dir")
+    require_port "$port" Postgres "Choose another one with --port."
+    printf '%s\n' "$port" >"$dir/port"
+    # What pg_ctl starts would hold our output open for as long as it runs.
+    if ! as_server "$(postgres_bin)/pg_ctl" --pgdata "$home/data" --log "$home/postgres.log" --wait --timeout 60 \
+        --options "-c listen_addresses=127.0.0.1 -c port=$port ${options[*]}" start >/dev/null 2>&1 </dev/null; then
+        as_server tail -n 20 "$home/postgres.log" >&2 || true
+        die "Postgres did not start; its log is $home/postgres.log"
+    fi
+}
+
+url() {
+    local dir=$1 database=${2:-postgres} password port psql
+    password=$(<"$dir/password")
+    port=$(<"$dir/port")
+    if [[ $database != postgres ]]; then
+        [[ $database =~ ^[a-z_][a-z0-9_]*$ ]] || die "A database name is [a-z0-9_], not $database."
+        # In the environment, because a command line can be read by everybody on the machine.
+        export PGPASSWORD=$password
+        psql=("$(postgres_bin)/psql" -X -h 127.0.0.1 -p "$port" -U postgres)
+        [[ -n $("${psql[@]}" -Atc "SELECT 1 FROM pg_database WHERE datname = '$database'") ]] ||
+            "${psql[@]}" -qc "CREATE DATABASE $database"
+    fi
+    printf 'postgres://postgres:%s@127.0.0.1:%s/%s\n' "$password" "$port" "$database"
+}
+
+# Postgres waits for its sessions in vain when a program hangs, so they are ended.
+stop() {
+    if is_running "$1"; then
+        as_server "$(postgres_bin)/pg_ctl" --pgdata "$(<"$1/home")/data" --mode fast --wait stop >/dev/null
+    fi
+}
+
+remove() {
+    [[ -d $1 ]] || return 0
+    stop "$1"
+    [[ ! -s $1/home ]] || rm -rf "$(<"$1/home")"
+    rm -rf "$1"
+}
+
+command=${1:-help}
+case $command in
+    start | url | stop | remove) [[ $# -ge 2 ]] || die "$command needs a directory" ;;
+esac
+case $command in
+    start) start "${@:2}" ;;
+    url) url "${@:2}" ;;
+    stop) stop "$2" ;;
+    remove) remove "$2" ;;
+    -h | --help | help) usage "${BASH_SOURCE[0]}" ;;
+    *) die "unknown command $command; see scripts/postgres.sh --help" ;;
+esac
