@@ -60,9 +60,8 @@ impl Metrics {
     /// The metrics of a process that serves nothing yet. `introduce` adds the series of each room list.
     pub fn new() -> Result<Self, MetricsError> {
         let registry = Registry::new();
-        registry.register(Box::new(ProcessCollector::for_self()))?;
         let keep = Keep(&registry);
-        keep.build_info()?;
+        keep.about_the_process()?;
         let metrics = Self {
             webhook_requests: keep.counters(
                 "webhook_requests_total",
@@ -322,7 +321,8 @@ impl Keep<'_> {
         Ok(metric)
     }
 
-    fn build_info(&self) -> Result<(), prometheus::Error> {
+    fn about_the_process(&self) -> Result<(), prometheus::Error> {
+        self.0.register(Box::new(ProcessCollector::for_self()))?;
         let help = "Always 1; the labels say what is running.";
         let build = self.gauges("build_info", help, &["version", "commit"])?;
         build.with_label_values(&[super::VERSION, super::COMMIT]).set(1);
