@@ -1,10 +1,12 @@
 //! The unit people see and acknowledge: one Alertmanager group in one room list.
 
 use super::policy::Severity;
+use super::time::later;
 use jiff::Timestamp;
 use ruma::OwnedUserId;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// Alertmanager's identity of a label set, as 16 hexadecimal digits; or what was computed in its place.
 pub type Fingerprint = String;
@@ -194,6 +196,11 @@ impl Incident {
     /// Whether any alert that fires climbs the ladder.
     pub fn escalates(&self) -> bool {
         self.firing.values().any(|alert| alert.severity.escalate)
+    }
+
+    /// When it counts as over if nothing more is heard of its alerts; `None` if nothing fires.
+    pub fn stale_at(&self, stale_after: Duration) -> Option<Timestamp> {
+        self.firing.values().map(|alert| alert.last_seen).max().map(|seen| later(seen, stale_after))
     }
 
     /// The place of the last page; `None` before the first page of the run.

@@ -21,7 +21,8 @@ pub enum Input {
     PageUndeliverable(Rung),
     /// A person acts.
     Person(PersonAction),
-    /// Nothing was heard of any of its alerts for `Policy::stale_after`, or Alertmanager says that they are gone.
+    /// Nothing was heard of any of its alerts for `Policy::stale_after` (`Incident::stale_at` has passed, under the
+    /// incident's lock), or Alertmanager says that they are gone.
     Stale,
     /// Maintenance covers the incident from now on.
     MaintenanceStarted,

@@ -1,6 +1,6 @@
 //! The rules: what happens to an incident. Pure: no IO, no clock, no async, no randomness.
 //!
-//! The invariants below are numbered as everywhere in the project; `tests.rs` holds each as a property.
+//! The invariants below are numbered as everywhere in the project; `transition/tests/` holds each as a property.
 //!
 //! - **I1** At most one incident per key is not closed.
 //! - **I2** An incident is open exactly while something fires, except when it was resolved by hand.

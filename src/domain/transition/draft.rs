@@ -1,0 +1,82 @@
+//! A decision while it is being made.
+
+use crate::domain::incident::{Incident, Phase, Run};
+use crate::domain::input::{Decision, Effect, Outcome, Surroundings, Urgency};
+use crate::domain::policy::Policy;
+use crate::domain::timeline::{Entry, Kind};
+use std::collections::BTreeMap;
+
+/// The incident as the rules change it, and what they have decided so far.
+#[derive(Debug)]
+pub(super) struct Draft<'a> {
+    /// The incident so far.
+    pub(super) incident: Incident,
+    /// What surrounds the decision.
+    pub(super) around: Surroundings<'a>,
+    entries: Vec<Entry>,
+    effects: Vec<Effect>,
+}
+
+impl<'a> Draft<'a> {
+    /// Nothing decided yet.
+    pub(super) fn of(incident: &Incident, around: Surroundings<'a>) -> Self {
+        Self { incident: incident.clone(), around, entries: Vec::new(), effects: Vec::new() }
+    }
+
+    /// An incident that does not exist until its first run starts: version 0, run 0.
+    pub(super) fn of_nothing(around: Surroundings<'a>) -> Self {
+        let incident = Incident {
+            phase: Phase::Firing,
+            run: Run { no: 0, level: None, loop_no: 0, told: false, policy_version: around.newest.version },
+            next_at: None,
+            ackers: Vec::new(),
+            flap_count: 0,
+            version: 0,
+            opened_at: around.now,
+            reopened_at: None,
+            firing: BTreeMap::new(),
+            cleared: BTreeMap::new(),
+            known_at_ack: BTreeMap::new(),
+        };
+        Self { incident, around, entries: Vec::new(), effects: Vec::new() }
+    }
+
+    /// The policy that the run keeps (I14).
+    pub(super) fn policy(&self) -> &'a Policy {
+        self.around.of_run.policy
+    }
+
+    /// I8, I16: a change is one version and one entry.
+    pub(super) fn record(&mut self, kind: Kind) -> Entry {
+        self.incident.version = self.incident.version.saturating_add(1);
+        self.note(kind)
+    }
+
+    /// An entry about something that changed nothing; it has the version that is there.
+    pub(super) fn note(&mut self, kind: Kind) -> Entry {
+        let entry = Entry::of(&self.incident, self.around.now, kind);
+        self.entries.push(entry.clone());
+        entry
+    }
+
+    /// Adds an effect.
+    pub(super) fn effect(&mut self, effect: Effect) {
+        self.effects.push(effect);
+    }
+
+    /// People see the change, and its story in the thread.
+    pub(super) fn show_and_tell(&mut self, urgency: Urgency, entry: Entry) {
+        self.effect(Effect::Refresh(urgency));
+        self.effect(Effect::Tell(entry));
+    }
+
+    /// The decision.
+    pub(super) fn decided(self, outcome: Outcome) -> Decision {
+        Decision { incident: Some(self.incident), outcome, entries: self.entries, effects: self.effects }
+    }
+}
+
+/// The decision that leaves everything as it is.
+pub(super) fn unchanged(incident: Option<&Incident>, outcome: Outcome) -> Decision {
+    Decision { incident: incident.cloned(), outcome, entries: Vec::new(), effects: Vec::new() }
+}

@@ -1,0 +1,125 @@
+//! What a report does to the alerts, before anything follows from it.
+//!
+//! Alertmanager delivers at least once, every peer of a cluster delivers, and an old report can follow a newer
+//! one (prometheus/alertmanager#2447). An alert that a report does not mention has not cleared, and the group's
+//! own status proves nothing: only each alert's status counts.
+
+use crate::domain::incident::{Cleared, Fingerprint, Firing, Incident};
+use crate::domain::input::ReportedAlert;
+use crate::domain::time::later;
+use jiff::Timestamp;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// How long a cleared episode is remembered: a day.
+const EPISODE_MEMORY: Duration = Duration::from_hours(24);
+
+/// What a report changed.
+#[derive(Debug, Default)]
+pub(super) struct Folded {
+    /// The alerts that fire now and did not.
+    pub(super) joined: Vec<Fingerprint>,
+    /// The alerts that fired and do not now.
+    pub(super) cleared: Vec<Fingerprint>,
+    /// The alerts that fire on, with another severity.
+    pub(super) changed: Vec<Fingerprint>,
+    /// Those of `changed` that became worse.
+    pub(super) rose: Vec<Fingerprint>,
+    /// Those of `joined` whose episode had cleared just before: likely an old report that comes late.
+    pub(super) replayed: BTreeSet<Fingerprint>,
+}
+
+impl Folded {
+    /// Whether the report says anything new.
+    pub(super) fn says_something(&self) -> bool {
+        !(self.joined.is_empty() && self.cleared.is_empty() && self.changed.is_empty())
+    }
+
+    /// Whether the report added a reason to page.
+    pub(super) fn is_worse(&self) -> bool {
+        !(self.joined.is_empty() && self.rose.is_empty())
+    }
+}
+
+/// Takes a report into the incident's alerts.
+pub(super) fn fold(
+    incident: &mut Incident,
+    report: &[ReportedAlert],
+    grace: Duration,
+    now: Timestamp,
+) -> Folded {
+    let mut folded = Folded::default();
+    for alert in report {
+        if alert.firing {
+            fires(incident, alert, grace, now, &mut folded);
+        } else {
+            clears(incident, alert, now, &mut folded);
+        }
+    }
+    folded
+}
+
+fn fires(
+    incident: &mut Incident,
+    alert: &ReportedAlert,
+    grace: Duration,
+    now: Timestamp,
+    folded: &mut Folded,
+) {
+    let fingerprint = &alert.fingerprint;
+    if let Some(current) = incident.firing.get_mut(fingerprint) {
+        if alert.starts_at < current.starts_at {
+            return;
+        }
+        if alert.severity != current.severity {
+            folded.changed.push(fingerprint.clone());
+        }
+        if alert.severity.rank > current.severity.rank {
+            folded.rose.push(fingerprint.clone());
+        }
+        current.severity = alert.severity.clone();
+        current.starts_at = alert.starts_at;
+        current.last_seen = now;
+        return;
+    }
+    if let Some(cleared) = incident.cleared.get(fingerprint) {
+        if alert.starts_at < cleared.starts_at {
+            return;
+        }
+        if alert.starts_at == cleared.starts_at && now < later(cleared.at, grace) {
+            folded.replayed.insert(fingerprint.clone());
+        }
+        incident.cleared.remove(fingerprint);
+    }
+    folded.joined.push(fingerprint.clone());
+    let firing = Firing { severity: alert.severity.clone(), starts_at: alert.starts_at, last_seen: now };
+    incident.firing.insert(fingerprint.clone(), firing);
+}
+
+fn clears(incident: &mut Incident, alert: &ReportedAlert, now: Timestamp, folded: &mut Folded) {
+    let fingerprint = &alert.fingerprint;
+    let newer_than = |starts_at: Timestamp| alert.starts_at > starts_at;
+    if let Some(current) = incident.firing.get(fingerprint) {
+        if alert.starts_at < current.starts_at {
+            return;
+        }
+        incident.firing.remove(fingerprint);
+        folded.cleared.push(fingerprint.clone());
+    } else if !incident.cleared.get(fingerprint).is_none_or(|cleared| newer_than(cleared.starts_at)) {
+        return;
+    }
+    // Also when it was not seen firing: its firing report may be on its way still.
+    incident.cleared.insert(fingerprint.clone(), Cleared { starts_at: alert.starts_at, at: now });
+}
+
+/// Everything that fires counts as cleared.
+pub(super) fn clear_all(incident: &mut Incident, now: Timestamp) {
+    for (fingerprint, firing) in std::mem::take(&mut incident.firing) {
+        incident.cleared.insert(fingerprint, Cleared { starts_at: firing.starts_at, at: now });
+    }
+}
+
+/// Episodes that cleared more than a day ago are forgotten.
+pub(super) fn forget_old(incident: &mut Incident, now: Timestamp) {
+    incident.cleared.retain(|_, cleared| later(cleared.at, EPISODE_MEMORY) > now);
+}

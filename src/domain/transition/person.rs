@@ -1,0 +1,118 @@
+//! A person acts. Whether they may is decided before; here is what it does.
+
+use super::draft::{Draft, unchanged};
+use crate::domain::incident::{Incident, Phase, Rung};
+use crate::domain::input::{Act, Decision, Outcome, PersonAction, Surroundings, Urgency};
+use crate::domain::time::later;
+use crate::domain::timeline::{Kind, ResolveReason, RunReason};
+use std::time::Duration;
+
+pub(super) fn person(
+    incident: Option<&Incident>,
+    action: &PersonAction,
+    around: Surroundings<'_>,
+) -> Decision {
+    let Some(incident) = incident else { return unchanged(None, Outcome::TooLate) };
+    let mut draft = Draft::of(incident, around);
+    let outcome = if incident.phase.is_open() {
+        match action.act {
+            Act::Acknowledge => acknowledge(&mut draft, action),
+            Act::Unacknowledge => give_back(&mut draft, action),
+            Act::Snooze(length) => snooze(&mut draft, action, length),
+            Act::Unsnooze => unsnooze(&mut draft, action),
+            Act::Escalate(said_of) => escalate(&mut draft, action, said_of),
+            Act::Resolve => resolve(&mut draft, action),
+        }
+    } else {
+        too_late(&mut draft, action)
+    };
+    draft.decided(outcome)
+}
+
+/// I6: no person's event leaves resolved or closed. That somebody came too late is remembered.
+fn too_late(draft: &mut Draft<'_>, action: &PersonAction) -> Outcome {
+    if action.act == Act::Acknowledge {
+        draft.note(Kind::LateAck { who: action.who.clone(), via: action.via });
+    }
+    Outcome::TooLate
+}
+
+fn acknowledge(draft: &mut Draft<'_>, action: &PersonAction) -> Outcome {
+    if matches!(draft.incident.phase, Phase::Acknowledged { .. }) {
+        return join(draft, action);
+    }
+    let PersonAction { who, via, comment, .. } = action.clone();
+    let until = draft.policy().ack_timeout.map(|timeout| later(draft.around.now, timeout));
+    let phase = draft.acknowledged_until(until);
+    draft.take(&who, phase);
+    let entry = draft.record(Kind::Acknowledged { who, via, until, comment });
+    draft.show_and_tell(Urgency::AtOnce, entry);
+    Outcome::Done
+}
+
+/// A further acker is recorded; the timer is unchanged.
+fn join(draft: &mut Draft<'_>, action: &PersonAction) -> Outcome {
+    let PersonAction { who, via, comment, .. } = action.clone();
+    if draft.incident.ackers.contains(&who) {
+        return Outcome::AlreadyYours;
+    }
+    draft.incident.ackers.push(who.clone());
+    let entry = draft.record(Kind::JoinedAck { who, via, comment });
+    draft.show_and_tell(Urgency::AtOnce, entry);
+    Outcome::JoinedAck
+}
+
+fn give_back(draft: &mut Draft<'_>, action: &PersonAction) -> Outcome {
+    if !matches!(draft.incident.phase, Phase::Acknowledged { .. }) {
+        return Outcome::NotAcknowledged;
+    }
+    let delay = draft.around.newest.policy.unack_delay;
+    draft.start_run(delay, RunReason::GivenBack { who: action.who.clone() });
+    Outcome::Done
+}
+
+fn snooze(draft: &mut Draft<'_>, action: &PersonAction, length: Duration) -> Outcome {
+    let PersonAction { who, via, comment, .. } = action.clone();
+    let until = later(draft.around.now, length.min(draft.policy().max_snooze));
+    draft.take(&who, Phase::Snoozed { until });
+    let entry = draft.record(Kind::Snoozed { who, via, until, comment });
+    draft.show_and_tell(Urgency::AtOnce, entry);
+    Outcome::Done
+}
+
+fn unsnooze(draft: &mut Draft<'_>, action: &PersonAction) -> Outcome {
+    if !matches!(draft.incident.phase, Phase::Snoozed { .. }) {
+        return Outcome::NotSnoozed;
+    }
+    draft.start_run(Duration::ZERO, RunReason::SnoozeOver { who: Some(action.who.clone()) });
+    Outcome::Done
+}
+
+/// While the ladder is climbed, the next level is paged at once, also for what does not escalate by itself.
+/// Otherwise the ladder begins anew.
+fn escalate(draft: &mut Draft<'_>, action: &PersonAction, said_of: Option<Rung>) -> Outcome {
+    if said_of.is_some() && said_of != draft.incident.rung() {
+        return Outcome::StaleRung;
+    }
+    let who = action.who.clone();
+    match draft.incident.phase {
+        Phase::Firing => {
+            let entry = draft.record(Kind::EscalationAsked { who, via: action.via });
+            draft.show_and_tell(Urgency::AtOnce, entry);
+            draft.climb();
+            Outcome::Done
+        }
+        Phase::Acknowledged { .. } | Phase::Snoozed { .. } | Phase::Unanswered { .. } => {
+            draft.start_run(Duration::ZERO, RunReason::EscalationAsked { who });
+            Outcome::Done
+        }
+        Phase::Suppressed => Outcome::UnderMaintenance,
+        Phase::Resolved { .. } | Phase::Closed => Outcome::TooLate,
+    }
+}
+
+fn resolve(draft: &mut Draft<'_>, action: &PersonAction) -> Outcome {
+    let PersonAction { who, via, comment, .. } = action.clone();
+    draft.resolve(ResolveReason::ByHand { who, via, comment });
+    Outcome::Done
+}

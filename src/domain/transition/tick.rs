@@ -1,0 +1,95 @@
+//! The timer has passed.
+
+use super::draft::{Draft, unchanged};
+use crate::domain::incident::{Incident, Phase};
+use crate::domain::input::{Decision, Effect, Outcome, Surroundings};
+use crate::domain::time::later;
+use crate::domain::timeline::{Kind, RunReason};
+use jiff::Timestamp;
+use std::time::Duration;
+
+pub(super) fn tick(incident: Option<&Incident>, around: Surroundings<'_>) -> Decision {
+    let due = |incident: &&Incident| incident.next_at.is_some_and(|at| at <= around.now);
+    let Some(incident) = incident.filter(due) else {
+        return unchanged(incident, Outcome::Nothing);
+    };
+    let mut draft = Draft::of(incident, around);
+    match incident.phase {
+        Phase::Firing => firing(&mut draft),
+        Phase::Unanswered { reminders } => unanswered(&mut draft, reminders),
+        Phase::Acknowledged { until, reminded } => acknowledged(&mut draft, until, reminded),
+        Phase::Snoozed { until } => snoozed(&mut draft, until),
+        // I2: what a person's word holds back does not close while it fires.
+        Phase::Resolved { forced: true, .. } => draft.arm_reopen_window(),
+        Phase::Resolved { forced: false, .. } => close(&mut draft),
+        Phase::Suppressed | Phase::Closed => draft.incident.next_at = None,
+    }
+    let outcome = if draft.incident.version == incident.version { Outcome::Nothing } else { Outcome::Done };
+    draft.decided(outcome)
+}
+
+/// The next level; but what does not escalate waits at its first level for something worse to join.
+fn firing(draft: &mut Draft<'_>) {
+    if draft.incident.run.level.is_some() && !draft.incident.escalates() {
+        draft.incident.next_at = Some(later(draft.around.now, draft.time_to_answer()));
+    } else {
+        draft.climb();
+    }
+}
+
+fn unanswered(draft: &mut Draft<'_>, reminders: u32) {
+    let policy = draft.policy();
+    let Some(every) = policy.remind_every.filter(|_| reminders < policy.max_reminders) else {
+        draft.incident.next_at = None;
+        return;
+    };
+    let number = reminders.saturating_add(1);
+    draft.incident.phase = Phase::Unanswered { reminders: number };
+    draft.incident.next_at = (number < policy.max_reminders).then(|| later(draft.around.now, every));
+    draft.record(Kind::Reminded { number });
+    draft.effect(Effect::Reminder(number));
+}
+
+fn acknowledged(draft: &mut Draft<'_>, until: Option<Timestamp>, reminded: bool) {
+    if until.is_some_and(|until| until <= draft.around.now) {
+        let ackers = draft.incident.ackers.clone();
+        draft.start_run(Duration::ZERO, RunReason::AckExpired { ackers });
+    } else if break_is_due(draft) {
+        draft.break_taken(draft.around.newest.policy.initial_delay);
+    } else {
+        if let Some(until) = until.filter(|_| !reminded) {
+            remind_of_the_end(draft, until);
+        }
+        draft.arm_taken();
+    }
+}
+
+/// Only if it is time: the timer may have been armed for an alert that has cleared since.
+fn remind_of_the_end(draft: &mut Draft<'_>, until: Timestamp) {
+    let ends_soon = draft.acknowledged_until(Some(until));
+    if ends_soon == (Phase::Acknowledged { until: Some(until), reminded: true }) {
+        draft.incident.phase = ends_soon;
+        draft.record(Kind::AckEndsSoon { until });
+        draft.effect(Effect::AckReminder);
+    }
+}
+
+fn snoozed(draft: &mut Draft<'_>, until: Timestamp) {
+    if until <= draft.around.now {
+        draft.start_run(Duration::ZERO, RunReason::SnoozeOver { who: None });
+    } else if break_is_due(draft) {
+        draft.break_taken(draft.around.newest.policy.initial_delay);
+    } else {
+        draft.arm_taken();
+    }
+}
+
+fn break_is_due(draft: &Draft<'_>) -> bool {
+    draft.breaks_at().is_some_and(|at| at <= draft.around.now)
+}
+
+fn close(draft: &mut Draft<'_>) {
+    draft.incident.phase = Phase::Closed;
+    draft.incident.next_at = None;
+    draft.record(Kind::Closed);
+}
