@@ -52,44 +52,6 @@ label_values! {
 }
 
 label_values! {
-    /// What the homeserver is asked for.
-    Endpoint {
-        /// `GET /versions`
-        Versions = "versions",
-        /// `GET /account/whoami`
-        Whoami = "whoami",
-        /// `POST /register`
-        Register = "register",
-        /// `PUT` or `GET /devices/{deviceId}`
-        Device = "device",
-        /// `PUT /profile/{userId}/…`
-        Profile = "profile",
-        /// `POST /join/{roomIdOrAlias}`
-        Join = "join",
-        /// `POST /rooms/{roomId}/leave`
-        Leave = "leave",
-        /// `GET /directory/room/{roomAlias}`
-        Alias = "alias",
-        /// `PUT /rooms/{roomId}/send/…`
-        Send = "send",
-        /// `PUT /rooms/{roomId}/redact/…`
-        Redact = "redact",
-        /// `GET /rooms/{roomId}/state/…`
-        State = "state",
-        /// `GET /rooms/{roomId}/joined_members`
-        Members = "members",
-        /// `GET /rooms/{roomId}/messages`
-        Messages = "messages",
-        /// `GET /rooms/{roomId}/relations/…`
-        Relations = "relations",
-        /// `POST /appservice/{id}/ping`
-        Ping = "ping",
-        /// Anything else.
-        Other = "other",
-    }
-}
-
-label_values! {
     /// What a transaction of the homeserver was answered.
     TransactionResult {
         /// Taken and committed.

@@ -1,12 +1,11 @@
 //! The metrics, in words of the domain. Every series exists from start-up, no label names a room, a user, an
 //! alert or a fingerprint, and nobody else in the program knows the library behind them.
 //!
-//! Adding a metric: a field, its construction in `Metrics::new`, its series in `introduce` or `start_at_zero`, and
+//! Adding a metric: a field, its construction in `Metrics::new`, its series in `start_at_zero` or `introduce_…`, and
 //! a method that says what happened. `contract` in the tests lists what operators rely on.
 
 use super::labels::{
-    DeliveryOutcome, Endpoint, EventResult, HOMESERVER_CODES, OutboxState, TransactionResult, WEBHOOK_CODES,
-    code_label,
+    DeliveryOutcome, EventResult, HOMESERVER_CODES, OutboxState, TransactionResult, WEBHOOK_CODES, code_label,
 };
 use crate::domain::incident::PhaseName;
 use crate::domain::input::Via;
@@ -38,6 +37,7 @@ pub struct Metrics {
     outbox_deliveries: IntCounterVec,
     page_latency: Histogram,
     homeserver_requests: IntCounterVec,
+    homeserver_duration: Histogram,
     homeserver_rate_limited: IntCounter,
     appservice_transactions: IntCounterVec,
     appservice_events: IntCounterVec,
@@ -57,7 +57,9 @@ const HUMAN: &[f64] =
     &[10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1800.0, 3600.0, 7200.0, 14400.0, 43200.0, 86400.0];
 
 impl Metrics {
-    /// The metrics of a process that serves nothing yet. `introduce` adds the series of each room list.
+    /// The metrics of a process that serves nothing yet. What has no fixed
+    /// set of label values is introduced: room lists, and the kinds of request to the homeserver.
+    #[expect(clippy::too_many_lines, reason = "a flat list: one entry per metric")]
     pub fn new() -> Result<Self, MetricsError> {
         let registry = Registry::new();
         let keep = Keep(&registry);
@@ -141,6 +143,11 @@ impl Metrics {
                 "Requests to the homeserver by endpoint and status code (none: no answer).",
                 &["endpoint", "code"],
             )?,
+            homeserver_duration: keep.histogram(
+                "homeserver_request_duration_seconds",
+                "How long the homeserver took to answer, or not to.",
+                SHORT,
+            )?,
             homeserver_rate_limited: keep.counter(
                 "homeserver_rate_limited_total",
                 "Requests to the homeserver that were answered 429.",
@@ -161,8 +168,15 @@ impl Metrics {
         Ok(metrics)
     }
 
+    /// Makes every series of a kind of request to the homeserver exist.
+    pub fn introduce_endpoint(&self, endpoint: &str) {
+        for code in HOMESERVER_CODES {
+            self.homeserver_requests.with_label_values(&[endpoint, code]);
+        }
+    }
+
     /// Makes every series of a room list with so many levels exist.
-    pub fn introduce(&self, room_list: &str, levels: usize) {
+    pub fn introduce_room_list(&self, room_list: &str, levels: usize) {
         for code in WEBHOOK_CODES {
             self.webhook_requests.with_label_values(&[room_list, code]);
         }
@@ -190,11 +204,6 @@ impl Metrics {
         }
         for outcome in DeliveryOutcome::ALL {
             self.outbox_deliveries.with_label_values(&[outcome.as_str()]);
-        }
-        for endpoint in Endpoint::ALL {
-            for code in HOMESERVER_CODES {
-                self.homeserver_requests.with_label_values(&[endpoint.as_str(), code]);
-            }
         }
         for result in TransactionResult::ALL {
             self.appservice_transactions.with_label_values(&[result.as_str()]);
@@ -283,10 +292,10 @@ impl Metrics {
     }
 
     /// The homeserver answered a request with a status code, or not at all.
-    pub fn homeserver_request(&self, endpoint: Endpoint, code: Option<u16>) {
-        self.homeserver_requests
-            .with_label_values(&[endpoint.as_str(), code_label(HOMESERVER_CODES, code)])
-            .inc();
+    pub fn homeserver_request(&self, endpoint: &str, code: Option<u16>, took: Duration) {
+        let code_value = code_label(HOMESERVER_CODES, code);
+        self.homeserver_requests.with_label_values(&[endpoint, code_value]).inc();
+        self.homeserver_duration.observe(took.as_secs_f64());
         if code == Some(429) {
             self.homeserver_rate_limited.inc();
         }
@@ -353,13 +362,14 @@ impl Keep<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::{DeliveryOutcome, Endpoint, Metrics};
+    use super::{DeliveryOutcome, Metrics};
     use crate::domain::input::Via;
     use std::time::Duration;
 
     fn metrics() -> Metrics {
         let metrics = Metrics::new().unwrap();
-        metrics.introduce("finance", 2);
+        metrics.introduce_endpoint("send");
+        metrics.introduce_room_list("finance", 2);
         metrics
     }
 
@@ -402,7 +412,7 @@ mod tests {
         metrics.paged("finance", 0);
         metrics.acknowledged("finance", Via::Reaction);
         metrics.delivery(DeliveryOutcome::Sent);
-        metrics.homeserver_request(Endpoint::Send, Some(429));
+        metrics.homeserver_request("send", Some(429), Duration::from_millis(20));
         let text = metrics.render().unwrap();
         for series in [
             "matrixbot_webhook_requests_total{code=\"200\",room_list=\"finance\"} 1",

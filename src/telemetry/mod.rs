@@ -3,7 +3,7 @@
 pub mod labels;
 pub mod metrics;
 
-pub use labels::{DeliveryOutcome, Endpoint, EventResult, OutboxState, TransactionResult};
+pub use labels::{DeliveryOutcome, EventResult, OutboxState, TransactionResult};
 pub use metrics::{Metrics, MetricsError};
 
 /// The version of this build.
