@@ -23,9 +23,11 @@
 
 #![deny(clippy::wildcard_enum_match_arm, clippy::arithmetic_side_effects)]
 
+pub mod command;
 pub mod incident;
 pub mod input;
 pub mod policy;
+pub mod reaction;
 pub mod time;
 pub mod timeline;
 pub mod transition;

@@ -1,0 +1,303 @@
+//! What follows the verb: incidents, a duration, a comment.
+
+use super::{Command, Evidence, Mistake, Parsed, Verb, Which, quotable, split_word};
+use std::time::Duration;
+
+/// The longest comment that is kept, in characters.
+const LONGEST_COMMENT: usize = 1000;
+/// The most incidents that one command names.
+const MOST_INCIDENTS: usize = 100;
+
+/// What was said of incidents, and what came after.
+struct Selected<'a> {
+    which: Option<Which>,
+    rest: &'a str,
+}
+
+/// Why what follows the verb does not make a command.
+enum Unfit {
+    /// No incident is named, where one is needed.
+    NoIncident,
+    /// What is said in its place cannot name an incident.
+    NotAnIncident(Mistake),
+    /// An incident is named, and then something is wrong.
+    Wrong(Mistake),
+    /// More was said than the command takes.
+    TooMuch(Mistake),
+}
+
+/// The command that `verb` and `rest` make, read with `evidence`; in a reply or thread the incident may be left
+/// out.
+pub(super) fn read(verb: Verb, rest: &str, evidence: Evidence, here: bool) -> Parsed {
+    let unfit = match command(verb, rest, evidence, here) {
+        Ok(command) => return Parsed::Command(command),
+        Err(unfit) => unfit,
+    };
+    match (unfit, evidence) {
+        // "ack" and nothing else is exactly a command; "acknowledge that we are late" is not.
+        (Unfit::NoIncident, Evidence::Bare) if !rest.is_empty() && read_duration(rest).is_none() => {
+            Parsed::Chatter
+        }
+        (Unfit::NoIncident, _) => Parsed::Mistake(Mistake {
+            said: format!("`{}` needs to know which incident.", verb.word()),
+            hint: format!("Say `{}` with its number, or say it in a reply to its message.", verb.usage()),
+        }),
+        (Unfit::TooMuch(_) | Unfit::NotAnIncident(_), Evidence::Bare) => Parsed::Chatter,
+        (Unfit::TooMuch(_) | Unfit::NotAnIncident(_), Evidence::InThread) if !verb.is_jargon() => {
+            Parsed::Chatter
+        }
+        (Unfit::TooMuch(mistake) | Unfit::NotAnIncident(mistake) | Unfit::Wrong(mistake), _) => {
+            Parsed::Mistake(mistake)
+        }
+    }
+}
+
+fn command(verb: Verb, rest: &str, evidence: Evidence, here: bool) -> Result<Command, Unfit> {
+    let one = |make: fn(Which) -> Command| {
+        let selected = select(rest)?;
+        let which = named(verb, &selected, here)?;
+        if selected.rest.is_empty() {
+            Ok(make(which))
+        } else {
+            Err(Unfit::TooMuch(too_much(verb, selected.rest)))
+        }
+    };
+    let alone = |command: Command| {
+        if rest.is_empty() { Ok(command) } else { Err(Unfit::TooMuch(too_much(verb, rest))) }
+    };
+    match verb {
+        Verb::Acknowledge => with_comment(verb, rest, evidence, here)
+            .map(|(which, comment)| Command::Acknowledge { which, comment }),
+        Verb::Resolve => with_comment(verb, rest, evidence, here)
+            .map(|(which, comment)| Command::Resolve { which, comment }),
+        Verb::Unacknowledge => one(Command::Unacknowledge),
+        Verb::Unsnooze => one(Command::Unsnooze),
+        Verb::Escalate => one(Command::Escalate),
+        Verb::Show => one(Command::Show),
+        Verb::Timeline => one(Command::Timeline),
+        Verb::Snooze => snooze(rest, here),
+        Verb::Pending => alone(Command::Pending),
+        Verb::Escalated => alone(Command::Escalated),
+        Verb::Help => alone(Command::Help),
+        Verb::Silence | Verb::Silences | Verb::Unsilence | Verb::OnCall | Verb::Stats | Verb::Maintenance => {
+            if evidence == Evidence::Addressed || looks_meant(verb, rest, here) {
+                Ok(Command::NotYet(verb))
+            } else {
+                Err(Unfit::TooMuch(too_much(verb, rest)))
+            }
+        }
+    }
+}
+
+/// The incident or incidents, and the comment: everything after them.
+fn with_comment(
+    verb: Verb,
+    rest: &str,
+    evidence: Evidence,
+    here: bool,
+) -> Result<(Which, Option<String>), Unfit> {
+    let selected = select(rest)?;
+    // "ack all good" must not take everything there is.
+    if selected.which == Some(Which::All) && !selected.rest.is_empty() {
+        return match evidence {
+            Evidence::InThread => Ok((Which::This, comment(rest))),
+            Evidence::Addressed | Evidence::Bare => Err(Unfit::TooMuch(too_much(verb, selected.rest))),
+        };
+    }
+    // Addressed, but neither in a thread nor with a number: a word where a number belongs.
+    if selected.which.is_none() && !here && evidence == Evidence::Addressed && !selected.rest.is_empty() {
+        return Err(Unfit::NotAnIncident(not_an_incident(split_word(selected.rest).0)));
+    }
+    let which = named(verb, &selected, here)?;
+    Ok((which, comment(selected.rest)))
+}
+
+/// The incidents, for how long, and the comment. A number may belong to the duration ("snooze 42 2 hours"), so the
+/// longest list of numbers that leaves a duration is meant.
+fn snooze(rest: &str, here: bool) -> Result<Command, Unfit> {
+    let selected = select(rest)?;
+    for tail in
+        tails(rest).filter(|tail| tail.len() >= selected.rest.len()).collect::<Vec<_>>().into_iter().rev()
+    {
+        let Some((how_long, after)) = leading_duration(tail) else { continue };
+        let numbers = rest.strip_suffix(tail).unwrap_or_default().trim();
+        let selected = select(numbers)?;
+        if !selected.rest.is_empty() {
+            continue;
+        }
+        let which = match selected.which {
+            Some(which) => which,
+            None if here => Which::This,
+            None => return Err(Unfit::NoIncident),
+        };
+        return Ok(Command::Snooze { which, how_long, comment: comment(after) });
+    }
+    let mistake = |said: String| Mistake {
+        said,
+        hint: "Say for example `snooze 42 2h`; durations are `90s`, `15m`, `1h30m`, `2d`.".to_owned(),
+    };
+    match selected.rest {
+        "" if selected.which.is_none() && !here => Err(Unfit::NoIncident),
+        "" => Err(Unfit::Wrong(mistake("`snooze` needs to know for how long.".to_owned()))),
+        said => {
+            let unclear = mistake(format!("`{}` is not a duration.", quotable(split_word(said).0)));
+            Err(if selected.which.is_some() { Unfit::Wrong(unclear) } else { Unfit::NotAnIncident(unclear) })
+        }
+    }
+}
+
+/// `text`, then `text` without its first word, and so on, as far as incidents can be named.
+fn tails(text: &str) -> impl Iterator<Item = &str> {
+    std::iter::successors(Some(text), |tail| Some(split_word(tail).1).filter(|tail| !tail.is_empty()))
+        .take(MOST_INCIDENTS.saturating_mul(2))
+}
+
+/// The longest duration at the start of `text`, of at most four words ("1 hour 30 minutes"), and what follows it.
+fn leading_duration(text: &str) -> Option<(Duration, &str)> {
+    let ends = tails(text).skip(1).chain([""]).take(4).collect::<Vec<_>>();
+    ends.into_iter().rev().find_map(|after| {
+        let words = text.strip_suffix(after)?;
+        read_duration(words.trim()).map(|how_long| (how_long, after))
+    })
+}
+
+/// Whether a command that cannot be given yet is said in full.
+fn looks_meant(verb: Verb, rest: &str, here: bool) -> bool {
+    let (first, second) = split_word(rest);
+    match verb {
+        Verb::Silences | Verb::OnCall => rest.is_empty(),
+        Verb::Stats => rest.is_empty() || read_duration(rest).is_some(),
+        Verb::Unsilence => {
+            second.is_empty() && !first.is_empty() && first.contains(|c: char| c.is_ascii_digit())
+        }
+        Verb::Maintenance => read_duration(first).is_some() || rest.eq_ignore_ascii_case("end"),
+        Verb::Silence => match select(rest) {
+            Ok(Selected { which: Some(_), rest }) => read_duration(split_word(rest).0).is_some(),
+            Ok(Selected { which: None, rest }) => here && read_duration(split_word(rest).0).is_some(),
+            Err(_) => true,
+        },
+        Verb::Acknowledge
+        | Verb::Unacknowledge
+        | Verb::Snooze
+        | Verb::Unsnooze
+        | Verb::Escalate
+        | Verb::Resolve
+        | Verb::Pending
+        | Verb::Escalated
+        | Verb::Show
+        | Verb::Timeline
+        | Verb::Help => true,
+    }
+}
+
+/// The incidents that were named, or the one that the reply or thread is about.
+fn named(verb: Verb, selected: &Selected<'_>, here: bool) -> Result<Which, Unfit> {
+    match &selected.which {
+        Some(which) => Ok(which.clone()),
+        None if here => Ok(Which::This),
+        None if selected.rest.is_empty() || verb == Verb::Acknowledge || verb == Verb::Resolve => {
+            Err(Unfit::NoIncident)
+        }
+        None if read_duration(selected.rest).is_some() => Err(Unfit::NoIncident),
+        None => Err(Unfit::NotAnIncident(not_an_incident(split_word(selected.rest).0))),
+    }
+}
+
+/// Reads `all`, or numbers (`42`, `#42`, `42, 43`, `42 and 43`), from the start of `text`. A colon or a dash ends
+/// them: `ack 42: 3 disks are gone`.
+fn select(text: &str) -> Result<Selected<'_>, Unfit> {
+    let mut numbers: Vec<i64> = Vec::new();
+    let mut rest = text;
+    loop {
+        let (word, after) = split_word(rest);
+        let bare = word.trim_end_matches([',', ';', ':', '.', '!', '-']);
+        if numbers.is_empty() && bare.eq_ignore_ascii_case("all") {
+            return Ok(Selected { which: Some(Which::All), rest: after });
+        }
+        if numbers.is_empty() && looks_like_uuid(bare.trim_start_matches('#')) {
+            return Err(Unfit::Wrong(Mistake {
+                said: format!("`{}` is an id of another bot; I number incidents.", quotable(bare)),
+                hint: "Say `pending` for the numbers.".to_owned(),
+            }));
+        }
+        let joined = matches!(word, "and" | "&" | ",") && !numbers.is_empty();
+        if joined && starts_with_number(after) {
+            rest = after;
+            continue;
+        }
+        let Some(more) = read_numbers(bare)? else { break };
+        for number in more {
+            if !numbers.contains(&number) {
+                numbers.push(number);
+            }
+        }
+        if numbers.len() > MOST_INCIDENTS {
+            return Err(Unfit::Wrong(Mistake {
+                said: format!("These are more than {MOST_INCIDENTS} incidents."),
+                hint: "Name fewer at a time, or say `all`.".to_owned(),
+            }));
+        }
+        rest = after;
+        if word.ends_with([':', '.', '!', '-', ';']) {
+            break;
+        }
+    }
+    Ok(Selected { which: (!numbers.is_empty()).then_some(Which::Numbers(numbers)), rest })
+}
+
+/// `42`, `#42` or `42,43`; `None` if it is anything else.
+fn read_numbers(word: &str) -> Result<Option<Vec<i64>>, Unfit> {
+    let parts: Vec<&str> = word.split(',').map(|part| part.strip_prefix('#').unwrap_or(part)).collect();
+    if parts.iter().any(|part| part.is_empty() || !part.bytes().all(|b| b.is_ascii_digit())) {
+        return Ok(None);
+    }
+    let numbers = parts.iter().map(|part| part.parse::<i64>().ok().filter(|number| *number > 0));
+    numbers.collect::<Option<Vec<i64>>>().map(Some).ok_or_else(|| Unfit::Wrong(not_an_incident(word)))
+}
+
+fn starts_with_number(text: &str) -> bool {
+    let (word, _) = split_word(text);
+    matches!(read_numbers(word.trim_end_matches([',', ';', ':', '.', '!', '-'])), Ok(Some(_)))
+}
+
+/// A duration of at least a second, in any case. Months are not meant: `m` is minutes, whatever its case.
+fn read_duration(text: &str) -> Option<Duration> {
+    let text = text.trim_end_matches(['.', '!', ',']).to_lowercase();
+    // To humantime, "42 30m" is 4230 minutes.
+    let glued = text.split_whitespace().zip(text.split_whitespace().skip(1)).any(|(word, next)| {
+        word.ends_with(|c: char| c.is_ascii_digit()) && next.starts_with(|c: char| c.is_ascii_digit())
+    });
+    if glued {
+        return None;
+    }
+    humantime::parse_duration(&text).ok().filter(|duration| *duration >= Duration::from_secs(1))
+}
+
+/// With or without its dashes.
+fn looks_like_uuid(word: &str) -> bool {
+    let digits = word.bytes().filter(u8::is_ascii_hexdigit).count();
+    let dashes = word.bytes().filter(|b| *b == b'-').count();
+    digits == 32 && (dashes == 0 || dashes == 4) && digits.saturating_add(dashes) == word.len()
+}
+
+/// What was said with a command: verbatim, bounded, without the punctuation that set it off.
+fn comment(rest: &str) -> Option<String> {
+    let rest = rest
+        .trim_start_matches(|c: char| c.is_whitespace() || matches!(c, ':' | ',' | '-' | '–' | '—' | ';'));
+    let comment: String = rest.chars().take(LONGEST_COMMENT).collect();
+    (!comment.trim().is_empty()).then(|| comment.trim().to_owned())
+}
+
+fn not_an_incident(said: &str) -> Mistake {
+    Mistake {
+        said: format!("`{}` is not an incident number.", quotable(said)),
+        hint: "Say `pending` for the numbers.".to_owned(),
+    }
+}
+
+fn too_much(verb: Verb, rest: &str) -> Mistake {
+    Mistake {
+        said: format!("I do not understand `{}` after `{}`.", quotable(rest), verb.word()),
+        hint: format!("Say `{}`.", verb.usage()),
+    }
+}

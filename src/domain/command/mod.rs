@@ -1,0 +1,163 @@
+//! What people say to the virtual user in a room: the grammar of commands.
+//!
+//! A text is read as a command when it is addressed to us (`!` or a mention comes first), when it is said in a
+//! reply or a thread of ours, or when it is exactly a command. Everything else is chatter, which gets no answer:
+//! people talk about alerts in the very rooms and threads where the alerts are shown.
+//!
+//! Adding a command: a variant of `Verb` with its words, usage and purpose, a variant of `Command`, an arm in
+//! `arguments::read`, rows in the table of examples below.
+
+mod arguments;
+#[cfg(test)]
+mod tests;
+mod verb;
+
+use std::time::Duration;
+pub use verb::Verb;
+
+/// Where a text was said, as far as it decides whether it is a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Context {
+    /// It is a reply to, or in the thread of, a message of ours that shows an incident.
+    pub reply_or_thread: bool,
+    /// It began with a mention of the virtual user, which is no longer part of the text.
+    pub mentioned: bool,
+}
+
+/// What a text is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Parsed {
+    /// Not meant for us. It gets no answer.
+    Chatter,
+    /// A command.
+    Command(Command),
+    /// Meant as a command, but it is none.
+    Mistake(Mistake),
+}
+
+/// A command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// Take the incidents.
+    Acknowledge {
+        /// Which.
+        which: Which,
+        /// What was said with it.
+        comment: Option<String>,
+    },
+    /// Give them back.
+    Unacknowledge(Which),
+    /// Put them off.
+    Snooze {
+        /// Which.
+        which: Which,
+        /// For how long; at least a second.
+        how_long: Duration,
+        /// What was said with it.
+        comment: Option<String>,
+    },
+    /// End their snooze.
+    Unsnooze(Which),
+    /// Page their next level now.
+    Escalate(Which),
+    /// Close them by hand.
+    Resolve {
+        /// Which.
+        which: Which,
+        /// What was said with it.
+        comment: Option<String>,
+    },
+    /// List what nobody took.
+    Pending,
+    /// List what climbed beyond its first level.
+    Escalated,
+    /// Show incidents.
+    Show(Which),
+    /// Tell the story of incidents.
+    Timeline(Which),
+    /// List the commands.
+    Help,
+    /// A command that is known and cannot be given yet.
+    NotYet(Verb),
+}
+
+/// Which incidents a command is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Which {
+    /// Those with these numbers: at least one, each once, in the order they were said.
+    Numbers(Vec<i64>),
+    /// All of the room list that the command can apply to.
+    All,
+    /// The one that the reply or thread is about.
+    This,
+}
+
+/// A command that went wrong before anything was done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mistake {
+    /// What is wrong, as a sentence.
+    pub said: String,
+    /// What to say instead, as a sentence.
+    pub hint: String,
+}
+
+/// How sure it is that a text is meant as a command. Mistakes are answered accordingly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Evidence {
+    /// It is addressed to us: whatever is not a command is a mistake.
+    Addressed,
+    /// It is said in a reply or thread of ours: it names an incident without a number.
+    InThread,
+    /// It is only a text in the room: it must be exactly a command.
+    Bare,
+}
+
+/// What `text` is.
+pub fn parse(text: &str, context: Context) -> Parsed {
+    let text = text.trim();
+    let exclaimed =
+        text.strip_prefix('!').map(str::trim_start).filter(|rest| rest.starts_with(char::is_alphabetic));
+    let (text, evidence) = match exclaimed {
+        Some(rest) => (rest, Evidence::Addressed),
+        None if context.mentioned => (text, Evidence::Addressed),
+        None if context.reply_or_thread => (text, Evidence::InThread),
+        None => (text, Evidence::Bare),
+    };
+    if text.is_empty() {
+        // A mention and nothing else: somebody looks for a way in.
+        return if context.mentioned { Parsed::Command(Command::Help) } else { Parsed::Chatter };
+    }
+    let (word, rest) = split_word(text);
+    match Verb::from_word(word) {
+        Some(verb) => arguments::read(verb, rest, evidence, context.reply_or_thread),
+        None if evidence == Evidence::Addressed => Parsed::Mistake(unknown(word)),
+        None => Parsed::Chatter,
+    }
+}
+
+fn unknown(word: &str) -> Mistake {
+    let hint = match Verb::nearest(word) {
+        Some(verb) => format!("Did you mean `{}`? Say `help` for all commands.", verb.usage()),
+        None => "Say `help` for all commands.".to_owned(),
+    };
+    Mistake { said: format!("I do not know the command `{}`.", quotable(word)), hint }
+}
+
+/// The first word and what follows it, verbatim but for white space around it.
+fn split_word(text: &str) -> (&str, &str) {
+    match text.split_once(char::is_whitespace) {
+        Some((word, rest)) => (word, rest.trim()),
+        None => (text, ""),
+    }
+}
+
+/// A short form of something said that stays within one pair of backticks.
+fn quotable(said: &str) -> String {
+    const LONGEST: usize = 40;
+    let mut quoted: String =
+        said.chars().map(|c| if c == '`' || c.is_control() { ' ' } else { c }).take(LONGEST).collect();
+    if said.chars().nth(LONGEST).is_some() {
+        quoted.push('…');
+    }
+    quoted
+}

@@ -1,0 +1,344 @@
+use super::{Command, Context, Parsed, Verb, Which, parse};
+use proptest::prelude::*;
+use std::time::Duration;
+
+const BARE: Context = Context { reply_or_thread: false, mentioned: false };
+const THREAD: Context = Context { reply_or_thread: true, mentioned: false };
+const MENTIONED: Context = Context { reply_or_thread: false, mentioned: true };
+
+/// A parsed text in one line, for the tables below.
+fn told(parsed: &Parsed) -> String {
+    let which = |which: &Which| match which {
+        Which::Numbers(numbers) => numbers.iter().map(i64::to_string).collect::<Vec<_>>().join(","),
+        Which::All => "all".to_owned(),
+        Which::This => "this".to_owned(),
+    };
+    let with = |comment: &Option<String>| comment.as_ref().map(|c| format!(" ({c})")).unwrap_or_default();
+    match parsed {
+        Parsed::Chatter => "-".to_owned(),
+        Parsed::Mistake(mistake) => format!("! {}", mistake.said),
+        Parsed::Command(command) => match command {
+            Command::Acknowledge { which: w, comment } => format!("ack {}{}", which(w), with(comment)),
+            Command::Unacknowledge(w) => format!("unack {}", which(w)),
+            Command::Snooze { which: w, how_long, comment } => {
+                format!("snooze {} {}s{}", which(w), how_long.as_secs(), with(comment))
+            }
+            Command::Unsnooze(w) => format!("unsnooze {}", which(w)),
+            Command::Escalate(w) => format!("escalate {}", which(w)),
+            Command::Resolve { which: w, comment } => format!("resolve {}{}", which(w), with(comment)),
+            Command::Pending => "pending".to_owned(),
+            Command::Escalated => "escalated".to_owned(),
+            Command::Show(w) => format!("show {}", which(w)),
+            Command::Timeline(w) => format!("timeline {}", which(w)),
+            Command::Help => "help".to_owned(),
+            Command::NotYet(verb) => format!("later {}", verb.word()),
+        },
+    }
+}
+
+fn check(context: Context, table: &[(&str, &str)]) {
+    for (said, expected) in table {
+        assert_eq!(told(&parse(said, context)), *expected, "{said:?} in {context:?}");
+    }
+}
+
+#[test]
+fn a_text_in_the_room_is_a_command_only_if_it_is_exactly_one() {
+    check(
+        BARE,
+        &[
+            ("ack 42", "ack 42"),
+            ("  ACK #42  ", "ack 42"),
+            ("Acknowledge 42", "ack 42"),
+            ("ack 42.", "ack 42"),
+            ("ack 42 looking into it", "ack 42 (looking into it)"),
+            ("ack 42, looking", "ack 42 (looking)"),
+            ("ack 42 — looking", "ack 42 (looking)"),
+            ("ack 42: 3 disks are gone", "ack 42 (3 disks are gone)"),
+            ("ack 42\nline two\n  line three", "ack 42 (line two\n  line three)"),
+            ("ack 42 43 #44", "ack 42,43,44"),
+            ("ack #42,#43, 44 and 45", "ack 42,43,44,45"),
+            ("ack 42 42", "ack 42"),
+            ("ack 42 and done", "ack 42 (and done)"),
+            ("ack all", "ack all"),
+            ("unack 42", "unack 42"),
+            ("snooze 42 2h", "snooze 42 7200s"),
+            ("snooze 42 1h30m", "snooze 42 5400s"),
+            ("snooze 42 1h 30m", "snooze 42 5400s"),
+            ("snooze 42 2d", "snooze 42 172800s"),
+            ("snooze 42 2H", "snooze 42 7200s"),
+            ("snooze 42 30M", "snooze 42 1800s"),
+            ("snooze 42 43 90s", "snooze 42,43 90s"),
+            ("snooze 42 2 hours", "snooze 42 7200s"),
+            ("snooze 42 2h until the vendor calls", "snooze 42 7200s (until the vendor calls)"),
+            ("snooze all 15m", "snooze all 900s"),
+            ("unsnooze 42", "unsnooze 42"),
+            ("escalate 42", "escalate 42"),
+            ("resolve 42 replaced the disk", "resolve 42 (replaced the disk)"),
+            ("pending", "pending"),
+            ("Pending!", "pending"),
+            ("escalated", "escalated"),
+            ("show 42", "show 42"),
+            ("timeline 42", "timeline 42"),
+            ("help", "help"),
+            ("silence 42 2h disk is on order", "later silence"),
+            ("silences", "later silences"),
+            ("unsilence 8a07086b-74f3-4a78-8f0e-0c1f9d1c2b3a", "later unsilence"),
+            ("oncall", "later oncall"),
+            ("stats 7d", "later stats"),
+            ("maintenance 2h", "later maintenance"),
+            ("maintenance end", "later maintenance"),
+        ],
+    );
+}
+
+#[test]
+fn people_talk_and_are_not_answered() {
+    check(
+        BARE,
+        &[
+            ("", "-"),
+            ("pending stuff is fun", "-"),
+            ("acknowledge that we are late", "-"),
+            ("ack, looking", "-"),
+            ("ack all good here", "-"),
+            ("resolve this please", "-"),
+            ("show me", "-"),
+            ("show 42 people the door", "-"),
+            ("help me", "-"),
+            ("escalated again, sigh", "-"),
+            ("escalate it to Bob", "-"),
+            ("silence please", "-"),
+            ("silence is golden", "-"),
+            ("stats look fine", "-"),
+            ("maintenance is on Friday", "-"),
+            ("snooze button", "-"),
+            ("I will ack 42", "-"),
+            ("42", "-"),
+            ("!!!", "-"),
+            ("!", "-"),
+            ("! ", "-"),
+            ("backpack 42", "-"),
+        ],
+    );
+    check(
+        THREAD,
+        &[
+            ("", "-"),
+            ("looks like the disk again", "-"),
+            ("can somebody escalate?", "-"),
+            ("escalate this to Bob please", "-"),
+            ("show must go on", "-"),
+            ("help is on the way", "-"),
+            ("pending on the vendor", "-"),
+            ("timeline of the outage follows", "-"),
+            ("silence it?", "-"),
+            ("42", "-"),
+        ],
+    );
+}
+
+#[test]
+fn in_a_reply_or_thread_the_number_may_be_left_out() {
+    check(
+        THREAD,
+        &[
+            ("ack", "ack this"),
+            ("Ack!", "ack this"),
+            ("ack looking into it", "ack this (looking into it)"),
+            ("ack, looking", "ack this (looking)"),
+            ("ack all good, I am on it", "ack this (all good, I am on it)"),
+            ("ack all", "ack all"),
+            ("ack 43", "ack 43"),
+            ("unack", "unack this"),
+            ("snooze 2h", "snooze this 7200s"),
+            ("snooze 5 minutes", "snooze this 300s"),
+            ("snooze 1 hour 30 minutes", "snooze this 5400s"),
+            ("snooze 43 2h", "snooze 43 7200s"),
+            ("escalate", "escalate this"),
+            ("resolve", "resolve this"),
+            ("resolve replaced the disk", "resolve this (replaced the disk)"),
+            ("show", "show this"),
+            ("timeline", "timeline this"),
+            ("pending", "pending"),
+            ("!ack", "ack this"),
+        ],
+    );
+}
+
+#[test]
+fn what_is_addressed_to_us_is_always_answered() {
+    for context in [BARE, THREAD] {
+        check(
+            context,
+            &[
+                ("!ack 42", "ack 42"),
+                ("! ack 42", "ack 42"),
+                ("!HELP", "help"),
+                ("!frobnicate", "! I do not know the command `frobnicate`."),
+                ("!pending 3", "! I do not understand `3` after `pending`."),
+                ("!silence", "later silence"),
+            ],
+        );
+    }
+    check(
+        MENTIONED,
+        &[
+            ("ack 42", "ack 42"),
+            ("", "help"),
+            ("!ack 42", "ack 42"),
+            ("thanks!", "! I do not know the command `thanks!`."),
+            ("ack", "! `ack` needs to know which incident."),
+            ("ack the disk", "! `the` is not an incident number."),
+            ("ack all good", "! I do not understand `good` after `ack`."),
+            ("show me", "! `me` is not an incident number."),
+        ],
+    );
+}
+
+#[test]
+fn a_mistake_says_what_is_wrong() {
+    check(
+        BARE,
+        &[
+            ("ack", "! `ack` needs to know which incident."),
+            ("snooze", "! `snooze` needs to know which incident."),
+            ("snooze 2h", "! `snooze` needs to know which incident."),
+            ("snooze 42", "! `snooze` needs to know for how long."),
+            ("snooze 42 tomorrow", "! `tomorrow` is not a duration."),
+            ("snooze 42 0s", "! `0s` is not a duration."),
+            ("ack 0", "! `0` is not an incident number."),
+            ("ack 99999999999999999999", "! `99999999999999999999` is not an incident number."),
+            (
+                "acknowledge 123e4567-e89b-12d3-a456-426614174000",
+                "! `123e4567-e89b-12d3-a456-426614174000` is an id of another bot; I number incidents.",
+            ),
+            (
+                "acknowledge 123E4567E89B12D3A456426614174000",
+                "! `123E4567E89B12D3A456426614174000` is an id of another bot; I number incidents.",
+            ),
+        ],
+    );
+    check(
+        THREAD,
+        &[
+            ("snooze tomorrow", "! `tomorrow` is not a duration."),
+            ("unack please", "! I do not understand `please` after `unack`."),
+            ("snooze 42", "! `snooze` needs to know for how long."),
+        ],
+    );
+    let Parsed::Mistake(mistake) = parse("!akc 42", BARE) else { panic!("not a mistake") };
+    assert_eq!(mistake.hint, "Did you mean `ack 42 [comment]`? Say `help` for all commands.");
+    let many = (1..=101).map(|n| n.to_string()).collect::<Vec<_>>().join(" ");
+    assert_eq!(told(&parse(&format!("ack {many}"), BARE)), "! These are more than 100 incidents.");
+}
+
+#[test]
+fn what_is_quoted_back_is_short_and_stays_within_its_backticks() {
+    let Parsed::Mistake(mistake) = parse(&format!("!x`{}", "y".repeat(1000)), BARE) else {
+        panic!("no mistake")
+    };
+    assert_eq!(mistake.said.matches('`').count(), 2);
+    assert!(mistake.said.chars().count() < 80, "{}", mistake.said);
+}
+
+#[test]
+fn every_usage_is_understood_and_every_slip_is_guessed() {
+    for verb in Verb::ALL {
+        let said =
+            verb.usage().replace(" [comment]", " a comment").replace(" [7d]", "").replace("ID", "a1b2");
+        assert!(matches!(parse(&said, BARE), Parsed::Command(_)), "{said}");
+        for word in verb.words() {
+            assert_eq!(Verb::from_word(word), Some(verb));
+            assert!(Verb::nearest(&format!("{word}x")).is_some(), "{word}");
+        }
+    }
+    assert_eq!(Verb::nearest("frobnicate"), None);
+}
+
+fn any_context() -> impl Strategy<Value = Context> {
+    (any::<bool>(), any::<bool>())
+        .prop_map(|(reply_or_thread, mentioned)| Context { reply_or_thread, mentioned })
+}
+
+/// Texts that come near commands.
+fn near_commands() -> impl Strategy<Value = String> {
+    let word = prop_oneof![
+        proptest::sample::select(
+            Verb::ALL.iter().flat_map(|verb| verb.words()).map(|w| (*w).to_owned()).collect::<Vec<_>>()
+        ),
+        proptest::sample::select(
+            [
+                "!",
+                "#",
+                "42",
+                "#7,8",
+                "all",
+                "and",
+                "2h",
+                "1h",
+                "30m",
+                "0",
+                "end",
+                ":",
+                "-",
+                "ß",
+                "İ",
+                "\u{a0}",
+                "9999999999999999999999"
+            ]
+            .map(str::to_owned)
+            .to_vec()
+        ),
+        "[a-zA-Z0-9µ.,:!#-]{0,6}",
+    ];
+    proptest::collection::vec(word, 0..8).prop_map(|words| words.join(" "))
+}
+
+proptest! {
+    #[test]
+    fn no_text_makes_it_panic(text in prop_oneof![any::<String>(), near_commands()], context in any_context()) {
+        parse(&text, context);
+    }
+
+    #[test]
+    fn case_does_not_matter(text in near_commands().prop_filter("ASCII", |text| text.is_ascii()), context in any_context()) {
+        let lower = told(&parse(&text.to_lowercase(), context)).to_lowercase();
+        prop_assert_eq!(told(&parse(&text.to_uppercase(), context)).to_lowercase(), lower);
+    }
+
+    #[test]
+    fn a_text_that_begins_with_no_command_stays_chatter(text in any::<String>(), reply_or_thread in any::<bool>()) {
+        let first = text.trim().split(char::is_whitespace).next().unwrap_or_default();
+        prop_assume!(!text.trim().starts_with('!') && Verb::from_word(first).is_none());
+        prop_assert_eq!(parse(&text, Context { reply_or_thread, mentioned: false }), Parsed::Chatter);
+    }
+
+    #[test]
+    fn only_a_reply_or_thread_names_an_incident_without_a_number(text in near_commands(), mentioned in any::<bool>()) {
+        let parsed = parse(&text, Context { reply_or_thread: false, mentioned });
+        let told = told(&parsed);
+        prop_assert!(told.split_whitespace().nth(1) != Some("this") || matches!(parsed, Parsed::Mistake(_)), "{}", told);
+    }
+
+    #[test]
+    fn numbers_are_positive_and_each_is_named_once(text in near_commands(), context in any_context()) {
+        if let Parsed::Command(Command::Acknowledge { which: Which::Numbers(numbers), .. }) = parse(&text, context) {
+            let mut once = numbers.clone();
+            once.sort_unstable();
+            once.dedup();
+            prop_assert_eq!(once.len(), numbers.len());
+            prop_assert!(numbers.iter().all(|number| *number > 0));
+        }
+    }
+
+    #[test]
+    fn a_snooze_is_as_long_as_it_was_said(number in 1_i64.., minutes in 1_u64..100_000) {
+        let parsed = parse(&format!("snooze {number} {minutes}m"), BARE);
+        prop_assert_eq!(parsed, Parsed::Command(Command::Snooze {
+            which: Which::Numbers(vec![number]),
+            how_long: Duration::from_mins(minutes),
+            comment: None,
+        }));
+    }
+}
