@@ -1,1 +1,170 @@
-//! The only SQL.
+//! The only SQL. One file per table or claim.
+//!
+//! Lock order everywhere: incident → post → outbox → room_gate. A row is locked in a statement of its own and read
+//! in later ones: under READ COMMITTED a statement's snapshot is older than the lock it waits for.
+
+pub mod alert;
+pub mod claim;
+pub mod enqueue;
+pub mod inbox;
+pub mod incident;
+pub mod overview;
+pub mod post;
+mod retention;
+pub mod room;
+mod room_list;
+pub mod settle;
+pub mod timeline;
+pub mod timers;
+mod virtual_user;
+
+pub use alert::AlertDetails;
+pub use claim::{Claimed, Head};
+pub use enqueue::{Kind, Payload};
+pub use inbox::{InboxEvent, WaitingEvent};
+pub use incident::{Reported, StoredIncident};
+pub use overview::{Backlog, IncidentLine};
+pub use post::{About, Target};
+pub use room_list::{RoomListRow, policy_hash};
+pub use settle::Lease;
+pub use virtual_user::VirtualUserRow;
+
+use secrecy::{ExposeSecret, SecretString};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{PgPool, Postgres, Transaction};
+use std::str::FromStr;
+use std::time::Duration;
+
+/// The schema, embedded.
+static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!();
+
+/// The release of the workers: a newer one may raise it when older workers must not run beside it.
+pub const ENGINE_VERSION: i32 = 1;
+
+/// A database transaction.
+pub type Tx = Transaction<'static, Postgres>;
+
+/// Why the store could not do as asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database does not answer, or refuses.
+    #[error("the database refuses or does not answer: {0}")]
+    Database(#[from] sqlx::Error),
+    /// The schema cannot be brought up to date.
+    #[error("the schema cannot be brought up to date: {0}")]
+    Migration(#[from] sqlx::migrate::MigrateError),
+    /// A row says something that cannot be.
+    #[error("{table}.{column} of {id} cannot be read: {reason}")]
+    Inconsistent {
+        /// The table.
+        table: &'static str,
+        /// The column.
+        column: &'static str,
+        /// Which row.
+        id: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A lease ran out while its holder was at work: somebody else has the message now.
+    #[error("the lease on {room} was lost")]
+    LeaseLost {
+        /// The room.
+        room: String,
+    },
+}
+
+/// The database.
+#[derive(Debug, Clone)]
+pub struct Store {
+    pool: PgPool,
+}
+
+impl Store {
+    /// Prepares to connect; connections are made when they are needed.
+    pub fn new(url: &SecretString, max_connections: u32) -> Result<Self, StoreError> {
+        let options = PgConnectOptions::from_str(url.expose_secret())?.application_name("matrixbot");
+        let pool = PgPoolOptions::new()
+            .max_connections(max_connections)
+            .acquire_timeout(Duration::from_secs(5))
+            .connect_lazy_with(options);
+        Ok(Self { pool })
+    }
+
+    /// Brings the schema up to date. Several processes may do it at once: one at a time works.
+    pub async fn migrate(&self) -> Result<(), StoreError> {
+        Ok(MIGRATOR.run(&self.pool).await?)
+    }
+
+    /// Whether the schema has every migration that this release knows, and how many it lacks.
+    pub async fn missing_migrations(&self) -> Result<usize, StoreError> {
+        let there = sqlx::query_scalar::<_, bool>("SELECT to_regclass('_sqlx_migrations') IS NOT NULL")
+            .fetch_one(&self.pool)
+            .await?;
+        if !there {
+            return Ok(MIGRATOR.iter().count());
+        }
+        let done: Vec<i64> = sqlx::query_scalar("SELECT version FROM _sqlx_migrations WHERE success")
+            .fetch_all(&self.pool)
+            .await?;
+        Ok(MIGRATOR.iter().filter(|migration| !done.contains(&migration.version)).count())
+    }
+
+    /// Whether the database answers.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        sqlx::query("SELECT 1").execute(&self.pool).await?;
+        Ok(())
+    }
+
+    /// Begins a database transaction. Dropped without `commit`, it is as if it had not been.
+    pub async fn begin(&self) -> Result<Tx, StoreError> {
+        Ok(self.pool.begin().await?)
+    }
+
+    /// The newest release of the workers that has run on this database. Raises it to ours if ours is newer.
+    pub async fn engine_version(&self) -> Result<i32, StoreError> {
+        let version = sqlx::query_scalar!(
+            "UPDATE engine_version SET version = greatest(version, $1) WHERE version < $1 RETURNING version",
+            ENGINE_VERSION
+        )
+        .fetch_optional(&self.pool)
+        .await?;
+        match version {
+            Some(version) => Ok(version),
+            None => {
+                Ok(sqlx::query_scalar!("SELECT version FROM engine_version").fetch_one(&self.pool).await?)
+            }
+        }
+    }
+
+    /// Closes every connection.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+/// Commits.
+pub async fn commit(tx: Tx) -> Result<(), StoreError> {
+    Ok(tx.commit().await?)
+}
+
+fn inconsistent(
+    table: &'static str,
+    column: &'static str,
+    id: impl ToString,
+    reason: impl ToString,
+) -> StoreError {
+    StoreError::Inconsistent { table, column, id: id.to_string(), reason: reason.to_string() }
+}
+
+fn to_u32(
+    table: &'static str,
+    column: &'static str,
+    id: impl ToString,
+    value: i32,
+) -> Result<u32, StoreError> {
+    u32::try_from(value).map_err(|error| inconsistent(table, column, id, error))
+}
+
+fn to_i32(value: u32) -> i32 {
+    i32::try_from(value).unwrap_or(i32::MAX)
+}

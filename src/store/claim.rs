@@ -1,0 +1,235 @@
+//! Claiming what is to be sent: one message in flight per room, under a lease that is committed before the request.
+
+use super::settle::Lease;
+use super::{Store, StoreError, Tx, inconsistent, to_u32};
+use crate::domain::incident::Rung;
+use crate::store::Payload;
+use jiff::Timestamp;
+use jiff_sqlx::{Timestamp as SqlTimestamp, ToSqlx};
+use uuid::Uuid;
+
+/// The message at the head of a room's queue.
+#[derive(Debug, Clone)]
+pub struct Head {
+    /// Its identity and Matrix transaction id.
+    pub id: Uuid,
+    /// Whose virtual user sends it.
+    pub room_list: String,
+    /// That user's Matrix id.
+    pub user_id: String,
+    /// To which room.
+    pub room: String,
+    /// What it says.
+    pub payload: Payload,
+    /// The incident it is about.
+    pub incident: Option<i64>,
+    /// The rung of a page.
+    pub rung: Option<Rung>,
+    /// The post it makes, or hangs on.
+    pub post: Option<Uuid>,
+    /// That post's event, once sent.
+    pub root: Option<String>,
+    /// The incident's version that the post shows.
+    pub shown: i64,
+    /// Event type and content, if it was tried before.
+    pub frozen: Option<(String, serde_json::Value)>,
+    /// The version that the frozen content shows.
+    pub version: Option<i64>,
+    /// How often it was tried.
+    pub attempts: i32,
+    /// When it was first tried.
+    pub first_tried: Option<Timestamp>,
+    /// Whether an earlier attempt may have been accepted.
+    pub uncertain: bool,
+    /// When it was put into the outbox.
+    pub created_at: Timestamp,
+}
+
+/// A message that is ours to send until the lease runs out.
+#[derive(Debug, Clone)]
+pub struct Claimed {
+    /// The message.
+    pub head: Head,
+    /// Its event type.
+    pub event_type: String,
+    /// Its content: the same for every attempt.
+    pub content: serde_json::Value,
+    /// The claim.
+    pub lease: Lease,
+}
+
+struct Row {
+    id: Uuid,
+    room_list: String,
+    user_id: String,
+    room: String,
+    payload: serde_json::Value,
+    incident: Option<i64>,
+    run_no: Option<i32>,
+    loop_no: Option<i32>,
+    level: Option<i32>,
+    post: Option<Uuid>,
+    root: Option<String>,
+    shown: Option<i64>,
+    event_type: Option<String>,
+    content: Option<serde_json::Value>,
+    version: Option<i64>,
+    attempts: i32,
+    first_tried: Option<SqlTimestamp>,
+    uncertain: bool,
+    created_at: SqlTimestamp,
+}
+
+impl Store {
+    /// Rooms that have something to send and whose gate is free, `limit` at most, and not those in `busy`. Costs as
+    /// much as there are rooms with something to send, however long their queues are.
+    pub async fn rooms_to_serve(
+        &self,
+        now: Timestamp,
+        limit: i64,
+        busy: &[String],
+    ) -> Result<Vec<String>, StoreError> {
+        Ok(sqlx::query_scalar!(
+            r#"WITH RECURSIVE waiting (room) AS (
+                   (SELECT room FROM outbox WHERE state = 'pending' ORDER BY room LIMIT 1)
+                   UNION ALL
+                   SELECT (SELECT outbox.room FROM outbox
+                           WHERE state = 'pending' AND outbox.room > waiting.room ORDER BY outbox.room LIMIT 1)
+                   FROM waiting WHERE waiting.room IS NOT NULL
+               ), lost (room) AS (
+                   SELECT room FROM room_gate WHERE lease_until < $1
+               )
+               SELECT gate.room AS "room!"
+               FROM (SELECT room FROM waiting WHERE room IS NOT NULL UNION SELECT room FROM lost) AS candidate
+               JOIN room_gate AS gate ON gate.room = candidate.room
+               WHERE gate.next_allowed_at <= $1 AND (gate.lease_until IS NULL OR gate.lease_until < $1)
+                 AND NOT gate.room = ANY($3)
+                 AND (gate.message IS NOT NULL OR EXISTS (
+                      SELECT 1 FROM outbox LEFT JOIN post ON post.id = outbox.post
+                      WHERE outbox.room = gate.room AND outbox.state = 'pending' AND outbox.not_before <= $1
+                        AND (outbox.kind NOT IN ('edit', 'thread', 'reaction') OR post.event_id IS NOT NULL)))
+               LIMIT $2"#,
+            now.to_sqlx(),
+            limit,
+            busy
+        )
+        .fetch_all(&self.pool)
+        .await?)
+    }
+}
+
+/// Locks a room's gate if it is free and open, and the message at the head of its queue: the one that a lost worker
+/// was sending, or else the first that may go. `None`: nothing to do there now.
+pub async fn lock_head(tx: &mut Tx, room: &str, now: Timestamp) -> Result<Option<Head>, StoreError> {
+    let gate = sqlx::query!(
+        "SELECT message FROM room_gate
+         WHERE room = $1 AND next_allowed_at <= $2 AND (lease_until IS NULL OR lease_until < $2)
+         FOR UPDATE SKIP LOCKED",
+        room,
+        now.to_sqlx()
+    )
+    .fetch_optional(&mut **tx)
+    .await?;
+    match gate {
+        Some(gate) => next_head(tx, room, gate.message, now).await,
+        None => Ok(None),
+    }
+}
+
+/// Locks the head of the queue of a room whose gate this transaction holds.
+pub async fn next_head(
+    tx: &mut Tx,
+    room: &str,
+    in_flight: Option<Uuid>,
+    now: Timestamp,
+) -> Result<Option<Head>, StoreError> {
+    let row = sqlx::query_as!(
+        Row,
+        r#"SELECT outbox.id, outbox.room_list, room_list.user_id, outbox.room, outbox.payload, outbox.incident,
+                  outbox.run_no, outbox.loop_no, outbox.level, outbox.post AS "post?", post.event_id AS "root?",
+                  post.shown AS "shown?", outbox.event_type, outbox.content, outbox.version, outbox.attempts,
+                  outbox.first_tried, outbox.uncertain, outbox.created_at
+           FROM outbox
+           JOIN room_list ON room_list.name = outbox.room_list
+           LEFT JOIN post ON post.id = outbox.post
+           WHERE outbox.room = $1
+             AND CASE WHEN $3::uuid IS NULL
+                 THEN outbox.state = 'pending' AND outbox.not_before <= $2
+                      AND (outbox.kind NOT IN ('edit', 'thread', 'reaction') OR post.event_id IS NOT NULL)
+                 ELSE outbox.id = $3 END
+           ORDER BY outbox.priority, outbox.seq LIMIT 1
+           FOR UPDATE OF outbox SKIP LOCKED"#,
+        room,
+        now.to_sqlx(),
+        in_flight
+    )
+    .fetch_optional(&mut **tx)
+    .await?;
+    row.map(head).transpose()
+}
+
+/// Freezes a message's content, counts the attempt and takes the room's lease. Committed before anything is sent.
+pub async fn take(
+    tx: &mut Tx,
+    head: &Head,
+    lease: &Lease,
+    until: Timestamp,
+    (event_type, content): (&str, &serde_json::Value),
+    version: Option<i64>,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    sqlx::query!(
+        "UPDATE outbox SET state = 'sending', event_type = $2, content = $3, version = $4, attempts = attempts + 1,
+                first_tried = coalesce(first_tried, $5)
+         WHERE id = $1",
+        head.id,
+        event_type,
+        content,
+        version,
+        now.to_sqlx()
+    )
+    .execute(&mut **tx)
+    .await?;
+    sqlx::query!(
+        "UPDATE room_gate SET lease_owner = $2, lease_until = $3, message = $4 WHERE room = $1",
+        lease.room,
+        lease.owner,
+        until.to_sqlx(),
+        head.id
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+fn head(row: Row) -> Result<Head, StoreError> {
+    const TABLE: &str = "outbox";
+    let id = row.id;
+    let rung = match (row.run_no, row.loop_no, row.level) {
+        (Some(run_no), Some(loop_no), Some(level)) => Some(Rung {
+            run_no: to_u32(TABLE, "run_no", id, run_no)?,
+            loop_no: to_u32(TABLE, "loop_no", id, loop_no)?,
+            level: to_u32(TABLE, "level", id, level)?,
+        }),
+        _ => None,
+    };
+    Ok(Head {
+        id,
+        room_list: row.room_list,
+        user_id: row.user_id,
+        room: row.room,
+        payload: serde_json::from_value(row.payload)
+            .map_err(|error| inconsistent(TABLE, "payload", id, error))?,
+        incident: row.incident,
+        rung,
+        post: row.post,
+        root: row.root,
+        shown: row.shown.unwrap_or(0),
+        frozen: row.event_type.zip(row.content),
+        version: row.version,
+        attempts: row.attempts,
+        first_tried: row.first_tried.map(SqlTimestamp::to_jiff),
+        uncertain: row.uncertain,
+        created_at: row.created_at.to_jiff(),
+    })
+}

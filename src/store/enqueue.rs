@@ -1,0 +1,209 @@
+//! Putting messages into the outbox, and taking unsent ones back.
+//!
+//! Enqueuing takes no lock on the room: messages of one incident are ordered by the incident's own lock, and the
+//! order between incidents is free. A room's queue is read by (priority, seq).
+
+use super::{StoreError, Tx, inconsistent, to_i32};
+use crate::domain::incident::Rung;
+use crate::domain::timeline::Entry;
+use jiff::Timestamp;
+use jiff_sqlx::ToSqlx;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// What a message is to say, besides the state of its incident.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "what", rename_all = "snake_case")]
+pub enum Payload {
+    /// A page.
+    Page,
+    /// Nobody answered.
+    Fallback,
+    /// Still nobody answered.
+    Reminder {
+        /// Counts from 1.
+        number: u32,
+    },
+    /// The acknowledgement ends soon.
+    AckReminder,
+    /// Bring the post up to date.
+    Refresh,
+    /// Tell a story in the post's thread.
+    Tell {
+        /// The story.
+        entry: Entry,
+    },
+    /// Tell a story to a room that may have no post.
+    TellFallback {
+        /// The story.
+        entry: Entry,
+    },
+    /// The reaction that people tap.
+    AckReaction,
+    /// An answer, rendered when it was decided.
+    Answer,
+}
+
+/// The kind of a message, as the database has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "`Payload` explains them")]
+pub enum Kind {
+    Page,
+    Fallback,
+    Reminder,
+    Edit,
+    Thread,
+    Notice,
+    Reaction,
+    Answer,
+}
+
+impl Kind {
+    /// The name in the database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Page => "page",
+            Self::Fallback => "fallback",
+            Self::Reminder => "reminder",
+            Self::Edit => "edit",
+            Self::Thread => "thread",
+            Self::Notice => "notice",
+            Self::Reaction => "reaction",
+            Self::Answer => "answer",
+        }
+    }
+}
+
+impl Payload {
+    /// Its kind.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Page => Kind::Page,
+            Self::Fallback => Kind::Fallback,
+            Self::Reminder { .. } | Self::AckReminder => Kind::Reminder,
+            Self::Refresh => Kind::Edit,
+            Self::Tell { .. } => Kind::Thread,
+            Self::TellFallback { .. } => Kind::Notice,
+            Self::AckReaction => Kind::Reaction,
+            Self::Answer => Kind::Answer,
+        }
+    }
+
+    /// Smaller goes first: first pages, escalations, what replaces them, answers that a person waits for, and then
+    /// what only keeps the picture up to date.
+    pub fn priority(&self, rung: Option<Rung>) -> i16 {
+        match self {
+            Self::Page if rung.is_some_and(|rung| rung.level == 0 && rung.loop_no == 0) => 0,
+            Self::Page => 1,
+            Self::Fallback | Self::Reminder { .. } | Self::AckReminder | Self::TellFallback { .. } => 2,
+            Self::Answer => 3,
+            Self::AckReaction => 4,
+            Self::Refresh => 5,
+            Self::Tell { .. } => 6,
+        }
+    }
+}
+
+/// A message to be put into the outbox.
+#[derive(Debug)]
+pub struct Draft<'a> {
+    /// Its identity and Matrix transaction id.
+    pub id: Uuid,
+    /// Whose virtual user sends it.
+    pub room_list: &'a str,
+    /// To which room (already led through `room_of`).
+    pub room: &'a str,
+    /// What it says.
+    pub payload: Payload,
+    /// The incident it is about.
+    pub incident: Option<i64>,
+    /// The rung of a page; the run of a fallback notice.
+    pub rung: Option<Rung>,
+    /// The post it makes, or hangs on.
+    pub post: Option<Uuid>,
+    /// When it may be sent.
+    pub not_before: Timestamp,
+    /// The event type and content of what is rendered already.
+    pub rendered: Option<(&'static str, serde_json::Value)>,
+}
+
+/// The rooms that references of the configuration lead to, each once, in order.
+pub async fn rooms_of(tx: &mut Tx, references: &[String]) -> Result<Vec<String>, StoreError> {
+    let rooms = sqlx::query_scalar!(
+        r#"SELECT room_of(reference) AS "room!" FROM unnest($1::text[]) WITH ORDINALITY AS t (reference, n) ORDER BY n"#,
+        references
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    let mut distinct: Vec<String> = Vec::with_capacity(rooms.len());
+    for room in rooms {
+        if !distinct.contains(&room) {
+            distinct.push(room);
+        }
+    }
+    Ok(distinct)
+}
+
+/// Puts a message into the outbox. Returns whether it is new: a page or a fallback notice exists once (I4, I15), and
+/// an edit that waits already covers what this one would show.
+pub async fn enqueue(tx: &mut Tx, draft: Draft<'_>, now: Timestamp) -> Result<bool, StoreError> {
+    let kind = draft.payload.kind();
+    let payload = serde_json::to_value(&draft.payload)
+        .map_err(|error| inconsistent("outbox", "payload", draft.id, error))?;
+    let (event_type, content) = draft.rendered.unzip();
+    if kind == Kind::Edit
+        && sqlx::query!(
+            "UPDATE outbox SET not_before = least(not_before, $2)
+             WHERE post = $1 AND kind = 'edit' AND state = 'pending' AND content IS NULL",
+            draft.post,
+            draft.not_before.to_sqlx()
+        )
+        .execute(&mut **tx)
+        .await?
+        .rows_affected()
+            > 0
+    {
+        return Ok(false);
+    }
+    let enqueued = sqlx::query!(
+        "WITH gate AS (INSERT INTO room_gate (room) VALUES ($3) ON CONFLICT (room) DO NOTHING)
+         INSERT INTO outbox (id, room_list, room, kind, priority, incident, run_no, loop_no, level, post, payload,
+                event_type, content, state, not_before, created_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 'pending', $14, $15)
+         ON CONFLICT DO NOTHING",
+        draft.id,
+        draft.room_list,
+        draft.room,
+        kind.as_str(),
+        draft.payload.priority(draft.rung),
+        draft.incident,
+        draft.rung.map(|rung| to_i32(rung.run_no)),
+        draft.rung.map(|rung| to_i32(rung.loop_no)),
+        draft.rung.map(|rung| to_i32(rung.level)),
+        draft.post,
+        payload,
+        event_type,
+        content,
+        draft.not_before.to_sqlx(),
+        now.to_sqlx()
+    )
+    .execute(&mut **tx)
+    .await?
+    .rows_affected();
+    Ok(enqueued > 0)
+}
+
+/// Cancels an incident's pages, reminders and fallback notices that were never tried, or whose every attempt is known
+/// to have failed. One that may have been accepted stays: it may be in the room already.
+pub async fn cancel_unsent(tx: &mut Tx, incident: i64, now: Timestamp) -> Result<u64, StoreError> {
+    Ok(sqlx::query!(
+        "UPDATE outbox SET state = 'cancelled', settled_at = $2
+         WHERE incident = $1 AND state = 'pending' AND NOT uncertain
+           AND kind IN ('page', 'reminder', 'fallback', 'notice')",
+        incident,
+        now.to_sqlx()
+    )
+    .execute(&mut **tx)
+    .await?
+    .rows_affected())
+}

@@ -1,0 +1,169 @@
+//! The inbox: every event the homeserver gave us, once.
+
+use super::{Store, StoreError, Tx};
+use jiff::Timestamp;
+use jiff_sqlx::ToSqlx;
+
+/// An event as it came.
+#[derive(Debug, Clone)]
+pub struct InboxEvent {
+    /// Its identity; for an event without one, something that stands for it.
+    pub event_id: String,
+    /// Its room; empty if it has none.
+    pub room: String,
+    /// The event.
+    pub event: serde_json::Value,
+    /// What is wrong with it, if it cannot be used at all.
+    pub malformed: Option<&'static str>,
+}
+
+/// An event that waits to be handled; its room is ours until the transaction ends.
+#[derive(Debug, Clone)]
+pub struct WaitingEvent {
+    /// Its place in the order of arrival.
+    pub seq: i64,
+    /// Its identity.
+    pub event_id: String,
+    /// Its room.
+    pub room: String,
+    /// The event.
+    pub event: serde_json::Value,
+    /// When it came.
+    pub received_at: Timestamp,
+}
+
+impl Store {
+    /// Keeps events, each event id once. Returns how many were new.
+    pub async fn keep_events(
+        &self,
+        events: &[InboxEvent],
+        source: &'static str,
+        now: Timestamp,
+    ) -> Result<u64, StoreError> {
+        if events.is_empty() {
+            return Ok(0);
+        }
+        let ids: Vec<String> = events.iter().map(|event| event.event_id.clone()).collect();
+        let rooms: Vec<String> = events.iter().map(|event| event.room.clone()).collect();
+        let bodies: Vec<serde_json::Value> = events.iter().map(|event| event.event.clone()).collect();
+        let malformed: Vec<Option<String>> =
+            events.iter().map(|event| event.malformed.map(str::to_owned)).collect();
+        Ok(sqlx::query!(
+            "INSERT INTO inbox (event_id, room, event, source, received_at, state, result)
+             SELECT DISTINCT ON (event_id) event_id, room, event, $5, $6,
+                    CASE WHEN malformed IS NULL THEN 'waiting' ELSE 'malformed' END, malformed
+             FROM unnest($1::text[], $2::text[], $3::jsonb[], $4::text[]) WITH ORDINALITY
+                  AS t (event_id, room, event, malformed, n)
+             ORDER BY event_id, n
+             ON CONFLICT (event_id) DO NOTHING",
+            &ids,
+            &rooms,
+            &bodies,
+            &malformed as _,
+            source,
+            now.to_sqlx()
+        )
+        .execute(&self.pool)
+        .await?
+        .rows_affected())
+    }
+
+    /// Rooms that have events waiting, `limit` at most.
+    pub async fn rooms_with_events(&self, limit: i64) -> Result<Vec<String>, StoreError> {
+        Ok(sqlx::query_scalar!(
+            r#"WITH RECURSIVE waiting (room) AS (
+                   (SELECT room FROM inbox WHERE state = 'waiting' ORDER BY room LIMIT 1)
+                   UNION ALL
+                   SELECT (SELECT inbox.room FROM inbox
+                           WHERE state = 'waiting' AND inbox.room > waiting.room ORDER BY inbox.room LIMIT 1)
+                   FROM waiting WHERE waiting.room IS NOT NULL
+               )
+               SELECT room AS "room!" FROM waiting WHERE room IS NOT NULL LIMIT $1"#,
+            limit
+        )
+        .fetch_all(&self.pool)
+        .await?)
+    }
+
+    /// Looks at a room's oldest waiting event without locking it.
+    pub async fn peek_event(&self, room: &str) -> Result<Option<serde_json::Value>, StoreError> {
+        Ok(sqlx::query_scalar!(
+            "SELECT event FROM inbox WHERE room = $1 AND state = 'waiting' ORDER BY seq LIMIT 1",
+            room
+        )
+        .fetch_optional(&self.pool)
+        .await?)
+    }
+}
+
+/// Takes a room's oldest waiting event. `None`: there is none, or another worker has the room.
+pub async fn take(tx: &mut Tx, room: &str) -> Result<Option<WaitingEvent>, StoreError> {
+    let ours =
+        sqlx::query_scalar!(r#"SELECT pg_try_advisory_xact_lock(hashtextextended($1, 1)) AS "ours!""#, room)
+            .fetch_one(&mut **tx)
+            .await?;
+    if !ours {
+        return Ok(None);
+    }
+    Ok(sqlx::query!(
+        "SELECT seq, event_id, room, event, received_at FROM inbox WHERE room = $1 AND state = 'waiting' ORDER BY seq LIMIT 1",
+        room
+    )
+    .fetch_optional(&mut **tx)
+    .await?
+    .map(|row| WaitingEvent {
+        seq: row.seq,
+        event_id: row.event_id,
+        room: row.room,
+        event: row.event,
+        received_at: row.received_at.to_jiff(),
+    }))
+}
+
+/// Notes what became of an event.
+pub async fn handled(tx: &mut Tx, seq: i64, result: &str) -> Result<(), StoreError> {
+    sqlx::query!("UPDATE inbox SET state = 'handled', result = $2 WHERE seq = $1", seq, result)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+/// Notes that a reaction acknowledged an incident.
+pub async fn remember_reaction(
+    tx: &mut Tx,
+    event_id: &str,
+    incident: i64,
+    run_no: u32,
+    user_id: &str,
+) -> Result<(), StoreError> {
+    sqlx::query!(
+        "INSERT INTO ack_reaction (event_id, incident, run_no, user_id) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
+        event_id,
+        incident,
+        super::to_i32(run_no),
+        user_id
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// What a reaction acknowledged, in which run, and whose it is.
+pub async fn reaction(tx: &mut Tx, event_id: &str) -> Result<Option<(i64, i32, String)>, StoreError> {
+    Ok(sqlx::query!("SELECT incident, run_no, user_id FROM ack_reaction WHERE event_id = $1", event_id)
+        .fetch_optional(&mut **tx)
+        .await?
+        .map(|row| (row.incident, row.run_no, row.user_id)))
+}
+
+/// Whether an event that is to be redacted still waits: its redaction came first.
+pub async fn drop_waiting(tx: &mut Tx, event_id: &str) -> Result<bool, StoreError> {
+    Ok(sqlx::query!(
+        "UPDATE inbox SET state = 'handled', result = 'redacted before' WHERE event_id = $1 AND state = 'waiting'",
+        event_id
+    )
+    .execute(&mut **tx)
+    .await?
+    .rows_affected()
+        > 0)
+}

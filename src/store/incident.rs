@@ -1,0 +1,423 @@
+//! Incidents: locked, read and written whole.
+
+use super::{AlertDetails, StoreError, Tx, alert, inconsistent, to_i32, to_u32};
+use crate::domain::incident::{Incident, KeptAck, Phase, Run};
+use crate::domain::time::later;
+use crate::domain::view::IncidentView;
+use crate::domain::webhook::Labels;
+use jiff::Timestamp;
+use jiff_sqlx::{Timestamp as SqlTimestamp, ToSqlx};
+use ruma::UserId;
+use sha2::{Digest, Sha256};
+use std::time::Duration;
+
+/// An incident as it is stored, with what is told of it besides its state.
+#[derive(Debug, Clone)]
+pub struct StoredIncident {
+    /// Its number.
+    pub number: i64,
+    /// Whose ladder it climbs.
+    pub room_list: String,
+    /// The state.
+    pub incident: Incident,
+    /// What Alertmanager says of the group.
+    pub reported: Reported,
+    /// What rooms are told of its alerts.
+    pub details: AlertDetails,
+    /// When it resolved.
+    pub resolved_at: Option<Timestamp>,
+}
+
+/// What Alertmanager says of a group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reported {
+    /// The receiver.
+    pub receiver: String,
+    /// The group key.
+    pub group_key: String,
+    /// The labels the group was made by.
+    pub group_labels: Labels,
+    /// The labels all its alerts share.
+    pub common_labels: Labels,
+    /// Alertmanager's own page.
+    pub external_url: Option<String>,
+    /// How many alerts were left out.
+    pub truncated: u64,
+}
+
+impl Reported {
+    /// What identifies the group within a room list.
+    pub fn key(&self) -> Vec<u8> {
+        let mut hash = Sha256::new();
+        hash.update(self.receiver.as_bytes());
+        hash.update([0]);
+        hash.update(self.group_key.as_bytes());
+        hash.finalize().to_vec()
+    }
+}
+
+struct Row {
+    id: i64,
+    room_list: String,
+    receiver: String,
+    group_key: String,
+    group_labels: serde_json::Value,
+    common_labels: serde_json::Value,
+    external_url: Option<String>,
+    truncated: i64,
+    phase: String,
+    next_at: Option<SqlTimestamp>,
+    run_no: i32,
+    level: Option<i32>,
+    loop_no: i32,
+    told: bool,
+    policy_version: i64,
+    ackers: Vec<String>,
+    ack_until: Option<SqlTimestamp>,
+    ack_reminded: bool,
+    ack_kept: bool,
+    snoozed_until: Option<SqlTimestamp>,
+    reminders: i32,
+    forced: bool,
+    flap_count: i32,
+    version: i64,
+    opened_at: SqlTimestamp,
+    reopened_at: Option<SqlTimestamp>,
+    resolved_at: Option<SqlTimestamp>,
+}
+
+/// Waits until nobody else decides on the group, so that two first reports make one incident (I1).
+pub async fn lock_key(tx: &mut Tx, room_list: &str, key: &[u8]) -> Result<(), StoreError> {
+    let mut hash = Sha256::new();
+    hash.update(room_list.as_bytes());
+    hash.update([0]);
+    hash.update(key);
+    let digest = hash.finalize();
+    let lock = digest.iter().take(8).fold(0_i64, |sum, byte| (sum << 8) | i64::from(*byte));
+    sqlx::query!("SELECT pg_advisory_xact_lock($1)", lock).execute(&mut **tx).await?;
+    Ok(())
+}
+
+/// Locks the newest incident of a group, open or not.
+pub async fn lock_newest(
+    tx: &mut Tx,
+    room_list: &str,
+    key: &[u8],
+) -> Result<Option<StoredIncident>, StoreError> {
+    let row = sqlx::query_as!(
+        Row,
+        "SELECT id, room_list, receiver, group_key, group_labels, common_labels, external_url, truncated, phase, next_at,
+                run_no, level, loop_no, told, policy_version, ackers, ack_until, ack_reminded, ack_kept, snoozed_until,
+                reminders, forced, flap_count, version, opened_at, reopened_at, resolved_at
+         FROM incident WHERE room_list = $1 AND key = $2 ORDER BY id DESC LIMIT 1 FOR UPDATE",
+        room_list,
+        key
+    )
+    .fetch_optional(&mut **tx)
+    .await?;
+    match row {
+        Some(row) => read(tx, row).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+/// Locks an incident by its number.
+pub async fn lock(tx: &mut Tx, number: i64) -> Result<Option<StoredIncident>, StoreError> {
+    sqlx::query!("SELECT id FROM incident WHERE id = $1 FOR UPDATE", number)
+        .fetch_optional(&mut **tx)
+        .await?;
+    load(tx, number).await
+}
+
+/// Reads an incident by its number, without a lock.
+pub async fn load(tx: &mut Tx, number: i64) -> Result<Option<StoredIncident>, StoreError> {
+    let row = sqlx::query_as!(
+        Row,
+        "SELECT id, room_list, receiver, group_key, group_labels, common_labels, external_url, truncated, phase, next_at,
+                run_no, level, loop_no, told, policy_version, ackers, ack_until, ack_reminded, ack_kept, snoozed_until,
+                reminders, forced, flap_count, version, opened_at, reopened_at, resolved_at
+         FROM incident WHERE id = $1",
+        number
+    )
+    .fetch_optional(&mut **tx)
+    .await?;
+    match row {
+        Some(row) => read(tx, row).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+/// Writes a fresh incident and returns its number.
+pub async fn insert(
+    tx: &mut Tx,
+    room_list: &str,
+    reported: &Reported,
+    incident: &Incident,
+    stale_after: Option<Duration>,
+) -> Result<i64, StoreError> {
+    let columns = Columns::of(incident, stale_after, None);
+    let number = sqlx::query_scalar!(
+        "INSERT INTO incident (room_list, key, receiver, group_key, group_labels, common_labels, external_url, truncated,
+                phase, next_at, stale_at, run_no, level, loop_no, told, policy_version, ackers, ack_until, ack_reminded,
+                ack_kept, snoozed_until, reminders, forced, flap_count, version, opened_at, reopened_at, resolved_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22,
+                $23, $24, $25, $26, $27, $28)
+         RETURNING id",
+        room_list,
+        reported.key(),
+        reported.receiver,
+        reported.group_key,
+        labels(&reported.group_labels),
+        labels(&reported.common_labels),
+        reported.external_url,
+        i64::try_from(reported.truncated).unwrap_or(i64::MAX),
+        columns.phase,
+        columns.next_at,
+        columns.stale_at,
+        columns.run_no,
+        columns.level,
+        columns.loop_no,
+        incident.run.told,
+        incident.run.policy_version,
+        &columns.ackers,
+        columns.ack_until,
+        columns.ack_reminded,
+        columns.ack_kept,
+        columns.snoozed_until,
+        columns.reminders,
+        columns.forced,
+        columns.flap_count,
+        columns.version,
+        incident.opened_at.to_sqlx(),
+        columns.reopened_at,
+        columns.resolved_at,
+    )
+    .fetch_one(&mut **tx)
+    .await?;
+    Ok(number)
+}
+
+/// Writes an incident's state. `before` is what was locked; `now` becomes the time of its resolution if it resolves.
+pub async fn update(
+    tx: &mut Tx,
+    before: &StoredIncident,
+    incident: &Incident,
+    stale_after: Option<Duration>,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let resolved_at = if incident.phase.is_open() { None } else { before.resolved_at.or(Some(now)) };
+    let columns = Columns::of(incident, stale_after, resolved_at);
+    sqlx::query!(
+        "UPDATE incident SET phase = $2, next_at = $3, stale_at = $4, run_no = $5, level = $6, loop_no = $7, told = $8,
+                policy_version = $9, ackers = $10, ack_until = $11, ack_reminded = $12, ack_kept = $13,
+                snoozed_until = $14, reminders = $15, forced = $16, flap_count = $17, version = $18, reopened_at = $19,
+                resolved_at = $20
+         WHERE id = $1",
+        before.number,
+        columns.phase,
+        columns.next_at,
+        columns.stale_at,
+        columns.run_no,
+        columns.level,
+        columns.loop_no,
+        incident.run.told,
+        incident.run.policy_version,
+        &columns.ackers,
+        columns.ack_until,
+        columns.ack_reminded,
+        columns.ack_kept,
+        columns.snoozed_until,
+        columns.reminders,
+        columns.forced,
+        columns.flap_count,
+        columns.version,
+        columns.reopened_at,
+        columns.resolved_at,
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Writes what Alertmanager says of the group now.
+pub async fn update_reported(tx: &mut Tx, number: i64, reported: &Reported) -> Result<(), StoreError> {
+    sqlx::query!(
+        "UPDATE incident SET common_labels = $2, external_url = $3, truncated = $4 WHERE id = $1",
+        number,
+        labels(&reported.common_labels),
+        reported.external_url,
+        i64::try_from(reported.truncated).unwrap_or(i64::MAX)
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Puts off the moment from which an incident counts as stale.
+pub async fn seen(tx: &mut Tx, number: i64, stale_at: Option<Timestamp>) -> Result<(), StoreError> {
+    sqlx::query!("UPDATE incident SET stale_at = $2 WHERE id = $1", number, stale_at.map(ToSqlx::to_sqlx))
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+/// When an incident counts as over unless a webhook comes before (only open ones do).
+pub fn stale_at(incident: &Incident, stale_after: Option<Duration>) -> Option<Timestamp> {
+    if !incident.phase.is_open() {
+        return None;
+    }
+    let newest = incident.firing.values().map(|alert| alert.last_seen).max()?;
+    stale_after.map(|after| later(newest, after))
+}
+
+struct Columns {
+    phase: &'static str,
+    next_at: Option<SqlTimestamp>,
+    stale_at: Option<SqlTimestamp>,
+    run_no: i32,
+    level: Option<i32>,
+    loop_no: i32,
+    ackers: Vec<String>,
+    ack_until: Option<SqlTimestamp>,
+    ack_reminded: bool,
+    ack_kept: bool,
+    snoozed_until: Option<SqlTimestamp>,
+    reminders: i32,
+    forced: bool,
+    flap_count: i32,
+    version: i64,
+    reopened_at: Option<SqlTimestamp>,
+    resolved_at: Option<SqlTimestamp>,
+}
+
+impl Columns {
+    fn of(incident: &Incident, stale_after: Option<Duration>, resolved_at: Option<Timestamp>) -> Self {
+        let mut columns = Self {
+            phase: incident.phase.name().as_str(),
+            next_at: incident.next_at.map(ToSqlx::to_sqlx),
+            stale_at: stale_at(incident, stale_after).map(ToSqlx::to_sqlx),
+            run_no: to_i32(incident.run.no),
+            level: incident.run.level.map(to_i32),
+            loop_no: to_i32(incident.run.loop_no),
+            ackers: incident.ackers.iter().map(ToString::to_string).collect(),
+            ack_until: None,
+            ack_reminded: false,
+            ack_kept: false,
+            snoozed_until: None,
+            reminders: 0,
+            forced: false,
+            flap_count: to_i32(incident.flap_count),
+            version: i64::try_from(incident.version).unwrap_or(i64::MAX),
+            reopened_at: incident.reopened_at.map(ToSqlx::to_sqlx),
+            resolved_at: resolved_at.map(ToSqlx::to_sqlx),
+        };
+        match &incident.phase {
+            Phase::Firing | Phase::Suppressed | Phase::Closed => {}
+            Phase::Acknowledged { until, reminded } => {
+                columns.ack_until = until.map(ToSqlx::to_sqlx);
+                columns.ack_reminded = *reminded;
+            }
+            Phase::Snoozed { until } => columns.snoozed_until = Some(until.to_sqlx()),
+            Phase::Unanswered { reminders } => columns.reminders = to_i32(*reminders),
+            Phase::Resolved { forced, kept_ack } => {
+                columns.forced = *forced;
+                columns.ack_kept = kept_ack.is_some();
+                columns.ack_until = kept_ack.and_then(|kept| kept.until).map(ToSqlx::to_sqlx);
+            }
+        }
+        columns
+    }
+}
+
+async fn read(tx: &mut Tx, row: Row) -> Result<StoredIncident, StoreError> {
+    const TABLE: &str = "incident";
+    let id = row.id;
+    let instant = |at: Option<SqlTimestamp>| at.map(SqlTimestamp::to_jiff);
+    let phase = match row.phase.as_str() {
+        "firing" => Phase::Firing,
+        "acknowledged" => Phase::Acknowledged { until: instant(row.ack_until), reminded: row.ack_reminded },
+        "snoozed" => Phase::Snoozed {
+            until: instant(row.snoozed_until)
+                .ok_or_else(|| inconsistent(TABLE, "snoozed_until", id, "it is null"))?,
+        },
+        "unanswered" => Phase::Unanswered { reminders: to_u32(TABLE, "reminders", id, row.reminders)? },
+        "suppressed" => Phase::Suppressed,
+        "resolved" => Phase::Resolved {
+            forced: row.forced,
+            kept_ack: row.ack_kept.then(|| KeptAck { until: instant(row.ack_until) }),
+        },
+        "closed" => Phase::Closed,
+        other => return Err(inconsistent(TABLE, "phase", id, other)),
+    };
+    let ackers = row
+        .ackers
+        .iter()
+        .map(|user| UserId::parse(user).map_err(|error| inconsistent(TABLE, "ackers", id, error)))
+        .collect::<Result<Vec<_>, _>>()?;
+    let level = row.level.map(|level| to_u32(TABLE, "level", id, level)).transpose()?;
+    let (maps, details) = alert::load(tx, id).await?;
+    Ok(StoredIncident {
+        number: id,
+        room_list: row.room_list,
+        incident: Incident {
+            phase,
+            run: Run {
+                no: to_u32(TABLE, "run_no", id, row.run_no)?,
+                level,
+                loop_no: to_u32(TABLE, "loop_no", id, row.loop_no)?,
+                told: row.told,
+                policy_version: row.policy_version,
+            },
+            next_at: instant(row.next_at),
+            ackers,
+            flap_count: to_u32(TABLE, "flap_count", id, row.flap_count)?,
+            version: u64::try_from(row.version).map_err(|error| inconsistent(TABLE, "version", id, error))?,
+            opened_at: row.opened_at.to_jiff(),
+            reopened_at: instant(row.reopened_at),
+            firing: maps.firing,
+            cleared: maps.cleared,
+            known_at_ack: maps.known_at_ack,
+        },
+        reported: Reported {
+            receiver: row.receiver,
+            group_key: row.group_key,
+            group_labels: from_labels(TABLE, "group_labels", id, row.group_labels)?,
+            common_labels: from_labels(TABLE, "common_labels", id, row.common_labels)?,
+            external_url: row.external_url,
+            truncated: u64::try_from(row.truncated).unwrap_or(0),
+        },
+        details,
+        resolved_at: instant(row.resolved_at),
+    })
+}
+
+impl StoredIncident {
+    /// What messages are rendered from.
+    pub fn view(&self, levels: u32) -> IncidentView {
+        IncidentView {
+            number: self.number,
+            room_list: self.room_list.clone(),
+            incident: self.incident.clone(),
+            group_labels: self.reported.group_labels.clone(),
+            common_labels: self.reported.common_labels.clone(),
+            external_url: self.reported.external_url.clone(),
+            truncated: self.reported.truncated,
+            alerts: self.details.views(&self.incident),
+            resolved_at: self.resolved_at,
+            levels,
+        }
+    }
+}
+
+pub(super) fn labels(labels: &Labels) -> serde_json::Value {
+    labels.iter().map(|(key, value)| (key.clone(), serde_json::Value::from(value.as_str()))).collect()
+}
+
+pub(super) fn from_labels(
+    table: &'static str,
+    column: &'static str,
+    id: impl ToString,
+    value: serde_json::Value,
+) -> Result<Labels, StoreError> {
+    serde_json::from_value(value).map_err(|error| inconsistent(table, column, id, error))
+}

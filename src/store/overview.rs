@@ -1,0 +1,167 @@
+//! What is open, and what waits: for the commands that tell, and for metrics.
+
+use super::{Store, StoreError, Tx};
+use jiff::Timestamp;
+use jiff_sqlx::{Timestamp as SqlTimestamp, ToSqlx};
+
+/// One open incident in a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IncidentLine {
+    /// Its number.
+    pub number: i64,
+    /// Its room list.
+    pub room_list: String,
+    /// Its phase.
+    pub phase: String,
+    /// The level paged last.
+    pub level: Option<i32>,
+    /// The loop.
+    pub loop_no: i32,
+    /// When it opened.
+    pub opened_at: Timestamp,
+    /// Who took it.
+    pub ackers: Vec<String>,
+    /// The labels the group was made by.
+    pub group_labels: serde_json::Value,
+    /// The labels all alerts share.
+    pub common_labels: serde_json::Value,
+    /// How many alerts fire.
+    pub firing: i64,
+    /// The name of the worst severity.
+    pub severity: Option<String>,
+}
+
+/// What waits to be sent.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Backlog {
+    /// How many messages are pending.
+    pub pending: i64,
+    /// How many are being sent.
+    pub sending: i64,
+    /// Since when the oldest waits that may be sent.
+    pub oldest: Option<Timestamp>,
+}
+
+/// The open incidents of room lists in some phases, oldest first, `limit` at most, and how many there are.
+pub async fn open_incidents(
+    tx: &mut Tx,
+    room_lists: &[String],
+    phases: &[String],
+    min_level: i32,
+    limit: i64,
+) -> Result<(Vec<IncidentLine>, i64), StoreError> {
+    struct Row {
+        id: i64,
+        room_list: String,
+        phase: String,
+        level: Option<i32>,
+        loop_no: i32,
+        opened_at: SqlTimestamp,
+        ackers: Vec<String>,
+        group_labels: serde_json::Value,
+        common_labels: serde_json::Value,
+        firing: i64,
+        severity: Option<String>,
+    }
+    let rows = sqlx::query_as!(
+        Row,
+        r#"SELECT id, room_list, phase, level, loop_no, opened_at, ackers, group_labels, common_labels,
+                  (SELECT count(*) FROM incident_alert WHERE incident = incident.id AND firing) AS "firing!",
+                  (SELECT severity FROM incident_alert WHERE incident = incident.id AND firing
+                   ORDER BY rank DESC, severity LIMIT 1) AS severity
+           FROM incident
+           WHERE phase NOT IN ('resolved', 'closed') AND room_list = ANY($1) AND phase = ANY($2)
+             AND (coalesce(level, -1) >= $3 OR ($3 > 0 AND phase = 'unanswered'))
+           ORDER BY id LIMIT $4"#,
+        room_lists,
+        phases,
+        min_level,
+        limit
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    let total = if i64::try_from(rows.len()).unwrap_or(i64::MAX) < limit {
+        i64::try_from(rows.len()).unwrap_or(i64::MAX)
+    } else {
+        sqlx::query_scalar!(
+            r#"SELECT count(*) AS "count!" FROM (
+                   SELECT 1 FROM incident
+                   WHERE phase NOT IN ('resolved', 'closed') AND room_list = ANY($1) AND phase = ANY($2)
+                     AND (coalesce(level, -1) >= $3 OR ($3 > 0 AND phase = 'unanswered'))
+                   LIMIT 1000) AS first_thousand"#,
+            room_lists,
+            phases,
+            min_level
+        )
+        .fetch_one(&mut **tx)
+        .await?
+    };
+    let lines = rows
+        .into_iter()
+        .map(|row| IncidentLine {
+            number: row.id,
+            room_list: row.room_list,
+            phase: row.phase,
+            level: row.level,
+            loop_no: row.loop_no,
+            opened_at: row.opened_at.to_jiff(),
+            ackers: row.ackers,
+            group_labels: row.group_labels,
+            common_labels: row.common_labels,
+            firing: row.firing,
+            severity: row.severity,
+        })
+        .collect();
+    Ok((lines, total))
+}
+
+/// The numbers of the open incidents of room lists in some phases, oldest first, `limit` at most.
+pub async fn open_numbers(
+    tx: &mut Tx,
+    room_lists: &[String],
+    phases: &[String],
+    limit: i64,
+) -> Result<Vec<i64>, StoreError> {
+    Ok(sqlx::query_scalar!(
+        "SELECT id FROM incident
+         WHERE phase NOT IN ('resolved', 'closed') AND room_list = ANY($1) AND phase = ANY($2) ORDER BY id LIMIT $3",
+        room_lists,
+        phases,
+        limit
+    )
+    .fetch_all(&mut **tx)
+    .await?)
+}
+
+impl Store {
+    /// How many incidents of each room list are in each phase that is not over.
+    pub async fn phase_counts(&self) -> Result<Vec<(String, String, i64)>, StoreError> {
+        Ok(sqlx::query!(
+            r#"SELECT room_list, phase, count(*) AS "count!" FROM incident WHERE phase NOT IN ('resolved', 'closed')
+               GROUP BY room_list, phase"#
+        )
+        .fetch_all(&self.pool)
+        .await?
+        .into_iter()
+        .map(|row| (row.room_list, row.phase, row.count))
+        .collect())
+    }
+
+    /// What waits to be sent.
+    pub async fn backlog(&self, now: Timestamp) -> Result<Backlog, StoreError> {
+        let row = sqlx::query!(
+            r#"SELECT count(*) FILTER (WHERE state = 'pending') AS "pending!",
+                      (SELECT count(*) FROM room_gate WHERE message IS NOT NULL) AS "sending!",
+                      min(not_before) FILTER (WHERE not_before <= $1) AS oldest
+               FROM outbox WHERE state = 'pending'"#,
+            now.to_sqlx()
+        )
+        .fetch_one(&self.pool)
+        .await?;
+        Ok(Backlog {
+            pending: row.pending,
+            sending: row.sending,
+            oldest: row.oldest.map(SqlTimestamp::to_jiff),
+        })
+    }
+}

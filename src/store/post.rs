@@ -1,0 +1,122 @@
+//! Posts: which Matrix event shows which incident in which room.
+
+use super::{Store, StoreError, Tx};
+use jiff::Timestamp;
+use jiff_sqlx::ToSqlx;
+use uuid::Uuid;
+
+/// What a message of ours that somebody answered is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct About {
+    /// The incident.
+    pub incident: i64,
+    /// The run of the page, if it is one that names its run.
+    pub run_no: Option<i32>,
+    /// The loop of the page.
+    pub loop_no: Option<i32>,
+    /// The level of the page.
+    pub level: Option<i32>,
+}
+
+/// A post that messages can hang on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// Its identity.
+    pub id: Uuid,
+    /// Its room.
+    pub room: String,
+    /// Its event, once sent.
+    pub event_id: Option<String>,
+    /// The version it shows.
+    pub shown: i64,
+    /// Whether it is in its room, or may be: then later changes must reach it.
+    pub live: bool,
+}
+
+/// The post of an incident in a room; made if there is none.
+pub async fn ensure(
+    tx: &mut Tx,
+    id: Uuid,
+    incident: i64,
+    room: &str,
+    now: Timestamp,
+) -> Result<Uuid, StoreError> {
+    let made = sqlx::query_scalar!(
+        "INSERT INTO post (id, incident, room, created_at) VALUES ($1, $2, $3, $4)
+         ON CONFLICT (incident, room) DO NOTHING RETURNING id",
+        id,
+        incident,
+        room,
+        now.to_sqlx()
+    )
+    .fetch_optional(&mut **tx)
+    .await?;
+    match made {
+        Some(id) => Ok(id),
+        None => {
+            Ok(sqlx::query_scalar!("SELECT id FROM post WHERE incident = $1 AND room = $2", incident, room)
+                .fetch_one(&mut **tx)
+                .await?)
+        }
+    }
+}
+
+/// The posts of an incident.
+pub async fn of_incident(tx: &mut Tx, incident: i64) -> Result<Vec<Target>, StoreError> {
+    Ok(sqlx::query_as!(
+        Target,
+        r#"SELECT id, room, event_id, shown,
+                  (event_id IS NOT NULL OR EXISTS (
+                      SELECT 1 FROM outbox WHERE outbox.post = post.id AND (state = 'sending' OR (state = 'pending' AND uncertain))
+                  )) AS "live!"
+           FROM post WHERE incident = $1 ORDER BY created_at, id"#,
+        incident
+    )
+    .fetch_all(&mut **tx)
+    .await?)
+}
+
+/// The incident that an event of ours in a room is about.
+pub async fn about(tx: &mut Tx, room: &str, event_id: &str) -> Result<Option<About>, StoreError> {
+    Ok(sqlx::query_as!(
+        About,
+        r#"SELECT incident AS "incident!", run_no, loop_no, level FROM outbox
+           WHERE event_id = $2 AND room_of(room) = room_of($1) AND incident IS NOT NULL
+           ORDER BY seq LIMIT 1"#,
+        room,
+        event_id
+    )
+    .fetch_optional(&mut **tx)
+    .await?)
+}
+
+/// Whether a room has been told of an incident.
+pub async fn was_told(tx: &mut Tx, incident: i64, room: &str) -> Result<bool, StoreError> {
+    Ok(sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT 1 FROM post WHERE incident = $1 AND room_of(room) = room_of($2) AND event_id IS NOT NULL) AS "told!""#,
+        incident,
+        room
+    )
+    .fetch_one(&mut **tx)
+    .await?)
+}
+
+impl Store {
+    /// Open posts of a list's current incidents, newest first: what reconciliation asks the homeserver about.
+    pub async fn open_posts(&self, limit: i64) -> Result<Vec<(String, String, String)>, StoreError> {
+        Ok(sqlx::query!(
+            r#"SELECT room_list.user_id, room_of(post.room) AS "room!", post.event_id AS "event_id!"
+               FROM incident
+               JOIN post ON post.incident = incident.id AND post.event_id IS NOT NULL
+               JOIN room_list ON room_list.name = incident.room_list
+               WHERE incident.phase NOT IN ('resolved', 'closed')
+               ORDER BY incident.id DESC LIMIT $1"#,
+            limit
+        )
+        .fetch_all(&self.pool)
+        .await?
+        .into_iter()
+        .map(|row| (row.user_id, row.room, row.event_id))
+        .collect())
+    }
+}

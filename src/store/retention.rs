@@ -1,0 +1,45 @@
+//! Forgetting what is over, in batches.
+
+use super::{Store, StoreError};
+use jiff::Timestamp;
+use jiff_sqlx::ToSqlx;
+
+impl Store {
+    /// Forgets closed incidents, settled messages and handled events from before `horizon`, `batch` of each at most.
+    /// Returns how many rows went.
+    pub async fn forget(&self, horizon: Timestamp, batch: i64) -> Result<u64, StoreError> {
+        let horizon = horizon.to_sqlx();
+        let incidents = sqlx::query!(
+            "DELETE FROM incident WHERE id IN (
+                 SELECT id FROM incident WHERE phase = 'closed' AND resolved_at < $1
+                 ORDER BY resolved_at LIMIT $2 FOR UPDATE SKIP LOCKED)",
+            horizon,
+            batch
+        )
+        .execute(&self.pool)
+        .await?
+        .rows_affected();
+        let messages = sqlx::query!(
+            "DELETE FROM outbox WHERE id IN (
+                 SELECT outbox.id FROM outbox LEFT JOIN incident ON incident.id = outbox.incident
+                 WHERE outbox.settled_at < $1 AND (incident.id IS NULL OR incident.phase = 'closed')
+                 ORDER BY outbox.settled_at LIMIT $2 FOR UPDATE OF outbox SKIP LOCKED)",
+            horizon,
+            batch
+        )
+        .execute(&self.pool)
+        .await?
+        .rows_affected();
+        let events = sqlx::query!(
+            "DELETE FROM inbox WHERE seq IN (
+                 SELECT seq FROM inbox WHERE state <> 'waiting' AND received_at < $1
+                 ORDER BY received_at LIMIT $2 FOR UPDATE SKIP LOCKED)",
+            horizon,
+            batch
+        )
+        .execute(&self.pool)
+        .await?
+        .rows_affected();
+        Ok(incidents + messages + events)
+    }
+}

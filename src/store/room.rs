@@ -1,0 +1,145 @@
+//! Rooms: where references lead, who is in them, and how far they have been read.
+
+use super::{Store, StoreError, Tx};
+use jiff::Timestamp;
+use jiff_sqlx::ToSqlx;
+
+impl Store {
+    /// The room that a reference is known to lead to: itself, if nothing else is known.
+    pub async fn room_of(&self, reference: &str) -> Result<String, StoreError> {
+        Ok(sqlx::query_scalar!(r#"SELECT room_of($1) AS "room!""#, reference).fetch_one(&self.pool).await?)
+    }
+
+    /// What the virtual user is known to be in a room.
+    pub async fn membership(&self, user_id: &str, room: &str) -> Result<Option<String>, StoreError> {
+        Ok(sqlx::query_scalar!(
+            "SELECT membership FROM room_membership WHERE user_id = $1 AND room = $2",
+            user_id,
+            room
+        )
+        .fetch_optional(&self.pool)
+        .await?)
+    }
+
+    /// Notes what a virtual user is in a room.
+    pub async fn note_membership(
+        &self,
+        user_id: &str,
+        room: &str,
+        membership: &str,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        note_membership(&mut tx, user_id, room, membership, now).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// How many rooms have each membership, over all virtual users.
+    pub async fn memberships(&self) -> Result<Vec<(String, String, String)>, StoreError> {
+        Ok(sqlx::query!("SELECT user_id, room, membership FROM room_membership ORDER BY user_id, room")
+            .fetch_all(&self.pool)
+            .await?
+            .into_iter()
+            .map(|row| (row.user_id, row.room, row.membership))
+            .collect())
+    }
+
+    /// Notes where a reference leads, and moves what waits for it.
+    pub async fn note_alias(&self, reference: &str, room: &str, now: Timestamp) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        note_alias(&mut tx, reference, room, now).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// How far a room has been read: `origin_server_ts` of the newest event, in milliseconds.
+    pub async fn cursor(&self, room: &str) -> Result<Option<i64>, StoreError> {
+        Ok(sqlx::query_scalar!("SELECT ts FROM room_cursor WHERE room = $1", room)
+            .fetch_optional(&self.pool)
+            .await?)
+    }
+
+    /// Notes how far a room has been read.
+    pub async fn note_cursor(&self, room: &str, ts: i64, now: Timestamp) -> Result<(), StoreError> {
+        sqlx::query!(
+            "INSERT INTO room_cursor (room, ts, checked) VALUES ($1, $2, $3)
+             ON CONFLICT (room) DO UPDATE SET ts = greatest(room_cursor.ts, excluded.ts), checked = excluded.checked",
+            room,
+            ts,
+            now.to_sqlx()
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+}
+
+/// Notes what a virtual user is in a room.
+pub async fn note_membership(
+    tx: &mut Tx,
+    user_id: &str,
+    room: &str,
+    membership: &str,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    sqlx::query!(
+        "INSERT INTO room_membership (user_id, room, membership, changed_at) VALUES ($1, $2, $3, $4)
+         ON CONFLICT (user_id, room) DO UPDATE SET membership = excluded.membership, changed_at = excluded.changed_at",
+        user_id,
+        room,
+        membership,
+        now.to_sqlx()
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Notes where a reference leads, and moves what waits for it there. A reference that leads to itself is ignored.
+pub async fn note_alias(tx: &mut Tx, reference: &str, room: &str, now: Timestamp) -> Result<(), StoreError> {
+    if reference == room {
+        return Ok(());
+    }
+    sqlx::query!(
+        "INSERT INTO room_alias (reference, room, resolved_at) VALUES ($1, $2, $3)
+         ON CONFLICT (reference) DO UPDATE SET room = excluded.room, resolved_at = excluded.resolved_at",
+        reference,
+        room,
+        now.to_sqlx()
+    )
+    .execute(&mut **tx)
+    .await?;
+    sqlx::query!(
+        "UPDATE post SET room = $2 WHERE room = $1 AND event_id IS NULL
+         AND NOT EXISTS (SELECT 1 FROM post AS other WHERE other.incident = post.incident AND other.room = $2)",
+        reference,
+        room
+    )
+    .execute(&mut **tx)
+    .await?;
+    sqlx::query!(
+        "UPDATE outbox SET room = $2 WHERE room = $1 AND state = 'pending'
+         AND (kind NOT IN ('page', 'fallback') OR NOT EXISTS (
+             SELECT 1 FROM outbox AS other WHERE other.incident = outbox.incident AND other.room = $2
+               AND other.kind = outbox.kind AND other.run_no = outbox.run_no
+               AND other.loop_no IS NOT DISTINCT FROM outbox.loop_no AND other.level IS NOT DISTINCT FROM outbox.level))
+         AND (kind NOT IN ('edit', 'thread', 'reaction') OR NOT EXISTS (
+             SELECT 1 FROM post WHERE post.id = outbox.post AND post.event_id IS NOT NULL))",
+        reference,
+        room
+    )
+    .execute(&mut **tx)
+    .await?;
+    // What could not move is in the room already: two references led to one room.
+    sqlx::query!(
+        "UPDATE outbox SET state = 'cancelled', settled_at = $2
+         WHERE room = $1 AND state = 'pending' AND kind IN ('page', 'fallback')",
+        reference,
+        now.to_sqlx()
+    )
+    .execute(&mut **tx)
+    .await?;
+    sqlx::query!("INSERT INTO room_gate (room) VALUES ($1) ON CONFLICT DO NOTHING", room)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,85 @@
+//! Room lists and their policies.
+
+use super::{Store, StoreError, Tx, inconsistent};
+use crate::domain::policy::Policy;
+use jiff::Timestamp;
+use jiff_sqlx::ToSqlx;
+use sha2::{Digest, Sha256};
+
+/// A room list as the configuration has it.
+#[derive(Debug, Clone)]
+pub struct RoomListRow {
+    /// Its name.
+    pub name: String,
+    /// Its virtual user.
+    pub user_id: String,
+    /// Its rules.
+    pub policy: Policy,
+}
+
+/// What makes two policies the same: SHA-256 of the policy as JSON.
+pub fn policy_hash(policy: &Policy) -> Vec<u8> {
+    Sha256::digest(serde_json::to_vec(policy).unwrap_or_default()).to_vec()
+}
+
+impl Store {
+    /// Writes what the configuration says of the room lists, and returns the version of each one's policy, in the
+    /// order given. Lists that are no longer configured become inactive; their open incidents keep climbing.
+    pub async fn configure(&self, lists: &[RoomListRow], now: Timestamp) -> Result<Vec<i64>, StoreError> {
+        let mut tx = self.begin().await?;
+        sqlx::query!("SELECT pg_advisory_xact_lock(hashtext('matrixbot configure'))")
+            .execute(&mut *tx)
+            .await?;
+        let names: Vec<String> = lists.iter().map(|list| list.name.clone()).collect();
+        sqlx::query!("UPDATE room_list SET active = false WHERE NOT name = ANY($1)", &names)
+            .execute(&mut *tx)
+            .await?;
+        let mut versions = Vec::with_capacity(lists.len());
+        for list in lists {
+            versions.push(configure_one(&mut tx, list, now).await?);
+        }
+        tx.commit().await?;
+        Ok(versions)
+    }
+
+    /// The policy of a version.
+    pub async fn policy(&self, version: i64) -> Result<Policy, StoreError> {
+        let policy = sqlx::query_scalar!("SELECT policy FROM policy_version WHERE id = $1", version)
+            .fetch_one(&self.pool)
+            .await?;
+        serde_json::from_value(policy)
+            .map_err(|error| inconsistent("policy_version", "policy", version, error))
+    }
+}
+
+async fn configure_one(tx: &mut Tx, list: &RoomListRow, now: Timestamp) -> Result<i64, StoreError> {
+    sqlx::query!(
+        "INSERT INTO room_list (name, user_id, active) VALUES ($1, $2, false)
+         ON CONFLICT (name) DO UPDATE SET user_id = excluded.user_id",
+        list.name,
+        list.user_id
+    )
+    .execute(&mut **tx)
+    .await?;
+    let policy = serde_json::to_value(&list.policy)
+        .map_err(|error| inconsistent("policy_version", "policy", &list.name, error))?;
+    let version = sqlx::query_scalar!(
+        "INSERT INTO policy_version (room_list, hash, policy, created_at) VALUES ($1, $2, $3, $4)
+         ON CONFLICT (room_list, hash) DO UPDATE SET hash = excluded.hash
+         RETURNING id",
+        list.name,
+        policy_hash(&list.policy),
+        policy,
+        now.to_sqlx()
+    )
+    .fetch_one(&mut **tx)
+    .await?;
+    sqlx::query!(
+        "UPDATE room_list SET policy_version = $2, active = true WHERE name = $1",
+        list.name,
+        version
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(version)
+}

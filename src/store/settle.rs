@@ -1,0 +1,175 @@
+//! Recording what became of a send. Every settlement is fenced by the lease: a worker whose lease was taken over
+//! changes nothing.
+
+use super::{Head, StoreError, Tx};
+use crate::domain::incident::Rung;
+use crate::store::{Kind, to_i32};
+use jiff::Timestamp;
+use jiff_sqlx::ToSqlx;
+use uuid::Uuid;
+
+/// A claim on a room's gate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lease {
+    /// The room.
+    pub room: String,
+    /// Who holds it.
+    pub owner: Uuid,
+    /// The message that is being sent.
+    pub message: Uuid,
+}
+
+/// How soon the room may be tried again, and what is remembered of the failure.
+#[derive(Debug, Clone)]
+pub struct Retry<'a> {
+    /// When the room may be tried again.
+    pub at: Timestamp,
+    /// Whether the attempt may have been accepted.
+    pub uncertain: bool,
+    /// Whether it counts as a failure; a rate limit does not.
+    pub counts: bool,
+    /// What went wrong.
+    pub error: &'a str,
+}
+
+/// The message is in its room.
+pub async fn sent(
+    tx: &mut Tx,
+    head: &Head,
+    version: Option<i64>,
+    event_id: &str,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let kind = head.payload.kind();
+    let makes_root = head.root.is_none() && matches!(kind, Kind::Page | Kind::Fallback);
+    if let Some(post) = head.post {
+        if makes_root {
+            sqlx::query!(
+                "UPDATE post SET event_id = $2, shown = greatest(shown, $3) WHERE id = $1 AND event_id IS NULL",
+                post,
+                event_id,
+                version.unwrap_or(0)
+            )
+            .execute(&mut **tx)
+            .await?;
+        } else if kind == Kind::Edit {
+            sqlx::query!(
+                "UPDATE post SET shown = greatest(shown, $2) WHERE id = $1",
+                post,
+                version.unwrap_or(0)
+            )
+            .execute(&mut **tx)
+            .await?;
+        }
+    }
+    sqlx::query!(
+        "UPDATE outbox SET state = 'sent', event_id = $2, settled_at = $3, error = NULL WHERE id = $1",
+        head.id,
+        event_id,
+        now.to_sqlx()
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// The message will not be sent: it is not wanted any more, or it shows nothing that is not shown.
+pub async fn cancelled(tx: &mut Tx, id: Uuid, now: Timestamp) -> Result<(), StoreError> {
+    sqlx::query!("UPDATE outbox SET state = 'cancelled', settled_at = $2 WHERE id = $1", id, now.to_sqlx())
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+/// The message cannot be sent. What hangs on a post that will not be is cancelled with it.
+pub async fn undeliverable(tx: &mut Tx, head: &Head, error: &str, now: Timestamp) -> Result<(), StoreError> {
+    sqlx::query!(
+        "UPDATE outbox SET state = 'undeliverable', error = $2, settled_at = $3 WHERE id = $1",
+        head.id,
+        error,
+        now.to_sqlx()
+    )
+    .execute(&mut **tx)
+    .await?;
+    if head.root.is_none() {
+        sqlx::query!(
+            "UPDATE outbox SET state = 'cancelled', settled_at = $2
+             WHERE post = $1 AND state = 'pending' AND kind IN ('edit', 'thread', 'reaction')",
+            head.post,
+            now.to_sqlx()
+        )
+        .execute(&mut **tx)
+        .await?;
+    }
+    Ok(())
+}
+
+/// The message stays at the head of its queue, and the room waits.
+pub async fn retry(tx: &mut Tx, lease: &Lease, retry: &Retry<'_>) -> Result<(), StoreError> {
+    sqlx::query!(
+        "UPDATE outbox SET state = 'pending', uncertain = uncertain OR $2, error = $3,
+                attempts = attempts - CASE WHEN $4 THEN 0 ELSE 1 END
+         WHERE id = $1",
+        lease.message,
+        retry.uncertain,
+        retry.error,
+        retry.counts
+    )
+    .execute(&mut **tx)
+    .await?;
+    let rows = sqlx::query!(
+        "UPDATE room_gate SET lease_owner = NULL, lease_until = NULL, message = NULL, next_allowed_at = $4,
+                failures = failures + CASE WHEN $5 THEN 1 ELSE 0 END
+         WHERE room = $1 AND lease_owner = $2 AND message = $3",
+        lease.room,
+        lease.owner,
+        lease.message,
+        retry.at.to_sqlx(),
+        retry.counts
+    )
+    .execute(&mut **tx)
+    .await?
+    .rows_affected();
+    fenced(lease, rows)
+}
+
+/// Gives the room's gate back after a message was settled.
+pub async fn release(tx: &mut Tx, lease: &Lease) -> Result<(), StoreError> {
+    let rows = sqlx::query!(
+        "UPDATE room_gate SET lease_owner = NULL, lease_until = NULL, message = NULL, failures = 0
+         WHERE room = $1 AND lease_owner = $2 AND message = $3",
+        lease.room,
+        lease.owner,
+        lease.message
+    )
+    .execute(&mut **tx)
+    .await?
+    .rows_affected();
+    fenced(lease, rows)
+}
+
+/// How often in a row the room failed.
+pub async fn failures(tx: &mut Tx, room: &str) -> Result<u32, StoreError> {
+    let failures = sqlx::query_scalar!("SELECT failures FROM room_gate WHERE room = $1", room)
+        .fetch_optional(&mut **tx)
+        .await?;
+    Ok(failures.and_then(|failures| u32::try_from(failures).ok()).unwrap_or(0))
+}
+
+/// Whether every page of a rung has been given up or cancelled, none sent and none waiting.
+pub async fn rung_failed(tx: &mut Tx, incident: i64, rung: Rung) -> Result<bool, StoreError> {
+    Ok(sqlx::query_scalar!(
+        r#"SELECT NOT EXISTS (SELECT 1 FROM outbox WHERE kind = 'page' AND incident = $1 AND run_no = $2
+               AND loop_no = $3 AND level = $4 AND state IN ('pending', 'sending', 'sent')) AS "failed!""#,
+        incident,
+        to_i32(rung.run_no),
+        to_i32(rung.loop_no),
+        to_i32(rung.level)
+    )
+    .fetch_one(&mut **tx)
+    .await?)
+}
+
+fn fenced(lease: &Lease, rows: u64) -> Result<(), StoreError> {
+    if rows == 0 { Err(StoreError::LeaseLost { room: lease.room.clone() }) } else { Ok(()) }
+}

@@ -1,0 +1,81 @@
+//! The timeline of each incident.
+
+use super::{Store, StoreError, Tx, inconsistent};
+use crate::domain::timeline::{Entry, Kind, ResolveReason, RunReason};
+use jiff_sqlx::{Timestamp as SqlTimestamp, ToSqlx};
+
+/// Adds entries to an incident's timeline.
+pub async fn append(tx: &mut Tx, number: i64, entries: &[Entry]) -> Result<(), StoreError> {
+    if entries.is_empty() {
+        return Ok(());
+    }
+    let mut versions = Vec::with_capacity(entries.len());
+    let mut instants: Vec<SqlTimestamp> = Vec::with_capacity(entries.len());
+    let mut kinds = Vec::with_capacity(entries.len());
+    let mut actors = Vec::with_capacity(entries.len());
+    let mut whole = Vec::with_capacity(entries.len());
+    for entry in entries {
+        versions.push(i64::try_from(entry.version).unwrap_or(i64::MAX));
+        instants.push(entry.at.to_sqlx());
+        kinds.push(entry.kind.as_str().to_owned());
+        actors.push(actor(&entry.kind));
+        whole.push(
+            serde_json::to_value(entry).map_err(|error| inconsistent("timeline", "entry", number, error))?,
+        );
+    }
+    sqlx::query!(
+        "INSERT INTO timeline (incident, version, at, kind, actor, entry)
+         SELECT $1, * FROM unnest($2::bigint[], $3::timestamptz[], $4::text[], $5::text[], $6::jsonb[])",
+        number,
+        &versions,
+        &instants as _,
+        &kinds,
+        &actors as _,
+        &whole
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// An incident's timeline, oldest first, `limit` newest entries at most.
+pub async fn read(tx: &mut Tx, number: i64, limit: i64) -> Result<Vec<Entry>, StoreError> {
+    let mut rows = sqlx::query_scalar!(
+        "SELECT entry FROM timeline WHERE incident = $1 ORDER BY id DESC LIMIT $2",
+        number,
+        limit
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    rows.reverse();
+    rows.into_iter()
+        .map(|entry| {
+            serde_json::from_value(entry).map_err(|error| inconsistent("timeline", "entry", number, error))
+        })
+        .collect()
+}
+
+impl Store {
+    /// An incident's whole timeline, oldest first.
+    pub async fn timeline(&self, number: i64) -> Result<Vec<Entry>, StoreError> {
+        let mut tx = self.begin().await?;
+        read(&mut tx, number, i64::MAX).await
+    }
+}
+
+/// The person who did it, if one did.
+fn actor(kind: &Kind) -> Option<String> {
+    let who = match kind {
+        Kind::Acknowledged { who, .. }
+        | Kind::JoinedAck { who, .. }
+        | Kind::LateAck { who, .. }
+        | Kind::Snoozed { who, .. }
+        | Kind::EscalationAsked { who, .. }
+        | Kind::Resolved { why: ResolveReason::ByHand { who, .. }, .. }
+        | Kind::RunStarted {
+            why: RunReason::GivenBack { who } | RunReason::EscalationAsked { who }, ..
+        } => who,
+        _ => return None,
+    };
+    Some(who.to_string())
+}
