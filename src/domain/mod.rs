@@ -23,6 +23,7 @@
 
 #![deny(clippy::wildcard_enum_match_arm, clippy::arithmetic_side_effects)]
 
+pub mod answer;
 pub mod command;
 pub mod incident;
 pub mod input;

@@ -11,6 +11,7 @@ mod failure;
 mod history;
 mod liveness;
 mod power_levels;
+pub mod render;
 mod rooms;
 mod sending;
 mod tls;

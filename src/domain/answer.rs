@@ -1,0 +1,222 @@
+//! What a command is answered: decided with the command, stored with its effects, rendered when it is sent.
+
+use super::incident::PhaseName;
+use super::policy::{Role, Severity};
+use super::timeline::Entry;
+use jiff::Timestamp;
+use ruma::OwnedUserId;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// The answer to one command.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "answer", rename_all = "snake_case")]
+pub enum Answer {
+    /// What became of each incident that a person acted on.
+    Acted {
+        /// One result per incident, in the order they were named.
+        results: Vec<Acted>,
+    },
+    /// There was nothing to act on: `all` named no incident.
+    NothingOpen {
+        /// The room list.
+        room_list: String,
+    },
+    /// The open incidents that wait for somebody.
+    Pending {
+        /// The room list.
+        room_list: String,
+        /// The incidents, most urgent first.
+        incidents: Vec<IncidentLine>,
+        /// How many more there are.
+        more: u64,
+    },
+    /// The incidents that were escalated.
+    Escalated {
+        /// The room list.
+        room_list: String,
+        /// The incidents, most urgent first.
+        incidents: Vec<IncidentLine>,
+        /// How many more there are.
+        more: u64,
+    },
+    /// The timeline of one incident.
+    Timeline {
+        /// Its number.
+        number: i64,
+        /// Its name.
+        name: String,
+        /// How many levels the ladder of its run has.
+        levels: u32,
+        /// The newest entries, oldest first.
+        entries: Vec<Entry>,
+        /// How many older entries there are.
+        earlier: u64,
+    },
+    /// What can be said, and what the reader may do.
+    Help {
+        /// The room list.
+        room_list: String,
+        /// What the reader may do here.
+        role: Role,
+    },
+    /// The incident that a command asks to see cannot be shown.
+    NotShown {
+        /// The number that was said.
+        number: i64,
+        /// Why not.
+        why: Hidden,
+    },
+    /// The command could not be understood.
+    Mistake {
+        /// What is wrong with it, as a sentence.
+        problem: String,
+        /// What to say instead, as it is typed.
+        hint: Option<String>,
+    },
+    /// The command exists, but not in this release.
+    NotAvailable {
+        /// The command's name.
+        command: String,
+    },
+}
+
+/// What became of one incident that a person acted on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Acted {
+    /// Its number, as it was said.
+    pub number: i64,
+    /// Its name; `None` if the person must not learn it, or there is no such incident.
+    pub name: Option<String>,
+    /// What became of it.
+    #[serde(flatten)]
+    pub result: ActResult,
+}
+
+/// What an act came to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "result", rename_all = "snake_case")]
+pub enum ActResult {
+    /// The person took it.
+    Acknowledged {
+        /// Until when; `None`: until it resolves.
+        until: Option<Timestamp>,
+    },
+    /// Others had taken it; the person is recorded besides.
+    Joined {
+        /// The others, first first.
+        others: Vec<OwnedUserId>,
+    },
+    /// The person had taken it before.
+    AlreadyYours,
+    /// The person gave it back.
+    GivenBack {
+        /// In how long it pages again.
+        pages_in: Duration,
+    },
+    /// Nobody had taken it, so that there is nothing to give back.
+    NotAcknowledged,
+    /// It is put off.
+    Snoozed {
+        /// Until when.
+        until: Timestamp,
+        /// Whether that is less than was asked for.
+        shortened: bool,
+    },
+    /// The snooze has ended.
+    SnoozeEnded,
+    /// It was not snoozed.
+    NotSnoozed,
+    /// The next level is paged.
+    Escalated {
+        /// That level, the first being 0.
+        level: u32,
+        /// How many levels there are.
+        levels: u32,
+    },
+    /// The ladder ran out by it.
+    LadderEnded,
+    /// The page that this was said of is no longer the last one.
+    StalePage,
+    /// It is resolved by hand.
+    Resolved {
+        /// How many of its alerts still fire.
+        still_firing: u64,
+    },
+    /// It was over before.
+    TooLate {
+        /// Since when.
+        resolved_at: Option<Timestamp>,
+    },
+    /// Maintenance holds it back; nothing pages.
+    UnderMaintenance,
+    /// Nothing had to change.
+    Nothing {
+        /// Where it stands.
+        phase: PhaseName,
+    },
+    /// It could not be acted on.
+    Refused {
+        /// Why not.
+        why: Hidden,
+    },
+    /// The person has no right to it.
+    NoRight {
+        /// What it takes.
+        needs: Need,
+    },
+}
+
+/// Why an incident is not for this room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Hidden {
+    /// There is no such incident.
+    Unknown,
+    /// This room was not told of it.
+    NotToldHere,
+    /// It has gone to a higher level, and only that level and above may act.
+    HigherLevel,
+}
+
+/// What an act takes that a person lacks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "need", rename_all = "snake_case")]
+pub enum Need {
+    /// To be a joined member of the room.
+    Membership,
+    /// A power level in the room, or the operator's permission.
+    PowerLevel {
+        /// What was asked for, in words: "snooze for more than 1 h".
+        to: String,
+        /// The power level it takes.
+        level: i64,
+    },
+    /// The operator has forbidden this person to act.
+    Forbidden,
+}
+
+/// One incident in a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IncidentLine {
+    /// Its number.
+    pub number: i64,
+    /// Its name.
+    pub name: String,
+    /// Where it stands.
+    pub phase: PhaseName,
+    /// Its worst severity.
+    pub severity: Option<Severity>,
+    /// How many alerts fire.
+    pub alerts: u64,
+    /// The level that was paged last, the first being 0; `None` before the first page.
+    pub level: Option<u32>,
+    /// How many levels there are.
+    pub levels: u32,
+    /// Since when it fires.
+    pub since: Timestamp,
+    /// Who took it.
+    pub ackers: Vec<OwnedUserId>,
+    /// Until when it is acknowledged or snoozed, if that ends.
+    pub until: Option<Timestamp>,
+}

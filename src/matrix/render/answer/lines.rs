@@ -1,0 +1,54 @@
+//! One incident as one line of a list.
+
+use crate::domain::answer::IncidentLine;
+use crate::domain::incident::PhaseName;
+use crate::matrix::render::headline::phase_mark;
+use crate::matrix::render::page::human;
+use crate::matrix::render::rich::Rich;
+use crate::matrix::render::text::{clip, count, one_line};
+use crate::matrix::render::time::{age, instant};
+use jiff::Timestamp;
+
+/// `🔴 #42 DiskFull · critical · 3 alerts · 12 min · level 1 of 2`.
+pub(in crate::matrix::render) fn incident_line(incident: &IncidentLine, now: Timestamp) -> Rich {
+    let mark = phase_mark(incident.phase, incident.severity.as_ref());
+    let lead =
+        Rich::from(format!("{mark} ").as_str()).strong(&format!("#{} {}", incident.number, name(incident)));
+    let severity =
+        incident.severity.as_ref().and_then(|severity| severity.name.as_deref()).unwrap_or_default();
+    let alerts = if incident.alerts > 1 { count(incident.alerts, "alert") } else { String::new() };
+    let pieces = [
+        lead,
+        clip(&one_line(severity), 20).as_str().into(),
+        alerts.as_str().into(),
+        age(incident.since, now).as_str().into(),
+        standing(incident, now),
+    ];
+    Rich::join(&pieces, " · ")
+}
+
+fn standing(incident: &IncidentLine, now: Timestamp) -> Rich {
+    let until = incident.until.map(|until| format!(" until {}", instant(until, now))).unwrap_or_default();
+    let by = |line: Rich| {
+        if incident.ackers.is_empty() {
+            line
+        } else {
+            line.text(" by ").users(incident.ackers.iter().take(5).map(AsRef::as_ref))
+        }
+    };
+    match incident.phase {
+        PhaseName::Firing => match incident.level {
+            Some(level) => Rich::from(format!("level {} of {}", human(level), incident.levels).as_str()),
+            None => Rich::from("not paged yet"),
+        },
+        PhaseName::Acknowledged => by(Rich::from("acknowledged")).text(&until),
+        PhaseName::Snoozed => by(Rich::from("snoozed")).text(&until),
+        PhaseName::Unanswered => Rich::from("unanswered"),
+        PhaseName::Suppressed => Rich::from("maintenance"),
+        PhaseName::Resolved | PhaseName::Closed => Rich::from("resolved"),
+    }
+}
+
+fn name(incident: &IncidentLine) -> String {
+    clip(&one_line(&incident.name), 60)
+}

@@ -1,0 +1,25 @@
+//! `show 42`: everything that is known of an incident.
+
+use crate::domain::timeline::Entry;
+use crate::domain::view::IncidentView;
+use crate::matrix::render::Context;
+use crate::matrix::render::alerts::{describe, links, summary_line};
+use crate::matrix::render::headline::{headline, state};
+use crate::matrix::render::message::Message;
+use crate::matrix::render::page::about;
+use crate::matrix::render::rich::Document;
+use crate::matrix::render::size::fit;
+use crate::matrix::render::status::status;
+
+/// An incident as it stands. `story` is its timeline, at least from the beginning of its run.
+pub fn show(view: &IncidentView, story: &[Entry], context: &Context<'_>) -> Message {
+    let (mark, state) = state(view);
+    fit(|limits| {
+        let mut text = Document::default();
+        text.paragraph(&[headline(mark, state, view, context), summary_line(view, limits)]);
+        text.paragraph(&[status(view, story, context)]);
+        describe(&mut text, view, limits, context);
+        text.paragraph(&[about(view, context), links(view)]);
+        Message::notice(text).from_url(view.external_url.clone())
+    })
+}

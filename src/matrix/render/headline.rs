@@ -1,0 +1,149 @@
+//! The first line of every message about an incident: what a phone shows. State, number, name, severity, where, how
+//! much, in this order.
+
+use super::Context;
+use super::rich::Rich;
+use super::text::{clip, count, one_line};
+use crate::domain::incident::{Phase, PhaseName};
+use crate::domain::policy::Severity;
+use crate::domain::view::{AlertView, IncidentView};
+
+/// The longest name of an incident in a headline.
+const LONGEST_NAME: usize = 60;
+/// The longest place in a headline.
+const LONGEST_PLACE: usize = 40;
+/// The labels that say where something is, most telling first.
+const PLACES: [&str; 14] = [
+    "instance",
+    "host",
+    "hostname",
+    "node",
+    "pod",
+    "container",
+    "device",
+    "mountpoint",
+    "service",
+    "job",
+    "namespace",
+    "cluster",
+    "region",
+    "environment",
+];
+
+/// The headline: `mark` and `state` say where the incident stands.
+pub(super) fn headline(mark: &str, state: &str, view: &IncidentView, context: &Context<'_>) -> Rich {
+    let lead = Rich::new().text(&format!("{mark} ")).strong(&format!("{state} {}", title(view)));
+    let severity = worst(view).and_then(|severity| severity.name.as_deref()).map(short).unwrap_or_default();
+    let parts =
+        [lead, Rich::from(severity.as_str()), Rich::from(place(view, context).as_str()), amount(view)];
+    Rich::join(&parts, " · ")
+}
+
+/// `#42 DiskFull`.
+pub(super) fn title(view: &IncidentView) -> String {
+    format!("#{} {}", view.number, name(view))
+}
+
+/// What the incident is called, on one line and not too long.
+pub(super) fn name(view: &IncidentView) -> String {
+    let name = clip(&one_line(&view.name()), LONGEST_NAME);
+    if name.is_empty() { "unnamed".to_owned() } else { name }
+}
+
+/// How many alerts there are, and how many of them have cleared.
+fn amount(view: &IncidentView) -> Rich {
+    let firing = view.alerts.iter().filter(|alert| alert.firing).count();
+    let cleared = view.alerts.len().saturating_sub(firing);
+    let firing = (firing as u64).saturating_add(view.truncated);
+    let words = match (firing, cleared as u64) {
+        (0 | 1, 0) | (0, 1) => String::new(),
+        (firing, 0) => count(firing, "alert"),
+        (0, cleared) => count(cleared, "alert"),
+        (firing, cleared) => format!("{} ({cleared} cleared)", count(firing, "alert")),
+    };
+    Rich::from(words.as_str())
+}
+
+/// The severity of the worst alert that fires, or of the worst that has cleared when none does.
+pub(super) fn worst(view: &IncidentView) -> Option<&Severity> {
+    let firing = view.alerts.iter().any(|alert| alert.firing);
+    let mut alerts: Vec<_> = view.alerts.iter().filter(|alert| alert.firing == firing).collect();
+    alerts.sort_by_key(|alert| std::cmp::Reverse(alert.severity.rank));
+    alerts.first().map(|alert| &alert.severity)
+}
+
+/// Where it is: the values of the labels that all alerts share and that name a place, else those of the group.
+fn place(view: &IncidentView, context: &Context<'_>) -> String {
+    let shared = |label: &str| {
+        let mut values = relevant(view).map(|alert| alert.labels.get(label));
+        let first = values.next().flatten()?;
+        values.all(|value| value == Some(first)).then_some(first)
+    };
+    let mut values: Vec<&str> = Vec::new();
+    for label in PLACES {
+        if let Some(value) = shared(label).filter(|value| !value.is_empty())
+            && !values.contains(&value.as_str())
+            && values.len() < 2
+        {
+            values.push(value);
+        }
+    }
+    if values.is_empty() {
+        values = view
+            .group_labels
+            .iter()
+            .filter(|(label, _)| *label != "alertname" && **label != context.policy.severity_label)
+            .map(|(_, value)| value.as_str())
+            .take(2)
+            .collect();
+    }
+    clip(&one_line(&values.join(" ")), LONGEST_PLACE)
+}
+
+/// The alerts that fire; all of them when none does.
+fn relevant(view: &IncidentView) -> impl Iterator<Item = &AlertView> {
+    let firing = view.alerts.iter().any(|alert| alert.firing);
+    view.alerts.iter().filter(move |alert| alert.firing == firing)
+}
+
+/// The mark of a severity: red, orange, blue, or a bell for what is not known.
+pub(super) fn severity_mark(severity: Option<&Severity>) -> &'static str {
+    let name =
+        severity.and_then(|severity| severity.name.as_deref()).unwrap_or_default().to_ascii_lowercase();
+    match name.trim() {
+        "critical" | "crit" | "page" | "fatal" | "emergency" | "disaster" | "error" | "high" | "major"
+        | "p1" | "p0" | "sev0" | "sev1" => "🔴",
+        "warning" | "warn" | "average" | "medium" | "minor" | "p2" | "p3" | "sev2" | "sev3" => "🟠",
+        "info" | "information" | "informational" | "notice" | "low" | "none" | "debug" | "p4" | "p5"
+        | "sev4" => "🔵",
+        _ => "🔔",
+    }
+}
+
+/// The mark and the word of a state.
+pub(super) fn state(view: &IncidentView) -> (&'static str, &'static str) {
+    match &view.incident.phase {
+        Phase::Firing => (severity_mark(worst(view)), "FIRING"),
+        Phase::Acknowledged { .. } => ("👀", "ACKNOWLEDGED"),
+        Phase::Snoozed { .. } => ("💤", "SNOOZED"),
+        Phase::Unanswered { .. } => ("🚨", "UNANSWERED"),
+        Phase::Suppressed => ("🔧", "MAINTENANCE"),
+        Phase::Resolved { .. } | Phase::Closed => ("🟢", "RESOLVED"),
+    }
+}
+
+/// The mark of a phase in a list of incidents.
+pub(super) fn phase_mark(phase: PhaseName, severity: Option<&Severity>) -> &'static str {
+    match phase {
+        PhaseName::Firing => severity_mark(severity),
+        PhaseName::Acknowledged => "👀",
+        PhaseName::Snoozed => "💤",
+        PhaseName::Unanswered => "🚨",
+        PhaseName::Suppressed => "🔧",
+        PhaseName::Resolved | PhaseName::Closed => "🟢",
+    }
+}
+
+fn short(text: &str) -> String {
+    clip(&one_line(text), 20)
+}

@@ -1,0 +1,247 @@
+//! Text twice at once: plain and as HTML. Every message is put together from these, so that the plain body tells
+//! everything that the HTML tells, and nothing from outside gets into the HTML unescaped.
+
+use super::html::{WebLink, escape};
+use super::text::clean;
+use ruma::UserId;
+
+/// A piece of running text, mostly one line.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Rich {
+    plain: String,
+    html: String,
+}
+
+impl Rich {
+    /// No text.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Ordinary text; line breaks become spaces.
+    #[must_use]
+    pub fn text(self, text: &str) -> Self {
+        self.within("", "", text)
+    }
+
+    /// Important text.
+    #[must_use]
+    pub fn strong(self, text: &str) -> Self {
+        self.within("<strong>", "</strong>", text)
+    }
+
+    /// Stressed text.
+    #[must_use]
+    pub fn em(self, text: &str) -> Self {
+        self.within("<em>", "</em>", text)
+    }
+
+    /// Text as a machine has it.
+    #[must_use]
+    pub fn code(self, text: &str) -> Self {
+        self.within("<code>", "</code>", text)
+    }
+
+    /// Something to type: in quotes where there is no markup.
+    #[must_use]
+    pub fn command(mut self, text: &str) -> Self {
+        self.plain.push('"');
+        self = self.code(text);
+        self.plain.push('"');
+        self
+    }
+
+    /// Text with its line breaks.
+    #[must_use]
+    pub fn lines(mut self, text: &str) -> Self {
+        let text = clean(text);
+        self.html.push_str(&escape(&text).replace('\n', "<br>"));
+        self.plain.push_str(&text);
+        self
+    }
+
+    /// A named link; the plain text shows where it leads.
+    #[must_use]
+    pub(super) fn link(mut self, name: &str, link: &WebLink) -> Self {
+        let name = clean(name).replace('\n', " ");
+        append(&mut self.plain, &[&name, ": ", link.as_str()]);
+        append(&mut self.html, &["<a href=\"", &escape(link.as_str()), "\">", &escape(&name), "</a>"]);
+        self
+    }
+
+    /// A person, as clients show people. Who is *notified* is the message's `Mentions`, not this.
+    #[must_use]
+    pub fn user(mut self, user: &UserId) -> Self {
+        self.plain.push_str(&clean(user.as_str()));
+        let link = escape(&user.matrix_to_uri().to_string());
+        append(&mut self.html, &["<a href=\"", &link, "\">", &escape(&clean(user.as_str())), "</a>"]);
+        self
+    }
+
+    /// People: "a", "a and b", "a, b and c".
+    #[must_use]
+    pub fn users<'a>(mut self, users: impl IntoIterator<Item = &'a UserId>) -> Self {
+        let users: Vec<_> = users.into_iter().collect();
+        for (place, user) in users.iter().enumerate() {
+            if place > 0 {
+                self = self.text(if place.saturating_add(1) == users.len() { " and " } else { ", " });
+            }
+            self = self.user(user);
+        }
+        self
+    }
+
+    /// Followed by `other`.
+    #[must_use]
+    pub fn then(mut self, other: &Self) -> Self {
+        self.plain.push_str(&other.plain);
+        self.html.push_str(&other.html);
+        self
+    }
+
+    /// The pieces that are not empty, with `between` them.
+    pub fn join(pieces: &[Self], between: &str) -> Self {
+        let mut joined = Self::new();
+        for piece in pieces.iter().filter(|piece| !piece.is_empty()) {
+            if !joined.is_empty() {
+                joined = joined.text(between);
+            }
+            joined = joined.then(piece);
+        }
+        joined
+    }
+
+    /// Whether there is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        self.plain.is_empty()
+    }
+
+    /// Without markup.
+    pub fn plain(&self) -> &str {
+        &self.plain
+    }
+
+    fn within(mut self, open: &str, close: &str, text: &str) -> Self {
+        let text = clean(text).replace('\n', " ");
+        self.plain.push_str(&text);
+        append(&mut self.html, &[open, &escape(&text), close]);
+        self
+    }
+}
+
+impl From<&str> for Rich {
+    fn from(text: &str) -> Self {
+        Self::new().text(text)
+    }
+}
+
+/// A message's text: paragraphs and lists.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Document {
+    plain: String,
+    html: String,
+}
+
+impl Document {
+    /// A document of one line, without a paragraph around it.
+    pub fn line(line: &Rich) -> Self {
+        Self { plain: line.plain.clone(), html: line.html.clone() }
+    }
+
+    /// A document as it is. The HTML must have gone through a sanitiser.
+    pub fn from_parts(plain: String, html: String) -> Self {
+        Self { plain, html }
+    }
+
+    /// Adds a paragraph of the lines that are not empty; none if there are none.
+    pub fn paragraph(&mut self, lines: &[Rich]) {
+        let lines: Vec<_> = lines.iter().filter(|line| !line.is_empty()).collect();
+        if lines.is_empty() {
+            return;
+        }
+        self.start_block();
+        let plain: Vec<_> = lines.iter().map(|line| line.plain.as_str()).collect();
+        let html: Vec<_> = lines.iter().map(|line| line.html.as_str()).collect();
+        self.plain.push_str(&plain.join("\n"));
+        append(&mut self.html, &["<p>", &html.join("<br>"), "</p>"]);
+    }
+
+    /// Adds a list; each item is made of lines, of which the empty ones are left out.
+    pub fn list(&mut self, items: &[Vec<Rich>]) {
+        if items.is_empty() {
+            return;
+        }
+        self.start_block();
+        self.html.push_str("<ul>");
+        for (place, item) in items.iter().enumerate() {
+            let lines: Vec<_> = item.iter().filter(|line| !line.is_empty()).collect();
+            if place > 0 {
+                self.plain.push('\n');
+            }
+            let plain: Vec<_> = lines.iter().map(|line| line.plain.replace('\n', "\n  ")).collect();
+            append(&mut self.plain, &["• ", &plain.join("\n  ")]);
+            let html: Vec<_> = lines.iter().map(|line| line.html.as_str()).collect();
+            append(&mut self.html, &["<li>", &html.join("<br>"), "</li>"]);
+        }
+        self.html.push_str("</ul>");
+    }
+
+    /// Without markup.
+    pub fn plain(&self) -> &str {
+        &self.plain
+    }
+
+    /// As HTML.
+    pub fn html(&self) -> &str {
+        &self.html
+    }
+
+    fn start_block(&mut self) {
+        if !self.plain.is_empty() {
+            self.plain.push_str("\n\n");
+        }
+    }
+}
+
+fn append(to: &mut String, pieces: &[&str]) {
+    for piece in pieces {
+        to.push_str(piece);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ruma::user_id;
+
+    #[test]
+    fn both_forms_say_the_same() {
+        let line = Rich::new()
+            .strong("#42")
+            .text(" by ")
+            .user(user_id!("@alice:example.org"))
+            .text(": ")
+            .command("ack");
+        assert_eq!(line.plain, "#42 by @alice:example.org: \"ack\"");
+        assert_eq!(
+            line.html,
+            "<strong>#42</strong> by <a href=\"https://matrix.to/#/@alice:example.org\">@alice:example.org</a>: \
+             <code>ack</code>"
+        );
+    }
+
+    #[test]
+    fn people_are_listed_in_words() {
+        let people = [user_id!("@a:x"), user_id!("@b:x"), user_id!("@c:x")];
+        assert_eq!(Rich::new().users(people).plain, "@a:x, @b:x and @c:x");
+    }
+
+    #[test]
+    fn a_document_has_blocks_and_indents_lists() {
+        let mut document = Document::default();
+        document.paragraph(&["one".into(), Rich::new(), "two".into()]);
+        document.list(&[vec!["a".into(), Rich::new().lines("b\nc")], vec!["d".into()]]);
+        assert_eq!(document.plain, "one\ntwo\n\n• a\n  b\n  c\n• d");
+        assert_eq!(document.html, "<p>one<br>two</p><ul><li>a<br>b<br>c</li><li>d</li></ul>");
+    }
+}

@@ -1,0 +1,65 @@
+//! How much a message may hold. An event is refused above 64 KiB; ours stay under 40 KB, and what was left out is
+//! said in the message.
+
+use super::message::Message;
+
+/// The most bytes that the content of one event takes as JSON.
+pub const MOST_BYTES: usize = 40_000;
+
+/// How much of an incident is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Limits {
+    /// How many alerts are shown in full.
+    pub(super) alerts: usize,
+    /// How many labels of one alert.
+    pub(super) labels: usize,
+    /// How many characters of descriptions, shared by the alerts that are shown.
+    pub(super) text: usize,
+    /// How many characters of one summary, label or other annotation.
+    pub(super) value: usize,
+    /// Whether single alerts have their links.
+    pub(super) links: bool,
+}
+
+/// From what reads well down to what always fits.
+const STEPS: [Limits; 6] = [
+    Limits { alerts: 15, labels: 20, text: 6000, value: 200, links: true },
+    Limits { alerts: 15, labels: 12, text: 3000, value: 120, links: true },
+    Limits { alerts: 15, labels: 8, text: 1500, value: 100, links: false },
+    Limits { alerts: 10, labels: 5, text: 500, value: 60, links: false },
+    Limits { alerts: 5, labels: 3, text: 200, value: 40, links: false },
+    Limits { alerts: 2, labels: 2, text: 40, value: 30, links: false },
+];
+
+/// The first of the messages that `render` makes of ever tighter limits that fits into an event.
+pub(super) fn fit(render: impl Fn(Limits) -> Message) -> Message {
+    let [first, rest @ ..] = STEPS;
+    let mut message = render(first);
+    for limits in rest {
+        if fits(&message) {
+            break;
+        }
+        message = render(limits);
+    }
+    message
+}
+
+/// As `fit`, for a list: halves the number of its lines until it fits.
+pub(super) fn fit_lines(lines: usize, render: impl Fn(usize) -> Message) -> Message {
+    let mut shown = lines;
+    let mut message = render(shown);
+    while shown > 0 && !fits(&message) {
+        shown /= 2;
+        message = render(shown);
+    }
+    message
+}
+
+/// How many bytes the content of a message's event takes.
+pub fn bytes(message: &Message) -> usize {
+    message.content().to_string().len()
+}
+
+fn fits(message: &Message) -> bool {
+    bytes(message) <= MOST_BYTES
+}

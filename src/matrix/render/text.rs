@@ -1,0 +1,117 @@
+//! Text from outside, made fit to be shown: valid, readable in one direction, and no longer than wanted.
+
+/// `text` without control characters and without characters that turn the direction of what follows. Line breaks
+/// stay, as `\n`; never more than two in a row.
+pub(super) fn clean(text: &str) -> String {
+    let mut cleaned = String::with_capacity(text.len());
+    let mut breaks = 0_u8;
+    let mut previous = '\0';
+    for character in text.chars() {
+        // "\r\n" is one break; it is written at the "\r".
+        let second_half = character == '\n' && previous == '\r';
+        previous = character;
+        if second_half {
+            continue;
+        }
+        match character {
+            '\n' | '\r' | '\u{85}' | '\u{2028}' | '\u{2029}' => {
+                breaks = breaks.saturating_add(1);
+                if breaks <= 2 {
+                    cleaned.push('\n');
+                }
+                continue;
+            }
+            '\t' => cleaned.push(' '),
+            _ if is_hidden(character) => continue,
+            _ => cleaned.push(character),
+        }
+        breaks = 0;
+    }
+    cleaned
+}
+
+/// `text` cleaned, on one line, with single spaces and none at its ends.
+pub(super) fn one_line(text: &str) -> String {
+    clean(text).split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// At most `most` characters of `text`; a cut is shown by `…`.
+pub(super) fn clip(text: &str, most: usize) -> String {
+    if text.chars().nth(most).is_none() {
+        return text.to_owned();
+    }
+    let mut clipped: String = text.chars().take(most.saturating_sub(1)).collect();
+    clipped.truncate(clipped.trim_end().len());
+    clipped.push('…');
+    clipped
+}
+
+/// At most `most` characters of a long text; a cut is said in words.
+pub(super) fn clip_loudly(text: &str, most: usize) -> String {
+    if text.chars().nth(most).is_none() {
+        return text.to_owned();
+    }
+    let whole = text.chars().count();
+    format!("{} (cut, {whole} characters in all)", clip(text, most))
+}
+
+/// `text` with its first letter in upper case.
+pub(super) fn capitalised(text: &str) -> String {
+    let mut characters = text.chars();
+    characters.next().map(|first| first.to_uppercase().chain(characters).collect()).unwrap_or_default()
+}
+
+/// "1 alert", "2 alerts".
+pub(super) fn count(number: u64, noun: &str) -> String {
+    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
+}
+
+/// Whether a character is left out: it shows nothing, or turns the direction of text beyond its own place.
+fn is_hidden(character: char) -> bool {
+    character.is_control()
+        || matches!(
+            character,
+            // Bidirectional embeddings, overrides and isolates: with them, text can read as something else.
+            '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}'
+            // Invisible operators, deprecated format characters, byte order mark, interlinear annotation.
+            | '\u{2060}'..='\u{2064}' | '\u{206A}'..='\u{206F}' | '\u{FEFF}' | '\u{FFF9}'..='\u{FFFB}'
+            // No characters at all.
+            | '\u{FFFE}' | '\u{FFFF}'
+        )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_characters_and_direction_overrides_are_left_out() {
+        assert_eq!(clean("a\0b\u{7}c\u{202E}d\u{2066}e\u{FEFF}f\tg"), "abcdef g");
+    }
+
+    #[test]
+    fn every_kind_of_line_break_becomes_one_and_a_run_of_them_at_most_two() {
+        assert_eq!(clean("a\r\nb\rc\u{2028}d"), "a\nb\nc\nd");
+        assert_eq!(clean("a\n\n\n\n\nb"), "a\n\nb");
+        assert_eq!(clean("a\r\n\r\n\r\nb"), "a\n\nb");
+    }
+
+    #[test]
+    fn one_line_has_single_spaces() {
+        assert_eq!(one_line("  disk \n\n is\tfull  "), "disk is full");
+    }
+
+    #[test]
+    fn clipping_counts_characters_not_bytes() {
+        assert_eq!(clip("äöü", 3), "äöü");
+        assert_eq!(clip("äöüß", 3), "äö…");
+        assert_eq!(clip("äö", 0), "…");
+        assert_eq!(clip_loudly("äöüß", 3), "äö… (cut, 4 characters in all)");
+    }
+
+    #[test]
+    fn counting_agrees_with_its_noun() {
+        assert_eq!(count(1, "alert"), "1 alert");
+        assert_eq!(count(0, "alert"), "0 alerts");
+    }
+}

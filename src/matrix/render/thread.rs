@@ -1,0 +1,68 @@
+//! The story of an incident, told in the thread below its page.
+
+use super::Context;
+use super::alerts::brief;
+use super::headline::title;
+use super::message::{Mentions, Message, Relation};
+use super::rich::{Document, Rich};
+use super::story::Teller;
+use super::time::instant;
+use crate::domain::timeline::{Entry, Kind, RunReason};
+use crate::domain::view::IncidentView;
+use jiff::Timestamp;
+use ruma::EventId;
+
+/// What the thread of `root` is told of an entry; `None` for what the room sees anyway.
+pub fn notice(root: &EventId, view: &IncidentView, entry: &Entry, context: &Context<'_>) -> Option<Message> {
+    let names = |fingerprints: &[String]| brief(view, fingerprints, context);
+    let teller = Teller { levels: view.levels, names: &names, context };
+    is_told(&entry.kind)
+        .then(|| Message::notice(Document::line(&teller.sentence(entry))).related(in_thread(root)))
+}
+
+/// Tells the ackers, in the thread, that their acknowledgement ends soon. Notifies them.
+pub fn ack_reminder(root: &EventId, view: &IncidentView, until: Timestamp, context: &Context<'_>) -> Message {
+    let ackers = &view.incident.ackers;
+    let whose = if ackers.is_empty() {
+        Rich::from("⏰ The acknowledgement of ")
+    } else {
+        Rich::from("⏰ ").users(ackers.iter().map(AsRef::as_ref)).text(": your acknowledgement of ")
+    };
+    let line = whose
+        .strong(&title(view))
+        .text(&format!(" ends at {}. Say ", instant(until, context.now)))
+        .command("ack")
+        .text(" again to keep it.");
+    Message::text(Document::line(&line), Mentions::users(ackers.iter().cloned())).related(in_thread(root))
+}
+
+/// In the thread that begins from `root`.
+fn in_thread(root: &EventId) -> Relation {
+    Relation::Thread { root: root.to_owned(), reply_to: None }
+}
+
+/// Whether the thread is told of an entry: not of the first page, which it hangs from, nor of our own bookkeeping.
+fn is_told(kind: &Kind) -> bool {
+    match kind {
+        Kind::RunStarted { why: RunReason::Fired, suppressed: false, .. }
+        | Kind::Paged { loop_no: 0, level: 0 }
+        | Kind::Told { .. }
+        | Kind::Closed => false,
+        Kind::RunStarted { .. }
+        | Kind::AlertsChanged { .. }
+        | Kind::Paged { .. }
+        | Kind::Undeliverable { .. }
+        | Kind::Unanswered
+        | Kind::Reminded { .. }
+        | Kind::Acknowledged { .. }
+        | Kind::JoinedAck { .. }
+        | Kind::LateAck { .. }
+        | Kind::AckEndsSoon { .. }
+        | Kind::Snoozed { .. }
+        | Kind::EscalationAsked { .. }
+        | Kind::Resolved { .. }
+        | Kind::RefiredAcknowledged
+        | Kind::HoldEnded
+        | Kind::Suppressed => true,
+    }
+}
