@@ -1,1 +1,4 @@
 //! In: the homeserver's transactions, queries and ping, and what their events mean.
+
+pub mod events;
+mod mention;

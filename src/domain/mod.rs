@@ -26,6 +26,7 @@
 pub mod answer;
 pub mod command;
 pub mod incident;
+pub mod incoming;
 pub mod input;
 pub mod policy;
 pub mod reaction;

@@ -1,0 +1,192 @@
+//! What an event of the homeserver means: JSON → `domain::incoming`.
+//!
+//! Whatever strangers put into a room arrives here. Nothing of it fails, and nothing of it is quoted in
+//! `Malformed`, which is logged.
+
+use super::mention;
+use crate::domain::incoming::{Happening, Incoming, Membership, Message, MessageKind, RoomEvent};
+use crate::domain::reaction;
+use jiff::Timestamp;
+use ruma::events::reaction::ReactionEventContent;
+use ruma::events::room::member::MembershipState;
+use ruma::events::room::message::sanitize::remove_plain_reply_fallback;
+use ruma::events::room::message::{MessageType, Relation, RoomMessageEventContent};
+use ruma::events::room::redaction::RoomRedactionEventContent;
+use ruma::events::room::tombstone::RoomTombstoneEventContent;
+use ruma::{MilliSecondsSinceUnixEpoch, OwnedEventId, OwnedRoomId, OwnedUserId, UserId};
+use serde::Deserialize;
+use serde::de::{DeserializeOwned, IgnoredAny};
+use serde_json::value::RawValue;
+
+/// What `raw` means.
+pub fn interpret(raw: &RawValue) -> Incoming {
+    match read(raw) {
+        Ok(event) => Incoming::Event(event),
+        Err(why) => Incoming::Malformed { why },
+    }
+}
+
+/// The fields of an event that concern us, not yet understood.
+#[derive(Deserialize)]
+struct Fields<'a> {
+    #[serde(borrow, rename = "type")]
+    event_type: Option<&'a RawValue>,
+    #[serde(borrow)]
+    event_id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    room_id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    sender: Option<&'a RawValue>,
+    #[serde(borrow)]
+    origin_server_ts: Option<&'a RawValue>,
+    #[serde(borrow)]
+    state_key: Option<&'a RawValue>,
+    #[serde(borrow)]
+    redacts: Option<&'a RawValue>,
+    #[serde(borrow)]
+    unsigned: Option<&'a RawValue>,
+    #[serde(borrow)]
+    content: Option<&'a RawValue>,
+}
+
+/// What an event's meaning is made from.
+struct Envelope<'a> {
+    event_type: String,
+    state_key: Option<String>,
+    /// Room versions before 11 have it here, later ones in the content.
+    redacts: Option<OwnedEventId>,
+    content: &'a RawValue,
+}
+
+fn read(raw: &RawValue) -> Result<RoomEvent, String> {
+    let fields: Fields<'_> =
+        serde_json::from_str(raw.get()).map_err(|_quotes_content| "it is not a JSON object".to_owned())?;
+    let at: MilliSecondsSinceUnixEpoch = required(fields.origin_server_ts, "origin_server_ts")?;
+    let envelope = Envelope {
+        event_type: required(fields.event_type, "type")?,
+        state_key: fields.state_key.map(|_| required(fields.state_key, "state_key")).transpose()?,
+        redacts: fields.redacts.and_then(|redacts| serde_json::from_str(redacts.get()).ok()),
+        content: fields.content.ok_or_else(|| "it has no content".to_owned())?,
+    };
+    let what = if was_redacted(fields.unsigned) { Happening::Other } else { happening(&envelope)? };
+    Ok(RoomEvent {
+        event_id: required(fields.event_id, "event_id")?,
+        room: required::<OwnedRoomId>(fields.room_id, "room_id")?,
+        sender: required::<OwnedUserId>(fields.sender, "sender")?,
+        at: i64::try_from(u64::from(at.get()))
+            .ok()
+            .and_then(|at| Timestamp::from_millisecond(at).ok())
+            .unwrap_or(Timestamp::MAX),
+        what,
+    })
+}
+
+fn happening(envelope: &Envelope<'_>) -> Result<Happening, String> {
+    // Application Service API: state events are told by the presence of `state_key`, not by their type.
+    match (envelope.event_type.as_str(), envelope.state_key.as_deref()) {
+        ("m.room.message", None) => Ok(Happening::Message(message(content(envelope)?))),
+        ("m.reaction", None) => {
+            let ReactionEventContent { relates_to, .. } = content(envelope)?;
+            Ok(Happening::Reaction { target: relates_to.event_id, key: reaction::normalize(&relates_to.key) })
+        }
+        ("m.room.redaction", None) => {
+            let in_content = content::<RoomRedactionEventContent>(envelope)?.redacts;
+            let redacts = in_content.or_else(|| envelope.redacts.clone());
+            redacts
+                .map(|redacts| Happening::Redaction { redacts })
+                .ok_or_else(|| "it redacts nothing".to_owned())
+        }
+        ("m.room.member", Some(user)) => {
+            let MemberContent { membership } = content(envelope)?;
+            let user = UserId::parse(user).map_err(|_not_an_id| "its state_key is no user id".to_owned())?;
+            Ok(membership_of(&membership)
+                .map_or(Happening::Other, |m| Happening::Membership { user, membership: m }))
+        }
+        ("m.room.tombstone", Some("")) => {
+            let replacement = content::<RoomTombstoneEventContent>(envelope)?.replacement_room;
+            Ok(Happening::Tombstone { replacement })
+        }
+        ("m.room.power_levels", Some("")) => Ok(Happening::PowerLevels),
+        ("m.room.encryption", Some("")) => Ok(Happening::Encryption),
+        ("m.room.encrypted", None) => Ok(Happening::Encrypted),
+        _ => Ok(Happening::Other),
+    }
+}
+
+/// The only part of a membership that concerns us; the rest (names, third-party invites) may be anything.
+#[derive(Deserialize)]
+struct MemberContent {
+    membership: MembershipState,
+}
+
+fn membership_of(state: &MembershipState) -> Option<Membership> {
+    match state {
+        MembershipState::Join => Some(Membership::Join),
+        MembershipState::Invite => Some(Membership::Invite),
+        MembershipState::Knock => Some(Membership::Knock),
+        MembershipState::Leave => Some(Membership::Leave),
+        MembershipState::Ban => Some(Membership::Ban),
+        _ => None,
+    }
+}
+
+fn message(content: RoomMessageEventContent) -> Message {
+    let (kind, body, html) = match &content.msgtype {
+        MessageType::Text(text) => {
+            (MessageKind::Text, text.body.as_str(), text.formatted.as_ref().map(|html| html.body.as_str()))
+        }
+        MessageType::Notice(_) => (MessageKind::Notice, content.msgtype.body(), None),
+        _ => (MessageKind::Other, content.msgtype.body(), None),
+    };
+    let mut message = Message {
+        text: body.to_owned(),
+        kind,
+        is_edit: false,
+        reply_to: None,
+        thread_root: None,
+        mentions: content.mentions.iter().flat_map(|mentions| mentions.user_ids.iter().cloned()).collect(),
+        leading_mention: None,
+    };
+    match content.relates_to {
+        Some(Relation::Reply(reply)) => message.reply_to = Some(reply.in_reply_to.event_id),
+        Some(Relation::Thread(thread)) => {
+            // In a thread, `m.in_reply_to` is a reply only if it is not a fallback for clients without threads.
+            message.reply_to = thread
+                .in_reply_to
+                .filter(|_| !thread.is_falling_back)
+                .map(|in_reply_to| in_reply_to.event_id);
+            message.thread_root = Some(thread.event_id);
+        }
+        Some(Relation::Replacement(_)) => message.is_edit = true,
+        Some(_) | None => {}
+    }
+    if message.reply_to.is_some() || message.thread_root.is_some() {
+        remove_plain_reply_fallback(body).clone_into(&mut message.text);
+    }
+    message.leading_mention = mention::leading(&message.text, html);
+    message
+}
+
+/// Whether the event was redacted before we got it: it has lost its content, and says nothing any more.
+fn was_redacted(unsigned: Option<&RawValue>) -> bool {
+    #[derive(Deserialize)]
+    struct Unsigned {
+        redacted_because: Option<IgnoredAny>,
+    }
+    unsigned
+        .and_then(|unsigned| serde_json::from_str::<Unsigned>(unsigned.get()).ok())
+        .is_some_and(|unsigned| unsigned.redacted_because.is_some())
+}
+
+fn content<T: DeserializeOwned>(envelope: &Envelope<'_>) -> Result<T, String> {
+    serde_json::from_str(envelope.content.get())
+        .map_err(|_quotes_content| format!("its content does not fit {}", envelope.event_type))
+}
+
+fn required<T: DeserializeOwned>(field: Option<&RawValue>, name: &str) -> Result<T, String> {
+    let field = field.ok_or_else(|| format!("it has no {name}"))?;
+    serde_json::from_str(field.get()).map_err(|_quotes_content| format!("it has no usable {name}"))
+}
+
+#[cfg(test)]
+mod tests;

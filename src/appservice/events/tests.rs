@@ -1,0 +1,309 @@
+use super::interpret;
+use crate::domain::incoming::{Happening, Incoming, Membership, Message, MessageKind, RoomEvent};
+use proptest::prelude::*;
+use serde_json::json;
+use serde_json::value::{RawValue, to_raw_value};
+
+fn event(value: &serde_json::Value) -> Incoming {
+    interpret(&to_raw_value(value).unwrap())
+}
+
+fn base(event_type: &str, content: &serde_json::Value) -> serde_json::Value {
+    json!({
+        "type": event_type,
+        "event_id": "$event",
+        "room_id": "!room",
+        "sender": "@alice:example.org",
+        "origin_server_ts": 1_795_492_081_258_u64,
+        "content": content,
+    })
+}
+
+fn what(value: &serde_json::Value) -> Happening {
+    match event(value) {
+        Incoming::Event(event) => event.what,
+        Incoming::Malformed { why } => panic!("malformed: {why}"),
+    }
+}
+
+fn message(content: &serde_json::Value) -> Message {
+    match what(&base("m.room.message", content)) {
+        Happening::Message(message) => message,
+        other => panic!("no message: {other:?}"),
+    }
+}
+
+fn state(event_type: &str, state_key: &str, content: &serde_json::Value) -> serde_json::Value {
+    let mut value = base(event_type, content);
+    value["state_key"] = json!(state_key);
+    value
+}
+
+fn why(value: &serde_json::Value) -> String {
+    match event(value) {
+        Incoming::Malformed { why } => why,
+        Incoming::Event(event) => panic!("understood: {event:?}"),
+    }
+}
+
+/// The events of a transaction as Synapse sent it.
+fn fixture(json: &str) -> Vec<RoomEvent> {
+    #[derive(serde::Deserialize)]
+    struct Transaction {
+        events: Vec<Box<RawValue>>,
+    }
+    let Transaction { events } = serde_json::from_str(json).unwrap();
+    events
+        .iter()
+        .map(|raw| match interpret(raw) {
+            Incoming::Event(event) => event,
+            Incoming::Malformed { why } => panic!("malformed: {why}"),
+        })
+        .collect()
+}
+
+#[test]
+fn what_synapse_sends_is_understood() {
+    let invite = fixture(include_str!("../../../tests/fixtures/appservice/invite.json"));
+    assert_eq!(invite[0].sender, "@alice:lab.test");
+    assert_eq!(invite[0].room, "!Dy4kpoRTAvI5JXpTBz2HtgQga44VUK1VvDSIcC8dpis");
+    assert_eq!(invite[0].at.to_string(), "2026-11-24T03:47:59.037Z");
+    let Happening::Membership { user, membership: Membership::Invite } = &invite[0].what else { panic!() };
+    assert_eq!(user, "@alertbot:lab.test");
+    let join = fixture(include_str!("../../../tests/fixtures/appservice/join.json"));
+    assert!(matches!(join[0].what, Happening::Membership { membership: Membership::Join, .. }));
+    let echo = fixture(include_str!("../../../tests/fixtures/appservice/message.json"));
+    assert!(matches!(&echo[0].what, Happening::Message(m) if m.text == "HighCPU firing" && m.may_command()));
+    let reaction = fixture(include_str!("../../../tests/fixtures/appservice/reaction.json"));
+    assert!(matches!(&reaction[0].what, Happening::Reaction { target, key }
+        if target == "$neWGN0tHcLyxA5ckG0Fg1m7id7p4KNLjWGzaMXqdB64" && key == "👍"));
+    let command = fixture(include_str!("../../../tests/fixtures/appservice/command.json"));
+    assert!(matches!(&command[0].what, Happening::Message(m) if m.text == "!silence 2h"));
+}
+
+#[test]
+fn a_reply_loses_the_quotation_that_older_clients_put_before_it() {
+    let reply = message(&json!({
+        "msgtype": "m.text",
+        "body": "> <@_alerts_finance:example.org> HighCPU\n> is firing\n\nack looking",
+        "m.relates_to": {"m.in_reply_to": {"event_id": "$root"}},
+    }));
+    assert_eq!(reply.text, "ack looking");
+    assert_eq!(reply.reply_to.unwrap(), "$root");
+    assert_eq!(reply.thread_root, None);
+    let quotation = message(&json!({"msgtype": "m.text", "body": "> <a> b\nack"}));
+    assert_eq!(quotation.text, "> <a> b\nack", "it is no reply");
+}
+
+#[test]
+fn a_thread_is_no_reply_unless_it_says_so() {
+    let thread = |falling_back: bool| {
+        message(&json!({
+            "msgtype": "m.text",
+            "body": "ack",
+            "m.relates_to": {
+                "rel_type": "m.thread",
+                "event_id": "$root",
+                "is_falling_back": falling_back,
+                "m.in_reply_to": {"event_id": "$last"},
+            },
+        }))
+    };
+    assert_eq!(thread(true).thread_root.unwrap(), "$root");
+    assert_eq!(thread(true).reply_to, None);
+    assert_eq!(thread(false).thread_root.unwrap(), "$root");
+    assert_eq!(thread(false).reply_to.unwrap(), "$last");
+}
+
+#[test]
+fn notices_edits_and_pictures_give_no_commands() {
+    let edit = message(&json!({
+        "msgtype": "m.text",
+        "body": "* ack 42",
+        "m.new_content": {"msgtype": "m.text", "body": "ack 42"},
+        "m.relates_to": {"rel_type": "m.replace", "event_id": "$earlier"},
+    }));
+    assert!(edit.is_edit && !edit.may_command());
+    let notice = message(&json!({"msgtype": "m.notice", "body": "ack 42"}));
+    assert_eq!(notice.kind, MessageKind::Notice);
+    assert!(!notice.may_command());
+    for content in [
+        json!({"msgtype": "m.image", "body": "ack 42", "url": "mxc://example.org/abc"}),
+        json!({"msgtype": "m.emote", "body": "ack 42"}),
+        json!({"msgtype": "org.example.custom", "body": "ack 42"}),
+    ] {
+        assert_eq!(message(&content).kind, MessageKind::Other);
+    }
+}
+
+#[test]
+fn a_mention_of_ours_at_the_start_addresses_us() {
+    let mentioning = message(&json!({
+        "msgtype": "m.text",
+        "body": "Finance alerts: ack 42",
+        "format": "org.matrix.custom.html",
+        "formatted_body": "<a href=\"https://matrix.to/#/@_alerts_finance:example.org\">Finance alerts</a>: ack 42",
+        "m.mentions": {"user_ids": ["@_alerts_finance:example.org"]},
+    }));
+    let (user, text) = mentioning.addressed(|user| user.localpart().starts_with("_alerts_"));
+    assert_eq!(user.unwrap(), "@_alerts_finance:example.org");
+    assert_eq!(text, "ack 42");
+    assert_eq!(mentioning.mentions, ["@_alerts_finance:example.org"]);
+    let (user, text) = mentioning.addressed(|_| false);
+    assert_eq!((user, text), (None, "Finance alerts: ack 42"), "said to somebody else, it stays what it is");
+}
+
+#[test]
+fn a_reaction_is_compared_without_what_clients_add() {
+    let content =
+        json!({"m.relates_to": {"rel_type": "m.annotation", "event_id": "$page", "key": "✅\u{fe0f}"}});
+    let expected = Happening::Reaction { target: "$page".try_into().unwrap(), key: "✅".to_owned() };
+    assert_eq!(what(&base("m.reaction", &content)), expected);
+}
+
+#[test]
+fn a_redaction_names_its_target_in_the_content_or_beside_it() {
+    let expected = Happening::Redaction { redacts: "$gone".try_into().unwrap() };
+    assert_eq!(what(&base("m.room.redaction", &json!({"redacts": "$gone"}))), expected);
+    let mut old = base("m.room.redaction", &json!({"reason": "typo"}));
+    old["redacts"] = json!("$gone");
+    assert_eq!(what(&old), expected);
+    assert_eq!(why(&base("m.room.redaction", &json!({}))), "it redacts nothing");
+}
+
+#[test]
+fn state_is_told_by_its_state_key() {
+    let tombstone = json!({"body": "moved", "replacement_room": "!new:example.org"});
+    assert_eq!(
+        what(&state("m.room.tombstone", "", &tombstone)),
+        Happening::Tombstone { replacement: "!new:example.org".try_into().unwrap() }
+    );
+    assert_eq!(what(&base("m.room.tombstone", &tombstone)), Happening::Other);
+    assert_eq!(
+        what(&state("m.room.message", "", &json!({"msgtype": "m.text", "body": "ack"}))),
+        Happening::Other
+    );
+    assert_eq!(what(&state("m.room.power_levels", "", &json!({"users": "?"}))), Happening::PowerLevels);
+    assert_eq!(what(&state("m.room.encryption", "", &json!({}))), Happening::Encryption);
+    assert_eq!(what(&base("m.room.encrypted", &json!({}))), Happening::Encrypted);
+    for (said, membership) in
+        [("leave", Membership::Leave), ("ban", Membership::Ban), ("knock", Membership::Knock)]
+    {
+        let member =
+            state("m.room.member", "@bob:example.org", &json!({"membership": said, "displayname": 7}));
+        assert_eq!(
+            what(&member),
+            Happening::Membership { user: "@bob:example.org".try_into().unwrap(), membership }
+        );
+    }
+    let odd = state("m.room.member", "@bob:example.org", &json!({"membership": "haunt"}));
+    assert_eq!(what(&odd), Happening::Other);
+}
+
+#[test]
+fn what_was_redacted_says_nothing() {
+    let mut gone = base("m.room.message", &json!({}));
+    gone["unsigned"] = json!({"redacted_because": {"type": "m.room.redaction"}});
+    assert_eq!(what(&gone), Happening::Other);
+}
+
+#[test]
+fn what_is_malformed_is_named_and_not_quoted() {
+    assert_eq!(why(&json!(7)), "it is not a JSON object");
+    assert_eq!(why(&json!({})), "it has no origin_server_ts");
+    let secret = json!({"msgtype": "m.text", "body": ["s3cret"]});
+    assert_eq!(why(&base("m.room.message", &secret)), "its content does not fit m.room.message");
+    for field in ["type", "event_id", "room_id", "sender", "content"] {
+        let mut lacking = base("m.room.message", &json!({"msgtype": "m.text", "body": "x"}));
+        lacking.as_object_mut().unwrap().remove(field);
+        assert_eq!(why(&lacking), format!("it has no {field}"));
+    }
+    let mut odd = base("m.room.message", &json!({"msgtype": "m.text", "body": "x"}));
+    odd["sender"] = json!("alice");
+    assert_eq!(why(&odd), "it has no usable sender");
+}
+
+#[test]
+fn a_time_beyond_all_calendars_is_the_last_there_is() {
+    let mut late = base("m.room.message", &json!({"msgtype": "m.text", "body": "x"}));
+    late["origin_server_ts"] = json!(9_007_199_254_740_991_u64);
+    let Incoming::Event(event) = event(&late) else { panic!("malformed") };
+    assert_eq!(event.at, jiff::Timestamp::MAX);
+}
+
+fn any_json() -> impl Strategy<Value = serde_json::Value> {
+    let leaf = prop_oneof![
+        Just(json!(null)),
+        any::<bool>().prop_map(|b| json!(b)),
+        any::<i64>().prop_map(|n| json!(n)),
+        ".*".prop_map(|s| json!(s)),
+        proptest::sample::select(vec![
+            "$event",
+            "!room:a.b",
+            "@alice:a.b",
+            "m.text",
+            "m.thread",
+            "m.replace",
+            "ack 42"
+        ])
+        .prop_map(|s| json!(s)),
+    ];
+    let key = prop_oneof![
+        ".{0,4}",
+        proptest::sample::select(
+            [
+                "body",
+                "msgtype",
+                "m.relates_to",
+                "m.in_reply_to",
+                "event_id",
+                "rel_type",
+                "key",
+                "redacts",
+                "membership",
+                "m.mentions",
+                "user_ids",
+                "formatted_body",
+                "m.new_content",
+                "unsigned",
+                "state_key",
+                "content"
+            ]
+            .map(str::to_owned)
+            .to_vec()
+        ),
+    ];
+    leaf.prop_recursive(4, 24, 6, move |inner| {
+        prop_oneof![
+            proptest::collection::vec(inner.clone(), 0..4).prop_map(|values| json!(values)),
+            proptest::collection::btree_map(key.clone(), inner, 0..6).prop_map(|map| json!(map)),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn no_json_makes_it_panic(value in any_json()) {
+        event(&value);
+    }
+
+    #[test]
+    fn no_content_makes_it_panic(
+        event_type in proptest::sample::select(vec!["m.room.message", "m.reaction", "m.room.redaction", "m.room.member", "m.room.tombstone"]),
+        state_key in proptest::option::of(proptest::sample::select(vec!["", "@bob:example.org", "bob"])),
+        content in any_json(),
+    ) {
+        let mut value = base(event_type, &content);
+        if let Some(state_key) = state_key {
+            value["state_key"] = json!(state_key);
+        }
+        event(&value);
+    }
+
+    #[test]
+    fn no_message_makes_it_panic(body in ".*", html in "(<p>|<a href=\"|https://matrix.to/#/|@a:b.c|\">|</a>|</mx-reply>|&amp;|.)*") {
+        event(&base("m.room.message", &json!({
+            "msgtype": "m.text", "body": body, "format": "org.matrix.custom.html", "formatted_body": html,
+        })));
+    }
+}
