@@ -1,45 +1,113 @@
-//! One database transaction per input: lock, decide, save.
+//! One database transaction per input: lock, decide, save. One file per kind of input.
 
-use crate::domain::webhook::Webhook;
-use serde_json::value::RawValue;
+mod delivery;
+mod effects;
+mod lists;
+mod person;
+mod report;
+mod save;
+mod timer;
 
-/// What an accepted webhook came to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Accepted {
-    /// The incident's number; `None` if the webhook was a clear without an incident.
-    pub incident: Option<i64>,
-    /// What happened.
-    pub outcome: crate::domain::input::Outcome,
-}
+pub use lists::{ListSettings, Lists};
+pub use person::{PersonInput, PersonResult};
+pub use report::Accepted;
+
+use crate::clock::SharedClock;
+use crate::domain::policy::Policy;
+use crate::store::{Store, StoreError};
+use crate::telemetry::Metrics;
+use arc_swap::ArcSwap;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::Notify;
 
 /// Why an input could not be taken. Nothing of it was kept; the sender must try again.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
     /// The database does not answer, or refuses.
     #[error("the database is not available")]
-    Unavailable(#[source] sqlx::Error),
-    /// The room list is not configured, or its row is not written yet.
+    Unavailable(#[from] StoreError),
+    /// The room list is not configured.
     #[error("there is no room list named {0}")]
     UnknownRoomList(String),
 }
 
-/// Takes inputs, one database transaction each.
+/// What wakes the workers of this process. Other processes find the work by polling.
+#[derive(Debug, Clone, Default)]
+pub struct Wakers {
+    /// Something was put into the outbox.
+    pub outbox: Arc<Notify>,
+    /// Something was put into the inbox.
+    pub inbox: Arc<Notify>,
+    /// A timer was set.
+    pub timers: Arc<Notify>,
+}
+
+/// Takes inputs, one database transaction each. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Engine {}
+pub struct Engine {
+    store: Store,
+    clock: SharedClock,
+    metrics: Arc<Metrics>,
+    lists: Arc<ArcSwap<Lists>>,
+    policies: Arc<Mutex<BTreeMap<i64, Arc<Policy>>>>,
+    wakers: Wakers,
+}
 
 impl Engine {
-    /// Takes a report of Alertmanager for a room list. When this returns `Ok`, its effects are committed.
-    #[expect(clippy::unused_async, reason = "written by the engine's owner")]
-    pub async fn report(&self, room_list: &str, webhook: &Webhook) -> Result<Accepted, EngineError> {
-        let _ = webhook;
-        Err(EngineError::UnknownRoomList(room_list.to_owned()))
+    /// An engine on a database whose schema is up to date.
+    pub fn new(store: Store, clock: SharedClock, metrics: Arc<Metrics>, lists: Lists) -> Self {
+        Self {
+            store,
+            clock,
+            metrics,
+            lists: Arc::new(ArcSwap::from_pointee(lists)),
+            policies: Arc::default(),
+            wakers: Wakers::default(),
+        }
     }
 
-    /// Keeps the events of a homeserver transaction in the inbox, each event id once. Returns how many were new.
-    /// An event without a usable `event_id` or `room_id` is kept as malformed.
-    #[expect(clippy::unused_async, reason = "written by the engine's owner")]
-    pub async fn accept_events(&self, txn_id: &str, events: &[Box<RawValue>]) -> Result<u64, EngineError> {
-        let _ = (txn_id, events);
-        Ok(0)
+    /// The database.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The time.
+    pub fn clock(&self) -> &SharedClock {
+        &self.clock
+    }
+
+    /// The metrics.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+
+    /// The room lists as configured now.
+    pub fn lists(&self) -> Arc<Lists> {
+        self.lists.load_full()
+    }
+
+    /// Replaces the room lists. Runs keep the policy they began with.
+    pub fn replace_lists(&self, lists: Lists) {
+        self.lists.store(Arc::new(lists));
+    }
+
+    /// What wakes the workers.
+    pub fn wakers(&self) -> &Wakers {
+        &self.wakers
+    }
+
+    /// The policy of a version; versions never change, so each is read once.
+    pub async fn policy(&self, version: i64) -> Result<Arc<Policy>, EngineError> {
+        let known = |policies: &BTreeMap<i64, Arc<Policy>>| policies.get(&version).cloned();
+        if let Some(policy) = known(&self.policies.lock().unwrap_or_else(PoisonError::into_inner)) {
+            return Ok(policy);
+        }
+        let policy = match self.lists.load().by_version(version) {
+            Some(policy) => policy,
+            None => Arc::new(self.store.policy(version).await?),
+        };
+        self.policies.lock().unwrap_or_else(PoisonError::into_inner).insert(version, policy.clone());
+        Ok(policy)
     }
 }

@@ -1,0 +1,147 @@
+//! Carrying out a decision's effects: what is put into the outbox, and what is taken out of it.
+
+use super::{Engine, EngineError};
+use crate::domain::incident::{Incident, Rung};
+use crate::domain::input::{Decision, Effect, Urgency};
+use crate::domain::policy::Policy;
+use crate::domain::time::later;
+use crate::ids;
+use crate::store::enqueue::{self, Draft};
+use crate::store::post::{self, Target};
+use crate::store::{Payload, Tx};
+use jiff::Timestamp;
+use std::time::Duration;
+use uuid::Uuid;
+
+/// How long an edit of the machine's waits for others that it can be joined with.
+const EDIT_DEBOUNCE: Duration = Duration::from_secs(2);
+
+/// Where the messages of one decision come from.
+struct Origin<'a> {
+    number: i64,
+    room_list: &'a str,
+    now: Timestamp,
+}
+
+impl Engine {
+    /// Carries out effects, in their order, in the transaction of their decision.
+    #[expect(clippy::too_many_arguments, reason = "everything here is written in one transaction")]
+    pub(super) async fn carry_out(
+        &self,
+        tx: &mut Tx,
+        number: i64,
+        room_list: &str,
+        incident: &Incident,
+        decision: &Decision,
+        policy: &Policy,
+        told_in: Option<&str>,
+        now: Timestamp,
+    ) -> Result<(), EngineError> {
+        let origin = Origin { number, room_list, now };
+        for effect in &decision.effects {
+            match effect {
+                Effect::CancelUnsent => {
+                    enqueue::cancel_unsent(tx, number, now).await?;
+                }
+                Effect::Page(rung) => {
+                    let rooms = policy.level(rung.level).map(|level| level.rooms.as_slice()).unwrap_or_default();
+                    origin.new_posts(tx, rooms, &Payload::Page, Some(*rung)).await?;
+                }
+                Effect::Fallback => {
+                    origin.new_posts(tx, &policy.fallback_rooms, &Payload::Fallback, Some(rung_of(incident))).await?;
+                }
+                Effect::Reminder(count) => {
+                    let last = policy.levels.last().map(|level| level.rooms.as_slice()).unwrap_or_default();
+                    let rooms = [last, policy.fallback_rooms.as_slice()].concat();
+                    origin.tell_rooms(tx, &rooms, &Payload::Reminder { number: *count }).await?;
+                }
+                Effect::AckReminder => {
+                    let level = incident.run.level.unwrap_or(0);
+                    let rooms = policy.level(level).map(|level| level.rooms.as_slice()).unwrap_or_default();
+                    origin.tell_rooms(tx, rooms, &Payload::AckReminder).await?;
+                }
+                Effect::TellFallback(entry) => {
+                    origin.tell_rooms(tx, &policy.fallback_rooms, &Payload::TellFallback { entry: entry.clone() }).await?;
+                }
+                Effect::Refresh(urgency) => {
+                    let at = match urgency {
+                        Urgency::AtOnce => now,
+                        Urgency::Soon => later(now, EDIT_DEBOUNCE),
+                    };
+                    for target in live_posts(tx, number).await? {
+                        origin.put(tx, &target.room, Payload::Refresh, None, Some(target.id), at).await?;
+                    }
+                }
+                Effect::Tell(entry) => {
+                    for target in live_posts(tx, number).await? {
+                        if told_in != Some(target.room.as_str()) {
+                            let tell = Payload::Tell { entry: entry.clone() };
+                            origin.put(tx, &target.room, tell, None, Some(target.id), now).await?;
+                        }
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Origin<'_> {
+    /// Puts a message that shows the incident into each room, on the room's one post of it.
+    async fn new_posts(
+        &self,
+        tx: &mut Tx,
+        references: &[String],
+        payload: &Payload,
+        rung: Option<Rung>,
+    ) -> Result<(), EngineError> {
+        for room in enqueue::rooms_of(tx, references).await? {
+            let post = post::ensure(tx, ids::unique(), self.number, &room, self.now).await?;
+            self.put(tx, &room, payload.clone(), rung, Some(post), self.now).await?;
+        }
+        Ok(())
+    }
+
+    /// Puts a message about the incident into each room, in the thread of its post if it has one.
+    async fn tell_rooms(&self, tx: &mut Tx, references: &[String], payload: &Payload) -> Result<(), EngineError> {
+        let posts = live_posts(tx, self.number).await?;
+        for room in enqueue::rooms_of(tx, references).await? {
+            let post = posts.iter().find(|post| post.room == room).map(|post| post.id);
+            self.put(tx, &room, payload.clone(), None, post, self.now).await?;
+        }
+        Ok(())
+    }
+
+    async fn put(
+        &self,
+        tx: &mut Tx,
+        room: &str,
+        payload: Payload,
+        rung: Option<Rung>,
+        post: Option<Uuid>,
+        not_before: Timestamp,
+    ) -> Result<(), EngineError> {
+        let draft = Draft {
+            id: ids::unique(),
+            room_list: self.room_list,
+            room,
+            payload,
+            incident: Some(self.number),
+            rung,
+            post,
+            not_before,
+            rendered: None,
+        };
+        enqueue::enqueue(tx, draft, self.now).await?;
+        Ok(())
+    }
+}
+
+async fn live_posts(tx: &mut Tx, number: i64) -> Result<Vec<Target>, EngineError> {
+    Ok(post::of_incident(tx, number).await?.into_iter().filter(|post| post.live).collect())
+}
+
+/// The rung that a run ended on.
+fn rung_of(incident: &Incident) -> Rung {
+    incident.rung().unwrap_or(Rung { run_no: incident.run.no, loop_no: incident.run.loop_no, level: 0 })
+}
