@@ -7,7 +7,12 @@ use crate::store::{StoredIncident, Tx, settle};
 
 impl Engine {
     /// The page of a rung is in a room.
-    pub async fn page_sent(&self, tx: &mut Tx, stored: &StoredIncident, rung: Rung) -> Result<Decision, EngineError> {
+    pub async fn page_sent(
+        &self,
+        tx: &mut Tx,
+        stored: &StoredIncident,
+        rung: Rung,
+    ) -> Result<Decision, EngineError> {
         self.decide_and_save(tx, stored, &Input::PageSent(rung), None).await
     }
 

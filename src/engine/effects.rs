@@ -44,11 +44,14 @@ impl Engine {
                     enqueue::cancel_unsent(tx, number, now).await?;
                 }
                 Effect::Page(rung) => {
-                    let rooms = policy.level(rung.level).map(|level| level.rooms.as_slice()).unwrap_or_default();
+                    let rooms =
+                        policy.level(rung.level).map(|level| level.rooms.as_slice()).unwrap_or_default();
                     origin.new_posts(tx, rooms, &Payload::Page, Some(*rung)).await?;
                 }
                 Effect::Fallback => {
-                    origin.new_posts(tx, &policy.fallback_rooms, &Payload::Fallback, Some(rung_of(incident))).await?;
+                    origin
+                        .new_posts(tx, &policy.fallback_rooms, &Payload::Fallback, Some(rung_of(incident)))
+                        .await?;
                 }
                 Effect::Reminder(count) => {
                     let last = policy.levels.last().map(|level| level.rooms.as_slice()).unwrap_or_default();
@@ -61,7 +64,13 @@ impl Engine {
                     origin.tell_rooms(tx, rooms, &Payload::AckReminder).await?;
                 }
                 Effect::TellFallback(entry) => {
-                    origin.tell_rooms(tx, &policy.fallback_rooms, &Payload::TellFallback { entry: entry.clone() }).await?;
+                    origin
+                        .tell_rooms(
+                            tx,
+                            &policy.fallback_rooms,
+                            &Payload::TellFallback { entry: entry.clone() },
+                        )
+                        .await?;
                 }
                 Effect::Refresh(urgency) => {
                     let at = match urgency {
@@ -103,7 +112,12 @@ impl Origin<'_> {
     }
 
     /// Puts a message about the incident into each room, in the thread of its post if it has one.
-    async fn tell_rooms(&self, tx: &mut Tx, references: &[String], payload: &Payload) -> Result<(), EngineError> {
+    async fn tell_rooms(
+        &self,
+        tx: &mut Tx,
+        references: &[String],
+        payload: &Payload,
+    ) -> Result<(), EngineError> {
         let posts = live_posts(tx, self.number).await?;
         for room in enqueue::rooms_of(tx, references).await? {
             let post = posts.iter().find(|post| post.room == room).map(|post| post.id);
@@ -130,7 +144,6 @@ impl Origin<'_> {
             rung,
             post,
             not_before,
-            rendered: None,
         };
         enqueue::enqueue(tx, draft, self.now).await?;
         Ok(())

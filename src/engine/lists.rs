@@ -65,6 +65,11 @@ impl Lists {
 }
 
 impl ListSettings {
+    /// The reaction that is placed.
+    pub fn ack_reaction(&self) -> &str {
+        self.ack_reactions.first().map_or("✅", String::as_str)
+    }
+
     /// Every room that its configuration names, each once, in the order of the ladder.
     pub fn references(&self) -> Vec<String> {
         let mut references: Vec<String> = Vec::new();

@@ -42,7 +42,8 @@ impl Engine {
             return Ok(PersonResult::NotHere(Box::new(stored)));
         }
         let told_in = input.answered.then_some(input.room.as_str());
-        let decision = self.decide_and_save(tx, &stored, &Input::Person(input.action.clone()), told_in).await?;
+        let decision =
+            self.decide_and_save(tx, &stored, &Input::Person(input.action.clone()), told_in).await?;
         Ok(PersonResult::Decided(Box::new(stored), Box::new(decision)))
     }
 

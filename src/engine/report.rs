@@ -85,7 +85,8 @@ impl Engine {
         policies: &Policies,
         now: Timestamp,
     ) -> Result<Option<i64>, EngineError> {
-        let Some(after) = decision.incident.as_ref().filter(|incident| incident.phase != Phase::Closed) else {
+        let Some(after) = decision.incident.as_ref().filter(|incident| incident.phase != Phase::Closed)
+        else {
             return Ok(None);
         };
         let policy = policies.governing(after);
@@ -107,7 +108,12 @@ impl Engine {
             self.metrics.orphan_clear();
         }
         if let (None, Some(number)) = (stored, number) {
-            tracing::info!(incident = number, room_list, event = "opened", "incident {number} of {room_list}: opened");
+            tracing::info!(
+                incident = number,
+                room_list,
+                event = "opened",
+                "incident {number} of {room_list}: opened"
+            );
         }
         self.announce(stored, room_list, decision);
     }

@@ -27,7 +27,11 @@ impl Policies {
 impl Engine {
     /// The policies around an incident of a room list. A list that is no longer configured keeps the policies its
     /// incidents began with.
-    pub(super) async fn policies(&self, room_list: &str, incident: Option<&Incident>) -> Result<Policies, EngineError> {
+    pub(super) async fn policies(
+        &self,
+        room_list: &str,
+        incident: Option<&Incident>,
+    ) -> Result<Policies, EngineError> {
         let lists = self.lists();
         let newest = lists.get(room_list).map(|list| (list.version, list.policy.clone()));
         let of_run = match incident {
@@ -92,7 +96,17 @@ impl Engine {
             alert::save(tx, stored.number, Some(before), after, details, changed_details).await?;
         }
         timeline::append(tx, stored.number, &decision.entries).await?;
-        self.carry_out(tx, stored.number, &stored.room_list, after, decision, policies.governing(after), told_in, now).await
+        self.carry_out(
+            tx,
+            stored.number,
+            &stored.room_list,
+            after,
+            decision,
+            policies.governing(after),
+            told_in,
+            now,
+        )
+        .await
     }
 
     /// Counts what a committed decision came to, and wakes the workers it concerns.
@@ -120,7 +134,8 @@ impl Engine {
                     room_list,
                     event = entry.kind.as_str(),
                     version = entry.version,
-                    phase = decision.incident.as_ref().map_or("none", |incident| incident.phase.name().as_str()),
+                    phase =
+                        decision.incident.as_ref().map_or("none", |incident| incident.phase.name().as_str()),
                     "incident {number} of {room_list}: {}",
                     entry.kind.as_str()
                 );
@@ -136,7 +151,12 @@ impl Engine {
 }
 
 /// What the rules make of an input.
-pub(super) fn decide(incident: Option<&Incident>, input: &Input, policies: &Policies, now: Timestamp) -> Decision {
+pub(super) fn decide(
+    incident: Option<&Incident>,
+    input: &Input,
+    policies: &Policies,
+    now: Timestamp,
+) -> Decision {
     transition::decide(
         incident,
         input,

@@ -15,6 +15,7 @@ pub mod render;
 mod rooms;
 mod sending;
 mod tls;
+mod users;
 pub mod virtual_user;
 
 pub use client::{Client, Identity, RequestObserver, SetupError, Timeouts, Unobserved};
@@ -25,3 +26,4 @@ pub use liveness::{ServerVersions, WhoAmI};
 pub use power_levels::PowerLevels;
 pub use rooms::ResolvedAlias;
 pub use tls::install_tls_provider;
+pub use users::{UserError, VirtualUsers};

@@ -54,6 +54,8 @@ pub struct Claimed {
     pub event_type: String,
     /// Its content: the same for every attempt.
     pub content: serde_json::Value,
+    /// The incident's version that the content shows.
+    pub version: Option<i64>,
     /// The claim.
     pub lease: Lease,
 }

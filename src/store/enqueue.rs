@@ -4,10 +4,12 @@
 //! order between incidents is free. A room's queue is read by (priority, seq).
 
 use super::{StoreError, Tx, inconsistent, to_i32};
+use crate::domain::answer::Answer;
 use crate::domain::incident::Rung;
 use crate::domain::timeline::Entry;
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
+use ruma::OwnedEventId;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -40,8 +42,22 @@ pub enum Payload {
     },
     /// The reaction that people tap.
     AckReaction,
-    /// An answer, rendered when it was decided.
-    Answer,
+    /// An answer to a command.
+    Answer {
+        /// What it says.
+        answer: Answer,
+        /// The event that it answers.
+        to: OwnedEventId,
+        /// The thread that event is in.
+        thread: Option<OwnedEventId>,
+    },
+    /// The incident as it stands, in answer to a command.
+    Show {
+        /// The event that it answers.
+        to: OwnedEventId,
+        /// The thread that event is in.
+        thread: Option<OwnedEventId>,
+    },
 }
 
 /// The kind of a message, as the database has it.
@@ -85,7 +101,7 @@ impl Payload {
             Self::Tell { .. } => Kind::Thread,
             Self::TellFallback { .. } => Kind::Notice,
             Self::AckReaction => Kind::Reaction,
-            Self::Answer => Kind::Answer,
+            Self::Answer { .. } | Self::Show { .. } => Kind::Answer,
         }
     }
 
@@ -96,7 +112,7 @@ impl Payload {
             Self::Page if rung.is_some_and(|rung| rung.level == 0 && rung.loop_no == 0) => 0,
             Self::Page => 1,
             Self::Fallback | Self::Reminder { .. } | Self::AckReminder | Self::TellFallback { .. } => 2,
-            Self::Answer => 3,
+            Self::Answer { .. } | Self::Show { .. } => 3,
             Self::AckReaction => 4,
             Self::Refresh => 5,
             Self::Tell { .. } => 6,
@@ -123,8 +139,6 @@ pub struct Draft<'a> {
     pub post: Option<Uuid>,
     /// When it may be sent.
     pub not_before: Timestamp,
-    /// The event type and content of what is rendered already.
-    pub rendered: Option<(&'static str, serde_json::Value)>,
 }
 
 /// The rooms that references of the configuration lead to, each once, in order.
@@ -150,7 +164,6 @@ pub async fn enqueue(tx: &mut Tx, draft: Draft<'_>, now: Timestamp) -> Result<bo
     let kind = draft.payload.kind();
     let payload = serde_json::to_value(&draft.payload)
         .map_err(|error| inconsistent("outbox", "payload", draft.id, error))?;
-    let (event_type, content) = draft.rendered.unzip();
     if kind == Kind::Edit
         && sqlx::query!(
             "UPDATE outbox SET not_before = least(not_before, $2)
@@ -168,8 +181,8 @@ pub async fn enqueue(tx: &mut Tx, draft: Draft<'_>, now: Timestamp) -> Result<bo
     let enqueued = sqlx::query!(
         "WITH gate AS (INSERT INTO room_gate (room) VALUES ($3) ON CONFLICT (room) DO NOTHING)
          INSERT INTO outbox (id, room_list, room, kind, priority, incident, run_no, loop_no, level, post, payload,
-                event_type, content, state, not_before, created_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 'pending', $14, $15)
+                state, not_before, created_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 'pending', $12, $13)
          ON CONFLICT DO NOTHING",
         draft.id,
         draft.room_list,
@@ -182,8 +195,6 @@ pub async fn enqueue(tx: &mut Tx, draft: Draft<'_>, now: Timestamp) -> Result<bo
         draft.rung.map(|rung| to_i32(rung.level)),
         draft.post,
         payload,
-        event_type,
-        content,
         draft.not_before.to_sqlx(),
         now.to_sqlx()
     )

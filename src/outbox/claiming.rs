@@ -1,0 +1,77 @@
+//! Claiming the head of a room's queue: rendered, frozen and leased in one transaction.
+
+use super::dispatch::{Outbox, OutboxError};
+use super::rendering::{Rendered, Subject, render, render_answer};
+use crate::domain::time::later;
+use crate::store::{Claimed, Head, Lease, StoredIncident, Tx, claim, commit, incident, settle, timeline};
+
+/// How much of a timeline a message may be rendered from.
+const STORY: i64 = 200;
+
+impl Outbox {
+    /// Claims what a room has to send next. `None`: nothing, or the room is closed or taken.
+    pub(super) async fn claim(&self, room: &str) -> Result<Option<Claimed>, OutboxError> {
+        let now = self.engine.clock().now();
+        let mut tx = self.engine.store().begin().await?;
+        let Some(head) = claim::lock_head(&mut tx, room, now).await? else { return Ok(None) };
+        let claimed = self.take(&mut tx, head).await?;
+        commit(tx).await?;
+        Ok(claimed)
+    }
+
+    /// Takes a message, or the next one that is still wanted, in a transaction that holds the room's gate.
+    pub(super) async fn take(&self, tx: &mut Tx, head: Head) -> Result<Option<Claimed>, OutboxError> {
+        let now = self.engine.clock().now();
+        let mut head = head;
+        loop {
+            if let Some((event_type, content, version)) = self.freeze(tx, &head).await? {
+                let lease = Lease { room: head.room.clone(), owner: self.owner, message: head.id };
+                let until = later(now, self.settings.lease);
+                claim::take(tx, &head, &lease, until, (&event_type, &content), version, now).await?;
+                return Ok(Some(Claimed { head, event_type, content, version, lease }));
+            }
+            settle::cancelled(tx, head.id, now).await?;
+            match claim::next_head(tx, &head.room, None, now).await? {
+                Some(next) => head = next,
+                None => return Ok(None),
+            }
+        }
+    }
+
+    /// The message's content: as it was frozen, or rendered now. `None`: it is not wanted any more.
+    async fn freeze(
+        &self,
+        tx: &mut Tx,
+        head: &Head,
+    ) -> Result<Option<(String, serde_json::Value, Option<i64>)>, OutboxError> {
+        if let Some((event_type, content)) = &head.frozen {
+            return Ok(Some((event_type.clone(), content.clone(), head.version)));
+        }
+        let now = self.engine.clock().now();
+        let lists = self.engine.lists();
+        let list = lists.get(&head.room_list);
+        let (rendered, version) = match head.incident {
+            None => {
+                let Some(list) = list else { return Ok(None) };
+                (render_answer(&head.payload, list, now), None)
+            }
+            Some(number) => {
+                let Some(stored) = incident::load(tx, number).await? else { return Ok(None) };
+                let policy = self.engine.policy(stored.incident.run.policy_version).await?;
+                let story = timeline::read(tx, number, STORY).await?;
+                let view = stored.view(u32::try_from(policy.levels.len()).unwrap_or(u32::MAX));
+                let subject = Subject { view: &view, story: &story, policy: &policy };
+                let ack_reaction = list.map_or("✅", |list| list.ack_reaction());
+                (render(head, &subject, ack_reaction, now), Some(version_of(&stored)))
+            }
+        };
+        Ok(match rendered {
+            Rendered::Ready(event_type, content) => Some((event_type.to_owned(), content, version)),
+            Rendered::Unwanted => None,
+        })
+    }
+}
+
+fn version_of(stored: &StoredIncident) -> i64 {
+    i64::try_from(stored.incident.version).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,213 @@
+//! The dispatcher: which rooms are served, and how many at once.
+
+use crate::engine::{Engine, EngineError};
+use crate::ids;
+use crate::matrix::{Failure, UserError, VirtualUsers};
+use crate::store::{Claimed, StoreError};
+use crate::worker::Progress;
+use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use ruma::RoomAliasId;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::pacing::pause;
+use super::sending::Attempt;
+
+/// How the outbox works.
+#[derive(Debug, Clone, Copy)]
+pub struct OutboxSettings {
+    /// How long a claim holds. Longer than a request to the homeserver may take.
+    pub lease: Duration,
+    /// How many rooms are served at once.
+    pub rooms_at_once: usize,
+    /// How often it is looked for work that nobody told of.
+    pub poll: Duration,
+}
+
+impl Default for OutboxSettings {
+    fn default() -> Self {
+        Self { lease: Duration::from_secs(150), rooms_at_once: 32, poll: Duration::from_secs(1) }
+    }
+}
+
+/// Why a message could not be dispatched. It stays where it is, and is tried again.
+#[derive(Debug, thiserror::Error)]
+pub enum OutboxError {
+    /// The database does not answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The engine could not take what became of a message.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// A virtual user is not as it must be.
+    #[error(transparent)]
+    User(#[from] UserError),
+}
+
+/// Sends what the outbox holds.
+#[derive(Debug)]
+pub struct Outbox {
+    pub(super) engine: Engine,
+    pub(super) users: VirtualUsers,
+    pub(super) settings: OutboxSettings,
+    pub(super) owner: Uuid,
+    shutdown: CancellationToken,
+}
+
+impl Outbox {
+    /// A dispatcher that finishes what it holds, and claims no more, once `shutdown` is cancelled.
+    pub fn new(
+        engine: Engine,
+        users: VirtualUsers,
+        settings: OutboxSettings,
+        shutdown: CancellationToken,
+    ) -> Self {
+        Self { engine, users, settings, owner: ids::unique(), shutdown }
+    }
+
+    /// Serves every room that has something to send now, each until its queue is empty or it must wait.
+    pub async fn step(&self) -> Result<Progress, OutboxError> {
+        let rooms = self.engine.store().rooms_to_serve(self.engine.clock().now(), i64::MAX, &[]).await?;
+        if rooms.is_empty() {
+            return Ok(Progress::Idle(self.settings.poll));
+        }
+        let mut serving: FuturesUnordered<_> = rooms.iter().map(|room| self.serve(room)).collect();
+        while let Some(served) = serving.next().await {
+            served?;
+        }
+        Ok(Progress::More)
+    }
+
+    /// Serves rooms until shutdown, then finishes what it holds.
+    pub async fn run(&self) {
+        let wake = self.engine.wakers().outbox.clone();
+        let mut serving: FuturesUnordered<BoxFuture<'_, (String, Result<(), OutboxError>)>> =
+            FuturesUnordered::new();
+        let mut busy: Vec<String> = Vec::new();
+        let mut failures = 0_u32;
+        while !self.stopping() {
+            let free = self.settings.rooms_at_once.saturating_sub(busy.len());
+            let now = self.engine.clock().now();
+            let limit = i64::try_from(free).unwrap_or(i64::MAX);
+            let mut wait = self.settings.poll;
+            if free > 0 {
+                match self.engine.store().rooms_to_serve(now, limit, &busy).await {
+                    Ok(rooms) => {
+                        for room in rooms {
+                            busy.push(room.clone());
+                            serving.push(Box::pin(async move {
+                                let served = self.serve(&room).await;
+                                (room, served)
+                            }));
+                        }
+                        failures = 0;
+                    }
+                    Err(error) => {
+                        failures = failures.saturating_add(1);
+                        wait = pause(failures, rand::random()).min(Duration::from_secs(10));
+                        tracing::warn!(%error, failures, "the outbox cannot be read: {error}");
+                    }
+                }
+            }
+            tokio::select! {
+                Some((room, served)) = serving.next(), if !serving.is_empty() => {
+                    busy.retain(|other| *other != room);
+                    if let Err(error) = served {
+                        tracing::warn!(room, %error, "serving {room} failed and is tried again: {error}");
+                        tokio::time::sleep(Duration::from_millis(200)).await;
+                    }
+                }
+                () = wake.notified() => {}
+                () = tokio::time::sleep(wait) => {}
+                () = self.shutdown.cancelled() => {}
+            }
+        }
+        while let Some((room, served)) = serving.next().await {
+            if let Err(error) = served {
+                tracing::warn!(room, %error, "serving {room} failed at shutdown: {error}");
+            }
+        }
+    }
+
+    /// Whether no more messages are claimed.
+    pub(super) fn stopping(&self) -> bool {
+        self.shutdown.is_cancelled()
+    }
+
+    /// Sends what a room holds, one message after another, until its queue is empty or it must wait.
+    async fn serve(&self, room: &str) -> Result<(), OutboxError> {
+        if room.starts_with('#') {
+            return self.resolve(room).await;
+        }
+        let mut claimed = self.claim(room).await?;
+        while let Some(message) = claimed {
+            let attempt = self.send(&message).await;
+            claimed = self.settle_fenced(&message, &attempt).await?;
+        }
+        Ok(())
+    }
+
+    async fn settle_fenced(
+        &self,
+        message: &Claimed,
+        attempt: &Attempt,
+    ) -> Result<Option<Claimed>, OutboxError> {
+        match self.settle(message, attempt).await {
+            Err(OutboxError::Store(StoreError::LeaseLost { room })) => {
+                self.engine.metrics().delivery(crate::telemetry::DeliveryOutcome::LeaseLost);
+                tracing::warn!(message = %message.head.id, room, "the lease on {room} ran out while {} was sent", message.head.id);
+                Ok(None)
+            }
+            settled => settled,
+        }
+    }
+
+    /// Finds the room behind an alias, and moves what waits for it there. An alias that leads nowhere makes what waits
+    /// for it undeliverable.
+    async fn resolve(&self, alias: &str) -> Result<(), OutboxError> {
+        let now = self.engine.clock().now();
+        let known = self.engine.store().room_of(alias).await?;
+        if known != alias {
+            self.engine.store().note_alias(alias, &known, now).await?;
+            return Ok(());
+        }
+        let answer = match <&RoomAliasId>::try_from(alias) {
+            Ok(id) => self.users.client().resolve_alias(id).await.map(|found| found.room_id),
+            Err(_) => return self.give_up_room(alias, "it is no room alias").await,
+        };
+        match answer {
+            Ok(room) => {
+                tracing::info!(alias, room = %room, "{alias} is {room}");
+                Ok(self.engine.store().note_alias(alias, room.as_str(), now).await?)
+            }
+            Err(error)
+                if matches!(
+                    error.failure(),
+                    Failure::NotFound | Failure::Forbidden | Failure::BadRequest
+                ) =>
+            {
+                self.give_up_room(alias, &error.to_string()).await
+            }
+            Err(error) => {
+                if let Some(message) = self.claim(alias).await? {
+                    let attempt = Attempt::from(error);
+                    self.settle_fenced(&message, &attempt).await?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    async fn give_up_room(&self, room: &str, error: &str) -> Result<(), OutboxError> {
+        let mut claimed = self.claim(room).await?;
+        while let Some(message) = claimed {
+            let attempt =
+                Attempt::Failed { failure: Failure::NotFound, uncertain: false, error: error.to_owned() };
+            claimed = self.settle_fenced(&message, &attempt).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,107 @@
+//! What a failed attempt means for its message and its room. Pure.
+
+use crate::domain::time::later;
+use crate::matrix::Failure;
+use jiff::Timestamp;
+use std::time::Duration;
+
+/// The first pause of a room after a temporary failure; it doubles: 1 s, 2 s, 4 s, … 2 min, each spread over its
+/// upper half.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(120);
+/// What a rate limit without a time means.
+const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(5);
+/// No homeserver may stop a room for longer than this.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(600);
+/// Homeservers forget transaction ids after a day; from here on a resend looks first.
+const REMEMBERED: Duration = Duration::from_secs(23 * 3600);
+
+/// What follows from a failed attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// The same message again, not before then; the room waits.
+    Retry {
+        /// Not before.
+        at: Timestamp,
+        /// Whether the attempt counts as a failure.
+        counts: bool,
+    },
+    /// The message is given up.
+    GiveUp,
+}
+
+/// Judges a failed attempt. `failures`: how often in a row the room has failed before; `roll` in 0..1 spreads retries.
+pub(super) fn verdict(failure: Failure, failures: u32, now: Timestamp, roll: f64) -> Verdict {
+    match failure {
+        Failure::RateLimited { retry_after } => {
+            let wait = retry_after.unwrap_or(DEFAULT_RETRY_AFTER).min(LONGEST_RETRY_AFTER);
+            Verdict::Retry { at: later(now, wait), counts: false }
+        }
+        // Without a valid token, an account or a device nothing can be sent anywhere; that mends when an operator or
+        // our own start-up acts, and no page is lost by waiting.
+        Failure::Temporary | Failure::UnknownToken | Failure::UserNotRegistered | Failure::UnknownDevice => {
+            Verdict::Retry { at: later(now, pause(failures, roll)), counts: true }
+        }
+        Failure::Forbidden | Failure::NotFound | Failure::TooLarge | Failure::BadRequest => Verdict::GiveUp,
+    }
+}
+
+/// The room's pause after its failure number `failures + 1` in a row.
+pub(super) fn pause(failures: u32, roll: f64) -> Duration {
+    let full = FIRST_PAUSE.saturating_mul(1_u32 << failures.min(16)).min(LONGEST_PAUSE);
+    full.mul_f64(0.5 + roll.clamp(0.0, 1.0) / 2.0)
+}
+
+/// Whether it must be looked up whether an earlier attempt has arrived, because the homeserver may not remember the
+/// transaction id: without a device Synapse forgets it at its restart.
+pub(super) fn must_look_up(
+    uncertain: bool,
+    first_tried: Option<Timestamp>,
+    has_device: bool,
+    now: Timestamp,
+) -> bool {
+    uncertain && (!has_device || first_tried.is_none_or(|at| later(at, REMEMBERED) <= now))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::UNIX_EPOCH;
+
+    #[test]
+    fn a_rate_limit_waits_as_long_as_asked_and_does_not_count() {
+        let failure = Failure::RateLimited { retry_after: Some(Duration::from_secs(7)) };
+        let at = later(NOW, Duration::from_secs(7));
+        assert_eq!(verdict(failure, 3, NOW, 0.3), Verdict::Retry { at, counts: false });
+    }
+
+    #[test]
+    fn a_rate_limit_is_bounded() {
+        let failure = Failure::RateLimited { retry_after: Some(Duration::from_secs(86_400)) };
+        let at = later(NOW, LONGEST_RETRY_AFTER);
+        assert_eq!(verdict(failure, 0, NOW, 0.0), Verdict::Retry { at, counts: false });
+    }
+
+    #[test]
+    fn pauses_grow_to_two_minutes() {
+        let pauses: Vec<u64> = (0..9).map(|failures| pause(failures, 1.0).as_secs()).collect();
+        assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 64, 120, 120]);
+        assert_eq!(pause(u32::MAX, 1.0), LONGEST_PAUSE);
+    }
+
+    #[test]
+    fn what_no_waiting_mends_is_given_up() {
+        for failure in [Failure::Forbidden, Failure::NotFound, Failure::TooLarge, Failure::BadRequest] {
+            assert_eq!(verdict(failure, 0, NOW, 0.5), Verdict::GiveUp);
+        }
+    }
+
+    #[test]
+    fn an_uncertain_send_is_looked_up_without_a_device_or_after_a_day() {
+        assert!(!must_look_up(false, None, false, NOW));
+        assert!(must_look_up(true, Some(NOW), false, NOW));
+        assert!(!must_look_up(true, Some(NOW), true, NOW));
+        assert!(must_look_up(true, Some(NOW), true, later(NOW, REMEMBERED)));
+    }
+}

@@ -1,0 +1,138 @@
+//! Rendering a message from its incident as it stands, at the moment of the first attempt.
+
+use crate::domain::incident::{Phase, Rung};
+use crate::domain::policy::{Mention, Policy};
+use crate::domain::timeline::{Entry, Kind};
+use crate::domain::view::IncidentView;
+use crate::engine::ListSettings;
+use crate::matrix::render::message::{Message, Relation};
+use crate::matrix::render::{Context, answer, edit, fallback, page, reaction, thread};
+use crate::store::{Head, Payload};
+use jiff::Timestamp;
+use ruma::{EventId, OwnedEventId};
+
+const MESSAGE: &str = "m.room.message";
+
+/// A message that is rendered, or why none is.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Rendered {
+    /// Event type and content.
+    Ready(&'static str, serde_json::Value),
+    /// It is not wanted any more, or shows nothing that is not shown.
+    Unwanted,
+}
+
+/// An incident and what its messages depend on.
+#[derive(Debug)]
+pub(super) struct Subject<'a> {
+    pub(super) view: &'a IncidentView,
+    pub(super) story: &'a [Entry],
+    pub(super) policy: &'a Policy,
+}
+
+/// Renders what has no incident: an answer.
+pub(super) fn render_answer(payload: &Payload, list: &ListSettings, now: Timestamp) -> Rendered {
+    let Payload::Answer { answer, to, thread } = payload else { return Rendered::Unwanted };
+    let context = Context { policy: &list.policy, ack_reaction: list.ack_reaction(), now };
+    let message = answer::answer(answer, &context).related(answer::reply(to, thread.clone()));
+    Rendered::Ready(MESSAGE, message.content())
+}
+
+/// Renders what is about an incident.
+pub(super) fn render(head: &Head, subject: &Subject<'_>, ack_reaction: &str, now: Timestamp) -> Rendered {
+    let Subject { view, story, policy } = subject;
+    let context = Context { policy, ack_reaction, now };
+    let root = head.root.as_deref().and_then(|root| <&EventId>::try_from(root).ok());
+    let phase = &view.incident.phase;
+    let fires = matches!(phase, Phase::Firing | Phase::Unanswered { .. });
+    let message = match (&head.payload, root) {
+        // I5: a page goes out only while firing or unanswered in the same run.
+        (Payload::Page, root) => match head.rung {
+            Some(rung) if fires && rung.run_no == view.incident.run.no => {
+                Some(again(page::page(view, story, rung, &context), root))
+            }
+            _ => None,
+        },
+        (Payload::Fallback, root) => {
+            let same_run = head.rung.is_some_and(|rung| rung.run_no == view.incident.run.no);
+            (matches!(phase, Phase::Unanswered { .. }) && same_run)
+                .then(|| again(fallback::unanswered(view, &context), root))
+        }
+        (Payload::Reminder { number }, root) => matches!(phase, Phase::Unanswered { .. })
+            .then(|| again(fallback::reminder(view, *number, &last_called(view, policy), &context), root)),
+        (Payload::AckReminder, Some(root)) => match phase {
+            Phase::Acknowledged { until: Some(until), .. } => {
+                Some(thread::ack_reminder(root, view, *until, &context))
+            }
+            _ => None,
+        },
+        (Payload::Refresh, Some(root)) => {
+            let version = i64::try_from(view.incident.version).unwrap_or(i64::MAX);
+            (head.shown < version).then(|| edit::edit(root, view, story, &context))
+        }
+        (Payload::Tell { entry }, Some(root)) => thread::notice(root, view, entry, &context),
+        (Payload::TellFallback { entry }, root) => match entry.kind {
+            Kind::Undeliverable { level, .. } => {
+                Some(again(fallback::unreachable(view, level, &context), root))
+            }
+            _ => None,
+        },
+        (Payload::AckReaction, Some(root)) => {
+            return if phase.is_open() {
+                Rendered::Ready("m.reaction", reaction::reaction(root, ack_reaction))
+            } else {
+                Rendered::Unwanted
+            };
+        }
+        (Payload::Show { to, thread }, _) => {
+            Some(answer::show(view, story, &context).related(answer::reply(to, thread.clone())))
+        }
+        (Payload::Answer { answer, to, thread }, _) => {
+            Some(answer::answer(answer, &context).related(answer::reply(to, thread.clone())))
+        }
+        (Payload::AckReminder | Payload::Refresh | Payload::Tell { .. } | Payload::AckReaction, None) => None,
+    };
+    message.map_or(Rendered::Unwanted, |message| Rendered::Ready(MESSAGE, message.content()))
+}
+
+/// The whole body is too large for the homeserver: its plain text alone, cut.
+pub(super) fn shrink(content: &serde_json::Value) -> serde_json::Value {
+    const LONGEST: usize = 4_000;
+    let mut smaller = content.clone();
+    let cut = |object: &mut serde_json::Map<String, serde_json::Value>| {
+        object.remove("formatted_body");
+        object.remove("format");
+        if let Some(serde_json::Value::String(body)) = object.get_mut("body") {
+            let kept: String = body.chars().take(LONGEST).collect();
+            if kept.len() < body.len() {
+                *body = format!("{kept}\n… (cut: the homeserver takes no more)");
+            }
+        }
+    };
+    if let Some(object) = smaller.as_object_mut() {
+        cut(object);
+        if let Some(serde_json::Value::Object(replaced)) = object.get_mut("m.new_content") {
+            cut(replaced);
+        }
+    }
+    smaller
+}
+
+/// A room has one post of an incident: what pages it again goes into that post's thread.
+fn again(message: Message, root: Option<&EventId>) -> Message {
+    match root {
+        Some(root) => {
+            let root: OwnedEventId = root.to_owned();
+            message.related(Relation::Thread { root, reply_to: None })
+        }
+        None => message,
+    }
+}
+
+/// Whom a reminder calls: those whom the last level's page called.
+fn last_called(view: &IncidentView, policy: &Policy) -> Vec<Mention> {
+    let rung = Rung { run_no: view.incident.run.no, loop_no: 0, level: view.levels.saturating_sub(1) };
+    let severity = view.incident.severity().and_then(|severity| severity.name.as_deref());
+    let own = severity.and_then(|name| policy.severities.get(name)).and_then(|rule| rule.mention.clone());
+    own.or_else(|| policy.level(rung.level).map(|level| level.mention.clone())).unwrap_or_default()
+}
