@@ -163,7 +163,7 @@ fn inbox_event(raw: &RawValue) -> InboxEvent {
         }
         _ => {
             let digest = Sha256::digest(text.as_bytes());
-            let name: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+            let name = format!("{digest:x}");
             InboxEvent {
                 event_id: format!("malformed-{name}"),
                 room: String::new(),

@@ -8,13 +8,13 @@ use std::time::Duration;
 /// The first pause of a room after a temporary failure; it doubles: 1 s, 2 s, 4 s, … 2 min, each spread over its
 /// upper half.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_secs(120);
+const LONGEST_PAUSE: Duration = Duration::from_mins(2);
 /// What a rate limit without a time means.
 const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(5);
 /// No homeserver may stop a room for longer than this.
-const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(600);
+const LONGEST_RETRY_AFTER: Duration = Duration::from_mins(10);
 /// Homeservers forget transaction ids after a day; from here on a resend looks first.
-const REMEMBERED: Duration = Duration::from_secs(23 * 3600);
+const REMEMBERED: Duration = Duration::from_hours(23);
 
 /// What follows from a failed attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,7 +78,7 @@ mod tests {
 
     #[test]
     fn a_rate_limit_is_bounded() {
-        let failure = Failure::RateLimited { retry_after: Some(Duration::from_secs(86_400)) };
+        let failure = Failure::RateLimited { retry_after: Some(Duration::from_hours(24)) };
         let at = later(NOW, LONGEST_RETRY_AFTER);
         assert_eq!(verdict(failure, 0, NOW, 0.0), Verdict::Retry { at, counts: false });
     }

@@ -49,6 +49,15 @@ impl From<UserError> for Attempt {
     }
 }
 
+/// What is looked at of the events that hang on a page.
+#[derive(serde::Deserialize)]
+struct Hanging {
+    event_id: OwnedEventId,
+    sender: OwnedUserId,
+    #[serde(rename = "type")]
+    event_type: String,
+}
+
 /// A message as it goes over the wire.
 struct Letter<'a> {
     room: &'a RoomId,
@@ -144,17 +153,10 @@ impl Outbox {
         ) else {
             return Err(first.into());
         };
-        #[derive(serde::Deserialize)]
-        struct Sent {
-            event_id: OwnedEventId,
-            sender: OwnedUserId,
-            #[serde(rename = "type")]
-            event_type: String,
-        }
         let page = self.users.client().relations(identity, room, root, None).await?;
         page.events
             .iter()
-            .filter_map(|event| serde_json::from_str::<Sent>(event.get()).ok())
+            .filter_map(|event| serde_json::from_str::<Hanging>(event.get()).ok())
             .find(|event| event.sender == identity.user_id && event.event_type == "m.reaction")
             .map(|event| event.event_id)
             .ok_or_else(|| first.into())

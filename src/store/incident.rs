@@ -56,6 +56,7 @@ impl Reported {
     }
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "the columns of the table")]
 struct Row {
     id: i64,
     room_list: String,
@@ -416,7 +417,7 @@ pub(super) fn labels(labels: &Labels) -> serde_json::Value {
 pub(super) fn from_labels(
     table: &'static str,
     column: &'static str,
-    id: impl ToString,
+    id: impl std::fmt::Display,
     value: serde_json::Value,
 ) -> Result<Labels, StoreError> {
     serde_json::from_value(value).map_err(|error| inconsistent(table, column, id, error))

@@ -1,6 +1,6 @@
 //! The only SQL. One file per table or claim.
 //!
-//! Lock order everywhere: incident → post → outbox → room_gate. A row is locked in a statement of its own and read
+//! Lock order everywhere: incident → post → outbox → `room_gate`. A row is locked in a statement of its own and read
 //! in later ones: under READ COMMITTED a statement's snapshot is older than the lock it waits for.
 
 pub mod alert;
@@ -150,8 +150,8 @@ pub async fn commit(tx: Tx) -> Result<(), StoreError> {
 fn inconsistent(
     table: &'static str,
     column: &'static str,
-    id: impl ToString,
-    reason: impl ToString,
+    id: impl std::fmt::Display,
+    reason: impl std::fmt::Display,
 ) -> StoreError {
     StoreError::Inconsistent { table, column, id: id.to_string(), reason: reason.to_string() }
 }
@@ -159,7 +159,7 @@ fn inconsistent(
 fn to_u32(
     table: &'static str,
     column: &'static str,
-    id: impl ToString,
+    id: impl std::fmt::Display,
     value: i32,
 ) -> Result<u32, StoreError> {
     u32::try_from(value).map_err(|error| inconsistent(table, column, id, error))

@@ -65,17 +65,15 @@ impl Store {
 
 /// The person who did it, if one did.
 fn actor(kind: &Kind) -> Option<String> {
-    let who = match kind {
-        Kind::Acknowledged { who, .. }
-        | Kind::JoinedAck { who, .. }
-        | Kind::LateAck { who, .. }
-        | Kind::Snoozed { who, .. }
-        | Kind::EscalationAsked { who, .. }
-        | Kind::Resolved { why: ResolveReason::ByHand { who, .. }, .. }
-        | Kind::RunStarted {
-            why: RunReason::GivenBack { who } | RunReason::EscalationAsked { who }, ..
-        } => who,
-        _ => return None,
+    let (Kind::Acknowledged { who, .. }
+    | Kind::JoinedAck { who, .. }
+    | Kind::LateAck { who, .. }
+    | Kind::Snoozed { who, .. }
+    | Kind::EscalationAsked { who, .. }
+    | Kind::Resolved { why: ResolveReason::ByHand { who, .. }, .. }
+    | Kind::RunStarted { why: RunReason::GivenBack { who } | RunReason::EscalationAsked { who }, .. }) = kind
+    else {
+        return None;
     };
     Some(who.to_string())
 }
