@@ -60,7 +60,7 @@ impl Endpoint {
             Self::Leave => "leave",
             Self::Alias => "alias",
             Self::JoinedRooms => "joined_rooms",
-            Self::JoinedMembers => "joined_members",
+            Self::JoinedMembers => "members",
             Self::State => "state",
             Self::Send => "send",
             Self::SendState => "send_state",

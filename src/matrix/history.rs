@@ -10,11 +10,12 @@ use ruma::api::client::relations::get_relating_events;
 use ruma::{EventId, OwnedEventId, OwnedUserId, RoomId, TransactionId, UInt};
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use std::time::Duration;
 
 /// How many events are asked for at once: what Synapse gives at most.
 const PAGE_SIZE: u32 = 100;
-/// How many pages a search goes back at most: 2 000 events of our own in one room.
-const MOST_PAGES: usize = 20;
+/// How far the homeserver's clock may be behind ours: 10 min.
+const CLOCKS_APART: Duration = Duration::from_mins(10);
 
 /// Some events of a room, newest first, and where the older ones go on.
 #[derive(Debug)]
@@ -81,8 +82,8 @@ impl Client {
     }
 
     /// Whether the virtual user's send with this transaction id has arrived, and as what. Homeservers keep the id
-    /// with the event for good and show it to its sender. Looks back until `since`, which is a time at which the
-    /// send had not been tried yet.
+    /// with the event for good and show it to its sender; Synapse, where a device sent it, only to that device.
+    /// Looks back until `since`, a time at which the send had not been tried yet.
     pub async fn find_by_transaction_id(
         &self,
         identity: &Identity,
@@ -91,22 +92,24 @@ impl Client {
         since: Timestamp,
     ) -> Result<Option<OwnedEventId>, ClientError> {
         let own = [identity.user_id.clone()];
+        let earliest = earlier(since, CLOCKS_APART).as_millisecond();
         let mut from = None;
-        for _ in 0..MOST_PAGES {
+        loop {
             let page = self.messages(identity, room_id, from.as_deref(), &own).await?;
-            let sent = page.events.iter().filter_map(|event| serde_json::from_str::<Sent>(event.get()).ok());
             let mut passed = false;
-            for event in sent.filter(|event| event.sender == identity.user_id) {
-                if event.unsigned.transaction_id.as_deref() == Some(txn_id.as_str()) {
+            for event in page.events.iter().filter_map(|event| serde_json::from_str::<Sent>(event.get()).ok()) {
+                if event.sender == identity.user_id
+                    && event.unsigned.transaction_id.as_deref() == Some(txn_id.as_str())
+                {
                     return Ok(Some(event.event_id));
                 }
-                passed |= event.origin_server_ts < since.as_millisecond();
+                passed |= event.origin_server_ts < earliest;
+            }
+            // A token that leads to itself would be walked for ever.
+            if passed || page.next.is_none() || page.next == from {
+                return Ok(None);
             }
             from = page.next;
-            if passed || from.is_none() {
-                break;
-            }
         }
-        Ok(None)
     }
 }

@@ -1,0 +1,230 @@
+//! A homeserver at the wire, for tests: it speaks the Client-Server API to us, pushes transactions like Synapse, and
+//! fails on request.
+//!
+//! ```text
+//! state   what is: users, rooms, events      people  what people do
+//! rules   what is refused, and how           view    what people see
+//! routes  the wire; call, reading, server    faults  what goes wrong, when a test says so
+//! push    transactions to the application service
+//! ```
+//!
+//! A test makes a [`Homeserver`], lets a [`people::Person`] act, and reads rooms back as people see them. Nothing
+//! here sleeps: transactions go out when the test calls [`Homeserver::deliver`], unless it asked for
+//! [`Homeserver::push_in_background`].
+
+#![allow(dead_code, reason = "it offers what people and homeservers do; each story uses a part of it")]
+
+mod call;
+pub(crate) mod faults;
+pub(crate) mod people;
+mod push;
+mod reading;
+mod routes;
+mod rules;
+mod server;
+mod state;
+mod view;
+
+pub(crate) use faults::{Endpoint, Fault, Held, Match};
+pub(crate) use push::{Delivered, Refused};
+pub(crate) use rules::Refusal;
+pub(crate) use state::{Appservice, RoomKind, SeenRequest};
+pub(crate) use view::{SeenEvent, SeenMessage};
+
+use matrixbot::clock::{SharedClock, SystemClock};
+use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId, RoomAliasId, RoomId, UserId};
+use serde_json::{Value, json};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// The server name of every fake homeserver.
+pub(crate) const SERVER_NAME: &str = "example.test";
+
+/// A running fake homeserver. Clones are the same homeserver; it stops with the last of them.
+#[derive(Clone)]
+pub(crate) struct Homeserver(Arc<Inner>);
+
+struct Inner {
+    url: url::Url,
+    shared: Arc<Shared>,
+    server: tokio::sync::Mutex<server::Server>,
+    pushing: tokio::sync::Mutex<()>,
+}
+
+/// What the listener's thread and the test have in common.
+pub(crate) struct Shared {
+    state: Mutex<state::State>,
+    /// How many events wait to be pushed.
+    unpushed: tokio::sync::watch::Sender<usize>,
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, state::State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells who waits for it how many events are not pushed yet.
+    fn tell_unpushed(&self) {
+        let unpushed = self.state().unpushed();
+        self.unpushed.send_replace(unpushed);
+    }
+}
+
+impl Homeserver {
+    /// Starts a homeserver on the machine's clock.
+    pub(crate) fn start() -> Self {
+        Self::start_on(Arc::new(SystemClock))
+    }
+
+    /// Starts a homeserver on the test's clock.
+    pub(crate) fn start_on(clock: SharedClock) -> Self {
+        matrixbot::matrix::install_tls_provider();
+        let shared = Arc::new(Shared {
+            state: Mutex::new(state::State::new(clock)),
+            unpushed: tokio::sync::watch::Sender::new(0),
+        });
+        let server = server::Server::start(Arc::clone(&shared));
+        Self(Arc::new(Inner {
+            url: server.url(),
+            shared,
+            server: tokio::sync::Mutex::new(server),
+            pushing: tokio::sync::Mutex::new(()),
+        }))
+    }
+
+    fn state(&self) -> MutexGuard<'_, state::State> {
+        self.0.shared.state()
+    }
+
+    /// Where the Client-Server API is.
+    pub(crate) fn url(&self) -> &url::Url {
+        &self.0.url
+    }
+
+    /// The application service as it is registered here.
+    pub(crate) fn appservice(&self) -> Appservice {
+        self.state().appservice.clone()
+    }
+
+    /// Says where the application service listens; without it nothing is pushed.
+    pub(crate) fn set_appservice_url(&self, url: &str) {
+        self.state().appservice.url = Some(url.trim_end_matches('/').to_owned());
+        self.0.shared.tell_unpushed();
+    }
+
+    /// Refuses devices of virtual users from now on, as servers before v1.17 of the specification do.
+    pub(crate) fn without_devices(&self) {
+        self.state().supports_devices = false;
+    }
+
+    /// Stops listening: connections are refused. What was accepted is kept.
+    pub(crate) async fn down(&self) {
+        self.0.server.lock().await.stop().await;
+    }
+
+    /// Listens again, at the same address.
+    pub(crate) async fn up(&self) {
+        self.0.server.lock().await.listen(Arc::clone(&self.0.shared));
+    }
+
+    /// Restarts: what Synapse keeps in memory is forgotten, among it most of what it knows of transaction ids.
+    pub(crate) async fn restart(&self) {
+        self.down().await;
+        self.state().forget_memory();
+        self.up().await;
+    }
+
+    /// A public room with an alias, made by a person.
+    pub(crate) fn public_room(&self, creator: &str, alias: &str) -> OwnedRoomId {
+        self.room(creator, &RoomKind { alias: Some(alias.to_owned()), ..RoomKind::default() })
+    }
+
+    /// A room that can only be joined after an invite, made by a person.
+    pub(crate) fn private_room(&self, creator: &str) -> OwnedRoomId {
+        self.room(creator, &RoomKind { public: false, ..RoomKind::default() })
+    }
+
+    /// A room of any kind.
+    pub(crate) fn room(&self, creator: &str, kind: &RoomKind) -> OwnedRoomId {
+        let creator = self.person(creator).user_id;
+        let room = self.state().create_room(&creator, kind, None);
+        self.0.shared.tell_unpushed();
+        room
+    }
+
+    /// The room behind an alias.
+    pub(crate) fn room_of(&self, alias: &str) -> OwnedRoomId {
+        let alias = RoomAliasId::parse(alias).unwrap();
+        self.state().aliases.get(&alias).cloned().unwrap()
+    }
+
+    /// Gives a user a power level in a room.
+    pub(crate) fn set_power(&self, room: &RoomId, user: &str, level: i64) {
+        self.change_power_levels(room, |levels| levels["users"][user] = json!(level));
+    }
+
+    /// Changes the power levels of a room, as its creator.
+    pub(crate) fn change_power_levels(&self, room: &RoomId, change: impl FnOnce(&mut Value)) {
+        let mut state = self.state();
+        let creator = state.room(room).unwrap().creator.clone();
+        let mut levels = state.state_content(room, "m.room.power_levels", "").unwrap_or_else(|| json!({}));
+        change(&mut levels);
+        state.set_state(room, &creator, "m.room.power_levels", "", levels);
+        drop(state);
+        self.0.shared.tell_unpushed();
+    }
+
+    /// Whether a user is in a room.
+    pub(crate) fn is_joined(&self, room: &RoomId, user: &str) -> bool {
+        let user = UserId::parse(user).unwrap();
+        self.state().is_joined(room, &user)
+    }
+
+    /// The display name of a user, if it has one.
+    pub(crate) fn display_name(&self, user: &str) -> Option<String> {
+        self.state().users.get(&UserId::parse(user).unwrap()).and_then(|user| user.display_name.clone())
+    }
+
+    /// Every virtual user that was registered.
+    pub(crate) fn virtual_users(&self) -> Vec<OwnedUserId> {
+        let state = self.state();
+        state.users.keys().filter(|user| state.appservice.owns(user)).cloned().collect()
+    }
+
+    /// A person of this homeserver, with an account from now on.
+    pub(crate) fn person(&self, user_id: &str) -> people::Person {
+        let user_id = UserId::parse(user_id).unwrap();
+        self.state().users.entry(user_id.clone()).or_default();
+        people::Person { user_id, homeserver: self.clone() }
+    }
+
+    /// Every request so far, oldest first.
+    pub(crate) fn requests(&self) -> Vec<SeenRequest> {
+        self.state().requests.clone()
+    }
+
+    /// How many requests to an endpoint came in so far.
+    pub(crate) fn count(&self, endpoint: Endpoint) -> usize {
+        self.state().requests.iter().filter(|request| request.endpoint == endpoint).count()
+    }
+
+    /// What the room looks like to people: its events in order, before edits and redactions are applied.
+    pub(crate) fn timeline(&self, room: &RoomId) -> Vec<SeenEvent> {
+        view::timeline(&self.state(), room)
+    }
+
+    /// The messages of a room after edits and redactions, with their threads and reactions.
+    pub(crate) fn messages(&self, room: &RoomId) -> Vec<SeenMessage> {
+        view::messages(&self.state(), room)
+    }
+
+    /// The messages of a room as text; see [`view::rendered`].
+    pub(crate) fn rendered(&self, room: &RoomId) -> String {
+        view::rendered(&self.state(), room)
+    }
+
+    /// The raw event as clients get it.
+    pub(crate) fn event(&self, event_id: &OwnedEventId) -> Value {
+        let state = self.state();
+        state.event_json(state.events.get(event_id).unwrap(), None)
+    }
+}

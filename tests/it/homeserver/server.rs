@@ -1,0 +1,93 @@
+//! The listener: a thread of its own, one port for life.
+
+use super::{Shared, routes};
+use actix_web::dev::ServerHandle;
+use actix_web::{App, HttpServer, web};
+use std::net::SocketAddr;
+use std::os::fd::AsFd as _;
+use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
+use tokio::net::TcpSocket;
+
+/// Larger than any event, so that the homeserver itself says what is too large.
+const LARGEST_BODY: usize = 1024 * 1024;
+
+/// A connection, kept so that a fault can cut it.
+pub(super) struct Connection(pub(super) std::net::TcpStream);
+
+pub(super) struct Server {
+    address: SocketAddr,
+    /// Bound but never listening: nobody else gets the port while the homeserver is down.
+    _reserved: TcpSocket,
+    running: Option<(ServerHandle, JoinHandle<()>)>,
+}
+
+impl Server {
+    pub(super) fn start(shared: Arc<Shared>) -> Self {
+        let reserved = bound("127.0.0.1:0".parse().unwrap());
+        let address = reserved.local_addr().unwrap();
+        let mut server = Self { address, _reserved: reserved, running: None };
+        server.listen(shared);
+        server
+    }
+
+    pub(super) fn url(&self) -> url::Url {
+        format!("http://{}", self.address).parse().unwrap()
+    }
+
+    pub(super) fn listen(&mut self, shared: Arc<Shared>) {
+        if self.running.is_some() {
+            return;
+        }
+        let address = self.address;
+        let (tell_handle, handle) = mpsc::channel();
+        let thread = std::thread::spawn(move || {
+            actix_web::rt::System::new().block_on(async move {
+                let listener = bound(address).listen(1024).unwrap().into_std().unwrap();
+                let server = HttpServer::new(move || {
+                    App::new()
+                        .app_data(web::Data::from(Arc::clone(&shared)))
+                        .app_data(web::PayloadConfig::new(LARGEST_BODY))
+                        .default_service(web::to(routes::answer))
+                })
+                .workers(1)
+                .disable_signals()
+                .on_connect(|connection, data| {
+                    if let Some(stream) = connection.downcast_ref::<actix_web::rt::net::TcpStream>() {
+                        let copy = stream.as_fd().try_clone_to_owned().unwrap();
+                        data.insert(Connection(copy.into()));
+                    }
+                })
+                .listen(listener)
+                .unwrap()
+                .run();
+                tell_handle.send(server.handle()).unwrap();
+                server.await.unwrap();
+            });
+        });
+        self.running = Some((handle.recv().unwrap(), thread));
+    }
+
+    pub(super) async fn stop(&mut self) {
+        if let Some((handle, thread)) = self.running.take() {
+            handle.stop(false).await;
+            tokio::task::spawn_blocking(|| thread.join().unwrap()).await.unwrap();
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some((handle, _)) = self.running.take() {
+            // The stop command is sent when the future is made; nobody waits for the end of it.
+            drop(handle.stop(false));
+        }
+    }
+}
+
+fn bound(address: SocketAddr) -> TcpSocket {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_reuseaddr(true).unwrap();
+    socket.bind(address).unwrap();
+    socket
+}

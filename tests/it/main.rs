@@ -1,0 +1,6 @@
+//! Stories at the outer edge: what the neighbours send and see, on the test's own clock.
+
+#[cfg(test)]
+mod homeserver;
+#[cfg(test)]
+mod matrix_client;
