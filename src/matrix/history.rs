@@ -3,6 +3,7 @@
 use super::client::{Client, Identity};
 use super::endpoint::Endpoint;
 use super::failure::ClientError;
+use crate::domain::time::earlier;
 use jiff::Timestamp;
 use ruma::api::Direction;
 use ruma::api::client::message::get_message_events;
@@ -97,7 +98,8 @@ impl Client {
         loop {
             let page = self.messages(identity, room_id, from.as_deref(), &own).await?;
             let mut passed = false;
-            for event in page.events.iter().filter_map(|event| serde_json::from_str::<Sent>(event.get()).ok()) {
+            for event in page.events.iter().filter_map(|event| serde_json::from_str::<Sent>(event.get()).ok())
+            {
                 if event.sender == identity.user_id
                     && event.unsigned.transaction_id.as_deref() == Some(txn_id.as_str())
                 {

@@ -3,4 +3,6 @@
 #[cfg(test)]
 mod homeserver;
 #[cfg(test)]
+mod homeserver_push;
+#[cfg(test)]
 mod matrix_client;

@@ -140,7 +140,7 @@ impl Call {
             Ok(body) => Ok(body),
             Err(_) if self.body.is_empty() => Ok(json!({})),
             // Synapse reads a lone surrogate, and fails later on, in a way that it does not expect.
-            Err(error) if error.to_string().contains("surrogate") => {
+            Err(error) if error.to_string().contains("hex escape") => {
                 refuse(500, "M_UNKNOWN", "Internal server error")
             }
             Err(_) => refuse(400, "M_NOT_JSON", "Content not JSON."),

@@ -17,19 +17,20 @@
 mod call;
 pub(crate) mod faults;
 pub(crate) mod people;
-mod push;
+pub(crate) mod push;
 mod reading;
 mod routes;
-mod rules;
+pub(crate) mod rules;
 mod server;
-mod state;
-mod view;
+pub(crate) mod state;
+pub(crate) mod view;
 
-pub(crate) use faults::{Endpoint, Fault, Held, Match};
-pub(crate) use push::{Delivered, Refused};
-pub(crate) use rules::Refusal;
-pub(crate) use state::{Appservice, RoomKind, SeenRequest};
-pub(crate) use view::{SeenEvent, SeenMessage};
+pub(crate) use faults::{Endpoint, Fault, Match};
+pub(crate) use push::Refused;
+pub(crate) use state::RoomKind;
+
+use state::{Appservice, SeenRequest};
+use view::{SeenEvent, SeenMessage};
 
 use matrixbot::clock::{SharedClock, SystemClock};
 use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId, RoomAliasId, RoomId, UserId};

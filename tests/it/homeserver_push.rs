@@ -1,0 +1,201 @@
+//! How the fake homeserver pushes: as Synapse does, and the ways in which Synapse errs.
+
+use crate::homeserver::{Homeserver, Refused};
+use actix_web::dev::ServerHandle;
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
+use matrixbot::matrix::{Client, Failure, Identity, Timeouts};
+use ruma::{OwnedRoomId, UserId};
+use secrecy::SecretString;
+use serde_json::Value;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, mpsc};
+
+/// An application service that keeps what it gets, and answers what it is told to: otherwise `200 {}`.
+#[derive(Default)]
+struct Listener {
+    got: Mutex<Vec<(String, Value)>>,
+    answers: Mutex<VecDeque<(u16, &'static str)>>,
+}
+
+impl Listener {
+    fn answers_next(&self, status: u16, body: &'static str) {
+        self.answers.lock().unwrap().push_back((status, body));
+    }
+
+    /// Path and bodies of the messages in each transaction so far.
+    fn transactions(&self) -> Vec<(String, Vec<String>)> {
+        let got = self.got.lock().unwrap();
+        got.iter()
+            .map(|(path, body)| {
+                let events = body["events"].as_array().into_iter().flatten();
+                let bodies = events.filter_map(|event| event["content"]["body"].as_str()).map(str::to_owned);
+                (path.clone(), bodies.collect())
+            })
+            .collect()
+    }
+}
+
+/// A homeserver, an application service that listens to it, and a room with a virtual user in it.
+struct Scene {
+    homeserver: Homeserver,
+    client: Client,
+    listener: Arc<Listener>,
+    room: OwnedRoomId,
+    handle: ServerHandle,
+}
+
+impl Scene {
+    async fn new() -> Self {
+        let homeserver = Homeserver::start();
+        let listener = Arc::new(Listener::default());
+        let (address, handle) = listen(Arc::clone(&listener));
+        homeserver.set_appservice_url(&address);
+        let token = SecretString::from("test-as-token");
+        let client = Client::new(homeserver.url(), token, Timeouts::default()).unwrap();
+        let finance = Identity::new(UserId::parse("@_alerts_finance:example.test").unwrap());
+        client.register_virtual_user(&finance.user_id).await.unwrap();
+        let room = homeserver.public_room("@alice:example.test", "#ops:example.test");
+        client.join(&finance, room.as_str().try_into().unwrap(), &[]).await.unwrap();
+        homeserver.deliver_all().await;
+        listener.got.lock().unwrap().clear();
+        Self { homeserver, client, listener, room, handle }
+    }
+
+    fn alice_says(&self, text: &str) -> ruma::OwnedEventId {
+        self.homeserver.person("@alice:example.test").says(&self.room, text)
+    }
+}
+
+impl Drop for Scene {
+    fn drop(&mut self) {
+        drop(self.handle.stop(false));
+    }
+}
+
+fn listen(listener: Arc<Listener>) -> (String, ServerHandle) {
+    let (tell, told) = mpsc::channel();
+    std::thread::spawn(move || {
+        actix_web::rt::System::new().block_on(async move {
+            let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            let address = format!("http://{}", socket.local_addr().unwrap());
+            let server = HttpServer::new(move || {
+                App::new().app_data(web::Data::from(Arc::clone(&listener))).default_service(web::to(take))
+            })
+            .workers(1)
+            .disable_signals()
+            .listen(socket)
+            .unwrap()
+            .run();
+            tell.send((address, server.handle())).unwrap();
+            server.await.unwrap();
+        });
+    });
+    told.recv().unwrap()
+}
+
+async fn take(request: HttpRequest, body: web::Bytes, listener: web::Data<Listener>) -> HttpResponse {
+    assert_eq!(request.headers().get("Authorization").unwrap(), "Bearer test-hs-token");
+    let body = serde_json::from_slice(&body).unwrap();
+    listener.got.lock().unwrap().push((request.path().to_owned(), body));
+    let (status, body) = listener.answers.lock().unwrap().pop_front().unwrap_or((200, "{}"));
+    HttpResponse::build(status.try_into().unwrap()).body(body)
+}
+
+fn path(txn_id: u32) -> String {
+    format!("/_matrix/app/v1/transactions/{txn_id}")
+}
+
+#[tokio::test]
+async fn people_are_heard_and_own_messages_come_back() {
+    let scene = Scene::new().await;
+    scene.alice_says("ack 1");
+    let finance = Identity::new(UserId::parse("@_alerts_finance:example.test").unwrap());
+    let content = serde_json::value::to_raw_value(&serde_json::json!({"body": "done"})).unwrap();
+    scene.client.send_event(&finance, &scene.room, "m.room.message", "t".into(), &content).await.unwrap();
+    assert_eq!(scene.homeserver.deliver().await.events, 2);
+    assert_eq!(scene.listener.transactions(), [(path(2), vec!["ack 1".to_owned(), "done".to_owned()])]);
+}
+
+#[tokio::test]
+async fn rooms_without_virtual_users_are_not_told() {
+    let scene = Scene::new().await;
+    let room = scene.homeserver.private_room("@alice:example.test");
+    scene.homeserver.person("@alice:example.test").says(&room, "private");
+    assert_eq!(scene.homeserver.deliver().await.events, 0);
+    scene.homeserver.person("@alice:example.test").invites(&room, user("@_alerts_finance:example.test"));
+    assert_eq!(scene.homeserver.deliver().await.events, 1, "an invite is told");
+}
+
+fn user(id: &str) -> &UserId {
+    <&UserId>::try_from(id).unwrap()
+}
+
+#[tokio::test]
+async fn a_transaction_comes_again_unchanged_until_it_is_taken_and_nothing_overtakes_it() {
+    let scene = Scene::new().await;
+    scene.alice_says("one");
+    scene.listener.answers_next(503, "{}");
+    let refused = scene.homeserver.deliver().await.refused;
+    assert_eq!(refused, Some(Refused::Answered { status: 503, body: "{}".to_owned() }));
+    scene.alice_says("two");
+    scene.listener.answers_next(200, "");
+    assert!(scene.homeserver.deliver().await.refused.is_some(), "an empty body is a failure");
+    assert_eq!(scene.homeserver.deliver().await.events, 2);
+    let one = (path(2), vec!["one".to_owned()]);
+    assert_eq!(
+        scene.listener.transactions(),
+        [one.clone(), one.clone(), one, (path(3), vec!["two".to_owned()])]
+    );
+}
+
+#[tokio::test]
+async fn a_transaction_holds_at_most_100_events() {
+    let scene = Scene::new().await;
+    for n in 0..250 {
+        scene.alice_says(&n.to_string());
+    }
+    scene.homeserver.deliver_all().await;
+    let sizes: Vec<usize> = scene.listener.transactions().iter().map(|(_, events)| events.len()).collect();
+    assert_eq!(sizes, [100, 100, 50]);
+}
+
+#[tokio::test]
+async fn events_can_be_lost_repeated_and_numbered_again() {
+    let scene = Scene::new().await;
+    scene.alice_says("lost");
+    assert_eq!(scene.homeserver.lose_unpushed_events(), 1);
+    scene.homeserver.repeat_transaction_ids();
+    let heard = scene.alice_says("heard");
+    scene.homeserver.deliver_all().await;
+    scene.homeserver.push("7", &[heard]).await.unwrap();
+    let heard = vec!["heard".to_owned()];
+    assert_eq!(scene.listener.transactions(), [(path(1), heard.clone()), (path(7), heard)]);
+}
+
+#[tokio::test]
+async fn in_the_background_everything_arrives_by_itself() {
+    let scene = Scene::new().await;
+    scene.homeserver.push_in_background();
+    scene.listener.answers_next(500, "{}");
+    scene.alice_says("one");
+    scene.homeserver.delivered().await;
+    scene.alice_says("two");
+    scene.homeserver.delivered().await;
+    let last = scene.listener.transactions().pop().unwrap();
+    assert_eq!(last.1, ["two"]);
+}
+
+#[tokio::test]
+async fn a_ping_calls_the_application_service_back() {
+    let scene = Scene::new().await;
+    scene.client.ping("matrixbot", Some("ping-1".into())).await.unwrap();
+    let (path, body) = scene.listener.got.lock().unwrap().pop().unwrap();
+    assert_eq!(path, "/_matrix/app/v1/ping");
+    assert_eq!(body["transaction_id"], "ping-1");
+
+    scene.listener.answers_next(403, "{}");
+    let error = scene.client.ping("matrixbot", None).await.unwrap_err();
+    assert_eq!((error.errcode(), error.failure()), (Some("M_BAD_STATUS"), Failure::Temporary));
+    let error = scene.client.ping("another", None).await.unwrap_err();
+    assert_eq!(error.failure(), Failure::Forbidden);
+}
