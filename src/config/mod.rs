@@ -1,10 +1,32 @@
 //! What the operator writes: `config.yaml`, checked as a whole, every problem found at once.
 
-pub mod problem;
-pub mod types;
+//!
+//! A file is read into a tree that knows where everything stands (`yaml`), and decoded by functions that note what
+//! is wrong and go on (`decode`, `table`; one file per part). Adding a key: a field in `types`, a line in its part's
+//! decoder, an entry in `config.yaml.example`, without which a test fails.
 
+mod decode;
+mod duration;
+mod expand;
+mod load;
+mod problem;
+mod registration;
+mod room_list;
+mod sections;
+mod swallowed;
+mod table;
+mod types;
+mod yaml;
+
+pub use duration::parse_duration;
+pub use expand::Environment;
+pub use load::load;
 pub use problem::Problem;
+pub use sections::COMPATIBILITY_PATHS;
 pub use types::{
     AlertmanagerAuth, AlertmanagerConfig, Config, Database, Homeserver, Listen, Listener, Registration,
     Retention, RoomListConfig, TlsFiles,
 };
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,71 @@
+//! The registration file: what the homeserver was told about us. The generator is `appservice::registration`; here
+//! it is read as strictly as the homeserver reads it. Keys that we do not know are the homeserver's business.
+
+use super::decode::{Item, Source};
+use super::problem::Problem;
+use super::table::Table;
+use super::types::Registration;
+use regex::Regex;
+use std::path::Path;
+
+/// Reads a registration, or says everything that is wrong with it.
+pub(super) fn read(path: &Path) -> Result<Registration, Vec<Problem>> {
+    // The homeserver reads the same file and replaces nothing in it.
+    let source = Source::new(path, None);
+    let root = source.read();
+    let registration = root.as_ref().and_then(|node| {
+        let item = Item { source: &source, node, path: String::new() };
+        item.table().and_then(registration)
+    });
+    match (registration, source.finish().0) {
+        (Some(registration), problems) if problems.is_empty() => Ok(registration),
+        (_, problems) => Err(problems),
+    }
+}
+
+fn registration(mut table: Table<'_>) -> Option<Registration> {
+    let id = table.required("id", Item::text);
+    let as_token = table.required("as_token", Item::text);
+    let hs_token = table.required("hs_token", Item::text);
+    let sender_localpart = table.required("sender_localpart", Item::text);
+    let namespaces = table.required("namespaces", |item| {
+        let mut namespaces = item.table()?;
+        namespaces.required("users", |item| item.list(namespace))
+    });
+    if as_token.is_some() && as_token == hs_token {
+        return table.wrong("hs_token", "must differ from as_token");
+    }
+    Some(Registration {
+        id: id?,
+        as_token: as_token?.into(),
+        hs_token: hs_token?.into(),
+        sender_localpart: sender_localpart?,
+        user_namespaces: namespaces?.into_iter().flatten().collect(),
+    })
+}
+
+/// One user namespace; nothing if it is not ours alone.
+#[expect(clippy::option_option, reason = "a decoder's failure around an optional value")]
+fn namespace(item: &Item<'_>) -> Option<Option<String>> {
+    let mut table = item.table()?;
+    let exclusive = table.required("exclusive", Item::flag)?;
+    let regex = table.required("regex", |item| {
+        let regex = item.text()?;
+        match anchored(&regex) {
+            Ok(_) => Some(regex),
+            Err(error) => item.wrong(format!("is not a regular expression: {error}")),
+        }
+    })?;
+    Some(exclusive.then_some(regex))
+}
+
+/// A namespace as Synapse reads it: it anchors the start only.
+fn anchored(regex: &str) -> Result<Regex, regex::Error> {
+    Regex::new(&format!("^(?:{regex})"))
+}
+
+/// Whether a user id is ours alone.
+pub(super) fn covers(registration: &Registration, user_id: &str) -> bool {
+    let matches = |regex: &String| anchored(regex).is_ok_and(|regex| regex.is_match(user_id));
+    registration.user_namespaces.iter().any(matches)
+}
