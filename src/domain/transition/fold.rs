@@ -5,7 +5,7 @@
 //! own status proves nothing: only each alert's status counts.
 
 use crate::domain::incident::{Cleared, Fingerprint, Firing, Incident};
-use crate::domain::input::ReportedAlert;
+use crate::domain::input::{ReportedAlert, Surroundings};
 use crate::domain::time::later;
 use jiff::Timestamp;
 use std::collections::BTreeSet;
@@ -42,30 +42,21 @@ impl Folded {
 }
 
 /// Takes a report into the incident's alerts.
-pub(super) fn fold(
-    incident: &mut Incident,
-    report: &[ReportedAlert],
-    grace: Duration,
-    now: Timestamp,
-) -> Folded {
+pub(super) fn fold(incident: &mut Incident, report: &[ReportedAlert], around: Surroundings<'_>) -> Folded {
+    forget_old(incident, around.now);
     let mut folded = Folded::default();
     for alert in report {
         if alert.firing {
-            fires(incident, alert, grace, now, &mut folded);
+            fires(incident, alert, around, &mut folded);
         } else {
-            clears(incident, alert, now, &mut folded);
+            clears(incident, alert, around.now, &mut folded);
         }
     }
     folded
 }
 
-fn fires(
-    incident: &mut Incident,
-    alert: &ReportedAlert,
-    grace: Duration,
-    now: Timestamp,
-    folded: &mut Folded,
-) {
+fn fires(incident: &mut Incident, alert: &ReportedAlert, around: Surroundings<'_>, folded: &mut Folded) {
+    let (now, grace) = (around.now, around.newest.policy.replay_grace);
     let fingerprint = &alert.fingerprint;
     if let Some(current) = incident.firing.get_mut(fingerprint) {
         if alert.starts_at < current.starts_at {
@@ -120,6 +111,6 @@ pub(super) fn clear_all(incident: &mut Incident, now: Timestamp) {
 }
 
 /// Episodes that cleared more than a day ago are forgotten.
-pub(super) fn forget_old(incident: &mut Incident, now: Timestamp) {
+fn forget_old(incident: &mut Incident, now: Timestamp) {
     incident.cleared.retain(|_, cleared| later(cleared.at, EPISODE_MEMORY) > now);
 }

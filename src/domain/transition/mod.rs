@@ -5,7 +5,8 @@
 //! alerts (`fold`), the ladder (`ladder`), the beginning of a run (`start_run`), acknowledgements and snoozes
 //! (`taken`) and the end (`resolve`).
 //!
-//! To add an input: add its variant to `Input`, a file here with one function, and a line in `decide`.
+//! To add an input: add its variant to `Input`, a file here with one function, a line in `decide`,
+//! and a step in `tests/history.rs`.
 
 mod delivery;
 mod draft;
@@ -18,6 +19,9 @@ mod resolve;
 mod start_run;
 mod taken;
 mod tick;
+
+#[cfg(test)]
+mod tests;
 
 use super::incident::Incident;
 use super::input::{Decision, Input, Surroundings};

@@ -1,7 +1,7 @@
 //! Alertmanager reports on the group. The whole report is folded first, then there is at most one transition.
 
 use super::draft::{Draft, unchanged};
-use super::fold::{Folded, fold, forget_old};
+use super::fold::{Folded, fold};
 use super::start_run::reason;
 use super::taken::unknown;
 use crate::domain::incident::{Incident, KeptAck, Phase};
@@ -25,9 +25,8 @@ fn first_report(closed: Option<&Incident>, report: &[ReportedAlert], around: Sur
     let mut draft = Draft::of_nothing(around);
     if let Some(closed) = closed {
         draft.incident.cleared = closed.cleared.clone();
-        forget_old(&mut draft.incident, around.now);
     }
-    let folded = fold(&mut draft.incident, report, around.newest.policy.replay_grace, around.now);
+    let folded = fold(&mut draft.incident, report, around);
     if draft.incident.firing.is_empty() {
         let clears = !report.is_empty() && report.iter().all(|alert| !alert.firing);
         return unchanged(closed, if clears { Outcome::OrphanClear } else { Outcome::Nothing });
@@ -39,11 +38,10 @@ fn first_report(closed: Option<&Incident>, report: &[ReportedAlert], around: Sur
 
 fn further_report(incident: &Incident, report: &[ReportedAlert], around: Surroundings<'_>) -> Decision {
     let mut draft = Draft::of(incident, around);
-    let folded = fold(&mut draft.incident, report, around.newest.policy.replay_grace, around.now);
+    let folded = fold(&mut draft.incident, report, around);
     if !folded.says_something() {
         return draft.decided(Outcome::Repeated);
     }
-    forget_old(&mut draft.incident, around.now);
     if draft.incident.firing.is_empty() {
         nothing_fires(&mut draft);
     } else {

@@ -1,0 +1,143 @@
+//! What can happen, as proptest makes it up: a handful of policies and a list of steps.
+
+use crate::domain::policy::{Level, OnNewAlert, Policy};
+use proptest::prelude::*;
+use proptest::sample::{Index, select};
+use std::time::Duration;
+
+/// The policies there are (the first is in force at the start), and what happens.
+#[derive(Debug, Clone)]
+pub(super) struct History {
+    pub(super) policies: Vec<Policy>,
+    pub(super) steps: Vec<Step>,
+}
+
+/// One thing that happens, before it is known what it is about.
+#[derive(Debug, Clone)]
+pub(super) enum Step {
+    /// Time passes: so many seconds.
+    Pass(u64),
+    /// Alertmanager reports; for each of the alerts.
+    Report(Vec<Said>),
+    /// One of the reports so far comes once more.
+    OldReport(Index),
+    /// The timer comes due and is seen so many seconds late.
+    Tick { late: u64 },
+    /// The timer is looked at, due or not.
+    TickNow,
+    /// The outbox delivers one of its unsent messages.
+    Send(Index),
+    /// One unsent page turns out to be undeliverable.
+    Fail(Index),
+    /// A delivery is reported a second time.
+    SentAgain(Index),
+    /// A person acts.
+    Person(Who, Does),
+    /// Maintenance starts or ends.
+    Maintenance,
+    /// The configuration is loaded anew.
+    Reload(Index),
+    /// Nothing was heard for so long that it counts as over.
+    Stale,
+}
+
+/// What a report says of an alert.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Said {
+    Nothing,
+    /// It fires, this bad: a new episode if it did not.
+    Fires(i32),
+    /// It fires again, and Alertmanager gives the time of its last episode.
+    FiresAsBefore,
+    Clears,
+}
+
+/// Who acts.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Who {
+    Alice,
+    Bob,
+}
+
+/// What they do.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Does {
+    Acknowledge,
+    Unacknowledge,
+    Snooze(u64),
+    Unsnooze,
+    /// Without saying what of.
+    Escalate,
+    /// Of the last page.
+    EscalateThis,
+    /// Of a page that is not the last one.
+    EscalateOther,
+    Resolve,
+}
+
+/// Whole histories.
+pub(super) fn histories() -> impl Strategy<Value = History> {
+    (prop::collection::vec(policies(), 1..=3), prop::collection::vec(steps(), 1..=70))
+        .prop_map(|(policies, steps)| History { policies, steps })
+}
+
+fn seconds(choices: &'static [u64]) -> impl Strategy<Value = Duration> {
+    select(choices).prop_map(Duration::from_secs)
+}
+
+fn policies() -> impl Strategy<Value = Policy> {
+    let level = (seconds(&[60, 300, 900]), 1..=2_usize).prop_map(|(escalate_after, rooms)| Level {
+        rooms: (0..rooms).map(|room| format!("!{room}:example.org")).collect(),
+        escalate_after,
+        mention: Vec::new(),
+    });
+    let ladder = (prop::collection::vec(level, 1..=3), 0..=2_u32, seconds(&[0, 0, 120]));
+    let unanswered = (prop::option::of(seconds(&[600])), 0..=3_u32);
+    let taken = (
+        prop::option::of(seconds(&[300, 1800])),
+        seconds(&[60, 600]),
+        select(&[OnNewAlert::Reopen, OnNewAlert::Reopen, OnNewAlert::Sticky]),
+    );
+    (ladder, unanswered, taken, seconds(&[60, 600])).prop_map(|(ladder, unanswered, taken, reopen_window)| {
+        let mut policy = Policy::with_levels(ladder.0);
+        (policy.repeat, policy.initial_delay) = (ladder.1, ladder.2);
+        (policy.remind_every, policy.max_reminders) = unanswered;
+        (policy.ack_timeout, policy.ack_reminder, policy.on_new_alert) = taken;
+        policy.reopen_window = reopen_window;
+        policy
+    })
+}
+
+fn steps() -> impl Strategy<Value = Step> {
+    let said = prop_oneof![
+        4 => Just(Said::Nothing),
+        4 => (0..=2).prop_map(Said::Fires),
+        1 => Just(Said::FiresAsBefore),
+        4 => Just(Said::Clears),
+    ];
+    let reports = || prop::collection::vec(said.clone(), 3);
+    let who = || prop_oneof![Just(Who::Alice), Just(Who::Bob)];
+    let person = |does: Does| who().prop_map(move |who| Step::Person(who, does));
+    prop_oneof![
+        6 => select(&[0, 1, 5, 30, 59, 61, 300, 301, 1800, 40_000][..]).prop_map(Step::Pass),
+        8 => reports().prop_map(Step::Report),
+        2 => any::<Index>().prop_map(Step::OldReport),
+        9 => select(&[0, 0, 0, 1, 120, 40_000][..]).prop_map(|late| Step::Tick { late }),
+        1 => Just(Step::TickNow),
+        5 => any::<Index>().prop_map(Step::Send),
+        1 => any::<Index>().prop_map(Step::Fail),
+        1 => any::<Index>().prop_map(Step::SentAgain),
+        5 => person(Does::Acknowledge),
+        1 => person(Does::Unacknowledge),
+        1 => (who(), select(&[60, 900, 1_000_000][..]))
+            .prop_map(|(who, length)| Step::Person(who, Does::Snooze(length))),
+        1 => person(Does::Unsnooze),
+        1 => person(Does::Escalate),
+        1 => person(Does::EscalateThis),
+        1 => person(Does::EscalateOther),
+        1 => person(Does::Resolve),
+        1 => Just(Step::Maintenance),
+        1 => any::<Index>().prop_map(Step::Reload),
+        1 => Just(Step::Stale),
+    ]
+}

@@ -1,0 +1,74 @@
+//! The invariants of `domain/mod.rs`, checked after every input.
+
+mod alerts;
+mod pages;
+mod people;
+mod phases;
+mod timeline;
+
+use super::world::World;
+use crate::domain::incident::{Incident, Phase};
+use crate::domain::input::{Decision, Input, Surroundings};
+use crate::domain::policy::Policy;
+use crate::domain::timeline::{Kind, RunReason};
+use proptest::test_runner::TestCaseError;
+
+/// Whether an invariant held.
+pub(super) type Held = Result<(), TestCaseError>;
+
+/// One input and what became of it.
+pub(super) struct Change<'a> {
+    pub(super) before: Option<&'a Incident>,
+    pub(super) input: &'a Input,
+    pub(super) around: Surroundings<'a>,
+    pub(super) decision: &'a Decision,
+    /// What the same input comes to if it comes once more at once.
+    pub(super) again: Decision,
+    /// After the decision was applied.
+    pub(super) world: &'a World,
+}
+
+impl Change<'_> {
+    fn after(&self) -> Option<&Incident> {
+        self.decision.incident.as_ref()
+    }
+
+    /// The incident before, unless there was none or it was over, so that another one follows it.
+    fn same_before(&self) -> Option<&Incident> {
+        self.before.filter(|before| before.phase != Phase::Closed)
+    }
+
+    /// The policy that the run after the input began with, by the number it carries.
+    fn policy(&self, incident: &Incident) -> &Policy {
+        self.world.policy(incident.run.policy_version)
+    }
+
+    fn kinds(&self) -> impl Iterator<Item = &Kind> {
+        self.decision.entries.iter().map(|entry| &entry.kind)
+    }
+
+    /// Why a run began with this input, if one did.
+    fn run_began(&self) -> Option<&RunReason> {
+        self.kinds().find_map(|kind| match kind {
+            Kind::RunStarted { why, .. } => Some(why),
+            _ => None,
+        })
+    }
+
+    fn is_report(&self) -> bool {
+        matches!(self.input, Input::Report(_))
+    }
+
+    fn is_persons(&self) -> bool {
+        matches!(self.input, Input::Person(_))
+    }
+}
+
+/// All of them.
+pub(super) fn hold(change: &Change<'_>) -> Held {
+    phases::hold(change)?;
+    timeline::hold(change)?;
+    pages::hold(change)?;
+    alerts::hold(change)?;
+    people::hold(change)
+}

@@ -1,0 +1,174 @@
+//! I4, I5, I10, I11, I12, I14, I15, I17: what is sent, when, and how often.
+
+use super::super::world::{Message, State, What};
+use super::{Change, Held};
+use crate::domain::incident::{Incident, Phase, Rung};
+use crate::domain::input::{Act, Effect, Input, PersonAction};
+use crate::domain::policy::Policy;
+use crate::domain::time::later;
+use crate::domain::timeline::Kind;
+use jiff::Timestamp;
+use proptest::{prop_assert, prop_assert_eq};
+use std::collections::BTreeSet;
+
+pub(super) fn hold(change: &Change<'_>) -> Held {
+    let Some(after) = change.after() else { return Ok(()) };
+    nothing_pages_by_chance(change, after)?;
+    claims(change, after)?;
+    ladder(change, after)?;
+    delays(change, after)?;
+    timers(change, after)?;
+    a_run_keeps_its_policy(change, after)
+}
+
+fn wakes(effect: &Effect) -> bool {
+    matches!(effect, Effect::Page(_) | Effect::Fallback | Effect::Reminder(_))
+}
+
+fn nothing_pages_by_chance(change: &Change<'_>, after: &Incident) -> Held {
+    if !change.decision.effects.iter().any(wakes) {
+        return Ok(());
+    }
+    let asked = matches!(change.input, Input::Person(PersonAction { act: Act::Escalate(_), .. }));
+    prop_assert!(*change.input == Input::Tick || asked, "I10: a {:?} pages by itself", change.input);
+    prop_assert!(!after.firing.is_empty(), "I17: it pages, and nothing fires");
+    let climbs = matches!(after.phase, Phase::Firing | Phase::Unanswered { .. });
+    prop_assert!(climbs, "I17: it pages while {:?}", after.phase);
+    let bounded = change.before.is_some_and(|before| {
+        before.phase == Phase::Firing && before.run.level.is_some() && !before.escalates()
+    });
+    prop_assert!(asked || !bounded, "what does not escalate escalates");
+    Ok(())
+}
+
+/// I5: whatever a claim finds may be sent.
+fn claims(change: &Change<'_>, after: &Incident) -> Held {
+    for message in &change.world.outbox {
+        if message.state == State::Unsent {
+            let climbs = matches!(after.phase, Phase::Firing | Phase::Unanswered { .. });
+            prop_assert!(climbs && message.run_no == after.run.no, "I5: {message:?} could be claimed");
+        }
+    }
+    Ok(())
+}
+
+fn of_run(messages: &[Message], run_no: u32) -> impl Iterator<Item = &Message> {
+    messages.iter().filter(move |message| message.run_no == run_no)
+}
+
+/// I4, I11, I15: level by level, loop by loop, each once, and then one fallback notice.
+fn ladder(change: &Change<'_>, after: &Incident) -> Held {
+    let policy = change.policy(after);
+    let levels = u32::try_from(policy.levels.len()).unwrap_or(u32::MAX);
+    let mut places = BTreeSet::new();
+    let (mut rungs, mut fallbacks, mut reminders) = (Vec::new(), 0, 0);
+    for message in of_run(&change.world.outbox, after.run.no) {
+        match message.what {
+            What::Page(rung, room) => {
+                prop_assert!(places.insert((rung, room)), "I4: {rung:?} was paged twice");
+                if room == 0 {
+                    rungs.push(rung);
+                }
+            }
+            What::Fallback => fallbacks += 1,
+            What::Reminder => reminders += 1,
+        }
+    }
+    prop_assert!(fallbacks <= 1, "I15: {fallbacks} fallback notices");
+    prop_assert!(reminders <= policy.max_reminders, "too many reminders");
+    prop_assert!(rungs.len() <= (levels * (policy.repeat + 1)) as usize, "I11: too many pages");
+    let expected = |place: usize| {
+        let place = u32::try_from(place).unwrap_or(u32::MAX);
+        Rung { run_no: after.run.no, loop_no: place / levels, level: place % levels }
+    };
+    for (place, rung) in rungs.iter().enumerate() {
+        prop_assert_eq!(*rung, expected(place), "I11: a level is left out");
+    }
+    prop_assert_eq!(rungs.last().copied(), after.rung(), "the last page is not the rung");
+    if matches!(after.phase, Phase::Unanswered { .. }) {
+        prop_assert_eq!(rungs.len(), (levels * (policy.repeat + 1)) as usize, "I11: too few pages");
+        prop_assert_eq!(fallbacks, 1, "I15: unanswered, and nobody is told");
+    }
+    Ok(())
+}
+
+/// I12: consecutive pages of a run are the level's delay apart, counted from the first sending.
+fn delays(change: &Change<'_>, after: &Incident) -> Held {
+    let policy = change.policy(after);
+    let mut last: Option<(Rung, Timestamp)> = None;
+    for message in of_run(&change.world.outbox, after.run.no) {
+        let What::Page(rung, _) = message.what else { continue };
+        if let Some((before, at)) = last.filter(|(before, _)| *before != rung) {
+            let sent = first_sent(&change.world.outbox, before).filter(|sent| *sent < message.at);
+            let from = sent.unwrap_or(at);
+            let in_time = message.at >= later(from, delay(policy, before.level));
+            let hurried =
+                change.world.asked.contains(&message.at) || undeliverable(&change.world.outbox, before);
+            prop_assert!(in_time || hurried, "I12: {rung:?} too soon");
+        }
+        last = Some((rung, message.at));
+    }
+    Ok(())
+}
+
+fn first_sent(messages: &[Message], rung: Rung) -> Option<Timestamp> {
+    let sent = messages.iter().filter_map(|message| match (message.what, message.state) {
+        (What::Page(other, _), State::Sent(at)) if other == rung => Some(at),
+        _ => None,
+    });
+    sent.min()
+}
+
+fn undeliverable(messages: &[Message], rung: Rung) -> bool {
+    let of_rung = |message: &&Message| matches!(message.what, What::Page(other, _) if other == rung);
+    messages.iter().filter(of_rung).all(|message| message.state == State::Undeliverable)
+}
+
+fn delay(policy: &Policy, level: u32) -> std::time::Duration {
+    policy.level(level).map_or(std::time::Duration::ZERO, |level| level.escalate_after)
+}
+
+/// The timers of the ladder, to the second, as the policy of the run has them (I14).
+fn timers(change: &Change<'_>, after: &Incident) -> Held {
+    let (policy, now) = (change.policy(after), change.around.now);
+    for kind in change.kinds() {
+        match kind {
+            Kind::Paged { level, .. } => {
+                let due = later(now, delay(policy, *level) + policy.send_cap);
+                prop_assert_eq!(after.next_at, Some(due), "I12: it does not wait for the sending");
+            }
+            Kind::Told { level, .. } => {
+                let due = later(now, delay(policy, *level));
+                prop_assert_eq!(after.next_at, Some(due), "I12: the sending does not arm the ladder");
+            }
+            Kind::Undeliverable { .. } => {
+                prop_assert_eq!(after.next_at, Some(now), "nobody was told, and the ladder waits");
+            }
+            Kind::Unanswered | Kind::Reminded { .. } => {
+                let due = policy.remind_every.map(|every| later(now, every));
+                prop_assert!(after.next_at.is_none() || after.next_at == due, "I14: the reminder");
+            }
+            _ => {}
+        }
+    }
+    if let Input::PageSent(rung) = change.input {
+        let waits = change.before.is_some_and(|before| {
+            before.phase == Phase::Firing && before.rung() == Some(*rung) && !before.run.told
+        });
+        prop_assert_eq!(waits, change.before != change.after(), "the first sending, and only it, arms");
+    }
+    Ok(())
+}
+
+fn a_run_keeps_its_policy(change: &Change<'_>, after: &Incident) -> Held {
+    match change.same_before().filter(|before| before.run.no == after.run.no) {
+        Some(before) => {
+            prop_assert_eq!(before.run.policy_version, after.run.policy_version, "I14: another policy");
+        }
+        None if change.run_began().is_some() => {
+            prop_assert_eq!(after.run.policy_version, change.around.newest.version, "I14: an old policy");
+        }
+        None => {}
+    }
+    Ok(())
+}

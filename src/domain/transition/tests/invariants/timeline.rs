@@ -1,0 +1,70 @@
+//! I8, I9, I16: versions, entries, and what comes twice.
+
+use super::{Change, Held};
+use crate::domain::incident::Incident;
+use crate::domain::input::{Effect, Input, Outcome};
+use crate::domain::timeline::{Kind, Replayed, replay};
+use proptest::{prop_assert, prop_assert_eq};
+
+pub(super) fn hold(change: &Change<'_>) -> Held {
+    let Some(after) = change.after() else {
+        prop_assert!(change.decision.entries.is_empty() && change.decision.effects.is_empty());
+        return Ok(());
+    };
+    one_entry_per_version(change, after)?;
+    twice_is_once(change, after)?;
+    prop_assert_eq!(
+        replay(&change.world.timeline),
+        Some(Replayed::of(after)),
+        "I8: the timeline tells another story"
+    );
+    Ok(())
+}
+
+fn one_entry_per_version(change: &Change<'_>, after: &Incident) -> Held {
+    let mut version = change.same_before().map_or(0, |before| before.version);
+    if change.after() == change.before {
+        version = after.version;
+    }
+    for entry in &change.decision.entries {
+        if !matches!(entry.kind, Kind::LateAck { .. }) {
+            version += 1;
+        }
+        prop_assert_eq!(entry.version, version, "I8: one entry per version");
+        prop_assert_eq!(entry.at, change.around.now);
+    }
+    prop_assert_eq!(after.version, version, "I16: every write is version + 1");
+    if let Some(before) = change.before.filter(|before| before.version == after.version) {
+        let mut moved = before.clone();
+        moved.firing.clone_from(&after.firing);
+        moved.cleared.clone_from(&after.cleared);
+        moved.next_at = after.next_at;
+        prop_assert_eq!(&moved, after, "I16: a change without a version");
+        prop_assert!(change.decision.effects.is_empty(), "I16: an effect without a version");
+        if change.is_persons() || change.is_report() {
+            prop_assert_eq!(before.next_at, after.next_at, "I9: a repeat moves the timer");
+        }
+    }
+    Ok(())
+}
+
+fn twice_is_once(change: &Change<'_>, after: &Incident) -> Held {
+    let again = &change.again;
+    let changed = again.incident.as_ref() != Some(after) || !again.effects.is_empty();
+    match change.input {
+        Input::Report(_) => {
+            prop_assert!(!changed && again.entries.is_empty(), "I9: a webhook twice is not once");
+            prop_assert!(again.outcome != Outcome::Done, "I9: a webhook twice is not once");
+        }
+        Input::PageSent(_) | Input::Stale | Input::MaintenanceStarted | Input::MaintenanceEnded => {
+            prop_assert!(!changed, "I9: {:?} twice is not once", change.input);
+        }
+        Input::Tick => {
+            let pages = |effects: &[Effect]| effects.iter().any(|effect| matches!(effect, Effect::Page(_)));
+            let burst = pages(&change.decision.effects) && pages(&again.effects);
+            prop_assert!(!burst, "I12: a burst");
+        }
+        Input::Person(_) | Input::PageUndeliverable(_) => {}
+    }
+    Ok(())
+}

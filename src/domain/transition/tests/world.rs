@@ -1,0 +1,327 @@
+//! What surrounds the rules, in memory: the time, the policies, Alertmanager's view of three alerts, the timeline and
+//! an outbox that applies the effects.
+
+use super::Decide;
+use super::history::{Does, Said, Step, Who};
+use super::invariants::{self, Change, Held};
+use crate::domain::incident::{Fingerprint, Incident, Phase, Rung};
+use crate::domain::input::{
+    Act, Decision, Effect, Input, PersonAction, PolicyInForce, ReportedAlert, Surroundings, Via,
+};
+use crate::domain::policy::{Policy, Severity};
+use crate::domain::time::later;
+use crate::domain::timeline::{Entry, Kind, ResolveReason};
+use jiff::Timestamp;
+use ruma::{OwnedUserId, user_id};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// A message of the outbox.
+#[derive(Debug, Clone)]
+pub(super) struct Message {
+    pub(super) what: What,
+    pub(super) run_no: u32,
+    pub(super) at: Timestamp,
+    pub(super) state: State,
+}
+
+/// What a message says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum What {
+    /// The rung, and which of its rooms.
+    Page(Rung, usize),
+    Fallback,
+    Reminder,
+}
+
+/// How far a message has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    Unsent,
+    Sent(Timestamp),
+    Cancelled,
+    Undeliverable,
+}
+
+/// Everything but the rules.
+#[derive(Debug, Clone)]
+pub(super) struct World {
+    decide: Decide,
+    policies: Vec<Policy>,
+    newest: usize,
+    pub(super) now: Timestamp,
+    pub(super) maintenance: bool,
+    pub(super) incident: Option<Incident>,
+    /// The timeline of the incident, from its beginning.
+    pub(super) timeline: Vec<Entry>,
+    /// The outbox messages of the incident, from its beginning.
+    pub(super) outbox: Vec<Message>,
+    /// When a person asked for escalation.
+    pub(super) asked: Vec<Timestamp>,
+    /// What fired when a person last took the incident, as this side saw it.
+    pub(super) known: BTreeMap<Fingerprint, i32>,
+    /// When each alert's last episode began, and whether it goes on.
+    episodes: BTreeMap<Fingerprint, (Timestamp, bool)>,
+    reports: Vec<Vec<ReportedAlert>>,
+    /// What has happened at all, to see that the histories are not vacuous.
+    pub(super) seen: BTreeSet<&'static str>,
+}
+
+impl World {
+    pub(super) fn of(decide: Decide, policies: Vec<Policy>) -> Self {
+        Self {
+            decide,
+            policies,
+            newest: 0,
+            now: Timestamp::UNIX_EPOCH,
+            maintenance: false,
+            incident: None,
+            timeline: Vec::new(),
+            outbox: Vec::new(),
+            asked: Vec::new(),
+            known: BTreeMap::new(),
+            episodes: BTreeMap::new(),
+            reports: Vec::new(),
+            seen: BTreeSet::new(),
+        }
+    }
+
+    /// One step of a history.
+    pub(super) fn step(&mut self, step: &Step) -> Held {
+        match step {
+            Step::Pass(seconds) => self.pass(*seconds),
+            Step::Report(said) => {
+                let report = self.alertmanager_says(said);
+                self.reports.push(report.clone());
+                self.input(&Input::Report(report))?;
+            }
+            Step::OldReport(index) if !self.reports.is_empty() => {
+                let report = index.get(&self.reports).clone();
+                self.input(&Input::Report(report))?;
+            }
+            Step::Tick { late } => {
+                let due = self.incident.as_ref().and_then(|incident| incident.next_at);
+                self.now = self.now.max(due.unwrap_or(self.now));
+                self.pass(*late);
+                self.input(&Input::Tick)?;
+            }
+            Step::TickNow => self.input(&Input::Tick)?,
+            Step::Send(index) => {
+                self.settle(|_, state| state == State::Unsent, *index, State::Sent(self.now))?;
+            }
+            Step::Fail(index) => self.settle(
+                |what, state| state == State::Unsent && matches!(what, What::Page(..)),
+                *index,
+                State::Undeliverable,
+            )?,
+            Step::SentAgain(index) => self.sent_again(*index)?,
+            Step::Person(who, does) => self.person(*who, *does)?,
+            Step::Maintenance => {
+                self.maintenance = !self.maintenance;
+                let started = self.maintenance;
+                self.input(if started { &Input::MaintenanceStarted } else { &Input::MaintenanceEnded })?;
+            }
+            Step::Reload(index) => self.newest = index.index(self.policies.len()),
+            Step::Stale => self.input(&Input::Stale)?,
+            Step::OldReport(_) => {}
+        }
+        Ok(())
+    }
+
+    fn pass(&mut self, seconds: u64) {
+        self.now = later(self.now, Duration::from_secs(seconds));
+    }
+
+    /// The engine: one input, decided, applied and checked; and once more, to see that twice is once.
+    pub(super) fn input(&mut self, input: &Input) -> Held {
+        let before = self.incident.clone();
+        let decision = self.decide(input);
+        self.apply(before.as_ref(), &decision);
+        let change = Change {
+            before: before.as_ref(),
+            input,
+            around: self.around(before.as_ref()),
+            decision: &decision,
+            again: self.decide(input),
+            world: self,
+        };
+        invariants::hold(&change)
+    }
+
+    /// What the rules make of an input now.
+    pub(super) fn decide(&self, input: &Input) -> Decision {
+        let incident = self.incident.as_ref();
+        (self.decide)(incident, input, self.around(incident))
+    }
+
+    fn around(&self, incident: Option<&Incident>) -> Surroundings<'_> {
+        let newest = i64::try_from(self.newest).unwrap();
+        let of_run = incident
+            .filter(|incident| incident.phase != Phase::Closed)
+            .map_or(newest, |incident| incident.run.policy_version);
+        Surroundings {
+            of_run: PolicyInForce { version: of_run, policy: self.policy(of_run) },
+            newest: PolicyInForce { version: newest, policy: self.policy(newest) },
+            maintenance: self.maintenance,
+            now: self.now,
+        }
+    }
+
+    /// The row of `policy_version`.
+    pub(super) fn policy(&self, version: i64) -> &Policy {
+        &self.policies[usize::try_from(version).unwrap()]
+    }
+
+    /// The alerts that fire and that nobody knew of when the incident was taken, or that became worse since.
+    pub(super) fn unknown(&self, incident: &Incident) -> BTreeSet<Fingerprint> {
+        let worse = |name: &Fingerprint, rank| self.known.get(name).is_none_or(|known| rank > *known);
+        let firing = incident.firing.iter();
+        firing
+            .filter(|(name, alert)| worse(name, alert.severity.rank))
+            .map(|(name, _)| name.clone())
+            .collect()
+    }
+
+    fn apply(&mut self, before: Option<&Incident>, decision: &Decision) {
+        let over = before.is_none_or(|before| before.phase == Phase::Closed);
+        let begins = decision.incident.as_ref().is_some_and(|incident| incident.phase != Phase::Closed);
+        if over && begins {
+            (self.timeline, self.outbox, self.asked) = (Vec::new(), Vec::new(), Vec::new());
+            self.known.clear();
+        }
+        self.incident.clone_from(&decision.incident);
+        for entry in &decision.entries {
+            self.remember(entry);
+        }
+        for effect in &decision.effects {
+            self.carry_out(effect);
+        }
+        self.seen.extend(decision.incident.as_ref().map(|incident| incident.phase.name().as_str()));
+    }
+
+    fn remember(&mut self, entry: &Entry) {
+        self.seen.insert(entry.kind.as_str());
+        self.timeline.push(entry.clone());
+        match &entry.kind {
+            Kind::RunStarted { .. } => self.known.clear(),
+            Kind::EscalationAsked { .. } => self.asked.push(self.now),
+            Kind::Acknowledged { .. }
+            | Kind::Snoozed { .. }
+            | Kind::Resolved { why: ResolveReason::ByHand { .. }, .. } => {
+                let firing = self.incident.iter().flat_map(|incident| &incident.firing);
+                self.known = firing.map(|(name, alert)| (name.clone(), alert.severity.rank)).collect();
+            }
+            _ => {}
+        }
+    }
+
+    fn carry_out(&mut self, effect: &Effect) {
+        let incident = self.incident.clone().expect("effects have an incident");
+        let enqueue = |what| Message { what, run_no: incident.run.no, at: self.now, state: State::Unsent };
+        match effect {
+            Effect::CancelUnsent => {
+                for message in self.outbox.iter_mut().filter(|message| message.state == State::Unsent) {
+                    message.state = State::Cancelled;
+                }
+            }
+            Effect::Page(rung) => {
+                let level = self.policy(incident.run.policy_version).level(rung.level).cloned();
+                let rooms = level.map_or(1, |level| level.rooms.len());
+                self.outbox.extend((0..rooms).map(|room| enqueue(What::Page(*rung, room))));
+            }
+            Effect::Fallback => self.outbox.push(enqueue(What::Fallback)),
+            Effect::Reminder(_) => self.outbox.push(enqueue(What::Reminder)),
+            Effect::AckReminder | Effect::Refresh(_) | Effect::Tell(_) | Effect::TellFallback(_) => {}
+        }
+    }
+
+    /// The outbox settles one message that `eligible` allows, and reports what became of its rung.
+    fn settle(
+        &mut self,
+        eligible: fn(What, State) -> bool,
+        index: proptest::sample::Index,
+        state: State,
+    ) -> Held {
+        let messages = self.outbox.iter_mut().filter(|message| eligible(message.what, message.state));
+        let mut messages = messages.collect::<Vec<_>>();
+        if messages.is_empty() {
+            return Ok(());
+        }
+        let index = index.index(messages.len());
+        messages[index].state = state;
+        let What::Page(rung, _) = messages[index].what else { return Ok(()) };
+        let same_rung = |message: &&Message| matches!(message.what, What::Page(other, _) if other == rung);
+        let failed = |message: &Message| message.state == State::Undeliverable;
+        if matches!(state, State::Sent(_)) {
+            self.input(&Input::PageSent(rung))
+        } else if self.outbox.iter().filter(same_rung).all(failed) {
+            self.input(&Input::PageUndeliverable(rung))
+        } else {
+            Ok(())
+        }
+    }
+
+    fn sent_again(&mut self, index: proptest::sample::Index) -> Held {
+        let sent = self.outbox.iter().filter_map(|message| match (message.what, message.state) {
+            (What::Page(rung, _), State::Sent(_)) => Some(rung),
+            _ => None,
+        });
+        let sent = sent.collect::<Vec<_>>();
+        if sent.is_empty() { Ok(()) } else { self.input(&Input::PageSent(*index.get(&sent))) }
+    }
+
+    fn person(&mut self, who: Who, does: Does) -> Held {
+        let rung = self.incident.as_ref().and_then(Incident::rung);
+        let other = Rung { run_no: 1, loop_no: 0, level: rung.map_or(7, |rung| rung.level + 1) };
+        let act = match does {
+            Does::Acknowledge => Act::Acknowledge,
+            Does::Unacknowledge => Act::Unacknowledge,
+            Does::Snooze(seconds) => Act::Snooze(Duration::from_secs(seconds)),
+            Does::Unsnooze => Act::Unsnooze,
+            Does::Escalate => Act::Escalate(None),
+            Does::EscalateThis => Act::Escalate(rung),
+            Does::EscalateOther => Act::Escalate(Some(other)),
+            Does::Resolve => Act::Resolve,
+        };
+        self.input(&Input::Person(PersonAction { who: user(who), via: Via::Command, act, comment: None }))
+    }
+
+    fn alertmanager_says(&mut self, said: &[Said]) -> Vec<ReportedAlert> {
+        let mut report = Vec::new();
+        for (name, said) in ["a", "b", "c"].into_iter().zip(said) {
+            let (last_began, goes_on) = self.episodes.get(name).copied().unwrap_or((self.now, false));
+            let rank = match said {
+                Said::Nothing => continue,
+                Said::Fires(rank) => *rank,
+                Said::FiresAsBefore | Said::Clears => 1,
+            };
+            let firing = !matches!(said, Said::Clears);
+            let starts_at = if goes_on || !matches!(said, Said::Fires(_)) { last_began } else { self.now };
+            self.episodes.insert(name.to_owned(), (starts_at, firing));
+            report.push(ReportedAlert {
+                fingerprint: name.to_owned(),
+                firing,
+                severity: severity(rank),
+                starts_at,
+            });
+        }
+        report
+    }
+}
+
+/// 0: info, which does not escalate; 1: warning; 2: critical.
+pub(super) fn severity(rank: i32) -> Severity {
+    let name = match rank {
+        0 => "info",
+        1 => "warning",
+        _ => "critical",
+    };
+    Severity { name: Some(name.to_owned()), rank, escalate: rank > 0 }
+}
+
+fn user(who: Who) -> OwnedUserId {
+    match who {
+        Who::Alice => user_id!("@alice:example.org").to_owned(),
+        Who::Bob => user_id!("@bob:example.org").to_owned(),
+    }
+}
