@@ -1,0 +1,53 @@
+//! How much of what strangers send is kept.
+
+use crate::domain::webhook::Labels;
+use sha2::{Digest, Sha256};
+use std::fmt::Write as _;
+
+/// The most bytes of a label's name.
+const LABEL_NAME: usize = 256;
+/// The most bytes of a label's value, and of the receiver's name.
+pub(super) const LABEL_VALUE: usize = 4 * 1024;
+/// The most bytes of an annotation: a message in a room holds about 40 KB in all.
+pub(super) const ANNOTATION: usize = 32 * 1024;
+/// The most bytes of a group key.
+pub(super) const GROUP_KEY: usize = 16 * 1024;
+/// The most labels, and the most annotations, of an alert.
+const MOST_LABELS: usize = 128;
+
+/// The beginning of `text`, ended by `…` if something was cut.
+pub(super) fn cut(text: String, most: usize) -> String {
+    if text.len() <= most {
+        return text;
+    }
+    let end = text.floor_char_boundary(most);
+    format!("{}…", text.get(..end).unwrap_or_default())
+}
+
+/// As `cut`, but different texts stay different: a hash of the whole takes the place of what was cut.
+pub(super) fn cut_distinctly(text: String, most: usize) -> String {
+    if text.len() <= most {
+        return text;
+    }
+    let mut kept = cut(text.clone(), most);
+    for byte in Sha256::digest(text.as_bytes()) {
+        // Writing to a string cannot fail.
+        let _ok = write!(kept, "{byte:02x}");
+    }
+    kept
+}
+
+/// The labels within bounds, and whether anything was cut.
+pub(super) fn labels(labels: Labels, most: usize) -> (Labels, bool) {
+    let fits = labels.len() <= MOST_LABELS
+        && labels.iter().all(|(name, value)| name.len() <= LABEL_NAME && value.len() <= most);
+    if fits {
+        return (labels, false);
+    }
+    let cut = labels
+        .into_iter()
+        .take(MOST_LABELS)
+        .map(|(name, value)| (cut_distinctly(name, LABEL_NAME), cut(value, most)))
+        .collect();
+    (cut, true)
+}

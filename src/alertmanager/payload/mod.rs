@@ -1,0 +1,153 @@
+//! What Alertmanager posts: bytes → `domain::webhook::Webhook`.
+//!
+//! A body is refused only when nothing can be made of it: it is not JSON, not an object, or has no list of alerts.
+//! Everything else is kept as best it can: unknown fields are passed over, missing ones get what the field's
+//! documentation says, and what is wrong with a single alert stays with that alert. What comes out can be stored
+//! and shown: no NUL, no lone surrogate, no value without bounds, no URL but `http(s)`.
+
+mod alert;
+mod bounds;
+mod fingerprint;
+#[cfg(test)]
+mod tests;
+mod text;
+mod unreadable;
+
+use crate::domain::incident::Fingerprint;
+use crate::domain::webhook::{Labels, Webhook, WebhookAlert};
+use jiff::Timestamp;
+use serde_json::value::RawValue;
+use std::collections::BTreeMap;
+use text::{Fields, kind_of};
+pub use unreadable::Unreadable;
+
+/// The most alerts of one webhook that are looked at; the rest counts as left out by Alertmanager.
+pub const MOST_ALERTS: usize = 20_000;
+
+/// A body, understood.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// What it says.
+    pub webhook: Webhook,
+    /// What was odd about it, as sentences for the operator: for the log and for the answer.
+    pub remarks: Vec<String>,
+}
+
+/// Reads a webhook's body. `now`: when it came.
+pub fn parse(body: &[u8], now: Timestamp) -> Result<Report, Unreadable> {
+    // Go writes U+FFFD for bytes that are not UTF-8; so do we for senders that do not.
+    let text = String::from_utf8_lossy(body);
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+    let fields: Fields<'_> =
+        serde_json::from_str(text).map_err(|error| Unreadable::from_json(text, &error))?;
+    let Some(alerts) = fields.get("alerts") else {
+        return Err(Unreadable::missing("alerts"));
+    };
+    let alerts: Vec<&RawValue> = serde_json::from_str(alerts.get())
+        .map_err(|_not_an_array| Unreadable::unexpected(text, "alerts", alerts, "an array"))?;
+
+    let mut remarks = Vec::new();
+    let group_labels = labels(&fields, "groupLabels", &mut remarks);
+    let common_labels = labels(&fields, "commonLabels", &mut remarks);
+    let text_of = |name: &str| fields.get(name).and_then(|raw| text::read(raw));
+    let receiver = text_of("receiver").map_or_else(
+        || {
+            remarks.push("`receiver` is missing.".to_owned());
+            String::new()
+        },
+        |receiver| bounds::cut(unescape_receiver(receiver), bounds::LABEL_VALUE),
+    );
+    let group_key = text_of("groupKey").filter(|key| !key.is_empty()).unwrap_or_else(|| {
+        remarks
+            .push("`groupKey` is missing; it is made from the receiver and the group's labels.".to_owned());
+        computed_group_key(&receiver, &group_labels, &common_labels)
+    });
+    let mut truncated = fields.get("truncatedAlerts").map_or(0, |raw| count(raw));
+    if let Some(over) = alerts.len().checked_sub(MOST_ALERTS).filter(|over| *over > 0) {
+        remarks.push(format!("`alerts` has more than {MOST_ALERTS} elements; the last {over} are left out."));
+        truncated = truncated.saturating_add(u64::try_from(over).unwrap_or(u64::MAX));
+    }
+    let alerts = alerts.iter().take(MOST_ALERTS).map(|raw| alert::read(raw, now));
+    Ok(Report {
+        webhook: Webhook {
+            receiver,
+            group_key: bounds::cut_distinctly(group_key, bounds::GROUP_KEY),
+            group_labels,
+            common_labels,
+            external_url: fields.get("externalURL").and_then(|raw| text::read_url(raw)),
+            truncated,
+            alerts: each_once(alerts, &mut remarks),
+        },
+        remarks,
+    })
+}
+
+fn labels(fields: &Fields<'_>, name: &str, remarks: &mut Vec<String>) -> Labels {
+    let Some(raw) = fields.get(name) else { return Labels::new() };
+    let Ok((labels, _stringified)) = text::read_labels(raw) else {
+        remarks.push(format!("`{name}` is {}, not an object; it counts as empty.", kind_of(raw)));
+        return Labels::new();
+    };
+    bounds::labels(labels, bounds::LABEL_VALUE).0
+}
+
+/// Undoes `regexp.QuoteMeta`, which Alertmanager applies to the receiver's name.
+fn unescape_receiver(receiver: String) -> String {
+    const META: &[char] = &['\\', '.', '+', '*', '?', '(', ')', '|', '[', ']', '{', '}', '^', '$'];
+    if !receiver.contains('\\') {
+        return receiver;
+    }
+    let mut name = String::with_capacity(receiver.len());
+    let mut chars = receiver.chars().peekable();
+    while let Some(c) = chars.next() {
+        let escaped = (c == '\\').then(|| chars.next_if(|next| META.contains(next))).flatten();
+        name.push(escaped.unwrap_or(c));
+    }
+    name
+}
+
+/// An identity for a group that came without one: in the manner of Alertmanager's own, but never equal to it.
+fn computed_group_key(receiver: &str, group_labels: &Labels, common_labels: &Labels) -> String {
+    let labels = if group_labels.is_empty() { common_labels } else { group_labels };
+    let labels: Vec<String> = labels.iter().map(|(name, value)| format!("{name}={value:?}")).collect();
+    format!("computed:{receiver}:{{{}}}", labels.join(", "))
+}
+
+/// A number that is not negative; 0 for anything else.
+fn count(raw: &RawValue) -> u64 {
+    text::read(raw).unwrap_or_else(|| raw.get().to_owned()).parse().unwrap_or(0)
+}
+
+/// Folds reports of the same alert into one; a report that only claims another alert's fingerprint gets its own.
+fn each_once(alerts: impl Iterator<Item = WebhookAlert>, remarks: &mut Vec<String>) -> Vec<WebhookAlert> {
+    let mut kept: Vec<WebhookAlert> = Vec::new();
+    let mut places: BTreeMap<Fingerprint, usize> = BTreeMap::new();
+    let mut folded = 0_usize;
+    for mut alert in alerts {
+        let known = |fingerprint: &str| places.get(fingerprint).copied();
+        if known(&alert.fingerprint)
+            .and_then(|place| kept.get(place))
+            .is_some_and(|k| k.labels != alert.labels)
+        {
+            alert::give_own_fingerprint(&mut alert);
+        }
+        if let Some(earlier) = known(&alert.fingerprint).and_then(|place| kept.get_mut(place)) {
+            folded = folded.saturating_add(1);
+            // What fires must not be lost; otherwise the newer episode is the truth.
+            if (alert.firing, alert.starts_at) > (earlier.firing, earlier.starts_at) {
+                *earlier = alert;
+            }
+        } else {
+            places.insert(alert.fingerprint.clone(), kept.len());
+            kept.push(alert);
+        }
+    }
+    if folded > 0 {
+        remarks.push(format!("{folded} of the alerts say again what another one says."));
+    }
+    let malformed = kept.iter().filter(|alert| alert.defect.is_some()).count();
+    if malformed > 0 {
+        remarks.push(format!("{malformed} of {} alerts are not as Alertmanager sends them.", kept.len()));
+    }
+    kept
+}
