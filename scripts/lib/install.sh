@@ -80,14 +80,15 @@ ensure_synapse() {
     [[ -e $dir/complete ]] || step "Installing Synapse $version into $dir" make_venv "$dir" -r "$SYNAPSE_REQUIREMENTS"
 }
 
-# ensure_rust COMPONENT…: a toolchain with these components, and the C compiler that linking needs.
+# ensure_rust: a toolchain, and the C compiler that linking needs.
 ensure_rust() {
     have cargo || die "There is no Rust toolchain." "Please install one, for example by https://rustup.rs"
     have cc || install_packages gcc libc6-dev
-    local component
-    for component in "$@"; do
-        "cargo-$component" --version >/dev/null 2>&1 && continue
-        have rustup || die "cargo $component is missing." "Please install it, for example with Debian's package of that name."
-        step "Installing the Rust component $component" rustup component add "${component/fmt/rustfmt}"
-    done
+}
+
+# ensure_rust_component fmt|clippy
+ensure_rust_component() {
+    cargo "$1" --version >/dev/null 2>&1 && return
+    have rustup || die "cargo $1 is missing." "Please install it, for example with your distribution's package."
+    step "Installing the Rust component $1" rustup component add "${1/#fmt/rustfmt}"
 }

@@ -1,0 +1,123 @@
+# shellcheck shell=bash
+# The whole chain on loopback: Postgres, Synapse, Alertmanager and matrixbot under one directory, as
+# quickstart.sh shows it and test.sh tests it. Sourced after common.sh and install.sh, never run.
+#
+# The caller sets STACK_DIR, STACK_BINARY and the five ports below.
+
+STACK_DIR='' STACK_BINARY=''
+SYNAPSE_PORT='' ALERTMANAGER_PORT='' APPSERVICE_PORT='' WEBHOOK_PORT='' ADMIN_PORT=''
+
+STACK_SERVER_NAME=example.test
+STACK_ROOM_LIST=demo
+# Short, so that one can watch an alert climb.
+STACK_ESCALATE_AFTER=10
+
+stack_prepare() {
+    umask 077
+    mkdir -p "$STACK_DIR"
+    [[ -s $STACK_DIR/webhook_token ]] || random_secret >"$STACK_DIR/webhook_token"
+    # postgres.sh needs no secrecy of the directory: its data has a password and an owner of its own.
+    chmod 711 "$STACK_DIR"
+}
+
+stack_registration() {
+    "$STACK_BINARY" registration --url "http://127.0.0.1:$APPSERVICE_PORT" --server-name "$STACK_SERVER_NAME" \
+        --output "$STACK_DIR/registration.yaml" --force
+}
+
+stack_config() {
+    local database_url
+    database_url=$("$ROOT/scripts/postgres.sh" url "$STACK_DIR/postgres" matrixbot) || return 1
+    cat >"$STACK_DIR/config.yaml" <<YAML
+# Written at every start; config.yaml.example explains all keys.
+homeserver:
+  url: http://127.0.0.1:$SYNAPSE_PORT
+  server_name: $STACK_SERVER_NAME
+registration: $STACK_DIR/registration.yaml
+database:
+  url: $database_url
+listen:
+  appservice: 127.0.0.1:$APPSERVICE_PORT
+  webhook: 127.0.0.1:$WEBHOOK_PORT
+  admin: 127.0.0.1:$ADMIN_PORT
+alertmanagers:
+  - name: main
+    url: http://127.0.0.1:$ALERTMANAGER_PORT
+room_lists:
+  - name: $STACK_ROOM_LIST
+    display_name: Alerts
+    webhook_token_file: $STACK_DIR/webhook_token
+    levels:
+      - rooms: ["#first-line:$STACK_SERVER_NAME"]
+        escalate_after: ${STACK_ESCALATE_AFTER}s
+      - rooms: ["#second-line:$STACK_SERVER_NAME"]
+        escalate_after: 1m
+    fallback_rooms: ["#fallback:$STACK_SERVER_NAME"]
+YAML
+    cat >"$STACK_DIR/alertmanager.yml" <<YAML
+# Written at every start.
+route:
+  receiver: matrixbot
+  group_by: [alertname, instance, story]
+  # Short, so that one can watch it; 30s, 5m and 4h are usual.
+  group_wait: 1s
+  group_interval: 2s
+  repeat_interval: 4h
+receivers:
+  - name: matrixbot
+    webhook_configs:
+      - url: http://127.0.0.1:$WEBHOOK_PORT/webhook/$STACK_ROOM_LIST
+        http_config: {authorization: {credentials: "$(<"$STACK_DIR/webhook_token")"}}
+YAML
+}
+
+stack_accounts() {
+    "$ROOT/scripts/synapse.sh" user "$STACK_DIR/synapse" alice alice &&
+        "$ROOT/scripts/synapse.sh" user "$STACK_DIR/synapse" bob bob &&
+        "$(python_bin)" "$ROOT/scripts/story.py" rooms --homeserver "http://127.0.0.1:$SYNAPSE_PORT"
+}
+
+stack_matrixbot() {
+    "$STACK_BINARY" check --config "$STACK_DIR/config.yaml" &&
+        start_process matrixbot "$STACK_DIR" "$STACK_BINARY" run --config "$STACK_DIR/config.yaml" &&
+        wait_ready matrixbot "$STACK_DIR" "$ADMIN_PORT" /livez
+}
+
+# Fails at the first step that does; what has been started by then is for stack_stop.
+stack_start() {
+    stack_prepare &&
+        step "Starting Postgres" "$ROOT/scripts/postgres.sh" start "$STACK_DIR/postgres" --fast &&
+        step "Writing registration.yaml" stack_registration &&
+        step "Starting Synapse" "$ROOT/scripts/synapse.sh" start "$STACK_DIR/synapse" \
+            --server-name "$STACK_SERVER_NAME" --port "$SYNAPSE_PORT" --registration "$STACK_DIR/registration.yaml" &&
+        step "Making two people and three rooms" stack_accounts &&
+        step "Writing config.yaml and alertmanager.yml" stack_config &&
+        step "Starting matrixbot" stack_matrixbot &&
+        step "Starting Alertmanager" "$ROOT/scripts/alertmanager.sh" start "$STACK_DIR/alertmanager" \
+            --config "$STACK_DIR/alertmanager.yml" --port "$ALERTMANAGER_PORT"
+}
+
+stack_play() {
+    "$(python_bin)" "$ROOT/scripts/story.py" play --homeserver "http://127.0.0.1:$SYNAPSE_PORT" \
+        --alertmanager "http://127.0.0.1:$ALERTMANAGER_PORT" --admin "http://127.0.0.1:$ADMIN_PORT" \
+        --virtual-user "@_alerts_$STACK_ROOM_LIST:$STACK_SERVER_NAME" --escalate-after "$STACK_ESCALATE_AFTER"
+}
+
+# In the order in which things flow, so that nothing is lost on the way. Stops what runs, whatever that is.
+stack_stop() {
+    [[ -d $STACK_DIR ]] || return 0
+    "$ROOT/scripts/alertmanager.sh" stop "$STACK_DIR/alertmanager" || true
+    stop_process matrixbot "$STACK_DIR" || true
+    "$ROOT/scripts/synapse.sh" stop "$STACK_DIR/synapse" || true
+    "$ROOT/scripts/postgres.sh" stop "$STACK_DIR/postgres" || true
+}
+
+# stack_dead: the name of a server that has ended; fails while all run.
+stack_dead() {
+    local name
+    for name in alertmanager synapse; do
+        process_id "$name" "$STACK_DIR/$name" >/dev/null || { printf '%s\n' "$name" && return 0; }
+    done
+    process_id matrixbot "$STACK_DIR" >/dev/null || { printf 'matrixbot\n' && return 0; }
+    return 1
+}

@@ -1,0 +1,373 @@
+#!/usr/bin/env python3
+"""Plays the main job on real servers and says what the rooms show.
+
+Alerts go in through Alertmanager's own API, people act and read through the Matrix Client-Server API,
+and nothing else is looked at: what counts as seen is what an ordinary member of the room sees.
+
+    story.py rooms …   makes the three rooms, before matrixbot starts
+    story.py play …    invites the virtual user and plays the story; exit status 1 if a step is not seen
+
+The accounts alice and bob exist, with their names as passwords. Only Python's standard library is used.
+"""
+
+import argparse
+import datetime
+import json
+import re
+import sys
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+
+# The rooms in the order an alert climbs through them; the aliases are in the configuration too.
+ROOMS = [("first-line", "First line"), ("second-line", "Second line"), ("fallback", "Fallback")]
+FIRST, SECOND, FALLBACK = (alias for alias, _ in ROOMS)
+
+COLOUR = sys.stdout.isatty()
+
+
+def paint(code, text):
+    return f"\033[{code}m{text}\033[0m" if COLOUR else text
+
+
+class NotSeen(Exception):
+    """A step of the story did not happen in time."""
+
+
+class HttpError(Exception):
+    """An answer that is not 2xx."""
+
+    def __init__(self, method, url, status, body):
+        super().__init__(f"{method} {url} answered {status}: {body}")
+        self.status = status
+
+
+def call(method, url, body=None, token=None, timeout=60):
+    """One HTTP request with JSON in and out."""
+    request = urllib.request.Request(url, method=method)
+    if body is not None:
+        request.data = json.dumps(body).encode()
+        request.add_header("Content-Type", "application/json")
+    if token:
+        request.add_header("Authorization", f"Bearer {token}")
+    # Everything is on loopback; a proxy of the environment has no part in it.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(request, timeout=timeout) as answer:
+            text = answer.read().decode()
+    except urllib.error.HTTPError as error:
+        raise HttpError(method, url.split("?")[0], error.code, error.read().decode()[:500]) from None
+    return json.loads(text) if text.strip() else {}
+
+
+def quote(text):
+    return urllib.parse.quote(text, safe="")
+
+
+class Person:
+    """Somebody with an ordinary Matrix client."""
+
+    def __init__(self, homeserver, name):
+        self.base = f"{homeserver}/_matrix/client/v3"
+        self.name = name
+        self.token = None
+        self.txn = int(time.time() * 1000)
+        login = self.post("/login", {"type": "m.login.password", "identifier": {"type": "m.id.user", "user": name},
+                                     "password": name, "initial_device_display_name": "story"})
+        self.token, self.user_id = login["access_token"], login["user_id"]
+
+    def get(self, path, **query):
+        return call("GET", f"{self.base}{path}?{urllib.parse.urlencode(query)}", token=self.token)
+
+    def post(self, path, body):
+        return call("POST", self.base + path, body, self.token)
+
+    def send(self, room_id, event_type, content):
+        self.txn += 1
+        path = f"/rooms/{quote(room_id)}/send/{event_type}/{self.txn}"
+        return call("PUT", self.base + path, content, self.token)["event_id"]
+
+    def say(self, room_id, body):
+        return self.send(room_id, "m.room.message", {"msgtype": "m.text", "body": body})
+
+    def react(self, room_id, event_id, key):
+        relation = {"rel_type": "m.annotation", "event_id": event_id, "key": key}
+        return self.send(room_id, "m.reaction", {"m.relates_to": relation})
+
+    def room_id(self, alias):
+        return self.get(f"/directory/room/{quote(alias)}")["room_id"]
+
+    def membership(self, room_id, user_id):
+        try:
+            return self.get(f"/rooms/{quote(room_id)}/state/m.room.member/{quote(user_id)}").get("membership")
+        except HttpError as error:
+            if error.status == 404:
+                return None
+            raise
+
+    def logout(self):
+        self.post("/logout", {})
+
+
+class Event:
+    """An event of a room's timeline, as far as the story needs it."""
+
+    def __init__(self, room, event):
+        content = event.get("content", {})
+        relation = content.get("m.relates_to", {})
+        self.room, self.id, self.type, self.sender = room, event["event_id"], event["type"], event["sender"]
+        self.relation, self.target = relation.get("rel_type"), relation.get("event_id")
+        self.key = relation.get("key")
+        self.is_edit = self.relation == "m.replace"
+        shown = content.get("m.new_content", content) if self.is_edit else content
+        self.body = shown.get("body", "")
+        self.membership = content.get("membership") if self.type == "m.room.member" else None
+        self.whom = event.get("state_key", "").split(":")[0]
+
+    def lines(self):
+        """What a client shows of it."""
+        who = self.sender.split(":")[0]
+        if self.type == "m.reaction":
+            return [f"{who} reacts {self.key}"]
+        if self.membership:
+            return [{"join": f"{who} joins", "invite": f"{who} invites {self.whom}"}.get(
+                self.membership, f"{self.whom}: {self.membership}")]
+        if self.type != "m.room.message":
+            return []
+        how = " edits" if self.is_edit else " in the thread" if self.relation == "m.thread" else ""
+        return [f"{who}{how}: {self.body.splitlines()[0] if self.body else ''}",
+                *("  " + line for line in self.body.splitlines()[1:] if line.strip())]
+
+
+class Watcher:
+    """Reads all rooms as one of their members and remembers everything in order."""
+
+    def __init__(self, person, rooms):
+        self.person = person
+        self.aliases = {room_id: alias for alias, room_id in rooms.items()}
+        self.events = []
+        query = json.dumps({"room": {"timeline": {"limit": 100}}, "presence": {"types": []}})
+        self.filter = person.post(f"/user/{quote(person.user_id)}/filter", json.loads(query))["filter_id"]
+        self.since = person.get("/sync", filter=self.filter, timeout=0)["next_batch"]
+
+    def poll(self):
+        answer = self.person.get("/sync", filter=self.filter, since=self.since, timeout=500)
+        self.since = answer["next_batch"]
+        for room_id, room in answer.get("rooms", {}).get("join", {}).items():
+            for raw in room.get("timeline", {}).get("events", []):
+                if room_id not in self.aliases:
+                    continue
+                event = Event(self.aliases[room_id], raw)
+                self.events.append(event)
+                lines = event.lines()
+                for number, line in enumerate(lines):
+                    label = f"#{event.room}" if number == 0 else ""
+                    print("    " + paint(36, f"{label:<14}") + line, flush=True)
+
+    def wait(self, what, timeout, wanted):
+        """The first event that `wanted` takes, old or coming."""
+        started, looked_at = time.monotonic(), 0
+        while True:
+            for event in self.events[looked_at:]:
+                if wanted(event):
+                    return event
+            looked_at = len(self.events)
+            if time.monotonic() - started > timeout:
+                raise NotSeen(f"{what}: not seen within {timeout} s")
+            self.poll()
+
+
+class Story:
+    """The steps, each with what must be seen."""
+
+    def __init__(self, options):
+        self.options = options
+        self.bot = options.virtual_user
+        self.alice = Person(options.homeserver, "alice")
+        self.bob = Person(options.homeserver, "bob")
+        server_name = self.alice.user_id.split(":", 1)[1]
+        self.rooms = {alias: self.alice.room_id(f"#{alias}:{server_name}") for alias, _ in ROOMS}
+        self.watcher = Watcher(self.alice, self.rooms)
+        # Sets the alerts of this telling apart from those of an earlier one.
+        self.telling = datetime.datetime.now().strftime("%H:%M:%S")
+        self.passed = 0
+
+    # --- what the outside does -----------------------------------------------------------------------
+
+    def alertmanager(self, name, severity, instance, summary, ends_in):
+        ends_at = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=ends_in)
+        alert = {"labels": {"alertname": name, "severity": severity, "instance": instance, "story": self.telling},
+                 "annotations": {"summary": summary}, "endsAt": ends_at.isoformat(),
+                 "generatorURL": "http://prometheus.example/graph"}
+        call("POST", f"{self.options.alertmanager}/api/v2/alerts", [alert])
+
+    # --- what is seen --------------------------------------------------------------------------------
+
+    def step(self, what, action, *arguments):
+        started = time.monotonic()
+        result = action(*arguments)
+        self.passed += 1
+        print("  " + paint(32, "✓") + f" {what} " + paint(2, f"({time.monotonic() - started:.1f} s)"), flush=True)
+        return result
+
+    def from_bot(self, event, room):
+        return event.sender == self.bot and event.room == room and event.type == "m.room.message"
+
+    def is_page(self, event, room, name):
+        """A message of its own, about this alert: neither an edit nor an answer."""
+        return (self.from_bot(event, room) and event.relation is None and name in event.body
+                and self.telling in event.body)
+
+    def page(self, room, name, timeout):
+        return self.watcher.wait(f"a page about {name} in #{room}", timeout,
+                                 lambda event: self.is_page(event, room, name))
+
+    def edited(self, page, word):
+        return self.watcher.wait(f"the message in #{page.room} edited to {word}", 30, lambda event: (
+            self.from_bot(event, page.room) and event.is_edit and event.target == page.id
+            and word.lower() in event.body.lower()))
+
+    def answer(self, room, after, who, number):
+        """A message by the virtual user, after that event, that names who did what to which incident."""
+        return self.watcher.wait(f"an answer to {who} in #{room}", 30, lambda event: (
+            self.from_bot(event, room) and not event.is_edit and self.is_after(event, after)
+            and who in event.body and f"#{number}" in event.body))
+
+    def is_after(self, event, event_id):
+        ids = [seen.id for seen in self.watcher.events]
+        return event_id in ids and ids.index(event.id) > ids.index(event_id)
+
+    def number(self, page):
+        found = re.search(r"#(\d+)", page.body)
+        if not found:
+            raise NotSeen(f"a number to acknowledge by in {page.body.splitlines()[0]!r}")
+        return found.group(1)
+
+    def placed_reaction(self, page):
+        return self.watcher.wait("the reaction to tap on", 30, lambda event: (
+            event.sender == self.bot and event.type == "m.reaction" and event.target == page.id))
+
+    def accept_invites(self):
+        for alias, room_id in self.rooms.items():
+            if self.alice.membership(room_id, self.bot) != "join":
+                self.alice.post(f"/rooms/{quote(room_id)}/invite", {"user_id": self.bot})
+        deadline = time.monotonic() + 60
+        for alias, room_id in self.rooms.items():
+            while self.alice.membership(room_id, self.bot) != "join":
+                if time.monotonic() > deadline:
+                    raise NotSeen(f"{self.bot} did not accept the invite to #{alias} within 60 s")
+                self.watcher.poll()
+
+    def is_ready(self):
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                return call("GET", f"{self.options.admin}/readyz")
+            except (HttpError, OSError) as error:
+                if time.monotonic() > deadline:
+                    raise NotSeen(f"matrixbot did not become ready within 60 s: {error}") from None
+                self.watcher.poll()
+
+    def exactly_once(self, expected):
+        """Every page in the rooms it belongs to, once, and in no other."""
+        self.watcher.poll()
+        for name, rooms in expected.items():
+            for alias, _ in ROOMS:
+                seen = sum(self.is_page(event, alias, name) for event in self.watcher.events)
+                if seen != rooms.count(alias):
+                    raise NotSeen(f"{name} was shown {seen} times in #{alias}, not {rooms.count(alias)}")
+
+    # --- the story -----------------------------------------------------------------------------------
+
+    def play(self):
+        climb = self.options.escalate_after
+
+        self.title("Invited into three rooms")
+        self.step("The virtual user is in all three", self.accept_invites)
+        self.step("matrixbot says that it is ready", self.is_ready)
+
+        self.title("1. An alert fires, alice takes it with one tap")
+        self.alertmanager("DiskFull", "critical", "db-1", "The disk of db-1 is 98 % full", 3600)
+        page = self.step("It pages the first room", self.page, FIRST, "DiskFull", 30)
+        tap = self.step("The reaction to tap on is there", self.placed_reaction, page)
+        reaction = self.alice.react(self.rooms[FIRST], page.id, tap.key)
+        self.step("The message now says who has it", self.edited, page, "acknowledged")
+        self.step("alice gets an answer", self.answer, FIRST, reaction, "alice", self.number(page))
+
+        self.title(f"2. Nobody answers within {climb} s, so it climbs; bob takes it with a command")
+        self.alertmanager("ApiDown", "critical", "api-1", "The API of api-1 does not answer", 3600)
+        low = self.step("It pages the first room", self.page, FIRST, "ApiDown", 30)
+        high = self.step("It climbs to the second room", self.page, SECOND, "ApiDown", climb + 30)
+        command = self.bob.say(self.rooms[SECOND], f"ack {self.number(high)}")
+        self.step("bob gets an answer", self.answer, SECOND, command, "bob", self.number(high))
+        self.step("The message in the second room says who has it", self.edited, high, "acknowledged")
+        self.step("So does the one in the first room", self.edited, low, "acknowledged")
+
+        self.title("3. An alert resolves by itself")
+        self.alertmanager("HighLatency", "warning", "web-1", "The 99th percentile is above 2 s", 3600)
+        page = self.step("It pages the first room", self.page, FIRST, "HighLatency", 30)
+        self.alertmanager("HighLatency", "warning", "web-1", "The 99th percentile is above 2 s", 0)
+        self.step("The message is edited to RESOLVED", self.edited, page, "resolved")
+
+        self.title("All in all")
+        self.step("Every page was shown once, where it belongs, and nowhere else", self.exactly_once,
+                  {"DiskFull": [FIRST], "ApiDown": [FIRST, SECOND], "HighLatency": [FIRST]})
+
+    @staticmethod
+    def title(text):
+        print("\n" + paint(1, text), flush=True)
+
+
+def make_rooms(options):
+    """The three rooms, with alice and bob in each; those that exist are left as they are."""
+    alice, bob = Person(options.homeserver, "alice"), Person(options.homeserver, "bob")
+    server_name = alice.user_id.split(":", 1)[1]
+    for alias, name in ROOMS:
+        try:
+            room_id = alice.room_id(f"#{alias}:{server_name}")
+        except HttpError as error:
+            if error.status != 404:
+                raise
+            room_id = alice.post("/createRoom", {"room_alias_name": alias, "name": name, "preset": "private_chat",
+                                                 "invite": [bob.user_id]})["room_id"]
+        if alice.membership(room_id, bob.user_id) != "join":
+            bob.post(f"/rooms/{quote(room_id)}/join", {})
+    alice.logout()
+    bob.logout()
+
+
+def play(options):
+    story = Story(options)
+    failed = 0
+    try:
+        story.play()
+    except (NotSeen, HttpError, OSError) as error:
+        failed = 1
+        print("  " + paint(31, f"✗ {error}"), flush=True)
+    finally:
+        story.alice.logout()
+        story.bob.logout()
+    print(f"\nstory: {story.passed} passed, {failed} failed", flush=True)
+    return failed
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("command", choices=["rooms", "play"])
+    parser.add_argument("--homeserver", required=True, help="URL of the Client-Server API")
+    parser.add_argument("--alertmanager", help="URL of Alertmanager")
+    parser.add_argument("--admin", help="URL of matrixbot's admin listener")
+    parser.add_argument("--virtual-user", help="user id of the room list's virtual user")
+    parser.add_argument("--escalate-after", type=int, default=10, help="seconds before the first level gives up")
+    options = parser.parse_args()
+    if options.command == "rooms":
+        make_rooms(options)
+        return 0
+    if not (options.alertmanager and options.admin and options.virtual_user):
+        parser.error("play needs --alertmanager, --admin and --virtual-user")
+    return play(options)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

