@@ -69,10 +69,10 @@ pub enum Answer {
     },
     /// The command could not be understood.
     Mistake {
-        /// What is wrong with it, as a sentence.
-        problem: String,
-        /// What to say instead, as it is typed.
-        hint: Option<String>,
+        /// What is wrong with it, as a sentence; what was typed stands between backticks.
+        said: String,
+        /// What to say instead, as a sentence of the same kind.
+        hint: String,
     },
     /// The command exists, but not in this release.
     NotAvailable {

@@ -119,6 +119,29 @@ impl Verb {
         }
     }
 
+    /// Whether this release can do it.
+    pub fn is_available(self) -> bool {
+        match self {
+            Self::Acknowledge
+            | Self::Unacknowledge
+            | Self::Snooze
+            | Self::Unsnooze
+            | Self::Escalate
+            | Self::Resolve
+            | Self::Pending
+            | Self::Escalated
+            | Self::Show
+            | Self::Timeline
+            | Self::Help => true,
+            Self::Silence
+            | Self::Silences
+            | Self::Unsilence
+            | Self::OnCall
+            | Self::Stats
+            | Self::Maintenance => false,
+        }
+    }
+
     /// The verb that a word stands for. Case and a colon or comma after it do not matter.
     pub(super) fn from_word(word: &str) -> Option<Self> {
         let word = word.trim_end_matches([':', ',', '.', '!']).to_lowercase();

@@ -1,275 +1,211 @@
 //! The alerts of an incident as people read them: what all share is said once, and each alert says what is its own.
 
 use super::Context;
+use super::annotations::{self, description, others, summary};
+use super::headline::severity_mark;
 use super::html::WebLink;
 use super::rich::{Document, Rich};
 use super::size::Limits;
-use super::text::{capitalised, clean, clip, clip_loudly, count, one_line};
+use super::text::{count, short};
 use super::time::instant;
 use crate::domain::view::{AlertView, IncidentView};
 use crate::domain::webhook::Labels;
-use std::collections::BTreeSet;
-
-/// The annotations that say in a few words what is wrong, best first.
-const SUMMARIES: [&str; 3] = ["summary", "title", "message"];
-/// The annotation that says it at length.
-const DESCRIPTION: &str = "description";
-/// How many annotations are shown besides.
-const OTHER_ANNOTATIONS: usize = 5;
-/// How many links of one alert are shown.
-const LINKS: usize = 5;
+use jiff::Timestamp;
 
 /// What the alerts of a message have in common.
-struct Shared<'a> {
-    labels: Labels,
-    annotations: Labels,
-    generator_url: Option<&'a str>,
-    single: bool,
+pub(super) struct Shared<'a> {
+    /// The alerts.
+    pub(super) alerts: Vec<&'a AlertView>,
+    /// The labels that are the same in all.
+    pub(super) labels: Labels,
+    /// The annotations that are the same in all.
+    pub(super) annotations: Labels,
+    /// Where all come from.
+    pub(super) generator_url: Option<&'a str>,
+}
+
+impl<'a> Shared<'a> {
+    /// Of the alerts that a message is about: those that fire, or all when none does.
+    pub(super) fn of_shown(view: &'a IncidentView) -> Self {
+        let firing = view.alerts.iter().any(|alert| alert.firing);
+        Self::of(view.alerts.iter().filter(|alert| alert.firing == firing).collect())
+    }
+
+    fn of(alerts: Vec<&'a AlertView>) -> Self {
+        let common = |of: fn(&AlertView) -> &Labels| {
+            let mut common = alerts.first().map(|alert| of(alert).clone()).unwrap_or_default();
+            for alert in &alerts {
+                common.retain(|key, value| of(alert).get(key) == Some(value));
+            }
+            common
+        };
+        let url = alerts.first().and_then(|alert| alert.generator_url.as_deref());
+        let same = alerts.iter().all(|alert| alert.generator_url.as_deref() == url);
+        Self {
+            labels: common(|alert| &alert.labels),
+            annotations: common(|alert| &alert.annotations),
+            generator_url: url.filter(|_| same),
+            alerts,
+        }
+    }
 }
 
 /// The summary for the line below the headline: of the only alert, or the one that all alerts share.
 pub(super) fn summary_line(view: &IncidentView, limits: Limits) -> Rich {
-    let alerts = shown_alerts(view);
-    let shared = shared(&alerts);
-    Rich::new().text(&summary(&shared.annotations, limits))
+    Rich::from(summary(&Shared::of_shown(view).annotations, limits))
 }
 
-/// The alerts, from the description that all share to the links that all share.
+/// The alerts, without their summary if all share it.
 pub(super) fn describe(document: &mut Document, view: &IncidentView, limits: Limits, context: &Context<'_>) {
-    let alerts = shown_alerts(view);
-    let shared = shared(&alerts);
-    let shown = alerts.len().min(limits.alerts);
-    let budget = limits.text / shown.max(1);
-    document.paragraph(&[Rich::new().lines(&description(&shared.annotations, limits.text.min(3000)))]);
-    if let (true, Some(alert)) = (shared.single, alerts.first()) {
-        document.paragraph(&other_annotations(&alert.annotations, limits));
-        document.paragraph(&[labels(&alert.labels, None, limits, context), defect(alert)]);
-    } else {
-        document.paragraph(&other_annotations(&shared.annotations, limits));
-        let items: Vec<_> =
-            alerts.iter().take(shown).map(|alert| item(alert, &shared, budget, limits, context)).collect();
-        document.list(&items);
-        let common = labels(&shared.labels, None, limits, context);
-        let common = if common.is_empty() { common } else { Rich::from("All: ").then(&common) };
-        document.paragraph(&[left_out(view, alerts.len().saturating_sub(shown)), common]);
+    let shared = Shared::of_shown(view);
+    let common_description = description(&shared.annotations, limits.text);
+    let common_others = others(&shared.annotations, limits);
+    let common_labels = labels(&shared.labels, None, limits, context);
+    if let [alert] = shared.alerts.as_slice() {
+        document.paragraph(&[common_description]);
+        document.paragraph(&common_others);
+        document.paragraph(&[common_labels, defect(alert), left_out(view, 0)]);
+        return;
     }
-}
-
-/// The links that concern the whole incident.
-pub(super) fn links(view: &IncidentView) -> Rich {
-    let alerts = shown_alerts(view);
-    let shared = shared(&alerts);
-    let mut links = links_of(&shared.annotations);
-    if let Some(link) = shared.generator_url.and_then(WebLink::parse) {
-        links.insert(0, Rich::new().link("Source", &link));
+    let shown = shared.alerts.len().min(limits.alerts);
+    let teller =
+        Teller { shared: &shared, since: since(view), budget: limits.text / shown.max(1), limits, context };
+    let items: Vec<_> = shared.alerts.iter().take(shown).map(|alert| teller.item(alert)).collect();
+    document.list(&items);
+    document.paragraph(&[left_out(view, shared.alerts.len().saturating_sub(shown))]);
+    document.paragraph(&[common_description]);
+    document.paragraph(&common_others);
+    if !common_labels.is_empty() {
+        document.paragraph(&[Rich::from("all: ").then(&common_labels)]);
     }
-    if let Some(base) = view.external_url.as_deref() {
-        let everything = matchers(&view.group_labels);
-        if let Some(link) = WebLink::parse(&format!("{base}/#/alerts?filter={everything}")) {
-            links.push(Rich::new().link("Alertmanager", &link));
-        }
-    }
-    Rich::join(&links, " · ")
 }
 
 /// Since when the incident fires: the earliest start of the alerts that do.
-pub(super) fn since(view: &IncidentView) -> jiff::Timestamp {
+pub(super) fn since(view: &IncidentView) -> Timestamp {
     let firing = view.alerts.iter().filter(|alert| alert.firing).map(|alert| alert.starts_at);
     firing.min().unwrap_or(view.incident.opened_at)
 }
 
-/// The alerts that a message is about: those that fire, or all when none does.
-fn shown_alerts(view: &IncidentView) -> Vec<&AlertView> {
-    let firing = view.alerts.iter().any(|alert| alert.firing);
-    view.alerts.iter().filter(|alert| alert.firing == firing).collect()
-}
-
-fn shared<'a>(alerts: &[&'a AlertView]) -> Shared<'a> {
-    let common = |of: fn(&AlertView) -> &Labels| {
-        let mut common = alerts.first().map(|alert| of(alert).clone()).unwrap_or_default();
-        for alert in alerts {
-            common.retain(|key, value| of(alert).get(key) == Some(value));
-        }
-        common
-    };
-    let generator_url = alerts.first().and_then(|alert| alert.generator_url.as_deref());
-    let same = alerts.iter().all(|alert| alert.generator_url.as_deref() == generator_url);
-    Shared {
-        labels: common(|alert| &alert.labels),
-        annotations: common(|alert| &alert.annotations),
-        generator_url: generator_url.filter(|_| same),
-        single: alerts.len() == 1,
+/// The names of alerts by what tells them apart, for one line: `db-1:9100 /data1, db-2:9100 /data2`.
+pub(super) fn brief(view: &IncidentView, fingerprints: &[String], context: &Context<'_>) -> String {
+    let shared = Shared::of(view.alerts.iter().collect());
+    let wanted = |alert: &&&AlertView| fingerprints.contains(&alert.fingerprint);
+    let mut names: Vec<_> =
+        shared.alerts.iter().filter(wanted).take(5).map(|alert| own_name(alert, &shared, context)).collect();
+    match fingerprints.len().saturating_sub(names.len()) {
+        0 => {}
+        unnamed if names.is_empty() => names.push(count(unnamed as u64, "alert")),
+        unnamed => names.push(format!("{unnamed} more")),
     }
+    names.join(", ")
 }
 
-/// One alert of several: what it is, what is its own, since when.
-fn item(
-    alert: &AlertView,
-    shared: &Shared<'_>,
+/// Tells of one alert among several.
+struct Teller<'a> {
+    shared: &'a Shared<'a>,
+    /// Since when the incident fires.
+    since: Timestamp,
+    /// How many characters one description may have.
     budget: usize,
     limits: Limits,
-    context: &Context<'_>,
-) -> Vec<Rich> {
-    let own: Labels = alert
-        .annotations
-        .iter()
-        .filter(|(key, _)| !shared.annotations.contains_key(*key))
-        .map(|(key, value)| (key.clone(), value.clone()))
-        .collect();
-    let labels = labels(&alert.labels, Some(&shared.labels), limits, context);
-    let summary = Rich::new().strong(&summary(&own, limits));
-    let time = match alert.cleared_at {
-        Some(at) => Rich::from(format!("cleared {}", instant(at, context.now)).as_str()),
-        None => Rich::from(format!("since {}", instant(alert.starts_at, context.now)).as_str()),
-    };
-    let mut about = vec![time];
-    if limits.links {
-        if shared.generator_url.is_none()
-            && let Some(link) = alert.generator_url.as_deref().and_then(WebLink::parse)
-        {
-            about.push(Rich::new().link("Source", &link));
+    context: &'a Context<'a>,
+}
+
+impl Teller<'_> {
+    /// What it is, what is its own, since when if not since the beginning.
+    fn item(&self, alert: &AlertView) -> Vec<Rich> {
+        let mut own = alert.annotations.clone();
+        own.retain(|key, _| !self.shared.annotations.contains_key(key));
+        let labels = labels(&alert.labels, Some(&self.shared.labels), self.limits, self.context);
+        let summary = Rich::new().strong(&summary(&own, self.limits));
+        let title = if summary.is_empty() { labels.clone() } else { summary.clone() };
+        let mark = if self.severities_differ() {
+            Rich::from(format!("{} ", severity_mark(Some(&alert.severity))))
+        } else {
+            Rich::new()
+        };
+        let title = if title.is_empty() { Rich::from("1 alert") } else { title };
+        let mut lines = vec![mark.then(&title)];
+        if !summary.is_empty() {
+            lines.push(labels);
         }
-        about.extend(links_of(&own));
+        lines.push(description(&own, self.budget));
+        lines.extend(others(&own, self.limits));
+        lines.push(self.time_and_links(alert, &own));
+        lines.push(defect(alert));
+        lines
     }
-    let mut lines = vec![summary, labels, Rich::new().lines(&description(&own, budget.min(1000)))];
-    lines.extend(other_annotations(&own, limits));
-    lines.push(Rich::join(&about, " · "));
-    lines.push(defect(alert));
-    lines.retain(|line| !line.is_empty() && !line.plain().trim().is_empty());
-    lines
-}
 
-/// What is wrong, in a few words; nothing if the annotations do not say.
-fn summary(annotations: &Labels, limits: Limits) -> String {
-    let text =
-        SUMMARIES.iter().find_map(|key| annotations.get(*key)).map(|text| one_line(text)).unwrap_or_default();
-    clip(&text, limits.value.max(60))
-}
+    fn time_and_links(&self, alert: &AlertView, own: &Labels) -> Rich {
+        let now = self.context.now;
+        let at = |at: Timestamp| instant(at, now);
+        let time = match alert.cleared_at {
+            Some(cleared) => format!("cleared {}", at(cleared)),
+            None if at(alert.starts_at) == at(self.since) => String::new(),
+            None => format!("since {}", at(alert.starts_at)),
+        };
+        let mut links = Vec::new();
+        if self.limits.links {
+            let source = alert.generator_url.as_deref().filter(|_| self.shared.generator_url.is_none());
+            links.extend(source.and_then(WebLink::parse).map(|link| Rich::new().link("Source", &link)));
+            links.extend(annotations::links(own));
+        }
+        links.insert(0, Rich::from(time));
+        Rich::join_links(&links)
+    }
 
-/// What is wrong, at length; nothing if that is what the summary says already.
-fn description(annotations: &Labels, most: usize) -> String {
-    let Some(text) = annotations.get(DESCRIPTION) else { return String::new() };
-    let repeated = SUMMARIES.iter().any(|key| annotations.get(*key) == Some(text));
-    if repeated { String::new() } else { clip_loudly(clean(text).trim(), most) }
-}
-
-/// The annotations that are neither summary nor description nor a link.
-fn other_annotations(annotations: &Labels, limits: Limits) -> Vec<Rich> {
-    let shown_elsewhere = |key: &str| {
-        key == DESCRIPTION || SUMMARIES.iter().find(|name| annotations.contains_key(**name)) == Some(&key)
-    };
-    annotations
-        .iter()
-        .filter(|(key, value)| !shown_elsewhere(key) && WebLink::parse(value).is_none())
-        .filter(|(_, value)| !value.trim().is_empty())
-        .take(OTHER_ANNOTATIONS)
-        .map(|(key, value)| {
-            Rich::new().text(&format!(
-                "{}: {}",
-                clip(&one_line(key), 40),
-                clip(&one_line(value), limits.value)
-            ))
-        })
-        .collect()
-}
-
-/// The annotations that are links, named after their keys: `runbook_url` is the "Runbook".
-fn links_of(annotations: &Labels) -> Vec<Rich> {
-    annotations
-        .iter()
-        .filter_map(|(key, value)| WebLink::parse(value).map(|link| Rich::new().link(&link_name(key), &link)))
-        .take(LINKS)
-        .collect()
-}
-
-fn link_name(key: &str) -> String {
-    let words = key.to_lowercase().replace(['_', '-'], " ");
-    let name = words.trim_end_matches(" url").trim_end_matches(" link");
-    clip(&capitalised(&one_line(name)), 30)
+    fn severities_differ(&self) -> bool {
+        let mut names = self.shared.alerts.iter().map(|alert| &alert.severity.name);
+        names.next().is_some_and(|first| names.any(|name| name != first))
+    }
 }
 
 /// Labels, without those that the message says elsewhere.
 fn labels(labels: &Labels, except: Option<&Labels>, limits: Limits, context: &Context<'_>) -> Rich {
     let told = |key: &str| key == "alertname" || key == context.policy.severity_label;
-    let wanted: Vec<_> = labels
-        .iter()
-        .filter(|(key, _)| !told(key) && !except.is_some_and(|except| except.contains_key(*key)))
-        .collect();
-    let mut pieces: Vec<_> = wanted
-        .iter()
-        .take(limits.labels)
-        .map(|(key, value)| {
-            Rich::new().code(&format!(
-                "{}={}",
-                clip(&one_line(key), 40),
-                clip(&one_line(value), limits.value)
-            ))
-        })
-        .collect();
-    if let more @ 1.. = wanted.len().saturating_sub(limits.labels) {
-        pieces.push(Rich::new().em(&format!("and {} more", count(more as u64, "label"))));
+    let shared = |key: &str| except.is_some_and(|except| except.contains_key(key));
+    let own: Vec<_> = labels.iter().filter(|(key, _)| !told(key) && !shared(key)).collect();
+    let pair = |key: &str, value: &str| {
+        let (key, value) = (short(key, 40), short(value, limits.value));
+        Rich::new().code(&format!("{key}={value}"))
+    };
+    let mut pieces: Vec<_> = own.iter().take(limits.labels).map(|(key, value)| pair(key, value)).collect();
+    match own.len().saturating_sub(limits.labels) {
+        0 => {}
+        more => pieces.push(Rich::new().em(&format!("and {more} more labels"))),
     }
-    Rich::join(&pieces, "  ")
+    Rich::join_labels(&pieces)
+}
+
+/// The values of the labels that an alert does not share with the others.
+fn own_name(alert: &AlertView, shared: &Shared<'_>, context: &Context<'_>) -> String {
+    let single = shared.alerts.len() == 1;
+    let told = |key: &str| key == context.policy.severity_label || (single && key == "alertname");
+    let own: Vec<_> = alert
+        .labels
+        .iter()
+        .filter(|(key, value)| !told(key) && (single || shared.labels.get(*key) != Some(value)))
+        .map(|(_, value)| short(value, 40))
+        .collect();
+    let name = short(&own.join(" "), 80);
+    if name.is_empty() { "1 alert".to_owned() } else { name }
 }
 
 /// What was wrong with an alert as it came.
 fn defect(alert: &AlertView) -> Rich {
     match &alert.defect {
-        Some(defect) => Rich::new().text("⚠️ ").em(&clip(&one_line(defect), 200)),
+        Some(defect) => Rich::from("⚠️ ").em(&short(defect, 200)),
         None => Rich::new(),
     }
 }
 
 /// How many alerts are not shown, and who left them out.
 fn left_out(view: &IncidentView, hidden: usize) -> Rich {
-    let ours = (hidden > 0).then(|| format!("… and {}", count_more(hidden as u64)));
+    let more =
+        |number: u64| if number == 1 { "1 more alert".to_owned() } else { format!("{number} more alerts") };
+    let ours = (hidden > 0).then(|| format!("… and {}.", more(hidden as u64)));
     let theirs = (view.truncated > 0)
-        .then(|| format!("… and {} that Alertmanager left out of its message", count_more(view.truncated)));
+        .then(|| format!("… and {} that Alertmanager did not send.", more(view.truncated)));
     let notes: Vec<_> = ours.into_iter().chain(theirs).map(|note| Rich::new().em(&note)).collect();
     Rich::join(&notes, " ")
-}
-
-fn count_more(number: u64) -> String {
-    if number == 1 { "1 more alert".to_owned() } else { format!("{number} more alerts") }
-}
-
-/// Labels as Alertmanager's pages take them in a link: `{a="b",c="d"}`, percent-encoded.
-fn matchers(labels: &Labels) -> String {
-    let pairs: Vec<_> = labels
-        .iter()
-        .map(|(key, value)| format!("{key}=\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\"")))
-        .collect();
-    url::form_urlencoded::byte_serialize(format!("{{{}}}", pairs.join(",")).as_bytes())
-        .collect::<String>()
-        .replace('+', "%20")
-}
-
-/// The names of alerts by what tells them apart, for one line: `db-1:9100 /data1, db-2:9100 /data2`.
-pub(super) fn brief(view: &IncidentView, fingerprints: &[String], context: &Context<'_>) -> String {
-    let all: Vec<_> = view.alerts.iter().collect();
-    let shared = shared(&all);
-    let wanted: BTreeSet<_> = fingerprints.iter().collect();
-    let mut names: Vec<_> = view
-        .alerts
-        .iter()
-        .filter(|alert| wanted.contains(&alert.fingerprint))
-        .take(5)
-        .map(|alert| alert_name(alert, &shared, context))
-        .collect();
-    if let more @ 1.. = fingerprints.len().saturating_sub(names.len()) {
-        names.push(if names.is_empty() { count(more as u64, "alert") } else { format!("{more} more") });
-    }
-    names.join(", ")
-}
-
-fn alert_name(alert: &AlertView, shared: &Shared<'_>, context: &Context<'_>) -> String {
-    let told = |key: &str| key == context.policy.severity_label;
-    let own: Vec<_> = alert
-        .labels
-        .iter()
-        .filter(|(key, value)| !told(key) && (shared.single || shared.labels.get(*key) != Some(value)))
-        .map(|(_, value)| clip(&one_line(value), 40))
-        .collect();
-    let own = clip(&own.join(" "), 80);
-    if own.is_empty() { "1 alert".to_owned() } else { own }
 }

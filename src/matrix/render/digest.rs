@@ -2,6 +2,7 @@
 
 use super::Context;
 use super::answer::lines::incident_line;
+use super::headline::list_name;
 use super::message::{Mentions, Message};
 use super::rich::{Document, Rich};
 use super::size::fit_lines;
@@ -17,11 +18,11 @@ pub fn digest(
     context: &Context<'_>,
 ) -> Message {
     let number = incidents.len() as u64;
-    fit_lines(incidents.len(), |shown| {
+    fit_lines(incidents.len().min(50), |shown| {
         let mut text = Document::default();
         let headline = format!("STORM: {}", count_further(number));
         text.paragraph(&[
-            Rich::from("🌩️ ").strong(&headline).text(&format!(" · {room_list}")),
+            Rich::from("🌩️ ").strong(&headline).text(&format!(" · {}", list_name(room_list))),
             Rich::from("Each is paged on its own ladder; acknowledge them one by one or together."),
         ]);
         let items: Vec<_> =

@@ -3,13 +3,13 @@
 
 use super::Context;
 use super::rich::Rich;
-use super::text::{clip, count, one_line};
+use super::text::{count, short};
 use crate::domain::incident::{Phase, PhaseName};
 use crate::domain::policy::Severity;
 use crate::domain::view::{AlertView, IncidentView};
 
 /// The longest name of an incident in a headline.
-const LONGEST_NAME: usize = 60;
+const LONGEST_NAME: usize = 48;
 /// The longest place in a headline.
 const LONGEST_PLACE: usize = 40;
 /// The labels that say where something is, most telling first.
@@ -33,9 +33,13 @@ const PLACES: [&str; 14] = [
 /// The headline: `mark` and `state` say where the incident stands.
 pub(super) fn headline(mark: &str, state: &str, view: &IncidentView, context: &Context<'_>) -> Rich {
     let lead = Rich::new().text(&format!("{mark} ")).strong(&format!("{state} {}", title(view)));
-    let severity = worst(view).and_then(|severity| severity.name.as_deref()).map(short).unwrap_or_default();
-    let parts =
-        [lead, Rich::from(severity.as_str()), Rich::from(place(view, context).as_str()), amount(view)];
+    // What is over is bad no longer.
+    let severity = worst(view).filter(|_| view.incident.phase.is_open());
+    let severity = severity
+        .and_then(|severity| severity.name.as_deref())
+        .map(|name| short(name, 20))
+        .unwrap_or_default();
+    let parts = [lead, Rich::from(severity), Rich::from(place(view, context)), amount(view)];
     Rich::join(&parts, " · ")
 }
 
@@ -46,8 +50,13 @@ pub(super) fn title(view: &IncidentView) -> String {
 
 /// What the incident is called, on one line and not too long.
 pub(super) fn name(view: &IncidentView) -> String {
-    let name = clip(&one_line(&view.name()), LONGEST_NAME);
+    let name = short(&view.name(), LONGEST_NAME);
     if name.is_empty() { "unnamed".to_owned() } else { name }
+}
+
+/// A room list's name, on one line and not too long.
+pub(super) fn list_name(room_list: &str) -> String {
+    short(room_list, 64)
 }
 
 /// How many alerts there are, and how many of them have cleared.
@@ -61,7 +70,7 @@ fn amount(view: &IncidentView) -> Rich {
         (0, cleared) => count(cleared, "alert"),
         (firing, cleared) => format!("{} ({cleared} cleared)", count(firing, "alert")),
     };
-    Rich::from(words.as_str())
+    Rich::from(words)
 }
 
 /// The severity of the worst alert that fires, or of the worst that has cleared when none does.
@@ -97,7 +106,7 @@ fn place(view: &IncidentView, context: &Context<'_>) -> String {
             .take(2)
             .collect();
     }
-    clip(&one_line(&values.join(" ")), LONGEST_PLACE)
+    short(&values.join(", "), LONGEST_PLACE)
 }
 
 /// The alerts that fire; all of them when none does.
@@ -127,7 +136,7 @@ pub(super) fn state(view: &IncidentView) -> (&'static str, &'static str) {
         Phase::Acknowledged { .. } => ("👀", "ACKNOWLEDGED"),
         Phase::Snoozed { .. } => ("💤", "SNOOZED"),
         Phase::Unanswered { .. } => ("🚨", "UNANSWERED"),
-        Phase::Suppressed => ("🔧", "MAINTENANCE"),
+        Phase::Suppressed => ("🔧", "SUPPRESSED"),
         Phase::Resolved { .. } | Phase::Closed => ("🟢", "RESOLVED"),
     }
 }
@@ -142,8 +151,4 @@ pub(super) fn phase_mark(phase: PhaseName, severity: Option<&Severity>) -> &'sta
         PhaseName::Suppressed => "🔧",
         PhaseName::Resolved | PhaseName::Closed => "🟢",
     }
-}
-
-fn short(text: &str) -> String {
-    clip(&one_line(text), 20)
 }

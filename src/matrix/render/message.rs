@@ -1,5 +1,6 @@
 //! A rendered message, and the content of the event that carries it.
 
+use super::html::WebLink;
 use super::rich::Document;
 use crate::domain::policy::Mention;
 use ruma::{OwnedEventId, OwnedUserId};
@@ -89,10 +90,10 @@ impl Message {
         self
     }
 
-    /// The same with its origin.
+    /// The same with its origin, if that is a web page.
     #[must_use]
-    pub fn from_url(mut self, external_url: Option<String>) -> Self {
-        self.external_url = external_url;
+    pub fn from_url(mut self, external_url: Option<&str>) -> Self {
+        self.external_url = external_url.and_then(WebLink::parse).map(|link| link.as_str().to_owned());
         self
     }
 

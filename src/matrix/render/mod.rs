@@ -21,12 +21,19 @@ pub mod size;
 pub mod thread;
 
 mod alerts;
+mod annotations;
 mod headline;
 mod html;
+mod links;
+#[cfg(test)]
+mod sample;
 mod status;
 mod story;
 mod text;
 mod time;
+
+#[cfg(test)]
+mod tests;
 
 use crate::domain::policy::Policy;
 use jiff::Timestamp;

@@ -1,8 +1,9 @@
 //! A page: the message that is meant to wake somebody. It relates to nothing, so that a thread can begin from it.
 
 use super::Context;
-use super::alerts::{brief, describe, links, since, summary_line};
-use super::headline::{headline, severity_mark, worst};
+use super::alerts::{brief, describe, since, summary_line};
+use super::headline::{headline, list_name, severity_mark, worst};
+use super::links::links;
 use super::message::{Mentions, Message};
 use super::rich::{Document, Rich};
 use super::size::{Limits, fit};
@@ -24,7 +25,7 @@ pub fn page(view: &IncidentView, story: &[Entry], rung: Rung, context: &Context<
     let called = called(view, rung.level, context);
     fit(|limits| {
         let text = page_text(view, rung, &reason, &called, limits, context);
-        Message::text(text, Mentions::from(called.as_slice())).from_url(view.external_url.clone())
+        Message::text(text, Mentions::from(called.as_slice())).from_url(view.external_url.as_deref())
     })
 }
 
@@ -85,7 +86,7 @@ impl PageReason {
 }
 
 /// Whom the page of a level calls: what the worst severity says, else what the level says.
-fn called(view: &IncidentView, level: u32, context: &Context<'_>) -> Vec<Mention> {
+pub fn called(view: &IncidentView, level: u32, context: &Context<'_>) -> Vec<Mention> {
     let severity = worst(view).and_then(|severity| severity.name.as_ref());
     let by_severity = severity.and_then(|name| context.policy.severities.get(name)?.mention.clone());
     by_severity.or_else(|| context.policy.level(level).map(|level| level.mention.clone())).unwrap_or_default()
@@ -111,7 +112,7 @@ fn page_text(
     document.paragraph(&[reason_line(view, rung, reason, context)]);
     describe(&mut document, view, limits, context);
     document.paragraph(&[about(view, context), links(view)]);
-    document.paragraph(&[call(called), how_to_acknowledge(view, context)]);
+    document.paragraph(&[Rich::join(&[names(called), how_to_acknowledge(view, context)], " ")]);
     document
 }
 
@@ -122,15 +123,15 @@ fn reason_line(view: &IncidentView, rung: Rung, reason: &PageReason, context: &C
         PageReason::RunBegan(why) => {
             why_it_runs(why, &|fingerprints: &[Fingerprint]| brief(view, fingerprints, context))
         }
-        PageReason::NotAcknowledged { told_for: Some(told_for) } => Rich::from(
-            format!("Nobody acknowledged within {}. Now paging {place}.", lasting(*told_for)).as_str(),
-        ),
-        PageReason::NotAcknowledged { told_for: None } => {
-            Rich::from(format!("Nobody acknowledged. Now paging {place}.").as_str())
+        PageReason::NotAcknowledged { told_for: Some(told_for) } => {
+            Rich::from(format!("Nobody acknowledged within {}. Now paging {place}.", lasting(*told_for)))
         }
-        PageReason::Unreachable { level } => Rich::from(
-            format!("No room of level {} could be reached. Now paging {place}.", human(*level)).as_str(),
-        ),
+        PageReason::NotAcknowledged { told_for: None } => {
+            Rich::from(format!("Nobody acknowledged. Now paging {place}."))
+        }
+        PageReason::Unreachable { level } => {
+            Rich::from(format!("No room of level {} could be reached. Now paging {place}.", human(*level)))
+        }
         PageReason::Asked { who } => {
             Rich::new().user(who).text(&format!(" asked for escalation. Now paging {place}."))
         }
@@ -139,11 +140,16 @@ fn reason_line(view: &IncidentView, rung: Rung, reason: &PageReason, context: &C
 
 /// Which list it concerns, and since when it fires.
 pub(super) fn about(view: &IncidentView, context: &Context<'_>) -> Rich {
-    Rich::from(format!("{} · since {}", view.room_list, instant(since(view), context.now)).as_str())
+    let flaps = match view.incident.flap_count {
+        0 => String::new(),
+        1 => " · came back once".to_owned(),
+        times => format!(" · came back {times} times"),
+    };
+    Rich::from(format!("{} · since {}{flaps}", list_name(&view.room_list), instant(since(view), context.now)))
 }
 
-/// Whom the page calls.
-fn call(called: &[Mention]) -> Rich {
+/// Whom the page calls, as they see themselves called.
+fn names(called: &[Mention]) -> Rich {
     let names: Vec<_> = called
         .iter()
         .map(|mention| match mention {

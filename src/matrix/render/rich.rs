@@ -99,12 +99,36 @@ impl Rich {
         self
     }
 
+    /// Ordinary text in which something to type stands between backticks.
+    #[must_use]
+    pub fn marked(mut self, text: &str) -> Self {
+        for (place, piece) in text.split('`').enumerate() {
+            self = if place % 2 == 1 { self.command(piece) } else { self.text(piece) };
+        }
+        self
+    }
+
     /// The pieces that are not empty, with `between` them.
     pub fn join(pieces: &[Self], between: &str) -> Self {
+        Self::join_differently(pieces, between, between)
+    }
+
+    /// Links, side by side; below each other where their addresses are shown.
+    pub fn join_links(links: &[Self]) -> Self {
+        Self::join_differently(links, "\n", " · ")
+    }
+
+    /// Labels, side by side; with commas where nothing else sets them apart.
+    pub fn join_labels(labels: &[Self]) -> Self {
+        Self::join_differently(labels, ", ", " ")
+    }
+
+    fn join_differently(pieces: &[Self], in_plain: &str, in_html: &str) -> Self {
         let mut joined = Self::new();
         for piece in pieces.iter().filter(|piece| !piece.is_empty()) {
             if !joined.is_empty() {
-                joined = joined.text(between);
+                joined.plain.push_str(in_plain);
+                joined.html.push_str(&escape(in_html));
             }
             joined = joined.then(piece);
         }
@@ -123,6 +147,9 @@ impl Rich {
 
     fn within(mut self, open: &str, close: &str, text: &str) -> Self {
         let text = clean(text).replace('\n', " ");
+        if text.is_empty() {
+            return self;
+        }
         self.plain.push_str(&text);
         append(&mut self.html, &[open, &escape(&text), close]);
         self
@@ -132,6 +159,12 @@ impl Rich {
 impl From<&str> for Rich {
     fn from(text: &str) -> Self {
         Self::new().text(text)
+    }
+}
+
+impl From<String> for Rich {
+    fn from(text: String) -> Self {
+        Self::new().text(&text)
     }
 }
 
@@ -228,6 +261,13 @@ mod tests {
             "<strong>#42</strong> by <a href=\"https://matrix.to/#/@alice:example.org\">@alice:example.org</a>: \
              <code>ack</code>"
         );
+    }
+
+    #[test]
+    fn what_stands_between_backticks_is_something_to_type() {
+        let line = Rich::new().marked("Say `ack 42`, or `help`.");
+        assert_eq!(line.plain, "Say \"ack 42\", or \"help\".");
+        assert_eq!(line.html, "Say <code>ack 42</code>, or <code>help</code>.");
     }
 
     #[test]

@@ -21,6 +21,17 @@ pub(super) struct Limits {
     pub(super) links: bool,
 }
 
+impl Limits {
+    /// What is shown where there is room.
+    #[cfg(test)]
+    pub(super) const FULL: Self = STEPS[0];
+
+    /// The same without descriptions.
+    pub(super) fn without_descriptions(self) -> Self {
+        Self { text: 0, ..self }
+    }
+}
+
 /// From what reads well down to what always fits.
 const STEPS: [Limits; 6] = [
     Limits { alerts: 15, labels: 20, text: 6000, value: 200, links: true },

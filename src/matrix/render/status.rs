@@ -4,7 +4,7 @@ use super::Context;
 use super::alerts::brief;
 use super::rich::Rich;
 use super::story::rung;
-use super::text::{clip, one_line};
+use super::text::short;
 use super::time::{instant, lasting};
 use crate::domain::incident::{Fingerprint, Phase};
 use crate::domain::timeline::{Entry, Kind, ResolveReason, RunReason};
@@ -31,7 +31,7 @@ pub(super) fn status(view: &IncidentView, story: &[Entry], context: &Context<'_>
             let when = latest(story, |kind| matches!(kind, Kind::Unanswered));
             let when =
                 when.map(|entry| format!(" since {}", instant(entry.at, context.now))).unwrap_or_default();
-            Rich::from(format!("Nobody acknowledged: the ladder ran out{when}.").as_str())
+            Rich::from(format!("Nobody acknowledged: the ladder ran out{when}."))
         }
         Phase::Suppressed => Rich::from("Held back by maintenance; nobody is paged."),
         Phase::Resolved { .. } | Phase::Closed => resolved(view, story, context),
@@ -44,10 +44,10 @@ pub(super) fn why_it_runs(why: &RunReason, names: &dyn Fn(&[Fingerprint]) -> Str
         RunReason::Fired => Rich::new(),
         RunReason::Refired => Rich::from("It fires again after it had resolved."),
         RunReason::NewAlert { joined } => {
-            Rich::from(format!("An alert joined that nobody has seen yet: {}.", names(joined)).as_str())
+            Rich::from(format!("An alert joined that nobody has seen yet: {}.", names(joined)))
         }
         RunReason::SeverityRose { fingerprints } => {
-            Rich::from(format!("It became worse: {}.", names(fingerprints)).as_str())
+            Rich::from(format!("It became worse: {}.", names(fingerprints)))
         }
         RunReason::GivenBack { who } => Rich::new().user(who).text(" gave it back."),
         RunReason::AckExpired { ackers } => Rich::from("The acknowledgement")
@@ -62,7 +62,7 @@ pub(super) fn why_it_runs(why: &RunReason, names: &dyn Fn(&[Fingerprint]) -> Str
 
 /// A comment, in quotes; nothing if there is none.
 pub(super) fn said(comment: Option<&str>) -> Rich {
-    let comment = clip(&one_line(comment.unwrap_or_default()), LONGEST_COMMENT);
+    let comment = short(comment.unwrap_or_default(), LONGEST_COMMENT);
     if comment.is_empty() { Rich::new() } else { Rich::from(": ").em(&format!("“{comment}”")) }
 }
 
@@ -77,7 +77,7 @@ fn firing(view: &IncidentView, story: &[Entry], context: &Context<'_>) -> Rich {
     let paged = match view.incident.run.level {
         Some(level) if level > 0 || view.incident.run.loop_no > 0 => {
             let rung = rung(view.incident.run.loop_no, level, view.levels);
-            Rich::from(format!("Escalated to {rung}.").as_str())
+            Rich::from(format!("Escalated to {rung}."))
         }
         _ => Rich::new(),
     };
@@ -115,20 +115,19 @@ fn resolved(view: &IncidentView, story: &[Entry], context: &Context<'_>) -> Rich
             let lasted = lasting(*lasted);
             let at = instant(*at, context.now);
             match why {
-                ResolveReason::Cleared => Rich::from(format!("Resolved at {at} after {lasted}.").as_str()),
+                ResolveReason::Cleared => Rich::from(format!("Resolved at {at} after {lasted}.")),
                 ResolveReason::ByHand { who, comment, .. } => Rich::from("Resolved by ")
                     .user(who)
                     .text(&format!(" at {at} after {lasted}"))
                     .then(&said(comment.as_deref()))
                     .text("."),
-                ResolveReason::Stale => Rich::from(
-                    format!("Taken for resolved at {at} after {lasted}: Alertmanager no longer reports it.")
-                        .as_str(),
-                ),
+                ResolveReason::Stale => Rich::from(format!(
+                    "Taken for resolved at {at} after {lasted}: Alertmanager no longer reports it."
+                )),
             }
         }
         _ => match view.resolved_at {
-            Some(at) => Rich::from(format!("Resolved at {}.", instant(at, context.now)).as_str()),
+            Some(at) => Rich::from(format!("Resolved at {}.", instant(at, context.now))),
             None => Rich::from("Resolved."),
         },
     };

@@ -35,6 +35,17 @@ pub(super) fn one_line(text: &str) -> String {
     clean(text).split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
+/// `text` on one line of at most `most` characters. However long it is, only its beginning is looked at.
+pub(super) fn short(text: &str, most: usize) -> String {
+    let looked_at = most.saturating_mul(4);
+    let head: String = text.chars().take(looked_at).collect();
+    let line = one_line(&head);
+    if head.len() < text.len() && line.chars().nth(most).is_none() {
+        return clip(&format!("{line}…"), most);
+    }
+    clip(&line, most)
+}
+
 /// At most `most` characters of `text`; a cut is shown by `…`.
 pub(super) fn clip(text: &str, most: usize) -> String {
     if text.chars().nth(most).is_none() {
@@ -107,6 +118,14 @@ mod tests {
         assert_eq!(clip("äöüß", 3), "äö…");
         assert_eq!(clip("äö", 0), "…");
         assert_eq!(clip_loudly("äöüß", 3), "äö… (cut, 4 characters in all)");
+    }
+
+    #[test]
+    fn a_short_text_is_one_line_and_says_that_it_was_cut() {
+        assert_eq!(short(" a\nb ", 3), "a b");
+        assert_eq!(short("abcd", 3), "ab…");
+        assert_eq!(short(&format!("a{}b", " ".repeat(100)), 3), "a…");
+        assert_eq!(short(&"\0".repeat(100), 3), "…");
     }
 
     #[test]

@@ -16,8 +16,10 @@ use ruma::EventId;
 pub fn notice(root: &EventId, view: &IncidentView, entry: &Entry, context: &Context<'_>) -> Option<Message> {
     let names = |fingerprints: &[String]| brief(view, fingerprints, context);
     let teller = Teller { levels: view.levels, names: &names, context };
-    is_told(&entry.kind)
-        .then(|| Message::notice(Document::line(&teller.sentence(entry))).related(in_thread(root)))
+    let number = Rich::new().strong(&format!("#{}", view.number)).text(" ");
+    is_told(&entry.kind).then(|| {
+        Message::notice(Document::line(&number.then(&teller.sentence(entry)))).related(in_thread(root))
+    })
 }
 
 /// Tells the ackers, in the thread, that their acknowledgement ends soon. Notifies them.

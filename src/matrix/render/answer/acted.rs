@@ -1,6 +1,6 @@
 //! What became of each incident that a person acted on, one line each.
 
-use super::{hidden, short};
+use super::hidden;
 use crate::domain::answer::{ActResult, Acted, Need};
 use crate::domain::incident::PhaseName;
 use crate::matrix::render::Context;
@@ -8,7 +8,7 @@ use crate::matrix::render::message::Message;
 use crate::matrix::render::page::human;
 use crate::matrix::render::rich::{Document, Rich};
 use crate::matrix::render::size::fit_lines;
-use crate::matrix::render::text::{clip, count, one_line};
+use crate::matrix::render::text::{count, short};
 use crate::matrix::render::time::{instant, lasting};
 
 /// One line for one incident, a list for several.
@@ -30,10 +30,9 @@ pub(super) fn acted(results: &[Acted], context: &Context<'_>) -> Message {
 
 fn result_line(acted: &Acted, context: &Context<'_>) -> Rich {
     let (mark, words) = words(&acted.result, context);
-    let name =
-        acted.name.as_deref().map(|name| format!(" {}", clip(&one_line(name), 60))).unwrap_or_default();
+    let name = acted.name.as_deref().map(|name| format!(" {}", short(name, 60))).unwrap_or_default();
     let title = Rich::new().strong(&format!("#{}{name}", acted.number)).text(": ");
-    let mark = if mark.is_empty() { Rich::new() } else { Rich::from(format!("{mark} ").as_str()) };
+    let mark = if mark.is_empty() { Rich::new() } else { Rich::from(format!("{mark} ")) };
     mark.then(&title).then(&words)
 }
 
@@ -44,7 +43,7 @@ fn words(result: &ActResult, context: &Context<'_>) -> (&'static str, Rich) {
             ("👀", "acknowledged; escalation has stopped until it resolves or something new fires.".into())
         }
         ActResult::Acknowledged { until: Some(until) } => {
-            ("👀", format!("acknowledged until {}; escalation has stopped.", at(*until)).as_str().into())
+            ("👀", format!("acknowledged until {}; escalation has stopped.", at(*until)).into())
         }
         ActResult::Joined { others } => (
             "👀",
@@ -54,24 +53,21 @@ fn words(result: &ActResult, context: &Context<'_>) -> (&'static str, Rich) {
         ),
         ActResult::AlreadyYours => ("👀", "you have it already.".into()),
         ActResult::GivenBack { pages_in } => {
-            ("↩️", format!("given back; it pages again in {}.", lasting(*pages_in)).as_str().into())
+            ("↩️", format!("given back; it pages again in {}.", lasting(*pages_in)).into())
         }
         ActResult::NotAcknowledged => {
             ("", "nobody has taken it, so that there is nothing to give back.".into())
         }
         ActResult::Snoozed { until, shortened: false } => {
-            ("💤", format!("snoozed until {}; then it pages again.", at(*until)).as_str().into())
+            ("💤", format!("snoozed until {}; then it pages again.", at(*until)).into())
         }
-        ActResult::Snoozed { until, shortened: true } => (
-            "💤",
-            format!("snoozed until {}, the longest there is; then it pages again.", at(*until))
-                .as_str()
-                .into(),
-        ),
+        ActResult::Snoozed { until, shortened: true } => {
+            ("💤", format!("snoozed until {}, the longest there is; then it pages again.", at(*until)).into())
+        }
         ActResult::SnoozeEnded => ("🔁", "the snooze has ended; it pages again.".into()),
         ActResult::NotSnoozed => ("", "it is not snoozed.".into()),
         ActResult::Escalated { level, levels } => {
-            ("⏫", format!("paging level {} of {levels} now.", human(*level)).as_str().into())
+            ("⏫", format!("paging level {} of {levels} now.", human(*level)).into())
         }
         ActResult::LadderEnded => ("🚨", "there is no further level; the fallback rooms are told.".into()),
         ActResult::StalePage => {
@@ -85,17 +81,14 @@ fn words(result: &ActResult, context: &Context<'_>) -> (&'static str, Rich) {
                 count(*still_firing, "alert")
             )
             .replace("1 alert still fire", "1 alert still fires")
-            .as_str()
             .into(),
         ),
         ActResult::TooLate { resolved_at: Some(since) } => {
-            ("", format!("too late, it resolved at {}.", at(*since)).as_str().into())
+            ("", format!("too late, it resolved at {}.", at(*since)).into())
         }
         ActResult::TooLate { resolved_at: None } => ("", "too late, it is over.".into()),
         ActResult::UnderMaintenance => ("🔧", "maintenance holds it back; nobody is paged.".into()),
-        ActResult::Nothing { phase } => {
-            ("", format!("nothing to do, it is {}.", standing(*phase)).as_str().into())
-        }
+        ActResult::Nothing { phase } => ("", format!("nothing to do, it is {}.", standing(*phase)).into()),
         ActResult::Refused { why } => ("", hidden(*why).into()),
         ActResult::NoRight { needs } => ("⛔", no_right(needs)),
     }
@@ -104,10 +97,10 @@ fn words(result: &ActResult, context: &Context<'_>) -> (&'static str, Rich) {
 fn no_right(needs: &Need) -> Rich {
     match needs {
         Need::Membership => "only members of the room can do this.".into(),
-        Need::PowerLevel { to, level } => Rich::from(
-            format!("to {} takes power level {level} in this room, or the operator's permission.", short(to))
-                .as_str(),
-        ),
+        Need::PowerLevel { to, level } => Rich::from(format!(
+            "to {} takes power level {level} in this room, or the operator's permission.",
+            short(to, 100)
+        )),
         Need::Forbidden => "the operator has not given you the right to do this.".into(),
     }
 }

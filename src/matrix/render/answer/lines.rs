@@ -5,23 +5,22 @@ use crate::domain::incident::PhaseName;
 use crate::matrix::render::headline::phase_mark;
 use crate::matrix::render::page::human;
 use crate::matrix::render::rich::Rich;
-use crate::matrix::render::text::{clip, count, one_line};
+use crate::matrix::render::text::{count, short};
 use crate::matrix::render::time::{age, instant};
 use jiff::Timestamp;
 
 /// `🔴 #42 DiskFull · critical · 3 alerts · 12 min · level 1 of 2`.
 pub(in crate::matrix::render) fn incident_line(incident: &IncidentLine, now: Timestamp) -> Rich {
     let mark = phase_mark(incident.phase, incident.severity.as_ref());
-    let lead =
-        Rich::from(format!("{mark} ").as_str()).strong(&format!("#{} {}", incident.number, name(incident)));
+    let lead = Rich::from(format!("{mark} ")).strong(&format!("#{} {}", incident.number, name(incident)));
     let severity =
         incident.severity.as_ref().and_then(|severity| severity.name.as_deref()).unwrap_or_default();
     let alerts = if incident.alerts > 1 { count(incident.alerts, "alert") } else { String::new() };
     let pieces = [
         lead,
-        clip(&one_line(severity), 20).as_str().into(),
-        alerts.as_str().into(),
-        age(incident.since, now).as_str().into(),
+        short(severity, 20).into(),
+        alerts.into(),
+        age(incident.since, now).into(),
         standing(incident, now),
     ];
     Rich::join(&pieces, " · ")
@@ -38,7 +37,7 @@ fn standing(incident: &IncidentLine, now: Timestamp) -> Rich {
     };
     match incident.phase {
         PhaseName::Firing => match incident.level {
-            Some(level) => Rich::from(format!("level {} of {}", human(level), incident.levels).as_str()),
+            Some(level) => Rich::from(format!("level {} of {}", human(level), incident.levels)),
             None => Rich::from("not paged yet"),
         },
         PhaseName::Acknowledged => by(Rich::from("acknowledged")).text(&until),
@@ -50,5 +49,5 @@ fn standing(incident: &IncidentLine, now: Timestamp) -> Rich {
 }
 
 fn name(incident: &IncidentLine) -> String {
-    clip(&one_line(&incident.name), 60)
+    short(&incident.name, 60)
 }

@@ -4,44 +4,29 @@ use super::lines::incident_line;
 use crate::domain::answer::IncidentLine;
 use crate::domain::timeline::Entry;
 use crate::matrix::render::Context;
+use crate::matrix::render::headline::list_name;
 use crate::matrix::render::message::Message;
 use crate::matrix::render::rich::{Document, Rich};
 use crate::matrix::render::size::fit_lines;
 use crate::matrix::render::story::{Teller, only_count};
-use crate::matrix::render::text::{clip, count, one_line};
+use crate::matrix::render::text::{count, short};
 use crate::matrix::render::time::exact;
 
-/// What waits for somebody.
-pub(super) fn pending(
+/// The incidents that are `what`: "pending", "escalated".
+pub(super) fn incidents(
+    what: &str,
     room_list: &str,
     incidents: &[IncidentLine],
     more: u64,
     context: &Context<'_>,
 ) -> Message {
+    let room_list = list_name(room_list);
     let all = (incidents.len() as u64).saturating_add(more);
     if all == 0 {
-        let line = Rich::from(format!("🟢 Nothing of {room_list} is pending.").as_str());
-        return Message::notice(Document::line(&line));
+        return Message::notice(Document::line(&Rich::from(format!("🟢 Nothing of {room_list} is {what}."))));
     }
     let headline =
-        Rich::new().strong(&format!("{} pending", count(all, "incident"))).text(&format!(" · {room_list}"));
-    list(&headline, incidents, all, context)
-}
-
-/// What has gone beyond the first level.
-pub(super) fn escalated(
-    room_list: &str,
-    incidents: &[IncidentLine],
-    more: u64,
-    context: &Context<'_>,
-) -> Message {
-    let all = (incidents.len() as u64).saturating_add(more);
-    if all == 0 {
-        let line = Rich::from(format!("🟢 Nothing of {room_list} is escalated.").as_str());
-        return Message::notice(Document::line(&line));
-    }
-    let headline =
-        Rich::new().strong(&format!("{} escalated", count(all, "incident"))).text(&format!(" · {room_list}"));
+        Rich::new().strong(&format!("{} {what}", count(all, "incident"))).text(&format!(" · {room_list}"));
     list(&headline, incidents, all, context)
 }
 
@@ -54,7 +39,7 @@ pub fn timeline(
     earlier: u64,
     context: &Context<'_>,
 ) -> Message {
-    let headline = Rich::new().strong(&format!("Timeline of #{number} {}", clip(&one_line(name), 60)));
+    let headline = Rich::new().strong(&format!("Timeline of #{number} {}", short(name, 60)));
     let teller = Teller { levels, names: &only_count, context };
     fit_lines(entries.len().min(100), |shown| {
         let skipped = entries.len().saturating_sub(shown);

@@ -11,9 +11,10 @@ pub use listing::timeline;
 pub use show::show;
 
 use super::Context;
+use super::headline::list_name;
 use super::message::{Message, Relation};
 use super::rich::{Document, Rich};
-use super::text::{clip, one_line};
+use super::text::short;
 use crate::domain::answer::{Answer, Hidden};
 use ruma::{EventId, OwnedEventId};
 
@@ -22,13 +23,13 @@ pub fn answer(answer: &Answer, context: &Context<'_>) -> Message {
     match answer {
         Answer::Acted { results } => acted::acted(results, context),
         Answer::NothingOpen { room_list } => {
-            line(&Rich::from(format!("Nothing of {room_list} is open that this could concern.").as_str()))
+            line(&Rich::from(format!("Nothing of {} is open that this could concern.", list_name(room_list))))
         }
         Answer::Pending { room_list, incidents, more } => {
-            listing::pending(room_list, incidents, *more, context)
+            listing::incidents("pending", room_list, incidents, *more, context)
         }
         Answer::Escalated { room_list, incidents, more } => {
-            listing::escalated(room_list, incidents, *more, context)
+            listing::incidents("escalated", room_list, incidents, *more, context)
         }
         Answer::Timeline { number, name, levels, entries, earlier } => {
             timeline(*number, name, *levels, entries, *earlier, context)
@@ -37,13 +38,16 @@ pub fn answer(answer: &Answer, context: &Context<'_>) -> Message {
         Answer::NotShown { number, why } => {
             line(&Rich::new().strong(&format!("#{number}")).text(": ").text(hidden(*why)))
         }
-        Answer::Mistake { problem, hint } => mistake(problem, hint.as_deref()),
+        Answer::Mistake { said, hint } => {
+            let sentence = |text: &str| Rich::new().marked(&short(text, 500));
+            line(&Rich::join(&[sentence(said), sentence(hint)], " "))
+        }
         Answer::NotAvailable { command } => line(
-            &Rich::from("This release does not know ")
-                .command(&short(command))
-                .text(" yet. Say ")
+            &Rich::new()
+                .command(&short(command, 100))
+                .text(" is not available in this release. Say ")
                 .command("help")
-                .text(" for what it knows."),
+                .text(" for what is."),
         ),
     }
 }
@@ -54,14 +58,6 @@ pub fn reply(to: &EventId, thread: Option<OwnedEventId>) -> Relation {
         Some(root) => Relation::Thread { root, reply_to: Some(to.to_owned()) },
         None => Relation::Reply { to: to.to_owned() },
     }
-}
-
-fn mistake(problem: &str, hint: Option<&str>) -> Message {
-    let mut text = Rich::from(clip(&one_line(problem), 500).as_str());
-    if let Some(hint) = hint {
-        text = text.text(" Try ").command(&short(hint)).text(".");
-    }
-    line(&text)
 }
 
 /// Why an incident is not for this room, as the end of a sentence about it.
@@ -77,8 +73,4 @@ fn hidden(why: Hidden) -> &'static str {
 
 fn line(text: &Rich) -> Message {
     Message::notice(Document::line(text))
-}
-
-fn short(text: &str) -> String {
-    clip(&one_line(text), 100)
 }

@@ -3,8 +3,9 @@
 use crate::domain::timeline::Entry;
 use crate::domain::view::IncidentView;
 use crate::matrix::render::Context;
-use crate::matrix::render::alerts::{describe, links, summary_line};
+use crate::matrix::render::alerts::{describe, summary_line};
 use crate::matrix::render::headline::{headline, state};
+use crate::matrix::render::links::links;
 use crate::matrix::render::message::Message;
 use crate::matrix::render::page::about;
 use crate::matrix::render::rich::Document;
@@ -16,10 +17,10 @@ pub fn show(view: &IncidentView, story: &[Entry], context: &Context<'_>) -> Mess
     let (mark, state) = state(view);
     fit(|limits| {
         let mut text = Document::default();
-        text.paragraph(&[headline(mark, state, view, context), summary_line(view, limits)]);
-        text.paragraph(&[status(view, story, context)]);
+        let status = status(view, story, context);
+        text.paragraph(&[headline(mark, state, view, context), status, summary_line(view, limits)]);
         describe(&mut text, view, limits, context);
         text.paragraph(&[about(view, context), links(view)]);
-        Message::notice(text).from_url(view.external_url.clone())
+        Message::notice(text).from_url(view.external_url.as_deref())
     })
 }
