@@ -1,6 +1,7 @@
 //! Logs and metrics.
 
 pub mod labels;
+pub mod logs;
 pub mod metrics;
 
 pub use labels::{DeliveryOutcome, EventResult, OutboxState, TransactionResult};

@@ -1,0 +1,253 @@
+//! Listening on several addresses, each with its services. Bindings of one address share its listener.
+
+use super::access_log;
+use super::answer::not_found;
+use super::tls::{Tls, TlsError};
+use actix_web::dev::{Server, ServerHandle};
+use actix_web::middleware::from_fn;
+use actix_web::web::ServiceConfig;
+use actix_web::{App, HttpServer, web};
+use std::fmt;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What a listener serves: adds its routes and data to an application.
+pub type Services = Arc<dyn Fn(&mut ServiceConfig) + Send + Sync>;
+
+/// How long a client may take to send its request's head.
+const SLOW_CLIENT: Duration = Duration::from_secs(10);
+/// How long a graceful stop waits for requests that are being answered.
+const DRAIN_SECONDS: u64 = 30;
+/// Threads per address. What they do is wait for the database.
+const THREADS: usize = 2;
+
+/// Services and where they are to be found.
+#[derive(Clone)]
+pub struct Binding {
+    /// What they are called in logs.
+    pub name: &'static str,
+    /// The address.
+    pub address: SocketAddr,
+    /// The certificate, if the listener speaks TLS.
+    pub tls: Option<Tls>,
+    /// The services.
+    pub services: Services,
+}
+
+impl fmt::Debug for Binding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, address, tls, services: _ } = self;
+        f.debug_struct("Binding").field("name", name).field("address", address).field("tls", tls).finish()
+    }
+}
+
+/// A listener could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum ListenError {
+    /// The address cannot be had.
+    #[error("cannot listen on {address} for {name}: {source}")]
+    Address {
+        /// What the listener is for.
+        name: String,
+        /// The address.
+        address: SocketAddr,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The certificate cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+}
+
+/// One address that is being listened on. The server answers nothing until it is awaited.
+pub struct Listening {
+    /// What is served, in words: `webhook` or `webhook and admin`.
+    pub name: String,
+    /// The address, with the port that was found if none was given.
+    pub address: SocketAddr,
+    /// The server: a future that ends when it was stopped.
+    pub server: Server,
+}
+
+impl fmt::Debug for Listening {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Listening")
+            .field("name", &self.name)
+            .field("address", &self.address)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Listening {
+    /// What stops the server: `stop(true)` lets it finish the requests that it holds.
+    pub fn handle(&self) -> ServerHandle {
+        self.server.handle()
+    }
+}
+
+/// Takes every address, or none. Must be called within a tokio runtime.
+pub fn bind(bindings: Vec<Binding>) -> Result<Vec<Listening>, ListenError> {
+    let mut groups: Vec<(Binding, Vec<Binding>)> = Vec::new();
+    for binding in bindings {
+        // Port 0 means: any that is free; two of them are two.
+        let shares = |first: &Binding| first.address == binding.address && binding.address.port() != 0;
+        match groups.iter_mut().find(|(first, _)| shares(first)) {
+            Some((_, others)) => others.push(binding),
+            None => groups.push((binding, Vec::new())),
+        }
+    }
+    groups.into_iter().map(|(first, others)| listen(&first, &others)).collect()
+}
+
+fn listen(first: &Binding, others: &[Binding]) -> Result<Listening, ListenError> {
+    let all = std::iter::once(first).chain(others);
+    let name = all.clone().map(|binding| binding.name).collect::<Vec<_>>().join(" and ");
+    let services: Vec<Services> = all.map(|binding| Arc::clone(&binding.services)).collect();
+    let refused = |source| ListenError::Address { name: name.clone(), address: first.address, source };
+    let tls = first.tls.as_ref().map(Tls::load).transpose()?;
+    let socket = TcpListener::bind(first.address).map_err(refused)?;
+    let address = socket.local_addr().map_err(refused)?;
+    let server = HttpServer::new(move || {
+        let app = App::new().wrap(from_fn(access_log::log)).default_service(web::to(not_found));
+        services.iter().fold(app, |app, services| app.configure(|config| services(config)))
+    })
+    .workers(THREADS)
+    .client_request_timeout(SLOW_CLIENT)
+    .shutdown_timeout(DRAIN_SECONDS)
+    .disable_signals();
+    let server = match tls {
+        Some(tls) => server.listen_rustls_0_23(socket, tls),
+        None => server.listen(socket),
+    };
+    let server = server.map_err(refused)?.run();
+    Ok(Listening { name, address, server })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Binding, ListenError, Services, Tls, bind};
+    use actix_web::{HttpResponse, web};
+    use std::net::SocketAddr;
+    use std::sync::Arc;
+
+    fn answering(path: &'static str) -> Services {
+        Arc::new(move |config| {
+            config.route(path, web::get().to(move || async move { HttpResponse::Ok().body(path) }));
+        })
+    }
+
+    fn binding(name: &'static str, address: SocketAddr, path: &'static str) -> Binding {
+        Binding { name, address, tls: None, services: answering(path) }
+    }
+
+    fn loopback(port: u16) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], port))
+    }
+
+    fn free_port() -> u16 {
+        std::net::TcpListener::bind(loopback(0)).unwrap().local_addr().unwrap().port()
+    }
+
+    async fn get(client: &reqwest::Client, url: String) -> (u16, String) {
+        let answer = client.get(url).send().await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    }
+
+    fn client(root: Option<&str>) -> reqwest::Client {
+        // Another test may have been first.
+        let _first = rustls::crypto::ring::default_provider().install_default();
+        let mut builder = reqwest::Client::builder();
+        if let Some(root) = root {
+            let root = reqwest::Certificate::from_pem(root.as_bytes()).unwrap();
+            builder = builder.tls_certs_only([root]);
+        }
+        builder.build().unwrap()
+    }
+
+    #[tokio::test]
+    async fn bindings_of_one_address_share_a_listener_and_others_do_not() {
+        let port = free_port();
+        let shared = loopback(port);
+        let bindings = vec![
+            binding("webhook", shared, "/a"),
+            binding("appservice", loopback(0), "/b"),
+            binding("admin", shared, "/c"),
+        ];
+        let listening = bind(bindings).unwrap();
+        let names: Vec<_> = listening.iter().map(|one| one.name.as_str()).collect();
+        assert_eq!(names, ["webhook and admin", "appservice"]);
+        let other = listening[1].address.port();
+        let handles: Vec<_> = listening.iter().map(super::Listening::handle).collect();
+        let servers = futures_util::future::join_all(listening.into_iter().map(|one| one.server));
+        let asked = async {
+            let client = client(Some(&certificate().0));
+            for (port, path, status) in [
+                (port, "/a", 200),
+                (port, "/c", 200),
+                (port, "/b", 404),
+                (other, "/b", 200),
+                (other, "/a?token=x", 404),
+            ] {
+                let (found, body) = get(&client, format!("http://127.0.0.1:{port}{path}")).await;
+                assert_eq!(found, status, "{port} {path}: {body}");
+                assert!(status == 200 || body.contains("M_UNRECOGNIZED"), "{body}");
+            }
+            for handle in handles {
+                handle.stop(true).await;
+            }
+        };
+        let (ended, ()) = tokio::join!(servers, asked);
+        assert!(ended.iter().all(Result::is_ok));
+    }
+
+    fn certificate() -> (String, String) {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        (made.cert.pem(), made.signing_key.serialize_pem())
+    }
+
+    #[tokio::test]
+    async fn a_listener_with_a_certificate_speaks_tls() {
+        let folder = tempfile::tempdir().unwrap();
+        let tls = Tls { certificate: folder.path().join("crt"), key: folder.path().join("key") };
+        let (certificate, key) = certificate();
+        std::fs::write(&tls.certificate, &certificate).unwrap();
+        std::fs::write(&tls.key, &key).unwrap();
+        let one = Binding { tls: Some(tls), ..binding("webhook", loopback(0), "/a") };
+        let listening = bind(vec![one]).unwrap().remove(0);
+        let (handle, port) = (listening.handle(), listening.address.port());
+        let asked = async {
+            let answer = get(&client(Some(&certificate)), format!("https://localhost:{port}/a")).await;
+            assert_eq!(answer, (200, "/a".to_owned()));
+            handle.stop(true).await;
+        };
+        let (ended, ()) = tokio::join!(listening.server, asked);
+        ended.unwrap();
+    }
+
+    #[tokio::test]
+    async fn an_address_that_is_taken_is_told_with_what_it_was_for() {
+        let taken = std::net::TcpListener::bind(loopback(0)).unwrap();
+        let address = taken.local_addr().unwrap();
+        let error = bind(vec![binding("webhook", address, "/a")]).unwrap_err();
+        assert!(matches!(error, ListenError::Address { .. }));
+        assert!(
+            error.to_string().starts_with(&format!("cannot listen on {address} for webhook: ")),
+            "{error}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_certificate_without_its_key_is_told_with_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let tls = Tls { certificate: folder.path().join("crt"), key: folder.path().join("key") };
+        std::fs::write(&tls.certificate, certificate().0).unwrap();
+        std::fs::write(&tls.key, certificate().1).unwrap();
+        let with = |tls: &Tls| Binding { tls: Some(tls.clone()), ..binding("webhook", loopback(0), "/a") };
+        let error = bind(vec![with(&tls)]).unwrap_err().to_string();
+        assert!(error.contains("crt cannot be used"), "{error}");
+        std::fs::remove_file(&tls.key).unwrap();
+        let error = bind(vec![with(&tls)]).unwrap_err().to_string();
+        assert!(error.contains("key cannot be used for TLS"), "{error}");
+    }
+}
