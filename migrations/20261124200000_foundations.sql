@@ -349,6 +349,15 @@ COMMENT ON COLUMN ack_reaction.incident IS 'What it acknowledged.';
 COMMENT ON COLUMN ack_reaction.run_no IS 'In which run.';
 COMMENT ON COLUMN ack_reaction.user_id IS 'Whose reaction it is.';
 
+CREATE TABLE redacted (
+    event_id text        PRIMARY KEY,
+    at       timestamptz NOT NULL
+);
+CREATE INDEX redacted_at ON redacted (at);
+COMMENT ON TABLE redacted IS 'Events that were taken back, so that one that comes after its redaction does nothing.';
+COMMENT ON COLUMN redacted.event_id IS 'The event that is gone.';
+COMMENT ON COLUMN redacted.at IS 'When we learned of it.';
+
 -- Rooms and users -----------------------------------------------------------------------------------------------
 
 CREATE TABLE virtual_user (

@@ -1,4 +1,5 @@
 //! In: the homeserver's transactions, queries and ping, and what their events mean.
 
 pub mod events;
+pub mod inbox;
 mod mention;

@@ -32,9 +32,22 @@ pub(super) struct Subject<'a> {
 
 /// Renders what has no incident: an answer.
 pub(super) fn render_answer(payload: &Payload, list: &ListSettings, now: Timestamp) -> Rendered {
-    let Payload::Answer { answer, to, thread } = payload else { return Rendered::Unwanted };
     let context = Context { policy: &list.policy, ack_reaction: list.ack_reaction(), now };
-    let message = answer::answer(answer, &context).related(answer::reply(to, thread.clone()));
+    let message = match payload {
+        Payload::Answer { answer, to, thread } => {
+            answer::answer(answer, &context).related(answer::reply(to, thread.clone()))
+        }
+        Payload::RoomMoved { from } => answer::room_moved(&list.name, from),
+        Payload::Page
+        | Payload::Fallback
+        | Payload::Reminder { .. }
+        | Payload::AckReminder
+        | Payload::Refresh
+        | Payload::Tell { .. }
+        | Payload::TellFallback { .. }
+        | Payload::AckReaction
+        | Payload::Show { .. } => return Rendered::Unwanted,
+    };
     Rendered::Ready(MESSAGE, message.content())
 }
 
@@ -90,7 +103,8 @@ pub(super) fn render(head: &Head, subject: &Subject<'_>, ack_reaction: &str, now
         (Payload::Answer { answer, to, thread }, _) => {
             Some(answer::answer(answer, &context).related(answer::reply(to, thread.clone())))
         }
-        (Payload::AckReminder | Payload::Refresh | Payload::Tell { .. } | Payload::AckReaction, None) => None,
+        (Payload::AckReminder | Payload::Refresh | Payload::Tell { .. } | Payload::AckReaction, None)
+        | (Payload::RoomMoved { .. }, _) => None,
     };
     message.map_or(Rendered::Unwanted, |message| Rendered::Ready(MESSAGE, message.content()))
 }

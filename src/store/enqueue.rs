@@ -58,6 +58,11 @@ pub enum Payload {
         /// The thread that event is in.
         thread: Option<OwnedEventId>,
     },
+    /// The room takes the place of another one.
+    RoomMoved {
+        /// The room it replaces.
+        from: String,
+    },
 }
 
 /// The kind of a message, as the database has it.
@@ -101,7 +106,7 @@ impl Payload {
             Self::Tell { .. } => Kind::Thread,
             Self::TellFallback { .. } => Kind::Notice,
             Self::AckReaction => Kind::Reaction,
-            Self::Answer { .. } | Self::Show { .. } => Kind::Answer,
+            Self::Answer { .. } | Self::Show { .. } | Self::RoomMoved { .. } => Kind::Answer,
         }
     }
 
@@ -112,7 +117,7 @@ impl Payload {
             Self::Page if rung.is_some_and(|rung| rung.level == 0 && rung.loop_no == 0) => 0,
             Self::Page => 1,
             Self::Fallback | Self::Reminder { .. } | Self::AckReminder | Self::TellFallback { .. } => 2,
-            Self::Answer { .. } | Self::Show { .. } => 3,
+            Self::Answer { .. } | Self::Show { .. } | Self::RoomMoved { .. } => 3,
             Self::AckReaction => 4,
             Self::Refresh => 5,
             Self::Tell { .. } => 6,

@@ -156,14 +156,24 @@ pub async fn reaction(tx: &mut Tx, event_id: &str) -> Result<Option<(i64, i32, S
         .map(|row| (row.incident, row.run_no, row.user_id)))
 }
 
-/// Whether an event that is to be redacted still waits: its redaction came first.
-pub async fn drop_waiting(tx: &mut Tx, event_id: &str) -> Result<bool, StoreError> {
-    Ok(sqlx::query!(
-        "UPDATE inbox SET state = 'handled', result = 'redacted before' WHERE event_id = $1 AND state = 'waiting'",
-        event_id
+/// Notes that an event was taken back.
+pub async fn remember_redacted(tx: &mut Tx, event_id: &str, now: Timestamp) -> Result<(), StoreError> {
+    sqlx::query!(
+        "INSERT INTO redacted (event_id, at) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+        event_id,
+        now.to_sqlx()
     )
     .execute(&mut **tx)
-    .await?
-    .rows_affected()
-        > 0)
+    .await?;
+    Ok(())
+}
+
+/// Whether an event is known to have been taken back.
+pub async fn is_redacted(tx: &mut Tx, event_id: &str) -> Result<bool, StoreError> {
+    Ok(sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT 1 FROM redacted WHERE event_id = $1) AS "redacted!""#,
+        event_id
+    )
+    .fetch_one(&mut **tx)
+    .await?)
 }

@@ -16,6 +16,8 @@ pub struct About {
     pub loop_no: Option<i32>,
     /// The level of the page.
     pub level: Option<i32>,
+    /// The room's post of the incident: the root of its thread.
+    pub root: Option<String>,
 }
 
 /// A post that messages can hang on.
@@ -80,9 +82,10 @@ pub async fn of_incident(tx: &mut Tx, incident: i64) -> Result<Vec<Target>, Stor
 pub async fn about(tx: &mut Tx, room: &str, event_id: &str) -> Result<Option<About>, StoreError> {
     Ok(sqlx::query_as!(
         About,
-        r#"SELECT incident AS "incident!", run_no, loop_no, level FROM outbox
-           WHERE event_id = $2 AND room_of(room) = room_of($1) AND incident IS NOT NULL
-           ORDER BY seq LIMIT 1"#,
+        r#"SELECT outbox.incident AS "incident!", outbox.run_no, outbox.loop_no, outbox.level, post.event_id AS "root?"
+           FROM outbox LEFT JOIN post ON post.incident = outbox.incident AND post.room = outbox.room
+           WHERE outbox.event_id = $2 AND room_of(outbox.room) = room_of($1) AND outbox.incident IS NOT NULL
+           ORDER BY outbox.seq LIMIT 1"#,
         room,
         event_id
     )

@@ -40,6 +40,14 @@ impl Store {
         .execute(&self.pool)
         .await?
         .rows_affected();
-        Ok(incidents + messages + events)
+        let redacted = sqlx::query!(
+            "DELETE FROM redacted WHERE event_id IN (SELECT event_id FROM redacted WHERE at < $1 ORDER BY at LIMIT $2)",
+            horizon,
+            batch
+        )
+        .execute(&self.pool)
+        .await?
+        .rows_affected();
+        Ok(incidents + messages + events + redacted)
     }
 }

@@ -1,0 +1,69 @@
+//! Our own users come and go, and rooms move.
+
+use super::InboxError;
+use super::scene::{Handled, Scene};
+use crate::domain::incoming::Membership;
+use crate::ids;
+use crate::store::Payload;
+use crate::store::enqueue::{self, Draft};
+use crate::store::room;
+use ruma::{OwnedRoomId, UserId};
+
+impl Scene<'_> {
+    /// Notes where our own users are.
+    pub(super) async fn membership(
+        &mut self,
+        user: &UserId,
+        membership: Membership,
+    ) -> Result<Handled, InboxError> {
+        if !self.inbox.is_ours(user) {
+            return Ok(Handled::ignored("somebody else's membership"));
+        }
+        let is = match membership {
+            Membership::Join => "join",
+            Membership::Invite if self.prepared.joined => {
+                return Ok(Handled::acted("invitation taken", Vec::new()));
+            }
+            Membership::Invite => return Ok(Handled::refused("invitation declined")),
+            Membership::Knock => return Ok(Handled::ignored("a knock")),
+            Membership::Leave => "leave",
+            Membership::Ban => "ban",
+        };
+        let now = self.now();
+        let room_id = self.event.room.as_str();
+        room::note_membership(self.tx, user.as_str(), room_id, is, now).await?;
+        if is != "join"
+            && self.event.sender != *user
+            && self.inbox.engine.lists().of_user(user.as_str()).is_some()
+        {
+            tracing::error!(user = %user, room = room_id, by = %self.event.sender, "{user} was removed from {room_id} by {}", self.event.sender);
+        }
+        Ok(Handled::ignored("our own membership"))
+    }
+
+    /// Follows a room to its replacement, and says so there.
+    pub(super) async fn tombstone(&mut self, replacement: &OwnedRoomId) -> Result<Handled, InboxError> {
+        let here = self.lists_here().await?;
+        if here.is_empty() {
+            return Ok(Handled::ignored("a room of no list moved"));
+        }
+        let now = self.now();
+        let from = self.event.room.as_str();
+        room::note_alias(self.tx, from, replacement.as_str(), now).await?;
+        for list in &here {
+            let draft = Draft {
+                id: ids::unique(),
+                room_list: &list.name,
+                room: replacement.as_str(),
+                payload: Payload::RoomMoved { from: from.to_owned() },
+                incident: None,
+                rung: None,
+                post: None,
+                not_before: now,
+            };
+            enqueue::enqueue(self.tx, draft, now).await?;
+        }
+        tracing::info!(from, to = %replacement, "{from} moved to {replacement}");
+        Ok(Handled::acted("room moved", Vec::new()))
+    }
+}

@@ -1,0 +1,136 @@
+//! Something was said: is it a command, whose, and what is answered?
+
+use super::InboxError;
+use super::scene::{Handled, Scene};
+use crate::domain::answer::Answer;
+use crate::domain::command::{Command, Context, Parsed, Which, parse};
+use crate::domain::incoming::Message;
+use crate::domain::input::{Act, Via};
+use crate::engine::ListSettings;
+use crate::store::{About, incident, post};
+use ruma::OwnedEventId;
+use std::sync::Arc;
+
+/// Where and how a command was said.
+#[derive(Debug)]
+pub(super) struct Said {
+    /// The incident that the reply or thread is about.
+    pub(super) about: Option<About>,
+    /// The thread it was said in.
+    pub(super) thread: Option<OwnedEventId>,
+    /// The room lists of the room; the one that answers first.
+    pub(super) lists: Vec<Arc<ListSettings>>,
+    /// How it was said.
+    pub(super) via: Via,
+}
+
+impl Scene<'_> {
+    /// Somebody said something.
+    pub(super) async fn message(&mut self, message: &Message) -> Result<Handled, InboxError> {
+        if !message.may_command() {
+            return Ok(Handled::ignored("not a command"));
+        }
+        let (ours, text) = message.addressed(|user| self.inbox.is_ours(user));
+        let hangs_on = message.reply_to.as_ref().or(message.thread_root.as_ref());
+        let mentioned = ours.is_some();
+        // Most of what is said is chatter, and is told from commands without asking the database.
+        if parse(text, Context { reply_or_thread: hangs_on.is_some(), mentioned }) == Parsed::Chatter {
+            return Ok(Handled::ignored("chatter"));
+        }
+        let about = self.about(message).await?;
+        let parsed = parse(text, Context { reply_or_thread: about.is_some(), mentioned });
+        if parsed == Parsed::Chatter {
+            return Ok(Handled::ignored("chatter"));
+        }
+        let lists = self.answering(ours.map(ToString::to_string), about.as_ref()).await?;
+        if lists.is_empty() {
+            return Ok(Handled::ignored("a room of no list"));
+        }
+        let via = if hangs_on.is_some() && about.is_some() { Via::Reply } else { Via::Command };
+        let said = Said { about, thread: message.thread_root.clone(), lists, via };
+        match parsed {
+            Parsed::Chatter => Ok(Handled::ignored("chatter")),
+            Parsed::Mistake(mistake) => {
+                let problem = format!("{} {}", mistake.said, mistake.hint);
+                self.reply(&said, Answer::Mistake { problem, hint: None }).await?;
+                Ok(Handled::refused(format!("mistake: {}", mistake.said)))
+            }
+            Parsed::Command(command) => self.command(&said, command).await,
+        }
+    }
+
+    async fn command(&mut self, said: &Said, command: Command) -> Result<Handled, InboxError> {
+        match command {
+            Command::Acknowledge { which, comment } => {
+                self.act(said, &which, Act::Acknowledge, comment).await
+            }
+            Command::Unacknowledge(which) => self.act(said, &which, Act::Unacknowledge, None).await,
+            Command::Snooze { which, how_long, comment } => {
+                self.act(said, &which, Act::Snooze(how_long), comment).await
+            }
+            Command::Unsnooze(which) => self.act(said, &which, Act::Unsnooze, None).await,
+            Command::Escalate(which) => self.act(said, &which, Act::Escalate(None), None).await,
+            Command::Resolve { which, comment } => self.act(said, &which, Act::Resolve, comment).await,
+            Command::Pending => self.pending(said).await,
+            Command::Escalated => self.escalated(said).await,
+            Command::Show(which) => self.show(said, &which).await,
+            Command::Timeline(which) => self.timeline(said, &which).await,
+            Command::Help => self.help(said).await,
+            Command::NotYet(verb) => {
+                self.reply(said, Answer::NotAvailable { command: verb.word().to_owned() }).await?;
+                Ok(Handled::refused(format!("{} is not available", verb.word())))
+            }
+        }
+    }
+
+    /// Answers a command, spoken by the first of the lists that it concerns.
+    pub(super) async fn reply(&mut self, said: &Said, answer: Answer) -> Result<(), InboxError> {
+        let Some(list) = said.lists.first().cloned() else { return Ok(()) };
+        self.answer(&list.name, answer, said.thread.clone()).await
+    }
+
+    /// The incident that a message hangs on: by what it replies to, or by the thread it is in.
+    async fn about(&mut self, message: &Message) -> Result<Option<About>, InboxError> {
+        let room = self.event.room.as_str();
+        for event_id in [message.reply_to.as_ref(), message.thread_root.as_ref()].into_iter().flatten() {
+            if let Some(about) = post::about(self.tx, room, event_id.as_str()).await? {
+                return Ok(Some(about));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The room's lists: first the one that the message hangs on or mentions, then the others by name. A room that
+    /// several lists share gets one answer.
+    async fn answering(
+        &mut self,
+        mentioned: Option<String>,
+        about: Option<&About>,
+    ) -> Result<Vec<Arc<ListSettings>>, InboxError> {
+        let mut lists = self.lists_here().await?;
+        let all = self.inbox.engine.lists();
+        let first = match about {
+            Some(about) => {
+                let stored = incident::load(self.tx, about.incident).await?;
+                stored.and_then(|stored| all.get(&stored.room_list).cloned())
+            }
+            None => mentioned.and_then(|user| all.of_user(&user).cloned()),
+        };
+        if let Some(first) = first
+            && (about.is_some() || lists.iter().any(|list| list.name == first.name))
+        {
+            lists.retain(|list| list.name != first.name);
+            lists.insert(0, first);
+        }
+        Ok(lists)
+    }
+
+    /// The incidents that a command names, if it names them itself.
+    pub(super) fn named(said: &Said, which: &Which) -> Option<Vec<i64>> {
+        match which {
+            Which::Numbers(numbers) => Some(numbers.clone()),
+            Which::This => Some(said.about.iter().map(|about| about.incident).collect()),
+            Which::All => None,
+        }
+    }
+}

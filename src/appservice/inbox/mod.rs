@@ -1,0 +1,209 @@
+//! Handling what the homeserver told us: per room in the order of arrival, each event with all its effects in one
+//! database transaction.
+//!
+//! What an event takes from the homeserver (joining a room, somebody's power level) is fetched before that
+//! transaction and can be fetched again: it changes nothing that an event does twice.
+
+mod act;
+mod membership;
+mod message;
+mod preparing;
+mod reaction;
+mod rights;
+mod scene;
+mod tell;
+
+use super::events::interpret;
+use crate::domain::incoming::{Happening, Incoming, RoomEvent};
+use crate::domain::reaction::Reactions;
+use crate::engine::{Engine, EngineError};
+use crate::matrix::{UserError, VirtualUsers};
+use crate::store::{StoreError, Tx, commit, inbox};
+use crate::telemetry::EventResult;
+use crate::worker::{Progress, Worker};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use preparing::Prepared;
+use ruma::{OwnedServerName, UserId};
+use scene::{Handled, Scene};
+use serde_json::value::to_raw_value;
+use std::time::Duration;
+
+/// How often it is looked for events that nobody told of.
+const POLL: Duration = Duration::from_secs(1);
+/// How soon a room is tried again whose event could not be handled.
+const AGAIN: Duration = Duration::from_secs(2);
+
+/// Why an event could not be handled. It stays where it is, and is tried again.
+#[derive(Debug, thiserror::Error)]
+pub enum InboxError {
+    /// The database does not answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The engine could not take what it asks for.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The homeserver did not do what it takes.
+    #[error(transparent)]
+    User(#[from] UserError),
+}
+
+impl InboxError {
+    /// Whether trying again cannot help.
+    fn is_final(&self) -> bool {
+        matches!(
+            self,
+            Self::Store(StoreError::Inconsistent { .. })
+                | Self::Engine(
+                    EngineError::Unavailable(StoreError::Inconsistent { .. })
+                        | EngineError::UnknownRoomList(_)
+                )
+        )
+    }
+}
+
+/// Handles the inbox.
+#[derive(Debug)]
+pub struct Inbox {
+    engine: Engine,
+    users: VirtualUsers,
+    user_prefix: String,
+    server_name: OwnedServerName,
+    reactions: Reactions,
+}
+
+impl Inbox {
+    /// A handler that knows our own users by the prefix of their localparts.
+    pub fn new(
+        engine: Engine,
+        users: VirtualUsers,
+        user_prefix: String,
+        server_name: OwnedServerName,
+    ) -> Self {
+        Self { engine, users, user_prefix, server_name, reactions: Reactions::default() }
+    }
+
+    /// Whether a user is one of our virtual users.
+    fn is_ours(&self, user_id: &UserId) -> bool {
+        user_id.server_name() == self.server_name && user_id.localpart().starts_with(&self.user_prefix)
+    }
+
+    /// Handles a room's events until none waits.
+    async fn handle_room(&self, room: String) -> Result<(), InboxError> {
+        while self.handle_one(&room).await? {}
+        Ok(())
+    }
+
+    /// Handles a room's oldest event. Returns whether there was one that is ours to handle.
+    async fn handle_one(&self, room: &str) -> Result<bool, InboxError> {
+        let Some(peeked) = self.engine.store().peek_event(room).await? else { return Ok(false) };
+        let event = understand(&peeked);
+        let prepared = match &event {
+            Ok(event) => self.prepare(event).await?,
+            Err(_) => Prepared::default(),
+        };
+        let mut tx = self.engine.store().begin().await?;
+        let Some(waiting) = inbox::take(&mut tx, room).await? else { return Ok(false) };
+        if waiting.event != peeked {
+            // Another worker has handled the one that was looked at.
+            return Ok(true);
+        }
+        let result = match event {
+            Ok(event) => self.handle(&mut tx, &event, prepared).await,
+            Err(why) => Ok(Handled::malformed(&why)),
+        };
+        match result {
+            Ok(handled) => {
+                inbox::handled(&mut tx, waiting.seq, &handled.result).await?;
+                commit(tx).await?;
+                self.told(&waiting.event_id, &handled);
+            }
+            Err(error) if error.is_final() => {
+                drop(tx);
+                let mut tx = self.engine.store().begin().await?;
+                if let Some(waiting) = inbox::take(&mut tx, room).await?
+                    && waiting.event == peeked
+                {
+                    inbox::handled(&mut tx, waiting.seq, &format!("failed: {error}")).await?;
+                }
+                commit(tx).await?;
+                self.engine.metrics().events(EventResult::Failed, 1);
+                tracing::error!(event = waiting.event_id, %error, "event {} cannot be handled: {error}", waiting.event_id);
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(true)
+    }
+
+    async fn handle(
+        &self,
+        tx: &mut Tx,
+        event: &RoomEvent,
+        prepared: Prepared,
+    ) -> Result<Handled, InboxError> {
+        if self.is_ours(&event.sender)
+            && !matches!(event.what, Happening::Membership { .. } | Happening::Tombstone { .. })
+        {
+            return Ok(Handled::ignored("our own"));
+        }
+        let mut scene = Scene { inbox: self, tx, event, prepared };
+        match &event.what {
+            Happening::Message(said) => scene.message(said).await,
+            Happening::Reaction { target, key } => scene.reaction(target, key).await,
+            Happening::Redaction { redacts } => scene.redaction(redacts).await,
+            Happening::Membership { user, membership } => scene.membership(user, *membership).await,
+            Happening::Tombstone { replacement } => scene.tombstone(replacement).await,
+            Happening::Encryption => {
+                tracing::warn!(room = %event.room, "{} is encrypted now: commands there cannot be read, reactions can", event.room);
+                Ok(Handled::ignored("encryption"))
+            }
+            Happening::Encrypted => Ok(Handled::ignored("encrypted")),
+            Happening::PowerLevels | Happening::Other => Ok(Handled::ignored("other")),
+        }
+    }
+
+    fn told(&self, event_id: &str, handled: &Handled) {
+        self.engine.metrics().events(handled.kind, 1);
+        for (stored, decision) in &handled.decided {
+            self.engine.acted(stored, decision);
+        }
+        if handled.kind != EventResult::Ignored {
+            self.engine.wakers().outbox.notify_one();
+            tracing::info!(event = event_id, result = handled.result, "event {event_id}: {}", handled.result);
+        }
+    }
+}
+
+impl Worker for Inbox {
+    type Error = InboxError;
+
+    fn name(&self) -> &'static str {
+        "inbox"
+    }
+
+    async fn step(&self) -> Result<Progress, InboxError> {
+        let rooms = self.engine.store().rooms_with_events(64).await?;
+        if rooms.is_empty() {
+            return Ok(Progress::Idle(POLL));
+        }
+        let mut failed = None;
+        let mut handling: FuturesUnordered<_> =
+            rooms.into_iter().map(|room| self.handle_room(room)).collect();
+        while let Some(result) = handling.next().await {
+            if let Err(error) = result {
+                self.engine.metrics().events(EventResult::Failed, 1);
+                tracing::warn!(%error, "an event cannot be handled yet: {error}");
+                failed = Some(error);
+            }
+        }
+        Ok(if failed.is_some() { Progress::Idle(AGAIN) } else { Progress::More })
+    }
+}
+
+fn understand(event: &serde_json::Value) -> Result<RoomEvent, String> {
+    let raw = to_raw_value(event).map_err(|error| error.to_string())?;
+    match interpret(&raw) {
+        Incoming::Event(event) => Ok(event),
+        Incoming::Malformed { why } => Err(why),
+    }
+}

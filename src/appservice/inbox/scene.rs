@@ -1,0 +1,104 @@
+//! One event being handled: where it happens, and how it is answered.
+
+use super::preparing::Prepared;
+use super::{Inbox, InboxError};
+use crate::domain::answer::Answer;
+use crate::domain::incoming::RoomEvent;
+use crate::domain::input::Decision;
+use crate::engine::ListSettings;
+use crate::ids;
+use crate::store::enqueue::{self, Draft};
+use crate::store::{Payload, StoredIncident, Tx};
+use crate::telemetry::EventResult;
+use jiff::Timestamp;
+use ruma::OwnedEventId;
+use std::sync::Arc;
+
+/// What became of an event.
+#[derive(Debug)]
+pub(super) struct Handled {
+    /// In a few words, for the inbox.
+    pub(super) result: String,
+    /// For metrics.
+    pub(super) kind: EventResult,
+    /// What was decided, with the incidents as they were before: told once it is committed.
+    pub(super) decided: Vec<(StoredIncident, Decision)>,
+}
+
+impl Handled {
+    pub(super) fn ignored(why: &str) -> Self {
+        Self { result: format!("ignored: {why}"), kind: EventResult::Ignored, decided: Vec::new() }
+    }
+
+    pub(super) fn malformed(why: &str) -> Self {
+        Self { result: format!("malformed: {why}"), kind: EventResult::Malformed, decided: Vec::new() }
+    }
+
+    pub(super) fn refused(why: impl Into<String>) -> Self {
+        Self { result: why.into(), kind: EventResult::Refused, decided: Vec::new() }
+    }
+
+    pub(super) fn acted(what: impl Into<String>, decided: Vec<(StoredIncident, Decision)>) -> Self {
+        Self { result: what.into(), kind: EventResult::Acted, decided }
+    }
+}
+
+/// An event being handled, in its database transaction.
+pub(super) struct Scene<'a> {
+    pub(super) inbox: &'a Inbox,
+    pub(super) tx: &'a mut Tx,
+    pub(super) event: &'a RoomEvent,
+    pub(super) prepared: Prepared,
+}
+
+impl Scene<'_> {
+    /// The present instant.
+    pub(super) fn now(&self) -> Timestamp {
+        self.inbox.engine.clock().now()
+    }
+
+    /// The room lists that this room belongs to, by name.
+    pub(super) async fn lists_here(&mut self) -> Result<Vec<Arc<ListSettings>>, InboxError> {
+        let mut here = Vec::new();
+        for list in self.inbox.engine.lists().iter() {
+            let rooms = enqueue::rooms_of(self.tx, &list.references()).await?;
+            if rooms.iter().any(|room| room == self.event.room.as_str()) {
+                here.push(list.clone());
+            }
+        }
+        Ok(here)
+    }
+
+    /// Answers the event, spoken by a room list's virtual user.
+    pub(super) async fn answer(
+        &mut self,
+        room_list: &str,
+        answer: Answer,
+        thread: Option<OwnedEventId>,
+    ) -> Result<(), InboxError> {
+        let to = self.event.event_id.clone();
+        self.put(room_list, Payload::Answer { answer, to, thread }, None).await
+    }
+
+    /// Puts a message into the event's room.
+    pub(super) async fn put(
+        &mut self,
+        room_list: &str,
+        payload: Payload,
+        incident: Option<i64>,
+    ) -> Result<(), InboxError> {
+        let now = self.now();
+        let draft = Draft {
+            id: ids::unique(),
+            room_list,
+            room: self.event.room.as_str(),
+            payload,
+            incident,
+            rung: None,
+            post: None,
+            not_before: now,
+        };
+        enqueue::enqueue(self.tx, draft, now).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,147 @@
+//! Commands that only tell.
+
+use super::InboxError;
+use super::message::Said;
+use super::rights::role;
+use super::scene::{Handled, Scene};
+use crate::domain::answer::{Answer, Hidden, IncidentLine};
+use crate::domain::command::Which;
+use crate::domain::incident::PhaseName;
+use crate::domain::view::IncidentView;
+use crate::store::{Payload, StoredIncident, incident, overview, post, timeline};
+
+/// How many incidents a list shows.
+const SHOWN: i64 = 30;
+/// How many entries of a timeline are shown.
+const ENTRIES: i64 = 40;
+/// How many incidents one command may show.
+const MOST: usize = 5;
+
+impl Scene<'_> {
+    /// Lists what nobody took.
+    pub(super) async fn pending(&mut self, said: &Said) -> Result<Handled, InboxError> {
+        use PhaseName::{Firing, Unanswered};
+        let (incidents, more) = self.list(said, &[Firing, Unanswered], 0).await?;
+        let room_list = names(said);
+        self.reply(said, Answer::Pending { room_list, incidents, more }).await?;
+        Ok(Handled::acted("pending", Vec::new()))
+    }
+
+    /// Lists what climbed beyond its first level.
+    pub(super) async fn escalated(&mut self, said: &Said) -> Result<Handled, InboxError> {
+        use PhaseName::{Acknowledged, Firing, Snoozed, Unanswered};
+        let (incidents, more) = self.list(said, &[Firing, Acknowledged, Snoozed, Unanswered], 1).await?;
+        let room_list = names(said);
+        self.reply(said, Answer::Escalated { room_list, incidents, more }).await?;
+        Ok(Handled::acted("escalated", Vec::new()))
+    }
+
+    /// Shows incidents as they stand.
+    pub(super) async fn show(&mut self, said: &Said, which: &Which) -> Result<Handled, InboxError> {
+        for number in self.to_tell(said, which).await? {
+            if let Some(stored) = self.visible(said, number).await? {
+                let to = self.event.event_id.clone();
+                let payload = Payload::Show { to, thread: said.thread.clone() };
+                self.put(&stored.room_list, payload, Some(number)).await?;
+            }
+        }
+        Ok(Handled::acted("show", Vec::new()))
+    }
+
+    /// Tells the story of incidents.
+    pub(super) async fn timeline(&mut self, said: &Said, which: &Which) -> Result<Handled, InboxError> {
+        for number in self.to_tell(said, which).await? {
+            let Some(stored) = self.visible(said, number).await? else { continue };
+            let policy = self.inbox.engine.policy(stored.incident.run.policy_version).await?;
+            let entries = timeline::read(self.tx, number, ENTRIES).await?;
+            let earlier = entries.first().map_or(0, |first| first.version.saturating_sub(1));
+            let levels = u32::try_from(policy.levels.len()).unwrap_or(u32::MAX);
+            let name = stored.view(levels).name();
+            let answer = Answer::Timeline { number, name, levels, entries, earlier };
+            self.answer(&stored.room_list, answer, said.thread.clone()).await?;
+        }
+        Ok(Handled::acted("timeline", Vec::new()))
+    }
+
+    /// Lists the commands, with the reader's rights.
+    pub(super) async fn help(&mut self, said: &Said) -> Result<Handled, InboxError> {
+        let Some(list) = said.lists.first().cloned() else {
+            return Ok(Handled::ignored("a room of no list"));
+        };
+        let role = role(&list.policy.permissions, &self.event.sender, self.prepared.power_level);
+        self.reply(said, Answer::Help { room_list: list.name.clone(), role }).await?;
+        Ok(Handled::acted("help", Vec::new()))
+    }
+
+    async fn list(
+        &mut self,
+        said: &Said,
+        phases: &[PhaseName],
+        min_level: i32,
+    ) -> Result<(Vec<IncidentLine>, u64), InboxError> {
+        let lists: Vec<String> = said.lists.iter().map(|list| list.name.clone()).collect();
+        let phases: Vec<String> = phases.iter().map(|phase| phase.as_str().to_owned()).collect();
+        let (rows, total) = overview::open_incidents(self.tx, &lists, &phases, min_level, SHOWN).await?;
+        let mut lines = Vec::with_capacity(rows.len());
+        for row in rows {
+            if let Some(stored) = incident::load(self.tx, row.number).await? {
+                let policy = self.inbox.engine.policy(stored.incident.run.policy_version).await?;
+                lines.push(line(&stored.view(u32::try_from(policy.levels.len()).unwrap_or(u32::MAX))));
+            }
+        }
+        let shown = i64::try_from(lines.len()).unwrap_or(i64::MAX);
+        Ok((lines, u64::try_from(total.saturating_sub(shown)).unwrap_or(0)))
+    }
+
+    async fn to_tell(&mut self, said: &Said, which: &Which) -> Result<Vec<i64>, InboxError> {
+        let mut numbers = match Self::named(said, which) {
+            Some(numbers) => numbers,
+            None => {
+                let lists: Vec<String> = said.lists.iter().map(|list| list.name.clone()).collect();
+                let phases: Vec<String> =
+                    PhaseName::ALL.iter().map(|phase| phase.as_str().to_owned()).collect();
+                overview::open_numbers(self.tx, &lists, &phases, SHOWN).await?
+            }
+        };
+        numbers.truncate(MOST);
+        Ok(numbers)
+    }
+
+    /// An incident that this room may see: of one of its lists. Says so if it is not.
+    async fn visible(&mut self, said: &Said, number: i64) -> Result<Option<StoredIncident>, InboxError> {
+        let stored = incident::load(self.tx, number).await?;
+        let told = post::was_told(self.tx, number, self.event.room.as_str()).await?;
+        let ours =
+            stored.filter(|stored| told || said.lists.iter().any(|list| list.name == stored.room_list));
+        if ours.is_none() {
+            self.reply(said, Answer::NotShown { number, why: Hidden::Unknown }).await?;
+        }
+        Ok(ours)
+    }
+}
+
+/// The room lists that an answer speaks of.
+fn names(said: &Said) -> String {
+    said.lists.iter().map(|list| list.name.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+fn line(view: &IncidentView) -> IncidentLine {
+    use crate::domain::incident::Phase;
+    let incident = &view.incident;
+    IncidentLine {
+        number: view.number,
+        name: view.name(),
+        phase: incident.phase.name(),
+        severity: incident.severity().cloned(),
+        alerts: u64::try_from(incident.firing.len()).unwrap_or(u64::MAX),
+        level: incident.run.level,
+        levels: view.levels,
+        since: incident.opened_at,
+        ackers: incident.ackers.clone(),
+        until: match incident.phase {
+            Phase::Acknowledged { until, .. } => until,
+            Phase::Snoozed { until } => Some(until),
+            _ => None,
+        },
+    }
+}
