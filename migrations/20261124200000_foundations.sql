@@ -264,7 +264,9 @@ CREATE INDEX outbox_queue ON outbox (room, priority, seq) WHERE state = 'pending
 CREATE INDEX outbox_of_incident ON outbox (incident) WHERE state = 'pending';
 CREATE INDEX outbox_event ON outbox (event_id) WHERE event_id IS NOT NULL;
 CREATE INDEX outbox_rungs ON outbox (incident, run_no, loop_no, level) WHERE kind = 'page';
-CREATE INDEX outbox_settled ON outbox (settled_at) WHERE settled_at IS NOT NULL;
+CREATE INDEX outbox_settled ON outbox (settled_at) WHERE settled_at IS NOT NULL AND incident IS NULL;
+CREATE INDEX outbox_undeliverable ON outbox (id) WHERE state = 'undeliverable';
+CREATE INDEX outbox_post ON outbox (post) WHERE state IN ('pending', 'sending');
 COMMENT ON TABLE outbox IS 'Every message that is to be sent, was sent, or will not be sent any more.';
 COMMENT ON COLUMN outbox.id IS 'Identity, and the Matrix transaction id of the send: fixed for ever.';
 COMMENT ON COLUMN outbox.seq IS 'The order within a room and priority.';

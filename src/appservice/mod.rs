@@ -1,5 +1,9 @@
 //! In: the homeserver's transactions, queries and ping, and what their events mean.
 
+pub mod attendance;
 pub mod events;
+pub mod health;
 pub mod inbox;
+pub mod liveness;
 mod mention;
+pub mod reconcile;

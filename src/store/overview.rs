@@ -38,6 +38,8 @@ pub struct Backlog {
     pub pending: i64,
     /// How many are being sent.
     pub sending: i64,
+    /// How many were given up and not forgotten yet.
+    pub undeliverable: i64,
     /// Since when the oldest waits that may be sent.
     pub oldest: Option<Timestamp>,
 }
@@ -152,6 +154,7 @@ impl Store {
         let row = sqlx::query!(
             r#"SELECT count(*) FILTER (WHERE state = 'pending') AS "pending!",
                       (SELECT count(*) FROM room_gate WHERE message IS NOT NULL) AS "sending!",
+                      (SELECT count(*) FROM outbox WHERE state = 'undeliverable') AS "undeliverable!",
                       min(not_before) FILTER (WHERE not_before <= $1) AS oldest
                FROM outbox WHERE state = 'pending'"#,
             now.to_sqlx()
@@ -161,6 +164,7 @@ impl Store {
         Ok(Backlog {
             pending: row.pending,
             sending: row.sending,
+            undeliverable: row.undeliverable,
             oldest: row.oldest.map(SqlTimestamp::to_jiff),
         })
     }

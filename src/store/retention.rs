@@ -5,9 +5,9 @@ use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
 
 impl Store {
-    /// Forgets closed incidents, settled messages and handled events from before `horizon`, `batch` of each at most.
-    /// Returns how many rows went.
-    pub async fn forget(&self, horizon: Timestamp, batch: i64) -> Result<u64, StoreError> {
+    /// Forgets incidents that closed before `horizon`, with their alerts, timelines and messages, and settled messages
+    /// without an incident; `batch` of each at most. Returns how many rows went.
+    pub async fn forget_incidents(&self, horizon: Timestamp, batch: i64) -> Result<u64, StoreError> {
         let horizon = horizon.to_sqlx();
         let incidents = sqlx::query!(
             "DELETE FROM incident WHERE id IN (
@@ -21,15 +21,20 @@ impl Store {
         .rows_affected();
         let messages = sqlx::query!(
             "DELETE FROM outbox WHERE id IN (
-                 SELECT outbox.id FROM outbox LEFT JOIN incident ON incident.id = outbox.incident
-                 WHERE outbox.settled_at < $1 AND (incident.id IS NULL OR incident.phase = 'closed')
-                 ORDER BY outbox.settled_at LIMIT $2 FOR UPDATE OF outbox SKIP LOCKED)",
+                 SELECT id FROM outbox WHERE incident IS NULL AND settled_at < $1
+                 ORDER BY settled_at LIMIT $2 FOR UPDATE SKIP LOCKED)",
             horizon,
             batch
         )
         .execute(&self.pool)
         .await?
         .rows_affected();
+        Ok(incidents + messages)
+    }
+
+    /// Forgets events that came before `horizon` and are handled, `batch` at most. Returns how many went.
+    pub async fn forget_events(&self, horizon: Timestamp, batch: i64) -> Result<u64, StoreError> {
+        let horizon = horizon.to_sqlx();
         let events = sqlx::query!(
             "DELETE FROM inbox WHERE seq IN (
                  SELECT seq FROM inbox WHERE state <> 'waiting' AND received_at < $1
@@ -41,13 +46,14 @@ impl Store {
         .await?
         .rows_affected();
         let redacted = sqlx::query!(
-            "DELETE FROM redacted WHERE event_id IN (SELECT event_id FROM redacted WHERE at < $1 ORDER BY at LIMIT $2)",
+            "DELETE FROM redacted WHERE event_id IN (
+                 SELECT event_id FROM redacted WHERE at < $1 ORDER BY at LIMIT $2)",
             horizon,
             batch
         )
         .execute(&self.pool)
         .await?
         .rows_affected();
-        Ok(incidents + messages + events + redacted)
+        Ok(events + redacted)
     }
 }

@@ -38,7 +38,7 @@ impl Scene<'_> {
 
     /// Shows incidents as they stand.
     pub(super) async fn show(&mut self, said: &Said, which: &Which) -> Result<Handled, InboxError> {
-        for number in self.to_tell(said, which).await? {
+        for number in self.shown(said, which).await? {
             if let Some(stored) = self.visible(said, number).await? {
                 let to = self.event.event_id.clone();
                 let payload = Payload::Show { to, thread: said.thread.clone() };
@@ -50,7 +50,7 @@ impl Scene<'_> {
 
     /// Tells the story of incidents.
     pub(super) async fn timeline(&mut self, said: &Said, which: &Which) -> Result<Handled, InboxError> {
-        for number in self.to_tell(said, which).await? {
+        for number in self.shown(said, which).await? {
             let Some(stored) = self.visible(said, number).await? else { continue };
             let policy = self.inbox.engine.policy(stored.incident.run.policy_version).await?;
             let entries = timeline::read(self.tx, number, ENTRIES).await?;
@@ -93,15 +93,13 @@ impl Scene<'_> {
         Ok((lines, u64::try_from(total.saturating_sub(shown)).unwrap_or(0)))
     }
 
-    async fn to_tell(&mut self, said: &Said, which: &Which) -> Result<Vec<i64>, InboxError> {
-        let mut numbers = match Self::named(said, which) {
-            Some(numbers) => numbers,
-            None => {
-                let lists: Vec<String> = said.lists.iter().map(|list| list.name.clone()).collect();
-                let phases: Vec<String> =
-                    PhaseName::ALL.iter().map(|phase| phase.as_str().to_owned()).collect();
-                overview::open_numbers(self.tx, &lists, &phases, SHOWN).await?
-            }
+    async fn shown(&mut self, said: &Said, which: &Which) -> Result<Vec<i64>, InboxError> {
+        let mut numbers = if let Some(numbers) = Self::named(said, which) {
+            numbers
+        } else {
+            let lists: Vec<String> = said.lists.iter().map(|list| list.name.clone()).collect();
+            let phases: Vec<String> = PhaseName::ALL.iter().map(|phase| phase.as_str().to_owned()).collect();
+            overview::open_numbers(self.tx, &lists, &phases, SHOWN).await?
         };
         numbers.truncate(MOST);
         Ok(numbers)

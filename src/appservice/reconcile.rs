@@ -1,0 +1,168 @@
+//! Asks the homeserver what it did not tell us: Synapse loses events when it restarts while a transaction is under
+//! way (synapse#11637). What is found goes into the same inbox, where each event counts once.
+
+use crate::domain::time::earlier;
+use crate::engine::{Engine, EngineError};
+use crate::matrix::{ClientError, Identity, UserError, VirtualUsers};
+use crate::store::StoreError;
+use crate::worker::{Progress, Worker};
+use jiff::Timestamp;
+use ruma::{EventId, RoomId, UserId};
+use serde_json::value::RawValue;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// How often while nothing hints at a loss.
+const EVERY: Duration = Duration::from_mins(3);
+/// Events of different servers come with clocks that differ: so far back is read again.
+const OVERLAP: Duration = Duration::from_mins(5);
+/// How many pages of a room are read at most: 5 000 events.
+const MOST_PAGES: usize = 50;
+/// How many posts are asked about in one round.
+const MOST_POSTS: i64 = 500;
+
+/// Why a round could not be finished.
+#[derive(Debug, thiserror::Error)]
+pub enum ReconcileError {
+    /// The database does not answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// What was found could not be kept.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// A virtual user is not as it must be.
+    #[error(transparent)]
+    User(#[from] UserError),
+    /// The homeserver does not answer.
+    #[error(transparent)]
+    Homeserver(#[from] ClientError),
+}
+
+/// The worker of reconciliation.
+#[derive(Debug)]
+pub struct Reconcile {
+    engine: Engine,
+    users: VirtualUsers,
+}
+
+#[derive(serde::Deserialize)]
+struct Age {
+    origin_server_ts: i64,
+}
+
+impl Reconcile {
+    /// A worker that reads rooms as our virtual users.
+    pub fn new(engine: Engine, users: VirtualUsers) -> Self {
+        Self { engine, users }
+    }
+
+    /// Reads each room back to where it was read before. A room that was never read starts now: what was said before
+    /// we came is not for us.
+    async fn rooms(&self) -> Result<u64, ReconcileError> {
+        let mut found = 0;
+        let mut read = BTreeSet::new();
+        for list in self.engine.lists().iter() {
+            for reference in list.references() {
+                let room = self.engine.store().room_of(&reference).await?;
+                let joined = self.engine.store().membership(list.user_id.as_str(), &room).await?;
+                if joined.as_deref() != Some("join") || !read.insert(room.clone()) {
+                    continue;
+                }
+                let Ok(room_id) = <&RoomId>::try_from(room.as_str()) else { continue };
+                let identity = self.users.identity(&list.user_id).await?;
+                found += self.temporary_only(self.room(&identity, room_id).await)?;
+            }
+        }
+        Ok(found)
+    }
+
+    async fn room(&self, identity: &Identity, room: &RoomId) -> Result<u64, ReconcileError> {
+        let now = self.engine.clock().now();
+        let Some(cursor) = self.engine.store().cursor(room.as_str()).await? else {
+            self.engine.store().note_cursor(room.as_str(), now.as_millisecond(), now).await?;
+            return Ok(0);
+        };
+        let horizon = earlier(Timestamp::from_millisecond(cursor).unwrap_or(now), OVERLAP).as_millisecond();
+        let mut events: Vec<Box<RawValue>> = Vec::new();
+        let mut newest = cursor;
+        let mut from = None;
+        for _ in 0..MOST_PAGES {
+            let page = self.users.client().messages(identity, room, from.as_deref(), &[]).await?;
+            let mut passed = page.events.is_empty();
+            for event in page.events {
+                let Ok(Age { origin_server_ts }) = serde_json::from_str(event.get()) else { continue };
+                if origin_server_ts < horizon {
+                    passed = true;
+                    continue;
+                }
+                // A server with a clock that runs ahead must not make us skip what comes after.
+                newest = newest.max(origin_server_ts.min(now.as_millisecond()));
+                events.push(event);
+            }
+            from = page.next;
+            if passed || from.is_none() {
+                break;
+            }
+        }
+        // `/messages` gives the newest first; the inbox wants them as they happened.
+        events.reverse();
+        let found = self.engine.accept_found(&events).await?;
+        self.engine.store().note_cursor(room.as_str(), newest, now).await?;
+        Ok(found)
+    }
+
+    /// Reads what hangs on each open incident's messages.
+    async fn posts(&self) -> Result<u64, ReconcileError> {
+        let mut found = 0;
+        for (user_id, room, event_id) in self.engine.store().open_posts(MOST_POSTS).await? {
+            let (Ok(user_id), Ok(room), Ok(event_id)) = (
+                UserId::parse(&user_id),
+                <&RoomId>::try_from(room.as_str()),
+                <&EventId>::try_from(event_id.as_str()),
+            ) else {
+                continue;
+            };
+            let identity = self.users.identity(&user_id).await?;
+            found += self.temporary_only(self.post(&identity, room, event_id).await)?;
+        }
+        Ok(found)
+    }
+
+    async fn post(
+        &self,
+        identity: &Identity,
+        room: &RoomId,
+        event_id: &EventId,
+    ) -> Result<u64, ReconcileError> {
+        let mut page = self.users.client().relations(identity, room, event_id, None).await?;
+        page.events.reverse();
+        Ok(self.engine.accept_found(&page.events).await?)
+    }
+
+    /// One room that cannot be read (any more) does not keep the others from being read.
+    fn temporary_only(&self, read: Result<u64, ReconcileError>) -> Result<u64, ReconcileError> {
+        match read {
+            Err(ReconcileError::Homeserver(error)) if !error.failure().is_temporary() => {
+                tracing::debug!(%error, "a room cannot be read back: {error}");
+                Ok(0)
+            }
+            read => read,
+        }
+    }
+}
+
+impl Worker for Reconcile {
+    type Error = ReconcileError;
+
+    fn name(&self) -> &'static str {
+        "reconcile"
+    }
+
+    async fn step(&self) -> Result<Progress, ReconcileError> {
+        let found = self.rooms().await? + self.posts().await?;
+        if found > 0 {
+            tracing::debug!(found, "{found} events were read that had not been pushed (yet)");
+        }
+        Ok(Progress::Idle(EVERY))
+    }
+}

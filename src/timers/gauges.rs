@@ -1,0 +1,64 @@
+//! Samples what metrics show as a level: open incidents and the outbox's backlog.
+
+use crate::clock::SharedClock;
+use crate::domain::incident::PhaseName;
+use crate::domain::time::between;
+use crate::engine::Engine;
+use crate::store::StoreError;
+use crate::telemetry::OutboxState;
+use crate::worker::{Progress, Worker};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// How often: well below a scrape interval.
+const EVERY: Duration = Duration::from_secs(10);
+
+/// The worker of the gauges.
+#[derive(Debug)]
+pub struct Gauges {
+    engine: Engine,
+}
+
+impl Gauges {
+    /// A worker on an engine.
+    pub fn new(engine: Engine) -> Self {
+        Self { engine }
+    }
+
+    fn clock(&self) -> &SharedClock {
+        self.engine.clock()
+    }
+}
+
+impl Worker for Gauges {
+    type Error = StoreError;
+
+    fn name(&self) -> &'static str {
+        "gauges"
+    }
+
+    async fn step(&self) -> Result<Progress, StoreError> {
+        let store = self.engine.store();
+        let metrics = self.engine.metrics();
+        let counts: BTreeMap<(String, String), i64> = store
+            .phase_counts()
+            .await?
+            .into_iter()
+            .map(|(list, phase, count)| ((list, phase), count))
+            .collect();
+        for list in self.engine.lists().iter() {
+            for phase in PhaseName::ALL {
+                let key = (list.name.clone(), phase.as_str().to_owned());
+                metrics.set_incidents(&list.name, phase, counts.get(&key).copied().unwrap_or(0));
+            }
+        }
+        let now = self.clock().now();
+        let backlog = store.backlog(now).await?;
+        metrics.set_outbox_messages(OutboxState::Pending, backlog.pending);
+        metrics.set_outbox_messages(OutboxState::Leased, backlog.sending);
+        metrics.set_outbox_messages(OutboxState::Undeliverable, backlog.undeliverable);
+        metrics
+            .set_outbox_oldest_pending(backlog.oldest.map_or(Duration::ZERO, |oldest| between(oldest, now)));
+        Ok(Progress::Idle(EVERY))
+    }
+}

@@ -1,0 +1,39 @@
+//! Ticks every incident whose timer has passed: ladders, acknowledgements, snoozes, reminders, closings.
+
+use crate::domain::time::between;
+use crate::engine::{Engine, EngineError};
+use crate::worker::{Progress, Worker};
+use std::time::Duration;
+
+/// How often it is looked for timers that another process set.
+const POLL: Duration = Duration::from_secs(1);
+
+/// The worker of the incidents' timers.
+#[derive(Debug)]
+pub struct Ladder {
+    engine: Engine,
+}
+
+impl Ladder {
+    /// A worker on an engine.
+    pub fn new(engine: Engine) -> Self {
+        Self { engine }
+    }
+}
+
+impl Worker for Ladder {
+    type Error = EngineError;
+
+    fn name(&self) -> &'static str {
+        "ladder"
+    }
+
+    async fn step(&self) -> Result<Progress, EngineError> {
+        if self.engine.tick_one().await? {
+            return Ok(Progress::More);
+        }
+        let next = self.engine.store().next_due().await?;
+        let wait = next.map_or(POLL, |next| between(self.engine.clock().now(), next));
+        Ok(Progress::Idle(wait.clamp(Duration::from_millis(5), POLL)))
+    }
+}
