@@ -70,7 +70,7 @@ impl Reconcile {
                 }
                 let Ok(room_id) = <&RoomId>::try_from(room.as_str()) else { continue };
                 let identity = self.users.identity(&list.user_id).await?;
-                found += self.temporary_only(self.room(&identity, room_id).await)?;
+                found += temporary_only(self.room(&identity, room_id).await)?;
             }
         }
         Ok(found)
@@ -123,7 +123,7 @@ impl Reconcile {
                 continue;
             };
             let identity = self.users.identity(&user_id).await?;
-            found += self.temporary_only(self.post(&identity, room, event_id).await)?;
+            found += temporary_only(self.post(&identity, room, event_id).await)?;
         }
         Ok(found)
     }
@@ -137,17 +137,6 @@ impl Reconcile {
         let mut page = self.users.client().relations(identity, room, event_id, None).await?;
         page.events.reverse();
         Ok(self.engine.accept_found(&page.events).await?)
-    }
-
-    /// One room that cannot be read (any more) does not keep the others from being read.
-    fn temporary_only(&self, read: Result<u64, ReconcileError>) -> Result<u64, ReconcileError> {
-        match read {
-            Err(ReconcileError::Homeserver(error)) if !error.failure().is_temporary() => {
-                tracing::debug!(%error, "a room cannot be read back: {error}");
-                Ok(0)
-            }
-            read => read,
-        }
     }
 }
 
@@ -164,5 +153,16 @@ impl Worker for Reconcile {
             tracing::debug!(found, "{found} events were read that had not been pushed (yet)");
         }
         Ok(Progress::Idle(EVERY))
+    }
+}
+
+/// One room that cannot be read (any more) does not keep the others from being read.
+fn temporary_only(read: Result<u64, ReconcileError>) -> Result<u64, ReconcileError> {
+    match read {
+        Err(ReconcileError::Homeserver(error)) if !error.failure().is_temporary() => {
+            tracing::debug!(%error, "a room cannot be read back: {error}");
+            Ok(0)
+        }
+        read => read,
     }
 }

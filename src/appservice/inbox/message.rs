@@ -51,9 +51,9 @@ impl Scene<'_> {
         match parsed {
             Parsed::Chatter => Ok(Handled::ignored("chatter")),
             Parsed::Mistake(mistake) => {
-                let problem = format!("{} {}", mistake.said, mistake.hint);
-                self.reply(&said, Answer::Mistake { problem, hint: None }).await?;
-                Ok(Handled::refused(format!("mistake: {}", mistake.said)))
+                let handled = Handled::refused(format!("mistake: {}", mistake.said));
+                self.reply(&said, Answer::Mistake { said: mistake.said, hint: mistake.hint }).await?;
+                Ok(handled)
             }
             Parsed::Command(command) => self.command(&said, command).await,
         }

@@ -63,7 +63,7 @@ pub fn reply(to: &EventId, thread: Option<OwnedEventId>) -> Relation {
 /// Says in a room that it takes the place of another one of the room list.
 pub fn room_moved(room_list: &str, from: &str) -> Message {
     let words = Rich::from(format!("{room_list} is paged here from now on: this room replaces ").as_str());
-    line(&words.code(&short(from)).text("."))
+    line(&words.code(&short(from, 100)).text("."))
 }
 
 /// Why an incident is not for this room, as the end of a sentence about it.
