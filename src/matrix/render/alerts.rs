@@ -68,15 +68,21 @@ pub(super) fn describe(document: &mut Document, view: &IncidentView, limits: Lim
         return;
     }
     let shown = shared.alerts.len().min(limits.alerts);
-    let teller =
-        Teller { shared: &shared, since: since(view), budget: limits.text / shown.max(1), limits, context };
+    let teller = Teller {
+        shared: &shared,
+        since: since(view),
+        resolved_at: view.resolved_at,
+        budget: limits.text / shown.max(1),
+        limits,
+        context,
+    };
     let items: Vec<_> = shared.alerts.iter().take(shown).map(|alert| teller.item(alert)).collect();
     document.list(&items);
     document.paragraph(&[left_out(view, shared.alerts.len().saturating_sub(shown))]);
     document.paragraph(&[common_description]);
     document.paragraph(&common_others);
     if !common_labels.is_empty() {
-        document.paragraph(&[Rich::from("all: ").then(&common_labels)]);
+        document.paragraph(&[Rich::from("All: ").then(&common_labels)]);
     }
 }
 
@@ -105,6 +111,8 @@ struct Teller<'a> {
     shared: &'a Shared<'a>,
     /// Since when the incident fires.
     since: Timestamp,
+    /// When it resolved.
+    resolved_at: Option<Timestamp>,
     /// How many characters one description may have.
     budget: usize,
     limits: Limits,
@@ -140,6 +148,7 @@ impl Teller<'_> {
         let now = self.context.now;
         let at = |at: Timestamp| instant(at, now);
         let time = match alert.cleared_at {
+            Some(cleared) if self.resolved_at.map(at) == Some(at(cleared)) => String::new(),
             Some(cleared) => format!("cleared {}", at(cleared)),
             None if at(alert.starts_at) == at(self.since) => String::new(),
             None => format!("since {}", at(alert.starts_at)),

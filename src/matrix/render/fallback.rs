@@ -5,7 +5,7 @@ use super::alerts::{describe, since, summary_line};
 use super::headline::{headline, list_name, severity_mark, worst};
 use super::links::links;
 use super::message::{Mentions, Message};
-use super::page::{about, how_to_acknowledge, human};
+use super::page::{about, call, human};
 use super::rich::{Document, Rich};
 use super::size::fit;
 use super::text::{count, short};
@@ -20,7 +20,7 @@ pub fn unanswered(view: &IncidentView, context: &Context<'_>) -> Message {
         count(u64::from(view.levels), "level"),
         age(since(view), context.now)
     ));
-    last_resort("🚨", "UNANSWERED", view, &[told, Rich::from("@room")], &Mentions::room(), context)
+    last_resort("🚨", "UNANSWERED", view, &told, &[Mention::Room], context)
 }
 
 /// Tells a room once more that nobody has taken the incident; `number` counts from 1. Notifies `called`.
@@ -30,7 +30,7 @@ pub fn reminder(view: &IncidentView, number: u32, called: &[Mention], context: &
         "Still nobody after {}: reminder {number} of {most}.",
         age(since(view), context.now)
     ));
-    last_resort("🚨", "STILL UNANSWERED", view, &[told], &Mentions::from(called), context)
+    last_resort("🚨", "STILL UNANSWERED", view, &told, called, context)
 }
 
 /// Tells a fallback room that no room of a level can be reached. Notifies the whole room.
@@ -45,24 +45,24 @@ pub fn unreachable(view: &IncidentView, level: u32, context: &Context<'_>) -> Me
     ))
     .then(&Rich::join(&rooms, ", "))
     .text(". The people there do not know of this incident.");
-    last_resort(&mark, "UNREACHABLE", view, &[told, Rich::from("@room")], &Mentions::room(), context)
+    last_resort(&mark, "UNREACHABLE", view, &told, &[Mention::Room], context)
 }
 
 fn last_resort(
     mark: &str,
     state: &str,
     view: &IncidentView,
-    told: &[Rich],
-    mentions: &Mentions,
+    told: &Rich,
+    called: &[Mention],
     context: &Context<'_>,
 ) -> Message {
     fit(|limits| {
         let mut text = Document::default();
         text.paragraph(&[headline(mark, state, view, context), summary_line(view, limits)]);
-        text.paragraph(told);
+        text.paragraph(std::slice::from_ref(told));
         describe(&mut text, view, limits, context);
         text.paragraph(&[about(view, context), links(view)]);
-        text.paragraph(&[how_to_acknowledge(view, context)]);
-        Message::text(text, mentions.clone()).from_url(view.external_url.as_deref())
+        text.paragraph(&[call(called, view, context)]);
+        Message::text(text, Mentions::from(called)).from_url(view.external_url.as_deref())
     })
 }

@@ -112,7 +112,7 @@ fn page_text(
     document.paragraph(&[reason_line(view, rung, reason, context)]);
     describe(&mut document, view, limits, context);
     document.paragraph(&[about(view, context), links(view)]);
-    document.paragraph(&[Rich::join(&[names(called), how_to_acknowledge(view, context)], " ")]);
+    document.paragraph(&[call(called, view, context)]);
     document
 }
 
@@ -148,8 +148,8 @@ pub(super) fn about(view: &IncidentView, context: &Context<'_>) -> Rich {
     Rich::from(format!("{} · since {}{flaps}", list_name(&view.room_list), instant(since(view), context.now)))
 }
 
-/// Whom the page calls, as they see themselves called.
-fn names(called: &[Mention]) -> Rich {
+/// Whom a message calls, and to what.
+pub(super) fn call(called: &[Mention], view: &IncidentView, context: &Context<'_>) -> Rich {
     let names: Vec<_> = called
         .iter()
         .map(|mention| match mention {
@@ -157,7 +157,7 @@ fn names(called: &[Mention]) -> Rich {
             Mention::Room => Rich::from("@room"),
         })
         .collect();
-    Rich::join(&names, " ")
+    Rich::join(&[Rich::join(&names, " "), how_to_acknowledge(view, context)], " ")
 }
 
 /// How to take the incident.

@@ -21,17 +21,21 @@ pub(super) fn status(view: &IncidentView, story: &[Entry], context: &Context<'_>
         Phase::Acknowledged { until, .. } => acknowledged(view, story, *until, context),
         Phase::Snoozed { until } => {
             let by = latest(story, |kind| matches!(kind, Kind::Snoozed { .. }));
-            let mut line = Rich::from("Snoozed");
-            if let Some(Entry { kind: Kind::Snoozed { who, comment, .. }, .. }) = by {
-                line = line.text(" by ").user(who).then(&said(comment.as_deref()));
+            let until = instant(*until, context.now);
+            match by {
+                Some(Entry { kind: Kind::Snoozed { who, comment, .. }, .. }) => Rich::from("By ")
+                    .user(who)
+                    .text(&format!(" until {until}"))
+                    .then(&said(comment.as_deref()))
+                    .text(". Then it pages again."),
+                _ => Rich::from(format!("Until {until}. Then it pages again.")),
             }
-            line.text(&format!(" until {}. Then it pages again.", instant(*until, context.now)))
         }
         Phase::Unanswered { .. } => {
             let when = latest(story, |kind| matches!(kind, Kind::Unanswered));
             let when =
-                when.map(|entry| format!(" since {}", instant(entry.at, context.now))).unwrap_or_default();
-            Rich::from(format!("Nobody acknowledged: the ladder ran out{when}."))
+                when.map(|entry| format!(" at {}", instant(entry.at, context.now))).unwrap_or_default();
+            Rich::from(format!("Nobody acknowledged; the ladder ran out{when}."))
         }
         Phase::Suppressed => Rich::from("Held back by maintenance; nobody is paged."),
         Phase::Resolved { .. } | Phase::Closed => resolved(view, story, context),
@@ -91,10 +95,11 @@ fn acknowledged(
     context: &Context<'_>,
 ) -> Rich {
     let entry = latest(story, |kind| matches!(kind, Kind::Acknowledged { .. }));
-    let mut line = Rich::from("Acknowledged");
-    if !view.incident.ackers.is_empty() {
-        line = line.text(" by ").users(view.incident.ackers.iter().map(AsRef::as_ref));
-    }
+    let mut line = if view.incident.ackers.is_empty() {
+        Rich::from("Somebody has it")
+    } else {
+        Rich::from("By ").users(view.incident.ackers.iter().map(AsRef::as_ref))
+    };
     if let Some(Entry { at, kind: Kind::Acknowledged { comment, .. }, .. }) = entry {
         line = line.text(&format!(" at {}", instant(*at, context.now)));
         line = line.then(&said(comment.as_deref()));
@@ -115,20 +120,20 @@ fn resolved(view: &IncidentView, story: &[Entry], context: &Context<'_>) -> Rich
             let lasted = lasting(*lasted);
             let at = instant(*at, context.now);
             match why {
-                ResolveReason::Cleared => Rich::from(format!("Resolved at {at} after {lasted}.")),
-                ResolveReason::ByHand { who, comment, .. } => Rich::from("Resolved by ")
+                ResolveReason::Cleared => Rich::from(format!("After {lasted}, at {at}.")),
+                ResolveReason::ByHand { who, comment, .. } => Rich::from("By ")
                     .user(who)
-                    .text(&format!(" at {at} after {lasted}"))
+                    .text(&format!(" after {lasted}, at {at}"))
                     .then(&said(comment.as_deref()))
                     .text("."),
-                ResolveReason::Stale => Rich::from(format!(
-                    "Taken for resolved at {at} after {lasted}: Alertmanager no longer reports it."
-                )),
+                ResolveReason::Stale => {
+                    Rich::from(format!("After {lasted}, at {at}: Alertmanager no longer reports it."))
+                }
             }
         }
         _ => match view.resolved_at {
-            Some(at) => Rich::from(format!("Resolved at {}.", instant(at, context.now))),
-            None => Rich::from("Resolved."),
+            Some(at) => Rich::from(format!("At {}.", instant(at, context.now))),
+            None => Rich::new(),
         },
     };
     if forced && view.alerts.iter().any(|alert| alert.firing) {

@@ -25,16 +25,15 @@ pub fn notice(root: &EventId, view: &IncidentView, entry: &Entry, context: &Cont
 /// Tells the ackers, in the thread, that their acknowledgement ends soon. Notifies them.
 pub fn ack_reminder(root: &EventId, view: &IncidentView, until: Timestamp, context: &Context<'_>) -> Message {
     let ackers = &view.incident.ackers;
-    let whose = if ackers.is_empty() {
-        Rich::from("⏰ The acknowledgement of ")
-    } else {
-        Rich::from("⏰ ").users(ackers.iter().map(AsRef::as_ref)).text(": your acknowledgement of ")
-    };
-    let line = whose
+    let line = Rich::from("⏰ ")
         .strong(&title(view))
-        .text(&format!(" ends at {}. Say ", instant(until, context.now)))
-        .command("ack")
-        .text(" again to keep it.");
+        .text(&format!(
+            ": the acknowledgement ends at {}, and it pages again. Say ",
+            instant(until, context.now)
+        ))
+        .command("snooze 1h")
+        .text(" to put that off. ")
+        .users(ackers.iter().map(AsRef::as_ref));
     Message::text(Document::line(&line), Mentions::users(ackers.iter().cloned())).related(in_thread(root))
 }
 
