@@ -1,4 +1,4 @@
-//! What the rules promise, in two ways: `properties` lets random
+//! What the rules promise, in two ways: `stories` tells each row of the table by example; `properties` lets random
 //! `history`s happen in a `world` and checks every numbered invariant after every step (`invariants`). `mutants`
 //! shows that the checks see: each is a fault seeded around `decide` that the same properties must find.
 
@@ -8,6 +8,7 @@ mod history;
 mod invariants;
 mod mutants;
 mod properties;
+mod stories;
 mod world;
 
 use crate::domain::incident::Incident;

@@ -121,11 +121,16 @@ impl World {
                 let started = self.maintenance;
                 self.input(if started { &Input::MaintenanceStarted } else { &Input::MaintenanceEnded })?;
             }
-            Step::Reload(index) => self.newest = index.index(self.policies.len()),
+            Step::Reload(index) => self.reload(index.index(self.policies.len())),
             Step::Stale => self.input(&Input::Stale)?,
             Step::OldReport(_) => {}
         }
         Ok(())
+    }
+
+    /// Another policy is in force from now on.
+    pub(super) fn reload(&mut self, policy: usize) {
+        self.newest = policy;
     }
 
     fn pass(&mut self, seconds: u64) {

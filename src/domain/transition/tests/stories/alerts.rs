@@ -1,0 +1,273 @@
+//! What Alertmanager reports.
+
+use super::{CRITICAL, INFO, MINUTE, Story, WARNING, cancels, kinds, told, two_levels, why};
+use crate::domain::incident::PhaseName;
+use crate::domain::input::{Act, Effect, Outcome, Urgency};
+use crate::domain::policy::{OnNewAlert, Policy};
+use crate::domain::timeline::RunReason;
+
+#[test]
+fn an_alert_that_fires_opens_an_incident_that_is_paged_at_once() {
+    let mut story = Story::begins(two_levels());
+    let decision = story.fires("a", WARNING);
+    assert_eq!(decision.outcome, Outcome::Done);
+    assert_eq!(why(&decision), Some(&RunReason::Fired));
+    assert_eq!(decision.effects, [], "no room knows it yet");
+    assert_eq!((story.phase(), story.due_in()), (PhaseName::Firing, Some(0)));
+    assert_eq!((story.incident().version, story.incident().run.no), (1, 1));
+}
+
+#[test]
+fn an_initial_delay_puts_the_first_page_off() {
+    let mut story =
+        Story::begins(Policy { initial_delay: std::time::Duration::from_secs(90), ..two_levels() });
+    story.fires("a", WARNING);
+    assert_eq!(story.due_in(), Some(90));
+}
+
+#[test]
+fn a_clear_of_a_group_that_has_no_incident_is_an_orphan() {
+    let mut story = Story::begins(two_levels());
+    let decision = story.clears("a");
+    assert_eq!((decision.outcome, decision.incident), (Outcome::OrphanClear, None));
+}
+
+#[test]
+fn an_alert_that_joins_or_clears_edits_the_message_and_leaves_the_ladder() {
+    let mut story = Story::paged(two_levels());
+    let due = story.due();
+    story.passes(MINUTE);
+    let joined = story.fires("b", CRITICAL);
+    assert_eq!(kinds(&joined), ["alerts_changed"]);
+    assert_eq!(joined.effects, [Effect::Refresh(Urgency::Soon)]);
+    assert_eq!(kinds(&story.clears("a")), ["alerts_changed"]);
+    assert_eq!(kinds(&story.fires("b", WARNING)), ["alerts_changed"], "another severity");
+    assert_eq!((story.phase(), story.due()), (PhaseName::Firing, due));
+}
+
+#[test]
+fn the_same_alerts_again_are_only_seen_again() {
+    let mut story = Story::paged(two_levels());
+    let version = story.incident().version;
+    story.passes(MINUTE);
+    let decision = story.fires("a", WARNING);
+    assert_eq!(decision.outcome, Outcome::Repeated);
+    assert_eq!((decision.entries.len(), decision.effects.len()), (0, 0));
+    assert_eq!(story.incident().version, version);
+    assert_eq!(story.incident().firing["a"].last_seen, story.world.now);
+}
+
+#[test]
+fn a_new_alert_breaks_an_ack_and_the_known_one_does_not() {
+    let mut story = Story::paged(two_levels());
+    story.fires("b", WARNING);
+    story.alice(Act::Acknowledge);
+    story.clears("b");
+    story.passes(MINUTE);
+    story.fires("b", WARNING);
+    assert_eq!(story.phase(), PhaseName::Acknowledged, "b was known when Alice took it");
+    let decision = story.fires("c", INFO);
+    assert_eq!(why(&decision), Some(&RunReason::NewAlert { joined: vec!["c".to_owned()] }));
+    assert_eq!(told(&decision), ["run_started"]);
+    assert_eq!((story.phase(), story.due_in()), (PhaseName::Firing, Some(0)));
+    assert!(story.incident().ackers.is_empty());
+}
+
+#[test]
+fn a_higher_severity_breaks_an_ack_and_a_snooze_and_a_lower_one_does_not() {
+    for act in [Act::Acknowledge, Act::Snooze(std::time::Duration::from_hours(1))] {
+        let mut story = Story::paged(two_levels());
+        story.alice(act);
+        let taken = story.phase();
+        story.fires("a", INFO);
+        story.fires("a", WARNING);
+        assert_eq!(story.phase(), taken);
+        let decision = story.fires("a", CRITICAL);
+        assert_eq!(why(&decision), Some(&RunReason::SeverityRose { fingerprints: vec!["a".to_owned()] }));
+    }
+}
+
+#[test]
+fn a_sticky_ack_outlasts_new_alerts() {
+    let mut story = Story::paged(Policy { on_new_alert: OnNewAlert::Sticky, ..two_levels() });
+    story.alice(Act::Acknowledge);
+    assert_eq!(kinds(&story.fires("b", CRITICAL)), ["alerts_changed"]);
+    assert_eq!((story.phase(), story.due_in()), (PhaseName::Acknowledged, None));
+}
+
+#[test]
+fn an_ack_is_broken_once_in_five_minutes_and_what_joins_sooner_is_not_forgotten() {
+    let mut story = Story::paged(two_levels());
+    story.alice(Act::Acknowledge);
+    story.fires("b", WARNING);
+    story.tick();
+    story.passes(MINUTE);
+    story.alice(Act::Acknowledge);
+    assert_eq!(kinds(&story.fires("c", WARNING)), ["alerts_changed"]);
+    assert_eq!((story.phase(), story.due_in()), (PhaseName::Acknowledged, Some(240)));
+    let decision = story.tick();
+    assert_eq!(why(&decision), Some(&RunReason::NewAlert { joined: vec!["c".to_owned()] }));
+}
+
+#[test]
+fn an_alert_that_waits_to_break_an_ack_and_clears_breaks_nothing() {
+    let mut story = Story::paged(two_levels());
+    story.alice(Act::Acknowledge);
+    story.fires("b", WARNING);
+    story.alice(Act::Acknowledge);
+    story.fires("c", WARNING);
+    story.clears("c");
+    assert_eq!((story.phase(), story.due_in()), (PhaseName::Acknowledged, None));
+}
+
+#[test]
+fn a_new_alert_begins_the_ladder_of_an_unanswered_incident_anew_every_time() {
+    let mut story = Story::paged(two_levels());
+    for name in ["b", "c"] {
+        while story.phase() != PhaseName::Unanswered {
+            story.tick();
+        }
+        assert_eq!(
+            why(&story.fires(name, WARNING)),
+            Some(&RunReason::NewAlert { joined: vec![name.to_owned()] })
+        );
+    }
+}
+
+#[test]
+fn when_everything_clears_it_resolves_and_unsent_pages_are_cancelled() {
+    let mut story = Story::begins(two_levels());
+    story.fires("a", WARNING);
+    story.tick();
+    story.passes(MINUTE);
+    let decision = story.clears("a");
+    assert_eq!(kinds(&decision), ["resolved"]);
+    assert_eq!(told(&decision), ["resolved"]);
+    assert!(cancels(&decision) && decision.effects.contains(&Effect::Refresh(Urgency::AtOnce)));
+    assert_eq!((story.phase(), story.due_in()), (PhaseName::Resolved, Some(600)));
+}
+
+#[test]
+fn what_was_acknowledged_at_the_clear_comes_back_acknowledged() {
+    let mut story = Story::paged(two_levels());
+    story.alice(Act::Acknowledge);
+    story.clears("a");
+    story.passes(MINUTE);
+    let decision = story.fires("a", WARNING);
+    assert_eq!(kinds(&decision), ["refired_acknowledged"]);
+    assert_eq!((story.phase(), story.incident().flap_count), (PhaseName::Acknowledged, 1));
+    assert_eq!(story.incident().ackers, [super::alice()]);
+}
+
+#[test]
+fn an_ack_that_has_ended_meanwhile_is_not_taken_up_again() {
+    let mut story =
+        Story::paged(Policy { ack_timeout: Some(std::time::Duration::from_mins(5)), ..two_levels() });
+    story.alice(Act::Acknowledge);
+    story.clears("a");
+    story.passes(6 * MINUTE);
+    assert_eq!(why(&story.fires("a", WARNING)), Some(&RunReason::Refired));
+}
+
+#[test]
+fn what_comes_back_within_the_window_is_the_same_incident_and_later_another_one() {
+    let mut story = Story::paged(two_levels());
+    story.clears("a");
+    story.passes(5 * MINUTE);
+    let decision = story.fires("a", WARNING);
+    assert_eq!(why(&decision), Some(&RunReason::Refired));
+    assert_eq!(told(&decision), ["run_started"]);
+    assert_eq!((story.incident().run.no, story.incident().flap_count), (2, 1));
+    story.clears("a");
+    story.tick();
+    assert_eq!(story.phase(), PhaseName::Closed);
+    story.fires("a", WARNING);
+    assert_eq!((story.incident().version, story.incident().run.no, story.incident().flap_count), (1, 1, 0));
+}
+
+#[test]
+fn an_old_episode_is_ignored_whether_the_alert_fires_or_has_cleared() {
+    let mut story = Story::begins(two_levels());
+    let old = story.world.now;
+    story.passes(MINUTE);
+    story.fires("a", WARNING);
+    assert_eq!(story.report(&[("a", false, WARNING, old)]).outcome, Outcome::Repeated);
+    assert_eq!(story.phase(), PhaseName::Firing);
+    story.clears("a");
+    assert_eq!(story.report(&[("a", true, WARNING, old)]).outcome, Outcome::Repeated);
+    assert_eq!(story.phase(), PhaseName::Resolved);
+    story.tick();
+    assert_eq!(story.report(&[("a", true, WARNING, old)]).outcome, Outcome::Nothing);
+    assert_eq!(story.phase(), PhaseName::Closed);
+}
+
+#[test]
+fn an_episode_that_cleared_just_now_waits_a_minute_before_it_pages_again() {
+    let mut story = Story::paged(two_levels());
+    let began = story.world.now;
+    story.clears("a");
+    story.passes(20);
+    story.report(&[("a", true, WARNING, began)]);
+    assert_eq!((story.phase(), story.due_in()), (PhaseName::Firing, Some(60)));
+    story.report(&[("a", false, WARNING, began)]);
+    assert_eq!(story.phase(), PhaseName::Resolved, "the clear that follows ends it unpaged");
+    story.passes(MINUTE);
+    story.report(&[("a", true, WARNING, began)]);
+    assert_eq!(story.due_in(), Some(0), "later it counts as it is");
+}
+
+#[test]
+fn a_clear_that_overtakes_its_alert_is_remembered() {
+    let mut story = Story::paged(two_levels());
+    let now = story.world.now;
+    story.alice(Act::Acknowledge);
+    story.report(&[("b", false, WARNING, now)]);
+    story.report(&[("b", true, WARNING, now)]);
+    assert_eq!((story.phase(), story.due_in()), (PhaseName::Firing, Some(60)));
+}
+
+#[test]
+fn a_new_alert_does_not_wait_for_one_that_may_be_a_replay() {
+    let mut story = Story::paged(two_levels());
+    let began = story.world.now;
+    story.clears("a");
+    story.passes(20);
+    story.report(&[("a", true, WARNING, began), ("b", true, WARNING, story.world.now)]);
+    assert_eq!(story.due_in(), Some(0));
+}
+
+#[test]
+fn an_alert_that_a_report_leaves_out_fires_on() {
+    let mut story = Story::paged(two_levels());
+    story.fires("b", WARNING);
+    story.clears("b");
+    assert_eq!(story.phase(), PhaseName::Firing);
+    assert!(story.incident().firing.contains_key("a"));
+}
+
+#[test]
+fn a_forced_resolution_holds_until_everything_clears() {
+    let mut story = Story::paged(two_levels());
+    story.fires("b", WARNING);
+    story.alice(Act::Resolve);
+    assert_eq!(kinds(&story.clears("b")), ["alerts_changed"]);
+    story.passes(MINUTE);
+    assert_eq!(kinds(&story.fires("b", WARNING)), ["alerts_changed"], "known: no page");
+    assert_eq!(story.tick().entries, []);
+    assert!(story.is_held(), "it does not close while alerts fire");
+    story.clears("b");
+    assert_eq!(kinds(&story.clears("a")), ["hold_ended"]);
+    assert_eq!((story.phase(), story.due_in()), (PhaseName::Resolved, Some(600)));
+    story.tick();
+    assert_eq!(story.phase(), PhaseName::Closed);
+}
+
+#[test]
+fn a_forced_resolution_does_not_hold_what_the_person_did_not_know() {
+    for (name, rank) in [("b", INFO), ("a", CRITICAL)] {
+        let mut story = Story::paged(two_levels());
+        story.alice(Act::Resolve);
+        assert!(why(&story.fires(name, rank)).is_some());
+        assert_eq!(story.phase(), PhaseName::Firing);
+    }
+}
