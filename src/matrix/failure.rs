@@ -185,3 +185,73 @@ fn classify(status: u16, errcode: Option<&str>, said: &str) -> Failure {
         (_, Some(_)) => Failure::BadRequest,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{ClientError, Endpoint, Failure};
+    use std::time::Duration;
+
+    fn refused(status: u16, retry_after: Option<&str>, body: &str) -> ClientError {
+        ClientError::refused(Endpoint::Send, status, retry_after, body.as_bytes())
+    }
+
+    #[test]
+    fn every_answer_says_who_acts() {
+        let of = |status, errcode: &str, error: &str| {
+            refused(status, None, &format!(r#"{{"errcode": "{errcode}", "error": "{error}"}}"#)).failure()
+        };
+        assert_eq!(of(500, "M_UNKNOWN", ""), Failure::Temporary);
+        assert_eq!(of(502, "M_BAD_STATUS", ""), Failure::Temporary);
+        assert_eq!(of(403, "M_FORBIDDEN", "User not in room"), Failure::Forbidden);
+        assert_eq!(
+            of(403, "M_FORBIDDEN", "Application service has not registered this user"),
+            Failure::UserNotRegistered
+        );
+        assert_eq!(of(404, "M_NOT_FOUND", ""), Failure::NotFound);
+        assert_eq!(of(404, "M_UNKNOWN", ""), Failure::NotFound);
+        assert_eq!(of(413, "M_TOO_LARGE", ""), Failure::TooLarge);
+        assert_eq!(of(400, "M_TOO_LARGE", ""), Failure::TooLarge);
+        assert_eq!(of(401, "M_UNKNOWN_TOKEN", ""), Failure::UnknownToken);
+        assert_eq!(of(403, "M_UNKNOWN_TOKEN", ""), Failure::UnknownToken);
+        assert_eq!(of(400, "M_UNKNOWN_DEVICE", ""), Failure::UnknownDevice);
+        assert_eq!(of(400, "M_INVALID_PARAM", "Unknown device for user"), Failure::UnknownDevice);
+        assert_eq!(of(400, "M_INVALID_PARAM", "what"), Failure::BadRequest);
+        assert_eq!(of(409, "M_CONFLICT", ""), Failure::BadRequest);
+    }
+
+    #[test]
+    fn what_a_proxy_says_is_temporary_unless_its_status_is_plain() {
+        assert_eq!(refused(404, None, "<html>").failure(), Failure::Temporary);
+        assert_eq!(refused(403, None, "{}").failure(), Failure::Temporary);
+        assert_eq!(refused(413, None, "<html>").failure(), Failure::TooLarge);
+        assert_eq!(refused(429, Some("7"), "").failure(), limited(Some(7_000)));
+    }
+
+    #[test]
+    fn the_header_wins_over_the_body_and_a_date_says_nothing() {
+        let body = r#"{"errcode": "M_LIMIT_EXCEEDED", "error": "", "retry_after_ms": 4053}"#;
+        assert_eq!(refused(429, Some("5"), body).failure(), limited(Some(5_000)));
+        assert_eq!(refused(429, None, body).failure(), limited(Some(4_053)));
+        assert_eq!(refused(429, Some("Wed, 21 Oct 2026 07:28:00 GMT"), "{}").failure(), limited(None));
+    }
+
+    fn limited(after_ms: Option<u64>) -> Failure {
+        Failure::RateLimited { retry_after: after_ms.map(Duration::from_millis) }
+    }
+
+    #[test]
+    fn only_temporary_failures_leave_in_doubt_whether_something_was_done() {
+        assert!(refused(503, None, "").may_have_acted());
+        assert!(!refused(429, None, "").may_have_acted());
+        assert!(!refused(403, None, r#"{"errcode": "M_FORBIDDEN"}"#).may_have_acted());
+    }
+
+    #[test]
+    fn an_error_reads_aloud() {
+        let body = r#"{"errcode": "M_FORBIDDEN", "error": "User not in room"}"#;
+        let error = refused(403, None, body);
+        assert_eq!(error.to_string(), "send: the homeserver answered 403 M_FORBIDDEN: User not in room");
+        let error = refused(502, None, "<html>");
+        assert_eq!(error.to_string(), "send: something answered 502 without a Matrix error");
+    }
+}

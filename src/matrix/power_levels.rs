@@ -69,3 +69,65 @@ impl PowerLevels {
         self.0.user_can_redact_event_of_other(user_id)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::PowerLevels;
+    use ruma::user_id;
+    use serde_json::value::to_raw_value;
+    use serde_json::{Value, json};
+
+    fn levels(create: &Value, levels: Option<&Value>) -> PowerLevels {
+        let create = to_raw_value(create).unwrap();
+        let levels = levels.map(|levels| to_raw_value(levels).unwrap());
+        PowerLevels::read(Some(&create), levels.as_deref()).unwrap()
+    }
+
+    fn created_in(version: &str) -> Value {
+        json!({
+            "sender": "@alice:example.org",
+            "content": {"room_version": version, "additional_creators": ["@bob:example.org"]},
+        })
+    }
+
+    #[test]
+    fn all_creators_of_version_12_are_above_every_level() {
+        let levels = levels(&created_in("12"), Some(&json!({"users": {"@carol:example.org": 100}})));
+        assert_eq!(levels.of(user_id!("@alice:example.org")), i64::MAX);
+        assert_eq!(levels.of(user_id!("@bob:example.org")), i64::MAX);
+        assert_eq!(levels.of(user_id!("@carol:example.org")), 100);
+        assert_eq!(levels.of(user_id!("@dave:example.org")), 0);
+    }
+
+    #[test]
+    fn a_version_that_is_not_known_is_taken_for_a_later_one() {
+        let levels = levels(&created_in("99"), Some(&json!({})));
+        assert_eq!(levels.of(user_id!("@alice:example.org")), i64::MAX);
+    }
+
+    #[test]
+    fn creators_of_older_rooms_are_listed_or_nobody() {
+        let listed = levels(&created_in("11"), Some(&json!({"users": {"@alice:example.org": 90}})));
+        assert_eq!(listed.of(user_id!("@alice:example.org")), 90);
+        let unlisted = levels(&created_in("11"), Some(&json!({"users_default": 10})));
+        assert_eq!(unlisted.of(user_id!("@alice:example.org")), 10);
+    }
+
+    #[test]
+    fn without_levels_the_creator_of_an_older_room_has_100() {
+        let levels = levels(&created_in("11"), None);
+        assert_eq!(levels.of(user_id!("@alice:example.org")), 100);
+        assert_eq!(levels.of(user_id!("@dave:example.org")), 0);
+    }
+
+    #[test]
+    fn room_mentions_and_redactions_of_others_want_50_unless_told_otherwise() {
+        let content = json!({"users": {"@carol:example.org": 50}, "events": {"m.reaction": 60}});
+        let levels = levels(&created_in("12"), Some(&content));
+        let (carol, dave) = (user_id!("@carol:example.org"), user_id!("@dave:example.org"));
+        assert!(levels.may_mention_room(carol) && levels.may_redact_others(carol));
+        assert!(!levels.may_mention_room(dave) && !levels.may_redact_others(dave));
+        assert!(levels.may_send(dave, "m.room.message"));
+        assert!(!levels.may_send(carol, "m.reaction"));
+    }
+}

@@ -110,7 +110,8 @@ async fn people_are_heard_and_own_messages_come_back() {
     let scene = Scene::new().await;
     scene.alice_says("ack 1");
     let finance = Identity::new(UserId::parse("@_alerts_finance:example.test").unwrap());
-    let content = serde_json::value::to_raw_value(&serde_json::json!({"body": "done"})).unwrap();
+    let content =
+        serde_json::value::to_raw_value(&serde_json::json!({"msgtype": "m.text", "body": "done"})).unwrap();
     scene.client.send_event(&finance, &scene.room, "m.room.message", "t".into(), &content).await.unwrap();
     assert_eq!(scene.homeserver.deliver().await.events, 2);
     assert_eq!(scene.listener.transactions(), [(path(2), vec!["ack 1".to_owned(), "done".to_owned()])]);

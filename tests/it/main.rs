@@ -6,3 +6,5 @@ mod homeserver;
 mod homeserver_push;
 #[cfg(test)]
 mod matrix_client;
+#[cfg(test)]
+mod same_as_synapse;

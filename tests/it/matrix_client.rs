@@ -316,7 +316,9 @@ async fn rooms_are_left_and_invites_declined_with_a_word() {
     scene.client.leave(&scene.finance, &room, Some("This room is not on my list.")).await.unwrap();
     let last = scene.homeserver.timeline(&room).pop().unwrap();
     assert_eq!(last.content["reason"], "This room is not on my list.");
-    let error = scene.client.leave(&scene.finance, &room, None).await.unwrap_err();
+    scene.client.leave(&scene.finance, &room, None).await.expect("leaving again is success");
+    let never = scene.homeserver.private_room(ALICE);
+    let error = scene.client.leave(&scene.finance, &never, None).await.unwrap_err();
     assert_eq!(error.failure(), Failure::Forbidden);
 }
 
@@ -470,11 +472,16 @@ async fn what_is_larger_than_an_event_is_too_large() {
 #[tokio::test]
 async fn content_that_breaks_the_rules_is_a_bad_request() {
     let scene = Scene::new().await;
-    let error = scene.send("t", &json!({"body": 1.5})).await.unwrap_err();
+    let error = scene.send("t", &json!({"msgtype": "m.text", "body": "x", "number": 1.5})).await.unwrap_err();
     assert_eq!(error.failure(), Failure::BadRequest);
 
     let page = scene.say("page", "Disk full").await.unwrap();
-    let relation = |rel_type: &str, event_id: &OwnedEventId| json!({"body": "x", "m.relates_to": {"rel_type": rel_type, "event_id": event_id, "key": "✅"}});
+    let relation = |rel_type: &str, event_id: &OwnedEventId| {
+        json!({
+            "msgtype": "m.text", "body": "x",
+            "m.relates_to": {"rel_type": rel_type, "event_id": event_id, "key": "✅"},
+        })
+    };
     let in_thread = scene.send("t2", &relation("m.thread", &page)).await.unwrap();
     let error = scene.send("t3", &relation("m.thread", &in_thread)).await.unwrap_err();
     assert_eq!(error.failure(), Failure::BadRequest);

@@ -58,6 +58,7 @@ impl Call {
             ("POST", ["register"]) => Endpoint::Register,
             ("PUT" | "GET", ["devices", _]) => Endpoint::Device,
             ("PUT" | "GET", ["profile", _, _]) => Endpoint::Profile,
+            ("POST", ["createRoom"]) => Endpoint::CreateRoom,
             ("POST", ["join", _] | ["rooms", _, "join"]) => Endpoint::Join,
             ("POST", ["rooms", _, "leave"]) => Endpoint::Leave,
             ("POST", ["rooms", _, "invite"]) => Endpoint::Invite,

@@ -46,6 +46,9 @@ impl Call {
                 }
             }
             (Endpoint::Relations, ["relations", target, kind @ ..]) => {
+                if !state.events.contains_key(&event_id(target)?) {
+                    return refuse(404, "M_UNKNOWN", "Unknown parent event.");
+                }
                 let wanted = |event: &&Event| {
                     event.redacted_by.is_none()
                         && event.relation().is_some_and(|(of, rel_type)| {

@@ -4,7 +4,7 @@ use super::call::{Call, Requester};
 use super::faults::{Endpoint, Fault};
 use super::rules::{Refusal, Sending, refuse};
 use super::server::Connection;
-use super::state::{State, Txn};
+use super::state::{RoomKind, State, Txn};
 use super::{Shared, push};
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -116,6 +116,17 @@ impl Call {
                 let room = resolve(state, alias)?;
                 Ok(json!({"room_id": room, "servers": [super::SERVER_NAME]}))
             }
+            (Endpoint::CreateRoom, _) => {
+                let kind = RoomKind {
+                    alias: body["room_alias_name"]
+                        .as_str()
+                        .map(|name| format!("#{name}:{}", super::SERVER_NAME)),
+                    public: body["preset"] == "public_chat",
+                    version: body["room_version"].as_str().unwrap_or("12").to_owned(),
+                    ..RoomKind::default()
+                };
+                Ok(json!({"room_id": state.create_room(&user, &kind, None)}))
+            }
             (Endpoint::Join, ["join", room] | ["rooms", room, ..]) => {
                 let room = resolve(state, room)?;
                 state.join(&room, &user)?;
@@ -149,11 +160,12 @@ impl Call {
                         Ok(json!({"event_id": id}))
                     }
                     (_, rest) => {
-                        // The sender's account may look into rooms of its virtual users without being in them.
-                        let through_a_virtual_user = endpoint == Endpoint::JoinedMembers
-                            && user == state.appservice.sender
-                            && state.joined(&room).iter().any(|user| state.appservice.owns(user));
-                        if !through_a_virtual_user {
+                        // An application service may see the members of its virtual users' rooms.
+                        if endpoint == Endpoint::JoinedMembers {
+                            if !state.joined(&room).iter().any(|user| state.appservice.owns(user)) {
+                                return refuse(403, "M_FORBIDDEN", "Appservice not in room");
+                            }
+                        } else {
                             state.must_be_joined(&room, &user)?;
                         }
                         self.read(state, endpoint, &room, rest, (&user, device.as_deref()))

@@ -64,6 +64,8 @@ pub(crate) struct Event {
     pub(crate) state_key: Option<String>,
     pub(crate) content: Value,
     pub(crate) sent_at_ms: i64,
+    /// The state event that this one takes the place of.
+    pub(crate) replaces: Option<OwnedEventId>,
     pub(crate) redacts: Option<OwnedEventId>,
     pub(crate) redacted_by: Option<OwnedEventId>,
     pub(crate) txn: Option<Txn>,
@@ -225,7 +227,7 @@ impl State {
             "m.room.power_levels",
             "",
             json!({
-                "users": users, "users_default": 0, "events": {}, "events_default": 0, "state_default": 50,
+                "users": users, "users_default": 0, "events": levels_of_state(), "events_default": 0, "state_default": 50,
                 "ban": 50, "kick": 50, "redact": 50, "invite": 0, "historical": 100,
             }),
         );
@@ -264,6 +266,7 @@ impl State {
             state_key: None,
             content,
             sent_at_ms: self.now_ms(),
+            replaces: None,
             redacts: None,
             redacted_by: None,
             txn: None,
@@ -272,7 +275,7 @@ impl State {
 
     /// Puts an event into its room, and into the queue to the application service if it is interested in it: a
     /// virtual user is in the room, before or after, or the event is about one.
-    pub(crate) fn append(&mut self, event: Event) -> OwnedEventId {
+    pub(crate) fn append(&mut self, mut event: Event) -> OwnedEventId {
         let (id, room) = (event.id.clone(), event.room.clone());
         let mut interesting = self.has_virtual_user(&room) || self.appservice.owns(&event.sender);
         if event.kind == "m.room.member" {
@@ -285,7 +288,7 @@ impl State {
         }
         let place = self.rooms.get_mut(&room).unwrap();
         if let Some(key) = &event.state_key {
-            place.state.insert((event.kind.clone(), key.clone()), id.clone());
+            event.replaces = place.state.insert((event.kind.clone(), key.clone()), id.clone());
         }
         place.timeline.push(id.clone());
         self.events.insert(id.clone(), event);
@@ -309,6 +312,11 @@ impl State {
         if let Some(key) = &event.state_key {
             json["state_key"] = json!(key);
         }
+        if let Some(before) = event.replaces.as_ref().and_then(|before| self.events.get(before)) {
+            json["unsigned"]["replaces_state"] = json!(before.id);
+            json["unsigned"]["prev_content"] = before.content.clone();
+            json["unsigned"]["prev_sender"] = json!(before.sender);
+        }
         if let Some(redacts) = &event.redacts {
             json["redacts"] = json!(redacts);
         }
@@ -323,6 +331,15 @@ impl State {
         }
         json
     }
+}
+
+/// The levels that Synapse gives new rooms of version 12.
+fn levels_of_state() -> Value {
+    json!({
+        "m.room.avatar": 50, "m.room.canonical_alias": 50, "m.room.encryption": 100,
+        "m.room.history_visibility": 100, "m.room.name": 50, "m.room.power_levels": 100,
+        "m.room.server_acl": 100, "m.room.tombstone": 150,
+    })
 }
 
 /// Whether creators have all power in rooms of this version.
