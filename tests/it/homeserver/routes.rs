@@ -10,7 +10,6 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use ruma::{EventId, OwnedEventId, OwnedRoomId, RoomAliasId, RoomId, UserId};
 use serde_json::{Value, json};
-use std::net::Shutdown;
 
 /// Answers every request there is.
 pub(super) async fn answer(request: HttpRequest, body: web::Bytes, home: web::Data<Shared>) -> HttpResponse {
@@ -70,7 +69,7 @@ fn refusal(refused: &Refusal) -> HttpResponse {
 
 /// Cuts the connection; what is answered then reaches nobody.
 fn cut(request: &HttpRequest) -> HttpResponse {
-    request.conn_data::<Connection>().unwrap().0.shutdown(Shutdown::Both).unwrap();
+    request.conn_data::<Connection>().unwrap().cut();
     HttpResponse::Ok().finish()
 }
 

@@ -3,22 +3,53 @@
 use super::{Shared, routes};
 use actix_web::dev::ServerHandle;
 use actix_web::{App, HttpServer, web};
-use std::net::SocketAddr;
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::AsFd as _;
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, Weak, mpsc};
 use std::thread::JoinHandle;
 use tokio::net::TcpSocket;
 
 /// Larger than any event, so that the homeserver itself says what is too large.
 const LARGEST_BODY: usize = 1024 * 1024;
 
-/// A connection, kept so that a fault can cut it.
-pub(super) struct Connection(pub(super) std::net::TcpStream);
+/// A connection, kept so that it can be cut.
+pub(super) struct Connection(Arc<TcpStream>);
+
+impl Connection {
+    /// Cuts it: whatever is answered then reaches nobody.
+    pub(super) fn cut(&self) {
+        cut(&self.0);
+    }
+}
+
+/// The connections that are open.
+#[derive(Default)]
+struct Connections(Mutex<Vec<Weak<TcpStream>>>);
+
+impl Connections {
+    fn keep(&self, connection: &Arc<TcpStream>) {
+        let mut open = self.0.lock().unwrap();
+        open.retain(|connection| connection.strong_count() > 0);
+        open.push(Arc::downgrade(connection));
+    }
+
+    fn cut_all(&self) {
+        for connection in self.0.lock().unwrap().drain(..).filter_map(|connection| connection.upgrade()) {
+            cut(&connection);
+        }
+    }
+}
+
+fn cut(connection: &TcpStream) {
+    // The only error is that the other side was faster.
+    let _was_cut_already = connection.shutdown(Shutdown::Both).is_err();
+}
 
 pub(super) struct Server {
     address: SocketAddr,
     /// Bound but never listening: nobody else gets the port while the homeserver is down.
     _reserved: TcpSocket,
+    connections: Arc<Connections>,
     running: Option<(ServerHandle, JoinHandle<()>)>,
 }
 
@@ -26,7 +57,7 @@ impl Server {
     pub(super) fn start(shared: Arc<Shared>) -> Self {
         let reserved = bound("127.0.0.1:0".parse().unwrap());
         let address = reserved.local_addr().unwrap();
-        let mut server = Self { address, _reserved: reserved, running: None };
+        let mut server = Self { address, _reserved: reserved, connections: Arc::default(), running: None };
         server.listen(shared);
         server
     }
@@ -40,6 +71,7 @@ impl Server {
             return;
         }
         let address = self.address;
+        let connections = Arc::clone(&self.connections);
         let (tell_handle, handle) = mpsc::channel();
         let thread = std::thread::spawn(move || {
             actix_web::rt::System::new().block_on(async move {
@@ -52,10 +84,11 @@ impl Server {
                 })
                 .workers(1)
                 .disable_signals()
-                .on_connect(|connection, data| {
+                .on_connect(move |connection, data| {
                     if let Some(stream) = connection.downcast_ref::<actix_web::rt::net::TcpStream>() {
-                        let copy = stream.as_fd().try_clone_to_owned().unwrap();
-                        data.insert(Connection(copy.into()));
+                        let copy = Arc::new(TcpStream::from(stream.as_fd().try_clone_to_owned().unwrap()));
+                        connections.keep(&copy);
+                        data.insert(Connection(copy));
                     }
                 })
                 .listen(listener)
@@ -72,6 +105,8 @@ impl Server {
         if let Some((handle, thread)) = self.running.take() {
             handle.stop(false).await;
             tokio::task::spawn_blocking(|| thread.join().unwrap()).await.unwrap();
+            // Workers may outlive the listener by a moment; nobody hears what they still say.
+            self.connections.cut_all();
         }
     }
 }
