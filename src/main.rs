@@ -1,5 +1,7 @@
 //! The `matrixbot` program: the library behind a command line.
 
+use clap::Parser as _;
+
 fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+    matrixbot::cli::Cli::parse().execute()
 }

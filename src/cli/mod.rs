@@ -1,1 +1,177 @@
-//! The command line.
+//! The command line. One file per command; what each does is told by `--help`.
+//!
+//! Exit codes: 0, done; 1, it did not work; 2, the command line or the configuration is wrong.
+
+mod check;
+mod migrate;
+mod registration;
+mod run;
+
+use crate::config::{Config, load};
+use crate::telemetry::logs::{self, Format};
+use crate::telemetry::{COMMIT, VERSION};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::LazyLock;
+
+/// It did not work.
+const FAILED: u8 = 1;
+/// The configuration is wrong; clap says the same of a wrong command line.
+const MISUSED: u8 = 2;
+
+static LONG_VERSION: LazyLock<String> = LazyLock::new(|| {
+    let profile = if cfg!(debug_assertions) { "debug" } else { "release" };
+    format!("{VERSION} (commit {COMMIT}, {profile}, {}-{})", std::env::consts::ARCH, std::env::consts::OS)
+});
+
+/// Takes Alertmanager's alerts into Matrix rooms, takes acknowledgements from the people there, and escalates what
+/// nobody takes.
+#[derive(Debug, Parser)]
+#[command(name = "matrixbot", version = LONG_VERSION.as_str(), after_long_help = EXAMPLES)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    logs: LogOptions,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  Write a registration, and hand the same file to the homeserver:
+    matrixbot registration --url http://127.0.0.1:9009 --server-name example.org --output registration.yaml
+  Check a configuration, then serve:
+    matrixbot check --config config.yaml
+    matrixbot run --config config.yaml
+
+Exit codes: 0, done; 1, it did not work; 2, the command line or the configuration is wrong.";
+
+#[derive(Debug, Args)]
+struct LogOptions {
+    /// How log lines look; auto: for people on a terminal, otherwise JSON
+    #[arg(long, value_enum, default_value = "auto", global = true, env = "MATRIXBOT_LOG_FORMAT")]
+    log_format: LogFormat,
+    /// error, warn, info, debug or trace; or directives such as matrixbot=debug,sqlx=info
+    #[arg(long, default_value = "info", global = true, env = "RUST_LOG")]
+    log_level: String,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum LogFormat {
+    Human,
+    Json,
+    Auto,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve until SIGTERM or SIGINT: then stop accepting, finish what is held, and exit
+    #[command(after_help = run::EXAMPLES)]
+    Run(ConfigFile),
+    /// Tell everything that is wrong with the configuration and the files it names
+    #[command(after_help = check::EXAMPLES)]
+    Check(ConfigFile),
+    /// Bring the database's schema up to date
+    #[command(after_help = migrate::EXAMPLES)]
+    Migrate(ConfigFile),
+    /// Write a registration with fresh tokens, for the homeserver and for us
+    #[command(after_help = registration::EXAMPLES)]
+    Registration(registration::Options),
+}
+
+#[derive(Debug, Args)]
+struct ConfigFile {
+    /// The configuration
+    #[arg(long, short, value_name = "FILE", default_value = "config.yaml", env = "MATRIXBOT_CONFIG")]
+    config: PathBuf,
+}
+
+impl ConfigFile {
+    /// The configuration; or, once every problem is told, the exit code.
+    fn load(&self) -> Result<Config, ExitCode> {
+        load(&self.config, &|name| std::env::var(name).ok()).map_err(|problems| {
+            for problem in problems {
+                tell(&problem.to_string());
+            }
+            ExitCode::from(MISUSED)
+        })
+    }
+}
+
+impl Cli {
+    /// Does what the command line says.
+    pub fn execute(self) -> ExitCode {
+        let format = match self.logs.log_format {
+            LogFormat::Human => Format::Human,
+            LogFormat::Json => Format::Json,
+            LogFormat::Auto => Format::Auto,
+        };
+        if let Err(error) = logs::init(format, &self.logs.log_level) {
+            tell(&format!("error: {error}"));
+            return ExitCode::from(MISUSED);
+        }
+        // Whoever speaks TLS in this process does so with this one.
+        if rustls::crypto::ring::default_provider().install_default().is_err() {
+            tracing::debug!("a TLS provider is installed already");
+        }
+        match self.command {
+            Command::Run(file) => run::run(&file),
+            Command::Check(file) => check::check(&file),
+            Command::Migrate(file) => migrate::migrate(&file),
+            Command::Registration(options) => registration::registration(&options),
+        }
+    }
+}
+
+/// Runs `work` to its end and says how it went. A failure is logged here, with all that caused it.
+fn finish(what: &'static str, work: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
+    let outcome = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(anyhow::Error::from)
+        .and_then(|runtime| runtime.block_on(work));
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(cause = format!("{error:#}"), "{what} failed: {error:#}");
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+/// Says a line on standard error. Nobody may be there to read it.
+fn tell(line: &str) {
+    std::io::stderr().write_all(format!("{line}\n").as_bytes()).ok();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Cli;
+    use clap::{CommandFactory, Parser};
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_documented_commands_are_understood() {
+        for line in [
+            "matrixbot run --config config.yaml",
+            "matrixbot check --config config.yaml --log-format json",
+            "matrixbot --log-level debug migrate --config config.yaml",
+            "matrixbot registration --url http://127.0.0.1:9009 --server-name example.org",
+            "matrixbot registration --url http://127.0.0.1:9009 --server-name example.org --id matrixbot \
+             --sender-localpart matrixbot --user-prefix _alerts_ --output registration.yaml --force",
+        ] {
+            Cli::try_parse_from(line.split_whitespace()).unwrap_or_else(|error| panic!("{line}: {error}"));
+        }
+    }
+
+    #[test]
+    fn the_version_says_what_was_built() {
+        let version = Cli::command().render_version();
+        assert!(version.contains(env!("CARGO_PKG_VERSION")) && version.contains("commit"), "{version}");
+    }
+}

@@ -47,7 +47,7 @@ fn config(item: &Item<'_>) -> Option<Config> {
     let homeserver = table.required("homeserver", sections::homeserver);
     let registration = table.required("registration", |item| {
         let (path, _) = item.file()?;
-        registration::read(&path).map_err(|problems| item.source.adopt(problems)).ok()
+        registration::read_registration(&path).map_err(|problems| item.source.adopt(problems)).ok()
     });
     let user_prefix = table.optional("user_prefix", "_alerts_".to_owned(), user_prefix);
     let database = table.required("database", sections::database);

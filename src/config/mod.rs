@@ -22,6 +22,7 @@ pub use duration::parse_duration;
 pub use expand::Environment;
 pub use load::load;
 pub use problem::Problem;
+pub use registration::read_registration;
 pub use sections::COMPATIBILITY_PATHS;
 pub use types::{
     AlertmanagerAuth, AlertmanagerConfig, Config, Database, Homeserver, Listen, Listener, Registration,

@@ -1,5 +1,5 @@
-//! The registration file: what the homeserver was told about us. The generator is `appservice::registration`; here
-//! it is read as strictly as the homeserver reads it. Keys that we do not know are the homeserver's business.
+//! The registration file: what the homeserver was told about us. `cli::registration` writes it; here it is
+//! read as strictly as the homeserver reads it. Keys that we do not know are the homeserver's business.
 
 use super::decode::{Item, Source};
 use super::problem::Problem;
@@ -9,7 +9,7 @@ use regex::Regex;
 use std::path::Path;
 
 /// Reads a registration, or says everything that is wrong with it.
-pub(super) fn read(path: &Path) -> Result<Registration, Vec<Problem>> {
+pub fn read_registration(path: &Path) -> Result<Registration, Vec<Problem>> {
     // The homeserver reads the same file and replaces nothing in it.
     let source = Source::new(path, None);
     let root = source.read();

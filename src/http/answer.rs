@@ -1,14 +1,23 @@
-//! What every listener answers when it cannot do as asked.
+//! Answers in JSON, whatever happens. Both callers of ours, the homeserver and Alertmanager, understand them.
 
-use actix_web::HttpResponse;
-use actix_web::http::StatusCode;
+use actix_web::http::{StatusCode, header};
+use actix_web::{HttpRequest, HttpResponse};
+use serde_json::json;
 
-/// An error as Matrix has them: a code for programs and a sentence for people. Alertmanager logs the latter.
-pub fn error(status: StatusCode, errcode: &str, message: &str) -> HttpResponse {
-    HttpResponse::build(status).json(serde_json::json!({ "errcode": errcode, "error": message }))
+/// The answer to a request that is refused, as the Matrix specification has it.
+pub fn matrix_error(status: StatusCode, errcode: &str, error: &str) -> HttpResponse {
+    HttpResponse::build(status).json(json!({ "errcode": errcode, "error": error }))
 }
 
-/// The answer at a path where nothing is.
-pub(super) async fn not_found() -> HttpResponse {
-    error(StatusCode::NOT_FOUND, "M_UNRECOGNIZED", "there is nothing at this path")
+/// The answer to a path that nobody serves: the default service of every listener.
+pub async fn unknown_path() -> HttpResponse {
+    matrix_error(StatusCode::NOT_FOUND, "M_UNRECOGNIZED", "There is nothing at this path.")
+}
+
+/// The answer to a method that a path does not have.
+pub fn wrong_method(request: &HttpRequest, allowed: &'static str) -> HttpResponse {
+    let error = format!("{} is not understood here, only {allowed}.", request.method());
+    let mut answer = matrix_error(StatusCode::METHOD_NOT_ALLOWED, "M_UNRECOGNIZED", &error);
+    answer.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static(allowed));
+    answer
 }

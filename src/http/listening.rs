@@ -1,7 +1,7 @@
 //! Listening on several addresses, each with its services. Bindings of one address share its listener.
 
 use super::access_log;
-use super::answer::not_found;
+use super::answer::unknown_path;
 use super::tls::{Tls, TlsError};
 use actix_web::dev::{Server, ServerHandle};
 use actix_web::middleware::from_fn;
@@ -109,7 +109,7 @@ fn listen(first: &Binding, others: &[Binding]) -> Result<Listening, ListenError>
     let socket = TcpListener::bind(first.address).map_err(refused)?;
     let address = socket.local_addr().map_err(refused)?;
     let server = HttpServer::new(move || {
-        let app = App::new().wrap(from_fn(access_log::log)).default_service(web::to(not_found));
+        let app = App::new().wrap(from_fn(access_log::log)).default_service(web::to(unknown_path));
         services.iter().fold(app, |app, services| app.configure(|config| services(config)))
     })
     .workers(THREADS)

@@ -6,6 +6,7 @@
 //!
 //! Both probes answer `{"status": "…", "checks": {"<name>": {"ok": true, "detail": "…"}}}`.
 
+use super::answer::matrix_error;
 use super::listening::Services;
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
@@ -120,7 +121,7 @@ async fn metrics(probes: web::Data<Probes>) -> HttpResponse {
     match (probes.metrics)() {
         Some(text) => HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(text),
         None => {
-            super::error(StatusCode::INTERNAL_SERVER_ERROR, "M_UNKNOWN", "the metrics cannot be rendered")
+            matrix_error(StatusCode::INTERNAL_SERVER_ERROR, "M_UNKNOWN", "The metrics cannot be rendered.")
         }
     }
 }

@@ -1,0 +1,198 @@
+//! `matrixbot registration`
+
+use super::{FAILED, MISUSED, tell};
+use clap::Args;
+use ruma::OwnedServerName;
+use std::fs::OpenOptions;
+use std::io::{ErrorKind, Write as _};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use url::Url;
+
+pub(super) const EXAMPLES: &str = "\
+The homeserver and matrixbot read the same file: `app_service_config_files` of Synapse, `registration` of matrixbot's
+configuration.
+
+Examples:
+  matrixbot registration --url http://127.0.0.1:9009 --server-name example.org --output registration.yaml
+  matrixbot registration --url https://matrixbot.example.org --server-name example.org --user-prefix _pager_";
+
+#[derive(Debug, Args)]
+pub(super) struct Options {
+    /// Where the homeserver reaches our appservice listener
+    #[arg(long)]
+    url: Url,
+    /// The part after the colon in the homeserver's user ids
+    #[arg(long, value_name = "NAME")]
+    server_name: OwnedServerName,
+    /// What the homeserver calls us; unique among its appservices
+    #[arg(long, default_value = "matrixbot", value_parser = localpart)]
+    id: String,
+    /// Our own account, which never speaks in rooms
+    #[arg(long, value_name = "LOCALPART", default_value = "matrixbot", value_parser = localpart)]
+    sender_localpart: String,
+    /// What the localparts of the virtual users begin with; `user_prefix` in the configuration
+    #[arg(long, value_name = "PREFIX", default_value = "_alerts_", value_parser = localpart)]
+    user_prefix: String,
+    /// The file to write, readable by its owner only; otherwise standard output
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Overwrite the file, and with it the tokens that the homeserver knows
+    #[arg(long)]
+    force: bool,
+}
+
+/// Writes a registration.
+pub(super) fn registration(options: &Options) -> ExitCode {
+    if options.sender_localpart.starts_with(&options.user_prefix) {
+        tell("error: --sender-localpart must not begin with --user-prefix: it is no virtual user");
+        return ExitCode::from(MISUSED);
+    }
+    let text = text(options, &token(), &token());
+    let written = match &options.output {
+        Some(path) => write_private(path, &text, options.force),
+        None => std::io::stdout().write_all(text.as_bytes()),
+    };
+    match (written, &options.output) {
+        (Ok(()), None) => ExitCode::SUCCESS,
+        (Ok(()), Some(path)) => {
+            tell(&format!("{} was written; the homeserver needs the same file", path.display()));
+            ExitCode::SUCCESS
+        }
+        (Err(error), Some(path)) if error.kind() == ErrorKind::AlreadyExists => {
+            let kept = "exists, and the homeserver may know its tokens; --force overwrites it";
+            tell(&format!("error: {} {kept}", path.display()));
+            ExitCode::from(FAILED)
+        }
+        (Err(error), path) => {
+            let place = path.as_ref().map_or("standard output".to_owned(), |path| path.display().to_string());
+            tell(&format!("error: {place} cannot be written: {error}"));
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+/// Writes a file that only its owner may read, from the first byte on.
+fn write_private(path: &Path, text: &str, force: bool) -> std::io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).mode(0o600);
+    if force {
+        options.create(true).truncate(true);
+    } else {
+        options.create_new(true);
+    }
+    let mut file = options.open(path)?;
+    // A file that was there keeps its mode.
+    file.set_permissions(std::fs::Permissions::from_mode(0o600))?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
+}
+
+/// 64 hexadecimal digits that nobody can guess.
+fn token() -> String {
+    format!("{:032x}{:032x}", rand::random::<u128>(), rand::random::<u128>())
+}
+
+fn localpart(text: &str) -> Result<String, String> {
+    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._=-".contains(c);
+    if !text.is_empty() && text.chars().all(allowed) {
+        return Ok(text.to_owned());
+    }
+    Err("only a-z, 0-9, `.`, `_`, `=` and `-` may be used".to_owned())
+}
+
+/// The registration. Synapse anchors the start of a namespace only, so that its end is anchored here; and it takes
+/// a missing `rate_limited` for true.
+fn text(options: &Options, as_token: &str, hs_token: &str) -> String {
+    let Options { url, server_name, id, sender_localpart, user_prefix, .. } = options;
+    let url = url.as_str().trim_end_matches('/');
+    let (prefix, server_name) = (regex::escape(user_prefix), regex::escape(server_name.as_str()));
+    format!(
+        "\
+# Written by `matrixbot registration`. The homeserver and matrixbot both read this file. Keep it to them: whoever has
+# as_token can act as any of the users below.
+id: {id}
+# Where the homeserver reaches matrixbot's appservice listener.
+url: {url}
+# What matrixbot shows to the homeserver, and what the homeserver shows to matrixbot.
+as_token: {as_token}
+hs_token: {hs_token}
+# An account of our own, which never speaks in rooms.
+sender_localpart: {sender_localpart}
+# Pages must not wait.
+rate_limited: false
+# Typing and read receipts are of no use here.
+receive_ephemeral: false
+namespaces:
+  # The virtual users: one for each room list.
+  users:
+    - exclusive: true
+      regex: '@{prefix}.*:{server_name}$'
+  aliases: []
+  rooms: []
+"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Options, text, token, write_private};
+    use crate::config::Registration;
+    use clap::Parser;
+    use secrecy::ExposeSecret;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        options: Options,
+    }
+
+    fn options(line: &str) -> Options {
+        Line::parse_from(std::iter::once("registration").chain(line.split_whitespace())).options
+    }
+
+    const EXAMPLE: &str = "--url http://127.0.0.1:9009 --server-name example.org";
+
+    #[test]
+    fn the_example_is_what_is_written() {
+        let example = include_str!("../../registration.yaml.example");
+        assert_eq!(
+            text(&options(EXAMPLE), "REPLACE_WITH_A_RANDOM_TOKEN", "REPLACE_WITH_ANOTHER_ONE"),
+            example
+        );
+    }
+
+    #[test]
+    fn what_is_written_is_what_the_configuration_reads() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("registration.yaml");
+        let line = "--url https://bot.example.org/ --server-name chat.example.org --user-prefix _pager-";
+        write_private(&path, &text(&options(line), "a", "h"), false).unwrap();
+        let read: Registration = crate::config::read_registration(&path).unwrap();
+        assert_eq!((read.as_token.expose_secret(), read.hs_token.expose_secret()), ("a", "h"));
+        assert_eq!(read.user_namespaces, ["@_pager\\-.*:chat\\.example\\.org$"]);
+        assert_eq!((read.id.as_str(), read.sender_localpart.as_str()), ("matrixbot", "matrixbot"));
+    }
+
+    #[test]
+    fn a_file_is_private_and_is_only_replaced_by_force() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("registration.yaml");
+        let mode = || std::fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+        write_private(&path, "first", false).unwrap();
+        assert_eq!(mode(), 0o600);
+        write_private(&path, "second", false).unwrap_err();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "first");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+        write_private(&path, "third", true).unwrap();
+        assert_eq!((std::fs::read_to_string(&path).unwrap().as_str(), mode()), ("third", 0o600));
+    }
+
+    #[test]
+    fn tokens_are_long_and_never_the_same() {
+        assert_eq!(token().len(), 64);
+        assert_ne!(token(), token());
+    }
+}

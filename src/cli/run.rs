@@ -1,0 +1,17 @@
+//! `matrixbot run`
+
+use super::{ConfigFile, finish};
+use std::process::ExitCode;
+
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  matrixbot run --config config.yaml
+  matrixbot run --config config.yaml --log-format json --log-level debug";
+
+/// Serves until the process is told to stop.
+pub(super) fn run(file: &ConfigFile) -> ExitCode {
+    match file.load() {
+        Ok(config) => finish("matrixbot", crate::app::run(config)),
+        Err(code) => code,
+    }
+}
