@@ -8,6 +8,7 @@
 //! - [`page`] wakes people; [`edit`] keeps a page true afterwards; [`thread`] tells the story below it.
 //! - [`fallback`] holds what is told when nobody answers or nobody can be reached; [`digest`] joins a storm.
 //! - [`answer`] answers commands; [`reaction`] is the one-tap acknowledgement.
+//! - [`template`] puts an operator's own words in place of ours.
 
 pub mod answer;
 pub mod digest;
@@ -18,6 +19,7 @@ pub mod page;
 pub mod reaction;
 pub mod rich;
 pub mod size;
+pub mod template;
 pub mod thread;
 
 mod alerts;
@@ -25,7 +27,6 @@ mod annotations;
 mod headline;
 mod html;
 mod links;
-#[cfg(test)]
 mod sample;
 mod status;
 mod story;

@@ -1,0 +1,197 @@
+//! Operators' own templates, in place of the built-in texts.
+//!
+//! A room list may have templates named `page_text`, `page_html`, `edit_text` and so on, in Jinja's language (what
+//! they can use is told in `variables.rs`). A text without an HTML of its own is shown as it is. A template that is
+//! wrong is found by [`check`] at start; one that fails on a particular incident gives way to the built-in text, and
+//! the log says why. A template decides what a message says, never whom it notifies.
+
+mod variables;
+
+use super::message::Message;
+use super::rich::{Document, Rich};
+use super::size::{MOST_BYTES, bytes};
+use super::text::clean;
+use super::{Context, edit, fallback, page, sample, thread};
+use crate::domain::incident::Rung;
+use crate::domain::input::Via;
+use crate::domain::timeline::{Entry, Kind};
+use crate::domain::view::IncidentView;
+use jiff::Timestamp;
+use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior, Value};
+use ruma::html::{Html, SanitizerConfig};
+use std::collections::BTreeMap;
+
+/// How many steps a template may take.
+const FUEL: u64 = 200_000;
+/// How many bytes a template may make of an incident before it is taken for wrong.
+const LONGEST: usize = MOST_BYTES;
+
+/// A room list's templates, by name.
+pub type Templates = BTreeMap<String, String>;
+
+/// The messages that can have templates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Templated {
+    /// A page.
+    Page,
+    /// A page brought up to date.
+    Edit,
+    /// A notice in an incident's thread.
+    Thread,
+    /// What the fallback rooms are told: nobody answered, or nobody can be reached.
+    Fallback,
+    /// Still nobody answered.
+    Reminder,
+}
+
+/// What is wrong with a template.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("template {template}: {problem}")]
+pub struct TemplateProblem {
+    /// Its name.
+    pub template: String,
+    /// What is wrong, and in which line.
+    pub problem: String,
+}
+
+impl Templated {
+    /// Every message that can have templates.
+    pub const ALL: [Self; 5] = [Self::Page, Self::Edit, Self::Thread, Self::Fallback, Self::Reminder];
+
+    /// The name that its templates begin with.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Page => "page",
+            Self::Edit => "edit",
+            Self::Thread => "thread",
+            Self::Fallback => "fallback",
+            Self::Reminder => "reminder",
+        }
+    }
+}
+
+/// `message` as the room list's templates have it. If a template fails, `message` as it was and why.
+pub fn overridden(
+    message: Message,
+    what: Templated,
+    templates: &Templates,
+    view: &IncidentView,
+    context: &Context<'_>,
+) -> (Message, Option<TemplateProblem>) {
+    match try_overridden(&message, what, templates, view, context) {
+        Ok(Some(text)) => (Message { text, ..message }, None),
+        Ok(None) => (message, None),
+        Err(problem) => (message, Some(problem)),
+    }
+}
+
+/// Everything that is wrong with templates: unknown names, and what fails on a sample incident.
+pub fn check(templates: &Templates, now: Timestamp) -> Vec<TemplateProblem> {
+    let known = |name: &str| {
+        Templated::ALL
+            .into_iter()
+            .any(|what| name.strip_prefix(what.name()).is_some_and(|form| matches!(form, "_text" | "_html")))
+    };
+    let unknown = templates.keys().filter(|name| !known(name)).map(|name| TemplateProblem {
+        template: name.clone(),
+        problem: "there is no template of this name".to_owned(),
+    });
+    let policy = sample::policy();
+    let context = Context { policy: &policy, ack_reaction: "✅", now };
+    let view = sample::view(now);
+    let failing = Templated::ALL.into_iter().flat_map(|what| {
+        // Each form on its own, so that all that is wrong is said at once.
+        ["text", "html"].into_iter().filter_map(move |form| {
+            let name = format!("{}_{form}", what.name());
+            templates.get(&name).map(|source| (what, Templates::from([(name, source.clone())])))
+        })
+    });
+    let failing = failing.filter_map(|(what, one)| {
+        overridden(sample_message(what, &view, &context), what, &one, &view, &context).1
+    });
+    unknown.chain(failing).collect()
+}
+
+fn try_overridden(
+    message: &Message,
+    what: Templated,
+    templates: &Templates,
+    view: &IncidentView,
+    context: &Context<'_>,
+) -> Result<Option<Document>, TemplateProblem> {
+    let variables = variables::variables(view, &message.text, context);
+    let render = |form: &str| {
+        let name = format!("{}_{form}", what.name());
+        let Some(source) = templates.get(&name) else { return Ok(None) };
+        rendered(&name, source, &variables)
+            .map(Some)
+            .map_err(|problem| TemplateProblem { template: name, problem })
+    };
+    let plain = render("text")?.map(|text| clean(&text).trim().to_owned());
+    let html = render("html")?.map(|html| sanitised(&html));
+    let text = match (plain, html) {
+        (None, None) => return Ok(None),
+        (Some(plain), None) => Document::line(&Rich::new().lines(&plain)),
+        (None, Some(html)) => Document::from_parts(message.text.plain().to_owned(), html),
+        (Some(plain), Some(html)) => Document::from_parts(plain, html),
+    };
+    let problem = if text.plain().is_empty() {
+        "it makes an empty message"
+    } else if bytes(&Message { text: text.clone(), ..message.clone() }) > MOST_BYTES {
+        "it makes a message that is too large"
+    } else {
+        return Ok(Some(text));
+    };
+    Err(TemplateProblem { template: what.name().to_owned(), problem: problem.to_owned() })
+}
+
+fn rendered(name: &str, source: &str, variables: &Value) -> Result<String, String> {
+    let mut environment = Environment::new();
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    environment.set_fuel(Some(FUEL));
+    environment.set_auto_escape_callback(|name| {
+        if name.ends_with("_html") { AutoEscape::Html } else { AutoEscape::None }
+    });
+    environment.add_filter("duration", variables::duration);
+    let in_words = |error: minijinja::Error| {
+        let line = error.line().map(|line| format!("line {line}: ")).unwrap_or_default();
+        let what = if error.kind() == ErrorKind::OutOfFuel {
+            "it does not come to an end".to_owned()
+        } else {
+            error.to_string()
+        };
+        format!("{line}{what}")
+    };
+    let rendered = environment.render_named_str(name, source, variables.clone()).map_err(in_words)?;
+    if rendered.len() > LONGEST {
+        Err("it makes a message that is too large".to_owned())
+    } else {
+        Ok(rendered)
+    }
+}
+
+/// HTML of which only what the Matrix specification allows is left.
+fn sanitised(html: &str) -> String {
+    let parsed = Html::parse(&clean(html));
+    parsed.sanitize_with(&SanitizerConfig::compat().remove_reply_fallback());
+    parsed.to_string().trim().to_owned()
+}
+
+fn sample_message(what: Templated, view: &IncidentView, context: &Context<'_>) -> Message {
+    let root = ruma::event_id!("$sample");
+    let who = ruma::user_id!("@alice:example.org").to_owned();
+    let kind = Kind::Acknowledged { who, via: Via::Command, until: None, comment: None };
+    let entry = Entry { at: context.now, version: 1, kind };
+    match what {
+        Templated::Page => page::page(view, &[], Rung { run_no: 1, loop_no: 0, level: 0 }, context),
+        Templated::Edit => edit::edit(root, view, &[], context),
+        Templated::Thread => {
+            thread::notice(root, view, &entry, context).unwrap_or_else(|| fallback::unanswered(view, context))
+        }
+        Templated::Fallback => fallback::unanswered(view, context),
+        Templated::Reminder => fallback::reminder(view, 1, &[], context),
+    }
+}
+
+#[cfg(test)]
+mod tests;

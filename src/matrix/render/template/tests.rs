@@ -1,0 +1,115 @@
+use super::*;
+use ruma::events::room::message::RoomMessageEventContent;
+
+fn now() -> Timestamp {
+    "2026-11-24T03:07:00Z".parse().unwrap()
+}
+
+fn templates(entries: &[(&str, &str)]) -> Templates {
+    entries.iter().map(|(name, source)| ((*name).to_owned(), (*source).to_owned())).collect()
+}
+
+fn page_with(
+    entries: &[(&str, &str)],
+    change: impl FnOnce(&mut IncidentView),
+) -> (Message, Option<TemplateProblem>) {
+    let policy = sample::policy();
+    let context = Context { policy: &policy, ack_reaction: "✅", now: now() };
+    let mut view = sample::view(now());
+    change(&mut view);
+    let message = sample_message(Templated::Page, &view, &context);
+    overridden(message, Templated::Page, &templates(entries), &view, &context)
+}
+
+#[test]
+fn a_template_takes_the_place_of_the_built_in_text() {
+    let source = "{{ mark }} {{ title }} ({{ severity }}) for {{ age_seconds | duration }}\n\
+                  {% for alert in alerts %}- {{ alert.annotations.summary }}\n{% endfor %}";
+    let (message, problem) = page_with(&[("page_text", source)], |_| ());
+    assert_eq!(problem, None);
+    assert_eq!(
+        message.text.plain(),
+        "🔴 #42 DiskFull (critical) for 5 min\n- /var/lib/postgresql is 91% full\n- /srv/backup is 92% full"
+    );
+    assert_eq!(
+        message.text.html(),
+        "🔴 #42 DiskFull (critical) for 5 min<br>- /var/lib/postgresql is 91% full<br>- /srv/backup is 92% full"
+    );
+    assert_eq!(message.mentions.users.len(), 1, "whom it calls stays");
+}
+
+#[test]
+fn html_is_escaped_and_sanitised() {
+    let source = "<b>{{ alerts[0].annotations.summary }}</b><script>x</script><a href=\"javascript:x\">y</a>";
+    let (message, problem) = page_with(&[("page_html", source)], |view| {
+        view.alerts[0].annotations.insert("summary".to_owned(), "<img src=x>".to_owned());
+    });
+    assert_eq!(problem, None);
+    assert_eq!(message.text.html(), "<b>&lt;img src=x&gt;</b>xy");
+    assert!(message.text.plain().starts_with("🔴 FIRING #42"), "the text is the built-in one");
+}
+
+#[test]
+fn the_built_in_message_can_be_wrapped() {
+    let (message, problem) = page_with(
+        &[
+            ("page_html", "{{ built_in_html }}<p>Call 112.</p>"),
+            ("page_text", "{{ built_in_text }}\nCall 112."),
+        ],
+        |_| (),
+    );
+    assert_eq!(problem, None);
+    assert!(message.text.html().ends_with("<p>Call 112.</p>"));
+    assert!(message.text.html().starts_with("<p>🔴 <strong>FIRING #42 DiskFull</strong>"));
+    assert!(message.text.plain().ends_with("\nCall 112."));
+}
+
+#[test]
+fn a_template_that_fails_gives_way_to_the_built_in_text_and_says_why() {
+    let source = "{{ title }}\n{{ alerts[0].annotations.owner }}";
+    let (message, problem) = page_with(&[("page_text", source)], |_| ());
+    assert!(message.text.plain().starts_with("🔴 FIRING #42"));
+    let problem = problem.unwrap();
+    assert_eq!(problem.template, "page_text");
+    assert!(problem.problem.starts_with("line 2: undefined value"), "{problem}");
+}
+
+#[test]
+fn a_template_comes_to_an_end_and_to_a_size() {
+    let endless = "{% for a in range(9999) %}{% for b in range(9999) %}{% endfor %}{% endfor %}x";
+    let (_, problem) = page_with(&[("page_text", endless)], |_| ());
+    assert!(problem.unwrap().problem.contains("does not come to an end"));
+    let large = "{% for a in range(5000) %}{{ title }}{% endfor %}";
+    let (message, problem) = page_with(&[("page_text", large)], |_| ());
+    assert!(problem.unwrap().problem.contains("too large"));
+    assert!(bytes(&message) <= MOST_BYTES);
+}
+
+#[test]
+fn an_empty_message_is_no_message() {
+    let (message, problem) = page_with(&[("page_text", "{% if number == 1 %}x{% endif %} \u{0}")], |_| ());
+    assert_eq!(problem.unwrap().problem, "it makes an empty message");
+    serde_json::from_value::<RoomMessageEventContent>(message.content()).unwrap();
+}
+
+#[test]
+fn checking_says_everything_that_is_wrong() {
+    assert_eq!(check(&Templates::new(), now()), []);
+    let good: Vec<_> = Templated::ALL.iter().map(|what| format!("{}_text", what.name())).collect();
+    let good: Vec<_> = good.iter().map(|name| (name.as_str(), "{{ title }}: {{ built_in_text }}")).collect();
+    assert_eq!(check(&templates(&good), now()), []);
+    let problems = check(
+        &templates(&[
+            ("page_markdown", "x"),
+            ("page_text", "{{ title"),
+            ("page_html", "{{ titel }}"),
+            ("edit_text", "{{ title }}"),
+        ]),
+        now(),
+    );
+    let said: Vec<_> = problems.iter().map(ToString::to_string).collect();
+    assert_eq!(said.len(), 3, "{said:?}");
+    assert_eq!(said[0], "template page_markdown: there is no template of this name");
+    assert!(said[1].starts_with("template page_text: line 1: syntax error"), "{}", said[1]);
+    assert!(said[2].starts_with("template page_html: line 1: undefined value"), "{}", said[2]);
+}
