@@ -1,0 +1,108 @@
+//! Faults seeded around `decide`. The same properties that hold for the rules must find out every one of them.
+//!
+//! A mutant spoils what goes into `decide` or what comes out of it; the rules themselves know nothing of mutants. To
+//! add one: write it beside its like and name it in the list at the head of that file.
+
+use super::Decide;
+use super::properties::find_out;
+use crate::domain::incident::{Incident, Phase};
+use crate::domain::input::{Act, Decision, Input, Outcome, PersonAction, PolicyInForce, Surroundings};
+use crate::domain::policy::Policy;
+use crate::domain::timeline::Kind;
+use crate::domain::transition::decide;
+
+/// How many histories a mutant may survive.
+const HISTORIES: u32 = 1500;
+
+/// A test for each mutant of the file: it is found out.
+macro_rules! mutants {
+    ($($name:ident)*) => {
+        mod is_found {
+            $(
+                #[test]
+                fn $name() {
+                    super::super::must_be_found(super::$name);
+                }
+            )*
+        }
+    };
+}
+
+mod end;
+mod ladder;
+mod model;
+mod record;
+mod reports;
+mod taken;
+
+fn must_be_found(mutant: Decide) {
+    assert!(find_out(mutant, HISTORIES).is_some(), "the properties do not see this fault");
+}
+
+type Before<'a> = Option<&'a Incident>;
+
+/// `decide` under a policy that `spoil` has changed.
+fn under(before: Before<'_>, input: &Input, around: Surroundings<'_>, spoil: fn(&mut Policy)) -> Decision {
+    let (mut of_run, mut newest) = (around.of_run.policy.clone(), around.newest.policy.clone());
+    spoil(&mut of_run);
+    spoil(&mut newest);
+    let of_run = PolicyInForce { policy: &of_run, ..around.of_run };
+    let newest = PolicyInForce { policy: &newest, ..around.newest };
+    decide(before, input, Surroundings { of_run, newest, ..around })
+}
+
+/// `decide`, and the incident that comes out spoilt.
+fn and_then(mut decision: Decision, spoil: impl FnOnce(&mut Incident)) -> Decision {
+    if let Some(incident) = decision.incident.as_mut() {
+        spoil(incident);
+    }
+    decision
+}
+
+/// `decide` about a spoilt incident.
+fn about(
+    before: Before<'_>,
+    input: &Input,
+    around: Surroundings<'_>,
+    spoil: impl FnOnce(&mut Incident),
+) -> Decision {
+    let spoilt = before.cloned().map(|mut incident| {
+        spoil(&mut incident);
+        incident
+    });
+    decide(spoilt.as_ref(), input, around)
+}
+
+/// The same, but only where `decide` changes something.
+fn about_what_changes(
+    before: Before<'_>,
+    input: &Input,
+    around: Surroundings<'_>,
+    spoil: impl FnOnce(&mut Incident),
+) -> Decision {
+    let decision = decide(before, input, around);
+    if decision.outcome == Outcome::Done { about(before, input, around, spoil) } else { decision }
+}
+
+fn act(input: &Input) -> Option<Act> {
+    match input {
+        Input::Person(PersonAction { act, .. }) => Some(*act),
+        _ => None,
+    }
+}
+
+fn has(decision: &Decision, wanted: fn(&Kind) -> bool) -> bool {
+    decision.entries.iter().any(|entry| wanted(&entry.kind))
+}
+
+fn paged(decision: &Decision) -> bool {
+    has(decision, |kind| matches!(kind, Kind::Paged { .. }))
+}
+
+fn is_taken(before: Before<'_>) -> bool {
+    before.is_some_and(|it| matches!(it.phase, Phase::Acknowledged { .. } | Phase::Snoozed { .. }))
+}
+
+fn is_forced(before: Before<'_>) -> bool {
+    before.is_some_and(|it| matches!(it.phase, Phase::Resolved { forced: true, .. }))
+}

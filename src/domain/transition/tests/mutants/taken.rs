@@ -1,0 +1,108 @@
+//! Faults of acknowledgements and snoozes.
+
+use super::{Before, about_what_changes, act, and_then, is_taken, under};
+use crate::domain::incident::Phase;
+use crate::domain::input::{Act, Decision, Input, Outcome, Surroundings};
+use crate::domain::policy::OnNewAlert;
+use crate::domain::time::later;
+use crate::domain::transition::decide;
+use std::time::Duration;
+
+mutants! {
+    an_ack_forgets_what_it_knew
+    a_further_ack_knows_more
+    an_ack_keeps_the_ladders_timer
+    an_ack_never_ends
+    a_refire_takes_up_an_ack_that_has_ended
+    a_refire_forgets_the_ack
+    a_new_alert_never_breaks_an_ack
+    every_alert_breaks_an_ack
+    a_new_alert_breaks_a_sticky_ack
+    acks_are_broken_as_often_as_alerts_join
+    a_snooze_may_last_for_ever
+    giving_back_pages_at_once
+}
+
+fn an_ack_forgets_what_it_knew(before: Before<'_>, input: &Input, around: Surroundings<'_>) -> Decision {
+    and_then(decide(before, input, around), |it| it.known_at_ack.clear())
+}
+
+fn a_further_ack_knows_more(before: Before<'_>, input: &Input, around: Surroundings<'_>) -> Decision {
+    let decision = decide(before, input, around);
+    let joined = decision.outcome == Outcome::JoinedAck;
+    and_then(decision, |it| {
+        if joined {
+            let firing = it.firing.iter();
+            it.known_at_ack = firing.map(|(name, alert)| (name.clone(), alert.severity.rank)).collect();
+        }
+    })
+}
+
+fn an_ack_keeps_the_ladders_timer(before: Before<'_>, input: &Input, around: Surroundings<'_>) -> Decision {
+    let decision = decide(before, input, around);
+    let acked = act(input) == Some(Act::Acknowledge) && decision.outcome == Outcome::Done;
+    and_then(decision, |it| {
+        if acked {
+            it.next_at = before.and_then(|before| before.next_at);
+        }
+    })
+}
+
+fn an_ack_never_ends(before: Before<'_>, input: &Input, around: Surroundings<'_>) -> Decision {
+    under(before, input, around, |policy| policy.ack_timeout = None)
+}
+
+fn a_refire_takes_up_an_ack_that_has_ended(
+    before: Before<'_>,
+    input: &Input,
+    around: Surroundings<'_>,
+) -> Decision {
+    about_what_changes(before, input, around, |it| {
+        if let Phase::Resolved { kept_ack: Some(ack), .. } = &mut it.phase {
+            ack.until = ack.until.map(|until| until.max(later(around.now, Duration::from_secs(1))));
+        }
+    })
+}
+
+fn a_refire_forgets_the_ack(before: Before<'_>, input: &Input, around: Surroundings<'_>) -> Decision {
+    about_what_changes(before, input, around, |it| {
+        if let Phase::Resolved { kept_ack, .. } = &mut it.phase {
+            *kept_ack = None;
+        }
+    })
+}
+
+fn a_new_alert_never_breaks_an_ack(before: Before<'_>, input: &Input, around: Surroundings<'_>) -> Decision {
+    under(before, input, around, |policy| policy.on_new_alert = OnNewAlert::Sticky)
+}
+
+fn every_alert_breaks_an_ack(before: Before<'_>, input: &Input, around: Surroundings<'_>) -> Decision {
+    let reopens = around.of_run.policy.on_new_alert == OnNewAlert::Reopen;
+    if reopens && is_taken(before) && matches!(input, Input::Report(_)) {
+        return about_what_changes(before, input, around, |it| {
+            it.known_at_ack.clear();
+            it.reopened_at = None;
+        });
+    }
+    decide(before, input, around)
+}
+
+fn a_new_alert_breaks_a_sticky_ack(before: Before<'_>, input: &Input, around: Surroundings<'_>) -> Decision {
+    under(before, input, around, |policy| policy.on_new_alert = OnNewAlert::Reopen)
+}
+
+fn acks_are_broken_as_often_as_alerts_join(
+    before: Before<'_>,
+    input: &Input,
+    around: Surroundings<'_>,
+) -> Decision {
+    under(before, input, around, |policy| policy.reopen_min_interval = Duration::ZERO)
+}
+
+fn a_snooze_may_last_for_ever(before: Before<'_>, input: &Input, around: Surroundings<'_>) -> Decision {
+    under(before, input, around, |policy| policy.max_snooze = Duration::MAX)
+}
+
+fn giving_back_pages_at_once(before: Before<'_>, input: &Input, around: Surroundings<'_>) -> Decision {
+    under(before, input, around, |policy| policy.unack_delay = Duration::ZERO)
+}
