@@ -24,7 +24,7 @@ start() {
         shift 2
     done
     [[ -n $config && -n $port ]] || die "start needs --config and --port"
-    ensure_alertmanager
+    ensure alertmanager
     mkdir -p "$dir"
     dir=$(realpath "$dir")
     if process_id alertmanager "$dir" >/dev/null; then die "Alertmanager in $dir is already running."; fi

@@ -83,7 +83,7 @@ start() {
         esac
         shift
     done
-    ensure_postgres
+    ensure postgres
     umask 022
     mkdir -p "$dir"
     dir=$(realpath "$dir")

@@ -134,16 +134,11 @@ esac
 title "Setting up"
 claim_directory
 require_ports
-ensure_rust
-ensure_python
-ensure_postgres
-ensure_alertmanager
-ensure_synapse
+ensure rust python postgres alertmanager synapse
 step "Building the release binary" build
 
 title "Starting"
 LOG_OF_FAILURE=$STACK_DIR/matrixbot.log
-: >"$STACK_DIR/matrixbot.log"
 stack_start
 stack_play || die "The story was not seen to its end."
 LOG_OF_FAILURE=''

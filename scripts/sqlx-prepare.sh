@@ -43,8 +43,7 @@ case ${1:-} in
     *) die "unknown option $1; see scripts/sqlx-prepare.sh --help" ;;
 esac
 
-ensure_rust
-ensure_postgres
+ensure rust postgres
 mkdir -p .test
 SCRATCH=$(mktemp -d "$ROOT/.test/sqlx.XXXXXX")
 trap on_exit EXIT

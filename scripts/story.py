@@ -361,6 +361,8 @@ def main():
     parser.add_argument("--virtual-user", help="user id of the room list's virtual user")
     parser.add_argument("--escalate-after", type=int, default=10, help="seconds before the first level gives up")
     options = parser.parse_args()
+    # A terminal that cannot show a sign gets a question mark for it.
+    sys.stdout.reconfigure(errors="replace")
     if options.command == "rooms":
         make_rooms(options)
         return 0
@@ -370,4 +372,7 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -88,7 +88,7 @@ start() {
         shift 2
     done
     [[ -n $server_name && -n $port ]] || die "start needs --server-name and --port"
-    ensure_synapse
+    ensure synapse
     umask 077
     mkdir -p "$dir"
     dir=$(realpath "$dir")

@@ -102,7 +102,6 @@ tests() {
 
 test_database() {
     [[ -z ${MATRIXBOT_TEST_DATABASE_URL:-} ]] || return 0
-    ensure_postgres
     step "Starting a throw-away Postgres" "$ROOT/scripts/postgres.sh" start "$SCRATCH/postgres" --fast
     MATRIXBOT_TEST_DATABASE_URL=$("$ROOT/scripts/postgres.sh" url "$SCRATCH/postgres")
     export MATRIXBOT_TEST_DATABASE_URL
@@ -128,7 +127,6 @@ run_part() {
         doc) counted doc cargo test --locked --doc -- "${@:2}" ;;
         story) story ;;
         scripts)
-            ensure_python
             [[ -e $(linters)/complete ]] || step "Installing shellcheck and check-jsonschema" make_venv "$(linters)" "${LINTERS[@]}"
             check "Shellcheck has nothing to say" "$(linters)/bin/shellcheck" -x .ci/run scripts/*.sh scripts/lib/*.sh
             check "CircleCI understands its configuration" \
@@ -141,10 +139,6 @@ run_part() {
 story() {
     STACK_DIR=$SCRATCH/stack
     STACK_BINARY=${CARGO_TARGET_DIR:-$ROOT/target}/debug/matrixbot
-    ensure_python
-    ensure_postgres
-    ensure_alertmanager
-    ensure_synapse
     local port
     for port in SYNAPSE_PORT ALERTMANAGER_PORT APPSERVICE_PORT WEBHOOK_PORT ADMIN_PORT; do
         printf -v "$port" '%s' "$(free_port)"
@@ -162,7 +156,16 @@ case ${1:-all} in
     *) selected=("$1") ;;
 esac
 
-ensure_rust
+needs=(rust)
+for part in "${selected[@]}"; do
+    case $part in
+        sqlx | it) needs+=(postgres) ;;
+        story) needs+=(python postgres alertmanager synapse) ;;
+        scripts) needs+=(python) ;;
+    esac
+done
+mapfile -t needs < <(printf '%s\n' "${needs[@]}" | sort -u)
+ensure "${needs[@]}"
 umask 022
 mkdir -p .test
 SCRATCH=$(mktemp -d "$ROOT/.test/run.XXXXXX")

@@ -19,7 +19,8 @@ trap cleanup EXIT
 trap 'exit 1' INT TERM HUP
 
 installed() { [[ $(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null) == installed ]]; }
-install() { apt-get -o DPkg::Lock::Timeout=120 install -y --no-install-recommends "$@"; }
+# Out of reach of the signals that end a step: packages are never left half installed.
+install() { setsid --wait apt-get -o DPkg::Lock::Timeout=120 install -y --no-install-recommends "$@"; }
 
 alertmanager_was_there=''
 if installed prometheus-alertmanager; then alertmanager_was_there=yes; fi

@@ -29,24 +29,24 @@ usage() { sed -n '2,/^[^#]/{s/^# \{0,1\}//p}' "$1"; }
 have() { command -v "$1" >/dev/null 2>&1; }
 is_root() { [[ $(id -u) -eq 0 ]]; }
 
-STEP_PID=''
+STEP_PID='' STEP_LOG=''
 
 # step "What is being done" COMMAND…: runs COMMAND quietly. Whatever takes more than two seconds shows
 # how long it has been running and the last line it said; a failure shows the end of its output.
 step() {
-    local what=$1 log started=$SECONDS rc=0 shown=0 last
+    local what=$1 started=$SECONDS rc=0 shown=0 last
     shift
-    log=$(mktemp "${TMPDIR:-/tmp}/matrixbot-step.XXXXXX")
+    STEP_LOG=$(mktemp "${TMPDIR:-/tmp}/matrixbot-step.XXXXXX")
     # Its own process group, so that an interrupted step takes its children with it.
     set -m
-    ("$@") >"$log" 2>&1 </dev/null &
+    ("$@") >"$STEP_LOG" 2>&1 </dev/null &
     STEP_PID=$!
     set +m
     while kill -0 "$STEP_PID" 2>/dev/null; do
         local elapsed=$((SECONDS - started))
         if ((elapsed >= 2)); then
             if [[ -t 2 ]]; then
-                last=$(tail -n 1 "$log" | tr -d '\r' | cut -c1-60)
+                last=$(tail -n 1 "$STEP_LOG" | tr -d '\r' | cut -c1-60)
                 printf '%s… %s, %s s %s%s%s' "$ERASE" "$what" "$elapsed" "$DIM" "$last" "$PLAIN" >&2
             elif ((shown == 0 || elapsed - shown >= 15)); then
                 say "… $what, $elapsed s"
@@ -61,15 +61,18 @@ step() {
         printf '%s%s✓%s %s %s(%s s)%s\n' "$ERASE" "$GREEN" "$PLAIN" "$what" "$DIM" $((SECONDS - started)) "$PLAIN" >&2
     else
         printf '%s%s✗ %s: failed after %s s; its last lines:%s\n' "$ERASE" "$RED" "$what" $((SECONDS - started)) "$PLAIN" >&2
-        tail -n 30 "$log" | sed 's/^/  | /' >&2
+        tail -n 30 "$STEP_LOG" | sed 's/^/  | /' >&2
     fi
-    rm -f "$log"
+    rm -f "$STEP_LOG"
     return "$rc"
 }
 
-# Ends the step that is running, if any; for the traps.
+# Ends the step that is running, if any, and waits for that; for the traps.
 stop_step() {
-    [[ -z $STEP_PID ]] || kill -TERM -- "-$STEP_PID" 2>/dev/null || true
+    [[ -n $STEP_PID ]] || return 0
+    kill -TERM -- "-$STEP_PID" 2>/dev/null || true
+    wait "$STEP_PID" 2>/dev/null || true
+    rm -f "$STEP_LOG"
     STEP_PID=''
 }
 

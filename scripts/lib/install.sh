@@ -23,6 +23,28 @@ install_packages() {
     step "Installing Debian packages: $*" as_root bash "$ROOT/scripts/lib/apt-install.sh" "$@"
 }
 
+# ensure THING…: rust, python, postgres, alertmanager, synapse. What is missing is installed, all at once.
+ensure() {
+    local thing missing=()
+    for thing in "$@"; do
+        case $thing in
+            rust)
+                have cargo || die "There is no Rust toolchain." "Please install one, for example by https://rustup.rs"
+                # Linking needs a C compiler.
+                have cc || missing+=(gcc libc6-dev)
+                ;;
+            python | synapse)
+                python_bin >/dev/null || [[ ${missing[*]} == *python3-venv* ]] || missing+=(python3 python3-venv)
+                ;;
+            postgres) postgres_bin >/dev/null || missing+=(postgresql) ;;
+            alertmanager) alertmanager_bin >/dev/null || missing+=(prometheus-alertmanager) ;;
+            *) die "nothing here knows how to install $thing" ;;
+        esac
+    done
+    ((${#missing[@]} == 0)) || install_packages "${missing[@]}"
+    for thing in "$@"; do [[ $thing != synapse ]] || install_synapse; done
+}
+
 # postgres_bin: where initdb and postgres are; the newest release. Fails if there is none.
 postgres_bin() {
     local dir
@@ -34,10 +56,6 @@ postgres_bin() {
     done < <(printf '%s\n' /usr/lib/postgresql/*/bin | sort -rV; have pg_config && pg_config --bindir)
     return 1
 }
-
-ensure_postgres() { postgres_bin >/dev/null || install_packages postgresql; }
-
-ensure_alertmanager() { alertmanager_bin >/dev/null || install_packages prometheus-alertmanager; }
 
 # alertmanager_bin: Debian calls it prometheus-alertmanager, everybody else alertmanager.
 alertmanager_bin() { command -v prometheus-alertmanager || command -v alertmanager; }
@@ -53,8 +71,6 @@ python_bin() {
     done
     return 1
 }
-
-ensure_python() { python_bin >/dev/null || install_packages python3 python3-venv; }
 
 # make_venv DIR PIP-ARGUMENTS…: complete or not there at all.
 make_venv() {
@@ -72,18 +88,11 @@ venv_dir() { printf '%s/%s-%s\n' "$CACHE" "$1" "$(cksum <<<"$2" | cut -d' ' -f1)
 
 synapse_venv() { venv_dir synapse "$(<"$SYNAPSE_REQUIREMENTS")"; }
 
-ensure_synapse() {
-    ensure_python
+install_synapse() {
     local dir version
     dir=$(synapse_venv)
     version=$(sed -n 's/^matrix-synapse==//p' "$SYNAPSE_REQUIREMENTS")
     [[ -e $dir/complete ]] || step "Installing Synapse $version into $dir" make_venv "$dir" -r "$SYNAPSE_REQUIREMENTS"
-}
-
-# ensure_rust: a toolchain, and the C compiler that linking needs.
-ensure_rust() {
-    have cargo || die "There is no Rust toolchain." "Please install one, for example by https://rustup.rs"
-    have cc || install_packages gcc libc6-dev
 }
 
 # ensure_rust_component fmt|clippy

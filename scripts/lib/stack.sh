@@ -15,6 +15,7 @@ STACK_ESCALATE_AFTER=10
 stack_prepare() {
     umask 077
     mkdir -p "$STACK_DIR"
+    : >"$STACK_DIR/matrixbot.log"
     [[ -s $STACK_DIR/webhook_token ]] || random_secret >"$STACK_DIR/webhook_token"
     # postgres.sh needs no secrecy of the directory: its data has a password and an owner of its own.
     chmod 711 "$STACK_DIR"
