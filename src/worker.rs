@@ -4,6 +4,7 @@
 //! deadline or for shutdown. A step that fails is tried again after a pause that grows. Shutdown never cuts a step
 //! short: what a step holds, it finishes.
 
+use crate::telemetry::logs::causes;
 use std::error::Error;
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -102,22 +103,6 @@ impl Streak {
             info!(worker, failures, "the {worker} worker works again after {failures} failures");
         }
     }
-}
-
-/// An error and everything behind it, in one line.
-fn causes(error: &(dyn Error + 'static)) -> String {
-    let mut line = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let cause_line = cause.to_string();
-        // Some errors repeat their source in their own words.
-        if !line.contains(&cause_line) {
-            line.push_str(": ");
-            line.push_str(&cause_line);
-        }
-        next = cause.source();
-    }
-    line
 }
 
 #[cfg(test)]

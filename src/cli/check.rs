@@ -4,8 +4,8 @@ use super::{ConfigFile, tell};
 use std::process::ExitCode;
 
 pub(super) const EXAMPLES: &str = "\
-Reads files only: neither the database nor the homeserver is asked. Every problem is one line of
-`file:line:column: key: what is wrong`, and the exit code is then 2.
+Reads files only: neither the database nor the homeserver is asked. Every problem is one
+line of `file:line:column: key: what is wrong`, and the exit code is then 2.
 
 Example:
   matrixbot check --config config.yaml";

@@ -6,8 +6,8 @@ use anyhow::Context as _;
 use std::process::ExitCode;
 
 pub(super) const EXAMPLES: &str = "\
-`run` does this too, unless the configuration says `migrate: false`. Several may do it at once: one works, the others
-wait for it.
+`run` does this too, unless the configuration says `migrate: false`. Several may do it at
+once: one works, the others wait for it.
 
 Example:
   matrixbot migrate --config config.yaml";

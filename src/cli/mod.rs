@@ -40,7 +40,8 @@ pub struct Cli {
 const EXAMPLES: &str = "\
 Examples:
   Write a registration, and hand the same file to the homeserver:
-    matrixbot registration --url http://127.0.0.1:9009 --server-name example.org --output registration.yaml
+    matrixbot registration --url http://127.0.0.1:9009 --server-name example.org \\
+        --output registration.yaml
   Check a configuration, then serve:
     matrixbot check --config config.yaml
     matrixbot run --config config.yaml
@@ -48,12 +49,20 @@ Examples:
 Exit codes: 0, done; 1, it did not work; 2, the command line or the configuration is wrong.";
 
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Logs")]
 struct LogOptions {
     /// How log lines look; auto: for people on a terminal, otherwise JSON
-    #[arg(long, value_enum, default_value = "auto", global = true, env = "MATRIXBOT_LOG_FORMAT")]
+    #[arg(
+        long,
+        value_enum,
+        default_value = "auto",
+        global = true,
+        env = "MATRIXBOT_LOG_FORMAT",
+        display_order = 100
+    )]
     log_format: LogFormat,
     /// error, warn, info, debug or trace; or directives such as matrixbot=debug,sqlx=info
-    #[arg(long, default_value = "info", global = true, env = "RUST_LOG")]
+    #[arg(long, default_value = "info", global = true, env = "RUST_LOG", display_order = 100)]
     log_level: String,
 }
 
@@ -134,7 +143,8 @@ fn finish(what: &'static str, work: impl Future<Output = anyhow::Result<()>>) ->
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!(cause = format!("{error:#}"), "{what} failed: {error:#}");
+            let cause = logs::causes(error.as_ref());
+            tracing::error!(cause, "{what} failed: {cause}");
             ExitCode::from(FAILED)
         }
     }

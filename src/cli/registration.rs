@@ -11,12 +11,14 @@ use std::process::ExitCode;
 use url::Url;
 
 pub(super) const EXAMPLES: &str = "\
-The homeserver and matrixbot read the same file: `app_service_config_files` of Synapse, `registration` of matrixbot's
-configuration.
+The homeserver and matrixbot read the same file: `app_service_config_files` of Synapse,
+`registration` of matrixbot's configuration.
 
 Examples:
-  matrixbot registration --url http://127.0.0.1:9009 --server-name example.org --output registration.yaml
-  matrixbot registration --url https://matrixbot.example.org --server-name example.org --user-prefix _pager_";
+  matrixbot registration --url http://127.0.0.1:9009 --server-name example.org \\
+      --output registration.yaml
+  matrixbot registration --url https://bot.example.org --server-name example.org \\
+      --user-prefix _pager_";
 
 #[derive(Debug, Args)]
 pub(super) struct Options {

@@ -28,29 +28,49 @@ pub(super) fn after<'a>(lines: &[&'a str], at: Position) -> Option<&'a str> {
     alias(comment.trim_start())
 }
 
-/// What looks like a room alias without quotes inside the brackets of a list. It swallows the closing bracket, so
-/// that the file as a whole cannot be read and the parser's own words do not help.
-pub(super) fn in_brackets(lines: &[&str]) -> Vec<Fault> {
+/// What looks like a room alias without quotes inside the brackets of a list, and the text with these quotes. It
+/// swallows the closing bracket, so that the file as a whole cannot be read and the parser's own words do not help.
+pub(super) fn in_brackets(text: &str) -> (String, Vec<Fault>) {
     let mut faults = Vec::new();
-    for (line, number) in lines.iter().zip(1..) {
-        let Some(start) = opens_alias(line) else { continue };
-        let Some((before, rest)) = line.split_at_checked(start) else { continue };
-        let Some(alias) = alias(rest) else { continue };
-        let at = Position { line: number, column: before.chars().count().saturating_add(1) };
-        faults.push(Fault { at, key: String::new(), message: as_comment(alias) });
+    let mut repaired = String::with_capacity(text.len());
+    for (line, number) in text.lines().zip(1..) {
+        let mut rest = line;
+        let mut before = String::new();
+        let mut column = 1_usize;
+        while let Some((head, found, tail)) = first_alias(&before, rest) {
+            column = column.saturating_add(head.chars().count());
+            let at = Position { line: number, column };
+            faults.push(Fault { at, key: String::new(), message: as_comment(found) });
+            column = column.saturating_add(found.chars().count());
+            before += &[head, "\"", found, "\""].concat();
+            rest = tail;
+        }
+        repaired += &[&before, rest, "\n"].concat();
     }
-    faults
+    (repaired, faults)
 }
 
-/// Where a `#` stands as the first thing of a list's item, outside of quotes.
-fn opens_alias(line: &str) -> Option<usize> {
+/// The first thing in `rest` that looks like an alias, with what stands before and after it. `before` has been read.
+fn first_alias<'a>(before: &str, rest: &'a str) -> Option<(&'a str, &'a str, &'a str)> {
+    let start = opens_alias(before, rest)?;
+    let (head, comment) = rest.split_at_checked(start)?;
+    let found = alias(comment)?;
+    Some((head, found, comment.strip_prefix(found)?))
+}
+
+/// Where in `rest` a `#` stands as the first thing of a list's item, outside of quotes.
+fn opens_alias(before: &str, rest: &str) -> Option<usize> {
     let mut quote = None;
     let mut item_begins = false;
-    for (index, character) in line.char_indices() {
+    let offset = before.len();
+    let read = before.char_indices();
+    for (index, character) in
+        read.chain(rest.char_indices().map(|(index, c)| (index.saturating_add(offset), c)))
+    {
         match (quote, character) {
             (Some(open), _) if open == character => quote = None,
             (None, '"' | '\'') => quote = Some(character),
-            (None, '#') if item_begins => return Some(index),
+            (None, '#') if item_begins => return index.checked_sub(offset),
             (None, '#') => return None,
             _ => {}
         }

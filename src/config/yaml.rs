@@ -57,6 +57,21 @@ pub(super) struct Entry {
 
 /// The file's tree, as far as it can be read, and all that is wrong with it.
 pub(super) fn parse(text: &str) -> (Option<Node>, Vec<Fault>) {
+    let (root, faults) = build(text);
+    if root.is_some() {
+        return (root, faults);
+    }
+    // A file that cannot be read for want of quotes is read once more with them, for the sake of what else is wrong.
+    let (repaired, mut lost) = swallowed::in_brackets(text);
+    if lost.is_empty() {
+        return (None, faults);
+    }
+    let (root, faults) = build(&repaired);
+    lost.extend(faults);
+    (root, lost)
+}
+
+fn build(text: &str) -> (Option<Node>, Vec<Fault>) {
     let mut builder = Builder {
         events: Parser::new_from_str(text),
         lines: text.lines().collect(),
@@ -64,11 +79,7 @@ pub(super) fn parse(text: &str) -> (Option<Node>, Vec<Fault>) {
         anchors: BTreeMap::new(),
         nodes: 0,
     };
-    let root = builder.document();
-    if root.is_none() {
-        builder.faults.extend(swallowed::in_brackets(&builder.lines));
-    }
-    (root, builder.faults)
+    (builder.document(), builder.faults)
 }
 
 struct Builder<'a> {
@@ -302,6 +313,15 @@ mod tests {
             let fault = faults.iter().find(|fault| fault.contains("\"#ops:example.org\""));
             assert!(fault.is_some_and(|fault| fault.starts_with(place)), "{text}: {faults:?}");
         }
+    }
+
+    #[test]
+    fn what_brackets_lose_hides_nothing_else() {
+        let faults = faults("rooms: [\"#a:b\", #c:d, #e:f]\nb: 1\nb: 2\n");
+        assert_eq!(faults.len(), 3, "{faults:?}");
+        assert!(faults[0].starts_with("1:17 ") && faults[0].contains("\"#c:d\""), "{faults:?}");
+        assert!(faults[1].starts_with("1:23 ") && faults[1].contains("\"#e:f\""), "{faults:?}");
+        assert!(faults[2].starts_with("3:1 b the key is given twice"), "{faults:?}");
     }
 
     #[test]

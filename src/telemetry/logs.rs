@@ -1,6 +1,7 @@
 //! Logs: to standard error, for people on a terminal, as JSON for machines. They never hold secrets, bodies, query
 //! strings, or more of a person than the user id.
 
+use std::error::Error;
 use std::io::IsTerminal;
 use std::panic::PanicHookInfo;
 use tracing_subscriber::EnvFilter;
@@ -71,6 +72,22 @@ fn log_panic(panic: &PanicHookInfo<'_>) {
     let backtrace = std::backtrace::Backtrace::capture();
     let message = panic.payload_as_str().unwrap_or("no message");
     tracing::error!(place, thread, %backtrace, "the program has a defect and panicked at {place}: {message}");
+}
+
+/// An error and everything behind it, in one line.
+pub fn causes(error: &(dyn Error + 'static)) -> String {
+    let mut line = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let cause_line = cause.to_string();
+        // Some errors repeat their source in their own words.
+        if !line.contains(&cause_line) {
+            line.push_str(": ");
+            line.push_str(&cause_line);
+        }
+        next = cause.source();
+    }
+    line
 }
 
 #[cfg(test)]
