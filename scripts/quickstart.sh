@@ -38,12 +38,12 @@ on_exit() {
         warn "The last lines of $LOG_OF_FAILURE:"
         tail -n 20 "$LOG_OF_FAILURE" | sed 's/^/  | /' >&2
     fi
-    say "Stopping everything."
+    if [[ -n $started ]]; then say "Stopping everything."; fi
     stack_stop
     rm -f "$STACK_DIR/quickstart.pid"
     exit "$status"
 }
-LOG_OF_FAILURE=''
+LOG_OF_FAILURE='' started=''
 
 claim_directory() {
     local pid
@@ -138,6 +138,7 @@ ensure rust python postgres alertmanager synapse
 step "Building the release binary" build
 
 title "Starting"
+started=yes
 LOG_OF_FAILURE=$STACK_DIR/matrixbot.log
 stack_start
 stack_play || die "The story was not seen to its end."

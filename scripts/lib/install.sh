@@ -19,7 +19,7 @@ install_packages() {
     have apt-get || die "Missing: $*." "This is not Debian, so please install them with your own package manager."
     # Asked for here, because a step has no terminal.
     if ! is_root && have sudo && [[ -t 0 ]]; then sudo -v || true; fi
-    as_root true || die "Missing Debian packages: $*." "Please run:  sudo apt-get install --no-install-recommends $*"
+    as_root true || die "Missing Debian packages: $*." "Please run as root:  $ROOT/scripts/lib/apt-install.sh $*"
     step "Installing Debian packages: $*" as_root bash "$ROOT/scripts/lib/apt-install.sh" "$@"
 }
 
