@@ -5,6 +5,7 @@ pub mod answer;
 mod listening;
 mod probes;
 mod tls;
+pub mod token;
 
 pub use listening::{Binding, ListenError, Listening, Services, bind};
 pub use probes::{Check, Probes};

@@ -1,0 +1,254 @@
+//! Who may report to which room list.
+//!
+//! A caller shows the token of a room list, as `Bearer` or as the password of `Basic`. Without a valid token nothing
+//! can be learned of which room lists there are: a list that does not exist is answered like a wrong token, after
+//! the same comparisons.
+
+use crate::domain::webhook::Webhook;
+use crate::http::token::{Shown, Token, credentials};
+use ruma::serde::base64::{Base64, Standard};
+use secrecy::SecretString;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The label that names a room list where the receiver does not.
+const ROOM_LIST_LABEL: &str = "room_list";
+
+/// What the webhook needs to know of a room list.
+#[derive(Debug, Clone)]
+pub struct RoomListAccess {
+    /// Its name.
+    pub name: String,
+    /// What a caller must show; `None`: nothing, as the operator said in so many words.
+    pub token: Option<SecretString>,
+    /// The receivers of Alertmanager that it is known by besides its name.
+    pub receivers: BTreeSet<String>,
+}
+
+/// What the webhook needs to know of the configuration.
+#[derive(Debug, Clone, Default)]
+pub struct Access {
+    doors: BTreeMap<String, Door>,
+    receivers: BTreeMap<String, String>,
+    compatibility: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Clone)]
+enum Door {
+    Open,
+    Locked(Token),
+    /// An empty token: nobody has it.
+    Shut,
+}
+
+/// Which room lists a caller's token opens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    opened: BTreeSet<String>,
+}
+
+/// Why a caller may not report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refused {
+    /// It has no token, or not that of the room list.
+    Unauthorized,
+    /// It has a valid token, and there is no such room list.
+    UnknownRoomList,
+}
+
+impl Access {
+    /// The access to these room lists; `compatibility` maps predecessors' paths to room lists.
+    pub fn new(
+        room_lists: impl IntoIterator<Item = RoomListAccess>,
+        compatibility: BTreeMap<String, String>,
+    ) -> Self {
+        let mut access = Self { compatibility, ..Self::default() };
+        for list in room_lists {
+            let door = match &list.token {
+                None => Door::Open,
+                Some(secret) => Token::new(secret).map_or(Door::Shut, Door::Locked),
+            };
+            for receiver in list.receivers {
+                access.receivers.insert(receiver, list.name.clone());
+            }
+            access.doors.insert(list.name, door);
+        }
+        access
+    }
+
+    /// The caller that shows this `Authorization` header.
+    pub fn caller(&self, authorization: Option<&str>) -> Caller {
+        let shown = authorization.and_then(shown);
+        let mut opened = BTreeSet::new();
+        // Every token is compared, whichever list is asked for.
+        for (name, door) in &self.doors {
+            if let (Door::Locked(token), Some(shown)) = (door, &shown)
+                && bool::from(token.equals(shown))
+            {
+                opened.insert(name.clone());
+            }
+        }
+        Caller { opened }
+    }
+
+    /// Whether the caller may report to the room list of that name; `None`: to one that does not exist.
+    pub fn admit(&self, caller: &Caller, room_list: Option<&str>) -> Result<&str, Refused> {
+        match room_list.and_then(|name| self.doors.get_key_value(name)) {
+            Some((name, Door::Open)) => Ok(name),
+            Some((name, Door::Locked(_))) if caller.opened.contains(name) => Ok(name),
+            None if self.is_trusted(caller) => Err(Refused::UnknownRoomList),
+            Some((_, Door::Locked(_) | Door::Shut)) | None => Err(Refused::Unauthorized),
+        }
+    }
+
+    /// Whether the caller may report to any room list at all: asked before a body is read that says to which.
+    pub fn admit_to_any(&self, caller: &Caller) -> Result<(), Refused> {
+        let any_open = self.doors.values().any(|door| matches!(door, Door::Open));
+        if any_open || self.is_trusted(caller) { Ok(()) } else { Err(Refused::Unauthorized) }
+    }
+
+    /// The room list that a predecessor's path stands for.
+    pub fn of_path(&self, path: &str) -> Option<&str> {
+        self.compatibility.get(path).map(String::as_str)
+    }
+
+    /// The room list that a webhook without one in its path is for: by its receiver, then by its label.
+    pub fn of_webhook<'a>(&'a self, webhook: &Webhook) -> Option<&'a str> {
+        let named = |name: &str| self.doors.get_key_value(name).map(|(name, _)| name.as_str());
+        let label = || {
+            webhook.group_labels.get(ROOM_LIST_LABEL).or_else(|| webhook.common_labels.get(ROOM_LIST_LABEL))
+        };
+        named(&webhook.receiver)
+            .or_else(|| self.receivers.get(&webhook.receiver).map(String::as_str))
+            .or_else(|| named(label()?))
+    }
+
+    /// The name of a room list, if there is one of that name.
+    pub fn known(&self, name: &str) -> Option<&str> {
+        self.doors.get_key_value(name).map(|(name, _)| name.as_str())
+    }
+
+    /// A caller with a valid token, or anybody where no list has a token to show.
+    fn is_trusted(&self, caller: &Caller) -> bool {
+        !caller.opened.is_empty() || self.doors.values().all(|door| matches!(door, Door::Open))
+    }
+}
+
+/// What an `Authorization` header shows.
+fn shown(header: &str) -> Option<Shown> {
+    if let Some(token) = credentials(header, "Bearer") {
+        return Some(Shown::new(token.as_bytes()));
+    }
+    let encoded = credentials(header, "Basic")?;
+    let decoded = Base64::<Standard>::parse(encoded).ok()?.into_inner();
+    let mut parts = decoded.splitn(2, |byte| *byte == b':');
+    let _user = parts.next()?;
+    parts.next().map(Shown::new)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Access, Refused, RoomListAccess};
+    use crate::domain::webhook::{Labels, Webhook};
+
+    fn list(name: &str, token: Option<&str>) -> RoomListAccess {
+        RoomListAccess {
+            name: name.to_owned(),
+            token: token.map(Into::into),
+            receivers: [format!("{name}-am")].into(),
+        }
+    }
+
+    fn access() -> Access {
+        let compatibility = [("/webhook-ack".to_owned(), "finance".to_owned())].into();
+        Access::new(
+            [list("finance", Some("s3cret")), list("ops", Some("other")), list("lab", None)],
+            compatibility,
+        )
+    }
+
+    fn asked(authorization: Option<&str>, room_list: &str) -> Result<String, Refused> {
+        let access = access();
+        let caller = access.caller(authorization);
+        access.admit(&caller, Some(room_list)).map(str::to_owned)
+    }
+
+    #[test]
+    fn the_token_of_a_list_opens_that_list() {
+        assert_eq!(asked(Some("Bearer s3cret"), "finance").unwrap(), "finance");
+        assert_eq!(asked(Some("bearer s3cret"), "finance").unwrap(), "finance");
+        // alertmanager:s3cret and :s3cret
+        assert_eq!(asked(Some("Basic YWxlcnRtYW5hZ2VyOnMzY3JldA=="), "finance").unwrap(), "finance");
+        assert_eq!(asked(Some("Basic OnMzY3JldA=="), "finance").unwrap(), "finance");
+    }
+
+    #[test]
+    fn anything_else_does_not() {
+        for wrong in [
+            None,
+            Some(""),
+            Some("Bearer"),
+            Some("Bearer "),
+            Some("Bearer s3cre"),
+            Some("Bearer other"),
+            Some("s3cret"),
+            Some("Basic s3cret"),
+            Some("Basic czNjcmV0"),
+            Some("Digest s3cret"),
+        ] {
+            assert_eq!(asked(wrong, "finance"), Err(Refused::Unauthorized), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn only_a_valid_token_tells_a_missing_list_from_a_locked_one() {
+        assert_eq!(asked(None, "nobody"), Err(Refused::Unauthorized));
+        assert_eq!(asked(Some("Bearer wrong"), "nobody"), Err(Refused::Unauthorized));
+        assert_eq!(asked(Some("Bearer other"), "nobody"), Err(Refused::UnknownRoomList));
+    }
+
+    #[test]
+    fn a_list_without_a_token_is_open_because_the_operator_said_so() {
+        assert_eq!(asked(None, "lab").unwrap(), "lab");
+        assert_eq!(asked(Some("Bearer wrong"), "lab").unwrap(), "lab");
+        let open = Access::new([list("lab", None)], [].into());
+        assert_eq!(open.admit(&open.caller(None), Some("nobody")), Err(Refused::UnknownRoomList));
+    }
+
+    #[test]
+    fn an_empty_token_opens_nothing() {
+        let access = Access::new([list("finance", Some(""))], [].into());
+        for shown in [None, Some("Bearer "), Some("Basic Og==")] {
+            assert_eq!(access.admit(&access.caller(shown), Some("finance")), Err(Refused::Unauthorized));
+        }
+    }
+
+    #[test]
+    fn a_webhook_is_for_its_receiver_s_list_and_failing_that_for_its_label_s() {
+        let webhook = |receiver: &str, group: &[(&str, &str)], common: &[(&str, &str)]| {
+            let labels = |pairs: &[(&str, &str)]| -> Labels {
+                pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+            };
+            Webhook {
+                receiver: receiver.to_owned(),
+                group_key: "g".to_owned(),
+                group_labels: labels(group),
+                common_labels: labels(common),
+                external_url: None,
+                truncated: 0,
+                alerts: Vec::new(),
+            }
+        };
+        let access = access();
+        let routed = |webhook: &Webhook| access.of_webhook(webhook).map(str::to_owned);
+        assert_eq!(routed(&webhook("finance", &[("room_list", "ops")], &[])).as_deref(), Some("finance"));
+        assert_eq!(routed(&webhook("ops-am", &[], &[])).as_deref(), Some("ops"));
+        assert_eq!(
+            routed(&webhook("?", &[("room_list", "ops")], &[("room_list", "lab")])).as_deref(),
+            Some("ops")
+        );
+        assert_eq!(routed(&webhook("?", &[], &[("room_list", "lab")])).as_deref(), Some("lab"));
+        assert_eq!(routed(&webhook("?", &[], &[("room_list", "nobody")])), None);
+        assert_eq!(access.of_path("/webhook-ack"), Some("finance"));
+        assert_eq!(access.of_path("/skill/eventmanager/webhook"), None);
+    }
+}

@@ -1,0 +1,121 @@
+//! Why a report is not taken, and how that is answered: the one place that knows the status codes.
+
+use super::auth::Refused;
+use super::payload::Unreadable;
+use super::webhook::LARGEST_BODY;
+use crate::engine::EngineError;
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderName, HeaderValue};
+use serde_json::json;
+
+/// When a caller that takes notice of it should try again, in seconds.
+const RETRY_AFTER: &str = "5";
+
+/// Why a report is not taken.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Refusal {
+    /// The caller has no token, or a wrong one.
+    #[error("the token of the room list is needed, as Bearer or as the password of Basic")]
+    Unauthorized,
+    /// The path names a room list that does not exist.
+    #[error("there is no such room list")]
+    UnknownRoomList,
+    /// The body is for no room list.
+    #[error("no room list is named as the receiver {receiver:?}, and no label room_list names one")]
+    NotRouted {
+        /// The receiver.
+        receiver: String,
+    },
+    /// The body says that it is something else.
+    #[error("the body must be application/json, not compressed")]
+    NotJson,
+    /// The body is too large.
+    #[error("the body is larger than {LARGEST_BODY} bytes; set max_alerts in Alertmanager")]
+    TooLarge,
+    /// The body does not arrive.
+    #[error("the body did not arrive in time")]
+    TooSlow,
+    /// The body ended before its end.
+    #[error("the body was broken off")]
+    BrokenOff,
+    /// The body cannot be read.
+    #[error(transparent)]
+    Unreadable(#[from] Unreadable),
+    /// Nothing was kept: try again.
+    #[error("the report could not be kept; try again")]
+    Unavailable(#[source] EngineError),
+}
+
+impl From<Refused> for Refusal {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Unauthorized => Self::Unauthorized,
+            Refused::UnknownRoomList => Self::UnknownRoomList,
+        }
+    }
+}
+
+impl From<EngineError> for Refusal {
+    // A list that the webhook knows and the engine does not is being added or removed at this moment: the same
+    // report will be taken, or refused for good, when it comes again.
+    fn from(error: EngineError) -> Self {
+        Self::Unavailable(error)
+    }
+}
+
+impl Refusal {
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::UnknownRoomList | Self::NotRouted { .. } => StatusCode::NOT_FOUND,
+            Self::NotJson => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::BrokenOff | Self::Unreadable(_) => StatusCode::BAD_REQUEST,
+            Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    /// The answer. Nothing of the request is in it but the receiver's name, and what and where is unreadable.
+    pub(super) fn answer(&self) -> HttpResponse {
+        let mut body = json!({ "error": self.to_string() });
+        if let (Self::Unreadable(unreadable), Some(body)) = (self, body.as_object_mut()) {
+            body.insert("path".to_owned(), json!(unreadable.path));
+            if let Some((line, column)) = unreadable.position {
+                body.insert("line".to_owned(), json!(line));
+                body.insert("column".to_owned(), json!(column));
+            }
+        }
+        let mut answer = HttpResponse::build(self.status()).json(body);
+        let mut add = |name: HeaderName, value: &'static str| {
+            answer.headers_mut().append(name, HeaderValue::from_static(value));
+        };
+        match self {
+            Self::Unauthorized => {
+                add(header::WWW_AUTHENTICATE, "Bearer realm=\"matrixbot\"");
+                add(header::WWW_AUTHENTICATE, "Basic realm=\"matrixbot\", charset=\"UTF-8\"");
+            }
+            Self::Unavailable(_) => add(header::RETRY_AFTER, RETRY_AFTER),
+            Self::UnknownRoomList
+            | Self::NotRouted { .. }
+            | Self::NotJson
+            | Self::TooLarge
+            | Self::TooSlow
+            | Self::BrokenOff
+            | Self::Unreadable(_) => {}
+        }
+        answer
+    }
+
+    /// Says in the log that a report was not taken. `room_list`: the one that it was for, if that is clear.
+    pub(super) fn log(&self, room_list: Option<&str>, path: &str) {
+        let status = self.status().as_u16();
+        if let Self::Unavailable(error) = self {
+            let error: &dyn std::error::Error = error;
+            tracing::error!(room_list, path, status, error, "a webhook at {path} could not be kept: {error}");
+        } else {
+            tracing::warn!(room_list, path, status, "a webhook at {path} was answered {status}: {self}");
+        }
+    }
+}

@@ -1,0 +1,270 @@
+//! `POST /webhook…`: Alertmanager reports.
+//!
+//! 200 is answered only after the report is committed. Alertmanager tries again after a 5xx and never after a 4xx,
+//! so a 4xx is for what would fail again: who is not known, where nothing is, what cannot be read. Whoever has no
+//! token is told before the body is read.
+
+use super::auth::{Access, Caller, Refused};
+use super::payload::{self, Report};
+use super::refusal::Refusal;
+use crate::clock::SharedClock;
+use crate::domain::input::Outcome;
+use crate::domain::time;
+use crate::domain::webhook::Webhook;
+use crate::engine::{Accepted, Engine, EngineError};
+use crate::http::answer;
+use crate::telemetry::Metrics;
+use actix_web::http::header;
+use actix_web::{HttpRequest, HttpResponse, web};
+use arc_swap::ArcSwap;
+use serde_json::{Value, json};
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The predecessors' paths. `compatibility` in the configuration says which room list each is for.
+pub const PREDECESSORS_PATHS: [&str; 4] = [
+    "/webhook-ack",
+    "/skill/eventmanager-ack/webhook-ack",
+    "/skill/eventmanager/webhook",
+    "/skill/alertmanager/webhook",
+];
+
+/// The largest body that is read.
+pub const LARGEST_BODY: usize = 8 * 1024 * 1024;
+/// How long a body may take to arrive.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Who takes reports: the engine.
+pub trait TakesReports: 'static {
+    /// Takes a report for a room list. When this returns `Ok`, its effects are committed.
+    fn report(
+        &self,
+        room_list: &str,
+        webhook: &Webhook,
+    ) -> impl Future<Output = Result<Accepted, EngineError>>;
+}
+
+impl TakesReports for Engine {
+    fn report(
+        &self,
+        room_list: &str,
+        webhook: &Webhook,
+    ) -> impl Future<Output = Result<Accepted, EngineError>> {
+        self.report(room_list, webhook)
+    }
+}
+
+/// Everything the webhook needs.
+#[derive(Debug)]
+pub struct WebhookState<E = Engine> {
+    engine: E,
+    clock: SharedClock,
+    metrics: Arc<Metrics>,
+    access: ArcSwap<Access>,
+}
+
+impl<E> WebhookState<E> {
+    /// A webhook that reports to `engine`.
+    pub fn new(engine: E, clock: SharedClock, metrics: Arc<Metrics>, access: Access) -> Self {
+        Self { engine, clock, metrics, access: ArcSwap::from_pointee(access) }
+    }
+
+    /// Lets `access` hold for every later request.
+    pub fn replace_access(&self, access: Access) {
+        self.access.store(Arc::new(access));
+    }
+}
+
+/// Adds the webhook's paths to a listener.
+pub fn configure<E: TakesReports>(config: &mut web::ServiceConfig, state: web::Data<WebhookState<E>>) {
+    let only_post = || web::to(|request: HttpRequest| async move { answer::wrong_method(&request, "POST") });
+    config.app_data(state);
+    config.service(
+        web::resource("/webhook/{room_list}")
+            .route(web::post().to(by_path::<E>))
+            .default_service(only_post()),
+    );
+    config.service(
+        web::resource("/webhook").route(web::post().to(by_content::<E>)).default_service(only_post()),
+    );
+    for path in PREDECESSORS_PATHS {
+        config.service(
+            web::resource(path).route(web::post().to(by_predecessors_path::<E>)).default_service(only_post()),
+        );
+    }
+}
+
+async fn by_path<E: TakesReports>(
+    state: web::Data<WebhookState<E>>,
+    request: HttpRequest,
+    room_list: web::Path<String>,
+    body: web::Payload,
+) -> HttpResponse {
+    handle(&state, &request, body, For::RoomList(&room_list)).await
+}
+
+async fn by_predecessors_path<E: TakesReports>(
+    state: web::Data<WebhookState<E>>,
+    request: HttpRequest,
+    body: web::Payload,
+) -> HttpResponse {
+    handle(&state, &request, body, For::PredecessorsPath(request.path())).await
+}
+
+async fn by_content<E: TakesReports>(
+    state: web::Data<WebhookState<E>>,
+    request: HttpRequest,
+    body: web::Payload,
+) -> HttpResponse {
+    handle(&state, &request, body, For::Content).await
+}
+
+/// How a request says which room list it is for.
+#[derive(Debug, Clone, Copy)]
+enum For<'a> {
+    /// By its path.
+    RoomList(&'a str),
+    /// By a predecessor's path, which the configuration maps.
+    PredecessorsPath(&'a str),
+    /// By its body.
+    Content,
+}
+
+async fn handle<E: TakesReports>(
+    state: &WebhookState<E>,
+    request: &HttpRequest,
+    body: web::Payload,
+    whom: For<'_>,
+) -> HttpResponse {
+    let began = state.clock.now();
+    let access = state.access.load_full();
+    let mut concerned = None;
+    let answer = match take(state, &access, request, body, whom, &mut concerned).await {
+        Ok(accepted) => HttpResponse::Ok().json(accepted),
+        Err(refusal) => {
+            refusal.log(concerned, request.path());
+            refusal.answer()
+        }
+    };
+    let took = time::between(began, state.clock.now());
+    state.metrics.webhook(concerned, answer.status().as_u16(), took);
+    answer
+}
+
+/// Takes a report, from its headers to its commit. `concerned`: the room list, as soon as it is clear.
+async fn take<'a, E: TakesReports>(
+    state: &WebhookState<E>,
+    access: &'a Access,
+    request: &HttpRequest,
+    body: web::Payload,
+    whom: For<'_>,
+    concerned: &mut Option<&'a str>,
+) -> Result<Value, Refusal> {
+    let caller = access.caller(authorization(request));
+    let named = match whom {
+        For::RoomList(name) => Some(access.known(name)),
+        For::PredecessorsPath(path) => Some(access.of_path(path).and_then(|name| access.known(name))),
+        For::Content => None,
+    };
+    if let Some(named) = named {
+        *concerned = named;
+        access.admit(&caller, named)?;
+    } else {
+        access.admit_to_any(&caller)?;
+    }
+    let body = read(request, body).await?;
+    let Report { webhook, remarks } = payload::parse(&body, state.clock.now())?;
+    let room_list = match named.flatten() {
+        Some(name) => name,
+        None => routed(access, &caller, &webhook, concerned)?,
+    };
+    let accepted = state.engine.report(room_list, &webhook).await?;
+    for remark in &remarks {
+        tracing::warn!(room_list, "a webhook for {room_list} is odd: {remark}");
+    }
+    let count = |firing: bool| webhook.alerts.iter().filter(|alert| alert.firing == firing).count();
+    let (firing, resolved) = (count(true), count(false));
+    state
+        .metrics
+        .alerts(u64::try_from(firing).unwrap_or(u64::MAX), u64::try_from(resolved).unwrap_or(u64::MAX));
+    Ok(json!({
+        "incident": accepted.incident,
+        "room_list": room_list,
+        "outcome": outcome(accepted.outcome),
+        "firing": firing,
+        "resolved": resolved,
+        "remarks": remarks,
+    }))
+}
+
+fn routed<'a>(
+    access: &'a Access,
+    caller: &Caller,
+    webhook: &Webhook,
+    concerned: &mut Option<&'a str>,
+) -> Result<&'a str, Refusal> {
+    *concerned = access.of_webhook(webhook);
+    match access.admit(caller, *concerned) {
+        Ok(name) => Ok(name),
+        Err(Refused::Unauthorized) => Err(Refusal::Unauthorized),
+        Err(Refused::UnknownRoomList) => Err(Refusal::NotRouted { receiver: webhook.receiver.clone() }),
+    }
+}
+
+/// The one `Authorization` header; with several it is not clear who calls.
+fn authorization(request: &HttpRequest) -> Option<&str> {
+    let mut headers = request.headers().get_all(header::AUTHORIZATION);
+    headers.next().filter(|_| headers.next().is_none())?.to_str().ok()
+}
+
+async fn read(request: &HttpRequest, body: web::Payload) -> Result<web::Bytes, Refusal> {
+    if !is_json(request) {
+        return Err(Refusal::NotJson);
+    }
+    let announced =
+        request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    if announced.is_some_and(|length: usize| length > LARGEST_BODY) {
+        return Err(Refusal::TooLarge);
+    }
+    match tokio::time::timeout(BODY_TIMEOUT, body.to_bytes_limited(LARGEST_BODY)).await {
+        Ok(Ok(Ok(bytes))) => Ok(bytes),
+        Ok(Ok(Err(_broken_off))) => Err(Refusal::BrokenOff),
+        Ok(Err(_limit_exceeded)) => Err(Refusal::TooLarge),
+        Err(_elapsed) => Err(Refusal::TooSlow),
+    }
+}
+
+/// `application/json` or `application/…+json`, with any parameters, and not compressed. A body without a type is
+/// taken for JSON: what it is shows when it is read.
+fn is_json(request: &HttpRequest) -> bool {
+    let header =
+        |name: header::HeaderName| request.headers().get(name).map(|value| value.to_str().unwrap_or("?"));
+    let plain =
+        header(header::CONTENT_ENCODING).is_none_or(|encoding| encoding.eq_ignore_ascii_case("identity"));
+    plain
+        && header(header::CONTENT_TYPE).is_none_or(|content_type| {
+            let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+            essence == "application/json"
+                || (essence.starts_with("application/") && essence.ends_with("+json"))
+        })
+}
+
+fn outcome(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Done => "done",
+        Outcome::Repeated => "repeated",
+        Outcome::OrphanClear => "orphan_clear",
+        Outcome::UnderMaintenance => "under_maintenance",
+        Outcome::Nothing
+        | Outcome::JoinedAck
+        | Outcome::AlreadyYours
+        | Outcome::TooLate
+        | Outcome::NotAcknowledged
+        | Outcome::NotSnoozed
+        | Outcome::StaleRung => "nothing",
+    }
+}
+
+#[cfg(test)]
+mod tests;
