@@ -5,8 +5,9 @@ use actix_web::dev::ServerHandle;
 use actix_web::{App, HttpServer, web};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::AsFd as _;
-use std::sync::{Arc, Mutex, Weak, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread::JoinHandle;
+use std::time::Duration;
 use tokio::net::TcpSocket;
 
 /// Larger than any event, so that the homeserver itself says what is too large.
@@ -22,20 +23,40 @@ impl Connection {
     }
 }
 
-/// The connections that are open.
+/// Every connection since the homeserver came up.
 #[derive(Default)]
-struct Connections(Mutex<Vec<Weak<TcpStream>>>);
+struct Connections(Mutex<Vec<Arc<TcpStream>>>);
 
 impl Connections {
-    fn keep(&self, connection: &Arc<TcpStream>) {
-        let mut open = self.0.lock().unwrap();
-        open.retain(|connection| connection.strong_count() > 0);
-        open.push(Arc::downgrade(connection));
+    fn keep(&self, connection: Arc<TcpStream>) {
+        self.0.lock().unwrap().push(connection);
     }
 
-    fn cut_all(&self) {
-        for connection in self.0.lock().unwrap().drain(..).filter_map(|connection| connection.upgrade()) {
+    /// Says goodbye on every connection and waits for the answer, so that no client goes on to use one: what it
+    /// asks next finds nobody listening.
+    async fn close_all(&self) {
+        let connections = std::mem::take(&mut *self.0.lock().unwrap());
+        for connection in connections {
+            let _was_cut_already = connection.shutdown(Shutdown::Write).is_err();
+            let copy = tokio::net::TcpStream::from_std(connection.try_clone().unwrap()).unwrap();
+            let closed = tokio::time::timeout(Duration::from_secs(1), read_to_end(&copy)).await;
+            drop(closed);
             cut(&connection);
+        }
+    }
+}
+
+/// Reads until the other side closes.
+async fn read_to_end(connection: &tokio::net::TcpStream) {
+    loop {
+        if connection.readable().await.is_err() {
+            return;
+        }
+        match connection.try_read(&mut [0; 1024]) {
+            Ok(0) => return,
+            Ok(_) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+            Err(_) => return,
         }
     }
 }
@@ -87,7 +108,7 @@ impl Server {
                 .on_connect(move |connection, data| {
                     if let Some(stream) = connection.downcast_ref::<actix_web::rt::net::TcpStream>() {
                         let copy = Arc::new(TcpStream::from(stream.as_fd().try_clone_to_owned().unwrap()));
-                        connections.keep(&copy);
+                        connections.keep(Arc::clone(&copy));
                         data.insert(Connection(copy));
                     }
                 })
@@ -105,8 +126,7 @@ impl Server {
         if let Some((handle, thread)) = self.running.take() {
             handle.stop(false).await;
             tokio::task::spawn_blocking(|| thread.join().unwrap()).await.unwrap();
-            // Workers may outlive the listener by a moment; nobody hears what they still say.
-            self.connections.cut_all();
+            self.connections.close_all().await;
         }
     }
 }
