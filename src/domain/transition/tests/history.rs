@@ -21,6 +21,8 @@ pub(super) enum Step {
     Report(Vec<Said>),
     /// One of the reports so far comes once more.
     OldReport(Index),
+    /// Everything clears, and so many seconds later it fires again, as bad as before.
+    Flap(u64),
     /// The timer comes due and is seen so many seconds late.
     Tick { late: u64 },
     /// The timer is looked at, due or not.
@@ -122,6 +124,7 @@ fn steps() -> impl Strategy<Value = Step> {
         6 => select(&[0, 1, 5, 30, 59, 61, 300, 301, 1800, 40_000][..]).prop_map(Step::Pass),
         8 => reports().prop_map(Step::Report),
         2 => any::<Index>().prop_map(Step::OldReport),
+        2 => select(&[30, 301, 1800][..]).prop_map(Step::Flap),
         9 => select(&[0, 0, 0, 1, 120, 40_000][..]).prop_map(|late| Step::Tick { late }),
         1 => Just(Step::TickNow),
         5 => any::<Index>().prop_map(Step::Send),

@@ -23,7 +23,7 @@ proptest! {
 
 #[test]
 fn the_histories_see_every_phase_and_every_kind_of_entry() {
-    let mut runner = runner(512);
+    let mut runner = runner(128);
     let seen = std::cell::RefCell::new(BTreeSet::new());
     let all = runner.run(&histories(), |history| {
         seen.borrow_mut().extend(live(decide, &history)?.seen);

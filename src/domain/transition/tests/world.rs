@@ -99,6 +99,7 @@ impl World {
                 let report = index.get(&self.reports).clone();
                 self.input(&Input::Report(report))?;
             }
+            Step::Flap(seconds) => self.flap(*seconds)?,
             Step::Tick { late } => {
                 let due = self.incident.as_ref().and_then(|incident| incident.next_at);
                 self.now = self.now.max(due.unwrap_or(self.now));
@@ -289,6 +290,25 @@ impl World {
             Does::Resolve => Act::Resolve,
         };
         self.input(&Input::Person(PersonAction { who: user(who), via: Via::Command, act, comment: None }))
+    }
+
+    fn flap(&mut self, seconds: u64) -> Held {
+        let firing = self.incident.iter().flat_map(|incident| incident.firing.clone()).collect::<Vec<_>>();
+        for fires in [false, true] {
+            let report = firing.iter().map(|(name, alert)| ReportedAlert {
+                fingerprint: name.clone(),
+                firing: fires,
+                severity: alert.severity.clone(),
+                starts_at: if fires { self.now } else { alert.starts_at },
+            });
+            let report = report.collect::<Vec<_>>();
+            self.episodes
+                .extend(report.iter().map(|alert| (alert.fingerprint.clone(), (alert.starts_at, fires))));
+            self.reports.push(report.clone());
+            self.input(&Input::Report(report))?;
+            self.pass(if fires { 0 } else { seconds });
+        }
+        Ok(())
     }
 
     fn alertmanager_says(&mut self, said: &[Said]) -> Vec<ReportedAlert> {
