@@ -7,10 +7,14 @@ mod migrate;
 mod registration;
 mod run;
 
-use crate::config::{Config, load};
+use crate::clock::{Clock as _, SystemClock};
+use crate::config::{Config, Outside, load};
+use crate::matrix::install_tls_provider;
+use crate::matrix::render::template;
 use crate::telemetry::logs::{self, Format};
 use crate::telemetry::{COMMIT, VERSION};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -99,7 +103,8 @@ struct ConfigFile {
 impl ConfigFile {
     /// The configuration; or, once every problem is told, the exit code.
     fn load(&self) -> Result<Config, ExitCode> {
-        load(&self.config, &|name| std::env::var(name).ok()).map_err(|problems| {
+        let outside = Outside { environment: &|name| std::env::var(name).ok(), template: &check_template };
+        load(&self.config, outside).map_err(|problems| {
             for problem in problems {
                 tell(&problem.to_string());
             }
@@ -120,16 +125,22 @@ impl Cli {
             tell(&format!("error: {error}"));
             return ExitCode::from(MISUSED);
         }
-        // Whoever speaks TLS in this process does so with this one.
-        if rustls::crypto::ring::default_provider().install_default().is_err() {
-            tracing::debug!("a TLS provider is installed already");
-        }
+        install_tls_provider();
         match self.command {
             Command::Run(file) => run::run(&file),
             Command::Check(file) => check::check(&file),
             Command::Migrate(file) => migrate::migrate(&file),
             Command::Registration(options) => registration::registration(&options),
         }
+    }
+}
+
+/// Tries a message template on a made-up incident.
+fn check_template(name: &str, text: &str) -> Result<(), String> {
+    let one = BTreeMap::from([(name.to_owned(), text.to_owned())]);
+    match template::check(&one, SystemClock.now()).into_iter().next() {
+        None => Ok(()),
+        Some(problem) => Err(problem.problem),
     }
 }
 

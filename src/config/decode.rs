@@ -3,7 +3,7 @@
 //!
 //! A decoder is a function from an `Item` to `Option<T>`: `None` means that a problem was noted.
 
-use super::expand::{Environment, expand};
+use super::expand::expand;
 use super::problem::Problem;
 use super::yaml::{Node, Position, Value, join, parse};
 use super::{duration, table::Table};
@@ -13,19 +13,34 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
+/// What the configuration depends on besides its files.
+#[derive(Clone, Copy)]
+pub struct Outside<'a> {
+    /// A look at the environment.
+    pub environment: &'a dyn Fn(&str) -> Option<String>,
+    /// Judges a message template, by name and text. `Err`: what is wrong with it.
+    pub template: &'a dyn Fn(&str, &str) -> Result<(), String>,
+}
+
+impl std::fmt::Debug for Outside<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Outside").finish_non_exhaustive()
+    }
+}
+
 /// One file that is being read, and what was found wrong with it.
 pub(super) struct Source<'a> {
     file: PathBuf,
     /// `None`: values are taken as they are.
-    environment: Option<Environment<'a>>,
+    outside: Option<Outside<'a>>,
     problems: RefCell<Vec<Problem>>,
     /// Every key that a decoder asked for, without the numbers of list items.
     known: RefCell<std::collections::BTreeSet<String>>,
 }
 
 impl<'a> Source<'a> {
-    pub(super) fn new(file: &Path, environment: Option<Environment<'a>>) -> Self {
-        Self { file: file.to_owned(), environment, problems: RefCell::default(), known: RefCell::default() }
+    pub(super) fn new(file: &Path, outside: Option<Outside<'a>>) -> Self {
+        Self { file: file.to_owned(), outside, problems: RefCell::default(), known: RefCell::default() }
     }
 
     /// Reads the file. `None`: it cannot be read, or is not YAML; the problem is noted.
@@ -102,8 +117,8 @@ impl<'a> Item<'a> {
     fn scalar(&self, expected: &str) -> Option<(String, bool)> {
         match &self.node.value {
             Value::Text { text, plain } => {
-                let Some(environment) = self.source.environment else { return Some((text.clone(), *plain)) };
-                match expand(text, environment) {
+                let Some(outside) = self.source.outside else { return Some((text.clone(), *plain)) };
+                match expand(text, outside.environment) {
                     Ok(expanded) => {
                         let bare = *plain || expanded != *text;
                         Some((expanded, bare))
@@ -131,6 +146,15 @@ impl<'a> Item<'a> {
             Some(kind) => self.wrong(format!("must be text, and this is {kind}: put it in quotes")),
             None if text.trim().is_empty() => self.wrong("must not be empty"),
             None => Some(text),
+        }
+    }
+
+    /// A message template of this name.
+    pub(super) fn template(&self, name: &str) -> Option<String> {
+        let text = self.text()?;
+        match self.source.outside.map_or(Ok(()), |outside| (outside.template)(name, &text)) {
+            Ok(()) => Some(text),
+            Err(problem) => self.wrong(problem),
         }
     }
 

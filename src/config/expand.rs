@@ -1,10 +1,7 @@
 //! `${NAME}` and `${NAME:-default}` inside a value.
 
-/// A look at the environment.
-pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
-
 /// `text` with every reference replaced; `$${` stands for a plain `${`. `Err`: what is wrong with a reference.
-pub(super) fn expand(text: &str, environment: Environment<'_>) -> Result<String, String> {
+pub(super) fn expand(text: &str, environment: &dyn Fn(&str) -> Option<String>) -> Result<String, String> {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some((before, after)) = rest.split_once("${") {

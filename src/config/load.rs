@@ -1,7 +1,6 @@
 //! From `config.yaml` to `Config`, or to everything that is wrong with it.
 
-use super::decode::{Item, Source};
-use super::expand::Environment;
+use super::decode::{Item, Outside, Source};
 use super::problem::Problem;
 use super::table::{Names, Table};
 use super::types::{Config, Registration};
@@ -10,16 +9,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// Reads and checks the configuration, with the files it names.
-pub fn load(path: &Path, environment: Environment<'_>) -> Result<Config, Vec<Problem>> {
-    load_with_keys(path, environment).0
+pub fn load(path: &Path, outside: Outside<'_>) -> Result<Config, Vec<Problem>> {
+    load_with_keys(path, outside).0
 }
 
 /// Besides, every key that a configuration may have, as far as this one reaches them.
 pub(super) fn load_with_keys(
     path: &Path,
-    environment: Environment<'_>,
+    outside: Outside<'_>,
 ) -> (Result<Config, Vec<Problem>>, BTreeSet<String>) {
-    let source = Source::new(path, Some(environment));
+    let source = Source::new(path, Some(outside));
     let root = source.read();
     let config = root.as_ref().and_then(|node| config(&Item { source: &source, node, path: String::new() }));
     let (mut problems, keys) = source.finish();

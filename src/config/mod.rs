@@ -18,8 +18,8 @@ mod table;
 mod types;
 mod yaml;
 
+pub use decode::Outside;
 pub use duration::parse_duration;
-pub use expand::Environment;
 pub use load::load;
 pub use problem::Problem;
 pub use registration::read_registration;

@@ -194,6 +194,6 @@ fn permissions(mut table: Table<'_>) -> Permissions {
 }
 
 fn templates(item: &Item<'_>) -> Option<BTreeMap<String, String>> {
-    let decode = |(name, item): (&str, Item<'_>)| Some((name.to_owned(), item.text()?));
+    let decode = |(name, item): (&str, Item<'_>)| Some((name.to_owned(), item.template(name)?));
     Some(item.table()?.entries().filter_map(decode).collect())
 }

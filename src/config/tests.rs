@@ -1,7 +1,7 @@
 //! The configuration as a whole: what is read, and that every problem is found at once.
 
 use super::load::{load, load_with_keys};
-use super::{AlertmanagerAuth, Config};
+use super::{AlertmanagerAuth, Config, Outside};
 use crate::domain::policy::{AckScope, Mention, OnNewAlert, Policy, Role};
 use secrecy::ExposeSecret;
 use std::collections::BTreeSet;
@@ -32,6 +32,8 @@ room_lists:
       - rooms: ['#finance:example.org']
 ";
 
+const NOTHING: Outside<'_> = Outside { environment: &|_| None, template: &|_, _| Ok(()) };
+
 /// A folder with a configuration and a registration.
 struct Folder(tempfile::TempDir);
 
@@ -48,7 +50,11 @@ impl Folder {
 
     fn load(&self) -> Result<Config, Vec<String>> {
         let environment = |name: &str| (name == "TOKEN").then(|| "from-env".to_owned());
-        load(&self.0.path().join("config.yaml"), &environment).map_err(|problems| {
+        let template = |name: &str, text: &str| {
+            if name == "page_text" { Ok(()) } else { Err(format!("there is no template {name} for {text}")) }
+        };
+        let outside = Outside { environment: &environment, template: &template };
+        load(&self.0.path().join("config.yaml"), outside).map_err(|problems| {
             let folder = format!("{}/", self.0.path().display());
             problems.iter().map(|problem| problem.to_string().replace(&folder, "")).collect()
         })
@@ -114,7 +120,7 @@ fn the_example_is_a_configuration_and_shows_the_defaults() {
 fn the_example_names_every_key_there_is() {
     let example = include_str!("../../config.yaml.example");
     let folder = Folder::with(example);
-    let (result, keys) = load_with_keys(&folder.0.path().join("config.yaml"), &|_| None);
+    let (result, keys) = load_with_keys(&folder.0.path().join("config.yaml"), NOTHING);
     result.unwrap();
     let written: BTreeSet<&str> = example.lines().flat_map(words).collect();
     for path in keys {
@@ -186,6 +192,18 @@ fn every_rule_of_a_room_list_is_read() {
     assert_eq!((policy.on_new_alert, policy.ack_scope), (OnNewAlert::Sticky, AckScope::CurrentLevel));
     assert_eq!((policy.ack_timeout, policy.stale_after), (Some(Duration::from_hours(4)), None));
     assert_eq!((policy.remind_every, policy.repeat), (None, 2));
+}
+
+#[test]
+fn a_template_that_is_wrong_is_told_in_its_place() {
+    let with = |name: &str| format!("{MINIMAL}    templates:\n      {name}: 'Look: {{{{ name }}}}'\n");
+    let list = Folder::with(&with("page_text")).load().unwrap().room_lists.remove(0);
+    assert_eq!(list.templates["page_text"], "Look: {{ name }}");
+    let found = problems(&with("pages"));
+    assert_eq!(
+        found,
+        ["config.yaml:10:14: room_lists[0].templates.pages: there is no template pages for Look: {{ name }}"]
+    );
 }
 
 #[test]
@@ -302,7 +320,7 @@ fn no_problem_repeats_a_secret() {
 
 #[test]
 fn a_file_that_is_absent_or_empty_or_no_yaml_is_told() {
-    let nothing = load(std::path::Path::new("/nonexistent/config.yaml"), &|_| None).unwrap_err();
+    let nothing = load(std::path::Path::new("/nonexistent/config.yaml"), NOTHING).unwrap_err();
     assert_eq!(nothing.len(), 1);
     assert!(nothing[0].to_string().starts_with("/nonexistent/config.yaml: cannot be read"));
     let missing = problems("# nothing yet\n");
