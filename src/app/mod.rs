@@ -1,0 +1,156 @@
+//! Composition root: build, bind, spawn, drain and stop in order. The only place that spawns.
+
+mod parts;
+mod readiness;
+
+pub use parts::Parts;
+
+use crate::clock::SystemClock;
+use crate::config::Config;
+use crate::http::{Listening, bind};
+use crate::store::{ENGINE_VERSION, Store};
+use crate::worker::{self, Worker};
+use anyhow::Context as _;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// How long a stop waits for what is held: longer than a request to the homeserver may take.
+const DRAIN: Duration = Duration::from_secs(75);
+/// How often the database is tried while it is away at the start.
+const DATABASE_PAUSE: Duration = Duration::from_secs(2);
+/// How often it is looked whether a newer release runs on the database.
+const VERSION_EVERY: Duration = Duration::from_secs(15);
+
+/// Serves until SIGTERM or SIGINT: then stops accepting, finishes what is held, and returns.
+pub async fn run(config: Config) -> anyhow::Result<()> {
+    let shutdown = CancellationToken::new();
+    let mut signals = Signals::new()?;
+    let store = Store::new(&config.database.url, config.database.max_connections)?;
+    let parts = {
+        let build = start(&config, &store, &shutdown);
+        tokio::select! {
+            parts = build => parts?,
+            () = signals.stop() => return Ok(()),
+        }
+    };
+    let listening = bind(parts.bindings(&config))?;
+    let serving = TaskTracker::new();
+    let working = TaskTracker::new();
+    let handles: Vec<_> = listening.iter().map(Listening::handle).collect();
+    for listener in listening {
+        tracing::info!(address = %listener.address, "listening on {} for {}", listener.address, listener.name);
+        serving.spawn(listener.server);
+    }
+    let parts = Arc::new(parts);
+    spawn_workers(&parts, &working, &shutdown);
+    tracing::info!(room_lists = parts.engine.lists().iter().count(), "matrixbot {} is running", env!("CARGO_PKG_VERSION"));
+
+    signals.stop().await;
+    tracing::info!("stopping: no more is accepted, what is held is finished");
+    for handle in handles {
+        handle.stop(true).await;
+    }
+    serving.close();
+    serving.wait().await;
+    shutdown.cancel();
+    working.close();
+    if tokio::time::timeout(DRAIN, working.wait()).await.is_err() {
+        tracing::warn!("not everything was finished in {} s; another start goes on with it", DRAIN.as_secs());
+    }
+    store.close().await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Brings the schema up to date, writes the configuration, and builds everything. Waits for the database.
+async fn start(config: &Config, store: &Store, shutdown: &CancellationToken) -> anyhow::Result<Parts> {
+    loop {
+        match store.ping().await {
+            Ok(()) => break,
+            Err(error) => {
+                tracing::error!(%error, "waiting for the database: {error}");
+                tokio::time::sleep(DATABASE_PAUSE).await;
+            }
+        }
+    }
+    if config.database.migrate {
+        store.migrate().await.context("bringing the schema up to date")?;
+    }
+    let missing = store.missing_migrations().await?;
+    anyhow::ensure!(missing == 0, "the schema lacks {missing} migrations: run `matrixbot migrate`, or set database.migrate");
+    let version = store.engine_version().await?;
+    anyhow::ensure!(
+        version <= ENGINE_VERSION,
+        "a newer release has run on this database (engine version {version}, ours is {ENGINE_VERSION}): use that one"
+    );
+    Parts::build(config, store.clone(), Arc::new(SystemClock), shutdown.clone()).await
+}
+
+fn spawn_workers(parts: &Arc<Parts>, working: &TaskTracker, shutdown: &CancellationToken) {
+    let wakers = parts.engine.wakers().clone();
+    let alone = || Arc::new(Notify::new());
+    let outbox = Arc::clone(parts);
+    working.spawn(async move { outbox.outbox.run().await });
+    spawn_worker(working, shutdown, parts, |parts| &parts.inbox, wakers.inbox);
+    spawn_worker(working, shutdown, parts, |parts| &parts.ladder, wakers.timers);
+    spawn_worker(working, shutdown, parts, |parts| &parts.staleness, alone());
+    spawn_worker(working, shutdown, parts, |parts| &parts.retention, alone());
+    spawn_worker(working, shutdown, parts, |parts| &parts.gauges, alone());
+    spawn_worker(working, shutdown, parts, |parts| &parts.attendance, alone());
+    spawn_worker(working, shutdown, parts, |parts| &parts.liveness, alone());
+    spawn_worker(working, shutdown, parts, |parts| &parts.reconcile, parts.reconcile_wake.clone());
+    let store = parts.engine.store().clone();
+    let shutdown = shutdown.clone();
+    working.spawn(async move { watch_version(&store, &shutdown).await });
+}
+
+fn spawn_worker<W: Worker + 'static>(
+    working: &TaskTracker,
+    shutdown: &CancellationToken,
+    parts: &Arc<Parts>,
+    which: fn(&Parts) -> &W,
+    wake: Arc<Notify>,
+) {
+    let (parts, shutdown) = (Arc::clone(parts), shutdown.clone());
+    working.spawn(async move { worker::run(which(&parts), &wake, &shutdown).await });
+}
+
+/// Stops the workers once a release runs that they must not run beside. Webhooks and transactions are still taken.
+async fn watch_version(store: &Store, shutdown: &CancellationToken) {
+    while !shutdown.is_cancelled() {
+        if let Ok(version) = store.engine_version().await
+            && version > ENGINE_VERSION
+        {
+            tracing::error!(version, "a newer release runs on this database: the workers of this one stop");
+            shutdown.cancel();
+        }
+        tokio::select! {
+            () = shutdown.cancelled() => {}
+            () = tokio::time::sleep(VERSION_EVERY) => {}
+        }
+    }
+}
+
+/// What asks us to stop.
+struct Signals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn new() -> anyhow::Result<Self> {
+        let listen = |kind| signal(kind).context("listening for signals");
+        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+    }
+
+    async fn stop(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! Everything that works, built from a configuration: production loops it, tests step it.
+
+use super::readiness;
+use crate::alertmanager::auth::{Access, RoomListAccess};
+use crate::alertmanager::webhook::{self, WebhookState};
+use crate::appservice::attendance::Attendance;
+use crate::appservice::health::Health;
+use crate::appservice::http::{self as appservice_http, AppserviceState};
+use crate::appservice::inbox::Inbox;
+use crate::appservice::liveness::Liveness;
+use crate::appservice::reconcile::Reconcile;
+use crate::clock::SharedClock;
+use crate::config::{Config, Listener, RoomListConfig};
+use crate::engine::{Engine, ListSettings, Lists};
+use crate::http::{Binding, Probes, Services, Tls};
+use crate::matrix::{Client, RequestObserver, Timeouts, VirtualUsers, virtual_user};
+use crate::outbox::{Outbox, OutboxSettings};
+use crate::store::{RoomListRow, Store};
+use crate::telemetry::Metrics;
+use crate::timers::{Gauges, Ladder, Retention, Staleness};
+use actix_web::web;
+use anyhow::Context as _;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+/// Everything that works.
+#[derive(Debug)]
+pub struct Parts {
+    /// Takes inputs.
+    pub engine: Engine,
+    /// Sends.
+    pub outbox: Outbox,
+    /// Handles events.
+    pub inbox: Inbox,
+    /// Ticks.
+    pub ladder: Ladder,
+    /// Resolves what is stale.
+    pub staleness: Staleness,
+    /// Forgets.
+    pub retention: Retention,
+    /// Samples.
+    pub gauges: Gauges,
+    /// Enters rooms.
+    pub attendance: Attendance,
+    /// Pings.
+    pub liveness: Liveness,
+    /// Finds lost events.
+    pub reconcile: Reconcile,
+    /// Makes `reconcile` work at once.
+    pub reconcile_wake: Arc<Notify>,
+    /// What is known of homeserver and rooms.
+    pub health: Health,
+    users: VirtualUsers,
+}
+
+struct Observed(Arc<Metrics>);
+
+impl RequestObserver for Observed {
+    fn on_request(&self, endpoint: &'static str, code: Option<u16>, elapsed: Duration) {
+        self.0.homeserver_request(endpoint, code, elapsed);
+    }
+}
+
+impl Parts {
+    /// Writes the configuration's room lists to the database, whose schema is up to date, and builds what works on
+    /// them.
+    pub async fn build(
+        config: &Config,
+        store: Store,
+        clock: SharedClock,
+        shutdown: CancellationToken,
+    ) -> anyhow::Result<Self> {
+        let metrics = Arc::new(Metrics::new()?);
+        for endpoint in crate::matrix::Endpoint::ALL {
+            metrics.introduce_endpoint(endpoint.as_str());
+        }
+        for list in &config.room_lists {
+            metrics.introduce_room_list(&list.name, list.policy.levels.len());
+        }
+        let lists = write_lists(config, &store, &clock).await?;
+        let client = Client::new(&config.homeserver.url, config.registration.as_token.clone(), Timeouts::default())?
+            .observed_by(Arc::new(Observed(Arc::clone(&metrics))));
+        let users = VirtualUsers::new(client.clone(), store.clone());
+        let engine = Engine::new(store.clone(), Arc::clone(&clock), metrics, lists);
+        let health = Health::default();
+        let reconcile_wake = Arc::new(Notify::new());
+        let server_name = config.homeserver.server_name.clone();
+        Ok(Self {
+            outbox: Outbox::new(engine.clone(), users.clone(), OutboxSettings::default(), shutdown),
+            inbox: Inbox::new(engine.clone(), users.clone(), config.user_prefix.clone(), server_name),
+            ladder: Ladder::new(engine.clone()),
+            staleness: Staleness::new(engine.clone()),
+            retention: Retention::new(store, clock, config.retention.incidents, config.retention.events),
+            gauges: Gauges::new(engine.clone()),
+            attendance: Attendance::new(engine.clone(), users.clone(), health.clone()),
+            liveness: Liveness::new(
+                client,
+                config.registration.id.clone(),
+                health.clone(),
+                engine.wakers().clone(),
+                Arc::clone(&reconcile_wake),
+            ),
+            reconcile: Reconcile::new(engine.clone(), users.clone()),
+            reconcile_wake,
+            health,
+            users,
+            engine,
+        })
+    }
+
+    /// What is served, and where.
+    pub fn bindings(&self, config: &Config) -> Vec<Binding> {
+        let listen = &config.listen;
+        vec![
+            binding("appservice", &listen.appservice, self.appservice(config)),
+            binding("webhook", &listen.webhook, self.webhook(config)),
+            binding("admin", &listen.admin, self.probes().services()),
+        ]
+    }
+
+    fn webhook(&self, config: &Config) -> Services {
+        let access = Access::new(
+            config.room_lists.iter().map(|list| RoomListAccess {
+                name: list.name.clone(),
+                token: list.webhook_token.clone(),
+                receivers: BTreeSet::new(),
+            }),
+            config.compatibility.clone(),
+        );
+        let engine = &self.engine;
+        let state = web::Data::new(WebhookState::new(
+            engine.clone(),
+            Arc::clone(engine.clock()),
+            Arc::clone(engine.metrics()),
+            access,
+        ));
+        Arc::new(move |config| webhook::configure(config, state.clone()))
+    }
+
+    fn probes(&self) -> Probes {
+        let metrics = Arc::clone(self.engine.metrics());
+        Probes {
+            live: Vec::new(),
+            ready: readiness::checks(&self.engine, &self.health),
+            metrics: Box::new(move || metrics.render().ok()),
+        }
+    }
+}
+
+fn binding(name: &'static str, listener: &Listener, services: Services) -> Binding {
+    let tls = listener
+        .tls
+        .as_ref()
+        .map(|files| Tls { certificate: files.certificate.clone(), key: files.key.clone() });
+    Binding { name, address: listener.address, tls, services }
+}
+
+/// Writes the room lists to the database, and returns them as they are in force.
+async fn write_lists(config: &Config, store: &Store, clock: &SharedClock) -> anyhow::Result<Lists> {
+    let mut lists = Vec::with_capacity(config.room_lists.len());
+    let mut rows = Vec::with_capacity(config.room_lists.len());
+    for list in &config.room_lists {
+        let user_id =
+            virtual_user::user_id_for(&list.name, &config.user_prefix, &config.homeserver.server_name)
+                .with_context(|| format!("naming the virtual user of {}", list.name))?;
+        rows.push(RoomListRow { name: list.name.clone(), user_id: user_id.to_string(), policy: list.policy.clone() });
+        lists.push((list, user_id));
+    }
+    let versions = store.configure(&rows, clock.now()).await?;
+    Ok(Lists::new(lists.into_iter().zip(versions).map(|((list, user_id), version)| settings(list, user_id, version))))
+}
+
+fn settings(list: &RoomListConfig, user_id: ruma::OwnedUserId, version: i64) -> ListSettings {
+    ListSettings {
+        name: list.name.clone(),
+        user_id,
+        display_name: list.display_name.clone(),
+        avatar: list.avatar.clone(),
+        version,
+        policy: Arc::new(list.policy.clone()),
+        ack_reactions: list.ack_reactions.clone(),
+        place_reaction: list.place_reaction,
+        templates: list.templates.clone(),
+    }
+}
