@@ -16,6 +16,10 @@ use uuid::Uuid;
 use super::pacing::pause;
 use super::sending::Attempt;
 
+/// How often settling is tried while the database is away: for about a minute, less than a lease.
+const MOST_SETTLING: u32 = 10;
+const LONGEST_SETTLING_PAUSE: Duration = Duration::from_secs(10);
+
 /// How the outbox works.
 #[derive(Debug, Clone, Copy)]
 pub struct OutboxSettings {
@@ -150,18 +154,24 @@ impl Outbox {
         Ok(())
     }
 
-    async fn settle_fenced(
-        &self,
-        message: &Claimed,
-        attempt: &Attempt,
-    ) -> Result<Option<Claimed>, OutboxError> {
-        match self.settle(message, attempt).await {
-            Err(OutboxError::Store(StoreError::LeaseLost { room })) => {
-                self.engine.metrics().delivery(crate::telemetry::DeliveryOutcome::LeaseLost);
-                tracing::warn!(message = %message.head.id, room, "the lease on {room} ran out while {} was sent", message.head.id);
-                Ok(None)
+    /// Settles an attempt. While the database is away this waits for it, as long as the lease may hold: the message is
+    /// in its room, and nobody else must be made to ask for that.
+    async fn settle_fenced(&self, message: &Claimed, attempt: &Attempt) -> Result<Option<Claimed>, OutboxError> {
+        let mut tries = 0;
+        loop {
+            match self.settle(message, attempt).await {
+                Err(OutboxError::Store(StoreError::LeaseLost { room })) => {
+                    self.engine.metrics().delivery(crate::telemetry::DeliveryOutcome::LeaseLost);
+                    tracing::warn!(message = %message.head.id, room, "the lease on {room} ran out while {} was sent", message.head.id);
+                    return Ok(None);
+                }
+                Err(OutboxError::Store(StoreError::Database(error))) if tries < MOST_SETTLING => {
+                    tracing::warn!(message = %message.head.id, %error, "{} is settled as soon as the database is back: {error}", message.head.id);
+                    tokio::time::sleep(pause(tries, rand::random()).min(LONGEST_SETTLING_PAUSE)).await;
+                    tries += 1;
+                }
+                settled => return settled,
             }
-            settled => settled,
         }
     }
 

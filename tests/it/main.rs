@@ -1,6 +1,8 @@
 //! Stories at the outer edge: what the neighbours send and see, on the test's own clock.
 
 #[cfg(test)]
+mod database;
+#[cfg(test)]
 mod homeserver;
 #[cfg(test)]
 mod homeserver_push;
@@ -8,3 +10,7 @@ mod homeserver_push;
 mod matrix_client;
 #[cfg(test)]
 mod same_as_synapse;
+#[cfg(test)]
+mod stories;
+#[cfg(test)]
+mod world;

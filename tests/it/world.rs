@@ -1,0 +1,384 @@
+//! The world of a story: a homeserver that can fail, a real Postgres, Alertmanager's webhook over HTTP, people in
+//! rooms, and a clock that only the story moves.
+//!
+//! Nothing loops by itself: `settle` lets every worker step until nothing is left to do at the present instant.
+
+use crate::database::TestDatabase;
+use crate::homeserver::{Homeserver, SERVER_NAME};
+use jiff::Timestamp;
+use matrixbot::app::Parts;
+use matrixbot::clock::{Clock, ManualClock, SharedClock};
+use matrixbot::config::{self, Config};
+use matrixbot::http::{Listening, bind};
+use matrixbot::store::Store;
+use matrixbot::worker::{Progress, Worker};
+use ruma::{OwnedRoomId, OwnedUserId, UserId};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// The webhook token of every list.
+pub(crate) const TOKEN: &str = "t0ken-of-the-webhook";
+
+/// A running matrixbot and its neighbours.
+pub(crate) struct World {
+    pub(crate) homeserver: Homeserver,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) database: TestDatabase,
+    pub(crate) bot: Bot,
+    configuration: Configuration,
+}
+
+/// One process of matrixbot, as far as a process goes that does nothing by itself.
+pub(crate) struct Bot {
+    pub(crate) parts: Parts,
+    pub(crate) webhook: String,
+    pub(crate) appservice: String,
+    pub(crate) admin: String,
+    store: Store,
+    handles: Vec<actix_web::dev::ServerHandle>,
+    shutdown: CancellationToken,
+}
+
+/// What the operator wrote.
+struct Configuration {
+    room_lists: String,
+    homeserver: Homeserver,
+    database: TestDatabase,
+    directory: tempfile::TempDir,
+}
+
+impl Configuration {
+    /// The configuration, read as an operator's file is.
+    fn load(&self) -> Config {
+        let appservice = self.homeserver.appservice();
+        let registration = json!({
+            "id": appservice.id,
+            "url": "http://127.0.0.1:1",
+            "as_token": appservice.as_token,
+            "hs_token": appservice.hs_token,
+            "sender_localpart": appservice.sender_localpart,
+            "rate_limited": false,
+            "namespaces": { "users": [{ "exclusive": true, "regex": format!("@_alerts_.*:{}$", SERVER_NAME.replace('.', "\\.")) }] },
+        });
+        let directory = self.directory.path();
+        std::fs::write(directory.join("registration.yaml"), registration.to_string()).unwrap();
+        let text = format!(
+            "homeserver:\n  url: {}\n  server_name: {SERVER_NAME}\nregistration: registration.yaml\ndatabase:\n  url: {}\n\
+             listen:\n  appservice: 127.0.0.1:0\n  webhook: 127.0.0.1:0\n  admin: 127.0.0.1:0\nroom_lists:\n{}",
+            self.homeserver.url(),
+            self.database.url(),
+            self.room_lists
+        );
+        let file = directory.join("config.yaml");
+        std::fs::write(&file, &text).unwrap();
+        match config::load(&file, &|_| None) {
+            Ok(config) => config,
+            Err(problems) => panic!("{problems:#?}\n{text}"),
+        }
+    }
+}
+
+/// The rooms of the usual story.
+#[derive(Debug, Clone)]
+pub(crate) struct Rooms {
+    /// The first level.
+    pub(crate) ops: OwnedRoomId,
+    /// The second level.
+    pub(crate) managers: OwnedRoomId,
+    /// The fallback.
+    pub(crate) fallback: OwnedRoomId,
+}
+
+impl World {
+    /// The usual story: the list `finance` with two levels of 15 and 30 minutes and a fallback room; alice is in
+    /// each. `more` is further YAML of the list, indented by four spaces.
+    pub(crate) async fn finance(more: &str) -> (Self, Rooms) {
+        let scenery = Scenery::prepare().await;
+        let rooms = scenery.rooms();
+        (scenery.begin(&finance_list(more)).await, rooms)
+    }
+}
+
+/// A world in which matrixbot is not running yet.
+pub(crate) struct Scenery {
+    pub(crate) homeserver: Homeserver,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) database: TestDatabase,
+}
+
+impl Scenery {
+    /// An empty world.
+    pub(crate) async fn prepare() -> Self {
+        let start: Timestamp = "2026-11-24T12:00:00Z".parse().unwrap();
+        let clock = Arc::new(ManualClock::new(start));
+        let homeserver = Homeserver::start_on(Arc::clone(&clock) as SharedClock);
+        let database = TestDatabase::create().await;
+        Self { homeserver, clock, database }
+    }
+
+    /// Makes the rooms that the list `finance` names, with alice in each.
+    pub(crate) fn rooms(&self) -> Rooms {
+        let room = |name: &str| self.homeserver.public_room("@alice:example.test", &format!("#{name}:{SERVER_NAME}"));
+        Rooms { ops: room("ops"), managers: room("managers"), fallback: room("fallback") }
+    }
+
+    /// Starts matrixbot with these room lists (YAML items of `room_lists`), and lets it settle.
+    pub(crate) async fn begin(self, room_lists: &str) -> World {
+        let Self { homeserver, clock, database } = self;
+        let configuration = Configuration {
+            room_lists: room_lists.to_owned(),
+            homeserver: homeserver.clone(),
+            database: database.clone(),
+            directory: tempfile::tempdir().unwrap(),
+        };
+        let bot = Bot::start(&configuration.load(), Arc::clone(&clock) as SharedClock).await;
+        homeserver.set_appservice_url(&bot.appservice);
+        let world = World { homeserver, clock, database, bot, configuration };
+        world.settle().await;
+        world
+    }
+}
+
+impl World {
+
+    /// Another process with the same configuration and database.
+    pub(crate) async fn another(&self) -> Bot {
+        Bot::start(&self.configuration.load(), Arc::clone(&self.clock) as SharedClock).await
+    }
+
+    /// Ends the process as if it had been killed, and starts another one.
+    pub(crate) async fn restart_bot(&mut self) {
+        self.bot.kill().await;
+        self.bot = self.another().await;
+        self.homeserver.set_appservice_url(&self.bot.appservice);
+    }
+
+    /// The present instant.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Lets everything happen that is to happen at the present instant.
+    pub(crate) async fn settle(&self) {
+        for _ in 0..200 {
+            let delivered = self.homeserver.deliver().await;
+            let worked = self.bot.work().await;
+            if !worked && delivered.events == 0 {
+                return;
+            }
+        }
+        panic!("it does not settle");
+    }
+
+    /// Lets time pass, second by second of what matters: everything that is due on the way happens when it is due.
+    pub(crate) async fn pass(&self, time: Duration) {
+        let end = matrixbot::domain::time::later(self.now(), time);
+        loop {
+            self.settle().await;
+            let left = matrixbot::domain::time::between(self.now(), end);
+            if left.is_zero() {
+                return;
+            }
+            self.clock.advance(left.min(Duration::from_secs(1).max(self.bot.quiet_for(left).await)));
+        }
+    }
+
+    /// Alertmanager posts a webhook to the list `finance`. Returns status and body.
+    pub(crate) async fn post(&self, body: &Value) -> (u16, Value) {
+        self.post_to("finance", body).await
+    }
+
+    /// Alertmanager posts a webhook to a list.
+    pub(crate) async fn post_to(&self, list: &str, body: &Value) -> (u16, Value) {
+        post(&format!("{}/webhook/{list}", self.bot.webhook), TOKEN, body.to_string()).await
+    }
+
+    /// Alertmanager reports a group of the list `finance`, which must be taken; then everything settles. Returns the
+    /// incident's number.
+    pub(crate) async fn report(&self, group: &Group) -> i64 {
+        let (status, answer) = self.post(&group.payload()).await;
+        assert_eq!(status, 200, "{answer}");
+        self.settle().await;
+        answer["incident"].as_i64().unwrap_or(0)
+    }
+
+    /// The virtual user of a list.
+    pub(crate) fn virtual_user(list: &str) -> OwnedUserId {
+        UserId::parse(format!("@_alerts_{list}:{SERVER_NAME}")).unwrap()
+    }
+
+    /// One number that the database says.
+    pub(crate) async fn count(&self, query: &'static str) -> i64 {
+        let mut connection = self.database.connect().await;
+        sqlx::query_scalar(query).fetch_one(&mut connection).await.unwrap()
+    }
+
+    /// The end of every story: nothing is left over, and every timeline gives its row.
+    pub(crate) async fn nothing_is_left(&self) {
+        let pending = "SELECT count(*) FROM outbox WHERE state IN ('pending', 'sending')";
+        assert_eq!(self.count(pending).await, 0, "messages wait");
+        assert_eq!(self.count("SELECT count(*) FROM inbox WHERE state = 'waiting'").await, 0, "events wait");
+        assert_eq!(self.count("SELECT count(*) FROM room_gate WHERE message IS NOT NULL").await, 0, "leases are held");
+        let gaps = "SELECT count(*) FROM incident WHERE version <>
+                    (SELECT count(*) FROM timeline WHERE incident = incident.id AND kind <> 'late_ack')";
+        assert_eq!(self.count(gaps).await, 0, "a version has no timeline entry (I8)");
+    }
+}
+
+impl Bot {
+    async fn start(config: &Config, clock: SharedClock) -> Self {
+        let store = Store::new(&config.database.url, 8).unwrap();
+        let shutdown = CancellationToken::new();
+        let parts = Parts::build(config, store.clone(), clock, shutdown.clone()).await.unwrap();
+        let listening = bind(parts.bindings(config)).unwrap();
+        let addresses: Vec<_> = listening.iter().map(|listener| format!("http://{}", listener.address)).collect();
+        let handles = listening.iter().map(Listening::handle).collect();
+        let serving = TaskTracker::new();
+        for listener in listening {
+            serving.spawn(listener.server);
+        }
+        let [appservice, webhook, admin] = addresses.try_into().unwrap();
+        Self { parts, webhook, appservice, admin, store, handles, shutdown }
+    }
+
+    /// Ends the process at once: what it held stays as it is.
+    pub(crate) async fn kill(&self) {
+        self.shutdown.cancel();
+        for handle in &self.handles {
+            handle.stop(false).await;
+        }
+        self.store.close().await;
+    }
+
+    /// Lets every worker step until it is idle. Returns whether anything was done. A worker whose step fails is tried
+    /// again the next time, as its loop would.
+    pub(crate) async fn work(&self) -> bool {
+        let parts = &self.parts;
+        let mut worked = false;
+        worked |= steps(&parts.attendance).await;
+        worked |= steps(&parts.inbox).await;
+        worked |= steps(&parts.ladder).await;
+        worked |= steps(&parts.staleness).await;
+        while matches!(parts.outbox.step().await, Ok(Progress::More)) {
+            worked = true;
+        }
+        worked
+    }
+
+    /// For how long nothing is due, `most` at most.
+    async fn quiet_for(&self, most: Duration) -> Duration {
+        let now = self.parts.engine.clock().now();
+        let due = self.parts.engine.store().next_due().await.ok().flatten();
+        due.map_or(most, |due| matrixbot::domain::time::between(now, due)).min(Duration::from_secs(30)).min(most)
+    }
+}
+
+async fn steps<W: Worker>(worker: &W) -> bool {
+    let mut worked = false;
+    while matches!(worker.step().await, Ok(Progress::More)) {
+        worked = true;
+    }
+    worked
+}
+
+/// One group of Alertmanager, and what it reports of it.
+#[derive(Debug, Clone)]
+pub(crate) struct Group {
+    name: String,
+    alerts: Vec<Value>,
+}
+
+impl Group {
+    /// A group without alerts, by its alertname.
+    pub(crate) fn new(name: &str) -> Self {
+        Self { name: name.to_owned(), alerts: Vec::new() }
+    }
+
+    /// A group with one critical alert that fires since `starts_at`.
+    pub(crate) fn firing(name: &str, starts_at: Timestamp) -> Self {
+        Self::new(name).alert("db-1", "critical", "firing", starts_at)
+    }
+
+    /// The same with one more alert: `instance` tells it from the others.
+    pub(crate) fn alert(mut self, instance: &str, severity: &str, status: &str, starts_at: Timestamp) -> Self {
+        let ends_at = if status == "firing" { "0001-01-01T00:00:00Z".to_owned() } else { starts_at.to_string() };
+        self.alerts.push(json!({
+            "status": status,
+            "labels": { "alertname": self.name, "instance": instance, "severity": severity },
+            "annotations": { "summary": format!("{} on {instance}", self.name) },
+            "startsAt": starts_at.to_string(),
+            "endsAt": ends_at,
+            "generatorURL": "http://prometheus.example.test/graph",
+            "fingerprint": format!("{:016x}", fingerprint(&self.name, instance)),
+        }));
+        self
+    }
+
+    /// The same with every alert resolved.
+    pub(crate) fn resolved(mut self) -> Self {
+        for alert in &mut self.alerts {
+            alert["status"] = json!("resolved");
+        }
+        self
+    }
+
+    /// The webhook's body.
+    pub(crate) fn payload(&self) -> Value {
+        let firing = self.alerts.iter().any(|alert| alert["status"] == "firing");
+        json!({
+            "receiver": "finance",
+            "status": if firing { "firing" } else { "resolved" },
+            "alerts": self.alerts,
+            "groupLabels": { "alertname": self.name },
+            "commonLabels": { "alertname": self.name },
+            "commonAnnotations": {},
+            "externalURL": "http://alertmanager.example.test",
+            "version": "4",
+            "groupKey": format!("{{}}:{{alertname=\"{}\"}}", self.name),
+            "truncatedAlerts": 0,
+        })
+    }
+}
+
+fn fingerprint(name: &str, instance: &str) -> u64 {
+    name.bytes().chain([0xff]).chain(instance.bytes()).fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
+/// The usual list.
+pub(crate) fn finance_list(more: &str) -> String {
+    format!(
+        "  - name: finance
+    webhook_token: {TOKEN}
+    levels:
+      - rooms: [\"#ops:{SERVER_NAME}\"]
+        escalate_after: 15m
+      - rooms: [\"#managers:{SERVER_NAME}\"]
+        escalate_after: 30m
+    fallback_rooms: [\"#fallback:{SERVER_NAME}\"]
+    severities:
+      critical: {{rank: 2}}
+      warning: {{rank: 1}}
+      info: {{rank: 0, escalate: false}}
+{more}"
+    )
+}
+
+/// Posts JSON with a bearer token. Returns status and answer.
+pub(crate) async fn post(url: &str, token: &str, body: String) -> (u16, Value) {
+    let answer = reqwest::Client::new()
+        .post(url)
+        .header("Content-Type", "application/json")
+        .header("Authorization", format!("Bearer {token}"))
+        .body(body)
+        .send()
+        .await
+        .unwrap();
+    let status = answer.status().as_u16();
+    let text = answer.text().await.unwrap();
+    (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
+}
