@@ -59,7 +59,7 @@ impl Configuration {
             "url": "http://127.0.0.1:1",
             "as_token": appservice.as_token,
             "hs_token": appservice.hs_token,
-            "sender_localpart": appservice.sender_localpart,
+            "sender_localpart": appservice.sender.localpart(),
             "rate_limited": false,
             "namespaces": { "users": [{ "exclusive": true, "regex": format!("@_alerts_.*:{}$", SERVER_NAME.replace('.', "\\.")) }] },
         });
