@@ -47,7 +47,11 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     }
     let parts = Arc::new(parts);
     spawn_workers(&parts, &working, &shutdown);
-    tracing::info!(room_lists = parts.engine.lists().iter().count(), "matrixbot {} is running", env!("CARGO_PKG_VERSION"));
+    tracing::info!(
+        room_lists = parts.engine.lists().iter().count(),
+        "matrixbot {} is running",
+        env!("CARGO_PKG_VERSION")
+    );
 
     signals.stop().await;
     tracing::info!("stopping: no more is accepted, what is held is finished");
@@ -81,7 +85,10 @@ async fn start(config: &Config, store: &Store, shutdown: &CancellationToken) -> 
         store.migrate().await.context("bringing the schema up to date")?;
     }
     let missing = store.missing_migrations().await?;
-    anyhow::ensure!(missing == 0, "the schema lacks {missing} migrations: run `matrixbot migrate`, or set database.migrate");
+    anyhow::ensure!(
+        missing == 0,
+        "the schema lacks {missing} migrations: run `matrixbot migrate`, or set database.migrate"
+    );
     let version = store.engine_version().await?;
     anyhow::ensure!(
         version <= ENGINE_VERSION,

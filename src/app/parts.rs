@@ -5,7 +5,6 @@ use crate::alertmanager::auth::{Access, RoomListAccess};
 use crate::alertmanager::webhook::{self, WebhookState};
 use crate::appservice::attendance::Attendance;
 use crate::appservice::health::Health;
-use crate::appservice::http::{self as appservice_http, AppserviceState};
 use crate::appservice::inbox::Inbox;
 use crate::appservice::liveness::Liveness;
 use crate::appservice::reconcile::Reconcile;
@@ -53,7 +52,6 @@ pub struct Parts {
     pub reconcile_wake: Arc<Notify>,
     /// What is known of homeserver and rooms.
     pub health: Health,
-    users: VirtualUsers,
 }
 
 struct Observed(Arc<Metrics>);
@@ -81,8 +79,9 @@ impl Parts {
             metrics.introduce_room_list(&list.name, list.policy.levels.len());
         }
         let lists = write_lists(config, &store, &clock).await?;
-        let client = Client::new(&config.homeserver.url, config.registration.as_token.clone(), Timeouts::default())?
-            .observed_by(Arc::new(Observed(Arc::clone(&metrics))));
+        let client =
+            Client::new(&config.homeserver.url, config.registration.as_token.clone(), Timeouts::default())?
+                .observed_by(Arc::new(Observed(Arc::clone(&metrics))));
         let users = VirtualUsers::new(client.clone(), store.clone());
         let engine = Engine::new(store.clone(), Arc::clone(&clock), metrics, lists);
         let health = Health::default();
@@ -103,10 +102,9 @@ impl Parts {
                 engine.wakers().clone(),
                 Arc::clone(&reconcile_wake),
             ),
-            reconcile: Reconcile::new(engine.clone(), users.clone()),
+            reconcile: Reconcile::new(engine.clone(), users),
             reconcile_wake,
             health,
-            users,
             engine,
         })
     }
@@ -115,7 +113,7 @@ impl Parts {
     pub fn bindings(&self, config: &Config) -> Vec<Binding> {
         let listen = &config.listen;
         vec![
-            binding("appservice", &listen.appservice, self.appservice(config)),
+            binding("appservice", &listen.appservice, Arc::new(|_| {})),
             binding("webhook", &listen.webhook, self.webhook(config)),
             binding("admin", &listen.admin, self.probes().services()),
         ]
@@ -166,11 +164,17 @@ async fn write_lists(config: &Config, store: &Store, clock: &SharedClock) -> any
         let user_id =
             virtual_user::user_id_for(&list.name, &config.user_prefix, &config.homeserver.server_name)
                 .with_context(|| format!("naming the virtual user of {}", list.name))?;
-        rows.push(RoomListRow { name: list.name.clone(), user_id: user_id.to_string(), policy: list.policy.clone() });
+        rows.push(RoomListRow {
+            name: list.name.clone(),
+            user_id: user_id.to_string(),
+            policy: list.policy.clone(),
+        });
         lists.push((list, user_id));
     }
     let versions = store.configure(&rows, clock.now()).await?;
-    Ok(Lists::new(lists.into_iter().zip(versions).map(|((list, user_id), version)| settings(list, user_id, version))))
+    Ok(Lists::new(
+        lists.into_iter().zip(versions).map(|((list, user_id), version)| settings(list, user_id, version)),
+    ))
 }
 
 fn settings(list: &RoomListConfig, user_id: ruma::OwnedUserId, version: i64) -> ListSettings {

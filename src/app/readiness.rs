@@ -47,7 +47,8 @@ pub(super) fn checks(engine: &Engine, health: &Health) -> Vec<Check> {
                     Err(error) => Err(error.to_string()),
                     Ok(backlog) => {
                         let age = backlog.oldest.map_or(Duration::ZERO, |oldest| between(oldest, now));
-                        let found = format!("{} pending, the oldest for {} s", backlog.pending, age.as_secs());
+                        let found =
+                            format!("{} pending, the oldest for {} s", backlog.pending, age.as_secs());
                         if age > OLDEST { Err(found) } else { Ok(found) }
                     }
                 }

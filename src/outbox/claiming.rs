@@ -4,6 +4,7 @@ use super::dispatch::{Outbox, OutboxError};
 use super::rendering::{Rendered, Subject, render, render_answer};
 use crate::domain::time::later;
 use crate::store::{Claimed, Head, Lease, StoredIncident, Tx, claim, commit, incident, settle, timeline};
+use std::collections::BTreeMap;
 
 /// How much of a timeline a message may be rendered from.
 const STORY: i64 = 200;
@@ -60,7 +61,9 @@ impl Outbox {
                 let policy = self.engine.policy(stored.incident.run.policy_version).await?;
                 let story = timeline::read(tx, number, STORY).await?;
                 let view = stored.view(u32::try_from(policy.levels.len()).unwrap_or(u32::MAX));
-                let subject = Subject { view: &view, story: &story, policy: &policy };
+                let none = BTreeMap::new();
+                let templates = list.map_or(&none, |list| &list.templates);
+                let subject = Subject { view: &view, story: &story, policy: &policy, templates };
                 let ack_reaction = list.map_or("✅", |list| list.ack_reaction());
                 (render(head, &subject, ack_reaction, now), Some(version_of(&stored)))
             }

@@ -156,7 +156,11 @@ impl Outbox {
 
     /// Settles an attempt. While the database is away this waits for it, as long as the lease may hold: the message is
     /// in its room, and nobody else must be made to ask for that.
-    async fn settle_fenced(&self, message: &Claimed, attempt: &Attempt) -> Result<Option<Claimed>, OutboxError> {
+    async fn settle_fenced(
+        &self,
+        message: &Claimed,
+        attempt: &Attempt,
+    ) -> Result<Option<Claimed>, OutboxError> {
         let mut tries = 0;
         loop {
             match self.settle(message, attempt).await {

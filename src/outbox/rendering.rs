@@ -1,15 +1,17 @@
 //! Rendering a message from its incident as it stands, at the moment of the first attempt.
 
-use crate::domain::incident::{Phase, Rung};
-use crate::domain::policy::{Mention, Policy};
+use crate::domain::incident::Phase;
+use crate::domain::policy::Policy;
 use crate::domain::timeline::{Entry, Kind};
 use crate::domain::view::IncidentView;
 use crate::engine::ListSettings;
 use crate::matrix::render::message::{Message, Relation};
+use crate::matrix::render::template::{self, Templated};
 use crate::matrix::render::{Context, answer, edit, fallback, page, reaction, thread};
 use crate::store::{Head, Payload};
 use jiff::Timestamp;
-use ruma::{EventId, OwnedEventId};
+use ruma::EventId;
+use std::collections::BTreeMap;
 
 const MESSAGE: &str = "m.room.message";
 
@@ -28,6 +30,7 @@ pub(super) struct Subject<'a> {
     pub(super) view: &'a IncidentView,
     pub(super) story: &'a [Entry],
     pub(super) policy: &'a Policy,
+    pub(super) templates: &'a BTreeMap<String, String>,
 }
 
 /// Renders what has no incident: an answer.
@@ -53,7 +56,7 @@ pub(super) fn render_answer(payload: &Payload, list: &ListSettings, now: Timesta
 
 /// Renders what is about an incident.
 pub(super) fn render(head: &Head, subject: &Subject<'_>, ack_reaction: &str, now: Timestamp) -> Rendered {
-    let Subject { view, story, policy } = subject;
+    let Subject { view, story, policy, .. } = subject;
     let context = Context { policy, ack_reaction, now };
     let root = head.root.as_deref().and_then(|root| <&EventId>::try_from(root).ok());
     let phase = &view.incident.phase;
@@ -71,8 +74,17 @@ pub(super) fn render(head: &Head, subject: &Subject<'_>, ack_reaction: &str, now
             (matches!(phase, Phase::Unanswered { .. }) && same_run)
                 .then(|| again(fallback::unanswered(view, &context), root))
         }
-        (Payload::Reminder { number }, root) => matches!(phase, Phase::Unanswered { .. })
-            .then(|| again(fallback::reminder(view, *number, &last_called(view, policy), &context), root)),
+        (Payload::Reminder { number }, root) => matches!(phase, Phase::Unanswered { .. }).then(|| {
+            again(
+                fallback::reminder(
+                    view,
+                    *number,
+                    &page::called(view, view.levels.saturating_sub(1), &context),
+                    &context,
+                ),
+                root,
+            )
+        }),
         (Payload::AckReminder, Some(root)) => match phase {
             Phase::Acknowledged { until: Some(until), .. } => {
                 Some(thread::ack_reminder(root, view, *until, &context))
@@ -106,7 +118,9 @@ pub(super) fn render(head: &Head, subject: &Subject<'_>, ack_reaction: &str, now
         (Payload::AckReminder | Payload::Refresh | Payload::Tell { .. } | Payload::AckReaction, None)
         | (Payload::RoomMoved { .. }, _) => None,
     };
-    message.map_or(Rendered::Unwanted, |message| Rendered::Ready(MESSAGE, message.content()))
+    message.map_or(Rendered::Unwanted, |message| {
+        Rendered::Ready(MESSAGE, in_own_words(message, &head.payload, subject, &context).content())
+    })
 }
 
 /// The whole body is too large for the homeserver: its plain text alone, cut.
@@ -132,21 +146,37 @@ pub(super) fn shrink(content: &serde_json::Value) -> serde_json::Value {
     smaller
 }
 
-/// A room has one post of an incident: what pages it again goes into that post's thread.
+/// A room has one post of an incident: what pages it again answers that post, so that it stands in the room's main
+/// timeline and leads to the thread.
 fn again(message: Message, root: Option<&EventId>) -> Message {
     match root {
-        Some(root) => {
-            let root: OwnedEventId = root.to_owned();
-            message.related(Relation::Thread { root, reply_to: None })
-        }
+        Some(root) => message.related(Relation::Reply { to: root.to_owned() }),
         None => message,
     }
 }
 
-/// Whom a reminder calls: those whom the last level's page called.
-fn last_called(view: &IncidentView, policy: &Policy) -> Vec<Mention> {
-    let rung = Rung { run_no: view.incident.run.no, loop_no: 0, level: view.levels.saturating_sub(1) };
-    let severity = view.incident.severity().and_then(|severity| severity.name.as_deref());
-    let own = severity.and_then(|name| policy.severities.get(name)).and_then(|rule| rule.mention.clone());
-    own.or_else(|| policy.level(rung.level).map(|level| level.mention.clone())).unwrap_or_default()
+/// The message in the operator's words, if there are any that work.
+fn in_own_words(
+    message: Message,
+    payload: &Payload,
+    subject: &Subject<'_>,
+    context: &Context<'_>,
+) -> Message {
+    let what = match payload {
+        Payload::Page => Templated::Page,
+        Payload::Refresh => Templated::Edit,
+        Payload::Tell { .. } => Templated::Thread,
+        Payload::Fallback | Payload::TellFallback { .. } => Templated::Fallback,
+        Payload::Reminder { .. } => Templated::Reminder,
+        Payload::AckReminder
+        | Payload::AckReaction
+        | Payload::Answer { .. }
+        | Payload::Show { .. }
+        | Payload::RoomMoved { .. } => return message,
+    };
+    let (message, problem) = template::overridden(message, what, subject.templates, subject.view, context);
+    if let Some(problem) = problem {
+        tracing::error!(room_list = subject.view.room_list, %problem, "a template fails, the built-in words are sent: {problem}");
+    }
+    message
 }

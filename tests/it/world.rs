@@ -121,7 +121,9 @@ impl Scenery {
 
     /// Makes the rooms that the list `finance` names, with alice in each.
     pub(crate) fn rooms(&self) -> Rooms {
-        let room = |name: &str| self.homeserver.public_room("@alice:example.test", &format!("#{name}:{SERVER_NAME}"));
+        let room = |name: &str| {
+            self.homeserver.public_room("@alice:example.test", &format!("#{name}:{SERVER_NAME}"))
+        };
         Rooms { ops: room("ops"), managers: room("managers"), fallback: room("fallback") }
     }
 
@@ -143,7 +145,6 @@ impl Scenery {
 }
 
 impl World {
-
     /// Another process with the same configuration and database.
     pub(crate) async fn another(&self) -> Bot {
         Bot::start(&self.configuration.load(), Arc::clone(&self.clock) as SharedClock).await
@@ -221,7 +222,11 @@ impl World {
         let pending = "SELECT count(*) FROM outbox WHERE state IN ('pending', 'sending')";
         assert_eq!(self.count(pending).await, 0, "messages wait");
         assert_eq!(self.count("SELECT count(*) FROM inbox WHERE state = 'waiting'").await, 0, "events wait");
-        assert_eq!(self.count("SELECT count(*) FROM room_gate WHERE message IS NOT NULL").await, 0, "leases are held");
+        assert_eq!(
+            self.count("SELECT count(*) FROM room_gate WHERE message IS NOT NULL").await,
+            0,
+            "leases are held"
+        );
         let gaps = "SELECT count(*) FROM incident WHERE version <>
                     (SELECT count(*) FROM timeline WHERE incident = incident.id AND kind <> 'late_ack')";
         assert_eq!(self.count(gaps).await, 0, "a version has no timeline entry (I8)");
@@ -234,7 +239,8 @@ impl Bot {
         let shutdown = CancellationToken::new();
         let parts = Parts::build(config, store.clone(), clock, shutdown.clone()).await.unwrap();
         let listening = bind(parts.bindings(config)).unwrap();
-        let addresses: Vec<_> = listening.iter().map(|listener| format!("http://{}", listener.address)).collect();
+        let addresses: Vec<_> =
+            listening.iter().map(|listener| format!("http://{}", listener.address)).collect();
         let handles = listening.iter().map(Listening::handle).collect();
         let serving = TaskTracker::new();
         for listener in listening {
@@ -272,7 +278,9 @@ impl Bot {
     async fn quiet_for(&self, most: Duration) -> Duration {
         let now = self.parts.engine.clock().now();
         let due = self.parts.engine.store().next_due().await.ok().flatten();
-        due.map_or(most, |due| matrixbot::domain::time::between(now, due)).min(Duration::from_secs(30)).min(most)
+        due.map_or(most, |due| matrixbot::domain::time::between(now, due))
+            .min(Duration::from_secs(30))
+            .min(most)
     }
 }
 
@@ -303,8 +311,15 @@ impl Group {
     }
 
     /// The same with one more alert: `instance` tells it from the others.
-    pub(crate) fn alert(mut self, instance: &str, severity: &str, status: &str, starts_at: Timestamp) -> Self {
-        let ends_at = if status == "firing" { "0001-01-01T00:00:00Z".to_owned() } else { starts_at.to_string() };
+    pub(crate) fn alert(
+        mut self,
+        instance: &str,
+        severity: &str,
+        status: &str,
+        starts_at: Timestamp,
+    ) -> Self {
+        let ends_at =
+            if status == "firing" { "0001-01-01T00:00:00Z".to_owned() } else { starts_at.to_string() };
         self.alerts.push(json!({
             "status": status,
             "labels": { "alertname": self.name, "instance": instance, "severity": severity },
@@ -344,9 +359,10 @@ impl Group {
 }
 
 fn fingerprint(name: &str, instance: &str) -> u64 {
-    name.bytes().chain([0xff]).chain(instance.bytes()).fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    })
+    name.bytes()
+        .chain([0xff])
+        .chain(instance.bytes())
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 /// The usual list.
