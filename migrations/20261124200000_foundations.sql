@@ -261,12 +261,12 @@ CREATE UNIQUE INDEX outbox_page_once ON outbox (incident, run_no, loop_no, level
 CREATE UNIQUE INDEX outbox_fallback_once ON outbox (incident, run_no, room) WHERE kind = 'fallback' AND state <> 'cancelled';
 CREATE UNIQUE INDEX outbox_one_pending_edit ON outbox (post) WHERE kind = 'edit' AND state = 'pending' AND content IS NULL;
 CREATE INDEX outbox_queue ON outbox (room, priority, seq) WHERE state = 'pending';
-CREATE INDEX outbox_of_incident ON outbox (incident) WHERE state = 'pending';
+CREATE INDEX outbox_of_incident ON outbox (incident, state);
 CREATE INDEX outbox_event ON outbox (event_id) WHERE event_id IS NOT NULL;
 CREATE INDEX outbox_rungs ON outbox (incident, run_no, loop_no, level) WHERE kind = 'page';
 CREATE INDEX outbox_settled ON outbox (settled_at) WHERE settled_at IS NOT NULL AND incident IS NULL;
 CREATE INDEX outbox_undeliverable ON outbox (id) WHERE state = 'undeliverable';
-CREATE INDEX outbox_post ON outbox (post) WHERE state IN ('pending', 'sending');
+CREATE INDEX outbox_of_post ON outbox (post, state);
 COMMENT ON TABLE outbox IS 'Every message that is to be sent, was sent, or will not be sent any more.';
 COMMENT ON COLUMN outbox.id IS 'Identity, and the Matrix transaction id of the send: fixed for ever.';
 COMMENT ON COLUMN outbox.seq IS 'The order within a room and priority.';
@@ -345,6 +345,7 @@ CREATE TABLE ack_reaction (
     run_no   integer NOT NULL,
     user_id  text   NOT NULL
 );
+CREATE INDEX ack_reaction_of_incident ON ack_reaction (incident);
 COMMENT ON TABLE ack_reaction IS 'The reactions that acknowledged: their redaction gives the incident back.';
 COMMENT ON COLUMN ack_reaction.event_id IS 'The reaction.';
 COMMENT ON COLUMN ack_reaction.incident IS 'What it acknowledged.';

@@ -72,7 +72,9 @@ impl AlertDetails {
             .iter()
             .filter_map(|(fingerprint, detail)| {
                 let firing = incident.firing.get(fingerprint);
-                let cleared = incident.cleared.get(fingerprint);
+                // What cleared before it opened belongs to the incident before; it is kept to recognise replays.
+                let cleared =
+                    incident.cleared.get(fingerprint).filter(|alert| alert.at >= incident.opened_at);
                 if firing.is_none() && cleared.is_none() {
                     return None;
                 }
