@@ -33,7 +33,7 @@ fn one_entry_per_version(change: &Change<'_>, after: &Incident) -> Held {
         prop_assert_eq!(entry.version, version, "I8: one entry per version");
         prop_assert_eq!(entry.at, change.around.now);
         let stored = serde_json::to_value(entry).and_then(serde_json::from_value::<Entry>);
-        prop_assert_eq!(stored.ok().as_ref(), Some(entry), "I8: an entry is not read as it was written");
+        prop_assert_eq!(stored.ok(), Some(entry.clone()), "I8: an entry is not read as it was written");
     }
     prop_assert_eq!(after.version, version, "I16: every write is version + 1");
     if let Some(before) = change.before.filter(|before| before.version == after.version) {
