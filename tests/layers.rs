@@ -1,0 +1,215 @@
+//! Who may import whom: the picture in `docs/ARCHITECTURE.md`, held against `src/`. Tests may import what they like.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::string_slice,
+    reason = "a test may panic, and slices where it searched"
+)]
+
+use std::path::Path;
+
+/// What each part may import besides itself. Whatever is not listed may import nothing of ours.
+const MAY_IMPORT: &[(&str, &[&str])] = &[
+    // The core.
+    ("domain", &[]),
+    ("store", &["domain"]),
+    ("engine", &["domain", "store", "clock", "ids", "telemetry"]),
+    // In.
+    ("alertmanager", &["domain", "engine", "http", "clock", "telemetry"]),
+    ("appservice", &["domain", "store", "engine", "matrix", "http", "worker", "clock", "ids", "telemetry"]),
+    ("timers", &["domain", "store", "engine", "worker", "clock", "telemetry"]),
+    // Out.
+    ("matrix", &["domain", "store"]),
+    ("outbox", &["domain", "store", "engine", "matrix", "worker", "clock", "ids", "telemetry"]),
+    // Plumbing.
+    ("http", &["domain"]),
+    ("telemetry", &["domain"]),
+    ("config", &["domain"]),
+    ("clock", &["domain"]),
+    ("ids", &[]),
+    ("worker", &["telemetry"]),
+];
+
+/// Everything else is composed here, and these may import everything.
+const MAY_IMPORT_ALL: &[&str] = &["app", "cli", "lib", "main"];
+
+/// Where a crate may be named, so that replacing it touches one place.
+const NAMED_ONLY_IN: &[(&str, &[&str])] = &[
+    ("actix_web", &["http/", "alertmanager/", "appservice/"]),
+    ("clap", &["cli/", "main.rs"]),
+    ("minijinja", &["matrix/render/template/"]),
+    ("prometheus", &["telemetry/metrics.rs"]),
+    ("reqwest", &["matrix/", "alertmanager/"]),
+    ("ruma::api", &["matrix/", "appservice/"]),
+    ("saphyr_parser", &["config/"]),
+    ("sqlx", &["store/"]),
+];
+
+/// The most lines a file may have, apart from its tests and empty lines.
+const LONGEST: usize = 400;
+
+/// What a file breaks. `path` is relative to `src/`.
+fn broken(path: &str, source: &str) -> Vec<String> {
+    let code = code(path, source);
+    let layer = path.split(['/', '.']).next().unwrap_or_default();
+    let mut broken = Vec::new();
+    if !MAY_IMPORT_ALL.contains(&layer) {
+        let allowed =
+            MAY_IMPORT.iter().find(|(name, _)| *name == layer).map_or(&[][..], |(_, allowed)| allowed);
+        for import in imports(&code) {
+            if import != layer && !allowed.contains(&import.as_str()) {
+                broken.push(format!("{path}: {layer} may not import {import}"));
+            }
+        }
+    }
+    for (name, places) in NAMED_ONLY_IN {
+        if names(&code, name) && !places.iter().any(|place| path.starts_with(place)) {
+            broken.push(format!("{path}: {name} may only be named in {}", places.join(", ")));
+        }
+    }
+    let lines = source.lines().take(code.lines().count()).filter(|line| !line.trim().is_empty()).count();
+    if lines > LONGEST {
+        broken.push(format!("{path}: {lines} lines without tests; at most {LONGEST}"));
+    }
+    broken
+}
+
+/// The code without tests and without comments. The lines of comments are kept, empty.
+fn code(path: &str, source: &str) -> String {
+    let for_tests = |part: &str| matches!(part, "tests" | "tests.rs" | "sample.rs");
+    if path.split('/').any(for_tests) {
+        return String::new();
+    }
+    let end = source
+        .find("#[cfg(test)]\nmod ")
+        .or_else(|| source.find("#[cfg(test)]\npub"))
+        .unwrap_or(source.len());
+    source[..end].lines().map(|line| line.split("//").next().unwrap_or_default().to_owned() + "\n").collect()
+}
+
+/// The parts of ours that code imports: what follows `crate::`, in `use` or anywhere else.
+fn imports(code: &str) -> Vec<String> {
+    let mut imports: Vec<String> = Vec::new();
+    for after in code.split("crate::").skip(1) {
+        match after.strip_prefix('{') {
+            Some(group) => imports.extend(first_words(group)),
+            None => imports.push(word(after)),
+        }
+    }
+    imports.sort();
+    imports.dedup();
+    imports
+}
+
+/// The first word of each member of a group, `a::b, c::{d, e}}…`, up to its closing brace.
+fn first_words(group: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    let (mut depth, mut begins) = (0_usize, true);
+    for (index, character) in group.char_indices() {
+        match character {
+            '{' => depth += 1,
+            '}' if depth == 0 => break,
+            '}' => depth -= 1,
+            ',' if depth == 0 => begins = true,
+            character if begins && !character.is_whitespace() => {
+                words.push(word(&group[index..]));
+                begins = false;
+            }
+            _ => {}
+        }
+    }
+    words
+}
+
+fn word(text: &str) -> String {
+    text.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect()
+}
+
+/// Whether code names a crate: `name::…` or `use name`, and not as the end of a longer word or path.
+fn names(code: &str, name: &str) -> bool {
+    code.match_indices(name).any(|(index, _)| {
+        let before = code[..index].chars().next_back();
+        let whole = before.is_none_or(|c| !c.is_ascii_alphanumeric() && !matches!(c, '_' | '"' | '`'));
+        let path = !code[..index].ends_with("::");
+        whole && path && code[index + name.len()..].starts_with("::")
+    })
+}
+
+fn every_file(folder: &Path, visit: &mut dyn FnMut(&Path)) {
+    let mut entries: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    entries.sort();
+    for path in entries {
+        if path.is_dir() {
+            every_file(&path, visit);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            visit(&path);
+        }
+    }
+}
+
+#[test]
+fn the_source_keeps_to_its_layers() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let (mut files, mut found) = (0, Vec::new());
+    every_file(&src, &mut |path| {
+        files += 1;
+        let name = path.strip_prefix(&src).unwrap().to_string_lossy().into_owned();
+        found.extend(broken(&name, &std::fs::read_to_string(path).unwrap()));
+    });
+    assert!(files > 50, "the source was found");
+    assert!(found.is_empty(), "\n{}", found.join("\n"));
+}
+
+#[test]
+fn an_import_against_the_picture_is_found_however_it_is_written() {
+    for import in [
+        "use crate::store::Store;",
+        "use crate::{domain::policy, store};",
+        "use crate::{\n    domain::{policy, time},\n    store::{Store, Tx},\n};",
+        "fn f() { crate::store::commit(); }",
+        "pub(crate) use crate::store as kept;",
+    ] {
+        assert_eq!(
+            broken("domain/view.rs", import).first().unwrap(),
+            "domain/view.rs: domain may not import store",
+            "{import}"
+        );
+        assert_eq!(broken("engine/mod.rs", import), Vec::<String>::new(), "{import}");
+    }
+    assert_eq!(broken("engine/save.rs", "use crate::outbox::Outbox;").len(), 1);
+    assert_eq!(broken("unheard_of/mod.rs", "use crate::domain::time;").len(), 1);
+}
+
+#[test]
+fn a_crate_outside_of_its_place_is_found() {
+    for (path, code) in [
+        ("engine/mod.rs", "Unavailable(#[source] sqlx::Error),"),
+        ("app.rs", "use prometheus::Registry;"),
+        ("telemetry/labels.rs", "fn f() -> prometheus::Result<()> {}"),
+        ("outbox/sending.rs", "use ruma::api::client::message::send_message_event;"),
+    ] {
+        assert_eq!(broken(path, code).len(), 1, "{code}");
+    }
+    for (path, code) in [
+        ("telemetry/metrics.rs", "use prometheus::Registry;"),
+        ("store/post.rs", "sqlx::query!()"),
+        ("outbox/sending.rs", "use ruma::OwnedRoomId;"),
+        ("cli/mod.rs", "/// such as sqlx::query=info\nconst A: &str = \"sqlx=info\";"),
+        ("store/time.rs", "use jiff_sqlx::Timestamp;"),
+    ] {
+        assert_eq!(broken(path, code), Vec::<String>::new(), "{code}");
+    }
+}
+
+#[test]
+fn tests_and_comments_may_name_anything() {
+    let source =
+        "/// See `crate::store`.\nfn f() {}\n#[cfg(test)]\nmod tests {\n    use crate::store::Store;\n}\n";
+    assert_eq!(broken("domain/view.rs", source), Vec::<String>::new());
+    assert_eq!(broken("domain/transition/tests/world.rs", "use crate::store::Store;"), Vec::<String>::new());
+}
+
+#[test]
+fn a_file_that_is_too_long_is_found() {
+    assert_eq!(broken("domain/view.rs", &"fn f() {}\n".repeat(LONGEST + 1)).len(), 1);
+}
