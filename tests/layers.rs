@@ -35,7 +35,7 @@ const MAY_IMPORT_ALL: &[&str] = &["app", "cli", "lib", "main"];
 
 /// Where a crate may be named, so that replacing it touches one place.
 const NAMED_ONLY_IN: &[(&str, &[&str])] = &[
-    ("actix_web", &["http/", "alertmanager/", "appservice/"]),
+    ("actix_web", &["app/", "http/", "alertmanager/", "appservice/"]),
     ("clap", &["cli/", "main.rs"]),
     ("minijinja", &["matrix/render/template/"]),
     ("prometheus", &["telemetry/metrics.rs"]),

@@ -1,6 +1,7 @@
 //! Incidents: locked, read and written whole.
 
-use super::{AlertDetails, StoreError, Tx, alert, inconsistent, to_i32, to_u32};
+use super::columns::Columns;
+use super::{AlertDetails, StoreError, Tx, alert, inconsistent, to_u32};
 use crate::domain::incident::{Incident, KeptAck, Phase, Run};
 use crate::domain::time::later;
 use crate::domain::view::IncidentView;
@@ -269,65 +270,6 @@ pub fn stale_at(incident: &Incident, stale_after: Option<Duration>) -> Option<Ti
     }
     let newest = incident.firing.values().map(|alert| alert.last_seen).max()?;
     stale_after.map(|after| later(newest, after))
-}
-
-struct Columns {
-    phase: &'static str,
-    next_at: Option<SqlTimestamp>,
-    stale_at: Option<SqlTimestamp>,
-    run_no: i32,
-    level: Option<i32>,
-    loop_no: i32,
-    ackers: Vec<String>,
-    ack_until: Option<SqlTimestamp>,
-    ack_reminded: bool,
-    ack_kept: bool,
-    snoozed_until: Option<SqlTimestamp>,
-    reminders: i32,
-    forced: bool,
-    flap_count: i32,
-    version: i64,
-    reopened_at: Option<SqlTimestamp>,
-    resolved_at: Option<SqlTimestamp>,
-}
-
-impl Columns {
-    fn of(incident: &Incident, stale_after: Option<Duration>, resolved_at: Option<Timestamp>) -> Self {
-        let mut columns = Self {
-            phase: incident.phase.name().as_str(),
-            next_at: incident.next_at.map(ToSqlx::to_sqlx),
-            stale_at: stale_at(incident, stale_after).map(ToSqlx::to_sqlx),
-            run_no: to_i32(incident.run.no),
-            level: incident.run.level.map(to_i32),
-            loop_no: to_i32(incident.run.loop_no),
-            ackers: incident.ackers.iter().map(ToString::to_string).collect(),
-            ack_until: None,
-            ack_reminded: false,
-            ack_kept: false,
-            snoozed_until: None,
-            reminders: 0,
-            forced: false,
-            flap_count: to_i32(incident.flap_count),
-            version: i64::try_from(incident.version).unwrap_or(i64::MAX),
-            reopened_at: incident.reopened_at.map(ToSqlx::to_sqlx),
-            resolved_at: resolved_at.map(ToSqlx::to_sqlx),
-        };
-        match &incident.phase {
-            Phase::Firing | Phase::Suppressed | Phase::Closed => {}
-            Phase::Acknowledged { until, reminded } => {
-                columns.ack_until = until.map(ToSqlx::to_sqlx);
-                columns.ack_reminded = *reminded;
-            }
-            Phase::Snoozed { until } => columns.snoozed_until = Some(until.to_sqlx()),
-            Phase::Unanswered { reminders } => columns.reminders = to_i32(*reminders),
-            Phase::Resolved { forced, kept_ack } => {
-                columns.forced = *forced;
-                columns.ack_kept = kept_ack.is_some();
-                columns.ack_until = kept_ack.and_then(|kept| kept.until).map(ToSqlx::to_sqlx);
-            }
-        }
-        columns
-    }
 }
 
 async fn read(tx: &mut Tx, row: Row) -> Result<StoredIncident, StoreError> {

@@ -5,6 +5,7 @@
 
 pub mod alert;
 pub mod claim;
+mod columns;
 pub mod enqueue;
 pub mod inbox;
 pub mod incident;
