@@ -8,7 +8,7 @@ use crate::homeserver::{Homeserver, SERVER_NAME};
 use jiff::Timestamp;
 use matrixbot::app::Parts;
 use matrixbot::clock::{Clock, ManualClock, SharedClock};
-use matrixbot::config::{self, Config};
+use matrixbot::config::{self, Config, Outside};
 use matrixbot::http::{Listening, bind};
 use matrixbot::store::Store;
 use matrixbot::worker::{Progress, Worker};
@@ -74,7 +74,7 @@ impl Configuration {
         );
         let file = directory.join("config.yaml");
         std::fs::write(&file, &text).unwrap();
-        match config::load(&file, &|_| None) {
+        match config::load(&file, Outside { environment: &|_| None, template: &|_, _| Ok(()) }) {
             Ok(config) => config,
             Err(problems) => panic!("{problems:#?}\n{text}"),
         }
