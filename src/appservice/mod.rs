@@ -3,7 +3,9 @@
 pub mod attendance;
 pub mod events;
 pub mod health;
+pub mod http;
 pub mod inbox;
 pub mod liveness;
 mod mention;
 pub mod reconcile;
+pub mod serving;

@@ -1,0 +1,231 @@
+//! The Application Service API v1, the appservice's side: <https://spec.matrix.org/v1.19/application-service-api/>.
+//!
+//! A transaction is answered as soon as its events are committed, in milliseconds: the homeserver keeps what comes
+//! after it in memory only, and loses that if it is restarted meanwhile. No event makes a transaction fail, because
+//! the homeserver would send the same one again for ever. Every answer has a JSON body; to Synapse a 200 without one
+//! is a failure.
+
+mod auth;
+#[cfg(test)]
+mod tests;
+
+use super::serving::{Serves, Serving};
+use crate::engine::EngineError;
+use crate::http::answer::{matrix_error, wrong_method};
+use crate::http::token::Token;
+use crate::telemetry::{EventResult, Metrics, TransactionResult};
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderValue};
+use actix_web::{HttpRequest, HttpResponse, Route, web};
+use ruma::UserId;
+use secrecy::SecretString;
+use serde::Deserialize;
+use serde_json::json;
+use serde_json::value::RawValue;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The largest transaction that is read: 100 events of 64 KiB, as much again of other things, and some room.
+pub const LARGEST_BODY: usize = 32 * 1024 * 1024;
+/// How long a body may take to arrive.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Everything that answering the homeserver takes.
+#[derive(Debug)]
+pub struct AppserviceState<S = Serving> {
+    serving: S,
+    hs_token: Option<Token>,
+    metrics: Arc<Metrics>,
+}
+
+impl<S> AppserviceState<S> {
+    /// What answers a homeserver that shows `hs_token`.
+    pub fn new(serving: S, hs_token: &SecretString, metrics: Arc<Metrics>) -> Self {
+        Self { serving, hs_token: Token::new(hs_token), metrics }
+    }
+}
+
+/// Adds the paths of the Application Service API to a listener.
+pub fn configure<S: Serves>(config: &mut web::ServiceConfig, state: web::Data<AppserviceState<S>>) {
+    config.app_data(state);
+    // Homeservers from before the prefix fall back to the paths without it.
+    for prefix in ["/_matrix/app/v1", ""] {
+        serve(config, &format!("{prefix}/transactions/{{txn_id}}"), "PUT", web::put().to(transaction::<S>));
+        serve(config, &format!("{prefix}/users/{{user_id}}"), "GET", web::get().to(user::<S>));
+        serve(config, &format!("{prefix}/rooms/{{room_alias}}"), "GET", web::get().to(nothing_such::<S>));
+    }
+    serve(config, "/_matrix/app/v1/ping", "POST", web::post().to(ping::<S>));
+    for prefix in ["/_matrix/app/v1/thirdparty", "/_matrix/app/unstable/thirdparty"] {
+        for path in ["protocol/{protocol}", "user", "user/{protocol}", "location", "location/{protocol}"] {
+            serve(config, &format!("{prefix}/{path}"), "GET", web::get().to(nothing_such::<S>));
+        }
+    }
+}
+
+fn serve(config: &mut web::ServiceConfig, path: &str, method: &'static str, route: Route) {
+    let others = web::to(move |request: HttpRequest| async move { wrong_method(&request, method) });
+    config.service(web::resource(path).route(route).default_service(others));
+}
+
+/// `PUT /transactions/{txnId}`
+async fn transaction<S: Serves>(
+    state: web::Data<AppserviceState<S>>,
+    request: HttpRequest,
+    txn_id: web::Path<String>,
+    body: web::Payload,
+) -> HttpResponse {
+    let (result, answer) = match take(&state, &request, &txn_id, body).await {
+        Ok(()) => (TransactionResult::Accepted, done()),
+        Err(refusal) => (refusal.result(), refusal.answer(&txn_id)),
+    };
+    state.metrics.transaction(result);
+    answer
+}
+
+/// Takes a transaction, from its headers to its commit. What it is called says nothing: the homeserver may use a
+/// name again for other events.
+async fn take<S: Serves>(
+    state: &AppserviceState<S>,
+    request: &HttpRequest,
+    txn_id: &str,
+    body: web::Payload,
+) -> Result<(), Refusal> {
+    auth::check(request, state.hs_token.as_ref()).map_err(Refusal::Token)?;
+    let body = match tokio::time::timeout(BODY_TIMEOUT, body.to_bytes_limited(LARGEST_BODY)).await {
+        Ok(Ok(Ok(body))) => body,
+        Ok(Err(_limit_exceeded)) => return Err(Refusal::TooLarge),
+        Ok(Ok(Err(_))) | Err(_) => return Err(Refusal::BrokenOff),
+    };
+    let events = read(&body)?;
+    let kept = state.serving.accept_events(txn_id, &events).await?;
+    let known = u64::try_from(events.len()).unwrap_or(u64::MAX).saturating_sub(kept);
+    state.metrics.events(EventResult::Accepted, kept);
+    state.metrics.events(EventResult::Duplicate, known);
+    Ok(())
+}
+
+/// The events of a transaction, none of them looked into. What else it holds (typing, receipts, messages to devices)
+/// does not concern us.
+fn read(body: &[u8]) -> Result<Vec<Box<RawValue>>, Refusal> {
+    #[derive(Deserialize)]
+    struct Transaction {
+        events: Vec<Box<RawValue>>,
+    }
+    let text = String::from_utf8_lossy(body);
+    let transaction: Transaction = serde_json::from_str(&text).map_err(|error| {
+        // Its words may quote the body; its place does not.
+        let place = format!("line {}, column {}", error.line(), error.column());
+        if error.is_data() { Refusal::BadJson(place) } else { Refusal::NotJson(place) }
+    })?;
+    Ok(transaction.events)
+}
+
+/// `GET /users/{userId}`: the homeserver asks whether to know a user of our namespace. It is told yes only when
+/// the user is registered.
+async fn user<S: Serves>(
+    state: web::Data<AppserviceState<S>>,
+    request: HttpRequest,
+    user_id: web::Path<String>,
+) -> HttpResponse {
+    if let Err(refused) = auth::check(&request, state.hs_token.as_ref()) {
+        return refused.answer();
+    }
+    let Ok(user_id) = UserId::parse(user_id.as_str()) else { return not_found() };
+    match state.serving.ensure_user(&user_id).await {
+        Ok(true) => done(),
+        Ok(false) => not_found(),
+        Err(error) => {
+            let error: &dyn std::error::Error = &error;
+            tracing::warn!(user = %user_id, error, "the virtual user {user_id} could not be registered: {error}");
+            unavailable("the user could not be registered; try again")
+        }
+    }
+}
+
+/// `GET /rooms/{roomAlias}` and the third-party networks: we have neither aliases nor networks.
+async fn nothing_such<S: Serves>(state: web::Data<AppserviceState<S>>, request: HttpRequest) -> HttpResponse {
+    match auth::check(&request, state.hs_token.as_ref()) {
+        Ok(()) => not_found(),
+        Err(refused) => refused.answer(),
+    }
+}
+
+/// `POST /ping`
+async fn ping<S: Serves>(state: web::Data<AppserviceState<S>>, request: HttpRequest) -> HttpResponse {
+    match auth::check(&request, state.hs_token.as_ref()) {
+        Ok(()) => done(),
+        Err(refused) => refused.answer(),
+    }
+}
+
+fn done() -> HttpResponse {
+    HttpResponse::Ok().json(json!({}))
+}
+
+fn not_found() -> HttpResponse {
+    matrix_error(StatusCode::NOT_FOUND, "M_NOT_FOUND", "there is no such thing")
+}
+
+fn unavailable(why: &str) -> HttpResponse {
+    let mut answer = matrix_error(StatusCode::SERVICE_UNAVAILABLE, "M_UNKNOWN", why);
+    answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+    answer
+}
+
+/// Why a transaction is not taken.
+#[derive(Debug)]
+enum Refusal {
+    Token(auth::Refused),
+    TooLarge,
+    BrokenOff,
+    NotJson(String),
+    BadJson(String),
+    Unavailable(EngineError),
+}
+
+impl From<EngineError> for Refusal {
+    fn from(error: EngineError) -> Self {
+        Self::Unavailable(error)
+    }
+}
+
+impl Refusal {
+    fn result(&self) -> TransactionResult {
+        match self {
+            Self::Token(_) => TransactionResult::Unauthorized,
+            Self::TooLarge | Self::BrokenOff | Self::NotJson(_) | Self::BadJson(_) => {
+                TransactionResult::Unreadable
+            }
+            Self::Unavailable(_) => TransactionResult::Unavailable,
+        }
+    }
+
+    /// The answer, and a line in the log: the homeserver will send the same transaction until it is taken.
+    fn answer(&self, txn_id: &str) -> HttpResponse {
+        let (why, answer) = match self {
+            Self::Token(refused) => (refused.to_string(), refused.answer()),
+            Self::TooLarge => {
+                let why = format!("the body is larger than {LARGEST_BODY} bytes");
+                (why.clone(), matrix_error(StatusCode::PAYLOAD_TOO_LARGE, "M_TOO_LARGE", &why))
+            }
+            Self::BrokenOff => {
+                let why = "the body did not arrive in full";
+                (why.to_owned(), matrix_error(StatusCode::BAD_REQUEST, "M_NOT_JSON", why))
+            }
+            Self::NotJson(place) => {
+                let why = format!("the body is not JSON ({place})");
+                (why.clone(), matrix_error(StatusCode::BAD_REQUEST, "M_NOT_JSON", &why))
+            }
+            Self::BadJson(place) => {
+                let why = format!("the body is no object with a list of events ({place})");
+                (why.clone(), matrix_error(StatusCode::BAD_REQUEST, "M_BAD_JSON", &why))
+            }
+            Self::Unavailable(error) => {
+                (error.to_string(), unavailable("the events could not be kept; try again"))
+            }
+        };
+        let status = answer.status().as_u16();
+        tracing::error!(txn_id, status, "transaction {txn_id} was answered {status}: {why}");
+        answer
+    }
+}
