@@ -5,9 +5,11 @@ use crate::alertmanager::auth::{Access, RoomListAccess};
 use crate::alertmanager::webhook::{self, WebhookState};
 use crate::appservice::attendance::Attendance;
 use crate::appservice::health::Health;
+use crate::appservice::http::{self, AppserviceState};
 use crate::appservice::inbox::Inbox;
 use crate::appservice::liveness::Liveness;
 use crate::appservice::reconcile::Reconcile;
+use crate::appservice::serving::Serving;
 use crate::clock::SharedClock;
 use crate::config::{Config, Listener, RoomListConfig};
 use crate::engine::{Engine, ListSettings, Lists};
@@ -52,6 +54,7 @@ pub struct Parts {
     pub reconcile_wake: Arc<Notify>,
     /// What is known of homeserver and rooms.
     pub health: Health,
+    users: VirtualUsers,
 }
 
 struct Observed(Arc<Metrics>);
@@ -102,9 +105,10 @@ impl Parts {
                 engine.wakers().clone(),
                 Arc::clone(&reconcile_wake),
             ),
-            reconcile: Reconcile::new(engine.clone(), users),
+            reconcile: Reconcile::new(engine.clone(), users.clone()),
             reconcile_wake,
             health,
+            users,
             engine,
         })
     }
@@ -113,10 +117,17 @@ impl Parts {
     pub fn bindings(&self, config: &Config) -> Vec<Binding> {
         let listen = &config.listen;
         vec![
-            binding("appservice", &listen.appservice, Arc::new(|_| {})),
+            binding("appservice", &listen.appservice, self.appservice(config)),
             binding("webhook", &listen.webhook, self.webhook(config)),
             binding("admin", &listen.admin, self.probes().services()),
         ]
+    }
+
+    fn appservice(&self, config: &Config) -> Services {
+        let serving = Serving::new(self.engine.clone(), self.users.clone());
+        let metrics = Arc::clone(self.engine.metrics());
+        let state = web::Data::new(AppserviceState::new(serving, &config.registration.hs_token, metrics));
+        Arc::new(move |config| http::configure(config, state.clone()))
     }
 
     fn webhook(&self, config: &Config) -> Services {

@@ -18,6 +18,8 @@ const EVERY: Duration = Duration::from_mins(3);
 const OVERLAP: Duration = Duration::from_mins(5);
 /// How many pages of a room are read at most: 5 000 events.
 const MOST_PAGES: usize = 50;
+/// How many pages of what hangs on one post are read at most: 1 000 events.
+const MOST_RELATION_PAGES: usize = 10;
 /// How many posts are asked about in one round.
 const MOST_POSTS: i64 = 500;
 
@@ -88,7 +90,7 @@ impl Reconcile {
         let mut from = None;
         for _ in 0..MOST_PAGES {
             let page = self.users.client().messages(identity, room, from.as_deref(), &[]).await?;
-            let mut passed = page.events.is_empty();
+            let mut passed = false;
             for event in page.events {
                 let Ok(Age { origin_server_ts }) = serde_json::from_str(event.get()) else { continue };
                 if origin_server_ts < horizon {
@@ -134,9 +136,18 @@ impl Reconcile {
         room: &RoomId,
         event_id: &EventId,
     ) -> Result<u64, ReconcileError> {
-        let mut page = self.users.client().relations(identity, room, event_id, None).await?;
-        page.events.reverse();
-        Ok(self.engine.accept_found(&page.events).await?)
+        let mut events: Vec<Box<RawValue>> = Vec::new();
+        let mut from = None;
+        for _ in 0..MOST_RELATION_PAGES {
+            let page = self.users.client().relations(identity, room, event_id, from.as_deref()).await?;
+            events.extend(page.events);
+            from = page.next;
+            if from.is_none() {
+                break;
+            }
+        }
+        events.reverse();
+        Ok(self.engine.accept_found(&events).await?)
     }
 }
 

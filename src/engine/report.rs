@@ -4,6 +4,7 @@ use super::save::{Policies, decide};
 use super::{Engine, EngineError};
 use crate::domain::incident::Phase;
 use crate::domain::input::{Decision, Input, Outcome, ReportedAlert};
+use crate::domain::timeline::Kind;
 use crate::domain::webhook::Webhook;
 use crate::store::inbox::InboxEvent;
 use crate::store::{AlertDetails, Reported, StoredIncident, Tx, alert, commit, incident, timeline};
@@ -56,6 +57,7 @@ impl Engine {
         let newest = incident::lock_newest(&mut tx, room_list, &key).await?;
         let policies = self.policies(room_list, newest.as_ref().map(|stored| &stored.incident)).await?;
         let decision = decide(newest.as_ref().map(|stored| &stored.incident), &input, &policies, now);
+        let decision = with_first_page(decision, &policies, now);
         let mut details = newest.as_ref().map(|stored| stored.details.clone()).unwrap_or_default();
         let changed = details.learn(&webhook.alerts, severity, now);
         let number = match newest.as_ref().filter(|stored| stored.incident.phase != Phase::Closed) {
@@ -137,6 +139,20 @@ impl Engine {
         }
         Ok(kept)
     }
+}
+
+/// A run that begins now pages now: its first tick belongs to the same transaction, so that the page is as durable as
+/// the report.
+fn with_first_page(mut decision: Decision, policies: &Policies, now: Timestamp) -> Decision {
+    let begins = decision.entries.iter().any(|entry| matches!(entry.kind, Kind::RunStarted { .. }));
+    let due = decision.incident.as_ref().filter(|incident| incident.next_at.is_some_and(|at| at <= now));
+    if let (true, Some(incident)) = (begins, due) {
+        let tick = decide(Some(incident), &Input::Tick, &policies.within(incident), now);
+        decision.entries.extend(tick.entries);
+        decision.effects.extend(tick.effects);
+        decision.incident = tick.incident;
+    }
+    decision
 }
 
 fn reported_changed(before: &Reported, after: &Reported) -> bool {

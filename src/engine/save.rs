@@ -18,6 +18,13 @@ pub(super) struct Policies {
 }
 
 impl Policies {
+    /// The policies around an incident after a decision: its run may be a new one.
+    pub(super) fn within(&self, incident: &Incident) -> Self {
+        let began_now = incident.run.policy_version == self.newest.0;
+        let of_run = if began_now { self.newest.clone() } else { self.of_run.clone() };
+        Self { of_run, newest: self.newest.clone() }
+    }
+
     /// The policy that governs an incident after a decision.
     pub(super) fn governing(&self, incident: &Incident) -> &Policy {
         if incident.run.policy_version == self.newest.0 { &self.newest.1 } else { &self.of_run.1 }

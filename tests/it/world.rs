@@ -8,7 +8,12 @@ use crate::homeserver::{Homeserver, SERVER_NAME};
 use jiff::Timestamp;
 use matrixbot::app::Parts;
 use matrixbot::clock::{Clock, ManualClock, SharedClock};
+<<<<<<< HEAD
 use matrixbot::config::{self, Config, Outside};
+=======
+use matrixbot::config::{self, Config};
+use matrixbot::domain::time::{between, later};
+>>>>>>> b55ccf2 (app: Serve the homeserver; tests: Let stories pass time)
 use matrixbot::http::{Listening, bind};
 use matrixbot::store::Store;
 use matrixbot::worker::{Progress, Worker};
@@ -74,7 +79,11 @@ impl Configuration {
         );
         let file = directory.join("config.yaml");
         std::fs::write(&file, &text).unwrap();
+<<<<<<< HEAD
         match config::load(&file, Outside { environment: &|_| None, template: &|_, _| Ok(()) }) {
+=======
+        match config::load(&file, config::Outside { environment: &|_| None, template: &|_, _| Ok(()) }) {
+>>>>>>> b55ccf2 (app: Serve the homeserver; tests: Let stories pass time)
             Ok(config) => config,
             Err(problems) => panic!("{problems:#?}\n{text}"),
         }
@@ -174,17 +183,34 @@ impl World {
         panic!("it does not settle");
     }
 
-    /// Lets time pass, second by second of what matters: everything that is due on the way happens when it is due.
+    /// Lets time pass: what is due on the way happens when it is due.
     pub(crate) async fn pass(&self, time: Duration) {
-        let end = matrixbot::domain::time::later(self.now(), time);
+        let end = later(self.now(), time);
         loop {
             self.settle().await;
-            let left = matrixbot::domain::time::between(self.now(), end);
-            if left.is_zero() {
+            if self.now() == end {
                 return;
             }
-            self.clock.advance(left.min(Duration::from_secs(1).max(self.bot.quiet_for(left).await)));
+            let next = self.next_due().await.map_or(end, |due| due.min(end));
+            // What is due and was not done (its room is down, its lease is held) is tried again in a second.
+            self.clock.advance(between(self.now(), next).max(Duration::from_secs(1)).min(between(self.now(), end)));
         }
+    }
+
+    /// When the next thing is due: a timer, a message, a lease that runs out.
+    async fn next_due(&self) -> Option<Timestamp> {
+        let mut connection = self.database.connect().await;
+        let due: Option<jiff_sqlx::Timestamp> = sqlx::query_scalar(
+            "SELECT least(
+                 (SELECT min(next_at) FROM incident),
+                 (SELECT min(stale_at) FROM incident),
+                 (SELECT min(greatest(not_before, next_allowed_at)) FROM outbox JOIN room_gate USING (room) WHERE state = 'pending'),
+                 (SELECT min(lease_until) + interval '1 microsecond' FROM room_gate))",
+        )
+        .fetch_one(&mut connection)
+        .await
+        .unwrap();
+        due.map(jiff_sqlx::Timestamp::to_jiff)
     }
 
     /// Alertmanager posts a webhook to the list `finance`. Returns status and body.
@@ -272,15 +298,6 @@ impl Bot {
             worked = true;
         }
         worked
-    }
-
-    /// For how long nothing is due, `most` at most.
-    async fn quiet_for(&self, most: Duration) -> Duration {
-        let now = self.parts.engine.clock().now();
-        let due = self.parts.engine.store().next_due().await.ok().flatten();
-        due.map_or(most, |due| matrixbot::domain::time::between(now, due))
-            .min(Duration::from_secs(30))
-            .min(most)
     }
 }
 
