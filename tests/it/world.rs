@@ -8,12 +8,8 @@ use crate::homeserver::{Homeserver, SERVER_NAME};
 use jiff::Timestamp;
 use matrixbot::app::Parts;
 use matrixbot::clock::{Clock, ManualClock, SharedClock};
-<<<<<<< HEAD
-use matrixbot::config::{self, Config, Outside};
-=======
 use matrixbot::config::{self, Config};
 use matrixbot::domain::time::{between, later};
->>>>>>> b55ccf2 (app: Serve the homeserver; tests: Let stories pass time)
 use matrixbot::http::{Listening, bind};
 use matrixbot::store::Store;
 use matrixbot::worker::{Progress, Worker};
@@ -79,11 +75,7 @@ impl Configuration {
         );
         let file = directory.join("config.yaml");
         std::fs::write(&file, &text).unwrap();
-<<<<<<< HEAD
-        match config::load(&file, Outside { environment: &|_| None, template: &|_, _| Ok(()) }) {
-=======
         match config::load(&file, config::Outside { environment: &|_| None, template: &|_, _| Ok(()) }) {
->>>>>>> b55ccf2 (app: Serve the homeserver; tests: Let stories pass time)
             Ok(config) => config,
             Err(problems) => panic!("{problems:#?}\n{text}"),
         }
@@ -193,7 +185,8 @@ impl World {
             }
             let next = self.next_due().await.map_or(end, |due| due.min(end));
             // What is due and was not done (its room is down, its lease is held) is tried again in a second.
-            self.clock.advance(between(self.now(), next).max(Duration::from_secs(1)).min(between(self.now(), end)));
+            self.clock
+                .advance(between(self.now(), next).max(Duration::from_secs(1)).min(between(self.now(), end)));
         }
     }
 
