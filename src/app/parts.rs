@@ -21,7 +21,6 @@ use crate::telemetry::Metrics;
 use crate::timers::{Gauges, Ladder, Retention, Staleness};
 use actix_web::web;
 use anyhow::Context as _;
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -135,7 +134,7 @@ impl Parts {
             config.room_lists.iter().map(|list| RoomListAccess {
                 name: list.name.clone(),
                 token: list.webhook_token.clone(),
-                receivers: BTreeSet::new(),
+                receivers: list.receivers.clone(),
             }),
             config.compatibility.clone(),
         );

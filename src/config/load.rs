@@ -54,10 +54,10 @@ fn config(item: &Item<'_>) -> Option<Config> {
     let names = Names::default();
     let alertmanagers = table
         .optional("alertmanagers", Vec::new(), |item| item.list(|item| sections::alertmanager(item, &names)));
-    let names = Names::default();
+    let (names, receivers) = (Names::default(), Names::default());
     let room_lists = table.required("room_lists", |item| {
         // A room list that is wrong counts all the same: that there is none would be no help.
-        let room_lists = item.list(|item| Some(room_list::room_list(item, &names)))?;
+        let room_lists = item.list(|item| Some(room_list::room_list(item, &names, &receivers)))?;
         if room_lists.is_empty() {
             return item.wrong("must hold at least one room list");
         }

@@ -23,7 +23,6 @@ pub use duration::parse_duration;
 pub use load::load;
 pub use problem::Problem;
 pub use registration::read_registration;
-pub use sections::COMPATIBILITY_PATHS;
 pub use types::{
     AlertmanagerAuth, AlertmanagerConfig, Config, Database, Homeserver, Listen, Listener, Registration,
     Retention, RoomListConfig, TlsFiles,

@@ -15,11 +15,14 @@ const ESCALATE_AFTER: Duration = Duration::from_mins(15);
 /// What acknowledges, if the list does not say.
 const ACK_REACTIONS: [&str; 2] = ["✅", "👀"];
 
-pub(super) fn room_list(item: &Item<'_>, names: &Names) -> Option<RoomListConfig> {
+/// `names` and `receivers` are those of the lists before.
+pub(super) fn room_list(item: &Item<'_>, names: &Names, receivers: &Names) -> Option<RoomListConfig> {
     let mut table = item.table()?;
     let name = table.required("name", |item| unique(name(item)?, item, names));
     let display_name = table.maybe("display_name", Item::text);
     let avatar = table.maybe("avatar", avatar);
+    let receivers = table
+        .optional("receivers", Vec::new(), |item| item.list(|item| unique(item.text()?, item, receivers)));
     let webhook_token = webhook_token(&mut table);
     let policy = policy(&mut table);
     let default = ACK_REACTIONS.map(str::to_owned).to_vec();
@@ -35,6 +38,7 @@ pub(super) fn room_list(item: &Item<'_>, names: &Names) -> Option<RoomListConfig
         display_name: display_name.unwrap_or_else(|| format!("{name} alerts")),
         name,
         avatar,
+        receivers: receivers.into_iter().collect(),
         webhook_token,
         policy: policy?,
         ack_reactions,

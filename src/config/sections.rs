@@ -5,6 +5,7 @@ use super::table::{Names, Table, unique};
 use super::types::{
     AlertmanagerAuth, AlertmanagerConfig, Database, Homeserver, Listen, Listener, Retention, TlsFiles,
 };
+use crate::domain::webhook::PREDECESSORS_PATHS;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use secrecy::{ExposeSecret, SecretString};
@@ -12,14 +13,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 use url::Url;
-
-/// The predecessors' webhook paths, each of which `compatibility` may map to a room list.
-pub const COMPATIBILITY_PATHS: [&str; 4] = [
-    "/webhook-ack",
-    "/skill/eventmanager-ack/webhook-ack",
-    "/skill/eventmanager/webhook",
-    "/skill/alertmanager/webhook",
-];
 
 pub(super) fn homeserver(item: &Item<'_>) -> Option<Homeserver> {
     let mut table = item.table()?;
@@ -190,10 +183,10 @@ pub(super) fn compatibility(
 ) -> Option<BTreeMap<String, String>> {
     let mut paths = BTreeMap::new();
     for (path, item) in item.table()?.entries() {
-        if !COMPATIBILITY_PATHS.contains(&path) {
+        if !PREDECESSORS_PATHS.contains(&path) {
             item.wrong::<()>(format!(
                 "is no path of a predecessor; they are {}",
-                COMPATIBILITY_PATHS.join(", ")
+                PREDECESSORS_PATHS.join(", ")
             ));
             continue;
         }

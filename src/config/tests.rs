@@ -175,6 +175,7 @@ fn every_rule_of_a_room_list_is_read() {
     let config = Folder::with(include_str!("../../config.yaml.example")).load().unwrap();
     let list = &config.room_lists[0];
     assert_eq!(list.name, "finance");
+    assert!(list.receivers.contains("finance-pager"));
     assert_eq!(list.policy.levels.len(), 2);
     assert_eq!(list.policy.levels[0].mention, [Mention::User("@alice:example.org".try_into().unwrap())]);
     assert_eq!(list.policy.levels[1].mention, [Mention::Room]);
@@ -248,6 +249,7 @@ room_lists:
   - name: ops
     webhook_token: a
     webhook_token: b
+    receivers: [pager, pager]
     levels:
       - rooms: [!managers:example.org]
         mention: [primary, '@room', alice]
@@ -282,19 +284,20 @@ retention: 30d
         "config.yaml:15:13: room_lists[0].levels: must hold at least one level",
         "config.yaml:16:18: room_lists[0].ack_timeout: must be a duration such as",
         "config.yaml:19:5: room_lists[1].webhook_token: the key is given twice; first in line 18",
-        "config.yaml:21:17: room_lists[1].levels[0].rooms[0]: without quotes, YAML takes `!managers:example.org`",
-        "config.yaml:22:19: room_lists[1].levels[0].mention[0]: must be a user",
-        "config.yaml:22:37: room_lists[1].levels[0].mention[2]: must be a user",
-        "config.yaml:24:29: room_lists[1].levels[1].rooms[0]: without quotes, YAML takes `#ops:example.org`",
-        "config.yaml:25:25: room_lists[1].levels[1].escalate_after: must be a duration such as",
-        "config.yaml:26:11: room_lists[2].name: names `ops` a second time",
-        "config.yaml:27:20: room_lists[2].webhook_token: must be text, and this is a number to YAML",
-        "config.yaml:28:23: room_lists[2].levels[0].rooms[0]: must be a room id",
-        "config.yaml:28:29: room_lists[2].levels[0].escalate: this key is unknown",
-        "config.yaml:29:19: room_lists[2].on_new_alert: must be reopen or sticky, not `maybe`",
-        "config.yaml:31:17: compatibility./webhook-ack: there is no room list named `nobody`",
-        "config.yaml:32:11: compatibility./other: is no path of a predecessor",
-        "config.yaml:33:12: retention: must be a table",
+        "config.yaml:20:24: room_lists[1].receivers[1]: names `pager` a second time",
+        "config.yaml:22:17: room_lists[1].levels[0].rooms[0]: without quotes, YAML takes `!managers:example.org`",
+        "config.yaml:23:19: room_lists[1].levels[0].mention[0]: must be a user",
+        "config.yaml:23:37: room_lists[1].levels[0].mention[2]: must be a user",
+        "config.yaml:25:29: room_lists[1].levels[1].rooms[0]: without quotes, YAML takes `#ops:example.org`",
+        "config.yaml:26:25: room_lists[1].levels[1].escalate_after: must be a duration such as",
+        "config.yaml:27:11: room_lists[2].name: names `ops` a second time",
+        "config.yaml:28:20: room_lists[2].webhook_token: must be text, and this is a number to YAML",
+        "config.yaml:29:23: room_lists[2].levels[0].rooms[0]: must be a room id",
+        "config.yaml:29:29: room_lists[2].levels[0].escalate: this key is unknown",
+        "config.yaml:30:19: room_lists[2].on_new_alert: must be reopen or sticky, not `maybe`",
+        "config.yaml:32:17: compatibility./webhook-ack: there is no room list named `nobody`",
+        "config.yaml:33:11: compatibility./other: is no path of a predecessor",
+        "config.yaml:34:12: retention: must be a table",
     ];
     for (found, expected) in found.iter().zip(expected) {
         assert!(found.starts_with(expected), "expected {expected}\nfound {found}");

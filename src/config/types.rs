@@ -2,7 +2,7 @@
 
 use crate::domain::policy::Policy;
 use secrecy::SecretString;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -133,6 +133,8 @@ pub struct RoomListConfig {
     pub display_name: String,
     /// The picture of its virtual user: an `mxc://` URI.
     pub avatar: Option<ruma::OwnedMxcUri>,
+    /// The receivers of Alertmanager that it is known by besides its name; no other list has one of them.
+    pub receivers: BTreeSet<String>,
     /// What its webhook asks for; `None`: nothing, as the operator said in so many words.
     pub webhook_token: Option<SecretString>,
     /// Its rules.

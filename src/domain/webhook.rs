@@ -5,6 +5,14 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+/// The predecessors' webhook paths. The configuration says which room list each is for.
+pub const PREDECESSORS_PATHS: [&str; 4] = [
+    "/webhook-ack",
+    "/skill/eventmanager-ack/webhook-ack",
+    "/skill/eventmanager/webhook",
+    "/skill/alertmanager/webhook",
+];
+
 /// Labels or annotations.
 pub type Labels = BTreeMap<String, String>;
 

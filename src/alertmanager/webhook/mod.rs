@@ -10,7 +10,7 @@ use super::refusal::Refusal;
 use crate::clock::SharedClock;
 use crate::domain::input::Outcome;
 use crate::domain::time;
-use crate::domain::webhook::Webhook;
+use crate::domain::webhook::{PREDECESSORS_PATHS, Webhook};
 use crate::engine::{Accepted, Engine, EngineError};
 use crate::http::answer;
 use crate::telemetry::Metrics;
@@ -21,14 +21,6 @@ use serde_json::{Value, json};
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// The predecessors' paths. `compatibility` in the configuration says which room list each is for.
-pub const PREDECESSORS_PATHS: [&str; 4] = [
-    "/webhook-ack",
-    "/skill/eventmanager-ack/webhook-ack",
-    "/skill/eventmanager/webhook",
-    "/skill/alertmanager/webhook",
-];
 
 /// The largest body that is read.
 pub const LARGEST_BODY: usize = 8 * 1024 * 1024;
