@@ -33,7 +33,10 @@ pub struct WaitingEvent {
 }
 
 impl Store {
-    /// Keeps events, each event id once. Returns how many were new.
+    /// Keeps events, each event id once, in the order of `events`. Returns how many were new.
+    ///
+    /// They are numbered as they came and inserted by event id, so that two callers with the same events in different
+    /// orders wait for each other instead of dying of a deadlock.
     pub async fn keep_events(
         &self,
         events: &[InboxEvent],
@@ -49,12 +52,17 @@ impl Store {
         let malformed: Vec<Option<String>> =
             events.iter().map(|event| event.malformed.map(str::to_owned)).collect();
         Ok(sqlx::query!(
-            "INSERT INTO inbox (event_id, room, event, source, received_at, state, result)
-             SELECT DISTINCT ON (event_id) event_id, room, event, $5, $6,
+            "WITH arrived AS MATERIALIZED (
+                 SELECT nextval(pg_get_serial_sequence('inbox', 'seq')) AS seq, t.*
+                 FROM (SELECT * FROM unnest($1::text[], $2::text[], $3::jsonb[], $4::text[]) WITH ORDINALITY
+                           AS t (event_id, room, event, malformed, n)
+                       ORDER BY n) AS t
+             )
+             INSERT INTO inbox (seq, event_id, room, event, source, received_at, state, result)
+             OVERRIDING SYSTEM VALUE
+             SELECT seq, event_id, room, event, $5, $6,
                     CASE WHEN malformed IS NULL THEN 'waiting' ELSE 'malformed' END, malformed
-             FROM unnest($1::text[], $2::text[], $3::jsonb[], $4::text[]) WITH ORDINALITY
-                  AS t (event_id, room, event, malformed, n)
-             ORDER BY event_id, n
+             FROM arrived ORDER BY event_id, seq
              ON CONFLICT (event_id) DO NOTHING",
             &ids,
             &rooms,
