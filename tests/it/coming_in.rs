@@ -1,0 +1,161 @@
+//! What comes in over HTTP, as the neighbours see it answered.
+
+use crate::world::{Group, TOKEN, World, post};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+/// Asks the webhook listener. Returns status, `Content-Type`, and the body, which must be JSON.
+async fn ask(
+    world: &World,
+    method: Method,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: impl Into<reqwest::Body>,
+) -> (StatusCode, Value) {
+    let mut request =
+        reqwest::Client::new().request(method, format!("{}{path}", world.bot.webhook)).body(body);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let answer = request.send().await.unwrap();
+    let status = answer.status();
+    assert_eq!(answer.headers()["content-type"], "application/json", "{path}");
+    (status, serde_json::from_str(&answer.text().await.unwrap()).unwrap())
+}
+
+#[tokio::test]
+async fn the_webhook_answers_everybody_in_json_with_the_status_that_is_documented() {
+    let (world, _rooms) = World::finance("").await;
+    let firing = Group::firing("DiskFull", world.now()).payload().to_string();
+    let json = ("content-type", "application/json");
+    let token = format!("Bearer {TOKEN}");
+    let token = ("authorization", token.as_str());
+    let world = &world;
+    let post = |path: &'static str, headers: Vec<(&'static str, &str)>, body: String| {
+        let headers: Vec<(&'static str, String)> =
+            headers.into_iter().map(|(n, v)| (n, v.to_owned())).collect();
+        async move {
+            let headers: Vec<(&str, &str)> = headers.iter().map(|(n, v)| (*n, v.as_str())).collect();
+            ask(world, Method::POST, path, &headers, body).await.0.as_u16()
+        }
+    };
+    assert_eq!(post("/webhook/finance", vec![json, token], firing.clone()).await, 200);
+    assert_eq!(post("/webhook/finance", vec![json], firing.clone()).await, 401);
+    assert_eq!(post("/webhook/nobody", vec![json], firing.clone()).await, 401);
+    assert_eq!(post("/webhook/nobody", vec![json, token], firing.clone()).await, 404);
+    assert_eq!(post("/webhook-ack", vec![json, token], firing.clone()).await, 404);
+    assert_eq!(post("/elsewhere", vec![json, token], firing.clone()).await, 404);
+    assert_eq!(
+        post("/webhook/finance", vec![token, ("content-type", "text/plain")], firing.clone()).await,
+        415
+    );
+    assert_eq!(post("/webhook/finance", vec![json, token], "{".to_owned()).await, 400);
+    assert_eq!(post("/webhook/finance", vec![json, token], " ".repeat(8 * 1024 * 1024 + 1)).await, 413);
+    assert_eq!(ask(world, Method::GET, "/webhook/finance", &[token], "").await.0, 405);
+    world.settle().await;
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn a_report_is_refused_while_the_database_is_away_and_taken_when_it_comes_again() {
+    let (world, rooms) = World::finance("").await;
+    let group = Group::firing("DiskFull", world.now());
+    world.database.goes_away().await;
+    let (status, answer) = world.post(&group.payload()).await;
+    assert_eq!((status, &answer["error"]), (503, &json!("the report could not be kept; try again")));
+    world.database.comes_back().await;
+    world.report(&group).await;
+    assert_eq!(world.homeserver.messages(&rooms.ops).len(), 1);
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn what_a_real_alertmanager_sent_is_paged_and_cleared() {
+    let (world, rooms) = World::finance("").await;
+    for (body, messages) in [
+        (include_str!("../fixtures/alertmanager/grouped-3-0.25.0.json"), 1),
+        (include_str!("../fixtures/alertmanager/grouped-3-one-resolved-0.25.0.json"), 1),
+        (include_str!("../fixtures/alertmanager/truncated-max2-of-5-0.25.0.json"), 2),
+        (include_str!("../fixtures/alertmanager/from-prometheus-0.25.0.json"), 3),
+    ] {
+        let (status, answer) =
+            post(&format!("{}/webhook/finance", world.bot.webhook), TOKEN, body.to_owned()).await;
+        assert_eq!((status, &answer["remarks"]), (200, &json!([])), "{answer}");
+        world.settle().await;
+        let pages = world
+            .homeserver
+            .messages(&rooms.ops)
+            .into_iter()
+            .filter(|message| message.body.contains('#'))
+            .count();
+        assert!(pages >= messages, "{answer}");
+    }
+    let (status, answer) = post(
+        &format!("{}/webhook", world.bot.webhook),
+        TOKEN,
+        include_str!("../fixtures/alertmanager/firing-0.33.1.json").to_owned(),
+    )
+    .await;
+    assert_eq!(
+        (status, &answer["error"]),
+        (404, &json!("no room list is named as the receiver \"matrix\", and no label room_list names one"))
+    );
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn one_malformed_alert_is_shown_with_its_batch_and_marked() {
+    let (world, rooms) = World::finance("").await;
+    let mut body = Group::firing("DiskFull", world.now()).payload();
+    let alerts = body["alerts"].as_array_mut().unwrap();
+    alerts.push(json!({"status": "firing", "labels": {"alertname": "Odd", "disk": 7}}));
+    alerts.push(json!("nonsense"));
+    let (status, answer) = world.post(&body).await;
+    assert_eq!(status, 200);
+    assert_eq!(answer["firing"], 3);
+    assert_eq!(answer["remarks"], json!(["2 of 3 alerts are not as Alertmanager sends them."]));
+    world.settle().await;
+    let page = world.homeserver.messages(&rooms.ops).remove(0).body;
+    assert!(page.contains("it has no valid fingerprint"), "{page}");
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn events_are_handled_in_the_order_in_which_they_came() {
+    let (world, rooms) = World::finance("").await;
+    let number = world.report(&Group::firing("DiskFull", world.now())).await;
+    let alice = world.homeserver.person("@alice:example.test");
+    // Ids of events are in no order, so that any order but that of arrival shows.
+    let mut said = Vec::new();
+    for _ in 0..6 {
+        said.push(alice.says(&rooms.ops, &format!("ack {number}")));
+        said.push(alice.says(&rooms.ops, &format!("unack {number}")));
+    }
+    said.push(alice.says(&rooms.ops, &format!("ack {number} for good")));
+    world.homeserver.push("elsewhere", &said).await.unwrap();
+    let mut connection = world.database.connect().await;
+    let kept: Vec<String> =
+        sqlx::query_scalar("SELECT event_id FROM inbox WHERE event_id = ANY($1) ORDER BY seq")
+            .bind(said.iter().map(ToString::to_string).collect::<Vec<_>>())
+            .fetch_all(&mut connection)
+            .await
+            .unwrap();
+    assert_eq!(kept, said.iter().map(ToString::to_string).collect::<Vec<_>>());
+    world.settle().await;
+    assert_eq!(world.count("SELECT count(*) FROM incident WHERE phase = 'acknowledged'").await, 1);
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn the_homeserver_is_refused_while_the_database_is_away_and_nothing_is_lost() {
+    let (world, rooms) = World::finance("").await;
+    let number = world.report(&Group::firing("DiskFull", world.now())).await;
+    world.database.goes_away().await;
+    let said = world.homeserver.person("@alice:example.test").says(&rooms.ops, &format!("ack {number}"));
+    assert!(world.homeserver.push("away", std::slice::from_ref(&said)).await.is_err());
+    world.database.comes_back().await;
+    world.homeserver.push("away", &[said]).await.unwrap();
+    world.settle().await;
+    assert_eq!(world.count("SELECT count(*) FROM incident WHERE phase = 'acknowledged'").await, 1);
+    world.nothing_is_left().await;
+}
