@@ -401,3 +401,26 @@ fn listeners_may_share_an_address_but_then_everything() {
     assert!(found[0].contains("holds no certificate"), "{found:?}");
     assert!(found[1].contains("holds no private key"), "{found:?}");
 }
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn a_key_that_is_missing_doubled_or_moved_is_told_and_nothing_panics(line in 0_usize..400, how in 0..3) {
+        let mut lines: Vec<&str> = include_str!("../../config.yaml.example").lines().collect();
+        let line = line % lines.len();
+        let changed = lines[line];
+        let indented = format!(" {changed}");
+        match how {
+            0 => drop(lines.remove(line)),
+            1 => lines.insert(line, changed),
+            _ => lines[line] = &indented,
+        }
+        let result = Folder::with(&lines.join("\n")).load();
+        let is_key = changed.trim_start().split_once(':').is_some_and(|(key, _)| !key.contains(['#', '-', ' ']));
+        if how == 1 && is_key {
+            let problems = result.expect_err("a key is given twice");
+            proptest::prop_assert!(problems.iter().any(|p| p.contains("given twice")), "{changed}: {problems:?}");
+        }
+    }
+}

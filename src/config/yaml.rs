@@ -271,6 +271,14 @@ mod tests {
             .collect()
     }
 
+    proptest::proptest! {
+        #[test]
+        fn whatever_is_written_there_is_a_tree_or_a_fault(text in "[-a:#!&*{}\\[\\]\"', \n|~ü]{0,60}") {
+            let (root, faults) = parse(&text);
+            proptest::prop_assert!(root.is_some() || !faults.is_empty());
+        }
+    }
+
     #[test]
     fn values_know_where_they_stand() {
         let (root, faults) = parse("a:\n  - b: 'x'\n");

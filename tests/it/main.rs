@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod coming_in;
 #[cfg(test)]
+mod command_line;
+#[cfg(test)]
 mod database;
 #[cfg(test)]
 mod homeserver;

@@ -1,0 +1,152 @@
+//! The program as operators start it: what it says, and how it exits.
+
+use crate::database::TestDatabase;
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// A folder that the program is started in.
+struct Folder(tempfile::TempDir);
+
+impl Folder {
+    /// With a registration that the program wrote, and a configuration.
+    fn with(config: &str) -> Self {
+        let folder = Self(tempfile::tempdir().unwrap());
+        let written = folder.run(&[
+            "registration",
+            "--url=http://127.0.0.1:9009",
+            "--server-name=example.org",
+            "--output=registration.yaml",
+        ]);
+        assert!(written.status.success(), "{written:?}");
+        std::fs::write(folder.path("config.yaml"), config).unwrap();
+        folder
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_matrixbot"));
+        command.args(arguments).current_dir(self.0.path()).env_clear();
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+}
+
+fn configuration(database: &str) -> String {
+    format!(
+        "homeserver: {{url: 'http://127.0.0.1:9', server_name: example.org}}\n\
+         registration: registration.yaml\n\
+         database: {{url: '{database}'}}\n\
+         listen: {{appservice: '127.0.0.1:0', webhook: '127.0.0.1:0', admin: '127.0.0.1:0'}}\n\
+         room_lists:\n  - name: finance\n    webhook_token: s3cret\n    levels:\n      - rooms: ['#finance:example.org']\n"
+    )
+}
+
+fn lines(text: &[u8]) -> Vec<String> {
+    String::from_utf8_lossy(text).lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn check_is_silent_on_standard_output_and_exits_0_on_the_example() {
+    let folder = Folder::with(include_str!("../../config.yaml.example"));
+    let output = folder.run(&["check", "--config", "config.yaml"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!(lines(&output.stdout), Vec::<String>::new());
+    assert_eq!(lines(&output.stderr), ["config.yaml: nothing is wrong; room lists: finance"]);
+}
+
+#[test]
+fn check_and_run_tell_every_problem_in_a_line_of_its_own_and_exit_2() {
+    let wrong = configuration("mysql://h/d").replace("levels:", "level:").replace("s3cret", "''");
+    let folder = Folder::with(&wrong);
+    for command in ["check", "run", "migrate"] {
+        let output = folder.run(&[command]);
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        let told = lines(&output.stderr);
+        let expected = [
+            "config.yaml:3:17: database.url: must be a URL",
+            "config.yaml:6:5: room_lists[0].levels: is missing",
+            "config.yaml:7:20: room_lists[0].webhook_token: must not be empty",
+            "config.yaml:8:5: room_lists[0].level: this key is unknown; did you mean levels?",
+        ];
+        assert_eq!(told.len(), expected.len(), "{told:#?}");
+        for (told, expected) in told.iter().zip(expected) {
+            assert!(told.starts_with(expected), "{told}\n{expected}");
+        }
+    }
+    let absent = folder.run(&["check", "--config", "absent.yaml"]);
+    assert_eq!(absent.status.code(), Some(2));
+    assert!(lines(&absent.stderr)[0].starts_with("absent.yaml: cannot be read"), "{absent:?}");
+}
+
+#[test]
+fn a_registration_is_private_and_is_not_overwritten_unless_forced() {
+    let folder = Folder::with("");
+    let path = folder.path("registration.yaml");
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    let first = std::fs::read_to_string(&path).unwrap();
+    let again = ["registration", "--url=http://h", "--server-name=example.org", "--output=registration.yaml"];
+    let refused = folder.run(&again);
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    assert!(lines(&refused.stderr)[0].contains("--force"), "{refused:?}");
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), first);
+    assert!(folder.run(&[&again[..], &["--force"]].concat()).status.success());
+    assert_ne!(std::fs::read_to_string(&path).unwrap(), first);
+    let shown = folder.run(&again[..3]);
+    assert!(
+        lines(&shown.stdout).iter().any(|line| line == r"      regex: '@_alerts_.*:example\.org$'"),
+        "{shown:?}"
+    );
+}
+
+#[test]
+fn a_wrong_command_line_exits_2_and_a_version_says_what_was_built() {
+    let folder = Folder::with("");
+    assert_eq!(folder.run(&["serve"]).status.code(), Some(2));
+    assert_eq!(folder.run(&["check", "--log-level", "loud"]).status.code(), Some(2));
+    let version = lines(&folder.run(&["--version"]).stdout);
+    assert!(
+        version[0].starts_with(concat!("matrixbot ", env!("CARGO_PKG_VERSION"), " (commit ")),
+        "{version:?}"
+    );
+}
+
+#[tokio::test]
+async fn migrate_brings_a_database_up_to_date_any_number_of_times() {
+    let database = TestDatabase::create().await;
+    let folder = Folder::with(&configuration(&database.url()));
+    for _ in 0..2 {
+        let output = folder.run(&["migrate"]);
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+    }
+    let nowhere = Folder::with(&configuration("postgres://postgres@127.0.0.1:9/none"));
+    let output = nowhere.run(&["migrate"]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(lines(&output.stderr)[0].contains("matrixbot migrate failed"), "{output:?}");
+}
+
+#[tokio::test]
+async fn run_logs_json_and_stops_with_0_when_it_is_told_to() {
+    let database = TestDatabase::create().await;
+    let folder = Folder::with(&configuration(&database.url()));
+    let mut process = folder.command(&["run"]).stderr(Stdio::piped()).spawn().unwrap();
+    let mut log = BufReader::new(process.stderr.take().unwrap()).lines();
+    let running = log.find(|line| line.as_ref().unwrap().contains(" is running")).unwrap().unwrap();
+    let line: serde_json::Value = serde_json::from_str(&running).unwrap();
+    assert_eq!((&line["level"], &line["room_lists"]), (&"INFO".into(), &1.into()), "{line}");
+    let told = Instant::now();
+    let kill = Command::new("kill").args(["-TERM", &process.id().to_string()]).status().unwrap();
+    assert!(kill.success());
+    let rest: Vec<_> = log.map(Result::unwrap).collect();
+    assert_eq!(process.wait().unwrap().code(), Some(0), "{rest:#?}");
+    assert!(told.elapsed() < Duration::from_secs(20), "{rest:#?}");
+    assert!(rest.last().unwrap().contains("\"stopped\""), "{rest:#?}");
+}
