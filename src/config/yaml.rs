@@ -261,7 +261,7 @@ fn size(node: &Node) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::{Value, parse};
+    use super::{Node, Value, parse};
 
     fn faults(text: &str) -> Vec<String> {
         let (_, faults) = parse(text);
@@ -289,6 +289,41 @@ mod tests {
         let Value::Table(inner) = &items[0].value else { panic!("a table") };
         assert_eq!((inner[0].node.at.line, inner[0].node.at.column), (2, 8));
         assert_eq!(inner[0].node.value, Value::Text { text: "x".into(), plain: false });
+    }
+
+    /// Whether another reader of YAML finds the same.
+    fn same(node: &Node, other: &serde_yaml::Value) -> bool {
+        match (&node.value, other) {
+            (Value::Nothing, serde_yaml::Value::Null) => true,
+            (Value::Text { text, plain: false }, serde_yaml::Value::String(other)) => text == other,
+            (Value::Text { text, plain: true }, other) => {
+                serde_yaml::from_str(text).is_ok_and(|value: serde_yaml::Value| value == *other)
+            }
+            (Value::List(items), serde_yaml::Value::Sequence(others)) => {
+                items.len() == others.len() && items.iter().zip(others).all(|(item, other)| same(item, other))
+            }
+            (Value::Table(entries), serde_yaml::Value::Mapping(others)) => {
+                entries.len() == others.len()
+                    && entries
+                        .iter()
+                        .all(|entry| others.get(&entry.key).is_some_and(|other| same(&entry.node, other)))
+            }
+            _ => false,
+        }
+    }
+
+    #[test]
+    fn another_reader_of_yaml_reads_the_same() {
+        for text in [
+            include_str!("../../config.yaml.example"),
+            include_str!("../../registration.yaml.example"),
+            "a: |\n  x\n  y\nb: >-\n  z\n  w\nc: ~\nd: [1, 'two', \"th\\u0072ee\", {e: f}]\n",
+            "a: &x {b: [1]}\nc: *x\n",
+        ] {
+            let (root, faults) = parse(text);
+            assert_eq!(faults, []);
+            assert!(same(&root.unwrap(), &serde_yaml::from_str(text).unwrap()), "{text}");
+        }
     }
 
     #[test]
