@@ -1,0 +1,19 @@
+//! What strangers put into a room.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use matrixbot::appservice::events::interpret;
+use matrixbot::domain::command::{Context, parse};
+use matrixbot::domain::incoming::{Happening, Incoming};
+use serde_json::value::RawValue;
+
+fuzz_target!(|event: &str| {
+    let Ok(raw) = serde_json::from_str::<&RawValue>(event) else { return };
+    if let Incoming::Event(event) = interpret(raw)
+        && let Happening::Message(message) = event.what
+    {
+        let (mentioned, text) = message.addressed(|_| true);
+        let reply_or_thread = message.reply_to.is_some() || message.thread_root.is_some();
+        parse(text, Context { reply_or_thread, mentioned: mentioned.is_some() });
+    }
+});
