@@ -1,6 +1,7 @@
 //! `matrixbot registration`
 
 use super::{FAILED, MISUSED, tell};
+use crate::matrix::virtual_user;
 use clap::Args;
 use ruma::OwnedServerName;
 use std::fs::OpenOptions;
@@ -104,12 +105,13 @@ fn localpart(text: &str) -> Result<String, String> {
     Err("only a-z, 0-9, `.`, `_`, `=` and `-` may be used".to_owned())
 }
 
-/// The registration. Synapse anchors the start of a namespace only, so that its end is anchored here; and it takes
-/// a missing `rate_limited` for true.
+/// The registration. Synapse takes a missing `rate_limited` for true.
 fn text(options: &Options, as_token: &str, hs_token: &str) -> String {
     let Options { url, server_name, id, sender_localpart, user_prefix, .. } = options;
     let url = url.as_str().trim_end_matches('/');
-    let (prefix, server_name) = (regex::escape(user_prefix), regex::escape(server_name.as_str()));
+    let users = scalar(&virtual_user::namespace_regex(user_prefix, server_name));
+    let (id, url, sender_localpart) = (scalar(id), scalar(url), scalar(sender_localpart));
+    let (as_token, hs_token) = (scalar(as_token), scalar(hs_token));
     format!(
         "\
 # Written by `matrixbot registration`. The homeserver and matrixbot both read this file. Keep it to them: whoever has
@@ -130,11 +132,16 @@ namespaces:
   # The virtual users: one for each room list.
   users:
     - exclusive: true
-      regex: '@{prefix}.*:{server_name}$'
+      regex: {users}
   aliases: []
   rooms: []
 "
     )
+}
+
+/// A text as a YAML scalar, quoted where it must be.
+fn scalar(text: &str) -> String {
+    serde_yaml::to_string(text).map_or_else(|_| format!("{text:?}"), |scalar| scalar.trim_end().to_owned())
 }
 
 #[cfg(test)]
@@ -174,7 +181,7 @@ mod tests {
         write_private(&path, &text(&options(line), "a", "h"), false).unwrap();
         let read: Registration = crate::config::read_registration(&path).unwrap();
         assert_eq!((read.as_token.expose_secret(), read.hs_token.expose_secret()), ("a", "h"));
-        assert_eq!(read.user_namespaces, ["@_pager\\-.*:chat\\.example\\.org$"]);
+        assert_eq!(read.user_namespaces, ["@_pager-.*:chat\\.example\\.org$"]);
         assert_eq!((read.id.as_str(), read.sender_localpart.as_str()), ("matrixbot", "matrixbot"));
     }
 
