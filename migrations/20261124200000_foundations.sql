@@ -20,6 +20,7 @@ CREATE TABLE policy_version (
     hash       bytea       NOT NULL,
     policy     jsonb       NOT NULL,
     created_at timestamptz NOT NULL,
+    CONSTRAINT policy_version_hash_length CHECK (octet_length(hash) = 32),
     CONSTRAINT policy_version_once UNIQUE (room_list, hash)
 );
 COMMENT ON TABLE policy_version IS 'Every policy a room list has had; a run keeps the one it began with.';
@@ -72,6 +73,8 @@ CREATE TABLE incident (
     CONSTRAINT incident_disarmed CHECK (phase NOT IN ('suppressed', 'closed') OR next_at IS NULL),
     CONSTRAINT incident_ack_has_acker CHECK (phase <> 'acknowledged' OR cardinality(ackers) > 0),
     CONSTRAINT incident_ack_until_only_acknowledged CHECK (ack_until IS NULL OR phase IN ('acknowledged', 'resolved')),
+    CONSTRAINT incident_ack_until_resolved_is_kept CHECK (ack_until IS NULL OR phase <> 'resolved' OR ack_kept),
+    CONSTRAINT incident_ack_reminded_only_acknowledged CHECK (NOT ack_reminded OR phase = 'acknowledged'),
     CONSTRAINT incident_ack_kept_only_resolved CHECK (NOT ack_kept OR phase = 'resolved'),
     CONSTRAINT incident_snooze_has_end CHECK ((phase = 'snoozed') = (snoozed_until IS NOT NULL)),
     CONSTRAINT incident_forced_only_resolved CHECK (NOT forced OR phase = 'resolved'),
@@ -137,6 +140,7 @@ BEGIN
     END IF;
     RETURN NEW;
 END $$;
+COMMENT ON FUNCTION incident_guard IS 'Closed is final, versions only grow, and a change of state has a version.';
 CREATE TRIGGER incident_guard BEFORE UPDATE ON incident FOR EACH ROW EXECUTE FUNCTION incident_guard();
 
 CREATE TABLE incident_alert (
@@ -184,7 +188,8 @@ CREATE TABLE timeline (
     kind     text        NOT NULL,
     actor    text,
     entry    jsonb       NOT NULL,
-    CONSTRAINT timeline_version_positive CHECK (version >= 1)
+    CONSTRAINT timeline_version_positive CHECK (version >= 1),
+    CONSTRAINT timeline_kind_is_entrys CHECK (entry ->> 'kind' IS NOT DISTINCT FROM kind)
 );
 -- I8: a late acknowledgement is told without a version of its own.
 CREATE UNIQUE INDEX timeline_one_per_version ON timeline (incident, version) WHERE kind <> 'late_ack';
@@ -253,7 +258,11 @@ CREATE TABLE outbox (
     CONSTRAINT outbox_frozen_whole CHECK ((content IS NULL) = (event_type IS NULL)),
     CONSTRAINT outbox_page_has_rung CHECK
         (kind <> 'page' OR (incident IS NOT NULL AND run_no IS NOT NULL AND loop_no IS NOT NULL AND level IS NOT NULL AND post IS NOT NULL)),
-    CONSTRAINT outbox_edit_has_post CHECK (kind NOT IN ('edit', 'thread', 'reaction') OR post IS NOT NULL)
+    CONSTRAINT outbox_edit_has_post CHECK (kind NOT IN ('edit', 'thread', 'reaction') OR post IS NOT NULL),
+    CONSTRAINT outbox_fallback_has_run CHECK (kind <> 'fallback' OR (run_no IS NOT NULL AND post IS NOT NULL)),
+    CONSTRAINT outbox_has_incident CHECK (kind = 'answer' OR incident IS NOT NULL),
+    CONSTRAINT outbox_rung_whole CHECK (num_nulls(run_no, loop_no, level) IN (0, 3)),
+    CONSTRAINT outbox_counts CHECK (priority >= 0 AND attempts >= 0)
 );
 -- I4
 CREATE UNIQUE INDEX outbox_page_once ON outbox (incident, run_no, loop_no, level, room) WHERE kind = 'page';
@@ -301,7 +310,8 @@ CREATE TABLE room_gate (
     message         uuid,
     failures        integer     NOT NULL DEFAULT 0,
     CONSTRAINT room_gate_leased_has_owner CHECK
-        ((lease_owner IS NULL) = (lease_until IS NULL) AND (lease_owner IS NULL) = (message IS NULL))
+        ((lease_owner IS NULL) = (lease_until IS NULL) AND (lease_owner IS NULL) = (message IS NULL)),
+    CONSTRAINT room_gate_failures_positive CHECK (failures >= 0)
 );
 COMMENT ON TABLE room_gate IS 'One message in flight per room: so order holds, and a limit stops one room only.';
 COMMENT ON COLUMN room_gate.room IS 'The room: a room id, or an alias that is not resolved yet.';

@@ -1,5 +1,6 @@
 //! A database of a test's own, made from a template that has the schema.
 
+use matrixbot::store::Store;
 use secrecy::SecretString;
 use sqlx::{Connection, Executor, PgConnection};
 use std::sync::OnceLock;
@@ -24,11 +25,25 @@ impl TestDatabase {
     pub(crate) async fn create() -> Self {
         let server = server();
         let template = template(&server).await;
+        Self::create_from(server, &template).await
+    }
+
+    /// A fresh database without the schema.
+    pub(crate) async fn create_empty() -> Self {
+        Self::create_from(server(), "template1").await
+    }
+
+    async fn create_from(server: url::Url, template: &str) -> Self {
         let name = format!("it_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let mut connection = PgConnection::connect(server.as_str()).await.unwrap();
         let create = format!("CREATE DATABASE {name} TEMPLATE {template}");
         connection.execute(sqlx::AssertSqlSafe(create)).await.unwrap();
         Self { name, server }
+    }
+
+    /// A store on it.
+    pub(crate) fn store(&self, connections: u32) -> Store {
+        Store::new(&SecretString::from(self.url()), connections).unwrap()
     }
 
     /// Where it is.
@@ -81,7 +96,7 @@ async fn template(server: &url::Url) -> String {
     connection.execute(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"))).await.unwrap();
     let mut url = server.clone();
     url.set_path(&name);
-    let store = matrixbot::store::Store::new(&SecretString::from(url.to_string()), 1).unwrap();
+    let store = Store::new(&SecretString::from(url.to_string()), 1).unwrap();
     store.migrate().await.unwrap();
     store.close().await;
     *made = Some(name.clone());

@@ -15,6 +15,8 @@ mod matrix_client;
 #[cfg(test)]
 mod same_as_synapse;
 #[cfg(test)]
+mod schema;
+#[cfg(test)]
 mod stories;
 #[cfg(test)]
 mod world;

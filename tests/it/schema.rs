@@ -1,0 +1,379 @@
+//! The schema refuses what the types refuse: for each constraint, unique index and trigger, a row that breaks it and
+//! nothing else.
+
+use crate::database::TestDatabase;
+use serde_json::{Value, json};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
+use std::collections::BTreeSet;
+
+/// One row of each table, of which every other row of these tests is a copy with changes.
+const ROWS: &str = r#"
+    INSERT INTO room_list VALUES ('finance', '@_alerts_finance:example.test', NULL, false);
+    INSERT INTO policy_version OVERRIDING SYSTEM VALUE
+        VALUES (1, 'finance', decode(repeat('01', 32), 'hex'), '{}', '2026-11-24T12:00:00Z');
+    UPDATE room_list SET policy_version = 1, active = true;
+    INSERT INTO incident (id, room_list, key, receiver, group_key, group_labels, common_labels, truncated, phase,
+            next_at, run_no, level, loop_no, told, policy_version, ackers, flap_count, version, opened_at)
+        OVERRIDING SYSTEM VALUE
+        VALUES (1, 'finance', decode(repeat('01', 32), 'hex'), 'finance', '{}', '{}', '{}', 0, 'firing',
+            '2026-11-24T12:15:00Z', 1, 0, 0, true, 1, '{}', 0, 3, '2026-11-24T12:00:00Z');
+    INSERT INTO incident_alert (incident, fingerprint, firing, rank, escalate, starts_at, last_seen, labels, annotations)
+        VALUES (1, 'a', true, 0, true, '2026-11-24T12:00:00Z', '2026-11-24T12:00:00Z', '{}', '{}');
+    INSERT INTO timeline OVERRIDING SYSTEM VALUE
+        VALUES (1, 1, 1, '2026-11-24T12:00:00Z', 'unanswered', NULL, $${"kind": "unanswered"}$$);
+    INSERT INTO post (id, incident, room, event_id, created_at)
+        VALUES ('00000000-0000-0000-0000-000000000001', 1, '!ops', '$page', '2026-11-24T12:00:00Z');
+    INSERT INTO outbox (id, seq, room_list, room, kind, priority, incident, run_no, loop_no, level, post, payload, state,
+            not_before, created_at)
+        OVERRIDING SYSTEM VALUE
+        VALUES ('00000000-0000-0000-0000-000000000001', 1, 'finance', '!ops', 'page', 0, 1, 1, 0, 0,
+            '00000000-0000-0000-0000-000000000001', $${"what": "page"}$$, 'pending', '2026-11-24T12:00:00Z',
+            '2026-11-24T12:00:00Z');
+    INSERT INTO room_gate (room) VALUES ('!ops');
+    INSERT INTO inbox OVERRIDING SYSTEM VALUE
+        VALUES (1, '$said', '!ops', '{}', 'transaction', '2026-11-24T12:00:00Z', 'waiting', NULL);
+    INSERT INTO ack_reaction VALUES ('$reaction', 1, 1, '@alice:example.test');
+    INSERT INTO redacted VALUES ('$gone', '2026-11-24T12:00:00Z');
+    INSERT INTO virtual_user (user_id) VALUES ('@_alerts_finance:example.test');
+    INSERT INTO room_membership VALUES ('@_alerts_finance:example.test', '!ops', 'join', '2026-11-24T12:00:00Z');
+    INSERT INTO room_alias VALUES ('#ops:example.test', '!ops', '2026-11-24T12:00:00Z');
+    INSERT INTO room_cursor VALUES ('!ops', 1, '2026-11-24T12:00:00Z');
+    INSERT INTO heartbeat VALUES ('alertmanager', '2026-11-24T12:00:00Z');
+    INSERT INTO maintenance OVERRIDING SYSTEM VALUE
+        VALUES (1, 'finance', '{}', '2026-11-24T12:00:00Z', '2026-11-24T13:00:00Z', '@alice:example.test');
+"#;
+
+const ONE: &str = "00000000-0000-0000-0000-000000000001";
+const TWO: &str = "00000000-0000-0000-0000-000000000002";
+const NOON: &str = "2026-11-24T12:00:00Z";
+
+/// What makes a copy of a table's row another row.
+fn another() -> Vec<(&'static str, Value)> {
+    vec![
+        ("room_list", json!({"name": "it", "user_id": "@_alerts_it:example.test"})),
+        ("policy_version", json!({"id": 2, "hash": hash("02")})),
+        ("incident", json!({"id": 2, "key": hash("02")})),
+        ("incident_alert", json!({"fingerprint": "b"})),
+        ("timeline", json!({"id": 2, "version": 2})),
+        ("post", json!({"id": TWO, "room": "!managers", "event_id": "$other"})),
+        ("outbox", json!({"id": TWO, "seq": 2, "room": "!managers"})),
+        ("room_gate", json!({"room": "!managers"})),
+        ("inbox", json!({"seq": 2, "event_id": "$other"})),
+        ("ack_reaction", json!({"event_id": "$other"})),
+        ("redacted", json!({"event_id": "$other"})),
+        ("virtual_user", json!({"user_id": "@_alerts_it:example.test"})),
+        ("room_membership", json!({"room": "!managers"})),
+        ("room_alias", json!({"reference": "#managers:example.test"})),
+        ("room_cursor", json!({"room": "!managers"})),
+        ("heartbeat", json!({"name": "homeserver"})),
+        ("maintenance", json!({"id": 2})),
+        // There is one row and never another.
+        ("engine_version", json!({})),
+    ]
+}
+
+fn hash(byte: &str) -> String {
+    format!("\\x{}", byte.repeat(32))
+}
+
+/// Which row each constraint, or unique index, refuses: what a copy that is another row has besides.
+fn refused() -> Vec<(&'static str, &'static str, Value)> {
+    let acknowledged = |more: Value| merged(json!({"phase": "acknowledged", "ackers": ["@alice:x"]}), &more);
+    let resolved = |more: Value| merged(json!({"phase": "resolved", "resolved_at": NOON}), &more);
+    let sending = |more: Value| {
+        merged(json!({"state": "sending", "content": {}, "event_type": "m.room.message"}), &more)
+    };
+    let edit = json!({"kind": "edit", "run_no": null, "loop_no": null, "level": null});
+    vec![
+        ("room_list_pkey", "room_list", json!({"name": "finance"})),
+        ("room_list_user_id_key", "room_list", json!({"user_id": "@_alerts_finance:example.test"})),
+        ("room_list_name_form", "room_list", json!({"name": "Finance ops"})),
+        ("room_list_active_has_policy", "room_list", json!({"policy_version": null})),
+        ("room_list_policy", "room_list", json!({"policy_version": 99})),
+        ("policy_version_pkey", "policy_version", json!({"id": 1})),
+        ("policy_version_once", "policy_version", json!({"hash": hash("01")})),
+        ("policy_version_hash_length", "policy_version", json!({"hash": "\\x0203"})),
+        ("policy_version_room_list_fkey", "policy_version", json!({"room_list": "nobodys"})),
+        ("incident_pkey", "incident", json!({"id": 1})),
+        ("incident_one_open", "incident", resolved(json!({"key": hash("01")}))),
+        ("incident_room_list_fkey", "incident", json!({"room_list": "nobodys"})),
+        ("incident_policy_version_fkey", "incident", json!({"policy_version": 99})),
+        ("incident_key_length", "incident", json!({"key": "\\x0203"})),
+        ("incident_phase_known", "incident", json!({"phase": "simmering"})),
+        ("incident_armed", "incident", json!({"next_at": null})),
+        ("incident_armed", "incident", resolved(json!({"next_at": null}))),
+        (
+            "incident_armed",
+            "incident",
+            json!({"phase": "snoozed", "snoozed_until": NOON, "ackers": ["@alice:x"], "next_at": null}),
+        ),
+        ("incident_disarmed", "incident", json!({"phase": "suppressed"})),
+        ("incident_disarmed", "incident", json!({"phase": "closed", "resolved_at": NOON})),
+        ("incident_ack_has_acker", "incident", json!({"phase": "acknowledged"})),
+        ("incident_ack_until_only_acknowledged", "incident", json!({"ack_until": NOON})),
+        ("incident_ack_until_resolved_is_kept", "incident", resolved(json!({"ack_until": NOON}))),
+        ("incident_ack_reminded_only_acknowledged", "incident", json!({"ack_reminded": true})),
+        ("incident_ack_kept_only_resolved", "incident", acknowledged(json!({"ack_kept": true}))),
+        ("incident_snooze_has_end", "incident", json!({"phase": "snoozed"})),
+        ("incident_snooze_has_end", "incident", json!({"snoozed_until": NOON})),
+        ("incident_forced_only_resolved", "incident", json!({"forced": true})),
+        ("incident_reminders_only_unanswered", "incident", json!({"reminders": 1})),
+        ("incident_resolved_has_time", "incident", json!({"phase": "resolved"})),
+        ("incident_resolved_has_time", "incident", json!({"resolved_at": NOON})),
+        ("incident_stale_only_open", "incident", resolved(json!({"stale_at": NOON}))),
+        ("incident_counts", "incident", json!({"run_no": 0})),
+        ("incident_counts", "incident", json!({"version": 0})),
+        ("incident_counts", "incident", json!({"level": -1})),
+        ("incident_told_has_level", "incident", json!({"level": null})),
+        ("incident_alert_pkey", "incident_alert", json!({"fingerprint": "a"})),
+        ("incident_alert_incident_fkey", "incident_alert", json!({"incident": 99})),
+        ("incident_alert_cleared_whole", "incident_alert", json!({"cleared_at": NOON})),
+        ("incident_alert_fires_or_cleared", "incident_alert", json!({"firing": false})),
+        ("timeline_pkey", "timeline", json!({"id": 1})),
+        ("timeline_one_per_version", "timeline", json!({"version": 1})),
+        ("timeline_incident_fkey", "timeline", json!({"incident": 99})),
+        ("timeline_version_positive", "timeline", json!({"version": 0})),
+        ("timeline_kind_is_entrys", "timeline", json!({"kind": "closed"})),
+        ("timeline_kind_is_entrys", "timeline", json!({"entry": {}})),
+        ("post_pkey", "post", json!({"id": ONE})),
+        ("post_once_per_room", "post", json!({"room": "!ops"})),
+        ("post_event", "post", json!({"event_id": "$page"})),
+        ("post_incident_fkey", "post", json!({"incident": 99})),
+        ("outbox_pkey", "outbox", json!({"id": ONE})),
+        ("outbox_page_once", "outbox", json!({"room": "!ops"})),
+        ("outbox_room_list_fkey", "outbox", json!({"room_list": "nobodys"})),
+        ("outbox_incident_fkey", "outbox", json!({"incident": 99})),
+        ("outbox_post_fkey", "outbox", json!({"post": TWO})),
+        ("outbox_kind_known", "outbox", json!({"kind": "pigeon"})),
+        ("outbox_state_known", "outbox", json!({"state": "lost", "settled_at": NOON})),
+        ("outbox_sent_has_event", "outbox", json!({"state": "sent", "settled_at": NOON})),
+        ("outbox_sent_has_event", "outbox", json!({"event_id": "$other"})),
+        ("outbox_settled_has_time", "outbox", json!({"state": "cancelled"})),
+        ("outbox_settled_has_time", "outbox", sending(json!({"settled_at": NOON}))),
+        ("outbox_sending_is_frozen", "outbox", json!({"state": "sending"})),
+        ("outbox_uncertain_was_tried", "outbox", json!({"uncertain": true})),
+        ("outbox_frozen_whole", "outbox", json!({"content": {}})),
+        ("outbox_frozen_whole", "outbox", json!({"event_type": "m.room.message"})),
+        ("outbox_page_has_rung", "outbox", json!({"run_no": null, "loop_no": null, "level": null})),
+        ("outbox_page_has_rung", "outbox", json!({"post": null})),
+        ("outbox_edit_has_post", "outbox", merged(edit.clone(), &json!({"post": null}))),
+        (
+            "outbox_fallback_has_run",
+            "outbox",
+            json!({"kind": "fallback", "run_no": null, "loop_no": null, "level": null}),
+        ),
+        ("outbox_has_incident", "outbox", merged(edit, &json!({"incident": null}))),
+        ("outbox_rung_whole", "outbox", json!({"kind": "fallback", "level": null})),
+        ("outbox_counts", "outbox", json!({"attempts": -1})),
+        ("room_gate_pkey", "room_gate", json!({"room": "!ops"})),
+        ("room_gate_leased_has_owner", "room_gate", json!({"lease_until": NOON})),
+        ("room_gate_leased_has_owner", "room_gate", json!({"lease_owner": ONE, "lease_until": NOON})),
+        ("room_gate_failures_positive", "room_gate", json!({"failures": -1})),
+        ("inbox_pkey", "inbox", json!({"seq": 1})),
+        ("inbox_once", "inbox", json!({"event_id": "$said"})),
+        ("inbox_state_known", "inbox", json!({"state": "lost", "result": "lost"})),
+        ("inbox_source_known", "inbox", json!({"source": "hearsay"})),
+        ("inbox_handled_has_result", "inbox", json!({"state": "handled"})),
+        ("inbox_handled_has_result", "inbox", json!({"result": "chatter"})),
+        ("ack_reaction_pkey", "ack_reaction", json!({"event_id": "$reaction"})),
+        ("ack_reaction_incident_fkey", "ack_reaction", json!({"incident": 99})),
+        ("redacted_pkey", "redacted", json!({"event_id": "$gone"})),
+        ("virtual_user_pkey", "virtual_user", json!({"user_id": "@_alerts_finance:example.test"})),
+        ("room_membership_pkey", "room_membership", json!({"room": "!ops"})),
+        ("room_membership_known", "room_membership", json!({"membership": "lurk"})),
+        ("room_alias_pkey", "room_alias", json!({"reference": "#ops:example.test"})),
+        ("room_cursor_pkey", "room_cursor", json!({"room": "!ops"})),
+        ("heartbeat_pkey", "heartbeat", json!({"name": "alertmanager"})),
+        ("maintenance_pkey", "maintenance", json!({"id": 1})),
+        ("maintenance_room_list_fkey", "maintenance", json!({"room_list": "nobodys"})),
+        ("maintenance_ends_after_start", "maintenance", json!({"ends_at": NOON})),
+        ("engine_version_pkey", "engine_version", json!({})),
+        ("engine_version_single", "engine_version", json!({"single": false})),
+    ]
+}
+
+/// What is refused only beside a row that a copy with these changes makes first.
+fn refused_beside() -> Vec<(&'static str, &'static str, Value, Value)> {
+    let edit = json!({"kind": "edit", "run_no": null, "loop_no": null, "level": null});
+    let third = json!({"id": "00000000-0000-0000-0000-000000000003", "seq": 3});
+    vec![
+        (
+            "outbox_fallback_once",
+            "outbox",
+            json!({"kind": "fallback"}),
+            merged(json!({"kind": "fallback", "level": 1}), &third),
+        ),
+        ("outbox_one_pending_edit", "outbox", edit.clone(), merged(edit, &third)),
+    ]
+}
+
+/// Which change of the incident each rule of its trigger refuses.
+fn changes_refused() -> Vec<(&'static str, &'static str, &'static str)> {
+    let close = "UPDATE incident SET phase = 'closed', next_at = NULL, resolved_at = opened_at, version = version + 1";
+    let nothing = "SELECT 1";
+    vec![
+        ("incident_closed_is_final", close, "UPDATE incident SET common_labels = '{}'"),
+        (
+            "incident_closed_is_final",
+            close,
+            "UPDATE incident SET phase = 'firing', next_at = opened_at, resolved_at = NULL, version = version + 1",
+        ),
+        ("incident_version_grows", nothing, "UPDATE incident SET version = version - 1"),
+        ("incident_change_has_version", nothing, "UPDATE incident SET phase = 'unanswered'"),
+        ("incident_change_has_version", nothing, "UPDATE incident SET level = 1"),
+    ]
+}
+
+fn merged(mut changes: Value, more: &Value) -> Value {
+    let more = more.as_object().unwrap().clone();
+    changes.as_object_mut().unwrap().extend(more);
+    changes
+}
+
+/// Puts a copy of the table's row with these changes beside it. Returns the name of what refuses it.
+async fn copy(connection: &mut PgConnection, table: &str, changes: &Value) -> Result<(), String> {
+    let statement = format!(
+        "INSERT INTO {table} OVERRIDING SYSTEM VALUE
+         SELECT (jsonb_populate_record(t, $1)).* FROM (SELECT t FROM {table} AS t ORDER BY t LIMIT 1) AS first (t)"
+    );
+    let done = sqlx::query(AssertSqlSafe(statement)).bind(changes).execute(connection).await;
+    done.map(|_| ()).map_err(|error| refuser(&error))
+}
+
+fn refuser(error: &sqlx::Error) -> String {
+    let named = error.as_database_error().and_then(|error| error.constraint().map(str::to_owned));
+    named.unwrap_or_else(|| error.to_string())
+}
+
+async fn database_with_rows() -> PgConnection {
+    let mut connection = TestDatabase::create().await.connect().await;
+    connection.execute(sqlx::raw_sql(ROWS)).await.unwrap();
+    connection
+}
+
+#[tokio::test]
+async fn every_table_takes_another_row() {
+    let mut connection = database_with_rows().await;
+    for (table, changes) in another().into_iter().filter(|(table, _)| *table != "engine_version") {
+        let mut tx = connection.begin().await.unwrap();
+        assert_eq!(copy(&mut tx, table, &changes).await, Ok(()), "{table}");
+        tx.rollback().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn every_constraint_refuses_the_row_it_is_there_for() {
+    let mut connection = database_with_rows().await;
+    for (name, table, changes) in refused() {
+        let another = another_of(table);
+        let mut tx = connection.begin().await.unwrap();
+        let refused = copy(&mut tx, table, &merged(another, &changes)).await;
+        assert_eq!(refused, Err(name.to_owned()), "{table} with {changes}");
+        tx.rollback().await.unwrap();
+    }
+    for (name, table, first, second) in refused_beside() {
+        let mut tx = connection.begin().await.unwrap();
+        let taken = copy(&mut tx, table, &merged(another_of(table), &first)).await;
+        assert_eq!(taken, Ok(()), "{table} with {first}");
+        let refused = copy(&mut tx, table, &merged(another_of(table), &second)).await;
+        assert_eq!(refused, Err(name.to_owned()), "{table} with {second}");
+        tx.rollback().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn an_incident_refuses_changes_that_its_history_does_not_tell() {
+    let mut connection = database_with_rows().await;
+    for (name, before, change) in changes_refused() {
+        let mut tx = connection.begin().await.unwrap();
+        tx.execute(before).await.unwrap();
+        let refused = tx.execute(change).await.map(|_| ()).map_err(|error| refuser(&error));
+        assert_eq!(refused, Err(name.to_owned()), "{change}");
+        tx.rollback().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn no_constraint_of_the_schema_is_without_a_row_that_it_refuses() {
+    let mut connection = TestDatabase::create().await.connect().await;
+    let rules: Vec<String> = sqlx::query_scalar(
+        r"SELECT conname::text FROM pg_constraint
+         WHERE connamespace = 'public'::regnamespace AND contype IN ('c', 'u', 'p', 'f', 'x')
+           AND conrelid <> to_regclass('_sqlx_migrations')
+         UNION
+         SELECT indexrelid::regclass::text FROM pg_index JOIN pg_class ON pg_class.oid = indrelid
+         WHERE indisunique AND relnamespace = 'public'::regnamespace AND indrelid <> to_regclass('_sqlx_migrations')
+         UNION
+         SELECT coalesce(rule [1], tgname)
+         FROM pg_trigger JOIN pg_proc ON pg_proc.oid = tgfoid
+         LEFT JOIN LATERAL regexp_matches(prosrc, 'CONSTRAINT = ''(\w+)''', 'g') AS rule ON true
+         WHERE NOT tgisinternal",
+    )
+    .fetch_all(&mut connection)
+    .await
+    .unwrap();
+    let there: BTreeSet<&str> = rules.iter().map(String::as_str).collect();
+    let mut tried: BTreeSet<&str> = refused().into_iter().map(|(name, ..)| name).collect();
+    tried.extend(refused_beside().into_iter().map(|(name, ..)| name));
+    tried.extend(changes_refused().into_iter().map(|(name, ..)| name));
+    assert_eq!(there.difference(&tried).collect::<Vec<_>>(), Vec::<&&str>::new(), "rules without a test");
+    assert_eq!(tried.difference(&there).collect::<Vec<_>>(), Vec::<&&str>::new(), "tests without a rule");
+}
+
+#[tokio::test]
+async fn everything_in_the_schema_says_what_it_is() {
+    let mut connection = TestDatabase::create().await.connect().await;
+    let silent: Vec<String> = sqlx::query_scalar(
+        "SELECT relname::text FROM pg_class
+         WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace AND obj_description(oid, 'pg_class') IS NULL
+           AND relname <> '_sqlx_migrations'
+         UNION ALL
+         SELECT relname || '.' || attname
+         FROM pg_class JOIN pg_attribute ON attrelid = pg_class.oid AND attnum > 0 AND NOT attisdropped
+         WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace AND col_description(pg_class.oid, attnum) IS NULL
+           AND relname <> '_sqlx_migrations'
+         UNION ALL
+         SELECT proname::text FROM pg_proc
+         WHERE pronamespace = 'public'::regnamespace AND obj_description(oid, 'pg_proc') IS NULL
+         ORDER BY 1",
+    )
+    .fetch_all(&mut connection)
+    .await
+    .unwrap();
+    assert_eq!(silent, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn what_deletion_follows_has_an_index() {
+    let mut connection = TestDatabase::create().await.connect().await;
+    let slow: Vec<String> = sqlx::query_scalar(
+        "SELECT conname::text FROM pg_constraint AS c
+         WHERE contype = 'f' AND confdeltype = 'c' AND connamespace = 'public'::regnamespace AND NOT EXISTS (
+               SELECT 1 FROM pg_index AS i
+               WHERE i.indrelid = c.conrelid AND i.indpred IS NULL
+                 AND (string_to_array(i.indkey::text, ' ')::smallint[]) [1:cardinality(c.conkey)] = c.conkey)",
+    )
+    .fetch_all(&mut connection)
+    .await
+    .unwrap();
+    assert_eq!(slow, Vec::<String>::new(), "foreign keys that cascade without an index");
+}
+
+#[tokio::test]
+async fn the_schema_can_be_brought_up_to_date_by_several_at_once_and_again() {
+    let database = TestDatabase::create_empty().await;
+    let stores: Vec<_> = (0..4).map(|_| database.store(2)).collect();
+    assert!(stores[0].missing_migrations().await.unwrap() > 0);
+    for migrated in futures_util::future::join_all(stores.iter().map(matrixbot::store::Store::migrate)).await {
+        migrated.unwrap();
+    }
+    stores[0].migrate().await.unwrap();
+    assert_eq!(stores[0].missing_migrations().await.unwrap(), 0);
+    for store in stores {
+        store.close().await;
+    }
+}
+
+fn another_of(table: &str) -> Value {
+    another().into_iter().find(|(name, _)| *name == table).unwrap().1
+}
