@@ -215,6 +215,7 @@ CREATE TABLE post (
     CONSTRAINT post_once_per_room UNIQUE (incident, room)
 );
 CREATE UNIQUE INDEX post_event ON post (event_id) WHERE event_id IS NOT NULL;
+CREATE INDEX post_unsent ON post (room) WHERE event_id IS NULL;
 COMMENT ON TABLE post IS 'Which Matrix event shows which incident in which room.';
 COMMENT ON COLUMN post.id IS 'Identity.';
 COMMENT ON COLUMN post.incident IS 'The incident it shows.';

@@ -154,12 +154,12 @@ pub async fn next_head(
            FROM outbox
            JOIN room_list ON room_list.name = outbox.room_list
            LEFT JOIN post ON post.id = outbox.post
-           WHERE outbox.room = $1
-             AND CASE WHEN $3::uuid IS NULL
-                 THEN outbox.state = 'pending' AND outbox.not_before <= $2
-                      AND (outbox.kind NOT IN ('edit', 'thread', 'reaction') OR post.event_id IS NOT NULL)
-                 ELSE outbox.id = $3 END
-           ORDER BY outbox.priority, outbox.seq LIMIT 1
+           WHERE outbox.id = coalesce($3, (
+                 SELECT queued.id FROM outbox AS queued LEFT JOIN post AS root ON root.id = queued.post
+                 WHERE queued.room = $1 AND queued.state = 'pending' AND queued.not_before <= $2
+                   AND (queued.kind NOT IN ('edit', 'thread', 'reaction') OR root.event_id IS NOT NULL)
+                 ORDER BY queued.priority, queued.seq LIMIT 1
+                 FOR UPDATE OF queued SKIP LOCKED))
            FOR UPDATE OF outbox SKIP LOCKED"#,
         room,
         now.to_sqlx(),

@@ -110,7 +110,9 @@ impl Store {
         Ok(sqlx::query!(
             r#"SELECT room_list.user_id, room_of(post.room) AS "room!", post.event_id AS "event_id!"
                FROM incident
-               JOIN post ON post.incident = incident.id AND post.event_id IS NOT NULL
+               -- OFFSET 0: looked up for each open incident, however few posts there are.
+               JOIN LATERAL (SELECT post.room, post.event_id FROM post
+                             WHERE post.incident = incident.id AND post.event_id IS NOT NULL OFFSET 0) AS post ON true
                JOIN room_list ON room_list.name = incident.room_list
                WHERE incident.phase NOT IN ('resolved', 'closed')
                ORDER BY incident.id DESC LIMIT $1"#,

@@ -1,4 +1,4 @@
-//! Forgetting what is over, in batches.
+//! Forgetting what is over, in batches. A batch is an array, so that no plan takes it for a tenth of the table.
 
 use super::{Store, StoreError};
 use jiff::Timestamp;
@@ -10,9 +10,9 @@ impl Store {
     pub async fn forget_incidents(&self, horizon: Timestamp, batch: i64) -> Result<u64, StoreError> {
         let horizon = horizon.to_sqlx();
         let incidents = sqlx::query!(
-            "DELETE FROM incident WHERE id IN (
+            "DELETE FROM incident WHERE id = ANY (ARRAY(
                  SELECT id FROM incident WHERE phase = 'closed' AND resolved_at < $1
-                 ORDER BY resolved_at LIMIT $2 FOR UPDATE SKIP LOCKED)",
+                 ORDER BY resolved_at LIMIT $2 FOR UPDATE SKIP LOCKED))",
             horizon,
             batch
         )
@@ -20,9 +20,9 @@ impl Store {
         .await?
         .rows_affected();
         let messages = sqlx::query!(
-            "DELETE FROM outbox WHERE id IN (
+            "DELETE FROM outbox WHERE id = ANY (ARRAY(
                  SELECT id FROM outbox WHERE incident IS NULL AND settled_at < $1
-                 ORDER BY settled_at LIMIT $2 FOR UPDATE SKIP LOCKED)",
+                 ORDER BY settled_at LIMIT $2 FOR UPDATE SKIP LOCKED))",
             horizon,
             batch
         )
@@ -36,9 +36,9 @@ impl Store {
     pub async fn forget_events(&self, horizon: Timestamp, batch: i64) -> Result<u64, StoreError> {
         let horizon = horizon.to_sqlx();
         let events = sqlx::query!(
-            "DELETE FROM inbox WHERE seq IN (
+            "DELETE FROM inbox WHERE seq = ANY (ARRAY(
                  SELECT seq FROM inbox WHERE state <> 'waiting' AND received_at < $1
-                 ORDER BY received_at LIMIT $2 FOR UPDATE SKIP LOCKED)",
+                 ORDER BY received_at LIMIT $2 FOR UPDATE SKIP LOCKED))",
             horizon,
             batch
         )
@@ -46,8 +46,8 @@ impl Store {
         .await?
         .rows_affected();
         let redacted = sqlx::query!(
-            "DELETE FROM redacted WHERE event_id IN (
-                 SELECT event_id FROM redacted WHERE at < $1 ORDER BY at LIMIT $2)",
+            "DELETE FROM redacted WHERE event_id = ANY (ARRAY(
+                 SELECT event_id FROM redacted WHERE at < $1 ORDER BY at LIMIT $2))",
             horizon,
             batch
         )

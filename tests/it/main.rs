@@ -13,6 +13,8 @@ mod homeserver_push;
 #[cfg(test)]
 mod matrix_client;
 #[cfg(test)]
+mod plans;
+#[cfg(test)]
 mod same_as_synapse;
 #[cfg(test)]
 mod schema;

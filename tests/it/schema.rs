@@ -77,6 +77,7 @@ fn hash(byte: &str) -> String {
 }
 
 /// Which row each constraint, or unique index, refuses: what a copy that is another row has besides.
+#[expect(clippy::too_many_lines, reason = "a table, a line for each row that is refused")]
 fn refused() -> Vec<(&'static str, &'static str, Value)> {
     let acknowledged = |more: Value| merged(json!({"phase": "acknowledged", "ackers": ["@alice:x"]}), &more);
     let resolved = |more: Value| merged(json!({"phase": "resolved", "resolved_at": NOON}), &more);
@@ -364,7 +365,8 @@ async fn the_schema_can_be_brought_up_to_date_by_several_at_once_and_again() {
     let database = TestDatabase::create_empty().await;
     let stores: Vec<_> = (0..4).map(|_| database.store(2)).collect();
     assert!(stores[0].missing_migrations().await.unwrap() > 0);
-    for migrated in futures_util::future::join_all(stores.iter().map(matrixbot::store::Store::migrate)).await {
+    for migrated in futures_util::future::join_all(stores.iter().map(matrixbot::store::Store::migrate)).await
+    {
         migrated.unwrap();
     }
     stores[0].migrate().await.unwrap();

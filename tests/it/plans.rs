@@ -1,0 +1,339 @@
+//! Nothing scans a table that grows with history. Each query of the store's runs on a database with much history and
+//! little that is open, and Postgres says which tables it read from end to end: once with plans for the values at hand,
+//! once with the plans it keeps for prepared statements.
+
+use crate::database::TestDatabase;
+use jiff::Timestamp;
+use matrixbot::domain::incident::Rung;
+use matrixbot::store::enqueue::Draft;
+use matrixbot::store::{
+    InboxEvent, Payload, Store, Tx, alert, claim, enqueue, inbox, incident, overview, post, room, settle,
+    timeline, timers,
+};
+use serde_json::json;
+use sqlx::{AssertSqlSafe, Executor, PgConnection};
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+use uuid::Uuid;
+
+/// 20 000 incidents that are over and 100 that are open, each with its alerts, timeline, posts and messages. Odd
+/// incidents of those open are due; every tenth of them has a message that waits.
+const HISTORY: &str = r#"
+    INSERT INTO room_list VALUES ('finance', '@_alerts_finance:example.test', NULL, false);
+    INSERT INTO policy_version OVERRIDING SYSTEM VALUE
+        VALUES (1, 'finance', decode(repeat('01', 32), 'hex'), '{}', '2026-11-24T12:00:00Z');
+    UPDATE room_list SET policy_version = 1, active = true;
+    INSERT INTO incident (room_list, key, receiver, group_key, group_labels, common_labels, truncated, phase, next_at,
+            stale_at, run_no, level, loop_no, told, policy_version, ackers, flap_count, version, opened_at, resolved_at)
+        SELECT 'finance', sha256(convert_to(n::text, 'UTF8')), 'finance', n::text, '{}', '{}', 0,
+               CASE WHEN n <= 20000 THEN 'closed' ELSE 'firing' END,
+               CASE WHEN n > 20000 THEN timestamptz '2026-11-24T12:00:00Z' + (n % 2) * interval '1 hour' END,
+               CASE WHEN n > 20000 THEN timestamptz '2026-11-24T12:00:00Z' + (n % 2) * interval '8 hours' END,
+               1, 0, 0, true, 1, '{}', 0, 2, timestamptz '2026-11-24T11:00:00Z' - (20100 - n) * interval '1 minute',
+               CASE WHEN n <= 20000 THEN timestamptz '2026-11-24T11:30:00Z' - (20100 - n) * interval '1 minute' END
+        FROM generate_series(1, 20100) AS n;
+    INSERT INTO incident_alert
+            (incident, fingerprint, firing, severity, rank, escalate, starts_at, last_seen, cleared_starts_at, cleared_at,
+             labels, annotations)
+        SELECT id, n::text, phase <> 'closed', 'critical', 0, true, opened_at, opened_at,
+               CASE WHEN phase = 'closed' THEN opened_at END, resolved_at, '{}', '{}'
+        FROM incident, generate_series(1, 2) AS n;
+    INSERT INTO timeline (incident, version, at, kind, entry)
+        SELECT id, n, opened_at, 'unanswered', '{"kind": "unanswered"}' FROM incident, generate_series(1, 2) AS n;
+    INSERT INTO room_gate (room) SELECT '!room' || n || ':example.test' FROM generate_series(0, 19) AS n;
+    INSERT INTO room_alias SELECT '#room' || n || ':example.test', '!room' || n || ':example.test', now()
+        FROM generate_series(0, 19) AS n;
+    INSERT INTO post (id, incident, room, event_id, shown, created_at)
+        SELECT gen_random_uuid(), id, '!room' || id % 20 || ':example.test', '$post' || id, 2, opened_at FROM incident
+        WHERE phase = 'closed' OR id % 10 <> 0;
+    INSERT INTO post (id, incident, room, created_at)
+        SELECT gen_random_uuid(), id, '!room' || id % 20 || ':example.test', opened_at FROM incident
+        WHERE phase <> 'closed' AND id % 10 = 0;
+    INSERT INTO outbox (id, room_list, room, kind, priority, incident, run_no, loop_no, level, post, payload, state,
+            not_before, event_type, content, event_id, created_at, settled_at)
+        SELECT gen_random_uuid(), 'finance', room, 'page', 0, incident, 1, 0, 0, id, '{"what": "page"}',
+               CASE WHEN event_id IS NULL THEN 'pending' ELSE 'sent' END, created_at,
+               CASE WHEN event_id IS NOT NULL THEN 'm.room.message' END, CASE WHEN event_id IS NOT NULL THEN '{}'::jsonb END,
+               event_id, created_at, CASE WHEN event_id IS NOT NULL THEN created_at END
+        FROM post;
+    INSERT INTO outbox (id, room_list, room, kind, priority, payload, state, not_before, event_type, content, event_id,
+            created_at, settled_at)
+        SELECT gen_random_uuid(), 'finance', '!room0:example.test', 'answer', 3, '{"what": "page"}', 'sent', now(),
+               'm.room.message', '{}', '$answer' || n, now(), now()
+        FROM generate_series(1, 2000) AS n;
+    INSERT INTO inbox (event_id, room, event, source, received_at, state, result)
+        SELECT '$event' || n, '!room' || n % 20 || ':example.test', '{}', 'transaction',
+               timestamptz '2026-11-24T12:00:00Z' - (20100 - n) * interval '1 second',
+               CASE WHEN n > 20000 THEN 'waiting' ELSE 'handled' END, CASE WHEN n <= 20000 THEN 'chatter' END
+        FROM generate_series(1, 20100) AS n;
+    INSERT INTO ack_reaction SELECT '$reaction' || id, id, 1, '@alice:example.test' FROM incident;
+    INSERT INTO redacted SELECT '$gone' || n, timestamptz '2026-11-24T12:00:00Z' - n * interval '1 second'
+        FROM generate_series(1, 20000) AS n;
+"#;
+
+/// The tables that grow with history.
+const GROWING: &str =
+    "'incident', 'incident_alert', 'timeline', 'post', 'outbox', 'inbox', 'ack_reaction', 'redacted'";
+
+const ROOM: &str = "!room1:example.test";
+const ALIAS: &str = "#room1:example.test";
+/// An incident that is open, with a message that waits.
+const OPEN: i64 = 20_010;
+
+fn now() -> Timestamp {
+    "2026-11-24T12:30:00Z".parse().unwrap()
+}
+
+struct Plans {
+    database: TestDatabase,
+    observer: PgConnection,
+    scans: BTreeMap<&'static str, Vec<String>>,
+}
+
+impl Plans {
+    /// Runs a query on a connection of its own, and notes which growing tables it scanned.
+    async fn of<F: Future>(&mut self, name: &'static str, query: impl FnOnce(Store) -> F) {
+        let before = self.scanned().await;
+        let store = self.database.store(1);
+        query(store.clone()).await;
+        store.close().await;
+        let after = self.scanned().await;
+        let scanned = after.into_iter().filter(|(table, scans)| before.get(table) != Some(scans));
+        let scanned: Vec<String> = scanned.map(|(table, _)| table).collect();
+        if !scanned.is_empty() {
+            self.scans.insert(name, scanned);
+        }
+    }
+
+    /// The same within a transaction that comes to nothing.
+    async fn within(&mut self, name: &'static str, query: impl AsyncFnOnce(&mut Tx)) {
+        self.of(name, async move |store| {
+            let mut tx = store.begin().await.unwrap();
+            query(&mut tx).await;
+            tx.rollback().await.unwrap();
+        })
+        .await;
+    }
+
+    /// How often each growing table was scanned. A server process counts when it ends.
+    async fn scanned(&mut self) -> BTreeMap<String, i64> {
+        let others = "SELECT count(*) FROM pg_stat_activity
+                      WHERE datname = current_database() AND application_name = 'matrixbot'";
+        while sqlx::query_scalar::<_, i64>(others).fetch_one(&mut self.observer).await.unwrap() > 0 {
+            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+        }
+        let counts =
+            format!("SELECT relname::text, seq_scan FROM pg_stat_user_tables WHERE relname IN ({GROWING})");
+        sqlx::query_as(AssertSqlSafe(counts))
+            .fetch_all(&mut self.observer)
+            .await
+            .unwrap()
+            .into_iter()
+            .collect()
+    }
+}
+
+#[tokio::test]
+async fn no_query_scans_a_table_that_grows() {
+    let database = TestDatabase::create().await;
+    let mut observer = database.connect().await;
+    observer.execute(sqlx::raw_sql(HISTORY)).await.unwrap();
+    observer.execute("VACUUM ANALYZE").await.unwrap();
+    // What this connection counts is its own; from now on it only looks.
+    observer.execute("SELECT pg_stat_force_next_flush()").await.unwrap();
+    let mut plans = Plans { database, observer, scans: BTreeMap::new() };
+    for mode in ["force_custom_plan", "force_generic_plan"] {
+        let alter = format!("ALTER DATABASE {} SET plan_cache_mode = '{mode}'", plans.database.name);
+        plans.observer.execute(AssertSqlSafe(alter)).await.unwrap();
+        timers_and_incidents(&mut plans).await;
+        messages(&mut plans).await;
+        posts_and_rooms(&mut plans).await;
+        events(&mut plans).await;
+        what_is_told(&mut plans).await;
+        retention(&mut plans).await;
+        assert_eq!(plans.scans, BTreeMap::new(), "tables scanned, by query ({mode})");
+    }
+    // And a scan would be seen.
+    plans
+        .within("a scan", async |tx| {
+            let scan = "SELECT count(*) FROM outbox WHERE payload ->> 'what' = 'page'";
+            sqlx::query(scan).execute(&mut **tx).await.unwrap();
+        })
+        .await;
+    assert_eq!(plans.scans, BTreeMap::from([("a scan", vec!["outbox".to_owned()])]));
+}
+
+async fn timers_and_incidents(plans: &mut Plans) {
+    plans.of("next_due", async |store| store.next_due().await.unwrap().unwrap()).await;
+    plans
+        .within("lock_due", async |tx| {
+            timers::lock_due(tx, now()).await.unwrap().unwrap();
+        })
+        .await;
+    plans
+        .within("lock_stale", async |tx| {
+            timers::lock_stale(tx, now()).await.unwrap().unwrap();
+        })
+        .await;
+    plans
+        .within("lock_newest", async |tx| {
+            let key = sqlx::query_scalar::<_, Vec<u8>>("SELECT sha256(convert_to('20010', 'UTF8'))")
+                .fetch_one(&mut **tx)
+                .await
+                .unwrap();
+            incident::lock_newest(tx, "finance", &key).await.unwrap().unwrap();
+        })
+        .await;
+    plans
+        .within("lock and save", async |tx| {
+            let stored = incident::lock(tx, OPEN).await.unwrap().unwrap();
+            incident::update(tx, &stored, &stored.incident, None, now()).await.unwrap();
+            incident::update_reported(tx, OPEN, &stored.reported).await.unwrap();
+            incident::seen(tx, OPEN, Some(now())).await.unwrap();
+            let changed = stored.incident.firing.keys().cloned().collect::<BTreeSet<_>>();
+            alert::save(tx, OPEN, Some(&stored.incident), &stored.incident, &stored.details, &changed)
+                .await
+                .unwrap();
+        })
+        .await;
+    plans.within("timeline", async |tx| drop(timeline::read(tx, OPEN, 200).await)).await;
+}
+
+async fn messages(plans: &mut Plans) {
+    plans
+        .of("rooms_to_serve", async |store| {
+            assert!(!store.rooms_to_serve(now(), 32, &[ROOM.to_owned()]).await.unwrap().is_empty());
+        })
+        .await;
+    plans
+        .within("lock_head and settle", async |tx| {
+            let head = claim::lock_head(tx, "!room0:example.test", now()).await.unwrap().unwrap();
+            let lease = settle::Lease { room: head.room.clone(), owner: Uuid::nil(), message: head.id };
+            let content = json!({});
+            claim::take(tx, &head, &lease, now(), ("m.room.message", &content), Some(2), now())
+                .await
+                .unwrap();
+            assert!(claim::next_head(tx, &head.room, Some(head.id), now()).await.unwrap().is_some());
+            settle::sent(tx, &head, Some(2), "$sent", now()).await.unwrap();
+            settle::release(tx, &lease).await.unwrap();
+        })
+        .await;
+    plans
+        .within("undeliverable", async |tx| {
+            let head = claim::lock_head(tx, "!room0:example.test", now()).await.unwrap().unwrap();
+            settle::undeliverable(tx, &head, "gone", now()).await.unwrap();
+            let rung = Rung { run_no: 1, loop_no: 0, level: 0 };
+            settle::rung_failed(tx, head.incident.unwrap(), rung).await.unwrap();
+        })
+        .await;
+    plans
+        .within("cancel_unsent", async |tx| {
+            assert_eq!(enqueue::cancel_unsent(tx, OPEN, now()).await.unwrap(), 1);
+        })
+        .await;
+    plans
+        .within("enqueue", async |tx| {
+            for (level, payload) in
+                [Payload::Refresh, Payload::Page, Payload::Fallback].into_iter().enumerate()
+            {
+                let post = post::ensure(tx, Uuid::from_u128(7), OPEN, ROOM, now()).await.unwrap();
+                let rung = Rung { run_no: 2, loop_no: 0, level: u32::try_from(level).unwrap() };
+                let draft = Draft {
+                    id: Uuid::from_u128(level as u128),
+                    room_list: "finance",
+                    room: ROOM,
+                    rung: (payload != Payload::Refresh).then_some(rung),
+                    payload,
+                    incident: Some(OPEN),
+                    post: Some(post),
+                    not_before: now(),
+                };
+                assert!(enqueue::enqueue(tx, draft, now()).await.unwrap());
+            }
+        })
+        .await;
+}
+
+async fn posts_and_rooms(plans: &mut Plans) {
+    plans.of("open_posts", async |store| store.open_posts(100).await.unwrap()).await;
+    plans
+        .within("posts", async |tx| {
+            assert_eq!(post::of_incident(tx, OPEN).await.unwrap().len(), 1);
+            post::was_told(tx, OPEN, ALIAS).await.unwrap();
+        })
+        .await;
+    plans
+        .within("about", async |tx| {
+            post::about(tx, ROOM, "$post20001").await.unwrap().unwrap();
+        })
+        .await;
+    plans
+        .within("note_alias", async |tx| {
+            room::note_alias(tx, "!room0:example.test", "!successor:example.test", now()).await.unwrap();
+        })
+        .await;
+}
+
+async fn events(plans: &mut Plans) {
+    let event = |id: &str| InboxEvent {
+        event_id: id.to_owned(),
+        room: ROOM.to_owned(),
+        event: json!({}),
+        malformed: None,
+    };
+    plans
+        .of("keep_events", async |store| {
+            store.keep_events(&[event("$event7"), event("$fresh")], "transaction", now()).await.unwrap();
+        })
+        .await;
+    plans
+        .of("rooms_with_events", async |store| {
+            assert_eq!(store.rooms_with_events(100).await.unwrap().len(), 20);
+            store.peek_event(ROOM).await.unwrap().unwrap();
+        })
+        .await;
+    plans
+        .within("take", async |tx| {
+            let event = inbox::take(tx, ROOM).await.unwrap().unwrap();
+            inbox::handled(tx, event.seq, "chatter").await.unwrap();
+            inbox::remember_reaction(tx, "$tapped", OPEN, 1, "@alice:example.test").await.unwrap();
+            inbox::reaction(tx, "$tapped").await.unwrap().unwrap();
+            inbox::remember_redacted(tx, "$tapped", now()).await.unwrap();
+            assert!(inbox::is_redacted(tx, "$tapped").await.unwrap());
+        })
+        .await;
+}
+
+async fn what_is_told(plans: &mut Plans) {
+    let (lists, phases) = (["finance".to_owned()], ["firing".to_owned(), "unanswered".to_owned()]);
+    for limit in [20, 1000] {
+        plans
+            .within("open_incidents", async |tx| {
+                let (lines, _) = overview::open_incidents(tx, &lists, &phases, -1, limit).await.unwrap();
+                assert!(!lines.is_empty());
+                overview::open_numbers(tx, &lists, &phases, limit).await.unwrap();
+            })
+            .await;
+    }
+    plans.of("phase_counts", async |store| store.phase_counts().await.unwrap()).await;
+    plans
+        .of("backlog", async |store| {
+            assert!(store.backlog(now()).await.unwrap().pending > 0);
+        })
+        .await;
+}
+
+async fn retention(plans: &mut Plans) {
+    plans
+        .of("forget_incidents", async |store| {
+            let horizon = "2026-11-20T12:00:00Z".parse().unwrap();
+            assert_eq!(store.forget_incidents(horizon, 50).await.unwrap(), 50);
+        })
+        .await;
+    plans
+        .of("forget_events", async |store| {
+            let horizon = "2026-11-24T08:00:00Z".parse().unwrap();
+            assert_eq!(store.forget_events(horizon, 50).await.unwrap(), 100);
+        })
+        .await;
+}
