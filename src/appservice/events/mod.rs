@@ -84,7 +84,10 @@ fn read(raw: &RawValue) -> Result<RoomEvent, String> {
 fn happening(envelope: &Envelope<'_>) -> Result<Happening, String> {
     // Application Service API: state events are told by the presence of `state_key`, not by their type.
     match (envelope.event_type.as_str(), envelope.state_key.as_deref()) {
-        ("m.room.message", None) => Ok(Happening::Message(message(content(envelope)?))),
+        ("m.room.message", None) => {
+            let said = content(envelope).or_else(|why| plainly(envelope).ok_or(why))?;
+            Ok(Happening::Message(message(said)))
+        }
         ("m.reaction", None) => {
             let ReactionEventContent { relates_to, .. } = content(envelope)?;
             Ok(Happening::Reaction { target: relates_to.event_id, key: reaction::normalize(&relates_to.key) })
@@ -165,6 +168,15 @@ fn message(content: RoomMessageEventContent) -> Message {
     }
     message.leading_mention = mention::leading(&message.text, html);
     message
+}
+
+/// What a message says in plain text, where what goes with the text is not as it must be: an acknowledgement is not
+/// lost because of a list of mentions.
+fn plainly(envelope: &Envelope<'_>) -> Option<RoomMessageEventContent> {
+    let mut content: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_str(envelope.content.get()).ok()?;
+    content.retain(|key, _| matches!(key.as_str(), "msgtype" | "body" | "m.relates_to" | "m.new_content"));
+    serde_json::from_value(content.into()).ok()
 }
 
 /// Whether the event was redacted before we got it: it has lost its content, and says nothing any more.

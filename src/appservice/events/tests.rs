@@ -137,6 +137,26 @@ fn notices_edits_and_pictures_give_no_commands() {
 }
 
 #[test]
+fn a_command_is_not_lost_because_of_what_goes_with_it() {
+    for (key, value) in [
+        ("m.mentions", json!("everybody")),
+        ("m.mentions", json!({"user_ids": ["nonsense"]})),
+        ("format", json!(7)),
+        ("formatted_body", json!(["ack"])),
+    ] {
+        let mut content = json!({
+            "msgtype": "m.text",
+            "body": "ack",
+            "m.relates_to": {"m.in_reply_to": {"event_id": "$page"}},
+        });
+        content[key] = value;
+        let odd = message(&content);
+        assert_eq!((odd.text.as_str(), odd.may_command()), ("ack", true), "{key}");
+        assert_eq!(odd.reply_to.unwrap(), "$page");
+    }
+}
+
+#[test]
 fn a_mention_of_ours_at_the_start_addresses_us() {
     let mentioning = message(&json!({
         "msgtype": "m.text",
