@@ -6,7 +6,7 @@ mod readiness;
 pub use parts::Parts;
 
 use crate::clock::SystemClock;
-use crate::config::Config;
+use crate::config::{Config, Problem};
 use crate::http::{Listening, bind};
 use crate::store::{ENGINE_VERSION, Store};
 use crate::worker::{self, Worker};
@@ -25,8 +25,9 @@ const DATABASE_PAUSE: Duration = Duration::from_secs(2);
 /// How often it is looked whether a newer release runs on the database.
 const VERSION_EVERY: Duration = Duration::from_secs(15);
 
-/// Serves until SIGTERM or SIGINT: then stops accepting, finishes what is held, and returns.
-pub async fn run(config: Config) -> anyhow::Result<()> {
+/// Serves until SIGTERM or SIGINT: then stops accepting, finishes what is held, and returns. At SIGHUP `read` reads the
+/// configuration again; one with problems changes nothing.
+pub async fn run(config: Config, read: impl Fn() -> Result<Config, Vec<Problem>>) -> anyhow::Result<()> {
     let shutdown = CancellationToken::new();
     let mut signals = Signals::new()?;
     let store = Store::new(&config.database.url, config.database.max_connections)?;
@@ -53,7 +54,9 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         env!("CARGO_PKG_VERSION")
     );
 
-    signals.stop().await;
+    while signals.next().await == Asked::Reload {
+        reload(&parts, &config, read()).await;
+    }
     tracing::info!("stopping: no more is accepted, what is held is finished");
     for handle in handles {
         handle.stop(true).await;
@@ -97,6 +100,37 @@ async fn start(config: &Config, store: &Store, shutdown: &CancellationToken) -> 
     Parts::build(config, store.clone(), Arc::new(SystemClock), shutdown.clone()).await
 }
 
+/// Lets a configuration that was read again hold, as far as that goes without a restart.
+async fn reload(parts: &Parts, running: &Config, read: Result<Config, Vec<Problem>>) {
+    let config = match read {
+        Ok(config) => config,
+        Err(problems) => {
+            for problem in &problems {
+                tracing::error!(%problem, "the configuration was not reloaded: {problem}");
+            }
+            return;
+        }
+    };
+    let kept = [
+        (
+            "homeserver",
+            config.homeserver.url != running.homeserver.url
+                || config.homeserver.server_name != running.homeserver.server_name,
+        ),
+        ("user_prefix", config.user_prefix != running.user_prefix),
+        ("database.max_connections", config.database.max_connections != running.database.max_connections),
+        ("listen", config.listen != running.listen),
+        ("retention", config.retention != running.retention),
+    ];
+    for (key, _) in kept.iter().filter(|(_, differs)| *differs) {
+        tracing::warn!(key, "{key} has changed; it takes a restart to follow");
+    }
+    match parts.reload(&config).await {
+        Ok(()) => tracing::info!(room_lists = config.room_lists.len(), "the configuration was reloaded"),
+        Err(error) => tracing::error!(%error, "the configuration was not reloaded: {error:#}"),
+    }
+}
+
 fn spawn_workers(parts: &Arc<Parts>, working: &TaskTracker, shutdown: &CancellationToken) {
     let wakers = parts.engine.wakers().clone();
     let alone = || Arc::new(Notify::new());
@@ -107,7 +141,7 @@ fn spawn_workers(parts: &Arc<Parts>, working: &TaskTracker, shutdown: &Cancellat
     spawn_worker(working, shutdown, parts, |parts| &parts.staleness, alone());
     spawn_worker(working, shutdown, parts, |parts| &parts.retention, alone());
     spawn_worker(working, shutdown, parts, |parts| &parts.gauges, alone());
-    spawn_worker(working, shutdown, parts, |parts| &parts.attendance, alone());
+    spawn_worker(working, shutdown, parts, |parts| &parts.attendance, parts.attendance_wake.clone());
     spawn_worker(working, shutdown, parts, |parts| &parts.liveness, alone());
     spawn_worker(working, shutdown, parts, |parts| &parts.reconcile, parts.reconcile_wake.clone());
     let store = parts.engine.store().clone();
@@ -142,22 +176,41 @@ async fn watch_version(store: &Store, shutdown: &CancellationToken) {
     }
 }
 
-/// What asks us to stop.
+/// What a signal asks of us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    Stop,
+    Reload,
+}
+
+/// What asks us to stop or to reload.
 struct Signals {
     terminate: tokio::signal::unix::Signal,
     interrupt: tokio::signal::unix::Signal,
+    hangup: tokio::signal::unix::Signal,
 }
 
 impl Signals {
     fn new() -> anyhow::Result<Self> {
         let listen = |kind| signal(kind).context("listening for signals");
-        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            hangup: listen(SignalKind::hangup())?,
+        })
     }
 
-    async fn stop(&mut self) {
+    /// Waits until something is asked.
+    async fn next(&mut self) -> Asked {
         tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => Asked::Stop,
+            _ = self.interrupt.recv() => Asked::Stop,
+            _ = self.hangup.recv() => Asked::Reload,
         }
+    }
+
+    /// Waits until a stop is asked. What is not running yet has nothing to reload.
+    async fn stop(&mut self) {
+        while self.next().await != Asked::Stop {}
     }
 }

@@ -51,9 +51,12 @@ pub struct Parts {
     pub reconcile: Reconcile,
     /// Makes `reconcile` work at once.
     pub reconcile_wake: Arc<Notify>,
+    /// Makes `attendance` work at once.
+    pub attendance_wake: Arc<Notify>,
     /// What is known of homeserver and rooms.
     pub health: Health,
     users: VirtualUsers,
+    webhook: web::Data<WebhookState>,
 }
 
 struct Observed(Arc<Metrics>);
@@ -86,6 +89,12 @@ impl Parts {
                 .observed_by(Arc::new(Observed(Arc::clone(&metrics))));
         let users = VirtualUsers::new(client.clone(), store.clone());
         let engine = Engine::new(store.clone(), Arc::clone(&clock), metrics, lists);
+        let webhook = web::Data::new(WebhookState::new(
+            engine.clone(),
+            Arc::clone(&clock),
+            Arc::clone(engine.metrics()),
+            access(config),
+        ));
         let health = Health::default();
         let reconcile_wake = Arc::new(Notify::new());
         let server_name = config.homeserver.server_name.clone();
@@ -106,8 +115,10 @@ impl Parts {
             ),
             reconcile: Reconcile::new(engine.clone(), users.clone()),
             reconcile_wake,
+            attendance_wake: Arc::default(),
             health,
             users,
+            webhook,
             engine,
         })
     }
@@ -117,7 +128,7 @@ impl Parts {
         let listen = &config.listen;
         vec![
             binding("appservice", &listen.appservice, self.appservice(config)),
-            binding("webhook", &listen.webhook, self.webhook(config)),
+            binding("webhook", &listen.webhook, webhook_services(&self.webhook)),
             binding("admin", &listen.admin, self.probes().services()),
         ]
     }
@@ -129,23 +140,17 @@ impl Parts {
         Arc::new(move |config| http::configure(config, state.clone()))
     }
 
-    fn webhook(&self, config: &Config) -> Services {
-        let access = Access::new(
-            config.room_lists.iter().map(|list| RoomListAccess {
-                name: list.name.clone(),
-                token: list.webhook_token.clone(),
-                receivers: list.receivers.clone(),
-            }),
-            config.compatibility.clone(),
-        );
-        let engine = &self.engine;
-        let state = web::Data::new(WebhookState::new(
-            engine.clone(),
-            Arc::clone(engine.clock()),
-            Arc::clone(engine.metrics()),
-            access,
-        ));
-        Arc::new(move |config| webhook::configure(config, state.clone()))
+    /// Lets the room lists of another configuration hold from now on, with their tokens and paths. Incidents keep the
+    /// policy of their run.
+    pub async fn reload(&self, config: &Config) -> anyhow::Result<()> {
+        for list in &config.room_lists {
+            self.engine.metrics().introduce_room_list(&list.name, list.policy.levels.len());
+        }
+        let lists = write_lists(config, self.engine.store(), self.engine.clock()).await?;
+        self.engine.replace_lists(lists);
+        self.webhook.replace_access(access(config));
+        self.attendance_wake.notify_one();
+        Ok(())
     }
 
     fn probes(&self) -> Probes {
@@ -156,6 +161,23 @@ impl Parts {
             metrics: Box::new(move || metrics.render().ok()),
         }
     }
+}
+
+fn webhook_services(state: &web::Data<WebhookState>) -> Services {
+    let state = state.clone();
+    Arc::new(move |config| webhook::configure(config, state.clone()))
+}
+
+/// Who may report to which room list.
+fn access(config: &Config) -> Access {
+    Access::new(
+        config.room_lists.iter().map(|list| RoomListAccess {
+            name: list.name.clone(),
+            token: list.webhook_token.clone(),
+            receivers: list.receivers.clone(),
+        }),
+        config.compatibility.clone(),
+    )
 }
 
 fn binding(name: &'static str, listener: &Listener, services: Services) -> Binding {

@@ -8,7 +8,7 @@ mod registration;
 mod run;
 
 use crate::clock::{Clock as _, SystemClock};
-use crate::config::{Config, Outside, load};
+use crate::config::{Config, Outside, Problem, load};
 use crate::matrix::install_tls_provider;
 use crate::matrix::render::template;
 use crate::telemetry::logs::{self, Format};
@@ -102,9 +102,13 @@ struct ConfigFile {
 
 impl ConfigFile {
     /// The configuration; or, once every problem is told, the exit code.
-    fn load(&self) -> Result<Config, ExitCode> {
+    fn read(&self) -> Result<Config, Vec<Problem>> {
         let outside = Outside { environment: &|name| std::env::var(name).ok(), template: &check_template };
-        load(&self.config, outside).map_err(|problems| {
+        load(&self.config, outside)
+    }
+
+    fn load(&self) -> Result<Config, ExitCode> {
+        self.read().map_err(|problems| {
             for problem in problems {
                 tell(&problem.to_string());
             }
