@@ -113,6 +113,9 @@ class Person:
 class Event:
     """An event of a room's timeline, as far as the story needs it."""
 
+    # How many lines of a message the transcript shows.
+    SHOWN = 4
+
     def __init__(self, room, event):
         content = event.get("content", {})
         relation = content.get("m.relates_to", {})
@@ -136,8 +139,9 @@ class Event:
         if self.type != "m.room.message":
             return []
         how = " edits" if self.is_edit else " in the thread" if self.relation == "m.thread" else ""
-        return [f"{who}{how}: {self.body.splitlines()[0] if self.body else ''}",
-                *("  " + line for line in self.body.splitlines()[1:] if line.strip())]
+        said = [line for line in self.body.splitlines() if line.strip()] or [""]
+        more = ["…"] if len(said) > self.SHOWN else []
+        return [f"{who}{how}: {said[0]}", *("  " + line for line in said[1:self.SHOWN] + more)]
 
 
 class Watcher:
@@ -223,16 +227,16 @@ class Story:
         return self.watcher.wait(f"a page about {name} in #{room}", timeout,
                                  lambda event: self.is_page(event, room, name))
 
-    def edited(self, page, word):
-        return self.watcher.wait(f"the message in #{page.room} edited to {word}", 30, lambda event: (
+    def edited(self, page, word, who=""):
+        return self.watcher.wait(f"the message in #{page.room} edited to {word} {who}", 30, lambda event: (
             self.from_bot(event, page.room) and event.is_edit and event.target == page.id
-            and word.lower() in event.body.lower()))
+            and word in event.body.lower() and who in event.body))
 
-    def answer(self, room, after, who, number):
-        """A message by the virtual user, after that event, that names who did what to which incident."""
-        return self.watcher.wait(f"an answer to {who} in #{room}", 30, lambda event: (
+    def answer(self, room, after, number):
+        """A message by the virtual user, after that event, that says what became of the incident."""
+        return self.watcher.wait(f"an answer in #{room}", 30, lambda event: (
             self.from_bot(event, room) and not event.is_edit and self.is_after(event, after)
-            and who in event.body and f"#{number}" in event.body))
+            and f"#{number}" in event.body and "acknowledged" in event.body))
 
     def is_after(self, event, event_id):
         ids = [seen.id for seen in self.watcher.events]
@@ -292,17 +296,17 @@ class Story:
         page = self.step("It pages the first room", self.page, FIRST, "DiskFull", 30)
         tap = self.step("The reaction to tap on is there", self.placed_reaction, page)
         reaction = self.alice.react(self.rooms[FIRST], page.id, tap.key)
-        self.step("The message now says who has it", self.edited, page, "acknowledged")
-        self.step("alice gets an answer", self.answer, FIRST, reaction, "alice", self.number(page))
+        self.step("The message now says who has it", self.edited, page, "acknowledged", "alice")
+        self.step("alice gets an answer", self.answer, FIRST, reaction, self.number(page))
 
         self.title(f"2. Nobody answers within {climb} s, so it climbs; bob takes it with a command")
         self.alertmanager("ApiDown", "critical", "api-1", "The API of api-1 does not answer", 3600)
         low = self.step("It pages the first room", self.page, FIRST, "ApiDown", 30)
         high = self.step("It climbs to the second room", self.page, SECOND, "ApiDown", climb + 30)
         command = self.bob.say(self.rooms[SECOND], f"ack {self.number(high)}")
-        self.step("bob gets an answer", self.answer, SECOND, command, "bob", self.number(high))
-        self.step("The message in the second room says who has it", self.edited, high, "acknowledged")
-        self.step("So does the one in the first room", self.edited, low, "acknowledged")
+        self.step("bob gets an answer", self.answer, SECOND, command, self.number(high))
+        self.step("The message in the second room says who has it", self.edited, high, "acknowledged", "bob")
+        self.step("So does the one in the first room", self.edited, low, "acknowledged", "bob")
 
         self.title("3. An alert resolves by itself")
         self.alertmanager("HighLatency", "warning", "web-1", "The 99th percentile is above 2 s", 3600)

@@ -14,6 +14,9 @@ STACK_ESCALATE_AFTER=10
 
 stack_prepare() {
     umask 077
+    # A proxy of the surroundings has no part in what stays on this machine.
+    export NO_PROXY="127.0.0.1${NO_PROXY:+,$NO_PROXY}"
+    export no_proxy=$NO_PROXY
     mkdir -p "$STACK_DIR"
     : >"$STACK_DIR/matrixbot.log"
     [[ -s $STACK_DIR/webhook_token ]] || random_secret >"$STACK_DIR/webhook_token"
