@@ -199,12 +199,18 @@ class Story:
 
     # --- what the outside does -----------------------------------------------------------------------
 
-    def alertmanager(self, name, severity, instance, summary, ends_in):
-        ends_at = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=ends_in)
+    def fire(self, name, severity, instance, summary):
+        """Fires an alert, and gives it back for `clear`."""
+        now = datetime.datetime.now(datetime.timezone.utc)
         alert = {"labels": {"alertname": name, "severity": severity, "instance": instance, "story": self.telling},
-                 "annotations": {"summary": summary}, "endsAt": ends_at.isoformat(),
-                 "generatorURL": "http://prometheus.example/graph"}
+                 "annotations": {"summary": summary}, "generatorURL": "http://prometheus.example/graph",
+                 "startsAt": now.isoformat(), "endsAt": (now + datetime.timedelta(hours=1)).isoformat()}
         call("POST", f"{self.options.alertmanager}/api/v2/alerts", [alert])
+        return alert
+
+    def clear(self, alert):
+        now = datetime.datetime.now(datetime.timezone.utc)
+        call("POST", f"{self.options.alertmanager}/api/v2/alerts", [{**alert, "endsAt": now.isoformat()}])
 
     # --- what is seen --------------------------------------------------------------------------------
 
@@ -228,7 +234,7 @@ class Story:
                                  lambda event: self.is_page(event, room, name))
 
     def edited(self, page, word, who=""):
-        return self.watcher.wait(f"the message in #{page.room} edited to {word} {who}", 30, lambda event: (
+        return self.watcher.wait(f"the message in #{page.room} edited to {word} {who}".rstrip(), 30, lambda event: (
             self.from_bot(event, page.room) and event.is_edit and event.target == page.id
             and word in event.body.lower() and who in event.body))
 
@@ -292,7 +298,7 @@ class Story:
         self.step("matrixbot says that it is ready", self.is_ready)
 
         self.title("1. An alert fires, alice takes it with one tap")
-        self.alertmanager("DiskFull", "critical", "db-1", "The disk of db-1 is 98 % full", 3600)
+        self.fire("DiskFull", "critical", "db-1", "The disk of db-1 is 98 % full")
         page = self.step("It pages the first room", self.page, FIRST, "DiskFull", 30)
         tap = self.step("The reaction to tap on is there", self.placed_reaction, page)
         reaction = self.alice.react(self.rooms[FIRST], page.id, tap.key)
@@ -300,7 +306,7 @@ class Story:
         self.step("alice gets an answer", self.answer, FIRST, reaction, self.number(page))
 
         self.title(f"2. Nobody answers within {climb} s, so it climbs; bob takes it with a command")
-        self.alertmanager("ApiDown", "critical", "api-1", "The API of api-1 does not answer", 3600)
+        self.fire("ApiDown", "critical", "api-1", "The API of api-1 does not answer")
         low = self.step("It pages the first room", self.page, FIRST, "ApiDown", 30)
         high = self.step("It climbs to the second room", self.page, SECOND, "ApiDown", climb + 30)
         command = self.bob.say(self.rooms[SECOND], f"ack {self.number(high)}")
@@ -309,9 +315,9 @@ class Story:
         self.step("So does the one in the first room", self.edited, low, "acknowledged", "bob")
 
         self.title("3. An alert resolves by itself")
-        self.alertmanager("HighLatency", "warning", "web-1", "The 99th percentile is above 2 s", 3600)
+        alert = self.fire("HighLatency", "warning", "web-1", "The 99th percentile is above 2 s")
         page = self.step("It pages the first room", self.page, FIRST, "HighLatency", 30)
-        self.alertmanager("HighLatency", "warning", "web-1", "The 99th percentile is above 2 s", 0)
+        self.clear(alert)
         self.step("The message is edited to RESOLVED", self.edited, page, "resolved")
 
         self.title("All in all")
