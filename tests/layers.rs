@@ -67,6 +67,12 @@ fn broken(path: &str, source: &str) -> Vec<String> {
             broken.push(format!("{path}: {name} may only be named in {}", places.join(", ")));
         }
     }
+    for line in code.lines().filter(|line| line.contains("tracing::")) {
+        if line.contains("%message,") && !line.contains("= %message,") || line.contains("(message = ") {
+            broken
+                .push(format!("{path}: a field called message takes the place of the sentence in JSON logs"));
+        }
+    }
     let lines = source.lines().take(code.lines().count()).filter(|line| !line.trim().is_empty()).count();
     if lines > LONGEST {
         broken.push(format!("{path}: {lines} lines without tests; at most {LONGEST}"));
@@ -198,6 +204,17 @@ fn a_crate_outside_of_its_place_is_found() {
         ("store/time.rs", "use jiff_sqlx::Timestamp;"),
     ] {
         assert_eq!(broken(path, code), Vec::<String>::new(), "{code}");
+    }
+}
+
+#[test]
+fn a_field_that_hides_the_sentence_of_a_log_line_is_found() {
+    for (code, count) in [
+        ("tracing::info!(%message, room, \"{message} is in {room}\");", 1),
+        ("tracing::warn!(message = %head.id, \"{} waits\", head.id);", 1),
+        ("tracing::info!(outbox_message = %message, room, \"{message} is in {room}\");", 0),
+    ] {
+        assert_eq!(broken("outbox/settling.rs", code).len(), count, "{code}");
     }
 }
 

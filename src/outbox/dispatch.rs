@@ -166,11 +166,11 @@ impl Outbox {
             match self.settle(message, attempt).await {
                 Err(OutboxError::Store(StoreError::LeaseLost { room })) => {
                     self.engine.metrics().delivery(crate::telemetry::DeliveryOutcome::LeaseLost);
-                    tracing::warn!(message = %message.head.id, room, "the lease on {room} ran out while {} was sent", message.head.id);
+                    tracing::warn!(outbox_message = %message.head.id, room, "the lease on {room} ran out while {} was sent", message.head.id);
                     return Ok(None);
                 }
                 Err(OutboxError::Store(StoreError::Database(error))) if tries < MOST_SETTLING => {
-                    tracing::warn!(message = %message.head.id, %error, "{} is settled as soon as the database is back: {error}", message.head.id);
+                    tracing::warn!(outbox_message = %message.head.id, %error, "{} is settled as soon as the database is back: {error}", message.head.id);
                     tokio::time::sleep(pause(tries, rand::random()).min(LONGEST_SETTLING_PAUSE)).await;
                     tries += 1;
                 }

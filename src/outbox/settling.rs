@@ -123,17 +123,17 @@ impl Outbox {
         let (message, room, kind) = (head.id, head.room.as_str(), head.payload.kind().as_str());
         match attempt {
             Attempt::Sent(event_id) => {
-                tracing::info!(%message, room, kind, event = %event_id, incident = head.incident, "{kind} {message} is in {room} as {event_id}");
+                tracing::info!(outbox_message = %message, room, kind, event = %event_id, incident = head.incident, "{kind} {message} is in {room} as {event_id}");
                 if let (Payload::Page, Some(rung)) = (&head.payload, head.rung) {
                     metrics.paged(&head.room_list, rung.level);
                     metrics.page_latency(between(head.created_at, self.engine.clock().now()));
                 }
             }
             Attempt::Failed { error, .. } if outcome == DeliveryOutcome::Undeliverable => {
-                tracing::error!(%message, room, kind, incident = head.incident, error, "{kind} {message} cannot be delivered to {room}: {error}");
+                tracing::error!(outbox_message = %message, room, kind, incident = head.incident, error, "{kind} {message} cannot be delivered to {room}: {error}");
             }
             Attempt::Failed { error, .. } => {
-                tracing::warn!(%message, room, kind, incident = head.incident, attempts = head.attempts, error, "{kind} {message} waits for {room}: {error}");
+                tracing::warn!(outbox_message = %message, room, kind, incident = head.incident, attempts = head.attempts, error, "{kind} {message} waits for {room}: {error}");
             }
         }
         if let Some((stored, decision)) = followed {
