@@ -1,0 +1,295 @@
+//! What is written down is checked: what the documents name exists, and what they show can be used.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test may panic, and a document that cannot be read is a failure"
+)]
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+/// A document, and where it stands in the repository.
+struct Document {
+    path: PathBuf,
+    text: String,
+}
+
+/// A block between fences: its language, and the line before it.
+struct Block {
+    language: String,
+    before: String,
+    text: String,
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: &str) -> String {
+    std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// Every file below a folder.
+fn every_file(folder: &Path, found: &mut Vec<PathBuf>) {
+    let mut entries: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    entries.sort();
+    for path in entries {
+        if path.is_dir() {
+            every_file(&path, found);
+        } else {
+            found.push(path);
+        }
+    }
+}
+
+fn has_extension(path: &Path, wanted: &str) -> bool {
+    path.extension().is_some_and(|extension| extension == wanted)
+}
+
+/// Every document of the repository.
+fn documents() -> Vec<Document> {
+    let mut paths: Vec<PathBuf> =
+        ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"].map(PathBuf::from).to_vec();
+    let mut found = Vec::new();
+    every_file(&root().join("docs"), &mut found);
+    found.retain(|path| has_extension(path, "md"));
+    paths.extend(found.iter().map(|path| path.strip_prefix(root()).unwrap().to_owned()));
+    paths.into_iter().map(|path| Document { text: read(path.to_str().unwrap()), path }).collect()
+}
+
+/// All source as one text.
+fn source() -> String {
+    let mut paths = Vec::new();
+    every_file(&root().join("src"), &mut paths);
+    paths.iter().map(|path| std::fs::read_to_string(path).unwrap()).collect()
+}
+
+/// The text between two marks, again and again.
+fn between<'a>(text: &'a str, open: &str, close: &str) -> Vec<&'a str> {
+    text.split(open).skip(1).filter_map(|rest| rest.split_once(close)).map(|(inner, _)| inner).collect()
+}
+
+fn blocks(text: &str) -> Vec<Block> {
+    let mut blocks: Vec<Block> = Vec::new();
+    let (mut inside, mut before) = (false, "");
+    for line in text.lines() {
+        if let Some(language) = line.strip_prefix("```") {
+            inside = !inside;
+            if inside {
+                blocks.push(Block { language: language.into(), before: before.into(), text: String::new() });
+            }
+        } else if inside {
+            let block = blocks.last_mut().unwrap();
+            block.text.push_str(line);
+            block.text.push('\n');
+        }
+        if !inside {
+            before = line;
+        }
+    }
+    blocks
+}
+
+/// What stands in single backticks outside of blocks.
+fn code_spans(text: &str) -> Vec<&str> {
+    text.split("```").step_by(2).flat_map(|prose| prose.split('`').skip(1).step_by(2)).collect()
+}
+
+/// The cells of a table's rows below the header that begins with `first`.
+fn table(text: &str, first: &str) -> Vec<Vec<String>> {
+    let start = format!("| {first} |");
+    let rows = text.lines().skip_while(|line| !line.starts_with(&start)).skip(2);
+    rows.take_while(|line| line.starts_with('|'))
+        .map(|line| line.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect())
+        .collect()
+}
+
+#[test]
+fn every_path_that_a_document_names_exists() {
+    const FOLDERS: [&str; 8] =
+        ["src/", "tests/", "scripts/", "docs/", "migrations/", "benches/", "charts/", "fuzz/"];
+    let (mut count, mut missing) = (0, Vec::new());
+    for document in documents() {
+        for span in code_spans(&document.text) {
+            let path = span.split_whitespace().next().unwrap_or_default().trim_start_matches("./");
+            if FOLDERS.iter().any(|folder| path.starts_with(folder)) && !path.contains("YYYY") {
+                count += 1;
+                if !root().join(path).exists() {
+                    missing.push(format!("{}: {path}", document.path.display()));
+                }
+            }
+        }
+    }
+    assert!(count > 80, "paths were found: {count}");
+    assert!(missing.is_empty(), "\n{}", missing.join("\n"));
+}
+
+#[test]
+fn every_link_within_the_repository_leads_somewhere() {
+    let (mut count, mut missing) = (0, Vec::new());
+    for document in documents() {
+        for target in between(&document.text, "](", ")") {
+            if target.starts_with("http") {
+                continue;
+            }
+            count += 1;
+            let (file, anchor) = target.split_once('#').unwrap_or((target, ""));
+            let folder = document.path.parent().unwrap_or(Path::new(""));
+            let path = if file.is_empty() { document.path.clone() } else { folder.join(file) };
+            let there = root().join(&path);
+            let has_anchor = || {
+                let text = std::fs::read_to_string(&there).unwrap();
+                text.lines().any(|line| line.starts_with('#') && anchor_of(line) == anchor)
+            };
+            if !there.exists() || !anchor.is_empty() && !has_anchor() {
+                missing.push(format!("{}: {target}", document.path.display()));
+            }
+        }
+    }
+    assert!(count > 20, "links were found: {count}");
+    assert!(missing.is_empty(), "\n{}", missing.join("\n"));
+}
+
+/// What a heading is linked by.
+fn anchor_of(heading: &str) -> String {
+    let words = heading.trim_start_matches('#').trim().to_lowercase();
+    words
+        .chars()
+        .filter(|c| c.is_alphanumeric() || *c == ' ')
+        .map(|c| if c == ' ' { '-' } else { c })
+        .collect()
+}
+
+#[test]
+fn every_function_and_variant_that_a_document_names_is_defined() {
+    let source = source();
+    let defined = |name: &str| {
+        let starts = ["fn ", "struct ", "enum ", "trait ", "mod ", "const "];
+        starts.iter().any(|start| {
+            let definition = format!("{start}{name}");
+            source.match_indices(&definition).any(|(at, found)| ends_a_word(&source, at + found.len()))
+        }) || source.lines().any(|line| {
+            let variant = line.trim_start().strip_prefix(name);
+            variant.is_some_and(|rest| rest.starts_with([',', ' ', '(']))
+        })
+    };
+    let mut missing = Vec::new();
+    let mut count = 0;
+    for document in documents() {
+        for span in code_spans(&document.text) {
+            let is_path = span.contains("::")
+                && span.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == ':');
+            if let Some((_, name)) = span.rsplit_once("::")
+                && is_path
+                && !["ruma::", "jiff_sqlx::"].iter().any(|foreign| span.starts_with(foreign))
+            {
+                count += 1;
+                if !defined(name) {
+                    missing.push(format!("{}: {span}", document.path.display()));
+                }
+            }
+        }
+    }
+    assert!(count > 40, "names were found: {count}");
+    assert!(missing.is_empty(), "\n{}", missing.join("\n"));
+}
+
+fn ends_a_word(text: &str, at: usize) -> bool {
+    text.get(at..).and_then(|rest| rest.chars().next()).is_none_or(|c| !c.is_ascii_alphanumeric() && c != '_')
+}
+
+#[test]
+fn every_yaml_and_json_that_a_document_shows_can_be_read() {
+    for document in documents() {
+        for block in blocks(&document.text) {
+            let read = match block.language.as_str() {
+                "yaml" => serde_yaml::from_str::<serde_yaml::Value>(&block.text).err().map(|e| e.to_string()),
+                "json" => serde_json::from_str::<serde_json::Value>(&block.text).err().map(|e| e.to_string()),
+                _ => None,
+            };
+            assert_eq!(read, None, "{}:\n{}", document.path.display(), block.text);
+        }
+    }
+}
+
+#[test]
+fn the_configuration_that_a_document_shows_is_accepted() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::copy(root().join("registration.yaml.example"), folder.path().join("registration.yaml")).unwrap();
+    let mut count = 0;
+    for document in documents() {
+        for block in
+            blocks(&document.text).iter().filter(|block| block.before == "<!-- a whole configuration -->")
+        {
+            count += 1;
+            let file = folder.path().join("config.yaml");
+            std::fs::write(&file, &block.text).unwrap();
+            let outside = matrixbot::config::Outside { environment: &|_| None, template: &|_, _| Ok(()) };
+            if let Err(problems) = matrixbot::config::load(&file, outside) {
+                panic!("{}: {problems:#?}", document.path.display());
+            }
+        }
+    }
+    assert!(count > 0, "README shows a whole configuration");
+}
+
+#[test]
+fn the_layers_of_the_architecture_are_those_that_are_held() {
+    let document = read("docs/ARCHITECTURE.md");
+    let held = read("tests/layers.rs");
+    let held = between(&held, "const MAY_IMPORT:", "];")[0];
+    let mut parts = BTreeSet::new();
+    for row in table(&document, "Part") {
+        let names: Vec<String> =
+            code_spans(&row.join(" ")).into_iter().map(|name| format!("\"{name}\"")).collect();
+        let (part, imports) = names.split_first().unwrap();
+        let entry = format!("({part}, &[{}]),", imports.join(", "));
+        assert!(held.contains(&entry), "tests/layers.rs does not say: {entry}");
+        parts.insert(part.clone());
+    }
+    assert_eq!(parts.len(), held.matches("(\"").count(), "every part that tests/layers.rs holds is there");
+}
+
+#[test]
+fn the_tables_of_the_architecture_are_those_of_the_schema() {
+    let document = read("docs/ARCHITECTURE.md");
+    let told: BTreeSet<String> = table(&document, "Table")
+        .iter()
+        .flat_map(|row| code_spans(&row[0]).into_iter().map(str::to_owned).collect::<Vec<_>>())
+        .collect();
+    let mut migrations = Vec::new();
+    every_file(&root().join("migrations"), &mut migrations);
+    let mut there = BTreeSet::new();
+    for path in migrations {
+        let text = std::fs::read_to_string(path).unwrap();
+        there.extend(between(&text, "CREATE TABLE ", " ").into_iter().map(str::to_owned));
+    }
+    assert_eq!(told, there);
+}
+
+#[test]
+fn the_metrics_checks_and_commands_of_the_readme_exist() {
+    let readme = read("README.md");
+    let (metrics, readiness) = (read("src/telemetry/metrics.rs"), read("src/app/readiness.rs"));
+    let verbs = read("src/domain/command/verb.rs");
+    let mut named = 0;
+    for span in code_spans(&readme) {
+        if let Some(metric) = span.strip_prefix("matrixbot_") {
+            let metric = metric.split('{').next().unwrap();
+            assert!(metrics.contains(&format!("\"{metric}\"")), "there is no metric {metric}");
+            named += 1;
+        }
+    }
+    assert!(named > 5, "metrics were found: {named}");
+    let checks: BTreeSet<String> =
+        table(&readme, "Check").iter().map(|row| row[0].replace('`', "\"")).collect();
+    let there: BTreeSet<String> =
+        between(&readiness, "Check::new(", ",").into_iter().map(str::to_owned).collect();
+    assert_eq!(checks, there);
+    for row in table(&readme, "Say") {
+        for usage in code_spans(&row[0]) {
+            assert!(verbs.contains(&format!("=> \"{usage}\",")), "no command is said as: {usage}");
+        }
+    }
+}
