@@ -32,6 +32,11 @@ impl Attendance {
     /// Attends to one list. Returns which of its rooms cannot be reached, and why.
     async fn attend(&self, list: &ListSettings) -> Result<BTreeMap<String, String>, StoreError> {
         let mut unreachable = BTreeMap::new();
+        let now = self.engine.clock().now();
+        // First: it is noticed here that the account is gone, and with it what it was called and where it was.
+        if let Err(error) = self.users.review_rooms(&list.user_id, now).await {
+            unreachable.insert(list.user_id.to_string(), no_store(error)?);
+        }
         if let Err(error) = self.users.dress(&list.user_id, &list.display_name, list.avatar.as_deref()).await
         {
             unreachable.insert(list.user_id.to_string(), no_store(error)?);

@@ -10,16 +10,16 @@ use ruma::profile::ProfileFieldValue;
 use ruma::{DeviceId, MxcUri, UserId};
 
 impl Client {
-    /// Makes sure that the virtual user has an account.
-    pub async fn register_virtual_user(&self, user_id: &UserId) -> Result<(), ClientError> {
+    /// Makes sure that the virtual user has an account. Returns whether it had none before.
+    pub async fn register_virtual_user(&self, user_id: &UserId) -> Result<bool, ClientError> {
         let mut request = register::v3::Request::new();
         request.username = Some(user_id.localpart().to_owned());
         request.login_type = Some(LoginType::ApplicationService);
         // Application Service API §Server admin style permissions: servers without the legacy login demand it.
         request.inhibit_login = true;
         match self.call(Endpoint::Register, None, request).await {
-            Err(error) if error.errcode() == Some("M_USER_IN_USE") => Ok(()),
-            answer => answer.map(|_| ()),
+            Err(error) if error.errcode() == Some("M_USER_IN_USE") => Ok(false),
+            answer => answer.map(|_| true),
         }
     }
 

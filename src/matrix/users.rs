@@ -8,7 +8,7 @@ use super::failure::{ClientError, Failure};
 use super::virtual_user::DEVICE_ID;
 use crate::store::{Store, StoreError, VirtualUserRow};
 use jiff::Timestamp;
-use ruma::{OwnedDeviceId, OwnedRoomId, RoomOrAliasId, UserId};
+use ruma::{OwnedDeviceId, RoomId, RoomOrAliasId, UserId};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -56,11 +56,17 @@ impl VirtualUsers {
 
     /// Registers the user and makes its device, whatever is remembered.
     pub async fn register(&self, user_id: &UserId) -> Result<Identity, UserError> {
-        self.client.register_virtual_user(user_id).await?;
+        let is_new = self.client.register_virtual_user(user_id).await?;
         let device: OwnedDeviceId = DEVICE_ID.into();
         let has_device = self.client.ensure_device(user_id, &device, "matrixbot").await?;
         let device = has_device.then_some(device);
-        let known = self.store.virtual_user(user_id.as_str()).await?;
+        let known = if is_new {
+            // Whatever we remember is of an account that is gone.
+            self.store.forget_memberships(user_id.as_str()).await?;
+            VirtualUserRow::default()
+        } else {
+            self.store.virtual_user(user_id.as_str()).await?
+        };
         let row =
             VirtualUserRow { registered: true, device_id: device.as_ref().map(ToString::to_string), ..known };
         self.store.note_virtual_user(user_id.as_str(), &row).await?;
@@ -100,25 +106,54 @@ impl VirtualUsers {
 
     /// Joins a room, whatever is remembered.
     pub async fn join(&self, user_id: &UserId, room: &str, now: Timestamp) -> Result<(), UserError> {
-        let identity = self.identity(user_id).await?;
-        let joined: Result<OwnedRoomId, ClientError> = match <&RoomOrAliasId>::try_from(room) {
-            Ok(id) => match self.client.join(&identity, id, &[]).await {
-                Err(error) if error.failure() == Failure::UserNotRegistered => {
-                    let identity = self.register(user_id).await?;
-                    self.client.join(&identity, id, &[]).await
-                }
-                answer => answer,
-            },
-            Err(error) => Err(ClientError::unbuildable(super::Endpoint::Join, error)),
+        let client = &self.client;
+        let joined = match <&RoomOrAliasId>::try_from(room) {
+            Ok(id) => {
+                let join = |identity| async move { client.join(&identity, id, &[]).await };
+                self.as_user(user_id, join).await
+            }
+            Err(error) => Err(ClientError::unbuildable(super::Endpoint::Join, error).into()),
         };
         match joined {
             Ok(_) => Ok(self.store.note_membership(user_id.as_str(), room, "join", now).await?),
-            Err(error) => {
+            Err(UserError::Homeserver(error)) => {
                 if !error.failure().is_temporary() {
                     self.store.note_membership(user_id.as_str(), room, "unreachable", now).await?;
                 }
                 Err(error.into())
             }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Asks the homeserver in which rooms the user is, and corrects what is remembered: somebody may have removed it
+    /// without our hearing of it.
+    pub async fn review_rooms(&self, user_id: &UserId, now: Timestamp) -> Result<(), UserError> {
+        let client = &self.client;
+        let ask = |identity| async move { client.joined_rooms(&identity).await };
+        let joined = self.as_user(user_id, ask).await?;
+        for (room, membership) in self.store.memberships(user_id.as_str()).await? {
+            let is_in = <&RoomId>::try_from(room.as_str()).is_ok_and(|room| joined.contains(room));
+            if (membership == "join") != is_in {
+                let is = if is_in { "join" } else { "leave" };
+                tracing::warn!(user = %user_id, room, "{user_id} is not where it was: its membership of {room} is {is}");
+                self.store.note_membership(user_id.as_str(), &room, is, now).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes a request as the user; once more if the homeserver does not know the user or its device (any more).
+    async fn as_user<T, F: Future<Output = Result<T, ClientError>> + Send>(
+        &self,
+        user_id: &UserId,
+        request: impl Fn(Identity) -> F + Send + Sync,
+    ) -> Result<T, UserError> {
+        match request(self.identity(user_id).await?).await {
+            Err(error) if matches!(error.failure(), Failure::UserNotRegistered | Failure::UnknownDevice) => {
+                Ok(request(self.register(user_id).await?).await?)
+            }
+            answer => Ok(answer?),
         }
     }
 

@@ -34,14 +34,23 @@ impl Store {
         Ok(tx.commit().await?)
     }
 
-    /// How many rooms have each membership, over all virtual users.
-    pub async fn memberships(&self) -> Result<Vec<(String, String, String)>, StoreError> {
-        Ok(sqlx::query!("SELECT user_id, room, membership FROM room_membership ORDER BY user_id, room")
-            .fetch_all(&self.pool)
-            .await?
-            .into_iter()
-            .map(|row| (row.user_id, row.room, row.membership))
-            .collect())
+    /// Where a virtual user is known to be what: rooms with memberships.
+    pub async fn memberships(&self, user_id: &str) -> Result<Vec<(String, String)>, StoreError> {
+        Ok(sqlx::query!(
+            "SELECT room, membership FROM room_membership WHERE user_id = $1 ORDER BY room",
+            user_id
+        )
+        .fetch_all(&self.pool)
+        .await?
+        .into_iter()
+        .map(|row| (row.room, row.membership))
+        .collect())
+    }
+
+    /// Forgets where a virtual user was.
+    pub async fn forget_memberships(&self, user_id: &str) -> Result<(), StoreError> {
+        sqlx::query!("DELETE FROM room_membership WHERE user_id = $1", user_id).execute(&self.pool).await?;
+        Ok(())
     }
 
     /// Notes where a reference leads, and moves what waits for it.
@@ -73,6 +82,11 @@ impl Store {
     }
 }
 
+/// The room that a reference is known to lead to, within a transaction.
+pub async fn room_of(tx: &mut Tx, reference: &str) -> Result<String, StoreError> {
+    Ok(sqlx::query_scalar!(r#"SELECT room_of($1) AS "room!""#, reference).fetch_one(&mut **tx).await?)
+}
+
 /// Notes what a virtual user is in a room.
 pub async fn note_membership(
     tx: &mut Tx,
@@ -94,10 +108,33 @@ pub async fn note_membership(
     Ok(())
 }
 
+/// Takes what waits for an alias out of the hands of a worker that was lost. Nothing is ever sent to an alias, so that
+/// nothing can be on its way.
+async fn put_back(tx: &mut Tx, alias: &str) -> Result<(), StoreError> {
+    sqlx::query!(
+        "UPDATE outbox SET state = 'pending', event_type = NULL, content = NULL, version = NULL
+         WHERE id = (SELECT message FROM room_gate WHERE room = $1) AND state = 'sending'",
+        alias
+    )
+    .execute(&mut **tx)
+    .await?;
+    sqlx::query!(
+        "UPDATE room_gate SET lease_owner = NULL, lease_until = NULL, message = NULL
+         WHERE room = $1 AND message IS NOT NULL",
+        alias
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
 /// Notes where a reference leads, and moves what waits for it there. A reference that leads to itself is ignored.
 pub async fn note_alias(tx: &mut Tx, reference: &str, room: &str, now: Timestamp) -> Result<(), StoreError> {
     if reference == room {
         return Ok(());
+    }
+    if reference.starts_with('#') {
+        put_back(tx, reference).await?;
     }
     sqlx::query!(
         "INSERT INTO room_alias (reference, room, resolved_at) VALUES ($1, $2, $3)
