@@ -7,7 +7,7 @@ use crate::domain::command::{Command, Context, Parsed, Which, parse};
 use crate::domain::incoming::Message;
 use crate::domain::input::{Act, Via};
 use crate::engine::ListSettings;
-use crate::store::{About, incident, post};
+use crate::store::{About, inbox, incident, post};
 use ruma::OwnedEventId;
 use std::sync::Arc;
 
@@ -33,14 +33,24 @@ impl Scene<'_> {
         let (ours, text) = message.addressed(|user| self.inbox.is_ours(user));
         let hangs_on = message.reply_to.as_ref().or(message.thread_root.as_ref());
         let mentioned = ours.is_some();
+        let meaning = |reply_or_thread| parse(text, Context { reply_or_thread, mentioned });
         // Most of what is said is chatter, and is told from commands without asking the database.
-        if parse(text, Context { reply_or_thread: hangs_on.is_some(), mentioned }) == Parsed::Chatter {
+        let hanging = meaning(hangs_on.is_some());
+        if hanging == Parsed::Chatter {
             return Ok(Handled::ignored("chatter"));
         }
-        let about = self.about(message).await?;
-        let parsed = parse(text, Context { reply_or_thread: about.is_some(), mentioned });
-        if parsed == Parsed::Chatter {
-            return Ok(Handled::ignored("chatter"));
+        let mut about = self.about(message).await?;
+        let mut parsed = meaning(about.is_some());
+        if let Some(target) = hangs_on.filter(|_| parsed != hanging) {
+            inbox::lock_target(self.tx, target.as_str()).await?;
+            about = self.about(message).await?;
+            parsed = meaning(about.is_some());
+            // What is on its way may be what is meant: then this is handled once we know.
+            let wait =
+                parsed == Parsed::Chatter || post::is_on_its_way(self.tx, self.event.room.as_str()).await?;
+            if about.is_none() && wait {
+                return Ok(Handled::hanging_on(target.clone(), "chatter"));
+            }
         }
         let lists = self.answering(ours.map(ToString::to_string), about.as_ref()).await?;
         if lists.is_empty() {

@@ -114,7 +114,8 @@ impl Inbox {
         };
         match result {
             Ok(handled) => {
-                inbox::handled(&mut tx, waiting.seq, &handled.result).await?;
+                let target = handled.target.as_ref().map(|target| target.as_str());
+                inbox::handled(&mut tx, waiting.seq, &handled.result, target).await?;
                 commit(tx).await?;
                 self.told(&waiting.event_id, &handled);
             }
@@ -124,7 +125,7 @@ impl Inbox {
                 if let Some(waiting) = inbox::take(&mut tx, room).await?
                     && waiting.event == peeked
                 {
-                    inbox::handled(&mut tx, waiting.seq, &format!("failed: {error}")).await?;
+                    inbox::handled(&mut tx, waiting.seq, &format!("failed: {error}"), None).await?;
                 }
                 commit(tx).await?;
                 self.engine.metrics().events(EventResult::Failed, 1);

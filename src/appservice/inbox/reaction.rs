@@ -16,8 +16,13 @@ impl Scene<'_> {
     /// Somebody reacted. What is done is told in the incident's threads; only a refusal is answered.
     pub(super) async fn reaction(&mut self, target: &EventId, key: &str) -> Result<Handled, InboxError> {
         let room = self.event.room.as_str();
-        let Some(about) = post::about(self.tx, room, target.as_str()).await? else {
-            return Ok(Handled::ignored("a reaction to something else"));
+        let mut about = post::about(self.tx, room, target.as_str()).await?;
+        if about.is_none() {
+            inbox::lock_target(self.tx, target.as_str()).await?;
+            about = post::about(self.tx, room, target.as_str()).await?;
+        }
+        let Some(about) = about else {
+            return Ok(Handled::hanging_on(target.to_owned(), "a reaction to something else"));
         };
         if inbox::is_redacted(self.tx, self.event.event_id.as_str()).await? {
             return Ok(Handled::ignored("taken back before it came"));

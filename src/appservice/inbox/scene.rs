@@ -23,23 +23,40 @@ pub(super) struct Handled {
     pub(super) kind: EventResult,
     /// What was decided, with the incidents as they were before: told once it is committed.
     pub(super) decided: Vec<(StoredIncident, Decision)>,
+    /// What the event hangs on, if that is not known to be ours (yet).
+    pub(super) target: Option<OwnedEventId>,
 }
 
 impl Handled {
     pub(super) fn ignored(why: &str) -> Self {
-        Self { result: format!("ignored: {why}"), kind: EventResult::Ignored, decided: Vec::new() }
+        Self {
+            result: format!("ignored: {why}"),
+            kind: EventResult::Ignored,
+            decided: Vec::new(),
+            target: None,
+        }
+    }
+
+    /// Ignored unless it turns out that `target` is ours.
+    pub(super) fn hanging_on(target: OwnedEventId, why: &str) -> Self {
+        Self { target: Some(target), ..Self::ignored(why) }
     }
 
     pub(super) fn malformed(why: &str) -> Self {
-        Self { result: format!("malformed: {why}"), kind: EventResult::Malformed, decided: Vec::new() }
+        Self {
+            result: format!("malformed: {why}"),
+            kind: EventResult::Malformed,
+            decided: Vec::new(),
+            target: None,
+        }
     }
 
     pub(super) fn refused(why: impl Into<String>) -> Self {
-        Self { result: why.into(), kind: EventResult::Refused, decided: Vec::new() }
+        Self { result: why.into(), kind: EventResult::Refused, decided: Vec::new(), target: None }
     }
 
     pub(super) fn acted(what: impl Into<String>, decided: Vec<(StoredIncident, Decision)>) -> Self {
-        Self { result: what.into(), kind: EventResult::Acted, decided }
+        Self { result: what.into(), kind: EventResult::Acted, decided, target: None }
     }
 }
 

@@ -106,6 +106,8 @@ pub(crate) enum Fault {
     Hang,
     /// A proxy on the way answers with this status and a page of HTML; nothing is done.
     NonJson(u16),
+    /// Stopped until the test lets it go on; then it fails in this way.
+    HoldThen(Gate, Box<Fault>),
     /// Stopped before anything is done, until the test lets it go on.
     HoldBefore(Gate),
     /// Carried out, but not answered until the test lets it go on.
@@ -201,6 +203,13 @@ impl Homeserver {
     pub(crate) fn hold_after(&self, wanted: Match) -> Held {
         let gate = Gate { reached: watch::Sender::new(false), released: watch::Sender::new(false) };
         self.fail_next(wanted, Fault::HoldAfter(gate.clone()));
+        Held(gate)
+    }
+
+    /// Holds the next matching request before anything is done, and lets it fail then.
+    pub(crate) fn hold_then(&self, wanted: Match, fault: Fault) -> Held {
+        let gate = Gate { reached: watch::Sender::new(false), released: watch::Sender::new(false) };
+        self.fail_next(wanted, Fault::HoldThen(gate.clone(), Box::new(fault)));
         Held(gate)
     }
 

@@ -185,6 +185,20 @@ impl Homeserver {
         self.state().users.get(&UserId::parse(user).unwrap()).and_then(|user| user.display_name.clone())
     }
 
+    /// Forgets a user, as if it were from before the last backup: its account, its devices, and where it is.
+    pub(crate) fn forgets(&self, user: &UserId) {
+        let mut state = self.state();
+        state.users.remove(user);
+        for room in state.rooms.values_mut() {
+            room.state.remove(&("m.room.member".to_owned(), user.to_string()));
+        }
+    }
+
+    /// Forgets the devices of a user.
+    pub(crate) fn forgets_devices(&self, user: &UserId) {
+        self.state().users.get_mut(user).unwrap().devices.clear();
+    }
+
     /// Every virtual user that was registered.
     pub(crate) fn virtual_users(&self) -> Vec<OwnedUserId> {
         let state = self.state();

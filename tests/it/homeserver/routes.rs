@@ -15,11 +15,15 @@ use serde_json::{Value, json};
 pub(super) async fn answer(request: HttpRequest, body: web::Bytes, home: web::Data<Shared>) -> HttpResponse {
     let call = Call::of(&request, body);
     let seen = call.seen();
-    let fault = {
+    let mut fault = {
         let mut state = home.state();
         state.requests.push(seen.clone());
         state.strike(&seen)
     };
+    if let Some(Fault::HoldThen(gate, then)) = fault {
+        gate.wait().await;
+        fault = Some(*then);
+    }
     match &fault {
         Some(Fault::Status(status, errcode)) => {
             return refusal(&Refusal { status: *status, errcode, error: "as the test wants it".to_owned() });
@@ -38,7 +42,7 @@ pub(super) async fn answer(request: HttpRequest, body: web::Bytes, home: web::Da
         Some(Fault::Hang) => std::future::pending().await,
         Some(Fault::DropBeforeAccepting) => return cut(&request),
         Some(Fault::HoldBefore(gate)) => gate.wait().await,
-        Some(Fault::DropReplyAfterAccepting | Fault::HoldAfter(_)) | None => {}
+        Some(Fault::DropReplyAfterAccepting | Fault::HoldAfter(_) | Fault::HoldThen(..)) | None => {}
     }
     let answered = if seen.endpoint == Endpoint::Ping {
         let allowed = call.requester(&home.state()).and_then(|_| call.body_json());
