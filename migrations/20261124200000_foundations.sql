@@ -291,7 +291,7 @@ COMMENT ON COLUMN outbox.level IS 'Of a page: the level.';
 COMMENT ON COLUMN outbox.post IS 'The post it makes, or hangs on.';
 COMMENT ON COLUMN outbox.payload IS 'What to render it from, besides the incident.';
 COMMENT ON COLUMN outbox.event_type IS 'The Matrix event type, once rendered.';
-COMMENT ON COLUMN outbox.content IS 'The Matrix content, frozen at the first attempt.';
+COMMENT ON COLUMN outbox.content IS 'The Matrix content of an attempt: kept for the next one unless it is certain that nothing was accepted.';
 COMMENT ON COLUMN outbox.version IS 'The incident''s version that the content shows.';
 COMMENT ON COLUMN outbox.state IS 'pending, sending (leased by the room''s gate), sent, cancelled or undeliverable.';
 COMMENT ON COLUMN outbox.not_before IS 'When it may be sent.';
@@ -333,13 +333,16 @@ CREATE TABLE inbox (
     received_at timestamptz NOT NULL,
     state       text        NOT NULL,
     result      text,
+    target      text,
     CONSTRAINT inbox_once UNIQUE (event_id),
     CONSTRAINT inbox_state_known CHECK (state IN ('waiting', 'handled', 'malformed')),
     CONSTRAINT inbox_source_known CHECK (source IN ('transaction', 'reconcile')),
-    CONSTRAINT inbox_handled_has_result CHECK ((state = 'waiting') = (result IS NULL))
+    CONSTRAINT inbox_handled_has_result CHECK ((state = 'waiting') = (result IS NULL)),
+    CONSTRAINT inbox_target_of_handled CHECK (target IS NULL OR state = 'handled')
 );
 CREATE INDEX inbox_waiting ON inbox (room, seq) WHERE state = 'waiting';
 CREATE INDEX inbox_received ON inbox (received_at) WHERE state <> 'waiting';
+CREATE INDEX inbox_target ON inbox (target) WHERE target IS NOT NULL;
 COMMENT ON TABLE inbox IS 'Every event the homeserver gave us, once, and what became of it.';
 COMMENT ON COLUMN inbox.seq IS 'The order of arrival.';
 COMMENT ON COLUMN inbox.event_id IS 'The Matrix event: what makes it once.';
@@ -349,6 +352,7 @@ COMMENT ON COLUMN inbox.source IS 'How we know of it: pushed in a transaction, o
 COMMENT ON COLUMN inbox.received_at IS 'When it came.';
 COMMENT ON COLUMN inbox.state IS 'waiting, handled or malformed.';
 COMMENT ON COLUMN inbox.result IS 'What became of it, in a word.';
+COMMENT ON COLUMN inbox.target IS 'The event that it hangs on, if that was not known to be ours: should it turn out to be, this is handled again.';
 
 CREATE TABLE ack_reaction (
     event_id text   PRIMARY KEY,

@@ -11,7 +11,6 @@ use crate::http::{Listening, bind};
 use crate::store::{ENGINE_VERSION, Store};
 use crate::worker::{self, Worker};
 use anyhow::Context as _;
-use secrecy::ExposeSecret as _;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
@@ -118,9 +117,8 @@ async fn reload(parts: &Parts, running: &Config, read: Result<Config, Vec<Proble
             config.homeserver.url != running.homeserver.url
                 || config.homeserver.server_name != running.homeserver.server_name,
         ),
-        ("registration", tokens(&config) != tokens(running)),
         ("user_prefix", config.user_prefix != running.user_prefix),
-        ("database", database(&config) != database(running)),
+        ("database.max_connections", config.database.max_connections != running.database.max_connections),
         ("listen", config.listen != running.listen),
         ("retention", config.retention != running.retention),
     ];
@@ -131,17 +129,6 @@ async fn reload(parts: &Parts, running: &Config, read: Result<Config, Vec<Proble
         Ok(()) => tracing::info!(room_lists = config.room_lists.len(), "the configuration was reloaded"),
         Err(error) => tracing::error!(%error, "the configuration was not reloaded: {error:#}"),
     }
-}
-
-/// What of the registration is in use. Compared, never shown.
-fn tokens(config: &Config) -> (&str, &str, &str) {
-    let registration = &config.registration;
-    (&registration.id, registration.as_token.expose_secret(), registration.hs_token.expose_secret())
-}
-
-/// What of the database's settings is in use. Compared, never shown.
-fn database(config: &Config) -> (&str, u32) {
-    (config.database.url.expose_secret(), config.database.max_connections)
 }
 
 fn spawn_workers(parts: &Arc<Parts>, working: &TaskTracker, shutdown: &CancellationToken) {

@@ -4,6 +4,7 @@ use super::dispatch::{Outbox, OutboxError};
 use super::rendering::{Rendered, Subject, render, render_answer};
 use crate::domain::time::later;
 use crate::store::{Claimed, Head, Lease, StoredIncident, Tx, claim, commit, incident, settle, timeline};
+use crate::telemetry::DeliveryOutcome;
 use std::collections::BTreeMap;
 
 /// How much of a timeline a message may be rendered from.
@@ -25,13 +26,22 @@ impl Outbox {
         let now = self.engine.clock().now();
         let mut head = head;
         loop {
-            if let Some((event_type, content, version)) = self.freeze(tx, &head).await? {
-                let lease = Lease { room: head.room.clone(), owner: self.owner, message: head.id };
-                let until = later(now, self.settings.lease);
-                claim::take(tx, &head, &lease, until, (&event_type, &content), version, now).await?;
-                return Ok(Some(Claimed { head, event_type, content, version, lease }));
+            match self.freeze(tx, &head).await {
+                Ok(Some((event_type, content, version))) => {
+                    let lease = Lease { room: head.room.clone(), owner: self.owner, message: head.id };
+                    let until = later(now, self.settings.lease);
+                    claim::take(tx, &head, &lease, until, (&event_type, &content), version, now).await?;
+                    return Ok(Some(Claimed { head, event_type, content, version, lease }));
+                }
+                Ok(None) => settle::cancelled(tx, &head, now).await?,
+                // One row that cannot be read must not stop its room for ever.
+                Err(error) if error.is_inconsistent() => {
+                    tracing::error!(outbox_message = %head.id, room = head.room, %error, "{} cannot be rendered and is given up: {error}", head.id);
+                    self.engine.metrics().delivery(DeliveryOutcome::Undeliverable);
+                    settle::undeliverable(tx, &head, &error.to_string(), now).await?;
+                }
+                Err(error) => return Err(error),
             }
-            settle::cancelled(tx, head.id, now).await?;
             match claim::next_head(tx, &head.room, None, now).await? {
                 Some(next) => head = next,
                 None => return Ok(None),

@@ -20,6 +20,9 @@ use super::sending::Attempt;
 const MOST_SETTLING: u32 = 10;
 const LONGEST_SETTLING_PAUSE: Duration = Duration::from_secs(10);
 
+/// How soon a room is tried again that could not be served.
+const AGAIN: Duration = Duration::from_millis(200);
+
 /// How the outbox works.
 #[derive(Debug, Clone, Copy)]
 pub struct OutboxSettings {
@@ -49,6 +52,17 @@ pub enum OutboxError {
     /// A virtual user is not as it must be.
     #[error(transparent)]
     User(#[from] UserError),
+}
+
+impl OutboxError {
+    /// Whether a row says something that cannot be, so that trying again cannot help.
+    pub(super) fn is_inconsistent(&self) -> bool {
+        matches!(
+            self,
+            Self::Store(StoreError::Inconsistent { .. })
+                | Self::Engine(EngineError::Unavailable(StoreError::Inconsistent { .. }))
+        )
+    }
 }
 
 /// Sends what the outbox holds.
@@ -88,8 +102,7 @@ impl Outbox {
     /// Serves rooms until shutdown, then finishes what it holds.
     pub async fn run(&self) {
         let wake = self.engine.wakers().outbox.clone();
-        let mut serving: FuturesUnordered<BoxFuture<'_, (String, Result<(), OutboxError>)>> =
-            FuturesUnordered::new();
+        let mut serving: FuturesUnordered<BoxFuture<'_, String>> = FuturesUnordered::new();
         let mut busy: Vec<String> = Vec::new();
         let mut failures = 0_u32;
         while !self.stopping() {
@@ -104,7 +117,11 @@ impl Outbox {
                             busy.push(room.clone());
                             serving.push(Box::pin(async move {
                                 let served = self.serve(&room).await;
-                                (room, served)
+                                if let Err(error) = &served {
+                                    tracing::warn!(room, %error, "serving {room} failed and is tried again: {error}");
+                                    tokio::time::sleep(AGAIN).await;
+                                }
+                                room
                             }));
                         }
                         failures = 0;
@@ -117,23 +134,13 @@ impl Outbox {
                 }
             }
             tokio::select! {
-                Some((room, served)) = serving.next(), if !serving.is_empty() => {
-                    busy.retain(|other| *other != room);
-                    if let Err(error) = served {
-                        tracing::warn!(room, %error, "serving {room} failed and is tried again: {error}");
-                        tokio::time::sleep(Duration::from_millis(200)).await;
-                    }
-                }
+                Some(room) = serving.next(), if !serving.is_empty() => busy.retain(|other| *other != room),
                 () = wake.notified() => {}
                 () = tokio::time::sleep(wait) => {}
                 () = self.shutdown.cancelled() => {}
             }
         }
-        while let Some((room, served)) = serving.next().await {
-            if let Err(error) = served {
-                tracing::warn!(room, %error, "serving {room} failed at shutdown: {error}");
-            }
-        }
+        while serving.next().await.is_some() {}
     }
 
     /// Whether no more messages are claimed.
@@ -169,7 +176,10 @@ impl Outbox {
                     tracing::warn!(outbox_message = %message.head.id, room, "the lease on {room} ran out while {} was sent", message.head.id);
                     return Ok(None);
                 }
-                Err(OutboxError::Store(StoreError::Database(error))) if tries < MOST_SETTLING => {
+                Err(
+                    OutboxError::Store(StoreError::Database(error))
+                    | OutboxError::Engine(EngineError::Unavailable(StoreError::Database(error))),
+                ) if tries < MOST_SETTLING => {
                     tracing::warn!(outbox_message = %message.head.id, %error, "{} is settled as soon as the database is back: {error}", message.head.id);
                     tokio::time::sleep(pause(tries, rand::random()).min(LONGEST_SETTLING_PAUSE)).await;
                     tries += 1;
@@ -207,8 +217,7 @@ impl Outbox {
             }
             Err(error) => {
                 if let Some(message) = self.claim(alias).await? {
-                    let attempt = Attempt::from(error);
-                    self.settle_fenced(&message, &attempt).await?;
+                    self.settle_fenced(&message, &Attempt::unsent(&error)).await?;
                 }
                 Ok(())
             }
@@ -218,8 +227,8 @@ impl Outbox {
     async fn give_up_room(&self, room: &str, error: &str) -> Result<(), OutboxError> {
         let mut claimed = self.claim(room).await?;
         while let Some(message) = claimed {
-            let attempt =
-                Attempt::Failed { failure: Failure::NotFound, uncertain: false, error: error.to_owned() };
+            let error = error.to_owned();
+            let attempt = Attempt::Failed { failure: Failure::NotFound, uncertain: false, error };
             claimed = self.settle_fenced(&message, &attempt).await?;
         }
         Ok(())

@@ -31,6 +31,13 @@ impl From<ClientError> for Attempt {
     }
 }
 
+impl Attempt {
+    /// Something failed that comes before sending: the message is not in the room.
+    pub(super) fn unsent(error: &ClientError) -> Self {
+        Self::Failed { failure: error.failure(), uncertain: false, error: error.to_string() }
+    }
+}
+
 impl From<StoreError> for Attempt {
     fn from(error: StoreError) -> Self {
         Self::Failed { failure: Failure::Temporary, uncertain: false, error: error.to_string() }
@@ -40,10 +47,7 @@ impl From<StoreError> for Attempt {
 impl From<UserError> for Attempt {
     fn from(error: UserError) -> Self {
         match error {
-            // A lost answer to joining says nothing about the message, which was not sent.
-            UserError::Homeserver(error) => {
-                Self::Failed { failure: error.failure(), uncertain: false, error: error.to_string() }
-            }
+            UserError::Homeserver(error) => Self::unsent(&error),
             UserError::Store(error) => error.into(),
         }
     }
@@ -64,6 +68,14 @@ struct Letter<'a> {
     event_type: &'a str,
     txn_id: &'a TransactionId,
     content: Box<RawValue>,
+}
+
+/// What was mended in the course of an attempt: each thing once.
+#[derive(Debug, Default)]
+struct Mended {
+    registered: bool,
+    joined: bool,
+    shrunk: bool,
 }
 
 impl Outbox {
@@ -88,55 +100,72 @@ impl Outbox {
             content: to_raw_value(&claimed.content).map_err(|error| never(&error))?,
         };
         self.users.ensure_joined(&user_id, room.as_str(), now).await?;
-        let identity = self.users.identity(&user_id).await?;
-        if must_look_up(head.uncertain, head.first_tried, identity.device_id.is_some(), now) {
-            let since = head.first_tried.unwrap_or(head.created_at);
-            if let Some(event_id) =
-                self.users.client().find_by_transaction_id(&identity, room, &txn_id, since).await?
-            {
-                return Ok(event_id);
+        let mut mended = Mended::default();
+        loop {
+            let identity = self.users.identity(&user_id).await?;
+            let error = match self.find_or_post(claimed, &identity, &letter, now).await {
+                Ok(event_id) => return Ok(event_id),
+                Err(error) => error,
+            };
+            match error.failure() {
+                Failure::UserNotRegistered | Failure::UnknownDevice if !mended.registered => {
+                    mended.registered = true;
+                    self.users.register(&user_id).await?;
+                }
+                Failure::Forbidden if !mended.joined => {
+                    mended.joined = true;
+                    self.join_again(&user_id, room, now, error).await?;
+                }
+                Failure::TooLarge if !mended.shrunk => {
+                    mended.shrunk = true;
+                    letter.content =
+                        to_raw_value(&shrink(&claimed.content)).map_err(|error| never(&error))?;
+                }
+                // The reaction is there already: somebody else's clock, or our own earlier attempt.
+                _ if error.errcode() == Some("M_DUPLICATE_ANNOTATION") => {
+                    return self.reaction_there(claimed, &identity, error).await;
+                }
+                _ => return Err(error.into()),
             }
-        }
-        let first = match self.post(&identity, &letter).await {
-            Ok(event_id) => return Ok(event_id),
-            Err(error) => error,
-        };
-        match first.failure() {
-            Failure::UserNotRegistered | Failure::UnknownDevice => {
-                let identity = self.users.register(&user_id).await?;
-                Ok(self.post(&identity, &letter).await?)
-            }
-            Failure::Forbidden => self.join_and_send(&user_id, &letter, now, first).await,
-            Failure::TooLarge => {
-                letter.content = to_raw_value(&shrink(&claimed.content)).map_err(|error| never(&error))?;
-                Ok(self.post(&identity, &letter).await?)
-            }
-            // The reaction is there already: somebody else's clock, or our own earlier attempt.
-            _ if first.errcode() == Some("M_DUPLICATE_ANNOTATION") => {
-                self.reaction_there(claimed, &identity, first).await
-            }
-            _ => Err(first.into()),
         }
     }
 
-    async fn join_and_send(
+    /// Sends the letter; but where the homeserver may not remember an earlier attempt, it is looked for in the room
+    /// first.
+    async fn find_or_post(
         &self,
-        user_id: &OwnedUserId,
+        claimed: &Claimed,
+        identity: &Identity,
         letter: &Letter<'_>,
         now: Timestamp,
-        first: ClientError,
-    ) -> Result<OwnedEventId, Attempt> {
-        match self.users.join(user_id, letter.room.as_str(), now).await {
-            Ok(()) => {
-                let identity = self.users.identity(user_id).await?;
-                Ok(self.post(&identity, letter).await?)
+    ) -> Result<OwnedEventId, ClientError> {
+        let client = self.users.client();
+        let head = &claimed.head;
+        if must_look_up(head.uncertain, head.first_tried, identity.device_id.is_some(), now) {
+            let since = head.first_tried.unwrap_or(head.created_at);
+            let found = client.find_by_transaction_id(identity, letter.room, letter.txn_id, since).await?;
+            if let Some(event_id) = found {
+                return Ok(event_id);
             }
+        }
+        client.send_event(identity, letter.room, letter.event_type, letter.txn_id, &letter.content).await
+    }
+
+    /// Joins the room although we believed to be in it. `refused`: why.
+    async fn join_again(
+        &self,
+        user_id: &UserId,
+        room: &RoomId,
+        now: Timestamp,
+        refused: ClientError,
+    ) -> Result<(), Attempt> {
+        match self.users.join(user_id, room.as_str(), now).await {
             Err(UserError::Homeserver(error)) if !error.failure().is_temporary() => Err(Attempt::Failed {
                 failure: Failure::Forbidden,
                 uncertain: false,
-                error: format!("{first}; and {error}"),
+                error: format!("{refused}; and {error}"),
             }),
-            Err(error) => Err(error.into()),
+            joined => Ok(joined?),
         }
     }
 
@@ -160,13 +189,6 @@ impl Outbox {
             .find(|event| event.sender == identity.user_id && event.event_type == "m.reaction")
             .map(|event| event.event_id)
             .ok_or_else(|| first.into())
-    }
-
-    async fn post(&self, identity: &Identity, letter: &Letter<'_>) -> Result<OwnedEventId, ClientError> {
-        self.users
-            .client()
-            .send_event(identity, letter.room, letter.event_type, letter.txn_id, &letter.content)
-            .await
     }
 }
 

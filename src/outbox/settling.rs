@@ -9,8 +9,11 @@ use crate::domain::time::between;
 use crate::ids;
 use crate::store::enqueue::{self, Draft};
 use crate::store::settle::Retry;
-use crate::store::{Claimed, Kind, Payload, StoredIncident, Tx, claim, commit, incident, settle};
+use crate::store::{
+    Claimed, Head, Kind, Payload, StoredIncident, Tx, claim, commit, inbox, incident, room, settle,
+};
 use crate::telemetry::DeliveryOutcome;
+use ruma::EventId;
 
 type Followed = Option<(StoredIncident, Decision)>;
 
@@ -30,9 +33,11 @@ impl Outbox {
             Some(number) if is_page => incident::lock(&mut tx, number).await?,
             _ => None,
         };
+        let mut answered = 0;
         let (followed, outcome, goes_on) = match attempt {
             Attempt::Sent(event_id) => {
                 settle::sent(&mut tx, head, claimed.version, event_id.as_str(), now).await?;
+                answered = self.find_answers(&mut tx, head, event_id).await?;
                 (self.follow_sent(&mut tx, claimed, stored).await?, DeliveryOutcome::Sent, true)
             }
             Attempt::Failed { failure, uncertain, error } => {
@@ -40,11 +45,14 @@ impl Outbox {
                 match verdict(*failure, failures, now, rand::random()) {
                     Verdict::Retry { at, counts } => {
                         let uncertain = *uncertain;
-                        settle::retry(&mut tx, &claimed.lease, &Retry { at, uncertain, counts, error })
+                        settle::retry(&mut tx, &claimed.lease, &Retry { at, uncertain, counts, error }, now)
                             .await?;
                         let outcome =
                             if counts { DeliveryOutcome::Retried } else { DeliveryOutcome::RateLimited };
                         (None, outcome, false)
+                    }
+                    Verdict::GiveUp if self.follow_room(&mut tx, claimed, error).await? => {
+                        (None, DeliveryOutcome::Retried, false)
                     }
                     Verdict::GiveUp => {
                         settle::undeliverable(&mut tx, head, error, now).await?;
@@ -67,8 +75,39 @@ impl Outbox {
             }
         }
         commit(tx).await?;
+        if answered > 0 {
+            self.engine.wakers().inbox.notify_one();
+        }
         self.tell(claimed, attempt, outcome, followed.as_ref());
         Ok(next)
+    }
+
+    /// What people said to the message before we knew that it is ours is handled again. They can see it as soon as the
+    /// homeserver has it, which may be long before its reply reaches us.
+    async fn find_answers(&self, tx: &mut Tx, head: &Head, event_id: &EventId) -> Result<u64, OutboxError> {
+        if head.incident.is_none() || matches!(head.payload.kind(), Kind::Edit | Kind::Reaction) {
+            return Ok(0);
+        }
+        inbox::lock_target(tx, event_id.as_str()).await?;
+        Ok(inbox::reopen(tx, event_id.as_str()).await?)
+    }
+
+    /// Follows a room that was replaced while the message was on its way to it: what stands on its own goes to the
+    /// replacement, and what hangs on a post of the old room has nowhere to go. Returns whether it was.
+    async fn follow_room(&self, tx: &mut Tx, claimed: &Claimed, error: &str) -> Result<bool, OutboxError> {
+        let now = self.engine.clock().now();
+        let room = claimed.head.room.as_str();
+        let replacement = room::room_of(tx, room).await?;
+        if replacement == room {
+            return Ok(false);
+        }
+        let retry = Retry { at: now, uncertain: false, counts: true, error };
+        settle::retry(tx, &claimed.lease, &retry, now).await?;
+        if matches!(claimed.head.payload.kind(), Kind::Edit | Kind::Thread | Kind::Reaction) {
+            settle::cancelled(tx, &claimed.head, now).await?;
+        }
+        room::note_alias(tx, room, &replacement, now).await?;
+        Ok(true)
     }
 
     async fn follow_sent(

@@ -132,10 +132,24 @@ pub async fn lock_head(tx: &mut Tx, room: &str, now: Timestamp) -> Result<Option
     )
     .fetch_optional(&mut **tx)
     .await?;
-    match gate {
-        Some(gate) => next_head(tx, room, gate.message, now).await,
-        None => Ok(None),
+    let Some(gate) = gate else { return Ok(None) };
+    let Some(lost) = gate.message else { return next_head(tx, room, None, now).await };
+    // Nobody knows how far the worker that is lost had come: the message may be in its room.
+    let there = sqlx::query!("UPDATE outbox SET uncertain = true WHERE id = $1 AND state = 'sending'", lost)
+        .execute(&mut **tx)
+        .await?
+        .rows_affected();
+    if there > 0 {
+        return next_head(tx, room, Some(lost), now).await;
     }
+    // The message was forgotten together with its incident.
+    sqlx::query!(
+        "UPDATE room_gate SET lease_owner = NULL, lease_until = NULL, message = NULL WHERE room = $1",
+        room
+    )
+    .execute(&mut **tx)
+    .await?;
+    next_head(tx, room, None, now).await
 }
 
 /// Locks the head of the queue of a room whose gate this transaction holds.

@@ -212,7 +212,7 @@ pub async fn enqueue(tx: &mut Tx, draft: Draft<'_>, now: Timestamp) -> Result<bo
 /// Cancels an incident's pages, reminders and fallback notices that were never tried, or whose every attempt is known
 /// to have failed. One that may have been accepted stays: it may be in the room already.
 pub async fn cancel_unsent(tx: &mut Tx, incident: i64, now: Timestamp) -> Result<u64, StoreError> {
-    Ok(sqlx::query!(
+    let cancelled = sqlx::query!(
         "UPDATE outbox SET state = 'cancelled', settled_at = $2
          WHERE incident = $1 AND state = 'pending' AND NOT uncertain
            AND kind IN ('page', 'reminder', 'fallback', 'notice')",
@@ -221,5 +221,27 @@ pub async fn cancel_unsent(tx: &mut Tx, incident: i64, now: Timestamp) -> Result
     )
     .execute(&mut **tx)
     .await?
-    .rows_affected())
+    .rows_affected();
+    if cancelled > 0 {
+        cancel_hanging(tx, incident, now).await?;
+    }
+    Ok(cancelled)
+}
+
+/// Cancels what hangs on an incident's posts that will not be: nothing of them is in a room, and nothing that would make
+/// them is left.
+pub async fn cancel_hanging(tx: &mut Tx, incident: i64, now: Timestamp) -> Result<(), StoreError> {
+    sqlx::query!(
+        "UPDATE outbox SET state = 'cancelled', settled_at = $2
+         FROM post
+         WHERE outbox.incident = $1 AND outbox.state = 'pending' AND outbox.kind IN ('edit', 'thread', 'reaction')
+           AND post.id = outbox.post AND post.event_id IS NULL
+           AND NOT EXISTS (SELECT 1 FROM outbox AS root WHERE root.post = post.id
+                             AND root.kind IN ('page', 'fallback') AND root.state IN ('pending', 'sending'))",
+        incident,
+        now.to_sqlx()
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
 }

@@ -128,12 +128,38 @@ pub async fn take(tx: &mut Tx, room: &str) -> Result<Option<WaitingEvent>, Store
     }))
 }
 
-/// Notes what became of an event.
-pub async fn handled(tx: &mut Tx, seq: i64, result: &str) -> Result<(), StoreError> {
-    sqlx::query!("UPDATE inbox SET state = 'handled', result = $2 WHERE seq = $1", seq, result)
+/// Notes what became of an event. `target`: what it hangs on, if that is not known to be ours.
+pub async fn handled(tx: &mut Tx, seq: i64, result: &str, target: Option<&str>) -> Result<(), StoreError> {
+    sqlx::query!(
+        "UPDATE inbox SET state = 'handled', result = $2, target = $3 WHERE seq = $1",
+        seq,
+        result,
+        target
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Keeps others from learning whose an event is until this transaction ends. Whoever finds an event unknown, and whoever
+/// makes it known, does so under this lock: otherwise each could miss what the other writes.
+pub async fn lock_target(tx: &mut Tx, event_id: &str) -> Result<(), StoreError> {
+    sqlx::query!("SELECT pg_advisory_xact_lock(hashtextextended($1, 2))", event_id)
         .execute(&mut **tx)
         .await?;
     Ok(())
+}
+
+/// An event turns out to be ours: people may have seen it, and answered it, before we knew. Returns how many such answers
+/// are to be handled again.
+pub async fn reopen(tx: &mut Tx, event_id: &str) -> Result<u64, StoreError> {
+    Ok(sqlx::query!(
+        "UPDATE inbox SET state = 'waiting', result = NULL, target = NULL WHERE target = $1",
+        event_id
+    )
+    .execute(&mut **tx)
+    .await?
+    .rows_affected())
 }
 
 /// Notes that a reaction acknowledged an incident.

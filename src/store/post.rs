@@ -93,6 +93,17 @@ pub async fn about(tx: &mut Tx, room: &str, event_id: &str) -> Result<Option<Abo
     .await?)
 }
 
+/// Whether a message may be in a room without our knowing its event.
+pub async fn is_on_its_way(tx: &mut Tx, room: &str) -> Result<bool, StoreError> {
+    Ok(sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT 1 FROM room_gate WHERE room = $1 AND message IS NOT NULL)
+               OR EXISTS (SELECT 1 FROM outbox WHERE room = $1 AND state = 'pending' AND uncertain) AS "is!""#,
+        room
+    )
+    .fetch_one(&mut **tx)
+    .await?)
+}
+
 /// Whether a room has been told of an incident.
 pub async fn was_told(tx: &mut Tx, incident: i64, room: &str) -> Result<bool, StoreError> {
     Ok(sqlx::query_scalar!(

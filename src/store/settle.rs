@@ -1,7 +1,7 @@
 //! Recording what became of a send. Every settlement is fenced by the lease: a worker whose lease was taken over
 //! changes nothing.
 
-use super::{Head, StoreError, Tx};
+use super::{Head, StoreError, Tx, enqueue};
 use crate::domain::incident::Rung;
 use crate::store::{Kind, to_i32};
 use jiff::Timestamp;
@@ -73,12 +73,17 @@ pub async fn sent(
     Ok(())
 }
 
-/// The message will not be sent: it is not wanted any more, or it shows nothing that is not shown.
-pub async fn cancelled(tx: &mut Tx, id: Uuid, now: Timestamp) -> Result<(), StoreError> {
-    sqlx::query!("UPDATE outbox SET state = 'cancelled', settled_at = $2 WHERE id = $1", id, now.to_sqlx())
-        .execute(&mut **tx)
-        .await?;
-    Ok(())
+/// The message will not be sent: it is not wanted any more, or it shows nothing that is not shown. What hangs on a post
+/// that will not be is cancelled with it.
+pub async fn cancelled(tx: &mut Tx, head: &Head, now: Timestamp) -> Result<(), StoreError> {
+    sqlx::query!(
+        "UPDATE outbox SET state = 'cancelled', settled_at = $2 WHERE id = $1",
+        head.id,
+        now.to_sqlx()
+    )
+    .execute(&mut **tx)
+    .await?;
+    without_root(tx, head, now).await
 }
 
 /// The message cannot be sent. What hangs on a post that will not be is cancelled with it.
@@ -91,21 +96,24 @@ pub async fn undeliverable(tx: &mut Tx, head: &Head, error: &str, now: Timestamp
     )
     .execute(&mut **tx)
     .await?;
-    if head.root.is_none() {
-        sqlx::query!(
-            "UPDATE outbox SET state = 'cancelled', settled_at = $2
-             WHERE post = $1 AND state = 'pending' AND kind IN ('edit', 'thread', 'reaction')",
-            head.post,
-            now.to_sqlx()
-        )
-        .execute(&mut **tx)
-        .await?;
-    }
-    Ok(())
+    without_root(tx, head, now).await
 }
 
-/// The message stays at the head of its queue, and the room waits.
-pub async fn retry(tx: &mut Tx, lease: &Lease, retry: &Retry<'_>) -> Result<(), StoreError> {
+async fn without_root(tx: &mut Tx, head: &Head, now: Timestamp) -> Result<(), StoreError> {
+    match head.incident {
+        Some(incident)
+            if head.root.is_none() && matches!(head.payload.kind(), Kind::Page | Kind::Fallback) =>
+        {
+            enqueue::cancel_hanging(tx, incident, now).await
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The message stays at the head of its queue, and the room waits. What may have been accepted stays frozen: the next
+/// attempt must be the same one. What was certainly refused is rendered again when its time comes, so that it tells
+/// the state of that time, or nothing if nothing is wanted any more.
+pub async fn retry(tx: &mut Tx, lease: &Lease, retry: &Retry<'_>, now: Timestamp) -> Result<(), StoreError> {
     sqlx::query!(
         "UPDATE outbox SET state = 'pending', uncertain = uncertain OR $2, error = $3,
                 attempts = attempts - CASE WHEN $4 THEN 0 ELSE 1 END
@@ -114,6 +122,24 @@ pub async fn retry(tx: &mut Tx, lease: &Lease, retry: &Retry<'_>) -> Result<(), 
         retry.uncertain,
         retry.error,
         retry.counts
+    )
+    .execute(&mut **tx)
+    .await?;
+    // An edit that was put into the outbox meanwhile covers what this one would show.
+    sqlx::query!(
+        "UPDATE outbox SET state = 'cancelled', settled_at = $2
+         WHERE id = $1 AND kind = 'edit' AND NOT uncertain AND EXISTS (
+             SELECT 1 FROM outbox AS other WHERE other.post = outbox.post AND other.kind = 'edit'
+               AND other.state = 'pending' AND other.content IS NULL)",
+        lease.message,
+        now.to_sqlx()
+    )
+    .execute(&mut **tx)
+    .await?;
+    sqlx::query!(
+        "UPDATE outbox SET event_type = NULL, content = NULL, version = NULL
+         WHERE id = $1 AND state = 'pending' AND NOT uncertain",
+        lease.message
     )
     .execute(&mut **tx)
     .await?;

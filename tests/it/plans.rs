@@ -270,6 +270,7 @@ async fn posts_and_rooms(plans: &mut Plans) {
     plans
         .within("note_alias", async |tx| {
             room::note_alias(tx, "!room0:example.test", "!successor:example.test", now()).await.unwrap();
+            room::note_alias(tx, "#other:example.test", "!room1:example.test", now()).await.unwrap();
         })
         .await;
 }
@@ -295,11 +296,14 @@ async fn events(plans: &mut Plans) {
     plans
         .within("take", async |tx| {
             let event = inbox::take(tx, ROOM).await.unwrap().unwrap();
-            inbox::handled(tx, event.seq, "chatter").await.unwrap();
+            inbox::handled(tx, event.seq, "chatter", None).await.unwrap();
             inbox::remember_reaction(tx, "$tapped", OPEN, 1, "@alice:example.test").await.unwrap();
             inbox::reaction(tx, "$tapped").await.unwrap().unwrap();
             inbox::remember_redacted(tx, "$tapped", now()).await.unwrap();
             assert!(inbox::is_redacted(tx, "$tapped").await.unwrap());
+            inbox::lock_target(tx, "$tapped").await.unwrap();
+            assert_eq!(inbox::reopen(tx, "$tapped").await.unwrap(), 0);
+            assert!(!post::is_on_its_way(tx, ROOM).await.unwrap());
         })
         .await;
 }

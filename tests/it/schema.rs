@@ -176,6 +176,7 @@ fn refused() -> Vec<(&'static str, &'static str, Value)> {
         ("inbox_source_known", "inbox", json!({"source": "hearsay"})),
         ("inbox_handled_has_result", "inbox", json!({"state": "handled"})),
         ("inbox_handled_has_result", "inbox", json!({"result": "chatter"})),
+        ("inbox_target_of_handled", "inbox", json!({"target": "$page"})),
         ("ack_reaction_pkey", "ack_reaction", json!({"event_id": "$reaction"})),
         ("ack_reaction_incident_fkey", "ack_reaction", json!({"incident": 99})),
         ("redacted_pkey", "redacted", json!({"event_id": "$gone"})),
