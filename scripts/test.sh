@@ -119,10 +119,10 @@ run_part() {
             check "Clippy has nothing to say" cargo clippy --locked --all-targets -- -D warnings
             ;;
         sqlx) check "The queries are described as they are" "$ROOT/scripts/sqlx-prepare.sh" --check ;;
-        unit) tests unit --lib --bins --test docs --test layers -- "${@:2}" ;;
+        unit) tests unit --lib --bins -- "${@:2}" ;;
         it)
             test_database
-            tests it --test it -- "${@:2}"
+            tests it --test '*' -- "${@:2}"
             ;;
         doc) counted doc cargo test --locked --doc -- "${@:2}" ;;
         story) story ;;

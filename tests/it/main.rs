@@ -7,6 +7,8 @@ mod command_line;
 #[cfg(test)]
 mod database;
 #[cfg(test)]
+mod faults;
+#[cfg(test)]
 mod homeserver;
 #[cfg(test)]
 mod homeserver_push;

@@ -1,0 +1,224 @@
+//! Rooms that cannot be reached: the next level is called at once, the fallback room is told, nobody waits in vain.
+
+use super::{ALICE, MINUTE, SECOND, list, messages_to};
+use crate::homeserver::{Endpoint, Fault, Match};
+use crate::world::{Group, Rooms, Scenery, World, finance_list};
+use ruma::OwnedRoomId;
+
+const OPS: &str = "#ops:example.test";
+const MANAGERS: &str = "#managers:example.test";
+
+/// The first level is a private room that the virtual user was invited to.
+async fn private_first_level() -> (World, OwnedRoomId, Rooms) {
+    let scenery = Scenery::prepare().await;
+    let rooms = scenery.rooms();
+    let alice = scenery.homeserver.person(ALICE);
+    let room = scenery.homeserver.private_room(ALICE);
+    alice.invites(&room, &World::virtual_user("finance"));
+    let world = scenery.begin(&list("finance", &[&[room.as_str()], &[MANAGERS]])).await;
+    (world, room, rooms)
+}
+
+/// The page went to the next level at the same instant, and the fallback room was told why.
+fn next_level_is_called(world: &World, rooms: &Rooms) {
+    world.only(&rooms.managers);
+    let told = world.only(&rooms.fallback);
+    assert!(told.body.contains("UNREACHABLE") && told.body.contains("level 1"), "{}", told.body);
+    let fallback = world.homeserver.timeline(&rooms.fallback);
+    let ringing = &fallback.iter().find(|event| event.event_id == told.event_id).unwrap().notifies;
+    assert!(ringing.is_empty() || ringing[0] == ALICE, "{ringing:?}");
+}
+
+#[tokio::test]
+async fn thrown_out_of_a_public_room_it_comes_back() {
+    let (world, rooms) = World::finance("").await;
+    let user = World::virtual_user("finance");
+    world.homeserver.person(ALICE).kicks(&rooms.ops, &user);
+    world.settle().await;
+    world.report(&Group::firing("DiskFull", world.now())).await;
+    world.only(&rooms.ops);
+    assert_eq!(world.said(&rooms.managers), []);
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn thrown_out_without_hearing_of_it_the_page_comes_back_to_the_room() {
+    let (world, rooms) = World::finance("").await;
+    world.homeserver.person(ALICE).kicks(&rooms.ops, &World::virtual_user("finance"));
+    world.homeserver.lose_unpushed_events();
+    world.post(&Group::firing("DiskFull", world.now()).payload()).await;
+    // Only sending is done: it believes to be in the room.
+    world.bot.parts.outbox.step().await.unwrap();
+    world.only(&rooms.ops);
+    world.settle().await;
+    assert_eq!(world.said(&rooms.managers), []);
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn thrown_out_without_hearing_of_it_it_is_back_before_there_is_a_page() {
+    let (world, rooms) = World::finance("").await;
+    let user = World::virtual_user("finance");
+    world.homeserver.person(ALICE).kicks(&rooms.ops, &user);
+    world.homeserver.lose_unpushed_events();
+    world.settle().await;
+    assert!(world.homeserver.is_joined(&rooms.ops, user.as_str()));
+}
+
+#[tokio::test]
+async fn thrown_out_while_a_send_is_uncertain_the_page_is_there_once() {
+    for devices in [true, false] {
+        let scenery = Scenery::prepare().await;
+        if !devices {
+            scenery.homeserver.without_devices();
+        }
+        let rooms = scenery.rooms();
+        let world = scenery.begin(&finance_list("")).await;
+        world.homeserver.fail_next(messages_to(&rooms.ops), Fault::DropReplyAfterAccepting);
+        world.report(&Group::firing("DiskFull", world.now())).await;
+        world.homeserver.person(ALICE).kicks(&rooms.ops, &World::virtual_user("finance"));
+        world.homeserver.lose_unpushed_events();
+        world.clock.advance(SECOND * 5);
+        world.bot.parts.outbox.step().await.unwrap();
+        world.pass(MINUTE).await;
+        world.only(&rooms.ops);
+        assert_eq!(world.said(&rooms.managers), []);
+        world.nothing_is_left().await;
+    }
+}
+
+#[tokio::test]
+async fn thrown_out_of_a_private_room_the_next_level_is_called_at_once() {
+    let (world, room, rooms) = private_first_level().await;
+    world.homeserver.person(ALICE).kicks(&room, &World::virtual_user("finance"));
+    world.report(&Group::firing("DiskFull", world.now())).await;
+    assert_eq!(world.said(&room), []);
+    next_level_is_called(&world, &rooms);
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn a_private_room_that_invites_again_is_paged_again() {
+    let (world, room, rooms) = private_first_level().await;
+    let (alice, user) = (world.homeserver.person(ALICE), World::virtual_user("finance"));
+    alice.kicks(&room, &user);
+    world.report(&Group::firing("DiskFull", world.now())).await;
+    alice.invites(&room, &user);
+    world.settle().await;
+    world.report(&Group::firing("HostDown", world.now())).await;
+    let page = world.only(&room);
+    assert!(page.body.contains("HostDown"), "{}", page.body);
+    assert_eq!(world.said(&rooms.managers).len(), 1);
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn banned_from_a_room_the_next_level_is_called_at_once() {
+    let (world, rooms) = World::finance("").await;
+    world.homeserver.person(ALICE).bans(&rooms.ops, &World::virtual_user("finance"));
+    world.report(&Group::firing("DiskFull", world.now())).await;
+    assert_eq!(world.said(&rooms.ops), []);
+    next_level_is_called(&world, &rooms);
+    let asked = world.homeserver.count(Endpoint::Join);
+    world.pass(MINUTE * 14).await;
+    assert!(world.homeserver.count(Endpoint::Join) - asked < 100, "it does not insist");
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn muted_in_a_room_the_next_level_is_called_at_once() {
+    let (world, rooms) = World::finance("").await;
+    world.homeserver.change_power_levels(&rooms.ops, |levels| levels["events_default"] = 50.into());
+    world.report(&Group::firing("DiskFull", world.now())).await;
+    assert_eq!(world.said(&rooms.ops), []);
+    next_level_is_called(&world, &rooms);
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn an_alias_that_leads_nowhere_calls_the_next_level_and_works_once_it_leads_somewhere() {
+    let scenery = Scenery::prepare().await;
+    let rooms = scenery.rooms();
+    let world = scenery.begin(&list("finance", &[&["#nowhere:example.test"], &[MANAGERS]])).await;
+    world.report(&Group::firing("DiskFull", world.now())).await;
+    next_level_is_called(&world, &rooms);
+    let nowhere = world.homeserver.public_room(ALICE, "#nowhere:example.test");
+    world.settle().await;
+    world.report(&Group::firing("HostDown", world.now())).await;
+    assert!(world.only(&nowhere).body.contains("HostDown"));
+    assert_eq!(world.said(&rooms.managers).len(), 1);
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn an_alias_that_cannot_be_asked_for_is_asked_for_again() {
+    let scenery = Scenery::prepare().await;
+    let rooms = scenery.rooms();
+    scenery.homeserver.fail_until_cleared(Match::to(Endpoint::Alias), Fault::Status(503, "M_UNKNOWN"));
+    let world = scenery.begin(&list("finance", &[&[OPS], &[MANAGERS]])).await;
+    let number = world.report(&Group::firing("DiskFull", world.now())).await;
+    world.pass(MINUTE).await;
+    assert_eq!(world.phase(number).await, "firing");
+    world.homeserver.clear_faults();
+    world.pass(MINUTE * 2).await;
+    world.only(&rooms.ops);
+    assert_eq!(world.said(&rooms.fallback), []);
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn one_of_two_rooms_is_enough_and_the_other_is_not_forgotten() {
+    let scenery = Scenery::prepare().await;
+    let rooms = scenery.rooms();
+    let world = scenery.begin(&list("finance", &[&["#nowhere:example.test", OPS], &[MANAGERS]])).await;
+    world.report(&Group::firing("DiskFull", world.now())).await;
+    world.only(&rooms.ops);
+    world.pass(SECOND * (15 * 60 - 1)).await;
+    assert_eq!(world.said(&rooms.managers), [], "those who were told have their time");
+    world.pass(SECOND * 5).await;
+    world.only(&rooms.managers);
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn when_every_room_of_a_level_is_gone_the_next_is_called_once() {
+    let scenery = Scenery::prepare().await;
+    let rooms = scenery.rooms();
+    let nowhere = ["#nowhere:example.test", "#neither:example.test"];
+    let world = scenery.begin(&list("finance", &[&nowhere, &[MANAGERS]])).await;
+    world.report(&Group::firing("DiskFull", world.now())).await;
+    next_level_is_called(&world, &rooms);
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn when_nobody_can_be_reached_at_all_it_comes_to_rest_as_unanswered() {
+    let scenery = Scenery::prepare().await;
+    let list = list("finance", &[&["#a:example.test"], &["#b:example.test"]]);
+    let world = scenery.begin(&list).await;
+    let number = world.report(&Group::firing("DiskFull", world.now())).await;
+    assert_eq!(world.phase(number).await, "unanswered");
+    world.pass(MINUTE * 60).await;
+    assert!(world.count("SELECT count(*) FROM outbox WHERE state = 'undeliverable'").await >= 3);
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn what_is_too_large_is_cut_and_sent() {
+    let (world, rooms) = World::finance("").await;
+    world.homeserver.fail_next(messages_to(&rooms.ops), Fault::Status(413, "M_TOO_LARGE"));
+    world.report(&Group::firing("DiskFull", world.now())).await;
+    let page = world.only(&rooms.ops);
+    assert_eq!(page.html, None);
+    assert!(page.body.contains("DiskFull"), "{}", page.body);
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn what_the_homeserver_never_takes_calls_the_next_level() {
+    let (world, rooms) = World::finance("").await;
+    world.homeserver.fail_until_cleared(messages_to(&rooms.ops), Fault::Status(400, "M_BAD_JSON"));
+    world.report(&Group::firing("DiskFull", world.now())).await;
+    next_level_is_called(&world, &rooms);
+    world.nothing_is_left().await;
+}
