@@ -1,0 +1,56 @@
+//! The load of `scripts/bench.sh`, which starts the servers and says where they are.
+//!
+//! `load intake`: webhooks, with the homeserver away. `load paging`: from an alert to the event in its room, on a real
+//! Synapse. `load scale`: timers and commands with many open incidents. Each prints Markdown to standard output.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "the figures go to standard output")]
+#![expect(clippy::indexing_slicing, reason = "of JSON, where what is not there is null")]
+
+mod alerts;
+mod database;
+mod figures;
+mod http;
+mod intake;
+mod neighbours;
+mod paging;
+mod scale;
+
+use anyhow::{Context as _, bail};
+use std::collections::BTreeMap;
+
+/// What the command line says: `--name value`.
+#[derive(Debug)]
+pub(crate) struct Settings(BTreeMap<String, String>);
+
+impl Settings {
+    pub(crate) fn get(&self, name: &str) -> anyhow::Result<&str> {
+        self.0.get(name).map(String::as_str).with_context(|| format!("--{name} is missing"))
+    }
+
+    /// A size: the one of the report, or a small one to see whether everything works.
+    pub(crate) fn sized<T>(&self, full: T, quick: T) -> T {
+        if self.0.get("size").is_some_and(|size| size == "quick") { quick } else { full }
+    }
+}
+
+/// Says what is being done.
+pub(crate) fn progress(what: &str) {
+    eprintln!("  {what}");
+}
+
+fn main() -> anyhow::Result<()> {
+    let mut arguments = std::env::args().skip(1);
+    let command = arguments.next().unwrap_or_default();
+    let mut settings = BTreeMap::new();
+    while let Some(name) = arguments.next() {
+        let name = name.strip_prefix("--").with_context(|| format!("{name} is no option"))?.to_owned();
+        settings.insert(name, arguments.next().context("an option has no value")?);
+    }
+    let settings = Settings(settings);
+    match command.as_str() {
+        "intake" => intake::measure(&settings),
+        "paging" => paging::measure(&settings),
+        "scale" => scale::measure(&settings),
+        _ => bail!("run this by scripts/bench.sh"),
+    }
+}

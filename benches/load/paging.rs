@@ -1,0 +1,337 @@
+//! From an alert to the event in its room, on a real Synapse, beside what a bare `PUT /send` costs there.
+
+use crate::alerts::webhook;
+use crate::database::Database;
+use crate::figures::{Figure, count, head, median, ms, percentile, runs};
+use crate::http::{Connection, escaped};
+use crate::intake::memory;
+use crate::neighbours::{Matrixbot, load_average};
+use crate::{Settings, progress};
+use anyhow::{Context as _, ensure};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// The rooms, each of a room list of its own: `bench0` pages the first, and so on.
+struct Rooms {
+    ids: Vec<String>,
+    reader: Connection,
+}
+
+pub(crate) fn measure(settings: &Settings) -> anyhow::Result<()> {
+    let mut rooms = rooms(settings)?;
+    // The first start makes the virtual users and joins them.
+    settings.start("/readyz")?.stop()?;
+    let bot = settings.start("/readyz")?;
+    std::thread::sleep(Duration::from_secs(settings.sized(10, 2)));
+    let (idle, _) = bot.memory()?;
+    let mut database = Database::open(settings.get("database")?)?;
+    let page = first_page(settings, &mut database)?;
+
+    head(&format!("Alert → event on Synapse (load before: {})", load_average()));
+    latency(settings, &mut database, &rooms, &page)?;
+    for used in [1, rooms.ids.len()] {
+        throughput(settings, &mut database, rooms.ids.get(..used).context("rooms")?, &page)?;
+    }
+    storm(settings, &mut database, &mut rooms)?;
+
+    head(&format!("The rest (load before: {})", load_average()));
+    transactions(settings, &rooms)?;
+    let (_, most) = bot.memory()?;
+    memory("with a homeserver, nothing to do", "all of the above", idle, most);
+    bot.stop()?;
+    starts(settings)
+}
+
+fn rooms(settings: &Settings) -> anyhow::Result<Rooms> {
+    let homeserver = settings.get("homeserver")?;
+    let login = json!({
+        "type": "m.login.password", "identifier": { "type": "m.id.user", "user": "alice" }, "password": "alice",
+    });
+    let answer =
+        Connection::new(homeserver, "").ask("POST", "/_matrix/client/v3/login", &login.to_string())?;
+    let mut reader = Connection::new(homeserver, answer["access_token"].as_str().context("no token")?);
+    let mut ids = vec![];
+    for n in 0..settings.get("rooms")?.parse()? {
+        let room = json!({ "preset": "public_chat", "room_alias_name": format!("bench{n}") });
+        let made = reader.ask("POST", "/_matrix/client/v3/createRoom", &room.to_string())?;
+        ids.push(made["room_id"].as_str().context("no room")?.to_owned());
+    }
+    Ok(Rooms { ids, reader })
+}
+
+/// Lets one alert through, and returns the body of its page: what the bare requests send.
+fn first_page(settings: &Settings, database: &mut Database) -> anyhow::Result<String> {
+    post(settings, 0, "First")?;
+    std::thread::sleep(Duration::from_secs(1));
+    database.wait_until_sent()?;
+    let content: Value = database.run(async |connection| {
+        sqlx::query_scalar("SELECT content FROM outbox WHERE kind = 'page' LIMIT 1")
+            .fetch_one(connection)
+            .await
+    })?;
+    Ok(content.to_string())
+}
+
+fn post(settings: &Settings, list: usize, group: &str) -> anyhow::Result<()> {
+    let mut connection = Connection::new(settings.get("webhook")?, settings.get("webhook-token")?);
+    connection.ask("POST", &format!("/webhook/bench{list}"), &webhook(group, 1))?;
+    Ok(())
+}
+
+/// Sends as the virtual user of a list, as the application service. Returns the event id.
+fn put(
+    connection: &mut Connection,
+    settings: &Settings,
+    (list, room): (usize, &str),
+    event_type: &str,
+    txn: &str,
+    body: &str,
+) -> anyhow::Result<String> {
+    let user = escaped(&format!("@_alerts_bench{list}:{}", settings.get("server-name")?));
+    let path = format!("/_matrix/client/v3/rooms/{}/send/{event_type}/{txn}?user_id={user}", escaped(room));
+    let sent = connection.ask("PUT", &path, body)?;
+    Ok(sent["event_id"].as_str().context("no event id")?.to_owned())
+}
+
+fn now() -> f64 {
+    #[expect(clippy::disallowed_methods, reason = "compared with what the database noted")]
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+}
+
+/// One at a time: the bare request, and from the webhook's first byte to the event id.
+fn latency(settings: &Settings, database: &mut Database, rooms: &Rooms, page: &str) -> anyhow::Result<()> {
+    let room = rooms.ids.first().context("no room")?;
+    let each = settings.sized(40, 5);
+    let (mut bare, mut whole, mut taken, mut added) = (vec![], vec![], vec![], vec![]);
+    let mut connection = Connection::new(settings.get("homeserver")?, settings.get("as-token")?);
+    for round in 0..settings.sized(5, 2) {
+        progress(&format!("latency, round {round}"));
+        let mut of_round = vec![];
+        for n in 0..each {
+            std::thread::sleep(Duration::from_millis(100));
+            let began = Instant::now();
+            put(&mut connection, settings, (0, room), "m.room.message", &format!("l{round}n{n}"), page)?;
+            of_round.push(ms(began.elapsed()));
+        }
+        let prefix = format!("Latency{round}n");
+        let mut began = BTreeMap::new();
+        for n in 0..each {
+            let group = format!("{prefix}{n}");
+            began.insert(group.clone(), now());
+            let posted = Instant::now();
+            post(settings, 0, &group)?;
+            taken.push(ms(posted.elapsed()));
+            std::thread::sleep(Duration::from_millis(250));
+        }
+        database.wait_until_sent()?;
+        let sent = database.sent(&prefix)?;
+        ensure!(sent.pages.len() == each, "{} pages of {each}", sent.pages.len());
+        let of_path: Vec<f64> = sent
+            .pages
+            .iter()
+            .filter_map(|(group, at)| began.get(group).map(|began| (at - began) * 1000.0))
+            .collect();
+        added.push(median(&of_path) - median(&of_round));
+        bare.extend(of_round);
+        whole.extend(of_path);
+    }
+    Figure::new("bare PUT /send, median and p95", two(&bare)).print();
+    Figure::new("webhook → its 200, median and p95", two(&taken)).print();
+    Figure::new("webhook → event id, median and p95", two(&whole))
+        .beside(format!("added to the bare request: **{} ms**", runs(&added, 1)))
+        .aim("added ≤ 15 ms", median(&added) <= 15.0)
+        .print();
+    Ok(())
+}
+
+fn two(values: &[f64]) -> String {
+    format!("{:.1} ms, {:.1} ms", median(values), percentile(values, 0.95))
+}
+
+/// Many at once, over so many rooms: each page and its reaction, one in flight per room, both ways.
+fn throughput(
+    settings: &Settings,
+    database: &mut Database,
+    rooms: &[String],
+    page: &str,
+) -> anyhow::Result<()> {
+    let pages = settings.sized(160, 16);
+    let (mut bare, mut ours) = (vec![], vec![]);
+    for round in 0..settings.sized(5, 2) {
+        progress(&format!("throughput over {} rooms, round {round}", rooms.len()));
+        bare.push(bare_throughput(settings, rooms, pages, page, round)?);
+        let prefix = format!("Throughput{}r{round}n", rooms.len());
+        let began = now();
+        std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..4)
+                .map(|thread| {
+                    let prefix = &prefix;
+                    scope.spawn(move || -> anyhow::Result<()> {
+                        let mut connection =
+                            Connection::new(settings.get("webhook")?, settings.get("webhook-token")?);
+                        for n in (thread..pages).step_by(4) {
+                            let path = format!("/webhook/bench{}", n % rooms.len());
+                            connection.ask("POST", &path, &webhook(&format!("{prefix}{n}"), 1))?;
+                        }
+                        Ok(())
+                    })
+                })
+                .collect();
+            joined(threads)
+        })?;
+        database.wait_until_sent()?;
+        let sent = database.sent(&prefix)?;
+        ensure!(sent.pages.len() == pages, "{} pages of {pages}", sent.pages.len());
+        ours.push(count(usize::try_from(sent.messages)?) / (sent.last - began));
+    }
+    let ratios: Vec<f64> = ours.iter().zip(&bare).map(|(ours, bare)| ours / bare).collect();
+    Figure::new(format!("messages per second, {pages} alerts over {} rooms", rooms.len()), runs(&ours, 1))
+        .beside(format!("bare PUT /send {}: ratio **{:.2}**", runs(&bare, 1), median(&ratios)))
+        .aim("ratio ≥ 0.9", median(&ratios) >= 0.9)
+        .print();
+    Ok(())
+}
+
+fn bare_throughput(
+    settings: &Settings,
+    rooms: &[String],
+    pages: usize,
+    page: &str,
+    round: usize,
+) -> anyhow::Result<f64> {
+    let began = Instant::now();
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = rooms
+            .iter()
+            .enumerate()
+            .map(|(list, room)| {
+                scope.spawn(move || -> anyhow::Result<()> {
+                    let mut connection =
+                        Connection::new(settings.get("homeserver")?, settings.get("as-token")?);
+                    for n in (list..pages).step_by(rooms.len()) {
+                        let txn = format!("t{}r{round}n{n}", rooms.len());
+                        let to = (list, room.as_str());
+                        let event = put(&mut connection, settings, to, "m.room.message", &txn, page)?;
+                        let reaction = json!({ "m.relates_to": {
+                            "rel_type": "m.annotation", "event_id": event, "key": "✅",
+                        } });
+                        put(&mut connection, settings, to, "m.reaction", &txn, &reaction.to_string())?;
+                    }
+                    Ok(())
+                })
+            })
+            .collect();
+        joined(threads)
+    })?;
+    Ok(count(2 * pages) / began.elapsed().as_secs_f64())
+}
+
+fn joined(threads: Vec<std::thread::ScopedJoinHandle<'_, anyhow::Result<()>>>) -> anyhow::Result<()> {
+    for thread in threads {
+        thread.join().map_err(|_panic| anyhow::anyhow!("a thread failed"))??;
+    }
+    Ok(())
+}
+
+/// Groups that Alertmanager learns of all at once. Each must be in the room once.
+fn storm(settings: &Settings, database: &mut Database, rooms: &mut Rooms) -> anyhow::Result<()> {
+    let groups: usize = 200;
+    progress(&format!("{groups} groups through Alertmanager"));
+    let names: Vec<String> = (0..groups).map(|n| format!("Storm{n:04}")).collect();
+    let alerts: Vec<Value> = names
+        .iter()
+        .map(|name| json!({ "labels": { "alertname": name, "severity": "critical" }, "annotations": { "summary": name } }))
+        .collect();
+    let began = now();
+    let mut alertmanager = Connection::new(settings.get("alertmanager")?, "");
+    alertmanager.ask("POST", "/api/v2/alerts", &Value::from(alerts).to_string())?;
+    let deadline = Instant::now() + Duration::from_mins(3);
+    let sent = loop {
+        std::thread::sleep(Duration::from_millis(500));
+        let sent = database.sent("Storm")?;
+        if sent.pages.len() >= groups || Instant::now() > deadline {
+            break sent;
+        }
+    };
+    // What comes again comes within a group interval.
+    std::thread::sleep(Duration::from_secs(10));
+    database.wait_until_sent()?;
+    let seen = seen(rooms)?;
+    let of = |name: &String| seen.iter().filter(|body| body.contains(name.as_str())).count();
+    let (missing, doubled) =
+        (names.iter().filter(|name| of(name) == 0).count(), names.iter().filter(|name| of(name) > 1).count());
+    let last = sent.pages.iter().map(|(_, at)| *at).fold(0.0, f64::max);
+    Figure::new(
+        format!("{groups} groups at once through Alertmanager, as read in the room"),
+        format!("{missing} missing, {doubled} doubled; the last page after {:.1} s", last - began),
+    )
+    .aim("none missing, none doubled", missing == 0 && doubled == 0)
+    .print();
+    Ok(())
+}
+
+/// The text of every message in the first room that is no edit, as a member reads it.
+fn seen(rooms: &mut Rooms) -> anyhow::Result<Vec<String>> {
+    let room = rooms.ids.first().context("no room")?;
+    let mut bodies = vec![];
+    let mut from = String::new();
+    loop {
+        let path = format!("/_matrix/client/v3/rooms/{}/messages?dir=b&limit=500{from}", escaped(room));
+        let answer = rooms.reader.ask("GET", &path, "")?;
+        let events = answer["chunk"].as_array().context("no chunk")?;
+        bodies.extend(
+            events
+                .iter()
+                .filter(|event| event["type"] == "m.room.message")
+                .filter(|event| event["content"]["m.relates_to"]["rel_type"] != "m.replace")
+                .filter_map(|event| event["content"]["body"].as_str().map(str::to_owned)),
+        );
+        match answer["end"].as_str() {
+            Some(end) if !events.is_empty() => from = format!("&from={}", escaped(end)),
+            _ => return Ok(bodies),
+        }
+    }
+}
+
+/// What the homeserver pushes: 100 events of chatter in one transaction.
+fn transactions(settings: &Settings, rooms: &Rooms) -> anyhow::Result<()> {
+    let room = rooms.ids.first().context("no room")?;
+    let mut connection = Connection::new(settings.get("appservice")?, settings.get("hs-token")?);
+    let mut took = vec![];
+    for n in 0..settings.sized(40, 5) {
+        let events: Vec<Value> = (0..100)
+            .map(|event| {
+                json!({
+                    "type": "m.room.message", "event_id": format!("$bench{n}x{event}"), "room_id": room,
+                    "sender": format!("@alice:{}", settings.get("server-name").unwrap_or_default()),
+                    "origin_server_ts": 1_764_000_000_000_u64, "unsigned": { "age": 12 },
+                    "content": { "msgtype": "m.text", "body": "Has anybody looked at the disk of db-1 yet?" },
+                })
+            })
+            .collect();
+        let body = json!({ "events": events }).to_string();
+        let began = Instant::now();
+        connection.ask("PUT", &format!("/_matrix/app/v1/transactions/bench{n}"), &body)?;
+        took.push(ms(began.elapsed()));
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    Figure::new("homeserver transaction of 100 events answered, median and p95", two(&took))
+        .aim("median ≤ 20 ms", median(&took) <= 20.0)
+        .print();
+    Ok(())
+}
+
+/// From the start of the process to the first 200 of `/readyz`.
+fn starts(settings: &Settings) -> anyhow::Result<()> {
+    let mut took = vec![];
+    for _ in 0..settings.sized(7, 2) {
+        let bot: Matrixbot = settings.start("/readyz")?;
+        took.push(bot.start.as_secs_f64());
+        bot.stop()?;
+    }
+    Figure::new("start to ready, schema up to date", format!("{} s", runs(&took, 2)))
+        .aim("≤ 0.5 s", median(&took) <= 0.5)
+        .print();
+    Ok(())
+}
