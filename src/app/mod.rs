@@ -141,7 +141,7 @@ fn spawn_workers(parts: &Arc<Parts>, working: &TaskTracker, shutdown: &Cancellat
     spawn_worker(working, shutdown, parts, |parts| &parts.staleness, alone());
     spawn_worker(working, shutdown, parts, |parts| &parts.retention, alone());
     spawn_worker(working, shutdown, parts, |parts| &parts.gauges, alone());
-    spawn_worker(working, shutdown, parts, |parts| &parts.attendance, parts.attendance_wake.clone());
+    spawn_worker(working, shutdown, parts, |parts| &parts.attendance, wakers.attendance);
     spawn_worker(working, shutdown, parts, |parts| &parts.liveness, alone());
     spawn_worker(working, shutdown, parts, |parts| &parts.reconcile, parts.reconcile_wake.clone());
     let store = parts.engine.store().clone();

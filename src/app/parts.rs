@@ -51,8 +51,6 @@ pub struct Parts {
     pub reconcile: Reconcile,
     /// Makes `reconcile` work at once.
     pub reconcile_wake: Arc<Notify>,
-    /// Makes `attendance` work at once.
-    pub attendance_wake: Arc<Notify>,
     /// What is known of homeserver and rooms.
     pub health: Health,
     users: VirtualUsers,
@@ -115,7 +113,6 @@ impl Parts {
             ),
             reconcile: Reconcile::new(engine.clone(), users.clone()),
             reconcile_wake,
-            attendance_wake: Arc::default(),
             health,
             users,
             webhook,
@@ -149,7 +146,7 @@ impl Parts {
         let lists = write_lists(config, self.engine.store(), self.engine.clock()).await?;
         self.engine.replace_lists(lists);
         self.webhook.replace_access(access(config));
-        self.attendance_wake.notify_one();
+        self.engine.wakers().attendance.notify_one();
         Ok(())
     }
 

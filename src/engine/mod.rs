@@ -41,6 +41,8 @@ pub struct Wakers {
     pub inbox: Arc<Notify>,
     /// A timer was set.
     pub timers: Arc<Notify>,
+    /// A room can be entered that could not, or other rooms are wanted.
+    pub attendance: Arc<Notify>,
 }
 
 /// Takes inputs, one database transaction each. Cheap to clone.

@@ -53,7 +53,12 @@ impl Engine {
     }
 
     /// Whether a room belongs to an incident's list.
-    async fn concerns(&self, tx: &mut Tx, stored: &StoredIncident, room: &str) -> Result<bool, EngineError> {
+    pub async fn concerns(
+        &self,
+        tx: &mut Tx,
+        stored: &StoredIncident,
+        room: &str,
+    ) -> Result<bool, EngineError> {
         if post::was_told(tx, stored.number, room).await? {
             return Ok(true);
         }

@@ -81,7 +81,9 @@ impl Scene<'_> {
         };
         let policy = self.inbox.engine.policy(stored.incident.run.policy_version).await?;
         let sender_role = role(&policy.permissions, &who, self.prepared.power_level);
-        if let Some(needs) = lacks(act, sender_role, &policy.permissions) {
+        // What another list's incident would take is nothing to tell here, not even that it exists.
+        let concerned = self.inbox.engine.concerns(self.tx, &stored, self.event.room.as_str()).await?;
+        if concerned && let Some(needs) = lacks(act, sender_role, &policy.permissions) {
             return Ok(refused(ActResult::NoRight { needs }));
         }
         let action = PersonAction { who, via: said.via, act, comment };

@@ -38,6 +38,8 @@ impl Scene<'_> {
         {
             tracing::error!(user = %user, room = room_id, by = %self.event.sender, "{user} was removed from {room_id} by {}", self.event.sender);
         }
+        // Whether every room can be reached is looked at again: readiness tells it.
+        self.inbox.engine.wakers().attendance.notify_one();
         Ok(Handled::ignored("our own membership"))
     }
 
