@@ -75,11 +75,20 @@ count() {
     fi
 }
 
-# counted WHAT COMMAND…: runs a test runner in the open and counts what it says.
+# counted WHAT COMMAND…: runs a test runner in the open and counts what it says. A pipe would wait for every
+# process that a failed test has left behind; a file does not, and those processes are ended.
 counted() {
     local what=$1 log=$SCRATCH/$1.log status=0
     shift
-    "$@" 2>&1 </dev/null | tee "$log" || status=$?
+    : >"$log"
+    set -m
+    ("$@") >"$log" 2>&1 </dev/null &
+    STEP_PID=$!
+    set +m
+    tail -n +1 -f -s 0.2 --pid="$STEP_PID" "$log"
+    wait "$STEP_PID" || status=$?
+    kill -TERM -- "-$STEP_PID" 2>/dev/null || true
+    STEP_PID=''
     count "$what" "$status" "$log"
 }
 
