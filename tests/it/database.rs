@@ -79,10 +79,10 @@ impl TestDatabase {
 }
 
 fn server() -> url::Url {
-    match std::env::var(VARIABLE) {
-        Ok(url) => url.parse().unwrap(),
-        Err(_) => panic!("{VARIABLE} is not set: run these tests by `./scripts/test.sh it NAME`"),
-    }
+    let Ok(url) = std::env::var(VARIABLE) else {
+        panic!("{VARIABLE} is not set: run these tests by `./scripts/test.sh it NAME`");
+    };
+    url.parse().unwrap()
 }
 
 /// The name of the template, which is made once per process.
