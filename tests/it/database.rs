@@ -2,22 +2,46 @@
 
 use matrixbot::store::Store;
 use secrecy::SecretString;
+use sha2::{Digest, Sha256};
 use sqlx::{Connection, Executor, PgConnection};
-use std::sync::OnceLock;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use tokio::sync::Mutex;
 
 /// Where the server is: `scripts/test.sh` starts one and says so.
 const VARIABLE: &str = "MATRIXBOT_TEST_DATABASE_URL";
 
 static NEXT: AtomicU32 = AtomicU32::new(1);
-static TEMPLATE: OnceLock<Mutex<Option<String>>> = OnceLock::new();
 
-/// A database that is dropped when the next test run begins with a fresh server.
+/// A database that is dropped with the last of its clones. That of a test that fails stays, to be looked at.
 #[derive(Debug, Clone)]
 pub(crate) struct TestDatabase {
     pub(crate) name: String,
     server: url::Url,
+    _dropped: Arc<Dropped>,
+}
+
+#[derive(Debug)]
+struct Dropped {
+    name: String,
+    server: url::Url,
+}
+
+impl Drop for Dropped {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            return;
+        }
+        let (server, name) = (self.server.clone(), self.name.clone());
+        let dropping = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let mut connection = PgConnection::connect(server.as_str()).await.unwrap();
+                let drop = format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)");
+                connection.execute(sqlx::AssertSqlSafe(drop)).await.unwrap();
+            });
+        });
+        dropping.join().unwrap();
+    }
 }
 
 impl TestDatabase {
@@ -34,11 +58,13 @@ impl TestDatabase {
     }
 
     async fn create_from(server: url::Url, template: &str) -> Self {
-        let name = format!("it_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        // Process ids come again, and failed tests leave their databases behind.
+        let run: u32 = rand::random();
+        let name = format!("it_{}_{run:08x}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let mut connection = PgConnection::connect(server.as_str()).await.unwrap();
         let create = format!("CREATE DATABASE {name} TEMPLATE {template}");
         connection.execute(sqlx::AssertSqlSafe(create)).await.unwrap();
-        Self { name, server }
+        Self { name: name.clone(), server: server.clone(), _dropped: Arc::new(Dropped { name, server }) }
     }
 
     /// A store on it.
@@ -79,26 +105,49 @@ impl TestDatabase {
 }
 
 fn server() -> url::Url {
-    let Ok(url) = std::env::var(VARIABLE) else {
-        panic!("{VARIABLE} is not set: run these tests by `./scripts/test.sh it NAME`");
-    };
-    url.parse().unwrap()
+    match std::env::var(VARIABLE) {
+        Ok(url) => url.parse().unwrap(),
+        Err(error) => panic!("{VARIABLE}: {error}; run these tests by `./scripts/test.sh it NAME`"),
+    }
 }
 
-/// The name of the template, which is made once per process.
+/// The name of the template. It is made once per server and schema, and used by every process.
 async fn template(server: &url::Url) -> String {
-    let mut made = TEMPLATE.get_or_init(Mutex::default).lock().await;
-    if let Some(name) = &*made {
-        return name.clone();
-    }
-    let name = format!("it_{}_template", std::process::id());
+    let name = format!("it_template_{}", schema());
     let mut connection = PgConnection::connect(server.as_str()).await.unwrap();
-    connection.execute(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"))).await.unwrap();
-    let mut url = server.clone();
-    url.set_path(&name);
-    let store = Store::new(&SecretString::from(url.to_string()), 1).unwrap();
-    store.migrate().await.unwrap();
-    store.close().await;
-    *made = Some(name.clone());
+    // One at a time makes it; the lock goes with the connection.
+    connection.execute("SELECT pg_advisory_lock(hashtext('it_template'))").await.unwrap();
+    let there: bool = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM pg_database WHERE datname = $1)")
+        .bind(&name)
+        .fetch_one(&mut connection)
+        .await
+        .unwrap();
+    if !there {
+        let draft = format!("{name}_draft");
+        for command in [format!("DROP DATABASE IF EXISTS {draft}"), format!("CREATE DATABASE {draft}")] {
+            connection.execute(sqlx::AssertSqlSafe(command)).await.unwrap();
+        }
+        let mut url = server.clone();
+        url.set_path(&draft);
+        let store = Store::new(&SecretString::from(url.to_string()), 1).unwrap();
+        store.migrate().await.unwrap();
+        store.close().await;
+        let rename = format!("ALTER DATABASE {draft} RENAME TO {name}");
+        connection.execute(sqlx::AssertSqlSafe(rename)).await.unwrap();
+    }
+    name
+}
+
+/// What tells one schema from another: the digest of the migrations.
+fn schema() -> String {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/migrations");
+    let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).collect();
+    files.sort();
+    let mut digest = Sha256::new();
+    for file in files {
+        digest.update(std::fs::read(file).unwrap());
+    }
+    let mut name = format!("{:x}", digest.finalize());
+    name.truncate(16);
     name
 }

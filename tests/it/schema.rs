@@ -247,15 +247,16 @@ fn refuser(error: &sqlx::Error) -> String {
     named.unwrap_or_else(|| error.to_string())
 }
 
-async fn database_with_rows() -> PgConnection {
-    let mut connection = TestDatabase::create().await.connect().await;
+async fn database_with_rows() -> (TestDatabase, PgConnection) {
+    let database = TestDatabase::create().await;
+    let mut connection = database.connect().await;
     connection.execute(sqlx::raw_sql(ROWS)).await.unwrap();
-    connection
+    (database, connection)
 }
 
 #[tokio::test]
 async fn every_table_takes_another_row() {
-    let mut connection = database_with_rows().await;
+    let (_database, mut connection) = database_with_rows().await;
     for (table, changes) in another().into_iter().filter(|(table, _)| *table != "engine_version") {
         let mut tx = connection.begin().await.unwrap();
         assert_eq!(copy(&mut tx, table, &changes).await, Ok(()), "{table}");
@@ -265,7 +266,7 @@ async fn every_table_takes_another_row() {
 
 #[tokio::test]
 async fn every_constraint_refuses_the_row_it_is_there_for() {
-    let mut connection = database_with_rows().await;
+    let (_database, mut connection) = database_with_rows().await;
     for (name, table, changes) in refused() {
         let another = another_of(table);
         let mut tx = connection.begin().await.unwrap();
@@ -285,7 +286,7 @@ async fn every_constraint_refuses_the_row_it_is_there_for() {
 
 #[tokio::test]
 async fn an_incident_refuses_changes_that_its_history_does_not_tell() {
-    let mut connection = database_with_rows().await;
+    let (_database, mut connection) = database_with_rows().await;
     for (name, before, change) in changes_refused() {
         let mut tx = connection.begin().await.unwrap();
         tx.execute(before).await.unwrap();
@@ -297,7 +298,8 @@ async fn an_incident_refuses_changes_that_its_history_does_not_tell() {
 
 #[tokio::test]
 async fn no_constraint_of_the_schema_is_without_a_row_that_it_refuses() {
-    let mut connection = TestDatabase::create().await.connect().await;
+    let database = TestDatabase::create().await;
+    let mut connection = database.connect().await;
     let rules: Vec<String> = sqlx::query_scalar(
         r"SELECT conname::text FROM pg_constraint
          WHERE connamespace = 'public'::regnamespace AND contype IN ('c', 'u', 'p', 'f', 'x')
@@ -324,7 +326,8 @@ async fn no_constraint_of_the_schema_is_without_a_row_that_it_refuses() {
 
 #[tokio::test]
 async fn everything_in_the_schema_says_what_it_is() {
-    let mut connection = TestDatabase::create().await.connect().await;
+    let database = TestDatabase::create().await;
+    let mut connection = database.connect().await;
     let silent: Vec<String> = sqlx::query_scalar(
         "SELECT relname::text FROM pg_class
          WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace AND obj_description(oid, 'pg_class') IS NULL
@@ -347,7 +350,8 @@ async fn everything_in_the_schema_says_what_it_is() {
 
 #[tokio::test]
 async fn what_deletion_follows_has_an_index() {
-    let mut connection = TestDatabase::create().await.connect().await;
+    let database = TestDatabase::create().await;
+    let mut connection = database.connect().await;
     let slow: Vec<String> = sqlx::query_scalar(
         "SELECT conname::text FROM pg_constraint AS c
          WHERE contype = 'f' AND confdeltype = 'c' AND connamespace = 'public'::regnamespace AND NOT EXISTS (
