@@ -60,8 +60,7 @@ impl Reconcile {
 
     /// Reads each room back to where it was read before. A room that was never read starts now: what was said before
     /// we came is not for us.
-    async fn rooms(&self) -> Result<u64, ReconcileError> {
-        let mut found = 0;
+    async fn rooms(&self, round: &mut Round) -> Result<(), ReconcileError> {
         let mut read = BTreeSet::new();
         for list in self.engine.lists().iter() {
             for reference in list.references() {
@@ -72,10 +71,10 @@ impl Reconcile {
                 }
                 let Ok(room_id) = <&RoomId>::try_from(room.as_str()) else { continue };
                 let identity = self.users.identity(&list.user_id).await?;
-                found += temporary_only(self.room(&identity, room_id).await)?;
+                round.note(self.room(&identity, room_id).await)?;
             }
         }
-        Ok(found)
+        Ok(())
     }
 
     async fn room(&self, identity: &Identity, room: &RoomId) -> Result<u64, ReconcileError> {
@@ -114,8 +113,7 @@ impl Reconcile {
     }
 
     /// Reads what hangs on each open incident's messages.
-    async fn posts(&self) -> Result<u64, ReconcileError> {
-        let mut found = 0;
+    async fn posts(&self, round: &mut Round) -> Result<(), ReconcileError> {
         for (user_id, room, event_id) in self.engine.store().open_posts(MOST_POSTS).await? {
             let (Ok(user_id), Ok(room), Ok(event_id)) = (
                 UserId::parse(&user_id),
@@ -125,9 +123,9 @@ impl Reconcile {
                 continue;
             };
             let identity = self.users.identity(&user_id).await?;
-            found += temporary_only(self.post(&identity, room, event_id).await)?;
+            round.note(self.post(&identity, room, event_id).await)?;
         }
-        Ok(found)
+        Ok(())
     }
 
     async fn post(
@@ -159,21 +157,38 @@ impl Worker for Reconcile {
     }
 
     async fn step(&self) -> Result<Progress, ReconcileError> {
-        let found = self.rooms().await? + self.posts().await?;
+        let mut round = Round::default();
+        self.rooms(&mut round).await?;
+        self.posts(&mut round).await?;
+        let found = round.found;
         if found > 0 {
             tracing::debug!(found, "{found} events were read that had not been pushed (yet)");
         }
-        Ok(Progress::Idle(EVERY))
+        round.failed.map_or(Ok(Progress::Idle(EVERY)), Err)
     }
 }
 
-/// One room that cannot be read (any more) does not keep the others from being read.
-fn temporary_only(read: Result<u64, ReconcileError>) -> Result<u64, ReconcileError> {
-    match read {
-        Err(ReconcileError::Homeserver(error)) if !error.failure().is_temporary() => {
-            tracing::debug!(%error, "a room cannot be read back: {error}");
-            Ok(0)
+/// What one round comes to.
+#[derive(Debug, Default)]
+struct Round {
+    found: u64,
+    failed: Option<ReconcileError>,
+}
+
+impl Round {
+    /// Notes what reading one room or post came to. One that the homeserver does not let us read, now or any more, keeps
+    /// no other from being read; a homeserver that does not answer ends the round.
+    fn note(&mut self, read: Result<u64, ReconcileError>) -> Result<(), ReconcileError> {
+        match read {
+            Ok(found) => self.found += found,
+            Err(ReconcileError::Homeserver(error)) if error.errcode().is_some() => {
+                tracing::debug!(%error, "a room cannot be read back: {error}");
+                if error.failure().is_temporary() {
+                    self.failed.get_or_insert(error.into());
+                }
+            }
+            Err(error) => return Err(error),
         }
-        read => read,
+        Ok(())
     }
 }
