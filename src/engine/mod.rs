@@ -19,7 +19,6 @@ use crate::telemetry::Metrics;
 use arc_swap::ArcSwap;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 use tokio::sync::Notify;
 
 /// Why an input could not be taken. Nothing of it was kept; the sender must try again.
@@ -33,9 +32,6 @@ pub enum EngineError {
     UnknownRoomList(String),
 }
 
-/// How often timers are looked at, whoever set them.
-pub const TIMERS_POLL: Duration = Duration::from_secs(1);
-
 /// What wakes the workers of this process. Other processes find the work by polling.
 #[derive(Debug, Clone, Default)]
 pub struct Wakers {
@@ -43,7 +39,7 @@ pub struct Wakers {
     pub outbox: Arc<Notify>,
     /// Something was put into the inbox.
     pub inbox: Arc<Notify>,
-    /// A timer was set that may pass before the timers are polled.
+    /// A timer was set.
     pub timers: Arc<Notify>,
     /// A room can be entered that could not, or other rooms are wanted.
     pub attendance: Arc<Notify>,

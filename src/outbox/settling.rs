@@ -33,6 +33,7 @@ impl Outbox {
             Some(number) if is_page => incident::lock(&mut tx, number).await?,
             _ => None,
         };
+        settle::check(&mut tx, &claimed.lease).await?;
         let mut answered = 0;
         let (followed, outcome, goes_on) = match attempt {
             Attempt::Sent(event_id) => {
@@ -67,13 +68,11 @@ impl Outbox {
         };
         let mut next = None;
         if goes_on {
+            settle::release(&mut tx, &claimed.lease).await?;
             if !self.stopping()
                 && let Some(head) = claim::next_head(&mut tx, &claimed.lease.room, None, now).await?
             {
-                next = self.take(&mut tx, head, Some(&claimed.lease)).await?;
-            }
-            if next.is_none() {
-                settle::release(&mut tx, &claimed.lease).await?;
+                next = self.take(&mut tx, head).await?;
             }
         }
         commit(tx).await?;

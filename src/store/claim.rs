@@ -1,6 +1,6 @@
 //! Claiming what is to be sent: one message in flight per room, under a lease that is committed before the request.
 
-use super::settle::{self, Lease};
+use super::settle::Lease;
 use super::{Store, StoreError, Tx, inconsistent, to_u32};
 use crate::domain::incident::Rung;
 use crate::store::Payload;
@@ -43,10 +43,6 @@ pub struct Head {
     pub uncertain: bool,
     /// When it was put into the outbox.
     pub created_at: Timestamp,
-    /// Whether the virtual user is known to be in the room.
-    pub joined: bool,
-    /// Whether its incident is open, if it is about one.
-    pub open: bool,
 }
 
 /// A message that is ours to send until the lease runs out.
@@ -84,8 +80,6 @@ struct Row {
     first_tried: Option<SqlTimestamp>,
     uncertain: bool,
     created_at: SqlTimestamp,
-    joined: bool,
-    open: bool,
 }
 
 impl Store {
@@ -158,23 +152,60 @@ pub async fn lock_head(tx: &mut Tx, room: &str, now: Timestamp) -> Result<Option
     next_head(tx, room, None, now).await
 }
 
-/// Locks the head of the queue of a room whose gate this transaction holds.
+/// Locks the head of the queue of a room whose gate this transaction holds. A row that cannot be read is given up: it must
+/// not stop its room for ever.
 pub async fn next_head(
     tx: &mut Tx,
     room: &str,
     in_flight: Option<Uuid>,
     now: Timestamp,
 ) -> Result<Option<Head>, StoreError> {
-    let row = sqlx::query_as!(
+    let mut in_flight = in_flight;
+    while let Some(row) = lock_row(tx, room, in_flight, now).await? {
+        let id = row.id;
+        match head(row) {
+            Ok(head) => return Ok(Some(head)),
+            Err(error) => {
+                tracing::error!(outbox_message = %id, room, %error, "{id} cannot be read and is given up: {error}");
+                give_up(tx, id, &error.to_string(), now).await?;
+                in_flight = None;
+            }
+        }
+    }
+    Ok(None)
+}
+
+async fn give_up(tx: &mut Tx, id: Uuid, error: &str, now: Timestamp) -> Result<(), StoreError> {
+    sqlx::query!(
+        "UPDATE outbox SET state = 'undeliverable', error = $2, settled_at = $3 WHERE id = $1",
+        id,
+        error,
+        now.to_sqlx()
+    )
+    .execute(&mut **tx)
+    .await?;
+    sqlx::query!(
+        "UPDATE room_gate SET lease_owner = NULL, lease_until = NULL, message = NULL
+         WHERE message = $1 AND room = (SELECT room FROM outbox WHERE id = $1)",
+        id
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+async fn lock_row(
+    tx: &mut Tx,
+    room: &str,
+    in_flight: Option<Uuid>,
+    now: Timestamp,
+) -> Result<Option<Row>, StoreError> {
+    Ok(sqlx::query_as!(
         Row,
         r#"SELECT outbox.id, outbox.room_list, room_list.user_id, outbox.room, outbox.payload, outbox.incident,
                   outbox.run_no, outbox.loop_no, outbox.level, outbox.post AS "post?", post.event_id AS "root?",
                   post.shown AS "shown?", outbox.event_type, outbox.content, outbox.version, outbox.attempts,
-                  outbox.first_tried, outbox.uncertain, outbox.created_at,
-                  EXISTS (SELECT 1 FROM room_membership AS member WHERE member.user_id = room_list.user_id
-                          AND member.room = outbox.room AND member.membership = 'join') AS "joined!",
-                  EXISTS (SELECT 1 FROM incident WHERE incident.id = outbox.incident
-                          AND incident.phase NOT IN ('resolved', 'closed')) AS "open!"
+                  outbox.first_tried, outbox.uncertain, outbox.created_at
            FROM outbox
            JOIN room_list ON room_list.name = outbox.room_list
            LEFT JOIN post ON post.id = outbox.post
@@ -190,45 +221,41 @@ pub async fn next_head(
         in_flight
     )
     .fetch_optional(&mut **tx)
-    .await?;
-    row.map(head).transpose()
+    .await?)
 }
 
-/// Freezes a message's content, counts the attempt and takes the room's lease: a free one, or the one that is `held`
-/// for a message which was settled in this transaction. Committed before anything is sent.
+/// Freezes a message's content, counts the attempt and takes the room's lease. Committed before anything is sent.
 pub async fn take(
     tx: &mut Tx,
     head: &Head,
-    (lease, held): (&Lease, Option<&Lease>),
+    lease: &Lease,
     until: Timestamp,
     (event_type, content): (&str, &serde_json::Value),
     version: Option<i64>,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    let taken = sqlx::query!(
-        "WITH frozen AS (
-             UPDATE outbox SET state = 'sending', event_type = $2, content = $3, version = $4, attempts = attempts + 1,
-                    first_tried = coalesce(first_tried, $5)
-             WHERE id = $1
-         )
-         UPDATE room_gate SET lease_owner = $7, lease_until = $8, message = $1,
-                failures = CASE WHEN $9::uuid IS NULL THEN failures ELSE 0 END
-         WHERE room = $6 AND ($9::uuid IS NULL OR (lease_owner = $9 AND message = $10))",
+    sqlx::query!(
+        "UPDATE outbox SET state = 'sending', event_type = $2, content = $3, version = $4, attempts = attempts + 1,
+                first_tried = coalesce(first_tried, $5)
+         WHERE id = $1",
         head.id,
         event_type,
         content,
         version,
-        now.to_sqlx(),
+        now.to_sqlx()
+    )
+    .execute(&mut **tx)
+    .await?;
+    sqlx::query!(
+        "UPDATE room_gate SET lease_owner = $2, lease_until = $3, message = $4 WHERE room = $1",
         lease.room,
         lease.owner,
         until.to_sqlx(),
-        held.map(|held| held.owner),
-        held.map(|held| held.message)
+        head.id
     )
     .execute(&mut **tx)
-    .await?
-    .rows_affected();
-    settle::fenced(lease, taken)
+    .await?;
+    Ok(())
 }
 
 fn head(row: Row) -> Result<Head, StoreError> {
@@ -260,7 +287,5 @@ fn head(row: Row) -> Result<Head, StoreError> {
         first_tried: row.first_tried.map(SqlTimestamp::to_jiff),
         uncertain: row.uncertain,
         created_at: row.created_at.to_jiff(),
-        joined: row.joined,
-        open: row.open,
     })
 }
