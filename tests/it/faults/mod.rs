@@ -2,8 +2,16 @@
 
 mod accounts;
 mod crashes;
+mod database;
+mod dispatch;
+mod edits;
+mod joining;
+mod lost_events;
 mod pacing;
+mod probes;
+mod replicas;
 mod rooms;
+mod transactions;
 mod uncertain;
 
 use crate::homeserver::faults::Held;

@@ -1,0 +1,144 @@
+//! What the admin listener tells an orchestrator and Prometheus while things break.
+
+use super::{MINUTE, list};
+use crate::world::{Group, Scenery, World};
+use matrixbot::worker::Worker as _;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+
+async fn get(world: &World, path: &str) -> (u16, String) {
+    let answer = reqwest::get(format!("{}{path}", world.bot.admin)).await.unwrap();
+    (answer.status().as_u16(), answer.text().await.unwrap())
+}
+
+/// Status, and which checks hold.
+async fn probe(world: &World, path: &str) -> (u16, BTreeMap<String, bool>) {
+    let (status, text) = get(world, path).await;
+    let answer: Value = serde_json::from_str(&text).unwrap();
+    let checks = answer["checks"].as_object().unwrap();
+    (status, checks.iter().map(|(name, check)| (name.clone(), check["ok"].as_bool().unwrap())).collect())
+}
+
+fn failing(checks: &BTreeMap<String, bool>) -> Vec<&str> {
+    checks.iter().filter(|(_, ok)| !**ok).map(|(name, _)| name.as_str()).collect()
+}
+
+async fn pings(world: &World) {
+    world.bot.parts.liveness.step().await.unwrap();
+    world.settle().await;
+}
+
+#[tokio::test]
+async fn it_is_ready_when_everything_is_there() {
+    let (world, _) = World::finance("").await;
+    let (status, checks) = probe(&world, "/readyz").await;
+    assert_eq!((status, failing(&checks)), (503, vec!["homeserver"]), "nobody has pinged yet");
+    pings(&world).await;
+    let (status, checks) = probe(&world, "/readyz").await;
+    let names: Vec<&str> = checks.keys().map(String::as_str).collect();
+    assert_eq!(names, ["database", "homeserver", "migrations", "outbox", "rooms"]);
+    assert_eq!((status, failing(&checks)), (200, vec![]));
+    assert_eq!(probe(&world, "/livez").await.0, 200);
+}
+
+#[tokio::test]
+async fn it_is_alive_but_not_ready_while_the_database_is_away() {
+    let (world, _) = World::finance("").await;
+    pings(&world).await;
+    world.database.goes_away().await;
+    let (status, checks) = probe(&world, "/readyz").await;
+    assert_eq!((status, failing(&checks)), (503, vec!["database", "migrations", "outbox"]));
+    assert_eq!(probe(&world, "/livez").await.0, 200, "a restart would not help");
+    assert_eq!(get(&world, "/metrics").await.0, 200);
+    world.database.comes_back().await;
+    assert_eq!(probe(&world, "/readyz").await.0, 200);
+}
+
+#[tokio::test]
+async fn it_is_not_ready_while_the_homeserver_is_away() {
+    let (world, _) = World::finance("").await;
+    pings(&world).await;
+    world.homeserver.down().await;
+    pings(&world).await;
+    let (status, checks) = probe(&world, "/readyz").await;
+    assert_eq!(status, 503);
+    assert!(failing(&checks).contains(&"homeserver"), "{checks:?}");
+    world.report(&Group::firing("DiskFull", world.now())).await;
+    world.pass(MINUTE * 6).await;
+    let (_, checks) = probe(&world, "/readyz").await;
+    assert!(failing(&checks).contains(&"outbox"), "a page waits for 6 min: {checks:?}");
+    world.homeserver.up().await;
+    pings(&world).await;
+    world.pass(MINUTE * 3).await;
+    let (status, checks) = probe(&world, "/readyz").await;
+    assert_eq!((status, failing(&checks)), (200, vec![]));
+}
+
+#[tokio::test]
+async fn a_room_that_cannot_be_reached_is_named() {
+    let scenery = Scenery::prepare().await;
+    scenery.rooms();
+    let world = scenery.begin(&list("finance", &[&["#ops:example.test", "#nowhere:example.test"]])).await;
+    pings(&world).await;
+    let (status, text) = get(&world, "/readyz").await;
+    assert_eq!(status, 503);
+    assert!(text.contains("#nowhere:example.test"), "{text}");
+    assert!(!text.contains(&world.homeserver.appservice().as_token));
+}
+
+/// Every series of an exposition: the sample's name with its labels.
+fn series(text: &str) -> BTreeSet<String> {
+    let mut series = BTreeSet::new();
+    for line in text.lines() {
+        if line.is_empty() || line.starts_with("# HELP ") || line.starts_with("# TYPE ") {
+            continue;
+        }
+        let (name, value) = line.rsplit_once(' ').unwrap();
+        assert!(value == "+Inf" || value.parse::<f64>().is_ok(), "{line}");
+        assert!(series.insert(name.to_owned()), "twice: {line}");
+    }
+    series
+}
+
+#[tokio::test]
+async fn every_series_is_there_from_the_start() {
+    let (world, rooms) = World::finance("").await;
+    let start = series(&get(&world, "/metrics").await.1);
+    for name in [
+        r#"matrixbot_webhook_requests_total{code="503",room_list="finance"}"#,
+        r#"matrixbot_webhook_alerts_total{status="firing"}"#,
+        r#"matrixbot_incidents{phase="unanswered",room_list="finance"}"#,
+        r#"matrixbot_acknowledgements_total{room_list="finance",via="reaction"}"#,
+        "matrixbot_late_acknowledgements_total",
+        r#"matrixbot_pages_total{level="2",room_list="finance"}"#,
+        r#"matrixbot_unanswered_total{room_list="finance"}"#,
+        "matrixbot_incident_time_to_ack_seconds_count",
+        "matrixbot_incident_time_to_resolve_seconds_count",
+        "matrixbot_ladder_lag_seconds_count",
+        r#"matrixbot_outbox_messages{state="pending"}"#,
+        "matrixbot_outbox_oldest_pending_seconds",
+        r#"matrixbot_outbox_deliveries_total{outcome="undeliverable"}"#,
+        "matrixbot_page_latency_seconds_count",
+        r#"matrixbot_homeserver_requests_total{code="429",endpoint="send"}"#,
+        "matrixbot_homeserver_rate_limited_total",
+        r#"matrixbot_appservice_transactions_total{result="unavailable"}"#,
+        r#"matrixbot_appservice_events_total{result="duplicate"}"#,
+    ] {
+        assert!(start.contains(name), "{name} is not there from the start: {start:#?}");
+    }
+    // A whole life adds no series that a graph or a rule would have missed before.
+    world.homeserver.person(super::ALICE).bans(&rooms.ops, &World::virtual_user("finance"));
+    let number = world.report(&Group::firing("DiskFull", world.now())).await;
+    world.pass(MINUTE * 60).await;
+    world.homeserver.person(super::ALICE).says(&rooms.managers, &format!("ack {number}"));
+    world.settle().await;
+    world.database.goes_away().await;
+    world.post(&Group::firing("HostDown", world.now()).payload()).await;
+    world.database.comes_back().await;
+    pings(&world).await;
+    world.bot.parts.reconcile.step().await.unwrap();
+    world.bot.parts.gauges.step().await.unwrap();
+    let end = series(&get(&world, "/metrics").await.1);
+    let added: Vec<_> = end.difference(&start).collect();
+    assert!(added.is_empty(), "{added:#?}");
+}

@@ -1,0 +1,218 @@
+//! Two processes on one database behave as one.
+
+use super::{ALICE, MINUTE, SECOND, messages_to};
+use crate::homeserver::{Fault, Homeserver};
+use crate::world::{Bot, Group, Rooms, TOKEN, World, post};
+use ruma::RoomId;
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// How many incidents there are at once.
+const MANY: usize = 30;
+
+async fn two() -> (World, Bot, Rooms) {
+    let (world, rooms) = World::finance("").await;
+    let other = world.another().await;
+    (world, other, rooms)
+}
+
+/// Alertmanager reports a group to one of the processes.
+async fn reports(webhook: String, list: &'static str, body: String) -> (u16, Value) {
+    post(&format!("{webhook}/webhook/{list}"), TOKEN, body).await
+}
+
+/// Both work at the same time until neither has anything to do.
+async fn work_together(world: &World, other: &Bot) {
+    for _ in 0..100 {
+        let delivered = world.homeserver.deliver().await;
+        let (one, two) = tokio::join!(world.bot.work(), other.work());
+        if !one && !two && delivered.events == 0 {
+            return;
+        }
+    }
+    panic!("they do not settle");
+}
+
+/// How often each incident of `G0`, `G1`, … is paged in a room.
+fn pages(homeserver: &Homeserver, room: &RoomId) -> BTreeMap<String, usize> {
+    let mut pages = BTreeMap::new();
+    for message in homeserver.messages(room) {
+        if let Some(name) = message.body.split_whitespace().find(|word| word.starts_with('G')) {
+            *pages.entry(name.to_owned()).or_default() += 1;
+        }
+    }
+    pages
+}
+
+async fn deadlocks(world: &World) -> i64 {
+    world.count("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()").await
+}
+
+#[tokio::test]
+async fn each_page_is_there_once_whoever_takes_the_webhook_and_whoever_sends() {
+    let (world, other, rooms) = two().await;
+    let bodies: Vec<String> =
+        (0..MANY).map(|n| Group::firing(&format!("G{n}"), world.now()).payload().to_string()).collect();
+    // Each of two peers of Alertmanager reports everything, to another process each.
+    let reports = bodies.iter().flat_map(|body| {
+        [&world.bot.webhook, &other.webhook].map(|webhook| reports(webhook.clone(), "finance", body.clone()))
+    });
+    let (taken, _, _) = tokio::join!(futures_util::future::join_all(reports), world.bot.work(), other.work());
+    assert!(taken.iter().all(|(status, _)| *status == 200), "{taken:?}");
+    work_together(&world, &other).await;
+    let paged = pages(&world.homeserver, &rooms.ops);
+    assert_eq!(paged.len(), MANY);
+    assert!(paged.values().all(|count| *count == 1), "{paged:?}");
+    assert_eq!(world.count("SELECT count(*) FROM incident").await, i64::try_from(MANY).unwrap());
+    assert_eq!(deadlocks(&world).await, 0);
+
+    // Nobody answers: both climb the ladders.
+    world.clock.advance(MINUTE * 15);
+    work_together(&world, &other).await;
+    let paged = pages(&world.homeserver, &rooms.managers);
+    assert_eq!(paged.len(), MANY);
+    assert!(paged.values().all(|count| *count == 1), "{paged:?}");
+    assert_eq!(deadlocks(&world).await, 0);
+    other.kill().await;
+    world.pass(SECOND * 10).await;
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn each_answer_is_given_once_while_both_work() {
+    let (world, other, rooms) = two().await;
+    for n in 0..MANY {
+        world.post(&Group::firing(&format!("G{n}"), world.now()).payload()).await;
+    }
+    work_together(&world, &other).await;
+    let alice = world.homeserver.person(ALICE);
+    for (n, message) in world.said(&rooms.ops).iter().enumerate() {
+        match n % 3 {
+            0 => alice.reacts(&message.event_id, "✅"),
+            1 => alice.replies(&message.event_id, "ack"),
+            _ => alice.says(&rooms.ops, &format!("ack {}", n + 1)),
+        };
+    }
+    // The homeserver pushes to one; the other finds the events by itself.
+    world.homeserver.deliver_all().await;
+    work_together(&world, &other).await;
+    let count = i64::try_from(MANY).unwrap();
+    assert_eq!(world.count("SELECT count(*) FROM incident WHERE phase = 'acknowledged'").await, count);
+    assert_eq!(world.count("SELECT count(*) FROM timeline WHERE kind = 'acknowledged'").await, count);
+    let said = world.said(&rooms.ops);
+    let answers = said.iter().filter(|message| message.msgtype == "m.notice").count();
+    assert_eq!(answers, MANY / 3 * 2, "each command is answered once, a reaction is not");
+    assert_eq!(deadlocks(&world).await, 0);
+    other.kill().await;
+    world.pass(SECOND * 10).await;
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn everything_at_once_deadlocks_nobody() {
+    let (world, other, rooms) = two().await;
+    let group = |n: usize| Group::firing(&format!("G{n}"), world.now());
+    for n in 0..MANY {
+        world.post(&group(n).payload()).await;
+    }
+    work_together(&world, &other).await;
+    let alice = world.homeserver.person(ALICE);
+    for round in 0..4_usize {
+        let reports = (0..MANY).map(|n| {
+            let instance = format!("db-{round}-{n}");
+            let body = group(n).alert(&instance, "critical", "firing", world.now()).payload().to_string();
+            let webhook = if n % 2 == 0 { &world.bot.webhook } else { &other.webhook };
+            reports(webhook.clone(), "finance", body)
+        });
+        for n in (round..MANY).step_by(4) {
+            alice.says(&rooms.ops, &format!("ack {}", n + 1));
+        }
+        alice.says(&rooms.ops, if round % 2 == 0 { "ack all" } else { "unack all" });
+        world.homeserver.deliver_all().await;
+        let (taken, _, _) =
+            tokio::join!(futures_util::future::join_all(reports), world.bot.work(), other.work());
+        assert!(taken.iter().all(|(status, _)| *status == 200), "{taken:?}");
+        world.clock.advance(MINUTE * 6);
+        work_together(&world, &other).await;
+    }
+    assert_eq!(deadlocks(&world).await, 0);
+    other.kill().await;
+    world.pass(MINUTE).await;
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn rooms_that_are_new_to_two_processes_deadlock_nobody() {
+    let scenery = crate::world::Scenery::prepare().await;
+    let alice = scenery.homeserver.person(ALICE);
+    let names: Vec<String> = (0..20).map(|n| format!("#r{n}:example.test")).collect();
+    for name in &names {
+        scenery.homeserver.public_room(ALICE, name);
+    }
+    scenery.homeserver.public_room(ALICE, "#fallback:example.test");
+    drop(alice);
+    let forward: Vec<&str> = names.iter().map(String::as_str).collect();
+    let backward: Vec<&str> = names.iter().rev().map(String::as_str).collect();
+    let lists = super::list("finance", &[&forward]) + &super::list("backward", &[&backward]);
+    let world = scenery.begin(&lists).await;
+    let reports = (0..20).flat_map(|n| {
+        let body = Group::firing(&format!("G{n}"), world.now()).payload().to_string();
+        ["finance", "backward"].map(|list| reports(world.bot.webhook.clone(), list, body.clone()))
+    });
+    let taken = futures_util::future::join_all(reports).await;
+    assert!(taken.iter().all(|(status, _)| *status == 200), "{taken:?}");
+    assert_eq!(deadlocks(&world).await, 0);
+}
+
+#[tokio::test]
+async fn a_lease_that_was_lost_settles_nothing() {
+    let (world, other, rooms) = two().await;
+    let held = world.homeserver.hold_after(messages_to(&rooms.ops));
+    world.post(&Group::firing("G0", world.now()).payload()).await;
+    tokio::join!(world.bot.work(), async {
+        held.reached().await;
+        world.clock.advance(MINUTE * 3);
+        // The first process is taken for lost: the other sends the same again, which is the same message.
+        assert!(other.work().await);
+        held.release();
+    });
+    work_together(&world, &other).await;
+    world.only(&rooms.ops);
+    assert_eq!(world.attempts(&rooms.ops).0.len(), 1);
+    assert_eq!(world.count("SELECT count(*) FROM timeline WHERE kind = 'told'").await, 1);
+    let metrics = reqwest::get(format!("{}/metrics", world.bot.admin)).await.unwrap().text().await.unwrap();
+    assert!(metrics.contains(r#"matrixbot_outbox_deliveries_total{outcome="lease_lost"} 1"#), "{metrics}");
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn a_refusal_that_comes_too_late_gives_nothing_up() {
+    let (world, other, rooms) = two().await;
+    let held = world.homeserver.hold_then(messages_to(&rooms.ops), Fault::Status(400, "M_BAD_JSON"));
+    world.post(&Group::firing("G0", world.now()).payload()).await;
+    tokio::join!(world.bot.work(), async {
+        held.reached().await;
+        world.clock.advance(MINUTE * 3);
+        assert!(other.work().await);
+        held.release();
+    });
+    work_together(&world, &other).await;
+    world.only(&rooms.ops);
+    assert_eq!(world.said(&rooms.managers), []);
+    assert_eq!(world.count("SELECT count(*) FROM outbox WHERE state = 'undeliverable'").await, 0);
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn the_other_process_goes_on_with_what_a_killed_one_held() {
+    let (world, other, rooms) = two().await;
+    let held = world.homeserver.hold_before(messages_to(&rooms.ops));
+    world.post(&Group::firing("G0", world.now()).payload()).await;
+    world.dies_at(&held).await;
+    other.work().await;
+    assert_eq!(world.said(&rooms.ops), [], "it may still be on its way");
+    world.clock.advance(MINUTE * 3);
+    other.work().await;
+    world.only(&rooms.ops);
+    world.nothing_is_left().await;
+}
