@@ -6,7 +6,7 @@ use crate::domain::input::{Decision, Effect, Urgency};
 use crate::domain::policy::Policy;
 use crate::domain::time::later;
 use crate::ids;
-use crate::store::enqueue::{self, Draft};
+use crate::store::enqueue::{self, Draft, Showing};
 use crate::store::post::{self, Target};
 use crate::store::{Payload, Tx};
 use jiff::Timestamp;
@@ -46,12 +46,11 @@ impl Engine {
                 Effect::Page(rung) => {
                     let rooms =
                         policy.level(rung.level).map(|level| level.rooms.as_slice()).unwrap_or_default();
-                    origin.new_posts(tx, rooms, &Payload::Page, Some(*rung)).await?;
+                    origin.show(tx, rooms, &Payload::Page, *rung).await?;
                 }
                 Effect::Fallback => {
-                    origin
-                        .new_posts(tx, &policy.fallback_rooms, &Payload::Fallback, Some(rung_of(incident)))
-                        .await?;
+                    let rung = rung_of(incident);
+                    origin.show(tx, &policy.fallback_rooms, &Payload::Fallback, rung).await?;
                 }
                 Effect::Reminder(count) => {
                     let last = policy.levels.last().map(|level| level.rooms.as_slice()).unwrap_or_default();
@@ -78,14 +77,14 @@ impl Engine {
                         Urgency::Soon => later(now, EDIT_DEBOUNCE),
                     };
                     for target in live_posts(tx, number).await? {
-                        origin.put(tx, &target.room, Payload::Refresh, None, Some(target.id), at).await?;
+                        origin.put(tx, &target.room, Payload::Refresh, Some(target.id), at).await?;
                     }
                 }
                 Effect::Tell(entry) => {
                     for target in live_posts(tx, number).await? {
                         if told_in != Some(target.room.as_str()) {
                             let tell = Payload::Tell { entry: entry.clone() };
-                            origin.put(tx, &target.room, tell, None, Some(target.id), now).await?;
+                            origin.put(tx, &target.room, tell, Some(target.id), now).await?;
                         }
                     }
                 }
@@ -97,18 +96,15 @@ impl Engine {
 
 impl Origin<'_> {
     /// Puts a message that shows the incident into each room, on the room's one post of it.
-    async fn new_posts(
+    async fn show(
         &self,
         tx: &mut Tx,
         references: &[String],
         payload: &Payload,
-        rung: Option<Rung>,
+        rung: Rung,
     ) -> Result<(), EngineError> {
-        for room in enqueue::rooms_of(tx, references).await? {
-            let post = post::ensure(tx, ids::unique(), self.number, &room, self.now).await?;
-            self.put(tx, &room, payload.clone(), rung, Some(post), self.now).await?;
-        }
-        Ok(())
+        let showing = Showing { room_list: self.room_list, incident: self.number, payload, rung, references };
+        Ok(enqueue::show(tx, &showing, ids::unique, self.now).await?)
     }
 
     /// Puts a message about the incident into each room, in the thread of its post if it has one.
@@ -121,7 +117,7 @@ impl Origin<'_> {
         let posts = live_posts(tx, self.number).await?;
         for room in enqueue::rooms_of(tx, references).await? {
             let post = posts.iter().find(|post| post.room == room).map(|post| post.id);
-            self.put(tx, &room, payload.clone(), None, post, self.now).await?;
+            self.put(tx, &room, payload.clone(), post, self.now).await?;
         }
         Ok(())
     }
@@ -131,7 +127,6 @@ impl Origin<'_> {
         tx: &mut Tx,
         room: &str,
         payload: Payload,
-        rung: Option<Rung>,
         post: Option<Uuid>,
         not_before: Timestamp,
     ) -> Result<(), EngineError> {
@@ -141,7 +136,7 @@ impl Origin<'_> {
             room,
             payload,
             incident: Some(self.number),
-            rung,
+            rung: None,
             post,
             not_before,
         };

@@ -19,6 +19,7 @@ use crate::telemetry::Metrics;
 use arc_swap::ArcSwap;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tokio::sync::Notify;
 
 /// Why an input could not be taken. Nothing of it was kept; the sender must try again.
@@ -32,6 +33,9 @@ pub enum EngineError {
     UnknownRoomList(String),
 }
 
+/// How often timers are looked at, whoever set them.
+pub const TIMERS_POLL: Duration = Duration::from_secs(1);
+
 /// What wakes the workers of this process. Other processes find the work by polling.
 #[derive(Debug, Clone, Default)]
 pub struct Wakers {
@@ -39,7 +43,7 @@ pub struct Wakers {
     pub outbox: Arc<Notify>,
     /// Something was put into the inbox.
     pub inbox: Arc<Notify>,
-    /// A timer was set.
+    /// A timer was set that may pass before the timers are polled.
     pub timers: Arc<Notify>,
     /// A room can be entered that could not, or other rooms are wanted.
     pub attendance: Arc<Notify>,

@@ -1,7 +1,7 @@
 //! Saving a decision: state, timeline and outbox, in the transaction that locked the incident.
 
-use super::{Engine, EngineError};
-use crate::domain::incident::{Fingerprint, Incident, PhaseName};
+use super::{Engine, EngineError, TIMERS_POLL};
+use crate::domain::incident::{Fingerprint, Incident};
 use crate::domain::input::{Decision, Input, PolicyInForce, Surroundings};
 use crate::domain::policy::Policy;
 use crate::domain::timeline::Kind;
@@ -151,7 +151,8 @@ impl Engine {
         if !decision.effects.is_empty() {
             self.wakers.outbox.notify_one();
         }
-        if decision.incident.as_ref().is_some_and(|incident| incident.phase.name() != PhaseName::Closed) {
+        let soon = time::later(self.clock.now(), TIMERS_POLL);
+        if decision.incident.as_ref().and_then(|incident| incident.next_at).is_some_and(|at| at <= soon) {
             self.wakers.timers.notify_one();
         }
     }

@@ -1,9 +1,11 @@
 //! Claiming the head of a room's queue: rendered, frozen and leased in one transaction.
 
 use super::dispatch::{Outbox, OutboxError};
-use super::rendering::{Rendered, Subject, render, render_answer};
+use super::rendering::{Rendered, Subject, render, render_answer, render_reaction};
 use crate::domain::time::later;
-use crate::store::{Claimed, Head, Lease, StoredIncident, Tx, claim, commit, incident, settle, timeline};
+use crate::store::{
+    Claimed, Head, Lease, Payload, StoredIncident, Tx, claim, commit, incident, settle, timeline,
+};
 use crate::telemetry::DeliveryOutcome;
 use std::collections::BTreeMap;
 
@@ -16,13 +18,19 @@ impl Outbox {
         let now = self.engine.clock().now();
         let mut tx = self.engine.store().begin().await?;
         let Some(head) = claim::lock_head(&mut tx, room, now).await? else { return Ok(None) };
-        let claimed = self.take(&mut tx, head).await?;
+        let claimed = self.take(&mut tx, head, None).await?;
         commit(tx).await?;
         Ok(claimed)
     }
 
-    /// Takes a message, or the next one that is still wanted, in a transaction that holds the room's gate.
-    pub(super) async fn take(&self, tx: &mut Tx, head: Head) -> Result<Option<Claimed>, OutboxError> {
+    /// Takes a message, or the next one that is still wanted. The room's gate is locked by this transaction, or ours by
+    /// the lease that is `held`.
+    pub(super) async fn take(
+        &self,
+        tx: &mut Tx,
+        head: Head,
+        held: Option<&Lease>,
+    ) -> Result<Option<Claimed>, OutboxError> {
         let now = self.engine.clock().now();
         let mut head = head;
         loop {
@@ -30,7 +38,8 @@ impl Outbox {
                 Ok(Some((event_type, content, version))) => {
                     let lease = Lease { room: head.room.clone(), owner: self.owner, message: head.id };
                     let until = later(now, self.settings.lease);
-                    claim::take(tx, &head, &lease, until, (&event_type, &content), version, now).await?;
+                    let letter = (event_type.as_str(), &content);
+                    claim::take(tx, &head, (&lease, held), until, letter, version, now).await?;
                     return Ok(Some(Claimed { head, event_type, content, version, lease }));
                 }
                 Ok(None) => settle::cancelled(tx, &head, now).await?,
@@ -61,7 +70,9 @@ impl Outbox {
         let now = self.engine.clock().now();
         let lists = self.engine.lists();
         let list = lists.get(&head.room_list);
+        let ack_reaction = list.map_or("✅", |list| list.ack_reaction());
         let (rendered, version) = match head.incident {
+            _ if head.payload == Payload::AckReaction => (render_reaction(head, ack_reaction), None),
             None => {
                 let Some(list) = list else { return Ok(None) };
                 (render_answer(&head.payload, list, now), None)
@@ -74,7 +85,6 @@ impl Outbox {
                 let none = BTreeMap::new();
                 let templates = list.map_or(&none, |list| &list.templates);
                 let subject = Subject { view: &view, story: &story, policy: &policy, templates };
-                let ack_reaction = list.map_or("✅", |list| list.ack_reaction());
                 (render(head, &subject, ack_reaction, now), Some(version_of(&stored)))
             }
         };

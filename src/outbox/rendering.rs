@@ -54,6 +54,14 @@ pub(super) fn render_answer(payload: &Payload, list: &ListSettings, now: Timesta
     Rendered::Ready(MESSAGE, message.content())
 }
 
+/// Renders the reaction that people tap. It needs nothing of its incident but that it is open.
+pub(super) fn render_reaction(head: &Head, ack_reaction: &str) -> Rendered {
+    match head.root.as_deref().and_then(|root| <&EventId>::try_from(root).ok()) {
+        Some(root) if head.open => Rendered::Ready("m.reaction", reaction::reaction(root, ack_reaction)),
+        _ => Rendered::Unwanted,
+    }
+}
+
 /// Renders what is about an incident.
 pub(super) fn render(head: &Head, subject: &Subject<'_>, ack_reaction: &str, now: Timestamp) -> Rendered {
     let Subject { view, story, policy, .. } = subject;
@@ -102,21 +110,14 @@ pub(super) fn render(head: &Head, subject: &Subject<'_>, ack_reaction: &str, now
             }
             _ => None,
         },
-        (Payload::AckReaction, Some(root)) => {
-            return if phase.is_open() {
-                Rendered::Ready("m.reaction", reaction::reaction(root, ack_reaction))
-            } else {
-                Rendered::Unwanted
-            };
-        }
         (Payload::Show { to, thread }, _) => {
             Some(answer::show(view, story, &context).related(answer::reply(to, thread.clone())))
         }
         (Payload::Answer { answer, to, thread }, _) => {
             Some(answer::answer(answer, &context).related(answer::reply(to, thread.clone())))
         }
-        (Payload::AckReminder | Payload::Refresh | Payload::Tell { .. } | Payload::AckReaction, None)
-        | (Payload::RoomMoved { .. }, _) => None,
+        (Payload::AckReminder | Payload::Refresh | Payload::Tell { .. }, None)
+        | (Payload::RoomMoved { .. } | Payload::AckReaction, _) => None,
     };
     message.map_or(Rendered::Unwanted, |message| {
         Rendered::Ready(MESSAGE, in_own_words(message, &head.payload, subject, &context).content())

@@ -99,7 +99,9 @@ impl Outbox {
             txn_id: &txn_id,
             content: to_raw_value(&claimed.content).map_err(|error| never(&error))?,
         };
-        self.users.ensure_joined(&user_id, room.as_str(), now).await?;
+        if !head.joined {
+            self.users.ensure_joined(&user_id, room.as_str(), now).await?;
+        }
         let mut mended = Mended::default();
         loop {
             let identity = self.users.identity(&user_id).await?;

@@ -68,11 +68,13 @@ impl Outbox {
         };
         let mut next = None;
         if goes_on {
-            settle::release(&mut tx, &claimed.lease).await?;
             if !self.stopping()
                 && let Some(head) = claim::next_head(&mut tx, &claimed.lease.room, None, now).await?
             {
-                next = self.take(&mut tx, head).await?;
+                next = self.take(&mut tx, head, Some(&claimed.lease)).await?;
+            }
+            if next.is_none() {
+                settle::release(&mut tx, &claimed.lease).await?;
             }
         }
         commit(tx).await?;

@@ -1,6 +1,6 @@
 //! Claiming what is to be sent: one message in flight per room, under a lease that is committed before the request.
 
-use super::settle::Lease;
+use super::settle::{self, Lease};
 use super::{Store, StoreError, Tx, inconsistent, to_u32};
 use crate::domain::incident::Rung;
 use crate::store::Payload;
@@ -43,6 +43,10 @@ pub struct Head {
     pub uncertain: bool,
     /// When it was put into the outbox.
     pub created_at: Timestamp,
+    /// Whether the virtual user is known to be in the room.
+    pub joined: bool,
+    /// Whether its incident is open, if it is about one.
+    pub open: bool,
 }
 
 /// A message that is ours to send until the lease runs out.
@@ -80,6 +84,8 @@ struct Row {
     first_tried: Option<SqlTimestamp>,
     uncertain: bool,
     created_at: SqlTimestamp,
+    joined: bool,
+    open: bool,
 }
 
 impl Store {
@@ -205,7 +211,11 @@ async fn lock_row(
         r#"SELECT outbox.id, outbox.room_list, room_list.user_id, outbox.room, outbox.payload, outbox.incident,
                   outbox.run_no, outbox.loop_no, outbox.level, outbox.post AS "post?", post.event_id AS "root?",
                   post.shown AS "shown?", outbox.event_type, outbox.content, outbox.version, outbox.attempts,
-                  outbox.first_tried, outbox.uncertain, outbox.created_at
+                  outbox.first_tried, outbox.uncertain, outbox.created_at,
+                  EXISTS (SELECT 1 FROM room_membership AS member WHERE member.user_id = room_list.user_id
+                          AND member.room = outbox.room AND member.membership = 'join') AS "joined!",
+                  EXISTS (SELECT 1 FROM incident WHERE incident.id = outbox.incident
+                          AND incident.phase NOT IN ('resolved', 'closed')) AS "open!"
            FROM outbox
            JOIN room_list ON room_list.name = outbox.room_list
            LEFT JOIN post ON post.id = outbox.post
@@ -224,38 +234,41 @@ async fn lock_row(
     .await?)
 }
 
-/// Freezes a message's content, counts the attempt and takes the room's lease. Committed before anything is sent.
+/// Freezes a message's content, counts the attempt and takes the room's lease: a free one, or the one that is `held`
+/// for a message which was settled in this transaction. Committed before anything is sent.
 pub async fn take(
     tx: &mut Tx,
     head: &Head,
-    lease: &Lease,
+    (lease, held): (&Lease, Option<&Lease>),
     until: Timestamp,
     (event_type, content): (&str, &serde_json::Value),
     version: Option<i64>,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    sqlx::query!(
-        "UPDATE outbox SET state = 'sending', event_type = $2, content = $3, version = $4, attempts = attempts + 1,
-                first_tried = coalesce(first_tried, $5)
-         WHERE id = $1",
+    let taken = sqlx::query!(
+        "WITH frozen AS (
+             UPDATE outbox SET state = 'sending', event_type = $2, content = $3, version = $4, attempts = attempts + 1,
+                    first_tried = coalesce(first_tried, $5)
+             WHERE id = $1
+         )
+         UPDATE room_gate SET lease_owner = $7, lease_until = $8, message = $1,
+                failures = CASE WHEN $9::uuid IS NULL THEN failures ELSE 0 END
+         WHERE room = $6 AND ($9::uuid IS NULL OR (lease_owner = $9 AND message = $10))",
         head.id,
         event_type,
         content,
         version,
-        now.to_sqlx()
-    )
-    .execute(&mut **tx)
-    .await?;
-    sqlx::query!(
-        "UPDATE room_gate SET lease_owner = $2, lease_until = $3, message = $4 WHERE room = $1",
+        now.to_sqlx(),
         lease.room,
         lease.owner,
         until.to_sqlx(),
-        head.id
+        held.map(|held| held.owner),
+        held.map(|held| held.message)
     )
     .execute(&mut **tx)
-    .await?;
-    Ok(())
+    .await?
+    .rows_affected();
+    settle::fenced(lease, taken)
 }
 
 fn head(row: Row) -> Result<Head, StoreError> {
@@ -287,5 +300,7 @@ fn head(row: Row) -> Result<Head, StoreError> {
         first_tried: row.first_tried.map(SqlTimestamp::to_jiff),
         uncertain: row.uncertain,
         created_at: row.created_at.to_jiff(),
+        joined: row.joined,
+        open: row.open,
     })
 }

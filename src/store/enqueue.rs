@@ -163,6 +163,70 @@ pub async fn rooms_of(tx: &mut Tx, references: &[String]) -> Result<Vec<String>,
     Ok(distinct)
 }
 
+/// A message that shows an incident, for each room that references of the configuration lead to.
+#[derive(Debug)]
+pub struct Showing<'a> {
+    /// Whose virtual user sends it.
+    pub room_list: &'a str,
+    /// The incident.
+    pub incident: i64,
+    /// What it says.
+    pub payload: &'a Payload,
+    /// The rung of a page; the run of a fallback notice.
+    pub rung: Rung,
+    /// The references.
+    pub references: &'a [String],
+}
+
+/// Puts a message into the outbox for each room once, on the room's one post of the incident, which is made if there is
+/// none. `fresh` makes the identities.
+pub async fn show(
+    tx: &mut Tx,
+    showing: &Showing<'_>,
+    fresh: impl Fn() -> Uuid,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let payload = serde_json::to_value(showing.payload)
+        .map_err(|error| inconsistent("outbox", "payload", showing.incident, error))?;
+    let ids = || showing.references.iter().map(|_| fresh()).collect::<Vec<_>>();
+    sqlx::query!(
+        "WITH target AS MATERIALIZED (
+             SELECT DISTINCT ON (room) room, message, post, n
+             FROM (SELECT room_of(reference) AS room, message, post, n
+                   FROM unnest($1::text[], $2::uuid[], $3::uuid[]) WITH ORDINALITY AS t (reference, message, post, n)) AS led
+             ORDER BY room, n
+         ), made AS (
+             INSERT INTO post (id, incident, room, created_at) SELECT post, $4, room, $5 FROM target
+             ON CONFLICT (incident, room) DO NOTHING RETURNING id, room
+         ), shown AS (
+             SELECT id, room FROM made UNION ALL
+             SELECT post.id, post.room FROM post JOIN target ON target.room = post.room WHERE post.incident = $4
+         ), gate AS (
+             INSERT INTO room_gate (room) SELECT room FROM target ORDER BY room ON CONFLICT (room) DO NOTHING
+         )
+         INSERT INTO outbox (id, room_list, room, kind, priority, incident, run_no, loop_no, level, post, payload,
+                state, not_before, created_at)
+         SELECT target.message, $6, target.room, $7, $8, $4, $9, $10, $11, shown.id, $12, 'pending', $5, $5
+         FROM target JOIN shown ON shown.room = target.room ORDER BY target.n
+         ON CONFLICT DO NOTHING",
+        showing.references,
+        &ids(),
+        &ids(),
+        showing.incident,
+        now.to_sqlx(),
+        showing.room_list,
+        showing.payload.kind().as_str(),
+        showing.payload.priority(Some(showing.rung)),
+        to_i32(showing.rung.run_no),
+        to_i32(showing.rung.loop_no),
+        to_i32(showing.rung.level),
+        payload
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
 /// Puts a message into the outbox. Returns whether it is new: a page or a fallback notice exists once (I4, I15), and
 /// an edit that waits already covers what this one would show.
 pub async fn enqueue(tx: &mut Tx, draft: Draft<'_>, now: Timestamp) -> Result<bool, StoreError> {

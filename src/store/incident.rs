@@ -125,10 +125,20 @@ pub async fn lock_newest(
 
 /// Locks an incident by its number.
 pub async fn lock(tx: &mut Tx, number: i64) -> Result<Option<StoredIncident>, StoreError> {
-    sqlx::query!("SELECT id FROM incident WHERE id = $1 FOR UPDATE", number)
-        .fetch_optional(&mut **tx)
-        .await?;
-    load(tx, number).await
+    let row = sqlx::query_as!(
+        Row,
+        "SELECT id, room_list, receiver, group_key, group_labels, common_labels, external_url, truncated, phase, next_at,
+                run_no, level, loop_no, told, policy_version, ackers, ack_until, ack_reminded, ack_kept, snoozed_until,
+                reminders, forced, flap_count, version, opened_at, reopened_at, resolved_at
+         FROM incident WHERE id = $1 FOR UPDATE",
+        number
+    )
+    .fetch_optional(&mut **tx)
+    .await?;
+    match row {
+        Some(row) => read(tx, row).await.map(Some),
+        None => Ok(None),
+    }
 }
 
 /// Reads an incident by its number, without a lock.

@@ -1,8 +1,6 @@
 //! Posts: which Matrix event shows which incident in which room.
 
 use super::{Store, StoreError, Tx};
-use jiff::Timestamp;
-use jiff_sqlx::ToSqlx;
 use uuid::Uuid;
 
 /// What a message of ours that somebody answered is about.
@@ -33,34 +31,6 @@ pub struct Target {
     pub shown: i64,
     /// Whether it is in its room, or may be: then later changes must reach it.
     pub live: bool,
-}
-
-/// The post of an incident in a room; made if there is none.
-pub async fn ensure(
-    tx: &mut Tx,
-    id: Uuid,
-    incident: i64,
-    room: &str,
-    now: Timestamp,
-) -> Result<Uuid, StoreError> {
-    let made = sqlx::query_scalar!(
-        "INSERT INTO post (id, incident, room, created_at) VALUES ($1, $2, $3, $4)
-         ON CONFLICT (incident, room) DO NOTHING RETURNING id",
-        id,
-        incident,
-        room,
-        now.to_sqlx()
-    )
-    .fetch_optional(&mut **tx)
-    .await?;
-    match made {
-        Some(id) => Ok(id),
-        None => {
-            Ok(sqlx::query_scalar!("SELECT id FROM post WHERE incident = $1 AND room = $2", incident, room)
-                .fetch_one(&mut **tx)
-                .await?)
-        }
-    }
 }
 
 /// The posts of an incident.

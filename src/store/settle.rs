@@ -42,31 +42,19 @@ pub async fn sent(
 ) -> Result<(), StoreError> {
     let kind = head.payload.kind();
     let makes_root = head.root.is_none() && matches!(kind, Kind::Page | Kind::Fallback);
-    if let Some(post) = head.post {
-        if makes_root {
-            sqlx::query!(
-                "UPDATE post SET event_id = $2, shown = greatest(shown, $3) WHERE id = $1 AND event_id IS NULL",
-                post,
-                event_id,
-                version.unwrap_or(0)
-            )
-            .execute(&mut **tx)
-            .await?;
-        } else if kind == Kind::Edit {
-            sqlx::query!(
-                "UPDATE post SET shown = greatest(shown, $2) WHERE id = $1",
-                post,
-                version.unwrap_or(0)
-            )
-            .execute(&mut **tx)
-            .await?;
-        }
-    }
+    let shows = head.post.filter(|_| makes_root || kind == Kind::Edit);
     sqlx::query!(
-        "UPDATE outbox SET state = 'sent', event_id = $2, settled_at = $3, error = NULL WHERE id = $1",
+        "WITH shown AS (
+             UPDATE post SET event_id = CASE WHEN $6 THEN $2 ELSE event_id END, shown = greatest(shown, $5)
+             WHERE id = $4 AND (event_id IS NULL OR NOT $6)
+         )
+         UPDATE outbox SET state = 'sent', event_id = $2, settled_at = $3, error = NULL WHERE id = $1",
         head.id,
         event_id,
-        now.to_sqlx()
+        now.to_sqlx(),
+        shows,
+        version.unwrap_or(0),
+        makes_root
     )
     .execute(&mut **tx)
     .await?;
@@ -209,6 +197,6 @@ pub async fn check(tx: &mut Tx, lease: &Lease) -> Result<(), StoreError> {
     fenced(lease, u64::try_from(held).unwrap_or(0))
 }
 
-fn fenced(lease: &Lease, rows: u64) -> Result<(), StoreError> {
+pub(super) fn fenced(lease: &Lease, rows: u64) -> Result<(), StoreError> {
     if rows == 0 { Err(StoreError::LeaseLost { room: lease.room.clone() }) } else { Ok(()) }
 }

@@ -1,12 +1,9 @@
 //! Ticks every incident whose timer has passed: ladders, acknowledgements, snoozes, reminders, closings.
 
 use crate::domain::time::between;
-use crate::engine::{Engine, EngineError};
+use crate::engine::{Engine, EngineError, TIMERS_POLL};
 use crate::worker::{Progress, Worker};
 use std::time::Duration;
-
-/// How often it is looked for timers that another process set.
-const POLL: Duration = Duration::from_secs(1);
 
 /// The worker of the incidents' timers.
 #[derive(Debug)]
@@ -33,7 +30,7 @@ impl Worker for Ladder {
             return Ok(Progress::More);
         }
         let next = self.engine.store().next_due().await?;
-        let wait = next.map_or(POLL, |next| between(self.engine.clock().now(), next));
-        Ok(Progress::Idle(wait.clamp(Duration::from_millis(5), POLL)))
+        let wait = next.map_or(TIMERS_POLL, |next| between(self.engine.clock().now(), next));
+        Ok(Progress::Idle(wait.clamp(Duration::from_millis(5), TIMERS_POLL)))
     }
 }

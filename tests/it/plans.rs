@@ -5,7 +5,7 @@
 use crate::database::TestDatabase;
 use jiff::Timestamp;
 use matrixbot::domain::incident::Rung;
-use matrixbot::store::enqueue::Draft;
+use matrixbot::store::enqueue::{Draft, Showing};
 use matrixbot::store::{
     InboxEvent, Payload, Store, Tx, alert, claim, enqueue, inbox, incident, overview, post, room, settle,
     timeline, timers,
@@ -210,7 +210,7 @@ async fn messages(plans: &mut Plans) {
             let head = claim::lock_head(tx, "!room0:example.test", now()).await.unwrap().unwrap();
             let lease = settle::Lease { room: head.room.clone(), owner: Uuid::nil(), message: head.id };
             let content = json!({});
-            claim::take(tx, &head, &lease, now(), ("m.room.message", &content), Some(2), now())
+            claim::take(tx, &head, (&lease, None), now(), ("m.room.message", &content), Some(2), now())
                 .await
                 .unwrap();
             assert!(claim::next_head(tx, &head.room, Some(head.id), now()).await.unwrap().is_some());
@@ -233,19 +233,26 @@ async fn messages(plans: &mut Plans) {
         .await;
     plans
         .within("enqueue", async |tx| {
-            for (level, payload) in
-                [Payload::Refresh, Payload::Page, Payload::Fallback].into_iter().enumerate()
-            {
-                let post = post::ensure(tx, Uuid::from_u128(7), OPEN, ROOM, now()).await.unwrap();
-                let rung = Rung { run_no: 2, loop_no: 0, level: u32::try_from(level).unwrap() };
+            let id = std::cell::Cell::new(0);
+            let fresh = || Uuid::from_u128(id.replace(id.get() + 1));
+            let showing = Showing {
+                room_list: "finance",
+                incident: OPEN,
+                payload: &Payload::Page,
+                rung: Rung { run_no: 2, loop_no: 0, level: 0 },
+                references: &[ALIAS.to_owned(), "!room10:example.test".to_owned()],
+            };
+            enqueue::show(tx, &showing, fresh, now()).await.unwrap();
+            let post = post::of_incident(tx, OPEN).await.unwrap().pop().unwrap();
+            for payload in [Payload::Refresh, Payload::AckReaction] {
                 let draft = Draft {
-                    id: Uuid::from_u128(level as u128),
+                    id: fresh(),
                     room_list: "finance",
                     room: ROOM,
-                    rung: (payload != Payload::Refresh).then_some(rung),
                     payload,
                     incident: Some(OPEN),
-                    post: Some(post),
+                    rung: None,
+                    post: Some(post.id),
                     not_before: now(),
                 };
                 assert!(enqueue::enqueue(tx, draft, now()).await.unwrap());
