@@ -5,13 +5,13 @@ use crate::database::Database;
 use crate::figures::{Figure, head, median, ms, percentile};
 use crate::neighbours::load_average;
 use crate::{Settings, progress};
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use jiff::Timestamp;
 use matrixbot::clock::{SharedClock, SystemClock};
 use matrixbot::domain::input::{Act, PersonAction, Via};
 use matrixbot::domain::policy::{Level, Policy};
 use matrixbot::domain::webhook::{Webhook, WebhookAlert};
-use matrixbot::engine::{Engine, ListSettings, Lists, PersonInput, PersonResult};
+use matrixbot::engine::{Engine, ListSettings, Lists, Standing};
 use matrixbot::store::{RoomListRow, Store, commit, overview};
 use matrixbot::telemetry::Metrics;
 use ruma::user_id;
@@ -224,9 +224,9 @@ async fn acknowledged(engine: &Engine, number: i64) -> anyhow::Result<()> {
         comment: None,
     };
     let mut tx = engine.store().begin().await?;
-    let input = PersonInput { number, action, room: ROOM.to_owned(), answered: false };
-    let result = engine.person(&mut tx, &input).await?;
-    ensure!(matches!(result, PersonResult::Decided(..)), "{result:?}");
+    let standing = engine.standing(&mut tx, number, ROOM).await?;
+    let Standing::Here(stored) = standing else { bail!("{standing:?}") };
+    engine.person(&mut tx, &stored, action, None).await?;
     Ok(commit(tx).await?)
 }
 

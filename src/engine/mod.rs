@@ -9,7 +9,7 @@ mod save;
 mod timer;
 
 pub use lists::{ListSettings, Lists};
-pub use person::{PersonInput, PersonResult};
+pub use person::Standing;
 pub use report::Accepted;
 
 use crate::clock::SharedClock;

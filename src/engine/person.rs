@@ -6,72 +6,33 @@ use crate::domain::policy::AckScope;
 use crate::store::enqueue;
 use crate::store::{StoredIncident, Tx, incident, post};
 
-/// What a person wants of one incident, and from where.
+/// What a room has to do with an incident.
 #[derive(Debug, Clone)]
-pub struct PersonInput {
-    /// The incident's number.
-    pub number: i64,
-    /// The act.
-    pub action: PersonAction,
-    /// The room it was said in.
-    pub room: String,
-    /// Whether that room is answered besides, so that the incident's thread there is not told too.
-    pub answered: bool,
-}
-
-/// What it came to.
-#[derive(Debug, Clone)]
-pub enum PersonResult {
-    /// The rules decided. The incident as it was before.
-    Decided(Box<StoredIncident>, Box<Decision>),
-    /// No incident of a list of this room has the number.
+pub enum Standing {
+    /// No incident of a list of this room has the number: nothing of it may be said here.
     Unknown,
-    /// The room has not been told of the incident, or is below its current level.
-    NotHere(Box<StoredIncident>),
+    /// It is of a list of this room, which has not been told of it.
+    NotTold(Box<StoredIncident>),
+    /// The room was told of it, and is below its current level, which alone may act (`ack_scope`).
+    Below(Box<StoredIncident>),
+    /// It can be acted on from here.
+    Here(Box<StoredIncident>),
 }
 
 impl Engine {
-    /// Lets a person act on an incident, if the room they speak in may (`ack_scope`). Whether the person may is
-    /// checked before.
-    pub async fn person(&self, tx: &mut Tx, input: &PersonInput) -> Result<PersonResult, EngineError> {
-        let Some(stored) = incident::lock(tx, input.number).await? else { return Ok(PersonResult::Unknown) };
-        if !self.concerns(tx, &stored, &input.room).await? {
-            return Ok(PersonResult::Unknown);
+    /// Locks an incident, and says what a room has to do with it.
+    pub async fn standing(&self, tx: &mut Tx, number: i64, room: &str) -> Result<Standing, EngineError> {
+        let Some(stored) = incident::lock(tx, number).await?.map(Box::new) else {
+            return Ok(Standing::Unknown);
+        };
+        let told = post::was_told(tx, number, room).await?;
+        if !told && !self.is_of_its_list(tx, &stored, room).await? {
+            return Ok(Standing::Unknown);
         }
-        if !self.in_scope(tx, &stored, &input.room).await? {
-            return Ok(PersonResult::NotHere(Box::new(stored)));
-        }
-        let told_in = input.answered.then_some(input.room.as_str());
-        let decision =
-            self.decide_and_save(tx, &stored, &Input::Person(input.action.clone()), told_in).await?;
-        Ok(PersonResult::Decided(Box::new(stored), Box::new(decision)))
-    }
-
-    /// Counts and logs a person's act, once it is committed.
-    pub fn acted(&self, stored: &StoredIncident, decision: &Decision) {
-        self.announce(Some(stored), &stored.room_list, decision);
-    }
-
-    /// Whether a room belongs to an incident's list.
-    pub async fn concerns(
-        &self,
-        tx: &mut Tx,
-        stored: &StoredIncident,
-        room: &str,
-    ) -> Result<bool, EngineError> {
-        if post::was_told(tx, stored.number, room).await? {
-            return Ok(true);
-        }
-        let lists = self.lists();
-        let Some(list) = lists.get(&stored.room_list) else { return Ok(false) };
-        Ok(enqueue::rooms_of(tx, &list.references()).await?.iter().any(|known| known == room))
-    }
-
-    async fn in_scope(&self, tx: &mut Tx, stored: &StoredIncident, room: &str) -> Result<bool, EngineError> {
         let policy = self.policy(stored.incident.run.policy_version).await?;
-        let told = post::was_told(tx, stored.number, room).await?;
-        match policy.ack_scope {
-            AckScope::Notified => Ok(told),
+        Ok(match policy.ack_scope {
+            AckScope::Notified if told => Standing::Here(stored),
+            AckScope::Notified => Standing::NotTold(stored),
             AckScope::CurrentLevel => {
                 let level = usize::try_from(stored.incident.run.level.unwrap_or(0)).unwrap_or(0);
                 let above: Vec<String> = policy
@@ -81,8 +42,43 @@ impl Engine {
                     .flat_map(|level| level.rooms.iter().cloned())
                     .chain(policy.fallback_rooms.iter().cloned())
                     .collect();
-                Ok(enqueue::rooms_of(tx, &above).await?.iter().any(|known| known == room))
+                if enqueue::rooms_of(tx, &above).await?.iter().any(|known| known == room) {
+                    Standing::Here(stored)
+                } else if told {
+                    Standing::Below(stored)
+                } else {
+                    Standing::NotTold(stored)
+                }
             }
-        }
+        })
+    }
+
+    /// Lets a person act on an incident that is locked. Whether the person and the room may is checked before.
+    /// `answered_in`: the room that is answered besides, so that the incident's thread there is not told too.
+    pub async fn person(
+        &self,
+        tx: &mut Tx,
+        stored: &StoredIncident,
+        action: PersonAction,
+        answered_in: Option<&str>,
+    ) -> Result<Decision, EngineError> {
+        self.decide_and_save(tx, stored, &Input::Person(action), answered_in).await
+    }
+
+    /// Counts and logs a person's act, once it is committed.
+    pub fn acted(&self, stored: &StoredIncident, decision: &Decision) {
+        self.announce(Some(stored), &stored.room_list, decision);
+    }
+
+    /// Whether a room belongs to an incident's list.
+    async fn is_of_its_list(
+        &self,
+        tx: &mut Tx,
+        stored: &StoredIncident,
+        room: &str,
+    ) -> Result<bool, EngineError> {
+        let lists = self.lists();
+        let Some(list) = lists.get(&stored.room_list) else { return Ok(false) };
+        Ok(enqueue::rooms_of(tx, &list.references()).await?.iter().any(|known| known == room))
     }
 }

@@ -182,12 +182,33 @@ pub async fn remember_reaction(
     Ok(())
 }
 
-/// What a reaction acknowledged, in which run, and whose it is.
-pub async fn reaction(tx: &mut Tx, event_id: &str) -> Result<Option<(i64, i32, String)>, StoreError> {
-    Ok(sqlx::query!("SELECT incident, run_no, user_id FROM ack_reaction WHERE event_id = $1", event_id)
-        .fetch_optional(&mut **tx)
-        .await?
-        .map(|row| (row.incident, row.run_no, row.user_id)))
+/// A reaction that acknowledged and that was taken back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TakenReaction {
+    /// What it acknowledged.
+    pub incident: i64,
+    /// In which run.
+    pub run_no: i32,
+    /// Whose it is.
+    pub user_id: String,
+    /// How many others of the same person still stand for that run.
+    pub others: i64,
+}
+
+/// Forgets a reaction that acknowledged. `None`: it did not.
+pub async fn take_reaction(tx: &mut Tx, event_id: &str) -> Result<Option<TakenReaction>, StoreError> {
+    Ok(sqlx::query_as!(
+        TakenReaction,
+        r#"WITH taken AS (DELETE FROM ack_reaction WHERE event_id = $1 RETURNING incident, run_no, user_id)
+           SELECT incident, run_no, user_id,
+                  (SELECT count(*) FROM ack_reaction AS other
+                   WHERE (other.incident, other.run_no, other.user_id) = (taken.incident, taken.run_no, taken.user_id)
+                     AND other.event_id <> $1) AS "others!"
+           FROM taken"#,
+        event_id
+    )
+    .fetch_optional(&mut **tx)
+    .await?)
 }
 
 /// Notes that an event was taken back.

@@ -305,7 +305,7 @@ async fn events(plans: &mut Plans) {
             let event = inbox::take(tx, ROOM).await.unwrap().unwrap();
             inbox::handled(tx, event.seq, "chatter", None).await.unwrap();
             inbox::remember_reaction(tx, "$tapped", OPEN, 1, "@alice:example.test").await.unwrap();
-            inbox::reaction(tx, "$tapped").await.unwrap().unwrap();
+            inbox::take_reaction(tx, "$tapped").await.unwrap().unwrap();
             inbox::remember_redacted(tx, "$tapped", now()).await.unwrap();
             assert!(inbox::is_redacted(tx, "$tapped").await.unwrap());
             inbox::lock_target(tx, "$tapped").await.unwrap();

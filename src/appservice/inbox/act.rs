@@ -9,7 +9,7 @@ use crate::domain::command::Which;
 use crate::domain::incident::{Phase, PhaseName};
 use crate::domain::input::{Act, Decision, Outcome, PersonAction};
 use crate::domain::policy::Policy;
-use crate::engine::{PersonInput, PersonResult};
+use crate::engine::Standing;
 use crate::store::{StoredIncident, overview};
 
 /// How many incidents one command may act on.
@@ -74,34 +74,31 @@ impl Scene<'_> {
         act: Act,
         comment: Option<String>,
     ) -> Result<(Acted, Option<(StoredIncident, Decision)>), InboxError> {
-        let refused = |result| (Acted { number, name: None, result }, None);
-        let who = self.event.sender.clone();
-        let Some(stored) = crate::store::incident::lock(self.tx, number).await? else {
-            return Ok(refused(ActResult::Refused { why: Hidden::Unknown }));
+        let room = self.event.room.clone();
+        let (stored, refused) = match self.inbox.engine.standing(self.tx, number, room.as_str()).await? {
+            Standing::Here(stored) => (stored, None),
+            Standing::NotTold(stored) => (stored, Some(Hidden::NotToldHere)),
+            Standing::Below(stored) => (stored, Some(Hidden::HigherLevel)),
+            Standing::Unknown => {
+                let result = ActResult::Refused { why: Hidden::Unknown };
+                return Ok((Acted { number, name: None, result }, None));
+            }
         };
+        let name = Some(stored.view(0).name());
+        let acted = |result| Acted { number, name, result };
+        if let Some(why) = refused {
+            return Ok((acted(ActResult::Refused { why }), None));
+        }
+        let who = self.event.sender.clone();
         let policy = self.inbox.engine.policy(stored.incident.run.policy_version).await?;
         let sender_role = role(&policy.permissions, &who, self.prepared.power_level);
-        // What another list's incident would take is nothing to tell here, not even that it exists.
-        let concerned = self.inbox.engine.concerns(self.tx, &stored, self.event.room.as_str()).await?;
-        if concerned && let Some(needs) = lacks(act, sender_role, &policy.permissions) {
-            return Ok(refused(ActResult::NoRight { needs }));
+        if let Some(needs) = lacks(act, sender_role, &policy.permissions) {
+            return Ok((acted(ActResult::NoRight { needs }), None));
         }
         let action = PersonAction { who, via: said.via, act, comment };
-        let input = PersonInput { number, action, room: self.event.room.to_string(), answered: true };
-        Ok(match self.inbox.engine.person(self.tx, &input).await? {
-            PersonResult::Unknown => refused(ActResult::Refused { why: Hidden::Unknown }),
-            PersonResult::NotHere(stored) => {
-                let told = crate::store::post::was_told(self.tx, number, self.event.room.as_str()).await?;
-                let why = if told { Hidden::HigherLevel } else { Hidden::NotToldHere };
-                let name = Some(stored.view(0).name());
-                (Acted { number, name, result: ActResult::Refused { why } }, None)
-            }
-            PersonResult::Decided(before, decision) => {
-                let result = result_of(&before, &decision, act, &policy);
-                let name = Some(before.view(0).name());
-                (Acted { number, name, result }, Some((*before, *decision)))
-            }
-        })
+        let decision = self.inbox.engine.person(self.tx, &stored, action, Some(room.as_str())).await?;
+        let result = result_of(&stored, &decision, act, &policy);
+        Ok((acted(result), Some((*stored, decision))))
     }
 
     /// The open incidents of the room's lists that `all` means for an act.

@@ -110,8 +110,8 @@ impl Scene<'_> {
         Ok(None)
     }
 
-    /// The room's lists: first the one that the message hangs on or mentions, then the others by name. A room that
-    /// several lists share gets one answer.
+    /// The lists that a message concerns: the one that it mentions, or else all of the room, first the one whose message
+    /// it hangs on, then the others by name. A room that several lists share gets one answer.
     async fn answering(
         &mut self,
         mentioned: Option<String>,
@@ -119,18 +119,16 @@ impl Scene<'_> {
     ) -> Result<Vec<Arc<ListSettings>>, InboxError> {
         let mut lists = self.lists_here().await?;
         let all = self.inbox.engine.lists();
-        let first = match about {
-            Some(about) => {
-                let stored = incident::load(self.tx, about.incident).await?;
-                stored.and_then(|stored| all.get(&stored.room_list).cloned())
+        if let Some(about) = about {
+            let stored = incident::load(self.tx, about.incident).await?;
+            if let Some(first) = stored.and_then(|stored| all.get(&stored.room_list).cloned()) {
+                lists.retain(|list| list.name != first.name);
+                lists.insert(0, first);
             }
-            None => mentioned.and_then(|user| all.of_user(&user).cloned()),
-        };
-        if let Some(first) = first
-            && (about.is_some() || lists.iter().any(|list| list.name == first.name))
+        } else if let Some(mentioned) = mentioned.and_then(|user| all.of_user(&user).cloned())
+            && lists.iter().any(|list| list.name == mentioned.name)
         {
-            lists.retain(|list| list.name != first.name);
-            lists.insert(0, first);
+            lists = vec![mentioned];
         }
         Ok(lists)
     }

@@ -8,8 +8,8 @@ use crate::domain::answer::{ActResult, Acted, Answer, Hidden};
 use crate::domain::incident::Rung;
 use crate::domain::input::{Act, Outcome, PersonAction, Via};
 use crate::domain::reaction::{ReactionMeaning, normalize};
-use crate::engine::{PersonInput, PersonResult};
-use crate::store::{About, inbox, incident, post};
+use crate::engine::Standing;
+use crate::store::{About, StoredIncident, inbox, post};
 use ruma::{EventId, OwnedEventId};
 
 impl Scene<'_> {
@@ -27,28 +27,25 @@ impl Scene<'_> {
         if inbox::is_redacted(self.tx, self.event.event_id.as_str()).await? {
             return Ok(Handled::ignored("taken back before it came"));
         }
-        let Some(stored) = incident::lock(self.tx, about.incident).await? else {
-            return Ok(Handled::ignored("the incident is forgotten"));
+        let (stored, above) = match self.inbox.engine.standing(self.tx, about.incident, room).await? {
+            Standing::Here(stored) => (stored, false),
+            Standing::Below(stored) | Standing::NotTold(stored) => (stored, true),
+            Standing::Unknown => return Ok(Handled::ignored("the incident is forgotten")),
         };
         let Some(act) = self.meaning(&stored.room_list, key, &about) else {
             return Ok(Handled::ignored("a reaction without a meaning"));
         };
+        if above {
+            return self.refuse(&about, &stored, ActResult::Refused { why: Hidden::HigherLevel }).await;
+        }
         let policy = self.inbox.engine.policy(stored.incident.run.policy_version).await?;
         let who = self.event.sender.clone();
         let sender_role = role(&policy.permissions, &who, self.prepared.power_level);
         if let Some(needs) = lacks(act, sender_role, &policy.permissions) {
-            let result = ActResult::NoRight { needs };
-            return self.refuse(&about, &stored.room_list, None, result).await;
+            return self.refuse(&about, &stored, ActResult::NoRight { needs }).await;
         }
         let action = PersonAction { who, via: Via::Reaction, act, comment: None };
-        let input = PersonInput { number: about.incident, action, room: room.to_owned(), answered: false };
-        let (before, decision) = match self.inbox.engine.person(self.tx, &input).await? {
-            PersonResult::Decided(before, decision) => (*before, *decision),
-            PersonResult::Unknown | PersonResult::NotHere(_) => {
-                let result = ActResult::Refused { why: Hidden::HigherLevel };
-                return self.refuse(&about, &stored.room_list, None, result).await;
-            }
-        };
+        let decision = self.inbox.engine.person(self.tx, &stored, action, None).await?;
         match decision.outcome {
             Outcome::Done | Outcome::JoinedAck | Outcome::AlreadyYours => {
                 if act == Act::Acknowledge
@@ -65,14 +62,13 @@ impl Scene<'_> {
                 }
                 Ok(Handled::acted(
                     format!("{act:?} of {} by reaction", about.incident),
-                    vec![(before, decision)],
+                    vec![(*stored, decision)],
                 ))
             }
             _ => {
-                let name = before.view(0).name();
-                let result = result_of(&before, &decision, act, &policy);
-                let mut refused = self.refuse(&about, &before.room_list, Some(name), result).await?;
-                refused.decided.push((before, decision));
+                let result = result_of(&stored, &decision, act, &policy);
+                let mut refused = self.refuse(&about, &stored, result).await?;
+                refused.decided.push((*stored, decision));
                 Ok(refused)
             }
         }
@@ -82,35 +78,28 @@ impl Scene<'_> {
     pub(super) async fn redaction(&mut self, redacts: &EventId) -> Result<Handled, InboxError> {
         let now = self.now();
         inbox::remember_redacted(self.tx, redacts.as_str(), now).await?;
-        let Some((number, run_no, user_id)) = inbox::reaction(self.tx, redacts.as_str()).await? else {
+        let Some(reaction) = inbox::take_reaction(self.tx, redacts.as_str()).await? else {
             return Ok(Handled::ignored("a redaction of something else"));
         };
-        if self.event.sender != user_id {
+        if self.event.sender != reaction.user_id {
             return Ok(Handled::ignored("somebody else took the reaction away"));
         }
-        let Some(stored) = incident::lock(self.tx, number).await? else {
-            return Ok(Handled::ignored("the incident is forgotten"));
+        let room = self.event.room.as_str();
+        let Standing::Here(stored) = self.inbox.engine.standing(self.tx, reaction.incident, room).await?
+        else {
+            return Ok(Handled::ignored("not for this room any more"));
         };
-        let current = i32::try_from(stored.incident.run.no).is_ok_and(|current| current == run_no);
+        let current = i32::try_from(stored.incident.run.no).is_ok_and(|current| current == reaction.run_no);
         if !current || !stored.incident.ackers.contains(&self.event.sender) {
             return Ok(Handled::ignored("the acknowledgement is over"));
         }
+        if reaction.others > 0 {
+            return Ok(Handled::ignored("another reaction of theirs stands"));
+        }
         let who = self.event.sender.clone();
         let action = PersonAction { who, via: Via::Reaction, act: Act::Unacknowledge, comment: None };
-        let room = self.event.room.to_string();
-        match self
-            .inbox
-            .engine
-            .person(self.tx, &PersonInput { number, action, room, answered: false })
-            .await?
-        {
-            PersonResult::Decided(before, decision) => {
-                Ok(Handled::acted(format!("gave back {number}"), vec![(*before, *decision)]))
-            }
-            PersonResult::Unknown | PersonResult::NotHere(_) => {
-                Ok(Handled::ignored("not for this room any more"))
-            }
-        }
+        let decision = self.inbox.engine.person(self.tx, &stored, action, None).await?;
+        Ok(Handled::acted(format!("gave back {}", reaction.incident), vec![(*stored, decision)]))
     }
 
     fn meaning(&self, room_list: &str, key: &str, about: &About) -> Option<Act> {
@@ -135,14 +124,14 @@ impl Scene<'_> {
     async fn refuse(
         &mut self,
         about: &About,
-        room_list: &str,
-        name: Option<String>,
+        stored: &StoredIncident,
         result: ActResult,
     ) -> Result<Handled, InboxError> {
         let why = format!("{result:?}");
+        let name = Some(stored.view(0).name());
         let answer = Answer::Acted { results: vec![Acted { number: about.incident, name, result }] };
         let thread = about.root.as_deref().and_then(|root| OwnedEventId::try_from(root).ok());
-        self.answer(room_list, answer, thread).await?;
+        self.answer(&stored.room_list, answer, thread).await?;
         Ok(Handled::refused(why))
     }
 }
