@@ -49,27 +49,27 @@ impl Engine {
                     origin.show(tx, rooms, &Payload::Page, *rung).await?;
                 }
                 Effect::Fallback => {
-                    let rung = rung_of(incident);
-                    origin.show(tx, &policy.fallback_rooms, &Payload::Fallback, rung).await?;
+                    origin.show(tx, &policy.fallback_rooms, &Payload::Fallback, rung_of(incident)).await?;
                 }
                 Effect::Reminder(count) => {
+                    let number = *count;
                     let last = policy.levels.last().map(|level| level.rooms.as_slice()).unwrap_or_default();
-                    let rooms = [last, policy.fallback_rooms.as_slice()].concat();
-                    origin.tell_rooms(tx, &rooms, &Payload::Reminder { number: *count }).await?;
+                    let mut last = enqueue::rooms_of(tx, last).await?;
+                    let fallback = enqueue::rooms_of(tx, &policy.fallback_rooms).await?;
+                    last.retain(|room| !fallback.contains(room));
+                    let reminder = |last_resort| Payload::Reminder { number, last_resort };
+                    origin.show(tx, &last, &reminder(false), rung_of(incident)).await?;
+                    origin.show(tx, &fallback, &reminder(true), rung_of(incident)).await?;
                 }
                 Effect::AckReminder => {
-                    let level = incident.run.level.unwrap_or(0);
-                    let rooms = policy.level(level).map(|level| level.rooms.as_slice()).unwrap_or_default();
-                    origin.tell_rooms(tx, rooms, &Payload::AckReminder).await?;
+                    // An acker may have spoken in any of the rooms.
+                    for target in live_posts(tx, number).await? {
+                        origin.put(tx, &target.room, Payload::AckReminder, Some(target.id), now).await?;
+                    }
                 }
                 Effect::TellFallback(entry) => {
-                    origin
-                        .tell_rooms(
-                            tx,
-                            &policy.fallback_rooms,
-                            &Payload::TellFallback { entry: entry.clone() },
-                        )
-                        .await?;
+                    let told = Payload::TellFallback { entry: entry.clone() };
+                    origin.show(tx, &policy.fallback_rooms, &told, rung_of(incident)).await?;
                 }
                 Effect::Refresh(urgency) => {
                     let at = match urgency {
@@ -107,21 +107,6 @@ impl Origin<'_> {
         Ok(enqueue::show(tx, &showing, ids::unique, self.now).await?)
     }
 
-    /// Puts a message about the incident into each room, in the thread of its post if it has one.
-    async fn tell_rooms(
-        &self,
-        tx: &mut Tx,
-        references: &[String],
-        payload: &Payload,
-    ) -> Result<(), EngineError> {
-        let posts = live_posts(tx, self.number).await?;
-        for room in enqueue::rooms_of(tx, references).await? {
-            let post = posts.iter().find(|post| post.room == room).map(|post| post.id);
-            self.put(tx, &room, payload.clone(), post, self.now).await?;
-        }
-        Ok(())
-    }
-
     async fn put(
         &self,
         tx: &mut Tx,
@@ -149,7 +134,7 @@ async fn live_posts(tx: &mut Tx, number: i64) -> Result<Vec<Target>, EngineError
     Ok(post::of_incident(tx, number).await?.into_iter().filter(|post| post.live).collect())
 }
 
-/// The rung that a run ended on.
+/// The rung that was paged last, or the one before the first page.
 fn rung_of(incident: &Incident) -> Rung {
     incident.rung().unwrap_or(Rung { run_no: incident.run.no, loop_no: incident.run.loop_no, level: 0 })
 }

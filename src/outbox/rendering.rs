@@ -1,7 +1,7 @@
 //! Rendering a message from its incident as it stands, at the moment of the first attempt.
 
 use crate::domain::incident::Phase;
-use crate::domain::policy::Policy;
+use crate::domain::policy::{Mention, Policy};
 use crate::domain::timeline::{Entry, Kind};
 use crate::domain::view::IncidentView;
 use crate::engine::ListSettings;
@@ -82,17 +82,16 @@ pub(super) fn render(head: &Head, subject: &Subject<'_>, ack_reaction: &str, now
             (matches!(phase, Phase::Unanswered { .. }) && same_run)
                 .then(|| again(fallback::unanswered(view, &context), root))
         }
-        (Payload::Reminder { number }, root) => matches!(phase, Phase::Unanswered { .. }).then(|| {
-            again(
-                fallback::reminder(
-                    view,
-                    *number,
-                    &page::called(view, view.levels.saturating_sub(1), &context),
-                    &context,
-                ),
-                root,
-            )
-        }),
+        (Payload::Reminder { number, last_resort }, root) => {
+            matches!(phase, Phase::Unanswered { .. }).then(|| {
+                let called = if *last_resort {
+                    vec![Mention::Room]
+                } else {
+                    page::called(view, view.levels.saturating_sub(1), &context)
+                };
+                again(fallback::reminder(view, *number, &called, &context), root)
+            })
+        }
         (Payload::AckReminder, Some(root)) => match phase {
             Phase::Acknowledged { until: Some(until), .. } => {
                 Some(thread::ack_reminder(root, view, *until, &context))

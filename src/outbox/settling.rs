@@ -121,9 +121,8 @@ impl Outbox {
     ) -> Result<Followed, OutboxError> {
         let head = &claimed.head;
         let now = self.engine.clock().now();
-        let makes_root = head.root.is_none() && matches!(head.payload, Payload::Page | Payload::Fallback);
         let place = self.engine.lists().get(&head.room_list).is_none_or(|list| list.place_reaction);
-        if makes_root && place {
+        if head.makes_root() && place {
             let draft = Draft {
                 id: ids::unique(),
                 room_list: &head.room_list,

@@ -49,6 +49,13 @@ pub struct Head {
     pub open: bool,
 }
 
+impl Head {
+    /// Whether it is the message that its post becomes, once it is sent.
+    pub fn makes_root(&self) -> bool {
+        self.root.is_none() && self.post.is_some() && self.payload.shows_incident()
+    }
+}
+
 /// A message that is ours to send until the lease runs out.
 #[derive(Debug, Clone)]
 pub struct Claimed {

@@ -25,6 +25,8 @@ pub enum Payload {
     Reminder {
         /// Counts from 1.
         number: u32,
+        /// Whether it is for a fallback room: then it calls everybody there.
+        last_resort: bool,
     },
     /// The acknowledgement ends soon.
     AckReminder,
@@ -107,6 +109,20 @@ impl Payload {
             Self::TellFallback { .. } => Kind::Notice,
             Self::AckReaction => Kind::Reaction,
             Self::Answer { .. } | Self::Show { .. } | Self::RoomMoved { .. } => Kind::Answer,
+        }
+    }
+
+    /// Whether it shows its incident: the first of these in a room is the room's post of it.
+    pub fn shows_incident(&self) -> bool {
+        match self {
+            Self::Page | Self::Fallback | Self::Reminder { .. } | Self::TellFallback { .. } => true,
+            Self::AckReminder
+            | Self::Refresh
+            | Self::Tell { .. }
+            | Self::AckReaction
+            | Self::Answer { .. }
+            | Self::Show { .. }
+            | Self::RoomMoved { .. } => false,
         }
     }
 

@@ -41,7 +41,7 @@ pub async fn sent(
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let kind = head.payload.kind();
-    let makes_root = head.root.is_none() && matches!(kind, Kind::Page | Kind::Fallback);
+    let makes_root = head.makes_root();
     let shows = head.post.filter(|_| makes_root || kind == Kind::Edit);
     sqlx::query!(
         "WITH shown AS (

@@ -236,8 +236,10 @@ impl World {
         sqlx::query_scalar(query).fetch_one(&mut connection).await.unwrap()
     }
 
-    /// The end of every story: nothing is left over, and every timeline gives its row.
+    /// The end of every story: once what waits for a moment is sent, nothing is left over, and every timeline gives its
+    /// row.
     pub(crate) async fn nothing_is_left(&self) {
+        self.pass(Duration::from_secs(5)).await;
         let pending = "SELECT count(*) FROM outbox WHERE state IN ('pending', 'sending')";
         assert_eq!(self.count(pending).await, 0, "messages wait");
         assert_eq!(self.count("SELECT count(*) FROM inbox WHERE state = 'waiting'").await, 0, "events wait");
