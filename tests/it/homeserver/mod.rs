@@ -33,7 +33,7 @@ use state::{Appservice, SeenRequest};
 use view::{SeenEvent, SeenMessage};
 
 use matrixbot::clock::{SharedClock, SystemClock};
-use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId, RoomAliasId, RoomId, UserId};
+use ruma::{EventId, OwnedEventId, OwnedRoomId, OwnedUserId, RoomAliasId, RoomId, UserId};
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -235,6 +235,15 @@ impl Homeserver {
     /// The messages of a room as text; see [`view::rendered`].
     pub(crate) fn rendered(&self, room: &RoomId) -> String {
         view::rendered(&self.state(), room)
+    }
+
+    /// What was said in reply to an event, in the thread or beside it.
+    pub(crate) fn replies_to(&self, event: &EventId) -> Vec<SeenEvent> {
+        let state = self.state();
+        let room = state.events[event].room.clone();
+        let mut timeline = view::timeline(&state, &room);
+        timeline.retain(|reply| reply.content["m.relates_to"]["m.in_reply_to"]["event_id"] == event.as_str());
+        timeline
     }
 
     /// The raw event as clients get it.

@@ -2,6 +2,7 @@
 //! answered 2xx with JSON.
 
 use super::rules::{Refusal, refuse};
+use super::state::Appservice;
 use super::{Homeserver, Shared};
 use ruma::OwnedEventId;
 use serde_json::{Value, json};
@@ -71,6 +72,11 @@ impl Homeserver {
         self.put(&client(), txn_id, events).await
     }
 
+    /// Pushes events as they once were, such as before their redaction.
+    pub(crate) async fn push_as_they_were(&self, txn_id: &str, events: &[Value]) -> Result<(), Refused> {
+        self.put_json(&client(), txn_id, events).await
+    }
+
     /// Forgets what waits to be pushed, as Synapse does when it is stopped while a transaction is in flight.
     pub(crate) fn lose_unpushed_events(&self) -> usize {
         let mut state = self.state();
@@ -131,28 +137,29 @@ impl Homeserver {
         txn_id: &str,
         events: &[OwnedEventId],
     ) -> Result<(), Refused> {
-        let (url, hs_token, body) = {
+        let events: Vec<Value> = {
             let state = self.state();
-            let Some(url) = state.appservice.url.clone() else {
-                return Err(Refused::Unreachable("the application service has no address".to_owned()));
-            };
-            let events: Vec<Value> = events
-                .iter()
-                .map(|event| {
-                    let event = &state.events[event];
-                    let mut json = state.event_json(event, None);
-                    // Older fields that Synapse still sends.
-                    json["age"] = json["unsigned"]["age"].clone();
-                    json["user_id"] = json!(event.sender);
-                    json
-                })
-                .collect();
-            let body = json!({
-                "events": events, "ephemeral": [],
-                "de.sorunome.msc2409.ephemeral": [], "de.sorunome.msc2409.to_device": [],
+            let pushed = events.iter().map(|event| {
+                let mut json = state.event_json(&state.events[event], None);
+                // Older fields that Synapse still sends.
+                json["age"] = json["unsigned"]["age"].clone();
+                json["user_id"] = json["sender"].clone();
+                json
             });
-            (url, state.appservice.hs_token.clone(), body)
+            pushed.collect()
         };
+        self.put_json(http, txn_id, &events).await
+    }
+
+    async fn put_json(&self, http: &reqwest::Client, txn_id: &str, events: &[Value]) -> Result<(), Refused> {
+        let Appservice { url, hs_token, .. } = self.appservice();
+        let Some(url) = url else {
+            return Err(Refused::Unreachable("the application service has no address".to_owned()));
+        };
+        let body = json!({
+            "events": events, "ephemeral": [],
+            "de.sorunome.msc2409.ephemeral": [], "de.sorunome.msc2409.to_device": [],
+        });
         let answer = http
             .put(format!("{url}/_matrix/app/v1/transactions/{txn_id}"))
             .header("Authorization", format!("Bearer {hs_token}"))

@@ -1,0 +1,158 @@
+//! Somebody takes the incident, in every way there is: escalation stops, and the room is told by whom.
+
+use super::{
+    ALICE, BOB, alice, bob, calling, headlines, history, member, minutes, page, pages, phase, seconds, taken,
+    thread,
+};
+use crate::world::{Group, World};
+use std::time::Duration;
+
+#[tokio::test]
+async fn an_alert_is_paged_and_acknowledged_by_reaction() {
+    let (world, rooms) = World::finance("").await;
+    let number = world.report(&Group::firing("DiskFull", world.now())).await;
+    let page = world.homeserver.messages(&rooms.ops).remove(0);
+    assert!(page.body.contains(&format!("#{number}")), "{}", page.body);
+    world.homeserver.person(ALICE).reacts(&page.event_id, "✅");
+    world.pass(Duration::from_hours(2)).await;
+    assert_eq!(world.homeserver.messages(&rooms.managers).len(), 0);
+    insta::assert_snapshot!(world.homeserver.rendered(&rooms.ops));
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn every_reaction_that_clients_send_for_the_placed_one_counts() {
+    for key in ["✅\u{fe0f}", "👀", "✅"] {
+        let (world, rooms) = World::finance("").await;
+        let number = world.report(&Group::firing("DiskFull", world.now())).await;
+        assert_eq!(alice(&world).reacts(&page(&world, &rooms.ops), key).await, "", "the thread tells it");
+        assert_eq!(phase(&world, number).await, "acknowledged", "{key:?}");
+        world.nothing_is_left().await;
+    }
+}
+
+#[tokio::test]
+async fn other_reactions_and_reactions_to_other_messages_mean_nothing() {
+    let (world, rooms) = World::finance("").await;
+    let number = world.report(&Group::firing("DiskFull", world.now())).await;
+    assert_eq!(alice(&world).reacts(&page(&world, &rooms.ops), "🎉").await, "");
+    let chatter = world.homeserver.person(ALICE).says(&rooms.ops, "what is this?");
+    assert_eq!(alice(&world).reacts(&chatter, "✅").await, "");
+    assert_eq!(phase(&world, number).await, "firing");
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn a_reply_or_a_word_in_the_thread_needs_no_number() {
+    let (world, rooms) = World::finance("").await;
+    let first = world.report(&Group::firing("DiskFull", world.now())).await;
+    let second = world.report(&Group::firing("NetDown", world.now())).await;
+    let [disk, net] = <[_; 2]>::try_from(pages(&world, &rooms.ops)).unwrap();
+
+    assert_eq!(alice(&world).replies(&disk.event_id, "ack on it").await, taken(1, "DiskFull"));
+    assert_eq!(phase(&world, first).await, "acknowledged");
+    assert_eq!(phase(&world, second).await, "firing");
+    let answer = alice(&world).says_in_thread(&net.event_id, "Acknowledge").await;
+    assert_eq!(answer, taken(2, "NetDown"));
+    assert_eq!(phase(&world, second).await, "acknowledged");
+
+    world.pass(seconds(5)).await;
+    assert_eq!(thread(&world, &rooms.ops), Vec::<String>::new(), "what is answered is not told twice");
+    let shown = &pages(&world, &rooms.ops)[0].body;
+    assert!(shown.contains("By @alice:example.test at 12:00 UTC: “on it”."), "{shown}");
+    let answered_in_thread = &pages(&world, &rooms.ops)[1].thread;
+    assert_eq!(answered_in_thread.len(), 2, "the answer is where the question was");
+    insta::assert_snapshot!(world.homeserver.rendered(&rooms.ops));
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn a_reply_to_a_page_of_the_second_level_is_about_the_same_incident() {
+    let (world, rooms) = calling("").await;
+    let number = world.report(&Group::firing("DiskFull", world.now())).await;
+    world.pass(minutes(16)).await;
+    assert_eq!(bob(&world).replies(&page(&world, &rooms.managers), "ack").await, taken(1, "DiskFull"));
+    assert_eq!(phase(&world, number).await, "acknowledged");
+    world.pass(seconds(5)).await;
+    let told = thread(&world, &rooms.ops);
+    assert_eq!(told.last().unwrap(), "#1 👀 @bob:example.test acknowledged. Escalation has stopped.");
+    insta::assert_snapshot!(world.homeserver.rendered(&rooms.ops));
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn numbers_all_and_a_mention_name_the_incidents() {
+    let (world, rooms) = World::finance("").await;
+    let mut numbers = Vec::new();
+    for name in ["DiskFull", "NetDown", "CpuHot", "FanStuck", "DoorOpen"] {
+        numbers.push(world.report(&Group::firing(name, world.now())).await);
+    }
+    let alice = alice(&world);
+    assert_eq!(alice.says(&rooms.ops, "ACK 3").await, taken(3, "CpuHot"));
+    let answer = alice.says(&rooms.ops, "ack #1 2 the switch is being replaced").await;
+    assert_eq!(answer, format!("• {}\n• {}", taken(1, "DiskFull"), taken(2, "NetDown")));
+    let virtual_user = World::virtual_user("finance");
+    assert_eq!(alice.says_to(&rooms.ops, &virtual_user, "ack 4").await, taken(4, "FanStuck"));
+    assert_eq!(alice.says(&rooms.ops, "ack all").await, taken(5, "DoorOpen"));
+    assert_eq!(
+        alice.says(&rooms.ops, "ack all").await,
+        "Nothing of finance is open that this could concern."
+    );
+    for number in numbers {
+        assert_eq!(history(&world, number).await, "run_started paged told acknowledged");
+    }
+    world.pass(seconds(5)).await;
+    let shown = &pages(&world, &rooms.ops)[1].body;
+    assert!(shown.contains("“the switch is being replaced”"), "{shown}");
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn a_second_person_joins_and_the_first_is_told_that_it_is_theirs_already() {
+    let (world, rooms) = World::finance("").await;
+    world.homeserver.person(BOB).joins(&rooms.ops);
+    let number = world.report(&Group::firing("DiskFull", world.now())).await;
+    alice(&world).says(&rooms.ops, "ack 1").await;
+    assert_eq!(alice(&world).says(&rooms.ops, "ack 1").await, "👀 #1 DiskFull: you have it already.");
+    let answer = bob(&world).says(&rooms.ops, "ack 1").await;
+    assert_eq!(answer, "👀 #1 DiskFull: you joined @alice:example.test, who took it before.");
+    world.pass(seconds(5)).await;
+    let shown = &pages(&world, &rooms.ops)[0].body;
+    assert!(shown.contains("By @alice:example.test and @bob:example.test at 12:00 UTC."), "{shown}");
+    assert_eq!(history(&world, number).await, "run_started paged told acknowledged joined_ack");
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn who_comes_too_late_is_told_so_and_changes_nothing() {
+    let (world, rooms) = World::finance("").await;
+    let group = Group::firing("DiskFull", world.now());
+    let number = world.report(&group).await;
+    world.pass(minutes(3)).await;
+    world.report(&group.resolved()).await;
+    let late = "#1 DiskFull: too late, it resolved at 12:03 UTC.";
+    assert_eq!(alice(&world).says(&rooms.ops, "ack 1").await, late);
+    assert_eq!(alice(&world).reacts(&page(&world, &rooms.ops), "✅").await, late);
+    assert_eq!(alice(&world).says(&rooms.ops, "unack 1").await, late);
+    assert_eq!(phase(&world, number).await, "resolved");
+    world.pass(minutes(30)).await;
+    assert_eq!(phase(&world, number).await, "closed");
+    assert_eq!(alice(&world).replies(&page(&world, &rooms.ops), "ack").await, late);
+    assert_eq!(
+        history(&world, number).await,
+        "run_started paged told resolved late_ack late_ack closed late_ack"
+    );
+    assert!(headlines(&world, &rooms.ops)[0].starts_with("🟢 RESOLVED #1 DiskFull"));
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn nobody_outside_of_the_room_can_acknowledge() {
+    let (world, _) = World::finance("").await;
+    let number = world.report(&Group::firing("DiskFull", world.now())).await;
+    let elsewhere = world.homeserver.public_room("@mallory:example.test", "#elsewhere:example.test");
+    let answer = member(&world, "@mallory:example.test").says(&elsewhere, &format!("!ack {number}")).await;
+    assert_eq!(answer, "", "we are not even there");
+    assert_eq!(phase(&world, number).await, "firing");
+    world.nothing_is_left().await;
+}

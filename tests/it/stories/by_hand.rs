@@ -1,0 +1,180 @@
+//! Snooze, escalate and resolve by hand.
+
+use super::{
+    BOB, alice, bob, calling, headlines, history, just_before, minutes, page, pages, phase, rung, seconds,
+};
+use crate::world::{Group, World};
+
+#[tokio::test]
+async fn an_hour_s_snooze_takes_no_power_and_comes_back_unacknowledged() {
+    let (world, rooms) = calling("").await;
+    world.homeserver.person(BOB).joins(&rooms.ops);
+    let number = world.report(&Group::firing("DiskFull", world.now())).await;
+    let answer = bob(&world).says(&rooms.ops, "snooze 1 1h after lunch").await;
+    assert_eq!(answer, "💤 #1 DiskFull: snoozed until 13:00 UTC; then it pages again.");
+    assert!(
+        headlines(&world, &rooms.ops)[0].starts_with("💤 SNOOZED #1"),
+        "{:?}",
+        headlines(&world, &rooms.ops)
+    );
+    assert!(
+        pages(&world, &rooms.ops)[0].body.contains("By @bob:example.test until 13:00 UTC: “after lunch”")
+    );
+    world.pass(just_before(minutes(60))).await;
+    assert_eq!(rung(&world, &rooms.ops), ["alice"]);
+    world.pass(seconds(1)).await;
+    assert_eq!(phase(&world, number).await, "firing");
+    assert_eq!(rung(&world, &rooms.ops), ["alice"; 2]);
+    world.pass(minutes(15)).await;
+    assert_eq!(rung(&world, &rooms.managers), ["bob"]);
+    assert_eq!(
+        history(&world, number).await,
+        "run_started paged told snoozed run_started paged told paged told"
+    );
+    insta::assert_snapshot!(world.homeserver.rendered(&rooms.ops));
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn a_longer_snooze_takes_power_and_has_an_end() {
+    let (world, rooms) = calling("").await;
+    world.homeserver.person(BOB).joins(&rooms.ops);
+    let number = world.report(&Group::firing("DiskFull", world.now())).await;
+    assert_eq!(
+        bob(&world).says(&rooms.ops, "snooze 1 2h").await,
+        "⛔ #1 DiskFull: to snooze for more than 1 h takes power level 50 in this room, or the operator's permission."
+    );
+    assert_eq!(phase(&world, number).await, "firing");
+    world.homeserver.set_power(&rooms.ops, BOB, 50);
+    assert_eq!(
+        bob(&world).says(&rooms.ops, "snooze 1 2h").await,
+        "💤 #1 DiskFull: snoozed until 14:00 UTC; then it pages again."
+    );
+    // Who made the room is above every power level and in no list of them.
+    let answer = alice(&world).says(&rooms.ops, "snooze 1 3d").await;
+    assert!(answer.contains("the longest there is"), "{answer}");
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn a_snooze_is_ended_by_command_and_broken_by_what_is_new() {
+    let (world, rooms) = calling("").await;
+    let group = Group::firing("DiskFull", world.now());
+    let number = world.report(&group).await;
+    assert_eq!(alice(&world).says(&rooms.ops, "unsnooze 1").await, "#1 DiskFull: it is not snoozed.");
+    let page = page(&world, &rooms.ops);
+    assert_eq!(alice(&world).reacts(&page, "💤").await, "");
+    assert_eq!(phase(&world, number).await, "snoozed");
+    let answer = alice(&world).says(&rooms.ops, "unsnooze 1").await;
+    assert_eq!(answer, "🔁 #1 DiskFull: the snooze has ended; it pages again.");
+    assert_eq!(rung(&world, &rooms.ops), ["alice"; 2]);
+
+    alice(&world).replies(&page, "snooze 30m").await;
+    assert_eq!(phase(&world, number).await, "snoozed");
+    world.report(&group.clone().alert("db-2", "critical", "firing", world.now())).await;
+    assert_eq!(phase(&world, number).await, "firing");
+    assert_eq!(rung(&world, &rooms.ops), ["alice"; 3]);
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn escalating_by_command_pages_the_next_level_at_once() {
+    let (world, rooms) = calling("").await;
+    let number = world.report(&Group::firing("DiskFull", world.now())).await;
+    assert_eq!(
+        alice(&world).says(&rooms.ops, "escalate 1").await,
+        "⏫ #1 DiskFull: paging level 2 of 2 now."
+    );
+    assert_eq!(rung(&world, &rooms.managers), ["bob"]);
+    let told = &pages(&world, &rooms.managers)[0].body;
+    assert!(told.contains("@alice:example.test asked for escalation. Now paging level 2 of 2."), "{told}");
+    let answer = bob(&world).says(&rooms.managers, "escalate 1").await;
+    assert_eq!(answer, "🚨 #1 DiskFull: there is no further level; the fallback rooms are told.");
+    assert_eq!(phase(&world, number).await, "unanswered");
+    assert_eq!(rung(&world, &rooms.fallback).len(), 1);
+    world.pass(seconds(5)).await;
+    insta::assert_snapshot!(world.homeserver.rendered(&rooms.ops));
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn a_tap_on_the_newest_page_escalates_and_a_stale_one_says_so() {
+    let (world, rooms) = calling("").await;
+    let number = world.report(&Group::firing("DiskFull", world.now())).await;
+    let first = page(&world, &rooms.ops);
+    assert_eq!(alice(&world).reacts(&first, "⏫").await, "");
+    assert_eq!(rung(&world, &rooms.managers), ["bob"]);
+    world.homeserver.person(BOB).joins(&rooms.ops);
+    let answer = bob(&world).reacts(&first, "⏫").await;
+    assert_eq!(answer, "#1 DiskFull: that page is no longer the last one, so that nothing was escalated.");
+    assert_eq!(history(&world, number).await, "run_started paged told escalation_asked paged told");
+    assert_eq!(phase(&world, number).await, "firing");
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn what_is_taken_is_escalated_from_the_start() {
+    let (world, rooms) = calling("").await;
+    let number = world.report(&Group::firing("DiskFull", world.now())).await;
+    alice(&world).says(&rooms.ops, "ack 1").await;
+    let answer = alice(&world).says(&rooms.ops, "escalate 1").await;
+    assert_eq!(answer, "⏫ #1 DiskFull: paging level 1 of 2 now.");
+    assert_eq!(phase(&world, number).await, "firing");
+    assert_eq!(rung(&world, &rooms.ops), ["alice"; 2]);
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn resolving_by_hand_takes_power_and_holds_while_the_same_alerts_fire() {
+    let (world, rooms) = calling("").await;
+    world.homeserver.person(BOB).joins(&rooms.ops);
+    let group = Group::firing("DiskFull", world.now());
+    let number = world.report(&group).await;
+    assert_eq!(
+        bob(&world).says(&rooms.ops, "resolve 1").await,
+        "⛔ #1 DiskFull: to resolve by hand takes power level 50 in this room, or the operator's permission."
+    );
+    let answer = alice(&world).says(&rooms.ops, "resolve 1 known, disk is ordered").await;
+    assert_eq!(
+        answer,
+        "🟢 #1 DiskFull: resolved by hand, though 1 alert still fires; something new will page again."
+    );
+    for _ in 0..4 {
+        world.pass(minutes(30)).await;
+        world.report(&group).await;
+        assert_eq!(phase(&world, number).await, "resolved", "held");
+    }
+    assert_eq!(rung(&world, &rooms.ops), ["alice"]);
+    assert_eq!(rung(&world, &rooms.managers), Vec::<String>::new());
+    insta::assert_snapshot!(world.homeserver.rendered(&rooms.ops));
+
+    world.report(&group.clone().alert("db-2", "critical", "firing", world.now())).await;
+    assert_eq!(phase(&world, number).await, "firing", "what is new pages");
+    assert_eq!(rung(&world, &rooms.ops), ["alice"; 2]);
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn what_was_resolved_by_hand_closes_once_it_has_truly_cleared() {
+    let (world, rooms) = calling("").await;
+    let group = Group::firing("DiskFull", world.now());
+    let number = world.report(&group).await;
+    alice(&world).replies(&page(&world, &rooms.ops), "resolve").await;
+    world.pass(minutes(60)).await;
+    assert_eq!(phase(&world, number).await, "resolved");
+    world.report(&group.resolved()).await;
+    world.pass(minutes(10)).await;
+    assert_eq!(history(&world, number).await, "run_started paged told resolved hold_ended closed");
+    let shown = &pages(&world, &rooms.ops)[0].body;
+    assert!(!shown.contains("still fire"), "{shown}");
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn maintenance_and_silences_are_said_not_to_be_there_yet() {
+    let (world, rooms) = World::finance("").await;
+    world.report(&Group::firing("DiskFull", world.now())).await;
+    let answer = alice(&world).says(&rooms.ops, "silence 1 2h").await;
+    assert_eq!(answer, "\"silence\" is not available in this release. Say \"help\" for what is.");
+    world.nothing_is_left().await;
+}

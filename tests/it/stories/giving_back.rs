@@ -1,0 +1,132 @@
+//! Who took it gives it back, or takes it again.
+
+use super::{
+    ALICE, BOB, alice, bob, calling, headlines, history, minutes, page, phase, rung, seconds, taken, thread,
+};
+use crate::world::Group;
+
+#[tokio::test]
+async fn given_back_by_command_it_pages_again_after_a_moment() {
+    let (world, rooms) = calling("").await;
+    let number = world.report(&Group::firing("DiskFull", world.now())).await;
+    assert_eq!(
+        alice(&world).says(&rooms.ops, "unack 1").await,
+        "#1 DiskFull: nobody has taken it, so that there is nothing to give back."
+    );
+    alice(&world).says(&rooms.ops, "ack 1").await;
+    let answer = alice(&world).says(&rooms.ops, "unack 1").await;
+    assert_eq!(answer, "↩️ #1 DiskFull: given back; it pages again in 10 s.");
+    assert_eq!(rung(&world, &rooms.ops), ["alice"], "a slip can be put right");
+    world.pass(seconds(10)).await;
+    assert_eq!(rung(&world, &rooms.ops), ["alice"; 2]);
+    world.pass(minutes(15)).await;
+    assert_eq!(rung(&world, &rooms.managers), ["bob"]);
+    assert_eq!(
+        history(&world, number).await,
+        "run_started paged told acknowledged run_started paged told paged told"
+    );
+    insta::assert_snapshot!(world.homeserver.rendered(&rooms.ops));
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn who_takes_their_reaction_away_gives_it_back() {
+    let (world, rooms) = calling("").await;
+    let number = world.report(&Group::firing("DiskFull", world.now())).await;
+    let alice = world.homeserver.person(ALICE);
+    let reaction = alice.reacts(&page(&world, &rooms.ops), "✅");
+    world.settle().await;
+    assert_eq!(phase(&world, number).await, "acknowledged");
+    alice.redacts(&reaction);
+    world.settle().await;
+    assert_eq!(phase(&world, number).await, "firing");
+    assert_eq!(thread(&world, &rooms.ops).last().unwrap(), "#1 🔁 @alice:example.test gave it back.");
+    world.pass(seconds(10)).await;
+    assert_eq!(rung(&world, &rooms.ops), ["alice"; 2]);
+    world.pass(seconds(5)).await;
+    assert!(headlines(&world, &rooms.ops)[0].contains("FIRING #1"), "{:?}", headlines(&world, &rooms.ops));
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn somebody_else_who_takes_the_reaction_away_gives_nothing_back() {
+    let (world, rooms) = calling("").await;
+    world.homeserver.person(BOB).joins(&rooms.ops);
+    world.homeserver.set_power(&rooms.ops, BOB, 100);
+    let number = world.report(&Group::firing("DiskFull", world.now())).await;
+    let reaction = world.homeserver.person(ALICE).reacts(&page(&world, &rooms.ops), "✅");
+    world.settle().await;
+    world.homeserver.person(BOB).redacts(&reaction);
+    world.pass(minutes(60)).await;
+    assert_eq!(phase(&world, number).await, "acknowledged");
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn a_reaction_that_was_taken_away_before_it_came_does_nothing() {
+    let (world, rooms) = calling("").await;
+    let number = world.report(&Group::firing("DiskFull", world.now())).await;
+    let alice = world.homeserver.person(ALICE);
+    let reaction = alice.reacts(&page(&world, &rooms.ops), "✅");
+    let before = world.homeserver.event(&reaction);
+    let redaction = alice.redacts(&reaction);
+    // Synapse sends events out of order when it is restarted.
+    world.homeserver.lose_unpushed_events();
+    world.homeserver.push("t1", &[redaction]).await.unwrap();
+    world.settle().await;
+    world.homeserver.push_as_they_were("t2", &[before]).await.unwrap();
+    world.settle().await;
+    assert_eq!(phase(&world, number).await, "firing");
+    assert_eq!(history(&world, number).await, "run_started paged told");
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn who_reacted_twice_and_takes_one_away_still_has_it() {
+    let (world, rooms) = calling("").await;
+    let number = world.report(&Group::firing("DiskFull", world.now())).await;
+    let alice = world.homeserver.person(ALICE);
+    let page = page(&world, &rooms.ops);
+    let (check, eyes) = (alice.reacts(&page, "✅"), alice.reacts(&page, "👀"));
+    world.settle().await;
+    alice.redacts(&check);
+    world.settle().await;
+    assert_eq!(phase(&world, number).await, "acknowledged", "👀 stands");
+    alice.redacts(&eyes);
+    world.settle().await;
+    assert_eq!(phase(&world, number).await, "firing");
+    world.pass(minutes(1)).await;
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn a_reaction_of_an_earlier_run_gives_nothing_back() {
+    let (world, rooms) = calling("").await;
+    let group = Group::firing("DiskFull", world.now());
+    let number = world.report(&group).await;
+    let reaction = world.homeserver.person(ALICE).reacts(&page(&world, &rooms.ops), "✅");
+    world.settle().await;
+    world.report(&group.clone().alert("db-2", "critical", "firing", world.now())).await;
+    alice(&world).says(&rooms.ops, "ack 1").await;
+    assert_eq!(phase(&world, number).await, "acknowledged");
+    world.homeserver.person(ALICE).redacts(&reaction);
+    world.pass(minutes(30)).await;
+    assert_eq!(phase(&world, number).await, "acknowledged", "the command took it since");
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn what_one_of_two_gives_back_is_given_back() {
+    let (world, rooms) = calling("").await;
+    world.homeserver.person(BOB).joins(&rooms.ops);
+    let number = world.report(&Group::firing("DiskFull", world.now())).await;
+    bob(&world).says(&rooms.ops, "ack 1").await;
+    let reaction = world.homeserver.person(ALICE).reacts(&page(&world, &rooms.ops), "✅");
+    world.settle().await;
+    world.homeserver.person(ALICE).redacts(&reaction);
+    world.pass(seconds(10)).await;
+    assert_eq!(phase(&world, number).await, "firing", "rather one page too many than one too few");
+    assert_eq!(rung(&world, &rooms.ops), ["alice"; 2]);
+    assert_eq!(bob(&world).says(&rooms.ops, "ack 1").await, taken(1, "DiskFull"));
+    world.nothing_is_left().await;
+}

@@ -1,0 +1,124 @@
+//! From which room and by whom an incident can be acted on. Every refusal says why.
+
+use super::{BOB, alice, bob, calling, minutes, page, pages, phase, taken};
+use crate::world::{Group, Scenery, TOKEN, World, finance_list};
+
+#[tokio::test]
+async fn a_number_that_there_is_not_is_said_to_be_none() {
+    let (world, rooms) = World::finance("").await;
+    world.report(&Group::firing("DiskFull", world.now())).await;
+    assert_eq!(alice(&world).says(&rooms.ops, "ack 99").await, "#99: there is no such incident.");
+    let both = alice(&world).says(&rooms.ops, "ack 99 1").await;
+    assert_eq!(both, format!("• {}\n• #99: there is no such incident.", taken(1, "DiskFull")));
+    assert_eq!(alice(&world).says(&rooms.ops, "show 99").await, "#99: there is no such incident.");
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn the_room_of_another_list_learns_nothing_of_an_incident() {
+    let scenery = Scenery::prepare().await;
+    let rooms = scenery.rooms();
+    let lab = scenery.homeserver.public_room("@alice:example.test", "#lab:example.test");
+    let lists = format!(
+        "{}\n  - name: lab\n    webhook_token: {TOKEN}\n    levels: [{{rooms: [\"#lab:example.test\"]}}]",
+        finance_list("")
+    );
+    let world = scenery.begin(&lists).await;
+    let number = world.report(&Group::firing("DiskFull", world.now())).await;
+    for command in ["ack 1", "unack 1", "escalate 1", "show 1", "timeline 1"] {
+        let answer = alice(&world).says(&lab, command).await;
+        assert_eq!(answer, "#1: there is no such incident.", "{command}");
+    }
+    assert_eq!(alice(&world).says(&lab, "pending").await, "🟢 Nothing of lab is pending.");
+    assert_eq!(alice(&world).says(&lab, "ack all").await, "Nothing of lab is open that this could concern.");
+    assert_eq!(phase(&world, number).await, "firing");
+    assert_eq!(pages(&world, &rooms.ops).len(), 1);
+    assert_eq!(pages(&world, &lab).len(), 0);
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn a_room_that_was_not_told_yet_cannot_take_it() {
+    let (world, rooms) = calling("").await;
+    let number = world.report(&Group::firing("DiskFull", world.now())).await;
+    let answer = bob(&world).says(&rooms.managers, "ack 1").await;
+    assert_eq!(answer, "#1 DiskFull: this room was not told of it, so that it cannot be handled here.");
+    assert_eq!(
+        bob(&world).says(&rooms.managers, "ack all").await,
+        "Nothing of finance is open that this could concern."
+    );
+    assert_eq!(phase(&world, number).await, "firing");
+    world.pass(minutes(16)).await;
+    assert_eq!(bob(&world).says(&rooms.managers, "ack 1").await, taken(1, "DiskFull"));
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn every_room_that_was_told_can_take_it_also_after_it_went_higher() {
+    let (world, rooms) = calling("").await;
+    world.report(&Group::firing("DiskFull", world.now())).await;
+    world.pass(minutes(16)).await;
+    assert_eq!(alice(&world).says(&rooms.ops, "ack 1").await, taken(1, "DiskFull"));
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn with_the_current_level_s_scope_a_lower_room_is_told_who_has_it_now() {
+    let (world, rooms) = calling("    ack_scope: current_level").await;
+    let number = world.report(&Group::firing("DiskFull", world.now())).await;
+    world.pass(minutes(16)).await;
+    let higher =
+        "#1 DiskFull: it has gone to a higher level; only the rooms of that level and above can take it.";
+    assert_eq!(alice(&world).says(&rooms.ops, "ack 1").await, higher);
+    assert_eq!(alice(&world).replies(&page(&world, &rooms.ops), "ack").await, higher);
+    assert_eq!(alice(&world).reacts(&page(&world, &rooms.ops), "✅").await, higher);
+    assert_eq!(phase(&world, number).await, "firing");
+    assert_eq!(bob(&world).says(&rooms.managers, "ack 1").await, taken(1, "DiskFull"));
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn whom_the_operator_gave_no_right_is_told_so_and_may_look() {
+    let (world, rooms) = World::finance("    permissions: {users: {\"@bob:example.test\": none}}").await;
+    world.homeserver.person(BOB).joins(&rooms.ops);
+    let number = world.report(&Group::firing("DiskFull", world.now())).await;
+    let why = "the operator has not given you the right to do this.";
+    for command in ["ack 1", "ack all", "escalate 1", "snooze 1 10m", "resolve 1"] {
+        let answer = bob(&world).says(&rooms.ops, command).await;
+        assert!(answer.ends_with(why), "{command}: {answer}");
+    }
+    let answer = bob(&world).reacts(&page(&world, &rooms.ops), "✅").await;
+    assert!(answer.ends_with(why), "{answer}");
+    assert_eq!(phase(&world, number).await, "firing");
+    assert!(bob(&world).says(&rooms.ops, "pending").await.contains("#1 DiskFull"));
+    assert!(bob(&world).says(&rooms.ops, "help").await.contains("You may look, but not act."));
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn a_single_user_may_be_given_every_right() {
+    let (world, rooms) = World::finance("    permissions: {users: {\"@bob:example.test\": moderate}}").await;
+    world.homeserver.person(BOB).joins(&rooms.ops);
+    let number = world.report(&Group::firing("DiskFull", world.now())).await;
+    let answer = bob(&world).says(&rooms.ops, "resolve 1").await;
+    assert!(answer.contains("resolved by hand"), "{answer}");
+    assert_eq!(phase(&world, number).await, "resolved");
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn whoever_left_the_room_has_no_say_there() {
+    let (world, rooms) = World::finance("").await;
+    world.homeserver.person(BOB).joins(&rooms.ops);
+    let number = world.report(&Group::firing("DiskFull", world.now())).await;
+    world.homeserver.person(BOB).leaves(&rooms.ops);
+    let refused = world.homeserver.person(BOB).sends(
+        &rooms.ops,
+        "m.room.message",
+        serde_json::json!({"msgtype": "m.text", "body": "ack 1"}),
+    );
+    assert!(refused.is_err(), "the homeserver sees to it");
+    world.settle().await;
+    assert_eq!(phase(&world, number).await, "firing");
+    world.nothing_is_left().await;
+}

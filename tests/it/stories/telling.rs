@@ -1,0 +1,159 @@
+//! What can be asked, what is answered, and what is chatter.
+
+use super::{ALICE, BOB, alice, answers, bob, calling, minutes, page, pages, phase, seconds};
+use crate::world::{Group, World};
+use serde_json::json;
+
+#[tokio::test]
+async fn pending_lists_what_nobody_took_and_escalated_what_went_higher() {
+    let (world, rooms) = calling("").await;
+    assert_eq!(alice(&world).says(&rooms.ops, "pending").await, "🟢 Nothing of finance is pending.");
+    assert_eq!(alice(&world).says(&rooms.ops, "escalated").await, "🟢 Nothing of finance is escalated.");
+    world.report(&Group::firing("DiskFull", world.now())).await;
+    world.pass(minutes(16)).await;
+    world.report(&Group::new("NetDown").alert("sw-1", "warning", "firing", world.now())).await;
+    world.report(&Group::firing("CpuHot", world.now())).await;
+    alice(&world).says(&rooms.ops, "ack 3").await;
+    insta::assert_snapshot!("pending", alice(&world).says(&rooms.ops, "pending").await);
+    insta::assert_snapshot!("escalated", alice(&world).says(&rooms.ops, "!escalated").await);
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn show_and_timeline_tell_everything_of_an_incident() {
+    let (world, rooms) = calling("").await;
+    let group = Group::firing("DiskFull", world.now());
+    world.report(&group).await;
+    world.pass(minutes(16)).await;
+    bob(&world).says(&rooms.managers, "ack 1 on it").await;
+    world.report(&group.clone().alert("db-2", "critical", "firing", world.now())).await;
+    world.pass(minutes(2)).await;
+    insta::assert_snapshot!("show", alice(&world).says(&rooms.ops, "show 1").await);
+    insta::assert_snapshot!("timeline", alice(&world).says(&rooms.ops, "timeline 1").await);
+    let page = page(&world, &rooms.ops);
+    let replied = alice(&world).replies(&page, "timeline").await;
+    assert!(replied.starts_with("Timeline of #1 DiskFull"), "{replied}");
+    let in_thread = alice(&world).says_in_thread(&page, "show").await;
+    assert!(in_thread.contains("#1 DiskFull"), "{in_thread}");
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn help_says_what_the_reader_may_do() {
+    let (world, rooms) = calling("").await;
+    world.homeserver.person(BOB).joins(&rooms.ops);
+    insta::assert_snapshot!("help_for_a_member", bob(&world).says(&rooms.ops, "help").await);
+    let mine = alice(&world).says(&rooms.ops, "!help").await;
+    assert!(mine.contains("You may do everything."), "{mine}");
+    let user = World::virtual_user("finance");
+    assert!(alice(&world).says_to(&rooms.ops, &user, "").await.contains("What you can say here"));
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn chatter_gets_no_answer() {
+    let (world, rooms) = World::finance("").await;
+    let number = world.report(&Group::firing("DiskFull", world.now())).await;
+    let page = page(&world, &rooms.ops);
+    let alice = alice(&world);
+    for text in [
+        "has anybody seen this?",
+        "ack that we are late",
+        "acknowledge 12 monkeys was a good film?",
+        "show me the money",
+        "resolve this please",
+        "42",
+        "#42",
+        "!",
+        "!!!",
+        "+1",
+        "helpful",
+        "pending review since yesterday",
+    ] {
+        if text.starts_with("acknowledge 12") {
+            // A number that there is not, and a comment: that is a command, and is answered.
+            assert_eq!(alice.says(&rooms.ops, text).await, "#12: there is no such incident.");
+            continue;
+        }
+        assert_eq!(alice.says(&rooms.ops, text).await, "", "{text}");
+    }
+    for text in ["looking", "thanks!", "who is on call?", "resolved itself I think", "show me"] {
+        assert_eq!(alice.replies(&page, text).await, "", "{text}");
+        assert_eq!(alice.says_in_thread(&page, text).await, "", "{text}");
+    }
+    assert_eq!(phase(&world, number).await, "firing");
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn what_programs_say_and_what_is_corrected_is_no_command() {
+    let (world, rooms) = World::finance("").await;
+    let number = world.report(&Group::firing("DiskFull", world.now())).await;
+    let alice = world.homeserver.person(ALICE);
+    let notice =
+        alice.sends(&rooms.ops, "m.room.message", json!({"msgtype": "m.notice", "body": "ack 1"})).unwrap();
+    let emote =
+        alice.sends(&rooms.ops, "m.room.message", json!({"msgtype": "m.emote", "body": "ack 1"})).unwrap();
+    let said = alice.says(&rooms.ops, "no idea");
+    let edit = alice.edits(&said, "ack 1");
+    world.settle().await;
+    for event in [&notice, &emote, &said, &edit] {
+        assert_eq!(answers(&world, event), Vec::<String>::new());
+    }
+    assert_eq!(phase(&world, number).await, "firing");
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn a_mistake_gets_a_hint_where_it_is_meant_for_us() {
+    let (world, rooms) = World::finance("").await;
+    world.report(&Group::firing("DiskFull", world.now())).await;
+    let alice = alice(&world);
+    let said = [
+        (
+            "!akc 1",
+            "I do not know the command \"akc\". Did you mean \"ack 42 [comment]\"? Say \"help\" for all commands.",
+        ),
+        ("!frobnicate", "I do not know the command \"frobnicate\". Say \"help\" for all commands."),
+        (
+            "ack",
+            "\"ack\" needs to know which incident. Say \"ack 42 [comment]\" with its number, or say it in a reply to its message.",
+        ),
+        (
+            "snooze 1",
+            "\"snooze\" needs to know for how long. Say for example \"snooze 42 2h\"; durations are \"90s\", \"15m\", \"1h30m\", \"2d\".",
+        ),
+        (
+            "acknowledge 0f8fad5b-d9cb-469f-a165-70867728950e",
+            "\"0f8fad5b-d9cb-469f-a165-70867728950e\" is an id of another bot; I number incidents. Say \"pending\" for the numbers.",
+        ),
+    ];
+    for (text, answer) in said {
+        assert_eq!(alice.says(&rooms.ops, text).await, answer, "{text}");
+    }
+    let user = World::virtual_user("finance");
+    let answer = alice.says_to(&rooms.ops, &user, "what is up?").await;
+    assert_eq!(answer, "I do not know the command \"what\". Say \"help\" for all commands.");
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn an_answer_wakes_nobody_and_stands_where_the_question_was() {
+    let (world, rooms) = World::finance("").await;
+    world.report(&Group::firing("DiskFull", world.now())).await;
+    let asked = world.homeserver.person(ALICE).says(&rooms.ops, "pending");
+    world.settle().await;
+    let [answer] = <[_; 1]>::try_from(world.homeserver.replies_to(&asked)).unwrap();
+    assert_eq!(answer.msgtype, "m.notice");
+    assert!(answer.notifies.is_empty());
+    assert_eq!(answer.content["m.mentions"], json!({}));
+    assert_eq!(answer.relation.unwrap().1, "m.in_reply_to");
+    let page = page(&world, &rooms.ops);
+    let asked = world.homeserver.person(ALICE).says_in_thread(&page, "show");
+    world.settle().await;
+    let [answer] = <[_; 1]>::try_from(world.homeserver.replies_to(&asked)).unwrap();
+    assert_eq!(answer.relation, Some((page, "m.thread".to_owned())));
+    world.pass(seconds(5)).await;
+    assert_eq!(pages(&world, &rooms.ops).len(), 1);
+    world.nothing_is_left().await;
+}
