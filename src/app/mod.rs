@@ -40,22 +40,33 @@ pub async fn run(config: Config, read: impl Fn() -> Result<Config, Vec<Problem>>
     };
     let listening = bind(parts.bindings(&config))?;
     let serving = TaskTracker::new();
-    let working = TaskTracker::new();
     let handles: Vec<_> = listening.iter().map(Listening::handle).collect();
     for listener in listening {
         tracing::info!(address = %listener.address, "listening on {} for {}", listener.address, listener.name);
         serving.spawn(listener.server);
     }
     let parts = Arc::new(parts);
-    spawn_workers(&parts, &working, &shutdown);
+    let workers = Workers {
+        parts: Arc::clone(&parts),
+        working: TaskTracker::new(),
+        shutdown,
+        panicked: CancellationToken::new(),
+    };
+    workers.spawn_all();
     tracing::info!(
         room_lists = parts.engine.lists().iter().count(),
         "matrixbot {} is running",
         env!("CARGO_PKG_VERSION")
     );
 
-    while signals.next().await == Asked::Reload {
-        reload(&parts, &config, read()).await;
+    loop {
+        tokio::select! {
+            asked = signals.next() => match asked {
+                Asked::Reload => reload(&parts, &config, read()).await,
+                Asked::Stop => break,
+            },
+            () = workers.panicked.cancelled() => break,
+        }
     }
     tracing::info!("stopping: no more is accepted, what is held is finished");
     for handle in handles {
@@ -63,12 +74,10 @@ pub async fn run(config: Config, read: impl Fn() -> Result<Config, Vec<Problem>>
     }
     serving.close();
     serving.wait().await;
-    shutdown.cancel();
-    working.close();
-    if tokio::time::timeout(DRAIN, working.wait()).await.is_err() {
-        tracing::warn!("not everything was finished in {} s; another start goes on with it", DRAIN.as_secs());
-    }
+    workers.finish().await;
     store.close().await;
+    // Without one of its workers the program only seems to work; whoever runs it starts it again.
+    anyhow::ensure!(!workers.panicked.is_cancelled(), "a worker panicked");
     tracing::info!("stopped");
     Ok(())
 }
@@ -131,33 +140,69 @@ async fn reload(parts: &Parts, running: &Config, read: Result<Config, Vec<Proble
     }
 }
 
-fn spawn_workers(parts: &Arc<Parts>, working: &TaskTracker, shutdown: &CancellationToken) {
-    let wakers = parts.engine.wakers().clone();
-    let alone = || Arc::new(Notify::new());
-    let outbox = Arc::clone(parts);
-    working.spawn(async move { outbox.outbox.run().await });
-    spawn_worker(working, shutdown, parts, |parts| &parts.inbox, wakers.inbox);
-    spawn_worker(working, shutdown, parts, |parts| &parts.ladder, wakers.timers);
-    spawn_worker(working, shutdown, parts, |parts| &parts.staleness, alone());
-    spawn_worker(working, shutdown, parts, |parts| &parts.retention, alone());
-    spawn_worker(working, shutdown, parts, |parts| &parts.gauges, alone());
-    spawn_worker(working, shutdown, parts, |parts| &parts.attendance, wakers.attendance);
-    spawn_worker(working, shutdown, parts, |parts| &parts.liveness, alone());
-    spawn_worker(working, shutdown, parts, |parts| &parts.reconcile, parts.reconcile_wake.clone());
-    let store = parts.engine.store().clone();
-    let shutdown = shutdown.clone();
-    working.spawn(async move { watch_version(&store, &shutdown).await });
+/// Everything that works until shutdown.
+struct Workers {
+    parts: Arc<Parts>,
+    working: TaskTracker,
+    shutdown: CancellationToken,
+    /// Cancelled when one of them panicked.
+    panicked: CancellationToken,
 }
 
-fn spawn_worker<W: Worker + 'static>(
-    working: &TaskTracker,
-    shutdown: &CancellationToken,
-    parts: &Arc<Parts>,
-    which: fn(&Parts) -> &W,
-    wake: Arc<Notify>,
-) {
-    let (parts, shutdown) = (Arc::clone(parts), shutdown.clone());
-    working.spawn(async move { worker::run(which(&parts), &wake, &shutdown).await });
+impl Workers {
+    fn spawn_all(&self) {
+        let wakers = self.parts.engine.wakers().clone();
+        let alone = || Arc::new(Notify::new());
+        let outbox = Arc::clone(&self.parts);
+        self.spawn(async move { outbox.outbox.run().await });
+        self.spawn_worker(|parts| &parts.inbox, wakers.inbox);
+        self.spawn_worker(|parts| &parts.ladder, wakers.timers);
+        self.spawn_worker(|parts| &parts.staleness, alone());
+        self.spawn_worker(|parts| &parts.retention, alone());
+        self.spawn_worker(|parts| &parts.gauges, alone());
+        self.spawn_worker(|parts| &parts.attendance, wakers.attendance);
+        self.spawn_worker(|parts| &parts.liveness, alone());
+        self.spawn_worker(|parts| &parts.reconcile, self.parts.reconcile_wake.clone());
+        let store = self.parts.engine.store().clone();
+        let shutdown = self.shutdown.clone();
+        self.spawn(async move { watch_version(&store, &shutdown).await });
+    }
+
+    fn spawn_worker<W: Worker + 'static>(&self, which: fn(&Parts) -> &W, wake: Arc<Notify>) {
+        let (parts, shutdown) = (Arc::clone(&self.parts), self.shutdown.clone());
+        self.spawn(async move { worker::run(which(&parts), &wake, &shutdown).await });
+    }
+
+    fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let alarm = Alarm(self.panicked.clone());
+        self.working.spawn(async move {
+            work.await;
+            drop(alarm);
+        });
+    }
+
+    /// Finishes what is held, as long as that may take.
+    async fn finish(&self) {
+        self.shutdown.cancel();
+        self.working.close();
+        if tokio::time::timeout(DRAIN, self.working.wait()).await.is_err() {
+            tracing::warn!(
+                "not everything was finished in {} s; another start goes on with it",
+                DRAIN.as_secs()
+            );
+        }
+    }
+}
+
+/// Tells that the task that holds it panicked.
+struct Alarm(CancellationToken);
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.cancel();
+        }
+    }
 }
 
 /// Stops the workers once a release runs that they must not run beside. Webhooks and transactions are still taken.
