@@ -26,8 +26,11 @@ const AGAIN: Duration = Duration::from_millis(200);
 /// How the outbox works.
 #[derive(Debug, Clone, Copy)]
 pub struct OutboxSettings {
-    /// How long a claim holds. Longer than a request to the homeserver may take.
+    /// How long a claim holds: longer than an attempt.
     pub lease: Duration,
+    /// How long an attempt may take, with everything that is mended in its course. Longer than a request to the
+    /// homeserver may take.
+    pub attempt: Duration,
     /// How many rooms are served at once.
     pub rooms_at_once: usize,
     /// How often it is looked for work that nobody told of.
@@ -36,7 +39,8 @@ pub struct OutboxSettings {
 
 impl Default for OutboxSettings {
     fn default() -> Self {
-        Self { lease: Duration::from_secs(150), rooms_at_once: 32, poll: Duration::from_secs(1) }
+        let (lease, attempt) = (Duration::from_secs(150), Duration::from_mins(2));
+        Self { lease, attempt, rooms_at_once: 32, poll: Duration::from_secs(1) }
     }
 }
 

@@ -81,9 +81,14 @@ struct Mended {
 impl Outbox {
     /// Sends a claimed message once. Joins the room, registers the user or cuts the message if that is what it takes.
     pub(super) async fn send(&self, claimed: &Claimed) -> Attempt {
-        match self.try_send(claimed).await {
-            Ok(event_id) => Attempt::Sent(event_id),
-            Err(failed) => failed,
+        match tokio::time::timeout(self.settings.attempt, self.try_send(claimed)).await {
+            Ok(Ok(event_id)) => Attempt::Sent(event_id),
+            Ok(Err(failed)) => failed,
+            Err(_elapsed) => Attempt::Failed {
+                failure: Failure::Temporary,
+                uncertain: true,
+                error: format!("not done in {} s", self.settings.attempt.as_secs()),
+            },
         }
     }
 
