@@ -5,6 +5,7 @@ use crate::domain::policy::Policy;
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
 use sha2::{Digest, Sha256};
+use std::collections::BTreeSet;
 
 /// A room list as the configuration has it.
 #[derive(Debug, Clone)]
@@ -61,6 +62,7 @@ async fn configure_one(tx: &mut Tx, list: &RoomListRow, now: Timestamp) -> Resul
     )
     .execute(&mut **tx)
     .await?;
+    make_gates(tx, &list.policy).await?;
     let policy = serde_json::to_value(&list.policy)
         .map_err(|error| inconsistent("policy_version", "policy", &list.name, error))?;
     let version = sqlx::query_scalar!(
@@ -82,4 +84,22 @@ async fn configure_one(tx: &mut Tx, list: &RoomListRow, now: Timestamp) -> Resul
     .execute(&mut **tx)
     .await?;
     Ok(version)
+}
+
+/// Makes the gates of all rooms beforehand. Reports that make them as they go, each in the order of its own list, wait for
+/// each other in a circle.
+async fn make_gates(tx: &mut Tx, policy: &Policy) -> Result<(), StoreError> {
+    let rooms: Vec<String> = policy
+        .levels
+        .iter()
+        .flat_map(|level| &level.rooms)
+        .chain(&policy.fallback_rooms)
+        .collect::<BTreeSet<_>>()
+        .into_iter()
+        .cloned()
+        .collect();
+    sqlx::query!("INSERT INTO room_gate (room) SELECT unnest($1::text[]) ON CONFLICT DO NOTHING", &rooms)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
 }
