@@ -9,6 +9,7 @@ mod joining;
 mod lost_events;
 mod pacing;
 mod probes;
+mod process;
 mod replicas;
 mod rooms;
 mod transactions;
