@@ -145,8 +145,9 @@ story() {
     done
     step "Building matrixbot" cargo build --locked --bin matrixbot || { count story 1 /dev/null && return 0; }
     stack_start || { count story 1 /dev/null && return 0; }
+    local before=$failed
     counted story stack_play
-    if ((failed > 0)); then tail -n 40 "$STACK_DIR/matrixbot.log" | sed 's/^/  | /' >&2; fi
+    if ((failed > before)); then tail -n 40 "$STACK_DIR/matrixbot.log" | sed 's/^/  | /' >&2; fi
 }
 
 case ${1:-all} in
