@@ -71,5 +71,5 @@ if ((${#arguments[@]} == 0)); then
 fi
 # No compiled files beside the sources.
 export PYTHONDONTWRITEBYTECODE=1
-# What Helm itself logs is of use only when something fails, and then the error says it, too.
-"$(chart_venv)/bin/python" "$ROOT/scripts/chart/check.py" "${arguments[@]}" 2> >(grep -v ' INFO funcMap ' >&2)
+# What Helm itself logs (refused values, watches that it ends) is in the error, too, when it matters.
+"$(chart_venv)/bin/python" "$ROOT/scripts/chart/check.py" "${arguments[@]}" 2> >(grep -vE ' INFO funcMap | reflector[.]go:' >&2)

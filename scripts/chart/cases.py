@@ -128,7 +128,7 @@ SWITCHES = {
         "existing": {"webhookTokens": {"existingSecret": "outside-tokens"}},
     },
     "config": {"plain": {}, "rich": RICH},
-    "migration": {"by itself": {}, "job": {"migrationJob": {"enabled": True, "podAnnotations": {"sidecar.istio.io/inject": "false"}}}},
+    "migration": {"by itself": {}, "job": {"migrationJob": {"enabled": True, "activeDeadlineSeconds": 2000000, "podAnnotations": {"sidecar.istio.io/inject": "false"}}}},
     "webhook ingress": {
         "off": {},
         "on": {"ingress": {"webhook": {"enabled": True, "hosts": ["pager.example.org"]}}},
@@ -195,7 +195,7 @@ SWITCHES = {
     "rollout": {
         "default": {},
         "single": {"replicaCount": 1, "strategy": {"type": "Recreate"}, "podDisruptionBudget": {"enabled": False}, "tests": {"enabled": False}},
-        "many": {"replicaCount": 10, "strategy": {"rollingUpdate": {"maxSurge": "25%"}}, "podDisruptionBudget": {"maxUnavailable": "20%"}},
+        "many": {"replicaCount": 10, "progressDeadlineSeconds": 1234567, "strategy": {"rollingUpdate": {"maxSurge": "25%"}}, "podDisruptionBudget": {"maxUnavailable": "20%"}},
     },
     "extras": {"none": {}, "all": EXTRAS},
 }

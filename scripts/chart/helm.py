@@ -15,7 +15,7 @@ if os.environ.get("HELM_DRIVER") != "memory":
 
 from helm_sdkpy import Configuration  # noqa: E402
 from helm_sdkpy.actions import Install, Uninstall, Upgrade  # noqa: E402
-from helm_sdkpy.chart import Lint, ReleaseTest  # noqa: E402
+from helm_sdkpy.chart import Lint, Package, ReleaseTest  # noqa: E402
 
 from apiserver import ApiServer  # noqa: E402
 
@@ -79,6 +79,10 @@ class Cluster:
 
     def uninstall(self):
         asyncio.run(Uninstall(self.configuration).run(self.name, wait=False))
+
+    def package(self, folder):
+        """The chart as it is published: the file's path."""
+        return asyncio.run(Package(self.configuration).run(self.chart, str(folder)))
 
     def lint(self):
         result = asyncio.run(Lint(self.configuration).run(self.chart))
