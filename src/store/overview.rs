@@ -44,7 +44,8 @@ pub struct Backlog {
     pub oldest: Option<Timestamp>,
 }
 
-/// The open incidents of room lists in some phases, oldest first, `limit` at most, and how many there are.
+/// The open incidents of room lists in some phases, oldest first, `limit` at most, and how many there are. Those below
+/// `min_level` are left out; one that is not paged yet is at -1.
 pub async fn open_incidents(
     tx: &mut Tx,
     room_lists: &[String],

@@ -23,4 +23,6 @@ mod schema;
 #[cfg(test)]
 mod stories;
 #[cfg(test)]
+mod telling;
+#[cfg(test)]
 mod world;

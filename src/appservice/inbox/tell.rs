@@ -12,6 +12,8 @@ use crate::store::{Payload, StoredIncident, incident, overview, post, timeline};
 
 /// How many incidents a list shows.
 const SHOWN: i64 = 30;
+/// The level of an incident that waits for its first page, as lists compare levels.
+const NOT_PAGED_YET: i32 = -1;
 /// How many entries of a timeline are shown.
 const ENTRIES: i64 = 40;
 /// How many incidents one command may show.
@@ -21,7 +23,7 @@ impl Scene<'_> {
     /// Lists what nobody took.
     pub(super) async fn pending(&mut self, said: &Said) -> Result<Handled, InboxError> {
         use PhaseName::{Firing, Unanswered};
-        let (incidents, more) = self.list(said, &[Firing, Unanswered], 0).await?;
+        let (incidents, more) = self.list(said, &[Firing, Unanswered], NOT_PAGED_YET).await?;
         let room_list = names(said);
         self.reply(said, Answer::Pending { room_list, incidents, more }).await?;
         Ok(Handled::acted("pending", Vec::new()))
