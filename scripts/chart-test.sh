@@ -26,12 +26,15 @@ promtool_bin() {
     [[ -x $CACHE/promtool/promtool ]] && printf '%s\n' "$CACHE/promtool/promtool"
 }
 
+# As who we are: apt would drop its rights, and then could not write here.
+download_prometheus() { apt-get -q -o APT::Sandbox::User=root download prometheus; }
+
 fetch_promtool() {
     local dir
     dir=$(mktemp -d "$CACHE/promtool.XXXXXX")
-    # apt drops its rights for a download, and then may not write here.
-    chmod 755 "$dir"
-    (cd "$dir" && apt-get -q -o APT::Sandbox::User=root download prometheus && dpkg-deb -x prometheus_*.deb unpacked) || {
+    # On a fresh machine the package lists are empty.
+    (cd "$dir" && { download_prometheus || { as_root apt-get -q update && download_prometheus; }; } &&
+        dpkg-deb -x prometheus_*.deb unpacked) || {
         rm -rf "$dir"
         return 1
     }
@@ -71,5 +74,11 @@ if ((${#arguments[@]} == 0)); then
 fi
 # No compiled files beside the sources.
 export PYTHONDONTWRITEBYTECODE=1
-# What Helm itself logs (refused values, watches that it ends) is in the error, too, when it matters.
-"$(chart_venv)/bin/python" "$ROOT/scripts/chart/check.py" "${arguments[@]}" 2> >(grep -vE ' INFO funcMap | reflector[.]go:' >&2)
+# What Helm itself logs (refused values, watches that it ends) tells something only when all of this fails.
+log=$(mktemp "${TMPDIR:-/tmp}/matrixbot-chart.XXXXXX")
+trap 'rm -f "$log"' EXIT
+status=0
+"$(chart_venv)/bin/python" "$ROOT/scripts/chart/check.py" "${arguments[@]}" 2>"$log" || status=$?
+# 1 says that checks failed, which it told; whatever else it is, the log tells.
+if ((status > 1)) || [[ ${1:-} == --* ]]; then grep -vE ' INFO funcMap | reflector[.]go:' "$log" >&2 || true; fi
+((status == 0)) || exit "$status"

@@ -12,6 +12,7 @@ import os
 import pathlib
 import sys
 import tempfile
+import traceback
 
 import cases
 import chart_files
@@ -30,7 +31,7 @@ from tally import Tally
 
 def everything(arguments):
     tally = Tally()
-    say = lambda text: print(f"… {text}", file=sys.stderr, flush=True)  # noqa: E731
+    say = lambda text: print(f"… {text}", flush=True)  # noqa: E731
     with tempfile.TemporaryDirectory(prefix="matrixbot-chart.") as folder:
         scratch = pathlib.Path(folder)
         say("the chart's files, its schema, its rules and its dashboard")
@@ -94,4 +95,8 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except Exception:
+        traceback.print_exc()
+        sys.exit(2)
