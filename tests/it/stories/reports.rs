@@ -2,6 +2,7 @@
 
 use super::{alice, calling, headlines, history, minutes, pages, phase, rung, seconds, taken};
 use crate::world::{Group, World};
+use matrixbot::domain::time::{earlier, later};
 use serde_json::json;
 
 #[tokio::test]
@@ -70,6 +71,21 @@ async fn a_report_of_an_episode_before_the_last_one_is_ignored() {
     assert_eq!(phase(&world, number).await, "resolved");
     world.pass(minutes(5)).await;
     assert_eq!(rung(&world, &rooms.ops), ["alice"]);
+    world.nothing_is_left().await;
+}
+
+/// What was posted to Alertmanager with an end and no start, as people do by hand, it dates by its end: first into the
+/// future, and at the clear to an instant before that.
+#[tokio::test]
+async fn an_alert_dated_by_its_end_can_clear() {
+    let (world, _) = calling("").await;
+    let posted = Group::firing("DiskFull", later(world.now(), minutes(5)));
+    let number = world.report(&posted).await;
+    world.pass(minutes(1)).await;
+    let ended = Group::firing("DiskFull", earlier(world.now(), seconds(2))).resolved();
+    world.report(&ended).await;
+    assert_eq!(phase(&world, number).await, "resolved");
+    world.pass(seconds(10)).await;
     world.nothing_is_left().await;
 }
 
