@@ -65,7 +65,10 @@ impl Site {
         });
         std::fs::write(self.path("registration.yaml"), registration.to_string()).unwrap();
         let mut database: url::Url = self.database.url().parse().unwrap();
-        database.set_password(Some(PASSWORD)).unwrap();
+        // Where any password will do, it is one that can be found in a log.
+        if database.password().is_none() {
+            database.set_password(Some(PASSWORD)).unwrap();
+        }
         let config = format!(
             "homeserver: {{url: '{}', server_name: {SERVER_NAME}}}\nregistration: registration.yaml\n\
              database: {{url: '{database}'}}\n\
@@ -84,6 +87,8 @@ impl Site {
     async fn start(&self, name: &str, level: &str) -> Program {
         let mut program = self.spawn(name, level);
         until("it is running", async || program.log().contains("is running")).await;
+        let joined = "SELECT count(*) FROM room_membership WHERE membership = 'join'";
+        until("it is in its rooms", async || self.count(joined).await == 3).await;
         program.webhook = program.address("webhook");
         program.appservice = program.address("appservice");
         self.homeserver.set_appservice_url(&program.appservice);
