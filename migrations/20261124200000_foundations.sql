@@ -206,13 +206,16 @@ COMMENT ON COLUMN timeline.entry IS 'The whole domain::timeline::Entry.';
 -- Out -----------------------------------------------------------------------------------------------------------
 
 CREATE TABLE post (
-    id         uuid        PRIMARY KEY,
-    incident   bigint      NOT NULL REFERENCES incident (id) ON DELETE CASCADE,
-    room       text        NOT NULL,
-    event_id   text,
-    shown      bigint      NOT NULL DEFAULT 0,
-    created_at timestamptz NOT NULL,
-    CONSTRAINT post_once_per_room UNIQUE (incident, room)
+    id           uuid        PRIMARY KEY,
+    incident     bigint      NOT NULL REFERENCES incident (id) ON DELETE CASCADE,
+    room         text        NOT NULL,
+    event_id     text,
+    shown        bigint      NOT NULL DEFAULT 0,
+    newest       text,
+    newest_shown bigint      NOT NULL DEFAULT 0,
+    created_at   timestamptz NOT NULL,
+    CONSTRAINT post_once_per_room UNIQUE (incident, room),
+    CONSTRAINT post_newest_after_first CHECK (newest IS NULL OR event_id IS NOT NULL)
 );
 CREATE UNIQUE INDEX post_event ON post (event_id) WHERE event_id IS NOT NULL;
 CREATE INDEX post_unsent ON post (room) WHERE event_id IS NULL;
@@ -222,6 +225,8 @@ COMMENT ON COLUMN post.incident IS 'The incident it shows.';
 COMMENT ON COLUMN post.room IS 'In which room: a room id, or an alias that is not resolved yet.';
 COMMENT ON COLUMN post.event_id IS 'The Matrix event; null until it is sent.';
 COMMENT ON COLUMN post.shown IS 'The incident''s version that the message shows.';
+COMMENT ON COLUMN post.newest IS 'The newest message of the room that pages it again; null if there is none.';
+COMMENT ON COLUMN post.newest_shown IS 'The incident''s version that the newest message shows.';
 COMMENT ON COLUMN post.created_at IS 'When it was put into the outbox.';
 
 CREATE TABLE outbox (
@@ -269,7 +274,8 @@ CREATE TABLE outbox (
 CREATE UNIQUE INDEX outbox_page_once ON outbox (incident, run_no, loop_no, level, room) WHERE kind = 'page';
 -- I15
 CREATE UNIQUE INDEX outbox_fallback_once ON outbox (incident, run_no, room) WHERE kind = 'fallback' AND state <> 'cancelled';
-CREATE UNIQUE INDEX outbox_one_pending_edit ON outbox (post) WHERE kind = 'edit' AND state = 'pending' AND content IS NULL;
+CREATE UNIQUE INDEX outbox_one_pending_edit ON outbox (post, (payload ->> 'what'))
+    WHERE kind = 'edit' AND state = 'pending' AND content IS NULL;
 CREATE INDEX outbox_queue ON outbox (room, priority, seq) WHERE state = 'pending';
 CREATE INDEX outbox_of_incident ON outbox (incident, state);
 CREATE INDEX outbox_event ON outbox (event_id) WHERE event_id IS NOT NULL;

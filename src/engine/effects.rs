@@ -78,6 +78,9 @@ impl Engine {
                     };
                     for target in live_posts(tx, number).await? {
                         origin.put(tx, &target.room, Payload::Refresh, Some(target.id), at).await?;
+                        if target.again {
+                            origin.put(tx, &target.room, Payload::RefreshNewest, Some(target.id), at).await?;
+                        }
                     }
                 }
                 Effect::Tell(entry) => {

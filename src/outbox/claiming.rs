@@ -71,13 +71,13 @@ impl Outbox {
         let lists = self.engine.lists();
         let list = lists.get(&head.room_list);
         let ack_reaction = list.map_or("✅", |list| list.ack_reaction());
-        let (rendered, version) = match head.incident {
-            _ if head.payload == Payload::AckReaction => (render_reaction(head, ack_reaction), None),
-            None => {
+        let (rendered, version) = match (&head.payload, head.incident) {
+            (Payload::AckReaction { to }, _) => (render_reaction(head, to, ack_reaction), None),
+            (_, None) => {
                 let Some(list) = list else { return Ok(None) };
                 (render_answer(&head.payload, list, now), None)
             }
-            Some(number) => {
+            (_, Some(number)) => {
                 let Some(stored) = incident::load(tx, number).await? else { return Ok(None) };
                 let policy = self.engine.policy(stored.incident.run.policy_version).await?;
                 let story = timeline::read(tx, number, STORY).await?;

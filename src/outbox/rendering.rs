@@ -46,19 +46,21 @@ pub(super) fn render_answer(payload: &Payload, list: &ListSettings, now: Timesta
         | Payload::Reminder { .. }
         | Payload::AckReminder
         | Payload::Refresh
+        | Payload::RefreshNewest
         | Payload::Tell { .. }
         | Payload::TellFallback { .. }
-        | Payload::AckReaction
+        | Payload::AckReaction { .. }
         | Payload::Show { .. } => return Rendered::Unwanted,
     };
     Rendered::Ready(MESSAGE, message.content())
 }
 
 /// Renders the reaction that people tap. It needs nothing of its incident but that it is open.
-pub(super) fn render_reaction(head: &Head, ack_reaction: &str) -> Rendered {
-    match head.root.as_deref().and_then(|root| <&EventId>::try_from(root).ok()) {
-        Some(root) if head.open => Rendered::Ready("m.reaction", reaction::reaction(root, ack_reaction)),
-        _ => Rendered::Unwanted,
+pub(super) fn render_reaction(head: &Head, to: &EventId, ack_reaction: &str) -> Rendered {
+    if head.open {
+        Rendered::Ready("m.reaction", reaction::reaction(to, ack_reaction))
+    } else {
+        Rendered::Unwanted
     }
 }
 
@@ -102,6 +104,13 @@ pub(super) fn render(head: &Head, subject: &Subject<'_>, ack_reaction: &str, now
             let version = i64::try_from(view.incident.version).unwrap_or(i64::MAX);
             (head.shown < version).then(|| edit::edit(root, view, story, &context))
         }
+        (Payload::RefreshNewest, Some(_)) => {
+            let version = i64::try_from(view.incident.version).unwrap_or(i64::MAX);
+            let newest = head.newest.as_deref().and_then(|newest| <&EventId>::try_from(newest).ok());
+            newest
+                .filter(|_| head.newest_shown < version)
+                .map(|newest| edit::edit(newest, view, story, &context))
+        }
         (Payload::Tell { entry }, Some(root)) => thread::notice(root, view, entry, &context),
         (Payload::TellFallback { entry }, root) => match entry.kind {
             Kind::Undeliverable { level, .. } => {
@@ -115,8 +124,8 @@ pub(super) fn render(head: &Head, subject: &Subject<'_>, ack_reaction: &str, now
         (Payload::Answer { answer, to, thread }, _) => {
             Some(answer::answer(answer, &context).related(answer::reply(to, thread.clone())))
         }
-        (Payload::AckReminder | Payload::Refresh | Payload::Tell { .. }, None)
-        | (Payload::RoomMoved { .. } | Payload::AckReaction, _) => None,
+        (Payload::AckReminder | Payload::Refresh | Payload::RefreshNewest | Payload::Tell { .. }, None)
+        | (Payload::RoomMoved { .. } | Payload::AckReaction { .. }, _) => None,
     };
     message.map_or(Rendered::Unwanted, |message| {
         Rendered::Ready(MESSAGE, in_own_words(message, &head.payload, subject, &context).content())
@@ -164,12 +173,12 @@ fn in_own_words(
 ) -> Message {
     let what = match payload {
         Payload::Page => Templated::Page,
-        Payload::Refresh => Templated::Edit,
+        Payload::Refresh | Payload::RefreshNewest => Templated::Edit,
         Payload::Tell { .. } => Templated::Thread,
         Payload::Fallback | Payload::TellFallback { .. } => Templated::Fallback,
         Payload::Reminder { .. } => Templated::Reminder,
         Payload::AckReminder
-        | Payload::AckReaction
+        | Payload::AckReaction { .. }
         | Payload::Answer { .. }
         | Payload::Show { .. }
         | Payload::RoomMoved { .. } => return message,

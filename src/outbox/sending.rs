@@ -4,9 +4,9 @@ use super::dispatch::Outbox;
 use super::pacing::must_look_up;
 use super::rendering::shrink;
 use crate::matrix::{ClientError, Failure, Identity, UserError};
-use crate::store::{Claimed, StoreError};
+use crate::store::{Claimed, Payload, StoreError};
 use jiff::Timestamp;
-use ruma::{EventId, OwnedEventId, OwnedTransactionId, OwnedUserId, RoomId, TransactionId, UserId};
+use ruma::{OwnedEventId, OwnedTransactionId, OwnedUserId, RoomId, TransactionId, UserId};
 use serde_json::value::{RawValue, to_raw_value};
 
 /// What became of an attempt.
@@ -183,13 +183,12 @@ impl Outbox {
         identity: &Identity,
         first: ClientError,
     ) -> Result<OwnedEventId, Attempt> {
-        let (Ok(room), Some(root)) = (
-            <&RoomId>::try_from(claimed.head.room.as_str()),
-            claimed.head.root.as_deref().and_then(|root| <&EventId>::try_from(root).ok()),
-        ) else {
+        let (Ok(room), Payload::AckReaction { to }) =
+            (<&RoomId>::try_from(claimed.head.room.as_str()), &claimed.head.payload)
+        else {
             return Err(first.into());
         };
-        let page = self.users.client().relations(identity, room, root, None).await?;
+        let page = self.users.client().relations(identity, room, to, None).await?;
         page.events
             .iter()
             .filter_map(|event| serde_json::from_str::<Hanging>(event.get()).ok())

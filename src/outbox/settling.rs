@@ -39,7 +39,7 @@ impl Outbox {
             Attempt::Sent(event_id) => {
                 settle::sent(&mut tx, head, claimed.version, event_id.as_str(), now).await?;
                 answered = self.find_answers(&mut tx, head, event_id).await?;
-                (self.follow_sent(&mut tx, claimed, stored).await?, DeliveryOutcome::Sent, true)
+                (self.follow_sent(&mut tx, claimed, event_id, stored).await?, DeliveryOutcome::Sent, true)
             }
             Attempt::Failed { failure, uncertain, error } => {
                 let failures = settle::failures(&mut tx, &head.room).await?;
@@ -117,17 +117,18 @@ impl Outbox {
         &self,
         tx: &mut Tx,
         claimed: &Claimed,
+        event_id: &EventId,
         stored: Option<StoredIncident>,
     ) -> Result<Followed, OutboxError> {
         let head = &claimed.head;
         let now = self.engine.clock().now();
         let place = self.engine.lists().get(&head.room_list).is_none_or(|list| list.place_reaction);
-        if head.makes_root() && place {
+        if head.payload.shows_incident() && place {
             let draft = Draft {
                 id: ids::unique(),
                 room_list: &head.room_list,
                 room: &head.room,
-                payload: Payload::AckReaction,
+                payload: Payload::AckReaction { to: event_id.to_owned() },
                 incident: head.incident,
                 rung: None,
                 post: head.post,

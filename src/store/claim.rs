@@ -31,6 +31,10 @@ pub struct Head {
     pub root: Option<String>,
     /// The incident's version that the post shows.
     pub shown: i64,
+    /// The newest message that pages the incident again beside that post.
+    pub newest: Option<String>,
+    /// The incident's version that the newest message shows.
+    pub newest_shown: i64,
     /// Event type and content, if it was tried before.
     pub frozen: Option<(String, serde_json::Value)>,
     /// The version that the frozen content shows.
@@ -84,6 +88,8 @@ struct Row {
     post: Option<Uuid>,
     root: Option<String>,
     shown: Option<i64>,
+    newest: Option<String>,
+    newest_shown: Option<i64>,
     event_type: Option<String>,
     content: Option<serde_json::Value>,
     version: Option<i64>,
@@ -217,7 +223,7 @@ async fn lock_row(
         Row,
         r#"SELECT outbox.id, outbox.room_list, room_list.user_id, outbox.room, outbox.payload, outbox.incident,
                   outbox.run_no, outbox.loop_no, outbox.level, outbox.post AS "post?", post.event_id AS "root?",
-                  post.shown AS "shown?", outbox.event_type, outbox.content, outbox.version, outbox.attempts,
+                  post.shown AS "shown?", post.newest AS "newest?", post.newest_shown AS "newest_shown?", outbox.event_type, outbox.content, outbox.version, outbox.attempts,
                   outbox.first_tried, outbox.uncertain, outbox.created_at,
                   EXISTS (SELECT 1 FROM room_membership AS member WHERE member.user_id = room_list.user_id
                           AND member.room = outbox.room AND member.membership = 'join') AS "joined!",
@@ -301,6 +307,8 @@ fn head(row: Row) -> Result<Head, StoreError> {
         post: row.post,
         root: row.root,
         shown: row.shown.unwrap_or(0),
+        newest: row.newest,
+        newest_shown: row.newest_shown.unwrap_or(0),
         frozen: row.event_type.zip(row.content),
         version: row.version,
         attempts: row.attempts,

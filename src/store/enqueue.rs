@@ -32,6 +32,8 @@ pub enum Payload {
     AckReminder,
     /// Bring the post up to date.
     Refresh,
+    /// Bring the newest message that pages it again beside its post up to date.
+    RefreshNewest,
     /// Tell a story in the post's thread.
     Tell {
         /// The story.
@@ -43,7 +45,10 @@ pub enum Payload {
         entry: Entry,
     },
     /// The reaction that people tap.
-    AckReaction,
+    AckReaction {
+        /// On which message.
+        to: OwnedEventId,
+    },
     /// An answer to a command.
     Answer {
         /// What it says.
@@ -104,10 +109,10 @@ impl Payload {
             Self::Page => Kind::Page,
             Self::Fallback => Kind::Fallback,
             Self::Reminder { .. } | Self::AckReminder => Kind::Reminder,
-            Self::Refresh => Kind::Edit,
+            Self::Refresh | Self::RefreshNewest => Kind::Edit,
             Self::Tell { .. } => Kind::Thread,
             Self::TellFallback { .. } => Kind::Notice,
-            Self::AckReaction => Kind::Reaction,
+            Self::AckReaction { .. } => Kind::Reaction,
             Self::Answer { .. } | Self::Show { .. } | Self::RoomMoved { .. } => Kind::Answer,
         }
     }
@@ -118,8 +123,9 @@ impl Payload {
             Self::Page | Self::Fallback | Self::Reminder { .. } | Self::TellFallback { .. } => true,
             Self::AckReminder
             | Self::Refresh
+            | Self::RefreshNewest
             | Self::Tell { .. }
-            | Self::AckReaction
+            | Self::AckReaction { .. }
             | Self::Answer { .. }
             | Self::Show { .. }
             | Self::RoomMoved { .. } => false,
@@ -134,8 +140,8 @@ impl Payload {
             Self::Page => 1,
             Self::Fallback | Self::Reminder { .. } | Self::AckReminder | Self::TellFallback { .. } => 2,
             Self::Answer { .. } | Self::Show { .. } | Self::RoomMoved { .. } => 3,
-            Self::AckReaction => 4,
-            Self::Refresh => 5,
+            Self::AckReaction { .. } => 4,
+            Self::Refresh | Self::RefreshNewest => 5,
             Self::Tell { .. } => 6,
         }
     }
@@ -252,9 +258,10 @@ pub async fn enqueue(tx: &mut Tx, draft: Draft<'_>, now: Timestamp) -> Result<bo
     if kind == Kind::Edit
         && sqlx::query!(
             "UPDATE outbox SET not_before = least(not_before, $2)
-             WHERE post = $1 AND kind = 'edit' AND state = 'pending' AND content IS NULL",
+             WHERE post = $1 AND kind = 'edit' AND state = 'pending' AND content IS NULL AND payload ->> 'what' = $3::jsonb ->> 'what'",
             draft.post,
-            draft.not_before.to_sqlx()
+            draft.not_before.to_sqlx(),
+            payload
         )
         .execute(&mut **tx)
         .await?

@@ -31,17 +31,22 @@ pub struct Target {
     pub shown: i64,
     /// Whether it is in its room, or may be: then later changes must reach it.
     pub live: bool,
+    /// Whether the same holds for a message that pages it again.
+    pub again: bool,
 }
 
 /// The posts of an incident.
 pub async fn of_incident(tx: &mut Tx, incident: i64) -> Result<Vec<Target>, StoreError> {
     Ok(sqlx::query_as!(
         Target,
-        r#"SELECT id, room, event_id, shown,
-                  (event_id IS NOT NULL OR EXISTS (
-                      SELECT 1 FROM outbox WHERE outbox.post = post.id AND (state = 'sending' OR (state = 'pending' AND uncertain))
-                  )) AS "live!"
-           FROM post WHERE incident = $1 ORDER BY created_at, id"#,
+        r#"SELECT id, room, event_id, shown, (event_id IS NOT NULL OR on_its_way) AS "live!",
+                  (newest IS NOT NULL OR (event_id IS NOT NULL AND on_its_way)) AS "again!"
+           FROM (SELECT *, EXISTS (
+                     SELECT 1 FROM outbox WHERE outbox.post = post.id
+                       AND kind IN ('page', 'fallback', 'reminder', 'notice')
+                       AND (state = 'sending' OR (state = 'pending' AND uncertain))) AS on_its_way
+                 FROM post WHERE incident = $1) AS of_incident
+           ORDER BY created_at, id"#,
         incident
     )
     .fetch_all(&mut **tx)

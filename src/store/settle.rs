@@ -3,7 +3,7 @@
 
 use super::{Head, StoreError, Tx, enqueue};
 use crate::domain::incident::Rung;
-use crate::store::{Kind, to_i32};
+use crate::store::{Payload, to_i32};
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
 use uuid::Uuid;
@@ -40,25 +40,41 @@ pub async fn sent(
     event_id: &str,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    let kind = head.payload.kind();
-    let makes_root = head.makes_root();
-    let shows = head.post.filter(|_| makes_root || kind == Kind::Edit);
+    let role = role(head);
     sqlx::query!(
         "WITH shown AS (
-             UPDATE post SET event_id = CASE WHEN $6 THEN $2 ELSE event_id END, shown = greatest(shown, $5)
-             WHERE id = $4 AND (event_id IS NULL OR NOT $6)
+             UPDATE post SET
+                 event_id = CASE WHEN $6 = 'root' THEN $2 ELSE event_id END,
+                 shown = CASE WHEN $6 IN ('root', 'edit') THEN greatest(shown, $5) ELSE shown END,
+                 newest = CASE WHEN $6 = 'again' THEN $2 ELSE newest END,
+                 newest_shown = CASE $6 WHEN 'again' THEN $5 WHEN 'edit_again' THEN greatest(newest_shown, $5)
+                                        ELSE newest_shown END
+             WHERE id = $4 AND (event_id IS NULL OR $6 <> 'root')
+               AND ($6 <> 'edit_again'
+                    OR newest = (SELECT content #>> '{m.relates_to,event_id}' FROM outbox WHERE outbox.id = $1))
          )
          UPDATE outbox SET state = 'sent', event_id = $2, settled_at = $3, error = NULL WHERE id = $1",
         head.id,
         event_id,
         now.to_sqlx(),
-        shows,
+        head.post.filter(|_| role.is_some()),
         version.unwrap_or(0),
-        makes_root
+        role.unwrap_or_default()
     )
     .execute(&mut **tx)
     .await?;
     Ok(())
+}
+
+/// What a message that was sent is to its post: the post itself, or what pages it again, or an edit of either.
+fn role(head: &Head) -> Option<&'static str> {
+    match &head.payload {
+        _ if head.makes_root() => Some("root"),
+        Payload::Refresh => Some("edit"),
+        Payload::RefreshNewest => Some("edit_again"),
+        payload if payload.shows_incident() => Some("again"),
+        _ => None,
+    }
 }
 
 /// The message will not be sent: it is not wanted any more, or it shows nothing that is not shown. What hangs on a post
@@ -89,11 +105,7 @@ pub async fn undeliverable(tx: &mut Tx, head: &Head, error: &str, now: Timestamp
 
 async fn without_root(tx: &mut Tx, head: &Head, now: Timestamp) -> Result<(), StoreError> {
     match head.incident {
-        Some(incident)
-            if head.root.is_none() && matches!(head.payload.kind(), Kind::Page | Kind::Fallback) =>
-        {
-            enqueue::cancel_hanging(tx, incident, now).await
-        }
+        Some(incident) if head.makes_root() => enqueue::cancel_hanging(tx, incident, now).await,
         _ => Ok(()),
     }
 }

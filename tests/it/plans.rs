@@ -244,7 +244,7 @@ async fn messages(plans: &mut Plans) {
             };
             enqueue::show(tx, &showing, fresh, now()).await.unwrap();
             let post = post::of_incident(tx, OPEN).await.unwrap().pop().unwrap();
-            for payload in [Payload::Refresh, Payload::AckReaction] {
+            for payload in [Payload::Refresh, Payload::RefreshNewest] {
                 let draft = Draft {
                     id: fresh(),
                     room_list: "finance",

@@ -140,6 +140,7 @@ fn refused() -> Vec<(&'static str, &'static str, Value)> {
         ("post_once_per_room", "post", json!({"room": "!ops"})),
         ("post_event", "post", json!({"event_id": "$page"})),
         ("post_incident_fkey", "post", json!({"incident": 99})),
+        ("post_newest_after_first", "post", json!({"room": "!other", "event_id": null, "newest": "$again"})),
         ("outbox_pkey", "outbox", json!({"id": ONE})),
         ("outbox_page_once", "outbox", json!({"room": "!ops"})),
         ("outbox_room_list_fkey", "outbox", json!({"room_list": "nobodys"})),
