@@ -81,6 +81,27 @@ async fn a_reply_to_a_page_of_the_second_level_is_about_the_same_incident() {
 }
 
 #[tokio::test]
+async fn a_page_that_repeats_another_can_be_reacted_to_and_shows_what_follows() {
+    let (world, rooms) = calling("    repeat: 1").await;
+    let number = world.report(&Group::firing("DiskFull", world.now())).await;
+    world.pass(minutes(46)).await;
+    let [first, again] = <[_; 2]>::try_from(pages(&world, &rooms.ops)).unwrap();
+    let offered: Vec<_> = again.reactions.iter().map(|(key, _)| key.as_str()).collect();
+    assert_eq!(offered, ["✅"], "the reaction is there to be tapped, as on the first one");
+    assert_eq!(alice(&world).reacts(&again.event_id, "✅").await, "");
+    assert_eq!(phase(&world, number).await, "acknowledged");
+    world.pass(seconds(5)).await;
+    for shown in headlines(&world, &rooms.ops) {
+        assert!(shown.starts_with("👀 ACKNOWLEDGED #1 DiskFull"), "{shown}");
+    }
+    let events = world.homeserver.timeline(&rooms.ops).len();
+    world.pass(minutes(60)).await;
+    assert_eq!(world.homeserver.timeline(&rooms.ops).len(), events, "each once");
+    assert_ne!(first.event_id, again.event_id);
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
 async fn numbers_all_and_a_mention_name_the_incidents() {
     let (world, rooms) = World::finance("").await;
     let mut numbers = Vec::new();

@@ -113,6 +113,21 @@ async fn a_tap_on_the_newest_page_escalates_and_a_stale_one_says_so() {
 }
 
 #[tokio::test]
+async fn a_tap_on_the_page_of_a_later_round_counts_for_that_round() {
+    let (world, rooms) = calling("    repeat: 1").await;
+    let number = world.report(&Group::firing("DiskFull", world.now())).await;
+    world.pass(minutes(46)).await;
+    let [first, again] = <[_; 2]>::try_from(pages(&world, &rooms.ops)).unwrap();
+    let answer = alice(&world).reacts(&first.event_id, "⏫").await;
+    assert_eq!(answer, "#1 DiskFull: that page is no longer the last one, so that nothing was escalated.");
+    assert_eq!(rung(&world, &rooms.managers), ["bob"]);
+    assert_eq!(alice(&world).reacts(&again.event_id, "⏫").await, "");
+    assert_eq!(rung(&world, &rooms.managers), ["bob"; 2]);
+    assert_eq!(phase(&world, number).await, "firing");
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
 async fn what_is_taken_is_escalated_from_the_start() {
     let (world, rooms) = calling("").await;
     let number = world.report(&Group::firing("DiskFull", world.now())).await;

@@ -136,6 +136,22 @@ async fn what_does_not_escalate_stays_at_its_first_level_until_something_worse_j
 }
 
 #[tokio::test]
+async fn after_an_outage_there_is_one_page_and_no_burst() {
+    let (world, rooms) = calling("").await;
+    let number = world.report(&Group::firing("DiskFull", world.now())).await;
+    // Nothing works for two hours: not a process of ours.
+    world.clock.advance(minutes(120));
+    world.settle().await;
+    assert_eq!(rung(&world, &rooms.managers), ["bob"]);
+    assert_eq!(phase(&world, number).await, "firing", "the second level has its time from now on");
+    world.pass(just_before(minutes(30))).await;
+    assert_eq!(phase(&world, number).await, "firing");
+    world.pass(seconds(1)).await;
+    assert_eq!(phase(&world, number).await, "unanswered");
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
 async fn a_level_of_several_rooms_pages_all_of_them_and_goes_on_once() {
     let scenery = Scenery::prepare().await;
     let rooms = scenery.rooms();

@@ -1,6 +1,6 @@
 //! What Alertmanager really sends: everything at least once, from every peer, sometimes out of order, sometimes broken.
 
-use super::{alice, calling, headlines, history, minutes, pages, phase, rung, seconds, taken};
+use super::{ALICE, alice, calling, headlines, history, minutes, page, pages, phase, rung, seconds, taken};
 use crate::world::{Group, World};
 use matrixbot::domain::time::{earlier, later};
 use serde_json::json;
@@ -17,6 +17,39 @@ async fn two_peers_that_report_at_once_are_one_incident_and_one_page() {
     assert_eq!(rung(&world, &rooms.ops), ["alice"]);
     assert_eq!(pages(&world, &rooms.ops).len(), 1);
     assert_eq!(world.count("SELECT count(*) FROM incident").await, 1);
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn two_peers_that_report_a_new_alert_at_once_break_the_acknowledgement_once() {
+    let (world, rooms) = calling("").await;
+    let group = Group::firing("DiskFull", world.now());
+    let number = world.report(&group).await;
+    alice(&world).says(&rooms.ops, "ack 1").await;
+    world.pass(minutes(1)).await;
+    let body = group.alert("db-2", "critical", "firing", world.now()).payload();
+    let (first, second) = tokio::join!(world.post(&body), world.post(&body));
+    assert_eq!((first.0, second.0), (200, 200));
+    world.pass(minutes(1)).await;
+    assert_eq!(history(&world, number).await, "run_started paged told acknowledged run_started paged told");
+    assert_eq!(rung(&world, &rooms.ops), ["alice"; 2]);
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn a_person_and_alertmanager_at_once_end_in_resolved() {
+    let (world, rooms) = calling("").await;
+    let group = Group::firing("DiskFull", world.now());
+    let number = world.report(&group).await;
+    let body = group.resolved().payload();
+    world.homeserver.person(ALICE).reacts(&page(&world, &rooms.ops), "✅");
+    world.homeserver.deliver_all().await;
+    let ((status, _), _) = tokio::join!(world.post(&body), world.bot.work());
+    assert_eq!(status, 200);
+    world.pass(minutes(1)).await;
+    assert_eq!(phase(&world, number).await, "resolved", "whichever came first");
+    assert!(headlines(&world, &rooms.ops)[0].starts_with("🟢 RESOLVED"));
+    assert_eq!(rung(&world, &rooms.ops), ["alice"]);
     world.nothing_is_left().await;
 }
 

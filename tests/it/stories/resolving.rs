@@ -74,6 +74,24 @@ async fn what_comes_back_soon_is_the_same_incident_in_the_same_message() {
 }
 
 #[tokio::test]
+async fn when_it_ends_the_newest_message_says_so_besides_the_first() {
+    let (world, rooms) = calling("").await;
+    let group = Group::firing("DiskFull", world.now());
+    world.report(&group).await;
+    world.report(&group.resolved()).await;
+    world.pass(minutes(2)).await;
+    let group = Group::firing("DiskFull", world.now());
+    world.report(&group).await;
+    world.report(&group.resolved()).await;
+    world.pass(seconds(5)).await;
+    let shown = headlines(&world, &rooms.ops);
+    assert_eq!(shown.len(), 2, "{shown:?}");
+    assert!(shown.iter().all(|headline| headline.starts_with("🟢 RESOLVED #1")), "{shown:?}");
+    assert_eq!(rung(&world, &rooms.ops), ["alice"; 2], "an edit wakes nobody");
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
 async fn what_comes_back_after_the_window_is_another_incident() {
     let (world, rooms) = calling("").await;
     let group = Group::firing("DiskFull", world.now());

@@ -1,6 +1,8 @@
 //! From which room and by whom an incident can be acted on. Every refusal says why.
 
-use super::{BOB, alice, bob, calling, minutes, page, pages, phase, taken};
+use super::{
+    ALICE, BOB, CAROL, alice, bob, calling, headlines, member, minutes, page, pages, phase, seconds, taken,
+};
 use crate::world::{Group, Scenery, TOKEN, World, finance_list};
 
 #[tokio::test]
@@ -59,6 +61,22 @@ async fn every_room_that_was_told_can_take_it_also_after_it_went_higher() {
     world.report(&Group::firing("DiskFull", world.now())).await;
     world.pass(minutes(16)).await;
     assert_eq!(alice(&world).says(&rooms.ops, "ack 1").await, taken(1, "DiskFull"));
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn a_fallback_room_that_is_told_of_an_unreachable_one_can_take_it() {
+    let (world, rooms) = calling("").await;
+    world.homeserver.person(ALICE).bans(&rooms.ops, &World::virtual_user("finance"));
+    let number = world.report(&Group::firing("DiskFull", world.now())).await;
+    let [told] = <[_; 1]>::try_from(pages(&world, &rooms.fallback)).unwrap();
+    assert!(told.body.contains("UNREACHABLE"), "{}", told.body);
+    let answer = member(&world, CAROL).replies(&told.event_id, "ack").await;
+    assert_eq!(answer, taken(number, "DiskFull"));
+    world.pass(seconds(5)).await;
+    for room in [&rooms.fallback, &rooms.managers] {
+        assert!(headlines(&world, room)[0].starts_with("👀 ACKNOWLEDGED"), "{:?}", headlines(&world, room));
+    }
     world.nothing_is_left().await;
 }
 
