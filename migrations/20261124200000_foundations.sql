@@ -434,6 +434,19 @@ CREATE FUNCTION room_of(reference text) RETURNS text LANGUAGE sql STABLE AS $$
 $$;
 COMMENT ON FUNCTION room_of IS 'The room a reference leads to: through its alias, and through upgrades.';
 
+CREATE TABLE room_trouble (
+    room_list text        NOT NULL REFERENCES room_list (name),
+    reference text        NOT NULL,
+    why       text        NOT NULL,
+    since     timestamptz NOT NULL,
+    PRIMARY KEY (room_list, reference)
+);
+COMMENT ON TABLE room_trouble IS 'Rooms of the configuration that a room list cannot reach, each told once.';
+COMMENT ON COLUMN room_trouble.room_list IS 'Which list.';
+COMMENT ON COLUMN room_trouble.reference IS 'The room, as the configuration names it.';
+COMMENT ON COLUMN room_trouble.why IS 'What the homeserver said when it was first noticed.';
+COMMENT ON COLUMN room_trouble.since IS 'When that was.';
+
 CREATE TABLE room_cursor (
     room    text        PRIMARY KEY,
     ts      bigint      NOT NULL,

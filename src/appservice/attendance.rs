@@ -3,8 +3,10 @@
 
 use super::health::Health;
 use crate::engine::{Engine, ListSettings};
+use crate::ids;
 use crate::matrix::{UserError, VirtualUsers};
-use crate::store::StoreError;
+use crate::store::enqueue::{self, Draft};
+use crate::store::{Payload, StoreError, Tx, commit, room_trouble};
 use crate::worker::{Progress, Worker};
 use ruma::RoomAliasId;
 use std::collections::BTreeMap;
@@ -41,12 +43,83 @@ impl Attendance {
         {
             unreachable.insert(list.user_id.to_string(), no_store(error)?);
         }
+        let mut troubled = self.engine.store().troubled_rooms(&list.name).await?;
         for reference in list.references() {
-            if let Err(error) = self.enter(list, &reference).await {
-                unreachable.insert(reference, no_store(error)?);
+            let was_troubled = troubled.contains(&reference);
+            troubled.retain(|room| *room != reference);
+            match self.enter(list, &reference).await {
+                Ok(()) if was_troubled => self.tell_reachable(list, &reference).await?,
+                Ok(()) => {}
+                Err(error) => {
+                    let lasts =
+                        matches!(&error, UserError::Homeserver(error) if !error.failure().is_temporary());
+                    let why = no_store(error)?;
+                    if lasts && !was_troubled {
+                        self.tell_unreachable(list, &reference, &why).await?;
+                    }
+                    unreachable.insert(reference, why);
+                }
             }
         }
+        // Of what is no room of the list any more nothing is told.
+        for reference in troubled {
+            let mut tx = self.engine.store().begin().await?;
+            room_trouble::ends(&mut tx, &list.name, &reference).await?;
+            commit(tx).await?;
+        }
+        self.engine.metrics().set_rooms_unreachable(&list.name, unreachable.len());
         Ok(unreachable)
+    }
+
+    async fn tell_unreachable(&self, list: &ListSettings, room: &str, why: &str) -> Result<(), StoreError> {
+        let now = self.engine.clock().now();
+        let mut tx = self.engine.store().begin().await?;
+        if room_trouble::begins(&mut tx, &list.name, room, why, now).await? {
+            let payload = Payload::RoomUnreachable { room: room.to_owned(), why: why.to_owned() };
+            self.tell(&mut tx, list, room, &payload).await?;
+        }
+        commit(tx).await
+    }
+
+    async fn tell_reachable(&self, list: &ListSettings, room: &str) -> Result<(), StoreError> {
+        let mut tx = self.engine.store().begin().await?;
+        if room_trouble::ends(&mut tx, &list.name, room).await? {
+            self.tell(&mut tx, list, room, &Payload::RoomReachable { room: room.to_owned() }).await?;
+        }
+        commit(tx).await
+    }
+
+    /// Tells the fallback rooms about a room; the first level, if there is no other fallback room.
+    async fn tell(
+        &self,
+        tx: &mut Tx,
+        list: &ListSettings,
+        about: &str,
+        payload: &Payload,
+    ) -> Result<(), StoreError> {
+        let others = |rooms: &[String]| -> Vec<String> {
+            rooms.iter().filter(|room| *room != about).cloned().collect()
+        };
+        let mut references = others(&list.policy.fallback_rooms);
+        if references.is_empty() {
+            references = list.policy.levels.first().map(|level| others(&level.rooms)).unwrap_or_default();
+        }
+        let now = self.engine.clock().now();
+        for room in enqueue::rooms_of(tx, &references).await? {
+            let draft = Draft {
+                id: ids::unique(),
+                room_list: &list.name,
+                room: &room,
+                payload: payload.clone(),
+                incident: None,
+                rung: None,
+                post: None,
+                not_before: now,
+            };
+            enqueue::enqueue(tx, draft, now).await?;
+        }
+        self.engine.wakers().outbox.notify_one();
+        Ok(())
     }
 
     async fn enter(&self, list: &ListSettings, reference: &str) -> Result<(), UserError> {

@@ -41,6 +41,8 @@ pub(super) fn render_answer(payload: &Payload, list: &ListSettings, now: Timesta
             answer::answer(answer, &context).related(answer::reply(to, thread.clone()))
         }
         Payload::RoomMoved { from } => answer::room_moved(&list.name, from),
+        Payload::RoomUnreachable { room, why } => answer::room_unreachable(&list.name, room, why),
+        Payload::RoomReachable { room } => answer::room_reachable(&list.name, room),
         Payload::Page
         | Payload::Fallback
         | Payload::Reminder { .. }
@@ -125,7 +127,13 @@ pub(super) fn render(head: &Head, subject: &Subject<'_>, ack_reaction: &str, now
             Some(answer::answer(answer, &context).related(answer::reply(to, thread.clone())))
         }
         (Payload::AckReminder | Payload::Refresh | Payload::RefreshNewest | Payload::Tell { .. }, None)
-        | (Payload::RoomMoved { .. } | Payload::AckReaction { .. }, _) => None,
+        | (
+            Payload::RoomMoved { .. }
+            | Payload::RoomUnreachable { .. }
+            | Payload::RoomReachable { .. }
+            | Payload::AckReaction { .. },
+            _,
+        ) => None,
     };
     message.map_or(Rendered::Unwanted, |message| {
         Rendered::Ready(MESSAGE, in_own_words(message, &head.payload, subject, &context).content())
@@ -181,7 +189,9 @@ fn in_own_words(
         | Payload::AckReaction { .. }
         | Payload::Answer { .. }
         | Payload::Show { .. }
-        | Payload::RoomMoved { .. } => return message,
+        | Payload::RoomMoved { .. }
+        | Payload::RoomUnreachable { .. }
+        | Payload::RoomReachable { .. } => return message,
     };
     let (message, problem) = template::overridden(message, what, subject.templates, subject.view, context);
     if let Some(problem) = problem {

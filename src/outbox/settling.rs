@@ -78,6 +78,9 @@ impl Outbox {
             }
         }
         commit(tx).await?;
+        if outcome == DeliveryOutcome::Undeliverable {
+            self.engine.wakers().attendance.notify_one();
+        }
         if answered > 0 {
             self.engine.wakers().inbox.notify_one();
         }

@@ -70,6 +70,18 @@ pub enum Payload {
         /// The room it replaces.
         from: String,
     },
+    /// A room of the list cannot be reached.
+    RoomUnreachable {
+        /// The room, as the configuration names it.
+        room: String,
+        /// What the homeserver says.
+        why: String,
+    },
+    /// A room of the list can be reached again.
+    RoomReachable {
+        /// The room, as the configuration names it.
+        room: String,
+    },
 }
 
 /// The kind of a message, as the database has it.
@@ -113,7 +125,11 @@ impl Payload {
             Self::Tell { .. } => Kind::Thread,
             Self::TellFallback { .. } => Kind::Notice,
             Self::AckReaction { .. } => Kind::Reaction,
-            Self::Answer { .. } | Self::Show { .. } | Self::RoomMoved { .. } => Kind::Answer,
+            Self::Answer { .. }
+            | Self::Show { .. }
+            | Self::RoomMoved { .. }
+            | Self::RoomUnreachable { .. }
+            | Self::RoomReachable { .. } => Kind::Answer,
         }
     }
 
@@ -128,7 +144,9 @@ impl Payload {
             | Self::AckReaction { .. }
             | Self::Answer { .. }
             | Self::Show { .. }
-            | Self::RoomMoved { .. } => false,
+            | Self::RoomMoved { .. }
+            | Self::RoomUnreachable { .. }
+            | Self::RoomReachable { .. } => false,
         }
     }
 
@@ -139,7 +157,11 @@ impl Payload {
             Self::Page if rung.is_some_and(|rung| rung.level == 0 && rung.loop_no == 0) => 0,
             Self::Page => 1,
             Self::Fallback | Self::Reminder { .. } | Self::AckReminder | Self::TellFallback { .. } => 2,
-            Self::Answer { .. } | Self::Show { .. } | Self::RoomMoved { .. } => 3,
+            Self::Answer { .. }
+            | Self::Show { .. }
+            | Self::RoomMoved { .. }
+            | Self::RoomUnreachable { .. }
+            | Self::RoomReachable { .. } => 3,
             Self::AckReaction { .. } => 4,
             Self::Refresh | Self::RefreshNewest => 5,
             Self::Tell { .. } => 6,
@@ -324,7 +346,7 @@ pub async fn cancel_hanging(tx: &mut Tx, incident: i64, now: Timestamp) -> Resul
          WHERE outbox.incident = $1 AND outbox.state = 'pending' AND outbox.kind IN ('edit', 'thread', 'reaction')
            AND post.id = outbox.post AND post.event_id IS NULL
            AND NOT EXISTS (SELECT 1 FROM outbox AS root WHERE root.post = post.id
-                             AND root.kind IN ('page', 'fallback') AND root.state IN ('pending', 'sending'))",
+                             AND root.kind IN ('page', 'fallback', 'reminder', 'notice') AND root.state IN ('pending', 'sending'))",
         incident,
         now.to_sqlx()
     )

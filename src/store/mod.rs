@@ -14,6 +14,7 @@ pub mod post;
 mod retention;
 pub mod room;
 mod room_list;
+pub mod room_trouble;
 pub mod settle;
 pub mod timeline;
 pub mod timers;

@@ -29,6 +29,7 @@ pub struct Metrics {
     late_acknowledgements: IntCounter,
     pages: IntCounterVec,
     unanswered: IntCounterVec,
+    rooms_unreachable: IntGaugeVec,
     time_to_ack: Histogram,
     time_to_resolve: Histogram,
     ladder_lag: Histogram,
@@ -106,6 +107,11 @@ impl Metrics {
             unanswered: keep.counters(
                 "unanswered_total",
                 "Runs whose ladder ran out, by room list.",
+                &["room_list"],
+            )?,
+            rooms_unreachable: keep.gauges(
+                "rooms_unreachable",
+                "Rooms of the configuration that cannot be reached, by room list.",
                 &["room_list"],
             )?,
             time_to_ack: keep.histogram(
@@ -190,6 +196,7 @@ impl Metrics {
             self.pages.with_label_values(&[room_list, &level.to_string()]);
         }
         self.unanswered.with_label_values(&[room_list]);
+        self.rooms_unreachable.with_label_values(&[room_list]);
     }
 
     fn start_at_zero(&self) {
@@ -259,6 +266,11 @@ impl Metrics {
     /// A ladder ran out.
     pub fn unanswered(&self, room_list: &str) {
         self.unanswered.with_label_values(&[room_list]).inc();
+    }
+
+    /// So many rooms of a room list cannot be reached.
+    pub fn set_rooms_unreachable(&self, room_list: &str, count: usize) {
+        self.rooms_unreachable.with_label_values(&[room_list]).set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     /// An incident resolved, so long after it opened.
@@ -387,6 +399,7 @@ mod tests {
             "matrixbot_pages_total{level=\"1\",room_list=\"finance\"} 0",
             "matrixbot_pages_total{level=\"2\",room_list=\"finance\"} 0",
             "matrixbot_unanswered_total{room_list=\"finance\"} 0",
+            "matrixbot_rooms_unreachable{room_list=\"finance\"} 0",
             "matrixbot_incident_time_to_ack_seconds_count 0",
             "matrixbot_incident_time_to_resolve_seconds_count 0",
             "matrixbot_ladder_lag_seconds_count 0",

@@ -37,6 +37,7 @@ const ROWS: &str = r#"
     INSERT INTO virtual_user (user_id) VALUES ('@_alerts_finance:example.test');
     INSERT INTO room_membership VALUES ('@_alerts_finance:example.test', '!ops', 'join', '2026-11-24T12:00:00Z');
     INSERT INTO room_alias VALUES ('#ops:example.test', '!ops', '2026-11-24T12:00:00Z');
+    INSERT INTO room_trouble VALUES ('finance', '#ops:example.test', 'join: forbidden', '2026-11-24T12:00:00Z');
     INSERT INTO room_cursor VALUES ('!ops', 1, '2026-11-24T12:00:00Z');
     INSERT INTO heartbeat VALUES ('alertmanager', '2026-11-24T12:00:00Z');
     INSERT INTO maintenance OVERRIDING SYSTEM VALUE
@@ -64,6 +65,7 @@ fn another() -> Vec<(&'static str, Value)> {
         ("virtual_user", json!({"user_id": "@_alerts_it:example.test"})),
         ("room_membership", json!({"room": "!managers"})),
         ("room_alias", json!({"reference": "#managers:example.test"})),
+        ("room_trouble", json!({"reference": "#managers:example.test"})),
         ("room_cursor", json!({"room": "!managers"})),
         ("heartbeat", json!({"name": "homeserver"})),
         ("maintenance", json!({"id": 2})),
@@ -185,6 +187,12 @@ fn refused() -> Vec<(&'static str, &'static str, Value)> {
         ("room_membership_pkey", "room_membership", json!({"room": "!ops"})),
         ("room_membership_known", "room_membership", json!({"membership": "lurk"})),
         ("room_alias_pkey", "room_alias", json!({"reference": "#ops:example.test"})),
+        ("room_trouble_pkey", "room_trouble", json!({"reference": "#ops:example.test"})),
+        (
+            "room_trouble_room_list_fkey",
+            "room_trouble",
+            json!({"room_list": "nobodys", "reference": "#other"}),
+        ),
         ("room_cursor_pkey", "room_cursor", json!({"room": "!ops"})),
         ("heartbeat_pkey", "heartbeat", json!({"name": "alertmanager"})),
         ("maintenance_pkey", "maintenance", json!({"id": 1})),

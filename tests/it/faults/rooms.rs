@@ -22,8 +22,11 @@ async fn private_first_level() -> (World, OwnedRoomId, Rooms) {
 /// The page went to the next level at the same instant, and the fallback room was told why.
 fn next_level_is_called(world: &World, rooms: &Rooms) {
     world.only(&rooms.managers);
-    let told = world.only(&rooms.fallback);
-    assert!(told.body.contains("UNREACHABLE") && told.body.contains("level 1"), "{}", told.body);
+    let said = world.said(&rooms.fallback);
+    let told: Vec<_> = said.iter().filter(|message| message.body.contains("UNREACHABLE")).collect();
+    assert_eq!(told.len(), 1, "{said:#?}");
+    let told = told[0];
+    assert!(told.body.contains("level 1"), "{}", told.body);
     let fallback = world.homeserver.timeline(&rooms.fallback);
     let ringing = &fallback.iter().find(|event| event.event_id == told.event_id).unwrap().notifies;
     assert!(ringing.is_empty() || ringing[0] == ALICE, "{ringing:?}");
@@ -171,6 +174,9 @@ async fn one_of_two_rooms_is_enough_and_the_other_is_not_forgotten() {
     let scenery = Scenery::prepare().await;
     let rooms = scenery.rooms();
     let world = scenery.begin(&list("finance", &[&["#nowhere:example.test", OPS], &[MANAGERS]])).await;
+    let told = world.only(&rooms.fallback);
+    assert!(told.body.contains("finance cannot reach #nowhere:example.test"), "{}", told.body);
+    assert_eq!(told.msgtype, "m.notice", "nobody is woken before there is an alert");
     world.report(&Group::firing("DiskFull", world.now())).await;
     world.only(&rooms.ops);
     world.pass(SECOND * (15 * 60 - 1)).await;
@@ -220,5 +226,56 @@ async fn what_the_homeserver_never_takes_calls_the_next_level() {
     world.homeserver.fail_until_cleared(messages_to(&rooms.ops), Fault::Status(400, "M_BAD_JSON"));
     world.report(&Group::firing("DiskFull", world.now())).await;
     next_level_is_called(&world, &rooms);
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn a_room_that_is_lost_is_told_once_and_so_is_that_it_is_back() {
+    let (world, room, rooms) = private_first_level().await;
+    let other = world.another().await;
+    let (alice, user) = (world.homeserver.person(ALICE), World::virtual_user("finance"));
+    alice.kicks(&room, &user);
+    world.homeserver.deliver_all().await;
+    tokio::join!(world.bot.work(), other.work());
+    world.pass(MINUTE * 5).await;
+    let told = world.only(&rooms.fallback);
+    assert!(told.body.contains("cannot reach") && told.body.contains(room.as_str()), "{}", told.body);
+    let metrics = reqwest::get(format!("{}/metrics", world.bot.admin)).await.unwrap().text().await.unwrap();
+    assert!(metrics.contains(r#"matrixbot_rooms_unreachable{room_list="finance"} 1"#), "{metrics}");
+    alice.invites(&room, &user);
+    world.pass(MINUTE * 5).await;
+    let said = world.said(&rooms.fallback);
+    assert_eq!(said.len(), 2, "{said:#?}");
+    assert!(said[1].body.contains("can reach") && said[1].body.contains("again"), "{}", said[1].body);
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn an_outage_of_the_homeserver_is_no_trouble_of_a_room() {
+    let (world, rooms) = World::finance("").await;
+    world.homeserver.down().await;
+    world.pass(MINUTE * 10).await;
+    world.homeserver.up().await;
+    world.pass(MINUTE * 5).await;
+    assert_eq!(world.said(&rooms.fallback), []);
+}
+
+#[tokio::test]
+async fn what_hangs_on_a_notice_that_is_refused_waits_for_nothing() {
+    let scenery = Scenery::prepare().await;
+    let rooms = scenery.rooms();
+    let world = scenery.begin(&list("finance", &[&["#nowhere:example.test"], &[MANAGERS]])).await;
+    let refused = Fault::Status(400, "M_BAD_JSON");
+    let held = world.homeserver.hold_then(messages_to(&rooms.fallback), refused);
+    let group = Group::firing("DiskFull", world.now());
+    world.post(&group.payload()).await;
+    tokio::join!(world.bot.work(), async {
+        held.reached().await;
+        let more = group.alert("db-2", "critical", "firing", world.now());
+        assert_eq!(world.post(&more.payload()).await.0, 200);
+        held.release();
+    });
+    world.pass(MINUTE).await;
+    world.only(&rooms.managers);
     world.nothing_is_left().await;
 }

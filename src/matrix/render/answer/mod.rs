@@ -66,6 +66,17 @@ pub fn room_moved(room_list: &str, from: &str) -> Message {
     line(&words.code(&short(from, 100)).text("."))
 }
 
+/// Says in another room of the room list that this one cannot be reached.
+pub fn room_unreachable(room_list: &str, room: &str, why: &str) -> Message {
+    let words = Rich::from(format!("⚠️ {room_list} cannot reach ").as_str()).code(&short(room, 100));
+    line(&words.text(format!(": nobody is paged there. The homeserver says: {}", short(why, 500)).as_str()))
+}
+
+/// Says in another room of the room list that this one can be reached again.
+pub fn room_reachable(room_list: &str, room: &str) -> Message {
+    line(&Rich::from(format!("{room_list} can reach ").as_str()).code(&short(room, 100)).text(" again."))
+}
+
 /// Why an incident is not for this room, as the end of a sentence about it.
 fn hidden(why: Hidden) -> &'static str {
     match why {
