@@ -4,7 +4,6 @@
 #   scripts/bench.sh             everything, about 15 minutes on two cores
 #   scripts/bench.sh --quick     small sizes, to see whether it works; the figures mean nothing
 #   scripts/bench.sh PART…       intake, paging, scale
-#   scripts/bench.sh --profile dist [PART…]   with the binary that is shipped, which takes longer to build
 #
 # A private Postgres with fsync as it ships, a private Synapse and Alertmanager, all on loopback, and the
 # real binary. Figures mean something only while nothing else runs: the load is printed with them.
@@ -18,7 +17,6 @@ cd "$ROOT"
 SERVER_NAME=example.test
 ROOMS=8
 SIZE=full
-PROFILE=release
 PARTS=()
 SCRATCH=''
 
@@ -34,7 +32,8 @@ on_exit() {
 }
 
 build() {
-    cargo build --profile "$PROFILE" --bin matrixbot && cargo build --release --example load
+    # Apart, because what the load is built from would change what the program is built with.
+    cargo build --release --bin matrixbot && cargo build --release --example load
 }
 
 registration() {
@@ -116,7 +115,7 @@ scale() {
 size() {
     local bytes
     bytes=$(stat -c %s "$BINARY")
-    printf '\nBinary (%s profile, stripped): %s MB. Machine: %s cores, %s. Kernel %s. Postgres %s.\n' "$PROFILE" \
+    printf '\nBinary, stripped: %s MB. Machine: %s cores, %s. Kernel %s. Postgres %s.\n' \
         "$(awk -v bytes="$bytes" 'BEGIN { printf "%.1f", bytes / 1e6 }')" "$(nproc)" \
         "$(sed -n 's/^model name\s*: //p' /proc/cpuinfo | head -n 1)" "$(uname -r)" \
         "$("$(postgres_bin)/postgres" --version | cut -d' ' -f3)"
@@ -125,7 +124,6 @@ size() {
 while (($#)); do
     case $1 in
         --quick) SIZE=quick ;;
-        --profile) PROFILE=$2 && shift ;;
         intake | paging | scale) PARTS+=("$1") ;;
         -h | --help) usage "${BASH_SOURCE[0]}" && exit ;;
         *) die "unknown argument $1; see scripts/bench.sh --help" ;;
@@ -135,7 +133,7 @@ done
 ((${#PARTS[@]})) || PARTS=(intake paging scale)
 trap on_exit EXIT
 trap 'exit 130' INT TERM HUP
-BINARY=${CARGO_TARGET_DIR:-$ROOT/target}/$PROFILE/matrixbot
+BINARY=${CARGO_TARGET_DIR:-$ROOT/target}/release/matrixbot
 export SQLX_OFFLINE=true
 
 ensure rust python postgres

@@ -70,15 +70,21 @@ impl Drop for Matrixbot {
     }
 }
 
-/// What `pgbench` reaches when each of its connections commits one row after another, in transactions per second.
+/// One row, committed.
+pub(crate) const ONE_ROW: &str = "INSERT INTO bench_row (what) VALUES ('committed');\n";
+/// What a report that opens an incident writes.
+pub(crate) const OPENING: &str = include_str!("opening.sql");
+
+/// How often per second `pgbench` can commit a script when each of its connections does nothing else.
 pub(crate) fn commits_per_second(
     pgbench: &str,
     url: &str,
+    script_text: &str,
     connections: usize,
     time: Duration,
 ) -> anyhow::Result<f64> {
     let script = std::env::temp_dir().join(format!("matrixbot-commit-{}.sql", std::process::id()));
-    std::fs::write(&script, "INSERT INTO bench_row (what) VALUES ('committed');\n")?;
+    std::fs::write(&script, script_text)?;
     let output = Command::new(pgbench)
         .args(["--no-vacuum", "--protocol=prepared", "--jobs=2"])
         .arg(format!("--client={connections}"))
@@ -95,7 +101,7 @@ pub(crate) fn commits_per_second(
     Ok(line.split_whitespace().nth(2).context("no number")?.parse()?)
 }
 
-/// The processor time that a process has used.
+/// How busy the machine was in the last 1, 5 and 15 minutes.
 pub(crate) fn load_average() -> String {
     std::fs::read_to_string("/proc/loadavg")
         .map(|line| line.split(' ').take(3).collect::<Vec<_>>().join(" "))

@@ -1,4 +1,7 @@
 //! What is open, and what waits: for the commands that tell, and for metrics.
+//!
+//! Lists are read from the index of each room list and phase, as far as they are shown: what they cost does not grow with
+//! what is open.
 
 use super::{Store, StoreError, Tx};
 use jiff::Timestamp;
@@ -73,9 +76,15 @@ pub async fn open_incidents(
                   (SELECT severity FROM incident_alert WHERE incident = incident.id AND firing
                    ORDER BY rank DESC, severity LIMIT 1) AS severity
            FROM incident
-           WHERE phase NOT IN ('resolved', 'closed') AND room_list = ANY($1) AND phase = ANY($2)
-             AND (coalesce(level, -1) >= $3 OR ($3 > 0 AND phase = 'unanswered'))
-           ORDER BY id LIMIT $4"#,
+           WHERE id = ANY (ARRAY(
+               SELECT first.id
+               FROM unnest($1::text[]) AS list (name), unnest($2::text[]) AS wanted (phase), LATERAL (
+                   SELECT id, opened_at FROM incident
+                   WHERE room_list = list.name AND phase = wanted.phase AND phase NOT IN ('resolved', 'closed')
+                     AND (coalesce(level, -1) >= $3 OR ($3 > 0 AND phase = 'unanswered'))
+                   ORDER BY opened_at, id LIMIT $4) AS first
+               ORDER BY first.opened_at, first.id LIMIT $4))
+           ORDER BY opened_at, id"#,
         room_lists,
         phases,
         min_level,
@@ -87,11 +96,12 @@ pub async fn open_incidents(
         i64::try_from(rows.len()).unwrap_or(i64::MAX)
     } else {
         sqlx::query_scalar!(
-            r#"SELECT count(*) AS "count!" FROM (
+            r#"SELECT least(count(*), 1000) AS "count!"
+               FROM unnest($1::text[]) AS list (name), unnest($2::text[]) AS wanted (phase), LATERAL (
                    SELECT 1 FROM incident
-                   WHERE phase NOT IN ('resolved', 'closed') AND room_list = ANY($1) AND phase = ANY($2)
+                   WHERE room_list = list.name AND phase = wanted.phase AND phase NOT IN ('resolved', 'closed')
                      AND (coalesce(level, -1) >= $3 OR ($3 > 0 AND phase = 'unanswered'))
-                   LIMIT 1000) AS first_thousand"#,
+                   ORDER BY opened_at LIMIT 1000) AS first"#,
             room_lists,
             phases,
             min_level
@@ -126,8 +136,12 @@ pub async fn open_numbers(
     limit: i64,
 ) -> Result<Vec<i64>, StoreError> {
     Ok(sqlx::query_scalar!(
-        "SELECT id FROM incident
-         WHERE phase NOT IN ('resolved', 'closed') AND room_list = ANY($1) AND phase = ANY($2) ORDER BY id LIMIT $3",
+        "SELECT first.id
+         FROM unnest($1::text[]) AS list (name), unnest($2::text[]) AS wanted (phase), LATERAL (
+             SELECT id, opened_at FROM incident
+             WHERE room_list = list.name AND phase = wanted.phase AND phase NOT IN ('resolved', 'closed')
+             ORDER BY opened_at, id LIMIT $3) AS first
+         ORDER BY first.opened_at, first.id LIMIT $3",
         room_lists,
         phases,
         limit
