@@ -4,6 +4,7 @@
 
 mod check;
 mod migrate;
+mod probe;
 mod registration;
 mod run;
 
@@ -88,6 +89,9 @@ enum Command {
     /// Bring the database's schema up to date
     #[command(after_help = migrate::EXAMPLES)]
     Migrate(ConfigFile),
+    /// Ask the process that runs on this machine how it is, for Docker's health check
+    #[command(after_help = probe::EXAMPLES)]
+    Probe(probe::Options),
     /// Write a registration with fresh tokens, for the homeserver and for us
     #[command(after_help = registration::EXAMPLES)]
     Registration(registration::Options),
@@ -134,6 +138,7 @@ impl Cli {
             Command::Run(file) => run::run(&file),
             Command::Check(file) => check::check(&file),
             Command::Migrate(file) => migrate::migrate(&file),
+            Command::Probe(options) => probe::probe(&options),
             Command::Registration(options) => registration::registration(&options),
         }
     }
@@ -186,6 +191,7 @@ mod tests {
             "matrixbot run --config config.yaml",
             "matrixbot check --config config.yaml --log-format json",
             "matrixbot --log-level debug migrate --config config.yaml",
+            "matrixbot probe --ready --config config.yaml",
             "matrixbot registration --url http://127.0.0.1:9009 --server-name example.org",
             "matrixbot registration --url http://127.0.0.1:9009 --server-name example.org --id matrixbot \
              --sender-localpart matrixbot --user-prefix _alerts_ --output registration.yaml --force",
