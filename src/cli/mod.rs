@@ -3,6 +3,8 @@
 //! Exit codes: 0, done; 1, it did not work; 2, the command line or the configuration is wrong.
 
 mod check;
+mod completions;
+mod man;
 mod migrate;
 mod probe;
 mod registration;
@@ -16,7 +18,7 @@ use crate::telemetry::logs::{self, Format};
 use crate::telemetry::{COMMIT, VERSION};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::collections::BTreeMap;
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::LazyLock;
@@ -95,6 +97,12 @@ enum Command {
     /// Write a registration with fresh tokens, for the homeserver and for us
     #[command(after_help = registration::EXAMPLES)]
     Registration(registration::Options),
+    /// Write a shell's completions to standard output
+    #[command(after_help = completions::EXAMPLES)]
+    Completions(completions::Options),
+    /// Write the manual
+    #[command(after_help = man::EXAMPLES)]
+    Man(man::Options),
 }
 
 #[derive(Debug, Args)]
@@ -140,6 +148,8 @@ impl Cli {
             Command::Migrate(file) => migrate::migrate(&file),
             Command::Probe(options) => probe::probe(&options),
             Command::Registration(options) => registration::registration(&options),
+            Command::Completions(options) => completions::completions(&options),
+            Command::Man(options) => man::man(&options),
         }
     }
 }
@@ -170,6 +180,18 @@ fn finish(what: &'static str, work: impl Future<Output = anyhow::Result<()>>) ->
     }
 }
 
+/// Writes a result to standard output. A reader that has seen enough is no failure.
+fn print(result: &[u8]) -> ExitCode {
+    let mut output = std::io::stdout().lock();
+    match output.write_all(result).and_then(|()| output.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            tell(&format!("error: standard output cannot be written: {error}"));
+            ExitCode::from(FAILED)
+        }
+        _ => ExitCode::SUCCESS,
+    }
+}
+
 /// Says a line on standard error. Nobody may be there to read it.
 fn tell(line: &str) {
     std::io::stderr().write_all(format!("{line}\n").as_bytes()).ok();
@@ -195,6 +217,9 @@ mod tests {
             "matrixbot registration --url http://127.0.0.1:9009 --server-name example.org",
             "matrixbot registration --url http://127.0.0.1:9009 --server-name example.org --id matrixbot \
              --sender-localpart matrixbot --user-prefix _alerts_ --output registration.yaml --force",
+            "matrixbot completions bash",
+            "matrixbot man",
+            "matrixbot man --output man1",
         ] {
             Cli::try_parse_from(line.split_whitespace()).unwrap_or_else(|error| panic!("{line}: {error}"));
         }
