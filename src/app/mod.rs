@@ -1,5 +1,6 @@
 //! Composition root: build, bind, spawn, drain and stop in order. The only place that spawns.
 
+mod certificates;
 mod parts;
 mod readiness;
 
@@ -11,6 +12,7 @@ use crate::http::{Listening, bind};
 use crate::store::{ENGINE_VERSION, Store};
 use crate::worker::{self, Worker};
 use anyhow::Context as _;
+use certificates::Certificates;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
@@ -41,6 +43,9 @@ pub async fn run(config: Config, read: impl Fn() -> Result<Config, Vec<Problem>>
     let listening = bind(parts.bindings(&config))?;
     let serving = TaskTracker::new();
     let handles: Vec<_> = listening.iter().map(Listening::handle).collect();
+    let certificates =
+        Certificates::new(listening.iter().filter_map(|one| one.certificate.clone()).collect());
+    let certificates_wake = Arc::new(Notify::new());
     for listener in listening {
         tracing::info!(address = %listener.address, "listening on {} for {}", listener.address, listener.name);
         serving.spawn(listener.server);
@@ -53,6 +58,7 @@ pub async fn run(config: Config, read: impl Fn() -> Result<Config, Vec<Problem>>
         panicked: CancellationToken::new(),
     };
     workers.spawn_all();
+    workers.spawn_certificates(certificates, Arc::clone(&certificates_wake));
     tracing::info!(
         room_lists = parts.engine.lists().iter().count(),
         "matrixbot {} is running",
@@ -62,7 +68,10 @@ pub async fn run(config: Config, read: impl Fn() -> Result<Config, Vec<Problem>>
     loop {
         tokio::select! {
             asked = signals.next() => match asked {
-                Asked::Reload => reload(&parts, &config, read()).await,
+                Asked::Reload => {
+                    certificates_wake.notify_one();
+                    reload(&parts, &config, read()).await;
+                }
                 Asked::Stop => break,
             },
             () = workers.panicked.cancelled() => break,
@@ -166,6 +175,11 @@ impl Workers {
         let store = self.parts.engine.store().clone();
         let shutdown = self.shutdown.clone();
         self.spawn(async move { watch_version(&store, &shutdown).await });
+    }
+
+    fn spawn_certificates(&self, certificates: Certificates, wake: Arc<Notify>) {
+        let shutdown = self.shutdown.clone();
+        self.spawn(async move { worker::run(&certificates, &wake, &shutdown).await });
     }
 
     fn spawn_worker<W: Worker + 'static>(&self, which: fn(&Parts) -> &W, wake: Arc<Notify>) {

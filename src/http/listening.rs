@@ -2,7 +2,7 @@
 
 use super::access_log;
 use super::answer::unknown_path;
-use super::tls::{Tls, TlsError};
+use super::tls::{Certificate, Tls, TlsError};
 use actix_web::dev::{Server, ServerHandle};
 use actix_web::middleware::from_fn;
 use actix_web::web::ServiceConfig;
@@ -66,6 +66,8 @@ pub struct Listening {
     pub name: String,
     /// The address, with the port that was found if none was given.
     pub address: SocketAddr,
+    /// The certificate that it shows, if it speaks TLS.
+    pub certificate: Option<Arc<Certificate>>,
     /// The server: a future that ends when it was stopped.
     pub server: Server,
 }
@@ -105,7 +107,8 @@ fn listen(first: &Binding, others: &[Binding]) -> Result<Listening, ListenError>
     let name = all.clone().map(|binding| binding.name).collect::<Vec<_>>().join(" and ");
     let services: Vec<Services> = all.map(|binding| Arc::clone(&binding.services)).collect();
     let refused = |source| ListenError::Address { name: name.clone(), address: first.address, source };
-    let tls = first.tls.as_ref().map(Tls::load).transpose()?;
+    let certificate = first.tls.clone().map(Certificate::load).transpose()?;
+    let tls = certificate.as_ref().map(Certificate::server).transpose()?;
     let socket = TcpListener::bind(first.address).map_err(refused)?;
     let address = socket.local_addr().map_err(refused)?;
     let server = HttpServer::new(move || {
@@ -121,7 +124,7 @@ fn listen(first: &Binding, others: &[Binding]) -> Result<Listening, ListenError>
         None => server.listen(socket),
     };
     let server = server.map_err(refused)?.run();
-    Ok(Listening { name, address, server })
+    Ok(Listening { name, address, certificate, server })
 }
 
 #[cfg(test)]
@@ -219,6 +222,51 @@ mod tests {
         let asked = async {
             let answer = get(&client(Some(&certificate)), format!("https://localhost:{port}/a")).await;
             assert_eq!(answer, (200, "/a".to_owned()));
+            handle.stop(true).await;
+        };
+        let (ended, ()) = tokio::join!(listening.server, asked);
+        ended.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_certificate_that_changes_is_shown_from_then_on_and_a_broken_one_never() {
+        let folder = tempfile::tempdir().unwrap();
+        let tls = Tls { certificate: folder.path().join("crt"), key: folder.path().join("key") };
+        let write = |(certificate, key): &(String, String)| {
+            std::fs::write(&tls.certificate, certificate).unwrap();
+            std::fs::write(&tls.key, key).unwrap();
+        };
+        let (first, second) = (certificate(), certificate());
+        write(&first);
+        let one = Binding { tls: Some(tls.clone()), ..binding("webhook", loopback(0), "/a") };
+        let listening = bind(vec![one]).unwrap().remove(0);
+        let (handle, port) = (listening.handle(), listening.address.port());
+        let shown = listening.certificate.clone().unwrap();
+        // A client of its own for each look, because a connection keeps the certificate that it began with.
+        let trusted = async |certificate: &str| {
+            let url = format!("https://localhost:{port}/a");
+            client(Some(certificate)).get(url).send().await.is_ok()
+        };
+        let asked = async {
+            assert!(trusted(&first.0).await);
+            assert!(!shown.reload().unwrap(), "nothing has changed");
+            // The certificate comes before its key.
+            std::fs::write(&tls.certificate, &second.0).unwrap();
+            let half = shown.reload().unwrap_err().to_string();
+            assert!(half.contains("crt cannot be used"), "{half}");
+            assert!(!shown.reload().unwrap(), "it is told once");
+            assert!(trusted(&first.0).await && !trusted(&second.0).await);
+            std::fs::write(&tls.key, &second.1).unwrap();
+            assert!(shown.reload().unwrap());
+            assert!(trusted(&second.0).await && !trusted(&first.0).await);
+            // Not even a file that is gone takes the certificate away.
+            std::fs::remove_file(&tls.key).unwrap();
+            assert!(shown.reload().unwrap_err().to_string().contains("key cannot be used for TLS"));
+            assert!(!shown.reload().unwrap(), "it is told once");
+            assert!(trusted(&second.0).await);
+            write(&first);
+            assert!(shown.reload().unwrap());
+            assert!(trusted(&first.0).await);
             handle.stop(true).await;
         };
         let (ended, ()) = tokio::join!(listening.server, asked);

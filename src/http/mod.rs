@@ -9,4 +9,4 @@ pub mod token;
 
 pub use listening::{Binding, ListenError, Listening, Services, bind};
 pub use probes::{Check, Probes};
-pub use tls::{Tls, TlsError};
+pub use tls::{Certificate, Tls, TlsError};

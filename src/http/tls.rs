@@ -1,9 +1,14 @@
-//! TLS from a certificate and its key.
+//! TLS from a certificate and its key, taken again from their files while a listener runs.
 
+use arc_swap::ArcSwap;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem};
-use std::path::PathBuf;
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use sha2::{Digest, Sha256};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// The files of a TLS server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,21 +40,95 @@ pub enum TlsError {
     },
 }
 
+/// The certificate that a listener shows: the last one in its files that could be used.
+#[derive(Debug)]
+pub struct Certificate {
+    files: Tls,
+    shown: ArcSwap<CertifiedKey>,
+    /// What was in the files when they were last looked at; `None`: they could not be read.
+    seen: Mutex<Option<[u8; 32]>>,
+}
+
+/// What the files hold.
+struct Content {
+    certificate: Vec<u8>,
+    key: Vec<u8>,
+}
+
 impl Tls {
-    /// Reads the files.
-    pub(super) fn load(&self) -> Result<ServerConfig, TlsError> {
-        let unreadable = |file: &PathBuf| {
-            let file = file.clone();
+    fn read(&self) -> Result<Content, TlsError> {
+        let read = |file: &Path| {
+            let unreadable = |error| TlsError::File { file: file.to_owned(), source: pem::Error::Io(error) };
+            std::fs::read(file).map_err(unreadable)
+        };
+        Ok(Content { certificate: read(&self.certificate)?, key: read(&self.key)? })
+    }
+
+    /// The certificate and key that `content` holds, if they belong together.
+    fn certified(&self, content: &Content) -> Result<CertifiedKey, TlsError> {
+        let wrong = |file: &Path| {
+            let file = file.to_owned();
             move |source| TlsError::File { file, source }
         };
-        let chain = CertificateDer::pem_file_iter(&self.certificate)
-            .and_then(Iterator::collect)
-            .map_err(unreadable(&self.certificate))?;
-        let key = PrivateKeyDer::from_pem_file(&self.key).map_err(unreadable(&self.key))?;
-        let provider = rustls::crypto::ring::default_provider().into();
-        ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key))
+        let chain = CertificateDer::pem_slice_iter(&content.certificate)
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(wrong(&self.certificate))?;
+        let key = PrivateKeyDer::from_pem_slice(&content.key).map_err(wrong(&self.key))?;
+        CertifiedKey::from_der(chain, key, &rustls::crypto::ring::default_provider())
             .map_err(|source| TlsError::Unusable { certificate: self.certificate.clone(), source })
+    }
+}
+
+impl Content {
+    fn digest(&self) -> [u8; 32] {
+        let mut digest = Sha256::new();
+        digest.update(self.certificate.len().to_be_bytes());
+        digest.update(&self.certificate);
+        digest.update(&self.key);
+        digest.finalize().into()
+    }
+}
+
+impl Certificate {
+    /// Takes the certificate from its files.
+    pub fn load(files: Tls) -> Result<Arc<Self>, TlsError> {
+        let content = files.read()?;
+        let shown = ArcSwap::from_pointee(files.certified(&content)?);
+        Ok(Arc::new(Self { shown, seen: Mutex::new(Some(content.digest())), files }))
+    }
+
+    /// Where it comes from.
+    pub fn files(&self) -> &Tls {
+        &self.files
+    }
+
+    /// Takes what the files hold now. Returns whether another certificate is shown from now on. What cannot be used
+    /// changes nothing, and is an error once: when it is first seen.
+    pub fn reload(&self) -> Result<bool, TlsError> {
+        let content = self.files.read();
+        let found = content.as_ref().ok().map(Content::digest);
+        let before = std::mem::replace(&mut *self.seen.lock().unwrap_or_else(PoisonError::into_inner), found);
+        if found == before {
+            return Ok(false);
+        }
+        let certified = self.files.certified(&content?)?;
+        self.shown.store(Arc::new(certified));
+        Ok(true)
+    }
+
+    /// What a listener speaks that shows it.
+    pub(super) fn server(self: &Arc<Self>) -> Result<ServerConfig, TlsError> {
+        let provider = rustls::crypto::ring::default_provider().into();
+        let builder = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|source| TlsError::Unusable { certificate: self.files.certificate.clone(), source })?;
+        let resolver = Arc::clone(self);
+        Ok(builder.with_no_client_auth().with_cert_resolver(resolver))
+    }
+}
+
+impl ResolvesServerCert for Certificate {
+    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.shown.load_full())
     }
 }
