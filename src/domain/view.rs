@@ -1,6 +1,7 @@
 //! An incident with all that people are shown of it: what messages are rendered from.
 
-use super::incident::{Fingerprint, Incident};
+use super::answer::IncidentLine;
+use super::incident::{Fingerprint, Incident, Phase};
 use super::policy::Severity;
 use super::webhook::Labels;
 use jiff::Timestamp;
@@ -65,5 +66,30 @@ impl IncidentView {
             return "unnamed".to_owned();
         }
         self.group_labels.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(", ")
+    }
+
+    /// The incident as one line of a list.
+    pub fn line(&self) -> IncidentLine {
+        let incident = &self.incident;
+        IncidentLine {
+            number: self.number,
+            name: self.name(),
+            phase: incident.phase.name(),
+            severity: incident.severity().cloned(),
+            alerts: u64::try_from(incident.firing.len()).unwrap_or(u64::MAX),
+            level: incident.run.level,
+            levels: self.levels,
+            since: incident.opened_at,
+            ackers: incident.ackers.clone(),
+            until: match incident.phase {
+                Phase::Acknowledged { until, .. } => until,
+                Phase::Snoozed { until } => Some(until),
+                Phase::Firing
+                | Phase::Unanswered { .. }
+                | Phase::Suppressed
+                | Phase::Resolved { .. }
+                | Phase::Closed => None,
+            },
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! One database transaction per input: lock, decide, save. One file per kind of input.
 
+mod acts;
 mod delivery;
 mod effects;
 mod lists;
@@ -8,6 +9,7 @@ mod report;
 mod save;
 mod timer;
 
+pub use acts::{candidates, result_of};
 pub use lists::{ListSettings, Lists};
 pub use person::Standing;
 pub use report::Accepted;

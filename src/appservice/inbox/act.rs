@@ -6,11 +6,9 @@ use super::rights::{lacks, role};
 use super::scene::{Handled, Scene};
 use crate::domain::answer::{ActResult, Acted, Answer, Hidden};
 use crate::domain::command::Which;
-use crate::domain::incident::{Phase, PhaseName};
 use crate::domain::input::{Act, Decision, Outcome, PersonAction};
-use crate::domain::policy::Policy;
-use crate::engine::Standing;
-use crate::store::{StoredIncident, overview};
+use crate::engine::{Standing, candidates, result_of};
+use crate::store::StoredIncident;
 
 /// How many incidents one command may act on.
 const MOST: i64 = 100;
@@ -25,13 +23,13 @@ impl Scene<'_> {
         comment: Option<String>,
     ) -> Result<Handled, InboxError> {
         let all = *which == Which::All;
-        let numbers = match Self::named(said, which) {
+        let numbers = if let Some(mut numbers) = Self::named(said, which) {
             // Locked in one order, whatever order they were said in, so that two commands cannot wait for each other.
-            Some(mut numbers) => {
-                numbers.sort_unstable();
-                numbers
-            }
-            None => self.candidates(said, act).await?,
+            numbers.sort_unstable();
+            numbers
+        } else {
+            let lists: Vec<String> = said.lists.iter().map(|list| list.name.clone()).collect();
+            candidates(self.tx, &lists, act, MOST).await?
         };
         let mut results = Vec::new();
         let mut decided = Vec::new();
@@ -99,65 +97,5 @@ impl Scene<'_> {
         let decision = self.inbox.engine.person(self.tx, &stored, action, Some(room.as_str())).await?;
         let result = result_of(&stored, &decision, act, &policy);
         Ok((acted(result), Some((*stored, decision))))
-    }
-
-    /// The open incidents of the room's lists that `all` means for an act.
-    async fn candidates(&mut self, said: &Said, act: Act) -> Result<Vec<i64>, InboxError> {
-        use PhaseName::{Acknowledged, Firing, Snoozed, Suppressed, Unanswered};
-        let phases: &[PhaseName] = match act {
-            Act::Acknowledge => &[Firing, Snoozed, Unanswered, Suppressed],
-            Act::Unacknowledge => &[Acknowledged],
-            Act::Unsnooze => &[Snoozed],
-            Act::Escalate(_) => &[Firing],
-            Act::Snooze(_) | Act::Resolve => &[Firing, Acknowledged, Snoozed, Unanswered, Suppressed],
-        };
-        let lists: Vec<String> = said.lists.iter().map(|list| list.name.clone()).collect();
-        let phases: Vec<String> = phases.iter().map(|phase| phase.as_str().to_owned()).collect();
-        Ok(overview::open_numbers(self.tx, &lists, &phases, MOST).await?)
-    }
-}
-
-/// What an act came to, in the words of an answer.
-pub(super) fn result_of(
-    before: &StoredIncident,
-    decision: &Decision,
-    act: Act,
-    policy: &Policy,
-) -> ActResult {
-    match decision.outcome {
-        Outcome::Done => done(before, decision, act, policy),
-        Outcome::JoinedAck => ActResult::Joined { others: before.incident.ackers.clone() },
-        Outcome::AlreadyYours => ActResult::AlreadyYours,
-        Outcome::TooLate => ActResult::TooLate { resolved_at: before.resolved_at },
-        Outcome::NotAcknowledged => ActResult::NotAcknowledged,
-        Outcome::NotSnoozed => ActResult::NotSnoozed,
-        Outcome::StaleRung => ActResult::StalePage,
-        Outcome::UnderMaintenance => ActResult::UnderMaintenance,
-        Outcome::Repeated | Outcome::OrphanClear | Outcome::Nothing => {
-            ActResult::Nothing { phase: before.incident.phase.name() }
-        }
-    }
-}
-
-fn done(before: &StoredIncident, decision: &Decision, act: Act, policy: &Policy) -> ActResult {
-    let Some(after) = &decision.incident else {
-        return ActResult::Nothing { phase: before.incident.phase.name() };
-    };
-    match (act, &after.phase) {
-        (Act::Acknowledge, Phase::Acknowledged { until, .. }) => ActResult::Acknowledged { until: *until },
-        (Act::Unacknowledge, _) => ActResult::GivenBack { pages_in: policy.unack_delay },
-        (Act::Snooze(wanted), Phase::Snoozed { until }) => {
-            ActResult::Snoozed { until: *until, shortened: wanted > policy.max_snooze }
-        }
-        (Act::Unsnooze, _) => ActResult::SnoozeEnded,
-        (Act::Escalate(_), Phase::Unanswered { .. }) => ActResult::LadderEnded,
-        (Act::Escalate(_), _) => ActResult::Escalated {
-            level: after.run.level.unwrap_or(0),
-            levels: u32::try_from(policy.levels.len()).unwrap_or(u32::MAX),
-        },
-        (Act::Resolve, _) => {
-            ActResult::Resolved { still_firing: u64::try_from(after.firing.len()).unwrap_or(u64::MAX) }
-        }
-        (_, phase) => ActResult::Nothing { phase: phase.name() },
     }
 }

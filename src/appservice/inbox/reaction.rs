@@ -1,14 +1,13 @@
 //! Reactions, and their being taken back.
 
 use super::InboxError;
-use super::act::result_of;
 use super::rights::{lacks, role};
 use super::scene::{Handled, Scene};
 use crate::domain::answer::{ActResult, Acted, Answer, Hidden};
 use crate::domain::incident::Rung;
 use crate::domain::input::{Act, Outcome, PersonAction, Via};
 use crate::domain::reaction::{ReactionMeaning, normalize};
-use crate::engine::Standing;
+use crate::engine::{Standing, result_of};
 use crate::store::{About, StoredIncident, inbox, post};
 use ruma::{EventId, OwnedEventId};
 

@@ -7,7 +7,6 @@ use super::scene::{Handled, Scene};
 use crate::domain::answer::{Answer, Hidden, IncidentLine};
 use crate::domain::command::Which;
 use crate::domain::incident::PhaseName;
-use crate::domain::view::IncidentView;
 use crate::store::{Payload, StoredIncident, incident, overview, post, timeline};
 
 /// How many incidents a list shows.
@@ -88,7 +87,7 @@ impl Scene<'_> {
         for row in rows {
             if let Some(stored) = incident::load(self.tx, row.number).await? {
                 let policy = self.inbox.engine.policy(stored.incident.run.policy_version).await?;
-                lines.push(line(&stored.view(u32::try_from(policy.levels.len()).unwrap_or(u32::MAX))));
+                lines.push(stored.view(u32::try_from(policy.levels.len()).unwrap_or(u32::MAX)).line());
             }
         }
         let shown = i64::try_from(lines.len()).unwrap_or(i64::MAX);
@@ -123,25 +122,4 @@ impl Scene<'_> {
 /// The room lists that an answer speaks of.
 fn names(said: &Said) -> String {
     said.lists.iter().map(|list| list.name.as_str()).collect::<Vec<_>>().join(", ")
-}
-
-fn line(view: &IncidentView) -> IncidentLine {
-    use crate::domain::incident::Phase;
-    let incident = &view.incident;
-    IncidentLine {
-        number: view.number,
-        name: view.name(),
-        phase: incident.phase.name(),
-        severity: incident.severity().cloned(),
-        alerts: u64::try_from(incident.firing.len()).unwrap_or(u64::MAX),
-        level: incident.run.level,
-        levels: view.levels,
-        since: incident.opened_at,
-        ackers: incident.ackers.clone(),
-        until: match incident.phase {
-            Phase::Acknowledged { until, .. } => until,
-            Phase::Snoozed { until } => Some(until),
-            _ => None,
-        },
-    }
 }
