@@ -6,6 +6,7 @@
 pub mod alert;
 pub mod claim;
 mod columns;
+mod delivered;
 pub mod enqueue;
 pub mod inbox;
 pub mod incident;
@@ -15,6 +16,7 @@ mod retention;
 pub mod room;
 mod room_list;
 pub mod room_trouble;
+mod schema;
 pub mod settle;
 pub mod timeline;
 pub mod timers;
@@ -22,26 +24,22 @@ mod virtual_user;
 
 pub use alert::AlertDetails;
 pub use claim::{Claimed, Head};
+pub use delivered::PageRow;
 pub use enqueue::{Kind, Payload};
 pub use inbox::{InboxEvent, WaitingEvent};
 pub use incident::{Reported, StoredIncident};
 pub use overview::{Backlog, IncidentLine};
 pub use post::{About, Target};
-pub use room_list::{RoomListRow, policy_hash};
+pub use room_list::{KnownRoomList, RoomListRow, policy_hash};
+pub use schema::ENGINE_VERSION;
 pub use settle::Lease;
 pub use virtual_user::VirtualUserRow;
 
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{PgPool, Postgres, Transaction};
+use sqlx::{Connection as _, PgConnection, PgPool, Postgres, Transaction};
 use std::str::FromStr;
 use std::time::Duration;
-
-/// The schema, embedded.
-static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!();
-
-/// The release of the workers: a newer one may raise it when older workers must not run beside it.
-pub const ENGINE_VERSION: i32 = 1;
 
 /// A database transaction.
 pub type Tx = Transaction<'static, Postgres>;
@@ -75,6 +73,32 @@ pub enum StoreError {
     },
 }
 
+impl StoreError {
+    /// The SQLSTATE, if it was the database that said what is wrong.
+    pub fn sqlstate(&self) -> Option<String> {
+        match self {
+            Self::Database(error) => error.as_database_error()?.code().map(std::borrow::Cow::into_owned),
+            Self::Migration(_) | Self::Inconsistent { .. } | Self::LeaseLost { .. } => None,
+        }
+    }
+}
+
+/// Opens a connection and closes it again. Unlike a pool, which goes on trying, it says at once what is wrong. Returns
+/// the server's version.
+pub async fn try_database(url: &SecretString, within: Duration) -> Result<String, StoreError> {
+    let options = PgConnectOptions::from_str(url.expose_secret())?.application_name("matrixbot");
+    let trying = async {
+        let mut connection = PgConnection::connect_with(&options).await?;
+        let version = sqlx::query_scalar("SHOW server_version").fetch_one(&mut connection).await?;
+        connection.close().await?;
+        Ok(version)
+    };
+    match tokio::time::timeout(within, trying).await {
+        Ok(tried) => tried,
+        Err(_elapsed) => Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()).into()),
+    }
+}
+
 /// The database.
 #[derive(Debug, Clone)]
 pub struct Store {
@@ -92,25 +116,6 @@ impl Store {
         Ok(Self { pool })
     }
 
-    /// Brings the schema up to date. Several processes may do it at once: one at a time works.
-    pub async fn migrate(&self) -> Result<(), StoreError> {
-        Ok(MIGRATOR.run(&self.pool).await?)
-    }
-
-    /// Whether the schema has every migration that this release knows, and how many it lacks.
-    pub async fn missing_migrations(&self) -> Result<usize, StoreError> {
-        let there = sqlx::query_scalar::<_, bool>("SELECT to_regclass('_sqlx_migrations') IS NOT NULL")
-            .fetch_one(&self.pool)
-            .await?;
-        if !there {
-            return Ok(MIGRATOR.iter().count());
-        }
-        let done: Vec<i64> = sqlx::query_scalar("SELECT version FROM _sqlx_migrations WHERE success")
-            .fetch_all(&self.pool)
-            .await?;
-        Ok(MIGRATOR.iter().filter(|migration| !done.contains(&migration.version)).count())
-    }
-
     /// Whether the database answers.
     pub async fn ping(&self) -> Result<(), StoreError> {
         sqlx::query("SELECT 1").execute(&self.pool).await?;
@@ -120,22 +125,6 @@ impl Store {
     /// Begins a database transaction. Dropped without `commit`, it is as if it had not been.
     pub async fn begin(&self) -> Result<Tx, StoreError> {
         Ok(self.pool.begin().await?)
-    }
-
-    /// The newest release of the workers that has run on this database. Raises it to ours if ours is newer.
-    pub async fn engine_version(&self) -> Result<i32, StoreError> {
-        let version = sqlx::query_scalar!(
-            "UPDATE engine_version SET version = greatest(version, $1) WHERE version < $1 RETURNING version",
-            ENGINE_VERSION
-        )
-        .fetch_optional(&self.pool)
-        .await?;
-        match version {
-            Some(version) => Ok(version),
-            None => {
-                Ok(sqlx::query_scalar!("SELECT version FROM engine_version").fetch_one(&self.pool).await?)
-            }
-        }
     }
 
     /// Closes every connection.

@@ -150,6 +150,23 @@ pub async fn open_numbers(
     .await?)
 }
 
+/// The numbers of the newest incidents of room lists in some phases, over or not, newest first, `limit` at most.
+pub async fn newest_numbers(
+    tx: &mut Tx,
+    room_lists: &[String],
+    phases: &[String],
+    limit: i64,
+) -> Result<Vec<i64>, StoreError> {
+    Ok(sqlx::query_scalar!(
+        "SELECT id FROM incident WHERE room_list = ANY ($1) AND phase = ANY ($2) ORDER BY id DESC LIMIT $3",
+        room_lists,
+        phases,
+        limit
+    )
+    .fetch_all(&mut **tx)
+    .await?)
+}
+
 impl Store {
     /// How many incidents of each room list are in each phase that is not over.
     pub async fn phase_counts(&self) -> Result<Vec<(String, String, i64)>, StoreError> {

@@ -18,6 +18,21 @@ pub struct RoomListRow {
     pub policy: Policy,
 }
 
+/// A room list as the database knows it.
+#[derive(Debug, Clone)]
+pub struct KnownRoomList {
+    /// Its name.
+    pub name: String,
+    /// Its virtual user.
+    pub user_id: String,
+    /// Whether the configuration that was written last has it.
+    pub active: bool,
+    /// Its newest policy's row.
+    pub version: i64,
+    /// Its newest policy.
+    pub policy: Policy,
+}
+
 /// What makes two policies the same: SHA-256 of the policy as JSON.
 pub fn policy_hash(policy: &Policy) -> Vec<u8> {
     Sha256::digest(serde_json::to_vec(policy).unwrap_or_default()).to_vec()
@@ -41,6 +56,28 @@ impl Store {
         }
         tx.commit().await?;
         Ok(versions)
+    }
+
+    /// Every room list that there has been, by name, as the configuration that was written last has it.
+    pub async fn room_lists(&self) -> Result<Vec<KnownRoomList>, StoreError> {
+        let rows = sqlx::query!(
+            "SELECT name, user_id, active, id, policy FROM room_list
+             JOIN policy_version ON policy_version.id = room_list.policy_version ORDER BY name"
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        rows.into_iter()
+            .map(|row| {
+                let unreadable = |error| inconsistent("policy_version", "policy", row.id, error);
+                Ok(KnownRoomList {
+                    policy: serde_json::from_value(row.policy).map_err(unreadable)?,
+                    name: row.name,
+                    user_id: row.user_id,
+                    active: row.active,
+                    version: row.id,
+                })
+            })
+            .collect()
     }
 
     /// The policy of a version.

@@ -119,6 +119,21 @@ fn a_wrong_command_line_exits_2_and_a_version_says_what_was_built() {
     );
 }
 
+#[test]
+fn completions_and_the_manual_go_to_standard_output_or_to_a_directory() {
+    let folder = Folder::with("");
+    for shell in ["bash", "zsh", "fish"] {
+        let script = folder.run(&["completions", shell]);
+        assert_eq!(script.status.code(), Some(0), "{script:?}");
+        assert!(String::from_utf8_lossy(&script.stdout).contains("registration"), "{shell}");
+    }
+    let page = folder.run(&["man"]);
+    assert!(lines(&page.stdout).iter().any(|line| line.starts_with(".TH matrixbot 1")), "{page:?}");
+    assert!(folder.run(&["man", "--output", "man1"]).status.success());
+    let run = std::fs::read_to_string(folder.path("man1").join("matrixbot-run.1")).unwrap();
+    assert!(run.contains("SIGTERM"), "{run}");
+}
+
 #[tokio::test]
 async fn migrate_brings_a_database_up_to_date_any_number_of_times() {
     let database = TestDatabase::create().await;
@@ -131,6 +146,17 @@ async fn migrate_brings_a_database_up_to_date_any_number_of_times() {
     let output = nowhere.run(&["migrate"]);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     assert!(lines(&output.stderr)[0].contains("matrixbot migrate failed"), "{output:?}");
+}
+
+#[tokio::test]
+async fn a_schema_that_a_newer_release_has_added_to_is_good_enough() {
+    let database = TestDatabase::create().await;
+    let folder = Folder::with(&configuration(&database.url()));
+    let newer = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+                 VALUES (99991231000000, 'of a newer release', true, '', 0)";
+    sqlx::query(newer).execute(&mut database.connect().await).await.unwrap();
+    let output = folder.run(&["migrate"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
 }
 
 #[tokio::test]
