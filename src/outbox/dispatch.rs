@@ -1,14 +1,16 @@
 //! The dispatcher: which rooms are served, and how many at once.
 
+use crate::domain::time::later;
 use crate::engine::{Engine, EngineError};
 use crate::ids;
 use crate::matrix::{Failure, UserError, VirtualUsers};
-use crate::store::{Claimed, StoreError};
+use crate::store::{Claimed, Lease, StoreError};
 use crate::worker::Progress;
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use ruma::RoomAliasId;
+use std::convert::Infallible;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -16,7 +18,8 @@ use uuid::Uuid;
 use super::pacing::pause;
 use super::sending::Attempt;
 
-/// How often settling is tried while the database is away: for about a minute, less than a lease.
+/// How often settling is tried while the database is away: for about a minute. After that the message is sent again
+/// under the same id, when the lease has run out.
 const MOST_SETTLING: u32 = 10;
 const LONGEST_SETTLING_PAUSE: Duration = Duration::from_secs(10);
 
@@ -26,8 +29,10 @@ const AGAIN: Duration = Duration::from_millis(200);
 /// How the outbox works.
 #[derive(Debug, Clone, Copy)]
 pub struct OutboxSettings {
-    /// How long a claim holds: longer than an attempt.
+    /// How long a claim holds if it is not renewed: how long a room waits when the process that served it dies.
     pub lease: Duration,
+    /// How often a claim is renewed while its message is being sent: several times in a lease.
+    pub renewal: Duration,
     /// How long an attempt may take, with everything that is mended in its course. Longer than a request to the
     /// homeserver may take.
     pub attempt: Duration,
@@ -39,8 +44,13 @@ pub struct OutboxSettings {
 
 impl Default for OutboxSettings {
     fn default() -> Self {
-        let (lease, attempt) = (Duration::from_secs(150), Duration::from_mins(2));
-        Self { lease, attempt, rooms_at_once: 32, poll: Duration::from_secs(1) }
+        Self {
+            lease: Duration::from_secs(15),
+            renewal: Duration::from_secs(5),
+            attempt: Duration::from_mins(2),
+            rooms_at_once: 32,
+            poll: Duration::from_secs(1),
+        }
     }
 }
 
@@ -159,14 +169,29 @@ impl Outbox {
         }
         let mut claimed = self.claim(room).await?;
         while let Some(message) = claimed {
-            let attempt = self.send(&message).await;
+            let attempt = tokio::select! {
+                attempt = self.send(&message) => attempt,
+                never = self.keep(&message.lease) => match never {},
+            };
             claimed = self.settle_fenced(&message, &attempt).await?;
         }
         Ok(())
     }
 
-    /// Settles an attempt. While the database is away this waits for it, as long as the lease may hold: the message is
-    /// in its room, and nobody else must be made to ask for that.
+    /// Renews a lease for as long as this is polled. One that cannot be renewed may be taken over, and is settled by
+    /// whoever took it.
+    async fn keep(&self, lease: &Lease) -> Infallible {
+        loop {
+            tokio::time::sleep(self.settings.renewal).await;
+            let until = later(self.engine.clock().now(), self.settings.lease);
+            if let Err(error) = self.engine.store().renew(lease, until).await {
+                tracing::warn!(outbox_message = %lease.message, room = lease.room, %error, "the lease on {} cannot be renewed: {error}", lease.room);
+            }
+        }
+    }
+
+    /// Settles an attempt. While the database is away this waits for it: the message may be in its room, and nobody else
+    /// must be made to ask for that.
     async fn settle_fenced(
         &self,
         message: &Claimed,

@@ -1,7 +1,7 @@
 //! Recording what became of a send. Every settlement is fenced by the lease: a worker whose lease was taken over
 //! changes nothing.
 
-use super::{Head, StoreError, Tx, enqueue};
+use super::{Head, Store, StoreError, Tx, enqueue};
 use crate::domain::incident::Rung;
 use crate::store::{Payload, to_i32};
 use jiff::Timestamp;
@@ -157,6 +157,22 @@ pub async fn retry(tx: &mut Tx, lease: &Lease, retry: &Retry<'_>, now: Timestamp
     .await?
     .rows_affected();
     fenced(lease, rows)
+}
+
+impl Store {
+    /// Prolongs a lease that is still held. One that was lost stays lost: settling will say so.
+    pub async fn renew(&self, lease: &Lease, until: Timestamp) -> Result<(), StoreError> {
+        sqlx::query!(
+            "UPDATE room_gate SET lease_until = $4 WHERE room = $1 AND lease_owner = $2 AND message = $3",
+            lease.room,
+            lease.owner,
+            lease.message,
+            until.to_sqlx()
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
 }
 
 /// Gives the room's gate back after a message was settled.

@@ -3,9 +3,14 @@
 use super::{ALICE, MINUTE, SECOND, messages_to};
 use crate::homeserver::{Fault, Homeserver};
 use crate::world::{Bot, Group, Rooms, TOKEN, World, post};
+use matrixbot::app::Parts;
+use matrixbot::domain::time::later;
+use matrixbot::outbox::{Outbox, OutboxSettings};
 use ruma::RoomId;
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 
 /// How many incidents there are at once.
 const MANY: usize = 30;
@@ -179,6 +184,35 @@ async fn a_lease_that_was_lost_settles_nothing() {
     assert_eq!(world.count("SELECT count(*) FROM timeline WHERE kind = 'told'").await, 1);
     let metrics = reqwest::get(format!("{}/metrics", world.bot.admin)).await.unwrap().text().await.unwrap();
     assert!(metrics.contains(r#"matrixbot_outbox_deliveries_total{outcome="lease_lost"} 1"#), "{metrics}");
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn a_lease_is_kept_for_as_long_as_the_sending_takes() {
+    let (world, other, rooms) = two().await;
+    let settings = OutboxSettings { renewal: Duration::from_millis(1), ..OutboxSettings::default() };
+    let Parts { engine, users, .. } = &world.bot.parts;
+    let slow = Outbox::new(engine.clone(), users.clone(), settings, CancellationToken::new());
+    let held = world.homeserver.hold_after(messages_to(&rooms.ops));
+    world.post(&Group::firing("G0", world.now()).payload()).await;
+    let (sent, ()) = tokio::join!(slow.step(), async {
+        held.reached().await;
+        for _ in 0..10 {
+            world.clock.advance(SECOND * 14);
+            let renewed = format!(
+                "SELECT count(*) FROM room_gate WHERE lease_until = '{}'",
+                later(world.now(), settings.lease)
+            );
+            while world.count_of(&renewed).await == 0 {}
+            assert!(!other.work().await, "the other process takes it for lost");
+        }
+        held.release();
+    });
+    sent.unwrap();
+    world.only(&rooms.ops);
+    let metrics = reqwest::get(format!("{}/metrics", world.bot.admin)).await.unwrap().text().await.unwrap();
+    assert!(metrics.contains(r#"matrixbot_outbox_deliveries_total{outcome="lease_lost"} 0"#), "{metrics}");
+    work_together(&world, &other).await;
     world.nothing_is_left().await;
 }
 
