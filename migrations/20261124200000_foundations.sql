@@ -91,6 +91,7 @@ CREATE INDEX incident_of_key ON incident (room_list, key, id DESC);
 CREATE INDEX incident_due ON incident (next_at) WHERE next_at IS NOT NULL;
 CREATE INDEX incident_stale ON incident (stale_at) WHERE stale_at IS NOT NULL;
 CREATE INDEX incident_current ON incident (room_list, phase, opened_at, id) WHERE phase NOT IN ('resolved', 'closed');
+CREATE INDEX incident_open ON incident (id) WHERE phase NOT IN ('resolved', 'closed');
 CREATE INDEX incident_over ON incident (resolved_at) WHERE phase = 'closed';
 COMMENT ON TABLE incident IS 'One Alertmanager group in one room list: what people see, acknowledge and hear of.';
 COMMENT ON COLUMN incident.id IS 'The number people say: ack 42.';

@@ -4,6 +4,7 @@ use super::auth::Refused;
 use super::payload::Unreadable;
 use super::webhook::LARGEST_BODY;
 use crate::engine::EngineError;
+use crate::telemetry::logs::causes;
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
@@ -112,8 +113,8 @@ impl Refusal {
     pub(super) fn log(&self, room_list: Option<&str>, path: &str) {
         let status = self.status().as_u16();
         if let Self::Unavailable(error) = self {
-            let error: &dyn std::error::Error = error;
-            tracing::error!(room_list, path, status, error, "a webhook at {path} could not be kept: {error}");
+            let cause = causes(error);
+            tracing::error!(room_list, path, status, cause, "a webhook at {path} could not be kept: {cause}");
         } else {
             tracing::warn!(room_list, path, status, "a webhook at {path} was answered {status}: {self}");
         }

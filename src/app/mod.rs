@@ -11,6 +11,7 @@ use crate::config::{Config, Problem};
 use crate::http::{Listening, bind};
 use crate::store::{ENGINE_VERSION, Store};
 use crate::worker::{self, Worker};
+use actix_web::dev::ServerHandle;
 use anyhow::Context as _;
 use certificates::Certificates;
 use std::sync::Arc;
@@ -33,24 +34,20 @@ pub async fn run(config: Config, read: impl Fn() -> Result<Config, Vec<Problem>>
     let shutdown = CancellationToken::new();
     let mut signals = Signals::new()?;
     let store = Store::new(&config.database.url, config.database.max_connections)?;
-    let parts = {
-        let build = start(&config, &store, &shutdown);
-        tokio::select! {
-            parts = build => parts?,
-            () = signals.stop() => return Ok(()),
-        }
-    };
+    let parts = Arc::new(Parts::build(&config, store.clone(), Arc::new(SystemClock), shutdown.clone())?);
     let listening = bind(parts.bindings(&config))?;
-    let serving = TaskTracker::new();
-    let handles: Vec<_> = listening.iter().map(Listening::handle).collect();
     let certificates =
         Certificates::new(listening.iter().filter_map(|one| one.certificate.clone()).collect());
     let certificates_wake = Arc::new(Notify::new());
-    for listener in listening {
-        tracing::info!(address = %listener.address, "listening on {} for {}", listener.address, listener.name);
-        serving.spawn(listener.server);
+    let serving = Serving::begin(listening);
+    let opened = tokio::select! {
+        opened = open(&config, &store, &parts) => opened.map(|()| true),
+        () = signals.stop() => Ok(false),
+    };
+    if !matches!(opened, Ok(true)) {
+        serving.end().await;
+        return opened.map(drop);
     }
-    let parts = Arc::new(parts);
     let workers = Workers {
         parts: Arc::clone(&parts),
         working: TaskTracker::new(),
@@ -78,11 +75,7 @@ pub async fn run(config: Config, read: impl Fn() -> Result<Config, Vec<Problem>>
         }
     }
     tracing::info!("stopping: no more is accepted, what is held is finished");
-    for handle in handles {
-        handle.stop(true).await;
-    }
-    serving.close();
-    serving.wait().await;
+    serving.end().await;
     workers.finish().await;
     store.close().await;
     // Without one of its workers the program only seems to work; whoever runs it starts it again.
@@ -91,8 +84,36 @@ pub async fn run(config: Config, read: impl Fn() -> Result<Config, Vec<Problem>>
     Ok(())
 }
 
-/// Brings the schema up to date, writes the configuration, and builds everything. Waits for the database.
-async fn start(config: &Config, store: &Store, shutdown: &CancellationToken) -> anyhow::Result<Parts> {
+/// What listens.
+struct Serving {
+    tasks: TaskTracker,
+    handles: Vec<ServerHandle>,
+}
+
+impl Serving {
+    fn begin(listening: Vec<Listening>) -> Self {
+        let serving =
+            Self { tasks: TaskTracker::new(), handles: listening.iter().map(Listening::handle).collect() };
+        for listener in listening {
+            tracing::info!(address = %listener.address, "listening on {} for {}", listener.address, listener.name);
+            serving.tasks.spawn(listener.server);
+        }
+        serving
+    }
+
+    /// Accepts no more, and finishes what is being answered.
+    async fn end(self) {
+        for handle in self.handles {
+            handle.stop(true).await;
+        }
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}
+
+/// Brings the schema up to date and writes the configuration. Waits for the database; whoever asks meanwhile is answered
+/// that it is away.
+async fn open(config: &Config, store: &Store, parts: &Parts) -> anyhow::Result<()> {
     loop {
         match store.ping().await {
             Ok(()) => break,
@@ -115,7 +136,7 @@ async fn start(config: &Config, store: &Store, shutdown: &CancellationToken) -> 
         version <= ENGINE_VERSION,
         "a newer release has run on this database (engine version {version}, ours is {ENGINE_VERSION}): use that one"
     );
-    Parts::build(config, store.clone(), Arc::new(SystemClock), shutdown.clone()).await
+    parts.configure(config).await
 }
 
 /// Lets a configuration that was read again hold, as far as that goes without a restart.
@@ -143,7 +164,7 @@ async fn reload(parts: &Parts, running: &Config, read: Result<Config, Vec<Proble
     for (key, _) in kept.iter().filter(|(_, differs)| *differs) {
         tracing::warn!(key, "{key} has changed; it takes a restart to follow");
     }
-    match parts.reload(&config).await {
+    match parts.configure(&config).await {
         Ok(()) => tracing::info!(room_lists = config.room_lists.len(), "the configuration was reloaded"),
         Err(error) => tracing::error!(%error, "the configuration was not reloaded: {error:#}"),
     }

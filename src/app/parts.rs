@@ -53,7 +53,8 @@ pub struct Parts {
     pub reconcile_wake: Arc<Notify>,
     /// What is known of homeserver and rooms.
     pub health: Health,
-    users: VirtualUsers,
+    /// The virtual users.
+    pub users: VirtualUsers,
     webhook: web::Data<WebhookState>,
 }
 
@@ -66,9 +67,9 @@ impl RequestObserver for Observed {
 }
 
 impl Parts {
-    /// Writes the configuration's room lists to the database, whose schema is up to date, and builds what works on
-    /// them.
-    pub async fn build(
+    /// Builds everything, without the database: until `configure` has been called there are no room lists, and every
+    /// report is answered that it is to come again.
+    pub fn build(
         config: &Config,
         store: Store,
         clock: SharedClock,
@@ -78,15 +79,11 @@ impl Parts {
         for endpoint in crate::matrix::Endpoint::ALL {
             metrics.introduce_endpoint(endpoint.as_str());
         }
-        for list in &config.room_lists {
-            metrics.introduce_room_list(&list.name, list.policy.levels.len());
-        }
-        let lists = write_lists(config, &store, &clock).await?;
         let client =
             Client::new(&config.homeserver.url, config.registration.as_token.clone(), Timeouts::default())?
                 .observed_by(Arc::new(Observed(Arc::clone(&metrics))));
         let users = VirtualUsers::new(client.clone(), store.clone());
-        let engine = Engine::new(store.clone(), Arc::clone(&clock), metrics, lists);
+        let engine = Engine::new(store.clone(), Arc::clone(&clock), metrics, Lists::new([]));
         let webhook = web::Data::new(WebhookState::new(
             engine.clone(),
             Arc::clone(&clock),
@@ -137,9 +134,9 @@ impl Parts {
         Arc::new(move |config| http::configure(config, state.clone()))
     }
 
-    /// Lets the room lists of another configuration hold from now on, with their tokens and paths. Incidents keep the
-    /// policy of their run.
-    pub async fn reload(&self, config: &Config) -> anyhow::Result<()> {
+    /// Writes a configuration's room lists to the database, whose schema is up to date, and lets them hold from now on,
+    /// with their tokens and paths. Incidents keep the policy of their run.
+    pub async fn configure(&self, config: &Config) -> anyhow::Result<()> {
         for list in &config.room_lists {
             self.engine.metrics().introduce_room_list(&list.name, list.policy.levels.len());
         }

@@ -10,6 +10,7 @@ use crate::store::{Payload, StoreError, Tx, commit, room_trouble};
 use crate::worker::{Progress, Worker};
 use ruma::RoomAliasId;
 use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 /// How often while every room can be reached: somebody may have removed us without our hearing of it.
@@ -23,12 +24,14 @@ pub struct Attendance {
     engine: Engine,
     users: VirtualUsers,
     health: Health,
+    /// What could not be reached the last time, and why: a change is logged.
+    unreachable: Mutex<BTreeMap<String, String>>,
 }
 
 impl Attendance {
     /// A worker that tells `health` which rooms cannot be reached.
     pub fn new(engine: Engine, users: VirtualUsers, health: Health) -> Self {
-        Self { engine, users, health }
+        Self { engine, users, health, unreachable: Mutex::default() }
     }
 
     /// Attends to one list. Returns which of its rooms cannot be reached, and why.
@@ -48,8 +51,14 @@ impl Attendance {
             let was_troubled = troubled.contains(&reference);
             troubled.retain(|room| *room != reference);
             match self.enter(list, &reference).await {
-                Ok(()) if was_troubled => self.tell_reachable(list, &reference).await?,
-                Ok(()) => {}
+                Ok((room, joined)) => {
+                    if was_troubled {
+                        self.tell_reachable(list, &reference).await?;
+                    }
+                    if was_troubled || joined {
+                        self.revive(list, &reference, &room).await?;
+                    }
+                }
                 Err(error) => {
                     let lasts =
                         matches!(&error, UserError::Homeserver(error) if !error.failure().is_temporary());
@@ -69,6 +78,17 @@ impl Attendance {
         }
         self.engine.metrics().set_rooms_unreachable(&list.name, unreachable.len());
         Ok(unreachable)
+    }
+
+    fn log_changes(&self, unreachable: &BTreeMap<String, String>) {
+        let mut before = self.unreachable.lock().unwrap_or_else(PoisonError::into_inner);
+        for (room, why) in unreachable.iter().filter(|(room, why)| before.get(*room) != Some(*why)) {
+            tracing::warn!(room, why, "{room} cannot be reached: {why}");
+        }
+        for room in before.keys().filter(|room| !unreachable.contains_key(*room)) {
+            tracing::info!(room, "{room} can be reached again");
+        }
+        before.clone_from(unreachable);
     }
 
     async fn tell_unreachable(&self, list: &ListSettings, room: &str, why: &str) -> Result<(), StoreError> {
@@ -122,7 +142,24 @@ impl Attendance {
         Ok(())
     }
 
-    async fn enter(&self, list: &ListSettings, reference: &str) -> Result<(), UserError> {
+    /// What was given up for a room while it could not be reached comes to it after all.
+    async fn revive(&self, list: &ListSettings, reference: &str, room: &str) -> Result<(), StoreError> {
+        let now = self.engine.clock().now();
+        let revived = self.engine.store().revive(&list.name, reference, room, now).await?;
+        if revived > 0 {
+            tracing::info!(
+                room_list = list.name,
+                room,
+                revived,
+                "{room} can be reached, and gets {revived} messages that were given up"
+            );
+            self.engine.wakers().outbox.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Brings the list's user into a room. Returns which room that is, and whether the user was not known to be there.
+    async fn enter(&self, list: &ListSettings, reference: &str) -> Result<(String, bool), UserError> {
         let now = self.engine.clock().now();
         let store = self.engine.store();
         let mut room = store.room_of(reference).await?;
@@ -132,7 +169,8 @@ impl Attendance {
             self.engine.wakers().outbox.notify_one();
             room = found.room_id.to_string();
         }
-        self.users.ensure_joined(&list.user_id, &room, now).await
+        let joined = self.users.ensure_joined(&list.user_id, &room, now).await?;
+        Ok((room, joined))
     }
 }
 
@@ -148,9 +186,7 @@ impl Worker for Attendance {
         for list in self.engine.lists().iter() {
             unreachable.extend(self.attend(list).await?);
         }
-        for (room, why) in &unreachable {
-            tracing::warn!(room, why, "{room} cannot be reached: {why}");
-        }
+        self.log_changes(&unreachable);
         let wait = if unreachable.is_empty() { EVERY } else { ANXIOUS };
         self.health.rooms(unreachable);
         Ok(Progress::Idle(wait))

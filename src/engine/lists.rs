@@ -46,6 +46,9 @@ impl Lists {
 
     /// A room list by its name, or what to say if there is none.
     pub fn require(&self, name: &str) -> Result<&Arc<ListSettings>, EngineError> {
+        if self.0.is_empty() {
+            return Err(EngineError::Starting);
+        }
         self.get(name).ok_or_else(|| EngineError::UnknownRoomList(name.to_owned()))
     }
 

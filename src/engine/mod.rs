@@ -33,6 +33,9 @@ pub enum EngineError {
     /// The room list is not configured.
     #[error("there is no room list named {0}")]
     UnknownRoomList(String),
+    /// The room lists have not been written to the database yet.
+    #[error("the program is still starting: it waits for the database")]
+    Starting,
 }
 
 /// How often timers are looked at, whoever set them.

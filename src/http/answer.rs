@@ -1,6 +1,6 @@
 //! Answers in JSON, whatever happens. Both callers of ours, the homeserver and Alertmanager, understand them.
 
-use actix_web::http::{StatusCode, header};
+use actix_web::http::{Method, StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse};
 use serde_json::json;
 
@@ -9,8 +9,13 @@ pub fn matrix_error(status: StatusCode, errcode: &str, error: &str) -> HttpRespo
     HttpResponse::build(status).json(json!({ "errcode": errcode, "error": error }))
 }
 
-/// The answer to a path that nobody serves: the default service of every listener.
-pub async fn unknown_path() -> HttpResponse {
+/// The answer to a path that nobody serves: the default service of every listener. Whoever posts there loses what they
+/// post, so that it is told.
+pub async fn unknown_path(request: HttpRequest) -> HttpResponse {
+    if request.method() == Method::POST {
+        let path = request.path();
+        tracing::warn!(path, "somebody posts to {path}, where nothing is: the answer is 404");
+    }
     matrix_error(StatusCode::NOT_FOUND, "M_UNRECOGNIZED", "There is nothing at this path.")
 }
 

@@ -96,12 +96,18 @@ impl VirtualUsers {
         Ok(self.store.note_virtual_user(user_id.as_str(), &row).await?)
     }
 
-    /// Makes sure that the user is in a room, unless that is known already.
-    pub async fn ensure_joined(&self, user_id: &UserId, room: &str, now: Timestamp) -> Result<(), UserError> {
+    /// Makes sure that the user is in a room, unless that is known already. Returns whether it was not.
+    pub async fn ensure_joined(
+        &self,
+        user_id: &UserId,
+        room: &str,
+        now: Timestamp,
+    ) -> Result<bool, UserError> {
         if self.store.membership(user_id.as_str(), room).await?.as_deref() == Some("join") {
-            return Ok(());
+            return Ok(false);
         }
-        self.join(user_id, room, now).await
+        self.join(user_id, room, now).await?;
+        Ok(true)
     }
 
     /// Joins a room, whatever is remembered.

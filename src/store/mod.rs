@@ -41,6 +41,9 @@ use sqlx::{Connection as _, PgConnection, PgPool, Postgres, Transaction};
 use std::str::FromStr;
 use std::time::Duration;
 
+/// How long it may take to find out why there is no connection.
+const CAUSE: Duration = Duration::from_secs(1);
+
 /// A database transaction.
 pub type Tx = Transaction<'static, Postgres>;
 
@@ -118,13 +121,30 @@ impl Store {
 
     /// Whether the database answers.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        sqlx::query("SELECT 1").execute(&self.pool).await?;
-        Ok(())
+        match sqlx::query("SELECT 1").execute(&self.pool).await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(self.cause(error).await.into()),
+        }
     }
 
     /// Begins a database transaction. Dropped without `commit`, it is as if it had not been.
     pub async fn begin(&self) -> Result<Tx, StoreError> {
-        Ok(self.pool.begin().await?)
+        match self.pool.begin().await {
+            Ok(tx) => Ok(tx),
+            Err(error) => Err(self.cause(error).await.into()),
+        }
+    }
+
+    /// A pool that cannot connect says only that it waited in vain: finds out why.
+    async fn cause(&self, error: sqlx::Error) -> sqlx::Error {
+        if !matches!(error, sqlx::Error::PoolTimedOut) {
+            return error;
+        }
+        let options = self.pool.connect_options();
+        match tokio::time::timeout(CAUSE, PgConnection::connect_with(&options)).await {
+            Ok(Err(cause)) => cause,
+            Ok(Ok(_)) | Err(_) => error,
+        }
     }
 
     /// Closes every connection.

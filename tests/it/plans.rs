@@ -267,6 +267,7 @@ async fn messages(plans: &mut Plans) {
 }
 
 async fn posts_and_rooms(plans: &mut Plans) {
+    plans.of("revive", async |store| store.revive("finance", ROOM, ROOM, now()).await.unwrap()).await;
     plans.of("open_posts", async |store| store.open_posts(100).await.unwrap()).await;
     plans
         .within("posts", async |tx| {

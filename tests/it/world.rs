@@ -236,6 +236,12 @@ impl World {
         sqlx::query_scalar(query).fetch_one(&mut connection).await.unwrap()
     }
 
+    /// One number that the database says to a query that is made up on the way.
+    pub(crate) async fn count_of(&self, query: &str) -> i64 {
+        let mut connection = self.database.connect().await;
+        sqlx::query_scalar(sqlx::AssertSqlSafe(query)).fetch_one(&mut connection).await.unwrap()
+    }
+
     /// The end of every story: once what waits for a moment is sent, nothing is left over, and every timeline gives its
     /// row.
     pub(crate) async fn nothing_is_left(&self) {
@@ -258,7 +264,8 @@ impl Bot {
     async fn start(config: &Config, clock: SharedClock) -> Self {
         let store = Store::new(&config.database.url, 8).unwrap();
         let shutdown = CancellationToken::new();
-        let parts = Parts::build(config, store.clone(), clock, shutdown.clone()).await.unwrap();
+        let parts = Parts::build(config, store.clone(), clock, shutdown.clone()).unwrap();
+        parts.configure(config).await.unwrap();
         let listening = bind(parts.bindings(config)).unwrap();
         let addresses: Vec<_> =
             listening.iter().map(|listener| format!("http://{}", listener.address)).collect();

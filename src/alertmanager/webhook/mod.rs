@@ -73,12 +73,14 @@ pub fn configure<E: TakesReports>(config: &mut web::ServiceConfig, state: web::D
     let only_post = || web::to(|request: HttpRequest| async move { answer::wrong_method(&request, "POST") });
     config.app_data(state);
     config.service(
-        web::resource("/webhook/{room_list}")
+        web::resource(["/webhook/{room_list}", "/webhook/{room_list}/"])
             .route(web::post().to(by_path::<E>))
             .default_service(only_post()),
     );
     config.service(
-        web::resource("/webhook").route(web::post().to(by_content::<E>)).default_service(only_post()),
+        web::resource(["/webhook", "/webhook/"])
+            .route(web::post().to(by_content::<E>))
+            .default_service(only_post()),
     );
     for path in PREDECESSORS_PATHS {
         config.service(

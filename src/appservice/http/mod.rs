@@ -13,6 +13,7 @@ use super::serving::{Serves, Serving};
 use crate::engine::EngineError;
 use crate::http::answer::{matrix_error, wrong_method};
 use crate::http::token::Token;
+use crate::telemetry::logs::causes;
 use crate::telemetry::{EventResult, Metrics, TransactionResult};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
@@ -221,7 +222,7 @@ impl Refusal {
                 (why.clone(), matrix_error(StatusCode::BAD_REQUEST, "M_BAD_JSON", &why))
             }
             Self::Unavailable(error) => {
-                (error.to_string(), unavailable("the events could not be kept; try again"))
+                (causes(error), unavailable("the events could not be kept; try again"))
             }
         };
         let status = answer.status().as_u16();

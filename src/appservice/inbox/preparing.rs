@@ -68,7 +68,10 @@ impl Inbox {
         };
         if wanted {
             return match self.users.join(user, room, now).await {
-                Ok(()) => Ok(true),
+                Ok(()) => {
+                    tracing::info!(user = %user, room, by = %event.sender, "{user} takes the invitation of {} to {room}", event.sender);
+                    Ok(true)
+                }
                 // Taken back meanwhile, or no longer possible: the next message tries again and says so.
                 Err(UserError::Homeserver(error)) if !error.failure().is_temporary() => Ok(false),
                 Err(error) => Err(error.into()),

@@ -261,6 +261,8 @@ async fn a_stop_while_the_database_is_not_there_yet_is_a_stop() {
     site.database.goes_away().await;
     let mut program = site.spawn("only", "info");
     until("it waits", async || program.log().contains("waiting for the database")).await;
+    program.webhook = program.address("webhook");
+    assert_eq!(program.fires("DiskFull").await.0, 503, "Alertmanager is to come again");
     program.signal("TERM");
     assert_eq!(program.exit().await.code(), Some(0));
     site.database.comes_back().await;

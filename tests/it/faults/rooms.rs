@@ -108,10 +108,38 @@ async fn a_private_room_that_invites_again_is_paged_again() {
     world.report(&Group::firing("DiskFull", world.now())).await;
     alice.invites(&room, &user);
     world.settle().await;
+    assert!(world.only(&room).body.contains("DiskFull"), "what it missed");
     world.report(&Group::firing("HostDown", world.now())).await;
-    let page = world.only(&room);
-    assert!(page.body.contains("HostDown"), "{}", page.body);
+    let pages = world.said(&room);
+    assert!(pages.len() == 2 && pages[1].body.contains("HostDown"), "{pages:#?}");
     assert_eq!(world.said(&rooms.managers).len(), 1);
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn what_a_room_missed_comes_to_it_once_it_can_be_reached() {
+    let scenery = Scenery::prepare().await;
+    let alice = scenery.homeserver.person(ALICE);
+    let (room, last) = (scenery.homeserver.private_room(ALICE), scenery.homeserver.private_room(ALICE));
+    let list = list("finance", &[&[room.as_str()]]).replace("#fallback:example.test", last.as_str());
+    let world = scenery.begin(&list).await;
+    let number = world.report(&Group::firing("DiskFull", world.now())).await;
+    let over = world.report(&Group::firing("HostDown", world.now())).await;
+    assert_eq!(world.phase(number).await, "unanswered");
+    world.report(&Group::firing("HostDown", world.now()).resolved()).await;
+    assert_eq!(world.phase(over).await, "resolved");
+    let user = World::virtual_user("finance");
+    alice.invites(&last, &user);
+    world.pass(MINUTE).await;
+    let told = world.said(&last);
+    assert!(
+        told.iter().any(|message| message.body.contains("UNANSWERED") && message.body.contains("DiskFull")),
+        "{told:#?}"
+    );
+    assert!(told.iter().all(|message| !message.body.contains("HostDown")), "that is over: {told:#?}");
+    alice.invites(&room, &user);
+    world.pass(MINUTE).await;
+    assert!(world.only(&room).body.contains("DiskFull"));
     world.nothing_is_left().await;
 }
 
@@ -147,8 +175,9 @@ async fn an_alias_that_leads_nowhere_calls_the_next_level_and_works_once_it_lead
     next_level_is_called(&world, &rooms);
     let nowhere = world.homeserver.public_room(ALICE, "#nowhere:example.test");
     world.settle().await;
+    assert!(world.only(&nowhere).body.contains("DiskFull"), "what it missed");
     world.report(&Group::firing("HostDown", world.now())).await;
-    assert!(world.only(&nowhere).body.contains("HostDown"));
+    assert!(world.said(&nowhere)[1].body.contains("HostDown"));
     assert_eq!(world.said(&rooms.managers).len(), 1);
     world.nothing_is_left().await;
 }

@@ -89,7 +89,7 @@ async fn escalating_by_command_pages_the_next_level_at_once() {
     let told = &pages(&world, &rooms.managers)[0].body;
     assert!(told.contains("@alice:example.test asked for escalation. Now paging level 2 of 2."), "{told}");
     let answer = bob(&world).says(&rooms.managers, "escalate 1").await;
-    assert_eq!(answer, "🚨 #1 DiskFull: there is no further level; the fallback rooms are told.");
+    assert_eq!(answer, "🚨 #1 DiskFull: there is no further level; it goes to the fallback rooms.");
     assert_eq!(phase(&world, number).await, "unanswered");
     assert_eq!(rung(&world, &rooms.fallback).len(), 1);
     world.pass(seconds(5)).await;
