@@ -156,7 +156,7 @@ fn anchor_of(heading: &str) -> String {
     let words = heading.trim_start_matches('#').trim().to_lowercase();
     words
         .chars()
-        .filter(|c| c.is_alphanumeric() || *c == ' ')
+        .filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '_' | '-'))
         .map(|c| if c == ' ' { '-' } else { c })
         .collect()
 }

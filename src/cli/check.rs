@@ -1,23 +1,69 @@
 //! `matrixbot check`
 
-use super::{ConfigFile, tell};
+use super::{ConfigFile, FAILED, tell};
+use crate::config;
+use clap::Args;
+use std::io::Write as _;
 use std::process::ExitCode;
 
 pub(super) const EXAMPLES: &str = "\
 Reads files only: neither the database nor the homeserver is asked. Every problem is one
 line of `file:line:column: key: what is wrong`, and the exit code is then 2.
 
-Example:
-  matrixbot check --config config.yaml";
+Examples:
+  matrixbot check --config config.yaml
+  matrixbot check --schema > config.schema.json";
+
+#[derive(Debug, Args)]
+pub(super) struct Options {
+    #[command(flatten)]
+    file: ConfigFile,
+    /// Write the configuration's JSON Schema to standard output instead, for editors
+    #[arg(long)]
+    schema: bool,
+}
 
 /// Tells everything that is wrong with the configuration, or that nothing is.
-pub(super) fn check(file: &ConfigFile) -> ExitCode {
-    match file.load() {
+pub(super) fn check(options: &Options) -> ExitCode {
+    if options.schema {
+        return schema();
+    }
+    match options.file.load() {
         Ok(config) => {
             let names: Vec<&str> = config.room_lists.iter().map(|list| list.name.as_str()).collect();
-            tell(&format!("{}: nothing is wrong; room lists: {}", file.config.display(), names.join(", ")));
+            let file = options.file.config.display();
+            tell(&format!("{file}: nothing is wrong; room lists: {}", names.join(", ")));
             ExitCode::SUCCESS
         }
         Err(code) => code,
+    }
+}
+
+fn schema() -> ExitCode {
+    match writeln!(std::io::stdout(), "{:#}", config::schema()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tell(&format!("error: standard output cannot be written: {error}"));
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config;
+    use crate::matrix::render::template::Templated;
+
+    #[test]
+    fn the_schema_knows_the_messages_that_can_have_templates() {
+        let schema = config::schema();
+        let room_list = "/properties/room_lists/items/properties";
+        let pattern = schema.pointer(&format!("{room_list}/templates/propertyNames/pattern")).unwrap();
+        let pattern = regex::Regex::new(pattern.as_str().unwrap()).unwrap();
+        for what in Templated::ALL {
+            assert!(pattern.is_match(&format!("{}_text", what.name())));
+            assert!(pattern.is_match(&format!("{}_html", what.name())));
+        }
+        assert_eq!(pattern.as_str().matches('|').count(), Templated::ALL.len(), "and no other: {pattern}");
     }
 }

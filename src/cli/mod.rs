@@ -87,7 +87,7 @@ enum Command {
     Run(ConfigFile),
     /// Tell everything that is wrong with the configuration and the files it names
     #[command(after_help = check::EXAMPLES)]
-    Check(ConfigFile),
+    Check(check::Options),
     /// Bring the database's schema up to date
     #[command(after_help = migrate::EXAMPLES)]
     Migrate(ConfigFile),
@@ -144,7 +144,7 @@ impl Cli {
         install_tls_provider();
         match self.command {
             Command::Run(file) => run::run(&file),
-            Command::Check(file) => check::check(&file),
+            Command::Check(options) => check::check(&options),
             Command::Migrate(file) => migrate::migrate(&file),
             Command::Probe(options) => probe::probe(&options),
             Command::Registration(options) => registration::registration(&options),

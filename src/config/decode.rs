@@ -1,9 +1,11 @@
 //! From the tree of a file to values of the program's types: each decoder says what is wrong and goes on, so that
 //! every problem is found at once.
 //!
-//! A decoder is a function from an `Item` to `Option<T>`: `None` means that a problem was noted.
+//! A decoder is a function from an `Item` to `Option<T>`: `None` means that a problem was noted, or that the decoder
+//! was only asked what it reads: it runs on nothing then, and what each value may be goes into an `Outline`.
 
 use super::expand::expand;
+use super::outline::{Form, Outline, Shape};
 use super::problem::Problem;
 use super::yaml::{Node, Position, Value, join, parse};
 use super::{duration, table::Table};
@@ -12,6 +14,9 @@ use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
+
+/// What is not written.
+pub(super) const NOTHING: &Node = &Node { at: Position { line: 1, column: 1 }, value: Value::Nothing };
 
 /// What the configuration depends on besides its files.
 #[derive(Clone, Copy)]
@@ -34,13 +39,26 @@ pub(super) struct Source<'a> {
     /// `None`: values are taken as they are.
     outside: Option<Outside<'a>>,
     problems: RefCell<Vec<Problem>>,
-    /// Every key that a decoder asked for, without the numbers of list items.
-    known: RefCell<std::collections::BTreeSet<String>>,
+    /// What the decoders say of themselves, if they are asked that instead of reading.
+    outline: Option<RefCell<Outline>>,
 }
 
 impl<'a> Source<'a> {
     pub(super) fn new(file: &Path, outside: Option<Outside<'a>>) -> Self {
-        Self { file: file.to_owned(), outside, problems: RefCell::default(), known: RefCell::default() }
+        Self { file: file.to_owned(), outside, problems: RefCell::default(), outline: None }
+    }
+
+    /// What these decoders read.
+    pub(super) fn outline_of<T>(decode: impl FnOnce(&Item<'_>) -> Option<T>) -> Outline {
+        let outline = Some(RefCell::default());
+        let source = Source { file: PathBuf::new(), outside: None, problems: RefCell::default(), outline };
+        decode(&Item { source: &source, node: NOTHING, path: String::new() });
+        source.outline.map(RefCell::into_inner).unwrap_or_default()
+    }
+
+    /// The outline to fill, if the decoders are asked for it.
+    pub(super) fn outline(&self) -> Option<std::cell::RefMut<'_, Outline>> {
+        self.outline.as_ref().map(RefCell::borrow_mut)
     }
 
     /// Reads the file. `None`: it cannot be read, or is not YAML; the problem is noted.
@@ -79,21 +97,12 @@ impl<'a> Source<'a> {
         self.problems.borrow_mut().extend(problems);
     }
 
-    pub(super) fn know(&self, table: &str, key: &str) {
-        let mut path = String::new();
-        for part in join(table, key).split_inclusive(['[', ']']) {
-            // `rooms[3]` is known as `rooms[]`.
-            path.push_str(part.trim_start_matches(|c: char| c.is_ascii_digit()));
-        }
-        self.known.borrow_mut().insert(path);
-    }
-
-    /// Everything that was found wrong, in the order of the file, and every key that was asked for.
-    pub(super) fn finish(self) -> (Vec<Problem>, std::collections::BTreeSet<String>) {
+    /// Everything that was found wrong, in the order of the file.
+    pub(super) fn finish(self) -> Vec<Problem> {
         let mut problems = self.problems.into_inner();
         problems.sort_by_key(|problem| (problem.file != self.file, problem.line, problem.column));
         problems.dedup();
-        (problems, self.known.into_inner())
+        problems
     }
 }
 
@@ -110,6 +119,17 @@ impl<'a> Item<'a> {
     pub(super) fn wrong<T>(&self, message: impl Into<String>) -> Option<T> {
         self.source.note(self.node.at, &self.path, message);
         None
+    }
+
+    /// Says what this value may be. `None`: that was all that was asked.
+    fn may_be(&self, shape: Shape) -> Option<()> {
+        match self.source.outline() {
+            None => Some(()),
+            Some(mut outline) => {
+                outline.shapes.insert(self.path.clone(), shape);
+                None
+            }
+        }
     }
 
     /// The value's text, with references to the environment replaced; and whether it may be a number: it stood
@@ -135,6 +155,18 @@ impl<'a> Item<'a> {
 
     /// Text that is not empty.
     pub(super) fn text(&self) -> Option<String> {
+        self.may_be(Shape::Text)?;
+        self.some_text()
+    }
+
+    /// Text of this form; it may be repeated in a problem.
+    pub(super) fn formed(&self, form: &'static Form) -> Option<String> {
+        self.may_be(Shape::Form(form))?;
+        let text = self.some_text()?;
+        if form.knows(&text) { Some(text) } else { self.wrong(format!("{}, not `{text}`", form.expected)) }
+    }
+
+    fn some_text(&self) -> Option<String> {
         let (text, _) = self.scalar("must be text")?;
         let foreign = match &self.node.value {
             // What came from the environment is text, whatever it looks like.
@@ -158,21 +190,25 @@ impl<'a> Item<'a> {
         }
     }
 
-    /// Text that is read as something else. `expected` completes "must be …".
-    pub(super) fn parsed<T>(&self, expected: &str) -> Option<T>
+    /// Text of this form that is read as something else.
+    pub(super) fn parsed<T>(&self, form: &'static Form) -> Option<T>
     where
         T: FromStr,
         T::Err: Display,
     {
-        let text = self.text()?;
+        let text = self.formed(form)?;
         match text.parse() {
             Ok(value) => Some(value),
-            Err(error) => self.wrong(format!("must be {expected}, not `{text}`: {error}")),
+            Err(error) => self.wrong(format!("{}, not `{text}`: {error}", form.expected)),
         }
     }
 
     /// A whole number.
-    pub(super) fn number<T: Copy + FromStr + PartialOrd + Display>(&self, least: T, most: T) -> Option<T> {
+    pub(super) fn number<T>(&self, least: T, most: T) -> Option<T>
+    where
+        T: Copy + FromStr + PartialOrd + Display + Into<i64>,
+    {
+        self.may_be(Shape::Number { least: least.into(), most: most.into() })?;
         let expected = format!("must be a whole number from {least} to {most}");
         let (text, bare) = self.scalar(&expected)?;
         match text.parse() {
@@ -184,6 +220,7 @@ impl<'a> Item<'a> {
 
     /// `true` or `false`.
     pub(super) fn flag(&self) -> Option<bool> {
+        self.may_be(Shape::Flag)?;
         let (text, bare) = self.scalar("must be true or false")?;
         match text.as_str() {
             "true" if bare => Some(true),
@@ -193,7 +230,8 @@ impl<'a> Item<'a> {
     }
 
     /// One word of a fixed set.
-    pub(super) fn word<T: Copy>(&self, words: &[(&str, T)]) -> Option<T> {
+    pub(super) fn word<T: Copy>(&self, words: &[(&'static str, T)]) -> Option<T> {
+        self.may_be(Shape::Word(words.iter().map(|(name, _)| *name).collect()))?;
         let names = words.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(" or ");
         let (text, _) = self.scalar(&format!("must be {names}"))?;
         match words.iter().find(|(name, _)| *name == text) {
@@ -204,6 +242,7 @@ impl<'a> Item<'a> {
 
     /// A duration.
     pub(super) fn duration(&self) -> Option<Duration> {
+        self.may_be(Shape::Duration)?;
         let (text, _) = self.scalar(duration::EXPECTED)?;
         duration::parse_duration(&text).map_or_else(|message| self.wrong(message), Some)
     }
@@ -211,6 +250,7 @@ impl<'a> Item<'a> {
     /// A duration, or `none`.
     #[expect(clippy::option_option, reason = "a decoder's failure around an optional value")]
     pub(super) fn duration_or_none(&self) -> Option<Option<Duration>> {
+        self.may_be(Shape::DurationOrNone)?;
         let expected = format!("{}, or none", duration::EXPECTED);
         let (text, _) = self.scalar(&expected)?;
         if text == "none" {
@@ -224,14 +264,31 @@ impl<'a> Item<'a> {
 
     /// The items of a list; those that are wrong are left out. Nothing written counts as an empty list.
     pub(super) fn list<T>(&self, decode: impl Fn(&Item<'a>) -> Option<T>) -> Option<Vec<T>> {
+        self.items(false, decode).map(|items| items.into_iter().flatten().collect())
+    }
+
+    /// The items of a list that must have some, or else `empty` is wrong. One that is wrong counts: that there is
+    /// none would be no help.
+    pub(super) fn filled_list<T>(
+        &self,
+        empty: &str,
+        decode: impl Fn(&Item<'a>) -> Option<T>,
+    ) -> Option<Vec<T>> {
+        let items = self.items(true, decode)?;
+        if items.is_empty() { self.wrong(empty) } else { Some(items.into_iter().flatten().collect()) }
+    }
+
+    fn items<T>(&self, filled: bool, decode: impl Fn(&Item<'a>) -> Option<T>) -> Option<Vec<Option<T>>> {
+        let item =
+            |index: &str, node| Item { source: self.source, node, path: format!("{}[{index}]", self.path) };
+        if self.may_be(Shape::List { filled }).is_none() {
+            decode(&item("", NOTHING));
+            return None;
+        }
         match &self.node.value {
             Value::List(items) => {
-                let item = |(index, node)| Item {
-                    source: self.source,
-                    node,
-                    path: format!("{}[{index}]", self.path),
-                };
-                Some(items.iter().enumerate().filter_map(|pair| decode(&item(pair))).collect())
+                let numbered = items.iter().enumerate();
+                Some(numbered.map(|(index, node)| decode(&item(&index.to_string(), node))).collect())
             }
             Value::Nothing => Some(Vec::new()),
             Value::Text { .. } | Value::Table(_) => self.wrong("must be a list"),
@@ -239,13 +296,29 @@ impl<'a> Item<'a> {
         }
     }
 
-    /// Whether the value is written as a list or table rather than as one word.
-    pub(super) fn has_parts(&self) -> bool {
-        matches!(self.node.value, Value::List(_) | Value::Table(_))
+    /// One word for short, or a table.
+    pub(super) fn short_or_table<T>(
+        &self,
+        short: impl Fn(&Self) -> Option<T>,
+        long: impl Fn(Table<'a>) -> Option<T>,
+    ) -> Option<T> {
+        if self.source.outline().is_some() {
+            short(self);
+            let shape = self.source.outline().and_then(|outline| outline.shapes.get(&self.path).cloned());
+            self.table().and_then(&long);
+            self.may_be(Shape::ShortOrTable(Box::new(shape.unwrap_or(Shape::Text))))?;
+        }
+        match self.node.value {
+            Value::List(_) | Value::Table(_) => self.table().and_then(long),
+            Value::Nothing | Value::Text { .. } | Value::Faulty => short(self),
+        }
     }
 
     /// The keys of a table. Nothing written counts as an empty table.
     pub(super) fn table(&self) -> Option<Table<'a>> {
+        if self.may_be(Shape::Table).is_none() {
+            return Some(Table::new(self, &[]));
+        }
         match &self.node.value {
             Value::Table(entries) => Some(Table::new(self, entries)),
             Value::Nothing => Some(Table::new(self, &[])),
@@ -254,9 +327,30 @@ impl<'a> Item<'a> {
         }
     }
 
+    /// The entries of a table whose keys the operator chooses, as far as they have this form.
+    pub(super) fn map<T>(
+        &self,
+        form: &'static Form,
+        decode: impl Fn(&'a str, &Item<'a>) -> Option<T>,
+    ) -> Option<Vec<T>> {
+        if self.may_be(Shape::Map(form)).is_none() {
+            decode("*", &Item { source: self.source, node: NOTHING, path: join(&self.path, "*") });
+            return None;
+        }
+        let entry = |(key, item): (&'a str, Item<'a>)| {
+            if form.knows(key) {
+                decode(key, &item)
+            } else {
+                item.wrong(format!("the key {}", form.expected))
+            }
+        };
+        Some(self.table()?.entries().filter_map(entry).collect())
+    }
+
     /// The file that this value names, which must be readable. Relative to the folder of the configuration.
     pub(super) fn file(&self) -> Option<(PathBuf, Vec<u8>)> {
-        let path = self.source.beside(&self.text()?);
+        self.may_be(Shape::File)?;
+        let path = self.source.beside(&self.some_text()?);
         match std::fs::read(&path) {
             Ok(content) => Some((path, content)),
             Err(error) => self.wrong(format!("the file {} cannot be read: {error}", path.display())),

@@ -1,75 +1,102 @@
 //! From `config.yaml` to `Config`, or to everything that is wrong with it.
 
 use super::decode::{Item, Outside, Source};
+use super::outline::{Form, Outline};
 use super::problem::Problem;
 use super::table::{Names, Table};
 use super::types::{Config, Registration};
 use super::{registration, room_list, sections};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::Path;
+
+static USER_PREFIX: Form = Form::new(
+    "localpart",
+    "^[a-z0-9._=/+-]+$",
+    "may hold only what a Matrix user id may: a-z, 0-9 and `._=-/+`",
+);
 
 /// Reads and checks the configuration, with the files it names.
 pub fn load(path: &Path, outside: Outside<'_>) -> Result<Config, Vec<Problem>> {
-    load_with_keys(path, outside).0
-}
-
-/// Besides, every key that a configuration may have, as far as this one reaches them.
-pub(super) fn load_with_keys(
-    path: &Path,
-    outside: Outside<'_>,
-) -> (Result<Config, Vec<Problem>>, BTreeSet<String>) {
     let source = Source::new(path, Some(outside));
     let root = source.read();
     let config = root.as_ref().and_then(|node| config(&Item { source: &source, node, path: String::new() }));
-    let (mut problems, keys) = source.finish();
-    let result = match config {
-        Some(config) if problems.is_empty() => Ok(config),
+    match (config, source.finish()) {
+        (Some(config), problems) if problems.is_empty() => Ok(config),
+        (_, problems) if !problems.is_empty() => Err(problems),
         _ => {
-            if problems.is_empty() {
-                let message = "cannot be used, for a reason that was not noted".to_owned();
-                problems.push(Problem {
-                    file: path.to_owned(),
-                    line: 0,
-                    column: 0,
-                    key: String::new(),
-                    message,
-                });
-            }
-            Err(problems)
+            let message = "cannot be used, for a reason that was not noted".to_owned();
+            let file = path.to_owned();
+            Err(vec![Problem { file, line: 0, column: 0, key: String::new(), message }])
         }
-    };
-    (result, keys)
+    }
+}
+
+/// Everything that a configuration may hold.
+pub(super) fn outline() -> Outline {
+    Source::outline_of(config)
 }
 
 fn config(item: &Item<'_>) -> Option<Config> {
     let mut table = item.table()?;
-    let homeserver = table.required("homeserver", sections::homeserver);
-    let registration = table.required("registration", |item| {
-        let (path, _) = item.file()?;
-        registration::read_registration(&path).map_err(|problems| item.source.adopt(problems)).ok()
-    });
-    let user_prefix = table.optional("user_prefix", "_alerts_".to_owned(), user_prefix);
-    let database = table.required("database", sections::database);
-    let listen = table.section("listen", sections::listen);
+    let homeserver = table.key("homeserver", "The homeserver of the rooms.").required(sections::homeserver);
+    let registration = table
+        .key(
+            "registration",
+            "The file that `matrixbot registration` writes; the homeserver reads the same one. The tokens, the \
+             namespace of the virtual users and our own silent account come from it.",
+        )
+        .shown("registration.yaml")
+        .required(|item| {
+            let (path, _) = item.file()?;
+            registration::read_registration(&path).map_err(|problems| item.source.adopt(problems)).ok()
+        });
+    let user_prefix = table
+        .key(
+            "user_prefix",
+            "What the localparts of the virtual users begin with: the room list `finance` speaks as \
+             `@_alerts_finance:example.org`. Must lie inside the registration's exclusive user namespace.",
+        )
+        .or("_alerts_".to_owned(), |item| item.formed(&USER_PREFIX));
+    let database = table.key("database", "The PostgreSQL database.").required(sections::database);
+    let listen = table
+        .key(
+            "listen",
+            "Where we listen: `ADDRESS:PORT`, or `{address: ADDRESS:PORT, tls: {certificate: FILE, key: FILE}}`. Two \
+             may share an address, and then need the same `tls`.",
+        )
+        .section(sections::listen);
     let names = Names::default();
     let alertmanagers = table
-        .optional("alertmanagers", Vec::new(), |item| item.list(|item| sections::alertmanager(item, &names)));
+        .key(
+            "alertmanagers",
+            "The Alertmanagers whose own API may be used, for silences and to notice what it no longer knows.",
+        )
+        .maybe(|item| item.list(|item| sections::alertmanager(item, &names)));
     let (names, receivers) = (Names::default(), Names::default());
-    let room_lists = table.required("room_lists", |item| {
-        // A room list that is wrong counts all the same: that there is none would be no help.
-        let room_lists = item.list(|item| Some(room_list::room_list(item, &names, &receivers)))?;
-        if room_lists.is_empty() {
-            return item.wrong("must hold at least one room list");
-        }
-        room_lists.into_iter().collect::<Option<Vec<_>>>()
-    });
+    let room_lists = table
+        .key("room_lists", "At least one. A room list is a ladder of rooms with a virtual user of its own.")
+        .required(|item| {
+            item.filled_list("must hold at least one room list", |item| {
+                room_list::room_list(item, &names, &receivers)
+            })
+        });
     let names = names.into_inner();
     if let (Some(registration), Some(homeserver)) = (&registration, &homeserver) {
         check_virtual_users(&table, &user_prefix, &names, homeserver.server_name.as_str(), registration);
     }
-    let compatibility =
-        table.optional("compatibility", BTreeMap::new(), |item| sections::compatibility(item, &names));
-    let retention = table.section("retention", sections::retention);
+    let compatibility = table
+        .key(
+            "compatibility",
+            "The predecessors' webhook paths, each with the room list it belongs to: `/webhook-ack`, \
+             `/skill/<name>/webhook`, `/skill/<name>/webhook-ack`. No other one is served.",
+        )
+        .shown(
+            "/webhook-ack: finance\n/skill/eventmanager-ack/webhook-ack: finance\n\
+             /skill/eventmanager/webhook: finance\n/skill/alertmanager/webhook: finance",
+        )
+        .maybe(|item| sections::compatibility(item, &names));
+    let retention =
+        table.key("retention", "How long history is kept, or `none`: for ever.").section(sections::retention);
     table.finish();
     Some(Config {
         homeserver: homeserver?,
@@ -77,19 +104,11 @@ fn config(item: &Item<'_>) -> Option<Config> {
         user_prefix,
         database: database?,
         listen: listen?,
-        alertmanagers,
+        alertmanagers: alertmanagers.unwrap_or_default(),
         room_lists: room_lists?,
-        compatibility,
+        compatibility: compatibility.unwrap_or_default(),
         retention: retention?,
     })
-}
-
-fn user_prefix(item: &Item<'_>) -> Option<String> {
-    let prefix = item.text()?;
-    if prefix.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "._=-/+".contains(c)) {
-        return Some(prefix);
-    }
-    item.wrong(format!("may hold only what a Matrix user id may: a-z, 0-9 and `._=-/+`, unlike `{prefix}`"))
 }
 
 /// Each room list's user must be ours alone, and not our own silent account.

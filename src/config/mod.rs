@@ -1,14 +1,15 @@
 //! What the operator writes: `config.yaml`, checked as a whole, every problem found at once.
-
 //!
 //! A file is read into a tree that knows where everything stands (`yaml`), and decoded by functions that note what
-//! is wrong and go on (`decode`, `table`; one file per part). Adding a key: a field in `types`, a line in its part's
-//! decoder, an entry in `config.yaml.example`, without which a test fails.
+//! is wrong and go on (`decode`, `table`; one file per part). The same functions say what they read (`outline`), for
+//! the documents and the JSON Schema. Adding a key: a field in `types`, and a call of `Table::key` in its part's
+//! decoder with all there is to say of it.
 
 mod decode;
 mod duration;
 mod expand;
 mod load;
+mod outline;
 mod problem;
 mod registration;
 mod room_list;
@@ -21,6 +22,7 @@ mod yaml;
 pub use decode::Outside;
 pub use duration::parse_duration;
 pub use load::load;
+pub use outline::{example, reference, schema};
 pub use problem::Problem;
 pub use registration::read_registration;
 pub use types::{

@@ -17,20 +17,20 @@ pub fn read_registration(path: &Path) -> Result<Registration, Vec<Problem>> {
         let item = Item { source: &source, node, path: String::new() };
         item.table().and_then(registration)
     });
-    match (registration, source.finish().0) {
+    match (registration, source.finish()) {
         (Some(registration), problems) if problems.is_empty() => Ok(registration),
         (_, problems) => Err(problems),
     }
 }
 
 fn registration(mut table: Table<'_>) -> Option<Registration> {
-    let id = table.required("id", Item::text);
-    let as_token = table.required("as_token", Item::text);
-    let hs_token = table.required("hs_token", Item::text);
-    let sender_localpart = table.required("sender_localpart", Item::text);
-    let namespaces = table.required("namespaces", |item| {
+    let id = table.key("id", "Our name at the homeserver.").required(Item::text);
+    let as_token = table.key("as_token", "What we show to the homeserver.").required(Item::text);
+    let hs_token = table.key("hs_token", "What the homeserver shows to us.").required(Item::text);
+    let sender_localpart = table.key("sender_localpart", "Our own, silent account.").required(Item::text);
+    let namespaces = table.key("namespaces", "What belongs to us.").required(|item| {
         let mut namespaces = item.table()?;
-        namespaces.required("users", |item| item.list(namespace))
+        namespaces.key("users", "The virtual users.").required(|item| item.list(namespace))
     });
     if as_token.is_some() && as_token == hs_token {
         return table.wrong("hs_token", "must differ from as_token");
@@ -48,8 +48,8 @@ fn registration(mut table: Table<'_>) -> Option<Registration> {
 #[expect(clippy::option_option, reason = "a decoder's failure around an optional value")]
 fn namespace(item: &Item<'_>) -> Option<Option<String>> {
     let mut table = item.table()?;
-    let exclusive = table.required("exclusive", Item::flag)?;
-    let regex = table.required("regex", |item| {
+    let exclusive = table.key("exclusive", "Whether nobody else has them.").required(Item::flag)?;
+    let regex = table.key("regex", "Their user ids.").required(|item| {
         let regex = item.text()?;
         match anchored(&regex) {
             Ok(_) => Some(regex),

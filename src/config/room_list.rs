@@ -1,6 +1,7 @@
 //! The decoder of one room list and of its policy.
 
 use super::decode::Item;
+use super::outline::{Form, Required};
 use super::table::{Names, Table, unique};
 use super::types::RoomListConfig;
 use crate::domain::policy::{
@@ -15,23 +16,61 @@ const ESCALATE_AFTER: Duration = Duration::from_mins(15);
 /// What acknowledges, if the list does not say.
 const ACK_REACTIONS: [&str; 2] = ["✅", "👀"];
 
+static NAME: Form = Form::new("name", "^[a-z0-9._=-]+$", "may hold only a-z, 0-9, `.`, `_`, `=` and `-`");
+static AVATAR: Form = Form::new("mxc:// URI", "^mxc://.", "must be an mxc:// URI");
+static ROOM: Form = Form::new("room", "^[!#].", "must be a room id (!…) or an alias (#name:server)");
+static MENTION: Form =
+    Form::new("user or \"@room\"", "^@.", "must be a user (\"@name:server\") or \"@room\"");
+static USER: Form = Form::new("user", "^@.", "must be a user (\"@name:server\")");
+static SEVERITY: Form = Form::new("severity", "", "must be a severity");
+static TEMPLATE: Form = Form::new(
+    "message",
+    "^(page|edit|thread|fallback|reminder)_(text|html)$",
+    "must be page, edit, thread, fallback or reminder, with _text or _html",
+);
+
 /// `names` and `receivers` are those of the lists before.
 pub(super) fn room_list(item: &Item<'_>, names: &Names, receivers: &Names) -> Option<RoomListConfig> {
     let mut table = item.table()?;
-    let name = table.required("name", |item| unique(name(item)?, item, names));
-    let display_name = table.maybe("display_name", Item::text);
-    let avatar = table.maybe("avatar", avatar);
+    let name = table
+        .key("name", "Of a-z, 0-9, `.`, `_`, `=`, `-`. Names the virtual user and the webhook's path.")
+        .shown("finance")
+        .required(|item| unique(item.formed(&NAME)?, item, names));
+    let display_name = table
+        .key("display_name", "What rooms see the virtual user called. Without it: `<name> alerts`.")
+        .shown("Finance alerts")
+        .maybe(Item::text);
+    let avatar =
+        table.key("avatar", "The virtual user's picture.").hinted("mxc://example.org/abc").maybe(avatar);
     let receivers = table
-        .optional("receivers", Vec::new(), |item| item.list(|item| unique(item.text()?, item, receivers)));
+        .key(
+            "receivers",
+            "`POST /webhook` without a name finds the room list by Alertmanager's receiver: the list's name, or one \
+             of these. No other list may have it. An alert's label `room_list` names one, too.",
+        )
+        .shown("[finance-pager]")
+        .or(Vec::new(), |item| item.list(|item| unique(item.text()?, item, receivers)));
     let webhook_token = webhook_token(&mut table);
     let policy = policy(&mut table);
-    let default = ACK_REACTIONS.map(str::to_owned).to_vec();
-    let ack_reactions = table.optional("ack_reactions", default, |item| {
-        let reactions = item.list(Item::text)?;
-        if reactions.is_empty() { item.wrong("must name at least one reaction") } else { Some(reactions) }
-    });
-    let place_reaction = table.optional("place_reaction", true, Item::flag);
-    let templates = table.optional("templates", BTreeMap::new(), templates);
+    table.group("What the room sees");
+    let ack_reactions = table
+        .key(
+            "ack_reactions",
+            "The reactions that acknowledge. The bot places the first one on each page, for people to press.",
+        )
+        .or(ACK_REACTIONS.map(str::to_owned).to_vec(), |item| {
+            item.filled_list("must name at least one reaction", Item::text)
+        });
+    let place_reaction = table.key("place_reaction", "Whether the bot places it.").or(true, Item::flag);
+    let templates = table
+        .key(
+            "templates",
+            "Your own words for messages, in Jinja's language: `page`, `edit`, `thread`, `fallback` or `reminder`, \
+             each with `_text` or `_html`. Tried on a made-up incident by `matrixbot check`; one that fails on a \
+             real one gives way to the built-in text.",
+        )
+        .hinted("{page_text: \"{{ title }}: {{ alerts[0].annotations.summary }}\"}")
+        .maybe(templates);
     table.finish();
     let name = name?;
     Some(RoomListConfig {
@@ -43,31 +82,31 @@ pub(super) fn room_list(item: &Item<'_>, names: &Names, receivers: &Names) -> Op
         policy: policy?,
         ack_reactions,
         place_reaction,
-        templates,
+        templates: templates.unwrap_or_default(),
     })
 }
 
-fn name(item: &Item<'_>) -> Option<String> {
-    let name = item.text()?;
-    if name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "._=-".contains(c)) {
-        return Some(name);
-    }
-    item.wrong(format!("may hold only a-z, 0-9, `.`, `_`, `=` and `-`, unlike `{name}`"))
-}
-
 fn avatar(item: &Item<'_>) -> Option<OwnedMxcUri> {
-    let avatar = OwnedMxcUri::from(item.text()?);
+    let avatar = OwnedMxcUri::from(item.formed(&AVATAR)?);
     match avatar.validate() {
         Ok(()) => Some(avatar),
-        Err(error) => item.wrong(format!("must be an mxc:// URI, not `{avatar}`: {error}")),
+        Err(error) => item.wrong(format!("{}, not `{avatar}`: {error}", AVATAR.expected)),
     }
 }
 
 /// The token, or `None` if the operator said in so many words that there is none; or a problem.
 fn webhook_token(table: &mut Table<'_>) -> Option<secrecy::SecretString> {
-    let wanted = table.optional("webhook_auth", true, |item| item.word(&[("token", true), ("none", false)]));
     let given = table.has("webhook_token") || table.has("webhook_token_file");
-    let token = table.secret("webhook_token");
+    let token = table
+        .key("webhook_token", "Alertmanager sends it as a Bearer token, or as the password of HTTP Basic.")
+        .shown("${FINANCE_WEBHOOK_TOKEN:-s3cret}")
+        .secret("finance-webhook-token", Required::Unless("webhook_auth", "token"));
+    let wanted = table
+        .key(
+            "webhook_auth",
+            "`none` lets anybody call the webhook who can reach it; then there must be no token.",
+        )
+        .word(true, &[("token", true), ("none", false)]);
     match (wanted, given) {
         (true, false) => table.wrong(
             "webhook_token",
@@ -79,82 +118,169 @@ fn webhook_token(table: &mut Table<'_>) -> Option<secrecy::SecretString> {
 }
 
 fn policy(table: &mut Table<'_>) -> Option<Policy> {
-    let levels = table.required("levels", |item| {
-        // A level that is wrong counts all the same: that there is none would be no help.
-        let levels = item.list(|item| Some(level(item)))?;
-        if levels.is_empty() { item.wrong("must hold at least one level") } else { Some(levels) }
-    });
-    let d = Policy::with_levels(Vec::new());
-    let policy = Policy {
-        initial_delay: table.optional("initial_delay", d.initial_delay, Item::duration),
-        repeat: table.optional("repeat", d.repeat, |item| item.number(0, 100)),
-        send_cap: table.optional("send_cap", d.send_cap, Item::duration),
-        fallback_rooms: table.optional("fallback_rooms", d.fallback_rooms, rooms),
-        remind_every: table.optional("remind_every", d.remind_every, Item::duration_or_none),
-        max_reminders: table.optional("max_reminders", d.max_reminders, |item| item.number(0, 1000)),
-        ack_timeout: table.optional("ack_timeout", d.ack_timeout, Item::duration_or_none),
-        ack_reminder: table.optional("ack_reminder", d.ack_reminder, Item::duration),
-        on_new_alert: table.optional("on_new_alert", d.on_new_alert, |item| {
-            item.word(&[("reopen", OnNewAlert::Reopen), ("sticky", OnNewAlert::Sticky)])
-        }),
-        ack_scope: table.optional("ack_scope", d.ack_scope, |item| {
-            item.word(&[("notified", AckScope::Notified), ("current_level", AckScope::CurrentLevel)])
-        }),
-        reopen_window: table.optional("reopen_window", d.reopen_window, Item::duration),
-        reopen_min_interval: table.optional("reopen_min_interval", d.reopen_min_interval, Item::duration),
-        stale_after: table.optional("stale_after", d.stale_after, Item::duration_or_none),
-        replay_grace: table.optional("replay_grace", d.replay_grace, Item::duration),
-        unack_delay: table.optional("unack_delay", d.unack_delay, Item::duration),
-        max_snooze: table.optional("max_snooze", d.max_snooze, Item::duration),
-        severity_label: table.optional("severity_label", d.severity_label, Item::text),
-        severities: table.optional("severities", default_severities(), severities),
-        permissions: table.section("permissions", permissions).unwrap_or(d.permissions),
-        levels: levels?.into_iter().collect::<Option<_>>()?,
-    };
-    Some(policy)
+    let mut policy = Policy::with_levels(Vec::new());
+    let levels = ladder(table, &mut policy);
+    unanswered(table, &mut policy);
+    acknowledging(table, &mut policy);
+    ending(table, &mut policy);
+    rights(table, &mut policy);
+    Some(Policy { levels: levels?, ..policy })
+}
+
+/// How an incident climbs.
+fn ladder(table: &mut Table<'_>, policy: &mut Policy) -> Option<Vec<Level>> {
+    table.group("The ladder");
+    let levels = table
+        .key("levels", "At least one, in order. An incident that nobody takes climbs from one to the next.")
+        .continued("- rooms: [\"!managers:example.org\"]\n  escalate_after: 30m\n  mention: [\"@room\"]")
+        .required(|item| item.filled_list("must hold at least one level", level));
+    policy.initial_delay = table
+        .key("initial_delay", "How long an incident waits before its first page.")
+        .or(policy.initial_delay, Item::duration);
+    policy.repeat = table
+        .key("repeat", "How often the whole ladder is gone through again.")
+        .or(policy.repeat, |item| item.number(0, 100));
+    policy.send_cap = table
+        .key(
+            "send_cap",
+            "How long a page may stay unsent, because its room cannot be reached or the homeserver is away, before \
+             the ladder goes on without it.",
+        )
+        .or(policy.send_cap, Item::duration);
+    levels
+}
+
+/// What follows when the ladder has run out.
+fn unanswered(table: &mut Table<'_>, policy: &mut Policy) {
+    table.group("When nobody answers");
+    policy.fallback_rooms = table
+        .key("fallback_rooms", "Where it is told that nobody answered.")
+        .shown("[\"#ops:example.org\"]")
+        .or(std::mem::take(&mut policy.fallback_rooms), |item| item.list(room(&Names::default())));
+    policy.remind_every = table
+        .key("remind_every", "How often an unanswered incident is told again, or `none`.")
+        .or(policy.remind_every, Item::duration_or_none);
+    policy.max_reminders = table
+        .key("max_reminders", "How often at most.")
+        .or(policy.max_reminders, |item| item.number(0, 1000));
+}
+
+/// What an acknowledgement is worth.
+fn acknowledging(table: &mut Table<'_>, policy: &mut Policy) {
+    table.group("Acknowledging");
+    policy.ack_timeout = table
+        .key("ack_timeout", "How long an acknowledgement holds, or `none`: until the incident resolves.")
+        .or(policy.ack_timeout, Item::duration_or_none);
+    policy.ack_reminder = table
+        .key("ack_reminder", "How long before its end the acker is reminded.")
+        .or(policy.ack_reminder, Item::duration);
+    policy.on_new_alert = table
+        .key(
+            "on_new_alert",
+            "What an alert does that joins an acknowledged incident: `reopen` starts the ladder again, at most once \
+             in `reopen_min_interval`; `sticky` only shows it.",
+        )
+        .word(policy.on_new_alert, &[("reopen", OnNewAlert::Reopen), ("sticky", OnNewAlert::Sticky)]);
+    policy.reopen_min_interval = table
+        .key("reopen_min_interval", "See `on_new_alert`.")
+        .or(policy.reopen_min_interval, Item::duration);
+    policy.ack_scope = table
+        .key(
+            "ack_scope",
+            "From where an incident can be acknowledged: every room that was told (`notified`), or only the current \
+             level's and those above (`current_level`).",
+        )
+        .word(policy.ack_scope, &[("notified", AckScope::Notified), ("current_level", AckScope::CurrentLevel)]);
+    policy.unack_delay = table
+        .key("unack_delay", "How long an incident waits to page again when it was given back (`unack`).")
+        .or(policy.unack_delay, Item::duration);
+    policy.max_snooze = table.key("max_snooze", "The longest snooze.").or(policy.max_snooze, Item::duration);
+}
+
+/// When an incident is over, and when it is not.
+fn ending(table: &mut Table<'_>, policy: &mut Policy) {
+    table.group("Coming back and ending");
+    policy.reopen_window = table
+        .key(
+            "reopen_window",
+            "How long a resolved incident can come back as itself instead of as another one.",
+        )
+        .or(policy.reopen_window, Item::duration);
+    policy.replay_grace = table
+        .key(
+            "replay_grace",
+            "An alert that fires again so soon after it cleared, as if it had never cleared, waits this long before \
+             it pages.",
+        )
+        .or(policy.replay_grace, Item::duration);
+    policy.stale_after = table
+        .key(
+            "stale_after",
+            "After how long without news from Alertmanager an incident counts as over, or `none`. Must be longer \
+             than Alertmanager's repeat_interval.",
+        )
+        .or(policy.stale_after, Item::duration_or_none);
+}
+
+/// What severities mean, and who may do more.
+fn rights(table: &mut Table<'_>, policy: &mut Policy) {
+    table.group("Severities and rights");
+    policy.severity_label = table
+        .key("severity_label", "The label whose value names an alert's severity.")
+        .or(std::mem::take(&mut policy.severity_label), Item::text);
+    policy.severities = table
+        .key("severities", "What each value means. A value that is not here has rank 0 and escalates.")
+        .shown(
+            "critical: {rank: 2}\nwarning: {rank: 1}\n\
+             # This one stays on the first level, and wakes nobody.\n\
+             info: {rank: 0, escalate: false, mention: []}",
+        )
+        .or(default_severities(), severities);
+    if let Some(given) = table.key("permissions", "Who may do more than acknowledge.").section(permissions) {
+        policy.permissions = given;
+    }
 }
 
 fn level(item: &Item<'_>) -> Option<Level> {
     let mut table = item.table()?;
-    let rooms = table.required("rooms", |item| {
-        let rooms = rooms(item)?;
-        let written = matches!(&item.node.value, super::yaml::Value::List(items) if !items.is_empty());
-        if written { Some(rooms) } else { item.wrong("must name at least one room") }
-    });
-    let escalate_after = table.optional("escalate_after", ESCALATE_AFTER, Item::duration);
-    let mention = table.optional("mention", Vec::new(), mentions);
+    let rooms = table
+        .key("rooms", "At least one; they are paged together.")
+        .shown("[\"#finance-ops:example.org\"]")
+        .required(|item| item.filled_list("must name at least one room", room(&Names::default())));
+    let escalate_after = table
+        .key("escalate_after", "How long the level has to answer, counted from the moment its page was sent.")
+        .or(ESCALATE_AFTER, Item::duration);
+    let mention = table
+        .key(
+            "mention",
+            "Whom its page wakes: users, or `\"@room\"`, which needs power level 50 there. Without it: nobody by name.",
+        )
+        .shown("[\"@alice:example.org\"]")
+        .maybe(mentions);
     table.finish();
-    Some(Level { rooms: rooms?, escalate_after, mention })
+    Some(Level { rooms: rooms?, escalate_after, mention: mention.unwrap_or_default() })
 }
 
-fn rooms(item: &Item<'_>) -> Option<Vec<RoomReference>> {
-    let seen = Names::default();
-    item.list(|item| {
-        let room = item.text()?;
-        let id = OwnedRoomOrAliasId::try_from(room.as_str());
-        match id {
-            Err(error) => item
-                .wrong(format!("must be a room id (!…) or an alias (#name:server), not `{room}`: {error}")),
-            Ok(_) if room.len() < 2 => item.wrong(format!("must be a room id or an alias, not `{room}`")),
-            Ok(_) => unique(room, item, &seen),
+/// A room that is none of those before.
+fn room(before: &Names) -> impl Fn(&Item<'_>) -> Option<RoomReference> + '_ {
+    move |item| {
+        let room = item.formed(&ROOM)?;
+        match OwnedRoomOrAliasId::try_from(room.as_str()) {
+            Err(error) => item.wrong(format!("{}, not `{room}`: {error}", ROOM.expected)),
+            Ok(_) => unique(room, item, before),
         }
-    })
+    }
 }
 
 fn mentions(item: &Item<'_>) -> Option<Vec<Mention>> {
     item.list(|item| {
-        let name = item.text()?;
+        let name = item.formed(&MENTION)?;
         if name == "@room" {
             return Some(Mention::Room);
         }
-        if !name.starts_with('@') {
-            return item.wrong(format!(
-                "must be a user (\"@name:server\") or \"@room\", not `{name}`; there are no on-call names to mention"
-            ));
-        }
         match OwnedUserId::try_from(name.as_str()) {
             Ok(user) => Some(Mention::User(user)),
-            Err(error) => item.wrong(format!("must be a user (\"@name:server\"), not `{name}`: {error}")),
+            Err(error) => item.wrong(format!("{}, not `{name}`: {error}", MENTION.expected)),
         }
     })
 }
@@ -168,36 +294,52 @@ fn default_severities() -> BTreeMap<String, SeverityRule> {
 }
 
 fn severities(item: &Item<'_>) -> Option<BTreeMap<String, SeverityRule>> {
-    let decode = |(name, item): (&str, Item<'_>)| {
+    let rule = |name: &str, item: &Item<'_>| {
         let mut table = item.table()?;
-        let rank = table.optional("rank", 0, |item| item.number(-1000, 1000));
-        let escalate = table.optional("escalate", true, Item::flag);
-        let mention = table.maybe("mention", mentions);
+        let rank = table
+            .key("rank", "A higher one breaks an acknowledgement.")
+            .or(0, |item| item.number(-1000, 1000));
+        let escalate = table
+            .key("escalate", "Whether it climbs; if false, it stays on the first level.")
+            .or(true, Item::flag);
+        let mention =
+            table.key("mention", "Whom its pages wake, instead of those of the level.").maybe(mentions);
         table.finish();
         Some((name.to_owned(), SeverityRule { rank, escalate, mention }))
     };
-    Some(item.table()?.entries().filter_map(decode).collect())
+    Some(item.map(&SEVERITY, rule)?.into_iter().collect())
 }
 
 fn permissions(mut table: Table<'_>) -> Permissions {
-    let moderate_power_level =
-        table.optional("moderate_power_level", 50, |item| item.number(-1_000_000, 1_000_000));
-    let users = table.optional("users", BTreeMap::new(), |item| {
-        let roles = [("none", Role::None), ("respond", Role::Respond), ("moderate", Role::Moderate)];
-        let decode = |(user, item): (&str, Item<'_>)| {
-            let role = item.word(&roles);
-            match OwnedUserId::try_from(user) {
-                Ok(user) => Some((user, role?)),
-                Err(error) => item.wrong(format!("the key must be a user (\"@name:server\"): {error}")),
-            }
-        };
-        Some(item.table()?.entries().filter_map(decode).collect())
-    });
+    let moderate_power_level = table
+        .key(
+            "moderate_power_level",
+            "From which power level in the room on one may resolve by hand and snooze for longer than an hour.",
+        )
+        .or(50, |item| item.number(-1_000_000, 1_000_000));
+    let users = table
+        .key(
+            "users",
+            "What single users may do whatever their power level: `none`, `respond` (acknowledge, snooze up to an \
+             hour, escalate) or `moderate` (everything).",
+        )
+        .shown("\"@alice:example.org\": moderate")
+        .maybe(|item| {
+            let roles = [("none", Role::None), ("respond", Role::Respond), ("moderate", Role::Moderate)];
+            let role = |user: &str, item: &Item<'_>| {
+                let role = item.word(&roles);
+                match OwnedUserId::try_from(user) {
+                    Ok(user) => Some((user, role?)),
+                    Err(error) => item.wrong(format!("the key {}: {error}", USER.expected)),
+                }
+            };
+            Some(item.map(&USER, role)?.into_iter().collect())
+        });
     table.finish();
-    Permissions { moderate_power_level, users }
+    Permissions { moderate_power_level, users: users.unwrap_or_default() }
 }
 
 fn templates(item: &Item<'_>) -> Option<BTreeMap<String, String>> {
-    let decode = |(name, item): (&str, Item<'_>)| Some((name.to_owned(), item.template(name)?));
-    Some(item.table()?.entries().filter_map(decode).collect())
+    let template = |name: &str, item: &Item<'_>| Some((name.to_owned(), item.template(name)?));
+    Some(item.map(&TEMPLATE, template)?.into_iter().collect())
 }

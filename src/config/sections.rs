@@ -1,6 +1,7 @@
 //! Decoders of the parts that every room list shares.
 
 use super::decode::Item;
+use super::outline::{Form, Required};
 use super::table::{Names, Table, unique};
 use super::types::{
     AlertmanagerAuth, AlertmanagerConfig, Database, Homeserver, Listen, Listener, Retention, TlsFiles,
@@ -14,20 +15,35 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 use url::Url;
 
+static WEB_ADDRESS: Form =
+    Form::new("URL", "^[Hh][Tt][Tt][Pp][Ss]?://.", "must begin with http:// or https://");
+static SERVER_NAME: Form = Form::new("server name", r"^\S+$", "must be a server name such as example.org");
+static ADDRESS: Form =
+    Form::new("ADDRESS:PORT", ":[0-9]{1,5}$", "must be ADDRESS:PORT such as 127.0.0.1:9010 or [::]:9010");
+
+static PREDECESSORS_PATH: Form = Form::new(
+    "path of a predecessor",
+    PREDECESSORS_PATHS,
+    "must be a predecessor's path: /webhook-ack, /skill/<name>/webhook or /skill/<name>/webhook-ack",
+);
+
 pub(super) fn homeserver(item: &Item<'_>) -> Option<Homeserver> {
     let mut table = item.table()?;
-    let url = table.required("url", web_address);
-    let server_name = table.required("server_name", |item| item.parsed("a server name such as example.org"));
+    let url = table
+        .key("url", "Where we call the homeserver's Client-Server API.")
+        .shown("http://127.0.0.1:8008")
+        .required(web_address);
+    let server_name = table
+        .key("server_name", "The part after the colon in your user ids.")
+        .shown("example.org")
+        .required(|item| item.parsed(&SERVER_NAME));
     table.finish();
     Some(Homeserver { url: url?, server_name: server_name? })
 }
 
 /// An `http` or `https` URL, without a slash at its end.
 fn web_address(item: &Item<'_>) -> Option<Url> {
-    let mut url: Url = item.parsed("a URL such as http://127.0.0.1:8008")?;
-    if !matches!(url.scheme(), "http" | "https") {
-        return item.wrong(format!("must begin with http:// or https://, not `{}:`", url.scheme()));
-    }
+    let mut url: Url = item.parsed(&WEB_ADDRESS)?;
     if url.query().is_some() || url.fragment().is_some() {
         return item.wrong("must not have a query or a fragment");
     }
@@ -38,12 +54,27 @@ fn web_address(item: &Item<'_>) -> Option<Url> {
 
 pub(super) fn database(item: &Item<'_>) -> Option<Database> {
     let mut table = item.table()?;
-    let url = table.required_secret("url").and_then(|url| match for_the_driver(url.expose_secret()) {
-        Ok(url) => Some(SecretString::from(url)),
-        Err(message) => table.wrong(if table.has("url") { "url" } else { "url_file" }, message),
-    });
-    let max_connections = table.optional("max_connections", 10, |item| item.number(2, 1000));
-    let migrate = table.optional("migrate", true, Item::flag);
+    let url = table
+        .key(
+            "url",
+            "An ordinary libpq URL; without a host, the local socket. `sslmode=verify-full` and `sslrootcert=…` \
+             work as usual.",
+        )
+        .shown("postgres://matrixbot@/matrixbot")
+        .required_secret("database-url")
+        .and_then(|url| match for_the_driver(url.expose_secret()) {
+            Ok(url) => Some(SecretString::from(url)),
+            Err(message) => table.wrong(if table.has("url") { "url" } else { "url_file" }, message),
+        });
+    let max_connections = table
+        .key("max_connections", "How many connections one process holds at most.")
+        .or(10, |item| item.number(2, 1000));
+    let migrate = table
+        .key(
+            "migrate",
+            "Whether `run` brings the schema up to date; if false, `matrixbot migrate` must have.",
+        )
+        .or(true, Item::flag);
     table.finish();
     Some(Database { url: url?, max_connections, migrate })
 }
@@ -79,16 +110,18 @@ fn for_the_driver(url: &str) -> Result<String, &'static str> {
 }
 
 pub(super) fn listen(mut table: Table<'_>) -> Listen {
-    let mut at_port = |key, port| {
-        let default = Listener { address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)), tls: None };
-        table.optional(key, default, listener)
-    };
-    let listen = Listen {
-        appservice: at_port("appservice", 9009),
-        webhook: at_port("webhook", 9010),
-        admin: at_port("admin", 9011),
-    };
-    let all = [("appservice", &listen.appservice), ("webhook", &listen.webhook), ("admin", &listen.admin)];
+    let at_port = |port| Listener { address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)), tls: None };
+    let appservice = table
+        .key("appservice", "The homeserver calls this: the `url` of the registration leads here.")
+        .or(at_port(9009), listener);
+    let webhook = table
+        .key("webhook", "Alertmanager calls this: `POST /webhook/<name of the room list>`.")
+        .shown("address: 127.0.0.1:9010\n#tls: {certificate: tls.crt, key: tls.key}")
+        .or(at_port(9010), listener);
+    let admin = table
+        .key("admin", "Probes and metrics: `/livez`, `/readyz`, `/metrics`. Keep it to yourself.")
+        .or(at_port(9011), listener);
+    let all = [("appservice", &appservice), ("webhook", &webhook), ("admin", &admin)];
     for (index, (key, one)) in all.iter().enumerate() {
         for (other_key, other) in all.iter().take(index) {
             if one.address == other.address && one.address.port() != 0 && one.tls != other.tls {
@@ -100,47 +133,48 @@ pub(super) fn listen(mut table: Table<'_>) -> Listen {
         }
     }
     table.finish();
-    listen
+    Listen { appservice, webhook, admin }
 }
 
 fn listener(item: &Item<'_>) -> Option<Listener> {
-    if !item.has_parts() {
-        return Some(Listener { address: address(item)?, tls: None });
-    }
-    let mut table = item.table()?;
-    let address = table.required("address", address);
-    let wants_tls = table.has("tls");
-    let tls = table.maybe("tls", tls);
-    table.finish();
-    // A certificate that cannot be read must not end in plain HTTP.
-    if wants_tls && tls.is_none() {
-        return None;
-    }
-    Some(Listener { address: address?, tls })
+    item.short_or_table(
+        |item| Some(Listener { address: address(item)?, tls: None }),
+        |mut table| {
+            let address = table.key("address", "Where to listen.").required(address);
+            let wants_tls = table.has("tls");
+            let tls = table
+                .key("tls", "Makes it speak TLS. Files that change are read again by themselves.")
+                .maybe(tls);
+            table.finish();
+            // A certificate that cannot be read must not end in plain HTTP.
+            if wants_tls && tls.is_none() {
+                return None;
+            }
+            Some(Listener { address: address?, tls })
+        },
+    )
 }
 
 fn address(item: &Item<'_>) -> Option<SocketAddr> {
-    let text = item.text()?;
+    let text = item.formed(&ADDRESS)?;
     let numeric = text.replacen("localhost:", "127.0.0.1:", 1);
     match numeric.parse() {
         Ok(address) => Some(address),
-        Err(_) => {
-            item.wrong(format!("must be ADDRESS:PORT such as 127.0.0.1:9010 or [::]:9010, not `{text}`"))
-        }
+        Err(_) => item.wrong(format!("{}, not `{text}`", ADDRESS.expected)),
     }
 }
 
 fn tls(item: &Item<'_>) -> Option<TlsFiles> {
     let mut table = item.table()?;
-    let certificate = table.required("certificate", |item| {
-        let (path, content) = item.file()?;
-        let mut certificates = CertificateDer::pem_slice_iter(&content);
-        match certificates.next() {
-            Some(Ok(_)) => Some(path),
-            _ => item.wrong(format!("{} holds no certificate in PEM", path.display())),
-        }
-    });
-    let key = table.required("key", |item| {
+    let certificate =
+        table.key("certificate", "The certificate and those that vouch for it, in PEM.").required(|item| {
+            let (path, content) = item.file()?;
+            match CertificateDer::pem_slice_iter(&content).next() {
+                Some(Ok(_)) => Some(path),
+                _ => item.wrong(format!("{} holds no certificate in PEM", path.display())),
+            }
+        });
+    let key = table.key("key", "Its private key, in PEM.").required(|item| {
         let (path, content) = item.file()?;
         match PrivateKeyDer::from_pem_slice(&content) {
             Ok(_) => Some(path),
@@ -153,17 +187,29 @@ fn tls(item: &Item<'_>) -> Option<TlsFiles> {
 
 pub(super) fn alertmanager(item: &Item<'_>, names: &Names) -> Option<AlertmanagerConfig> {
     let mut table = item.table()?;
-    let name = table.required("name", |item| unique(item.text()?, item, names));
-    let url = table.required("url", web_address);
-    let bearer = table.secret("bearer_token");
-    let basic = table.maybe("basic_auth", |item| {
-        let mut table = item.table()?;
-        let username = table.required("username", Item::text);
-        let password = table.required_secret("password");
-        table.finish();
-        Some(AlertmanagerAuth::Basic { username: username?, password: password? })
-    });
-    let ca = table.maybe("ca", |item| item.file().map(|(path, _)| path));
+    let name = table
+        .key("name", "What it is called in messages.")
+        .shown("main")
+        .required(|item| unique(item.text()?, item, names));
+    let url = table.key("url", "Where its API is.").shown("http://127.0.0.1:9093").required(web_address);
+    let bearer = table
+        .key("bearer_token", "The token that it asks for.")
+        .shown("${ALERTMANAGER_TOKEN:-s3cret}")
+        .secret("alertmanager-token", Required::No);
+    let basic = table
+        .key("basic_auth", "Or the user and the password that it asks for.")
+        .hinted("{username: matrixbot, password_file: alertmanager-password}")
+        .maybe(|item| {
+            let mut table = item.table()?;
+            let username = table.key("username", "The user.").required(Item::text);
+            let password = table.key("password", "The password.").required_secret("alertmanager-password");
+            table.finish();
+            Some(AlertmanagerAuth::Basic { username: username?, password: password? })
+        });
+    let ca = table
+        .key("ca", "Who vouches for its certificate, in PEM, besides the system's authorities.")
+        .hinted("ca.crt")
+        .maybe(|item| item.file().map(|(path, _)| path));
     let auth = match (basic, bearer) {
         (Some(_), Some(_)) => table
             .wrong("basic_auth", "is given besides bearer_token: give one of them")
@@ -181,30 +227,25 @@ pub(super) fn compatibility(
     item: &Item<'_>,
     room_lists: &BTreeSet<String>,
 ) -> Option<BTreeMap<String, String>> {
-    let mut paths = BTreeMap::new();
-    for (path, item) in item.table()?.entries() {
-        if !PREDECESSORS_PATHS.contains(&path) {
-            item.wrong::<()>(format!(
-                "is no path of a predecessor; they are {}",
-                PREDECESSORS_PATHS.join(", ")
-            ));
-            continue;
-        }
-        let Some(target) = item.text() else { continue };
+    let path = |path: &str, item: &Item<'_>| {
+        let target = item.text()?;
         if room_lists.contains(&target) {
-            paths.insert(path.to_owned(), target);
-        } else {
-            item.wrong::<()>(format!("there is no room list named `{target}`"));
+            return Some((path.to_owned(), target));
         }
-    }
-    Some(paths)
+        item.wrong(format!("there is no room list named `{target}`"))
+    };
+    Some(item.map(&PREDECESSORS_PATH, path)?.into_iter().collect())
 }
 
 pub(super) fn retention(mut table: Table<'_>) -> Retention {
     let days = |days: u64| Some(Duration::from_hours(24_u64.saturating_mul(days)));
     let retention = Retention {
-        incidents: table.optional("incidents", days(365), Item::duration_or_none),
-        events: table.optional("events", days(30), Item::duration_or_none),
+        incidents: table
+            .key("incidents", "Closed incidents, with their timeline and messages.")
+            .or(days(365), Item::duration_or_none),
+        events: table
+            .key("events", "What the homeserver sent, and messages that were delivered.")
+            .or(days(30), Item::duration_or_none),
     };
     table.finish();
     retention

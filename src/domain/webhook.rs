@@ -5,13 +5,13 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// The predecessors' webhook paths. The configuration says which room list each is for.
-pub const PREDECESSORS_PATHS: [&str; 4] = [
-    "/webhook-ack",
-    "/skill/eventmanager-ack/webhook-ack",
-    "/skill/eventmanager/webhook",
-    "/skill/alertmanager/webhook",
-];
+/// The predecessors' webhook paths, as routes. The configuration says which room list each is for. A skill of opsdroid
+/// is called what its operator calls it.
+pub const PREDECESSORS_ROUTES: [&str; 3] =
+    ["/webhook-ack", "/skill/{skill}/webhook", "/skill/{skill}/webhook-ack"];
+
+/// The predecessors' webhook paths, as a regular expression.
+pub const PREDECESSORS_PATHS: &str = "^(/webhook-ack|/skill/[A-Za-z0-9._~-]+/webhook(-ack)?)$";
 
 /// Labels or annotations.
 pub type Labels = BTreeMap<String, String>;

@@ -10,7 +10,7 @@ use super::refusal::Refusal;
 use crate::clock::SharedClock;
 use crate::domain::input::Outcome;
 use crate::domain::time;
-use crate::domain::webhook::{PREDECESSORS_PATHS, Webhook};
+use crate::domain::webhook::{PREDECESSORS_ROUTES, Webhook};
 use crate::engine::{Accepted, Engine, EngineError};
 use crate::http::answer;
 use crate::telemetry::Metrics;
@@ -82,9 +82,12 @@ pub fn configure<E: TakesReports>(config: &mut web::ServiceConfig, state: web::D
             .route(web::post().to(by_content::<E>))
             .default_service(only_post()),
     );
-    for path in PREDECESSORS_PATHS {
+    for path in PREDECESSORS_ROUTES {
+        // opsdroid serves each with a slash at its end, too.
         config.service(
-            web::resource(path).route(web::post().to(by_predecessors_path::<E>)).default_service(only_post()),
+            web::resource([path.to_owned(), format!("{path}/")])
+                .route(web::post().to(by_predecessors_path::<E>))
+                .default_service(only_post()),
         );
     }
 }
@@ -103,7 +106,7 @@ async fn by_predecessors_path<E: TakesReports>(
     request: HttpRequest,
     body: web::Payload,
 ) -> HttpResponse {
-    handle(&state, &request, body, For::PredecessorsPath(request.path())).await
+    handle(&state, &request, body, For::PredecessorsPath(request.path().trim_end_matches('/'))).await
 }
 
 async fn by_content<E: TakesReports>(

@@ -81,13 +81,19 @@ async fn a_list_s_token_opens_no_other_list() {
 
 #[tokio::test]
 async fn the_predecessors_paths_lead_where_the_operator_says() {
-    let compatibility = "compatibility:\n  /webhook-ack: finance\n  /skill/eventmanager/webhook: lab.b\n";
+    let compatibility = "compatibility:\n  /webhook-ack: finance\n  /skill/eventmanager/webhook: lab.b\n  \
+                         /skill/my_skill/webhook-ack: finance\n";
     let (world, ops, lab) = two_lists(compatibility).await;
     assert_eq!(report(&world, "/webhook-ack", TOKEN, |_| ()).await.0, 200);
     assert_eq!(pages(&world, &ops).len(), 1);
     assert_eq!(report(&world, "/skill/eventmanager/webhook", "other", |_| ()).await.0, 200);
     assert_eq!(pages(&world, &lab).len(), 1);
-    assert_eq!(report(&world, "/skill/alertmanager/webhook", TOKEN, |_| ()).await.0, 404);
+    for path in ["/skill/my_skill/webhook-ack", "/skill/my_skill/webhook-ack/", "/webhook-ack/"] {
+        assert_eq!(report(&world, path, TOKEN, |_| ()).await.0, 200, "{path}");
+    }
+    for path in ["/skill/alertmanager/webhook", "/skill/my_skill/webhook", "/skill/webhook"] {
+        assert_eq!(report(&world, path, TOKEN, |_| ()).await.0, 404, "{path}");
+    }
     world.nothing_is_left().await;
 }
 

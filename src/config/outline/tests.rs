@@ -1,0 +1,235 @@
+//! What is written from the outline is up to date; and the schema takes what the reader takes, and no typo.
+
+use super::{Need, Shape, example, reference, schema};
+use crate::config::tests::{Folder, MINIMAL};
+use crate::config::{duration, load};
+use boon::{Compiler, SchemaIndex, Schemas};
+use serde_json::Value;
+use std::path::Path;
+
+/// The schema as a real validator has it.
+struct Checker(Schemas, SchemaIndex);
+
+impl Checker {
+    fn new() -> Self {
+        let (mut schemas, mut compiler) = (Schemas::new(), Compiler::new());
+        compiler.add_resource("config.schema.json", schema()).unwrap();
+        let index = compiler.compile("config.schema.json", &mut schemas).unwrap();
+        Self(schemas, index)
+    }
+
+    /// Whether the schema takes this configuration, or what it says against it.
+    fn takes(&self, config: &str) -> Result<(), String> {
+        let config: Value = serde_yaml::from_str(config).unwrap();
+        self.0.validate(&config, self.1).map_err(|error| format!("{error:#}"))
+    }
+}
+
+/// Compares a file with what it should be, or writes it: `UPDATE=1 cargo test --lib config::outline`.
+fn is_up_to_date(path: &str, text: &str) {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(&file, text).unwrap();
+    }
+    let there = std::fs::read_to_string(&file).unwrap_or_default();
+    assert!(there == text, "{path} is not what the source says: UPDATE=1 cargo test --lib config::outline");
+}
+
+#[test]
+fn the_example_the_reference_and_the_schema_are_up_to_date() {
+    is_up_to_date("config.yaml.example", &example());
+    is_up_to_date("docs/CONFIGURATION.md", &reference());
+    let schema = serde_json::to_string_pretty(&schema()).unwrap() + "\n";
+    is_up_to_date("docs/config.schema.json", &schema);
+}
+
+#[test]
+fn every_key_has_a_meaning_in_full_sentences_and_every_value_a_shape() {
+    let outline = load::outline();
+    assert!(outline.keys.len() > 60, "keys were found: {}", outline.keys.len());
+    for key in &outline.keys {
+        assert!(key.meaning.ends_with('.') && key.meaning.len() > 8, "{}", key.path());
+        assert!(!key.meaning.contains('|'), "{}: a table in Markdown ends there", key.path());
+        assert!(outline.shapes.contains_key(&key.path()), "{} is read as nothing", key.path());
+    }
+    for (path, shape) in &outline.shapes {
+        if let Shape::Form(form) | Shape::Map(form) = shape {
+            regex::Regex::new(form.pattern).unwrap_or_else(|error| panic!("{path}: {error}"));
+        }
+    }
+}
+
+#[test]
+fn a_default_is_what_the_reader_reads_it_as() {
+    let checker = Checker::new();
+    let outline = load::outline();
+    let mut count = 0;
+    for key in outline.keys.iter().filter(|key| key.table == "room_lists[]") {
+        if let Need::Default(default) = &key.need
+            && key.name != "webhook_auth"
+        {
+            count += 1;
+            let config = format!("{MINIMAL}    {}: {}\n", key.name, super::written::in_a_line(default));
+            let with_it = Folder::with(&config).load().unwrap_or_else(|problems| panic!("{problems:?}"));
+            let without = Folder::with(MINIMAL).load().unwrap();
+            assert_eq!(with_it.room_lists[0].policy, without.room_lists[0].policy, "{}", key.name);
+            assert_eq!(with_it.room_lists[0].ack_reactions, without.room_lists[0].ack_reactions);
+            assert_eq!(checker.takes(&config), Ok(()));
+        }
+    }
+    assert!(count > 15, "defaults were found: {count}");
+}
+
+#[test]
+fn the_schema_takes_the_examples() {
+    let checker = Checker::new();
+    for config in [
+        include_str!("../../../config.yaml.example"),
+        MINIMAL,
+        &MINIMAL.replace("webhook_token: s3cret", "webhook_auth: none"),
+        &MINIMAL.replace("webhook_token: s3cret", "webhook_token_file: ${TOKEN_FILE}"),
+        &MINIMAL.replace("webhook_token: s3cret", "webhook_auth: ${HOW}"),
+        &MINIMAL.replace("url: 'postgres://localhost/matrixbot'", "url_file: u, max_connections: '${N:-20}'"),
+        &(MINIMAL.to_owned() + "listen: {webhook: {address: '[::]:9010', tls: {certificate: c, key: k}}}\n"),
+        &(MINIMAL.to_owned()
+            + "listen: {webhook: '${A}:9010', admin: localhost:9011}\nretention:\nalertmanagers:\n"),
+        &(MINIMAL.to_owned() + "    escalate: &x 1h 30m\n").replace("escalate:", "reopen_window:"),
+        &(MINIMAL.to_owned()
+            + "    initial_delay: 0\n    remind_every: none\n    stale_after: '${S:-none}'\n"),
+    ] {
+        assert_eq!(checker.takes(config), Ok(()), "{config}");
+    }
+}
+
+#[test]
+fn the_schema_refuses_what_the_reader_refuses_for_its_form() {
+    let checker = Checker::new();
+    for (from, to) in [
+        ("server_name", "servername"),
+        ("example.org}", "example.org, port: 8008}"),
+        ("http://127", "ftp://127"),
+        ("webhook_token: s3cret", "webhook_auth: token"),
+        ("webhook_token: s3cret", "webhook_auth: nobody"),
+        ("webhook_token: s3cret", "webhook_token: 12345"),
+        ("webhook_token: s3cret", "webhook_token: a\n    webhook_token_file: b"),
+        ("webhook_token: s3cret", "webhook_token: s3cret\n    ack_timeout: 5 bananas"),
+        ("webhook_token: s3cret", "webhook_token: s3cret\n    repeat: 1000"),
+        ("webhook_token: s3cret", "webhook_token: s3cret\n    place_reaction: 'true'"),
+        ("webhook_token: s3cret", "webhook_token: s3cret\n    on_new_alert: maybe"),
+        ("webhook_token: s3cret", "webhook_token: s3cret\n    templates: {pages: x}"),
+        ("['#finance:example.org']", "[]"),
+        ("['#finance:example.org']", "[finance]"),
+        ("['#finance:example.org']", "['#finance:example.org']\n        mention: [alice]"),
+        ("name: finance", "name: Finance"),
+        ("registration: registration.yaml\n", ""),
+        ("database: {url", "database: {uri"),
+        ("database: {url: 'postgres://localhost/matrixbot'}", "database:"),
+        ("registration:", "compatibility: {/webhook: finance}\nregistration:"),
+        ("registration:", "listen: {admin: {tls: {certificate: c, key: k}}}\nregistration:"),
+        ("registration:", "listen: {admin: 9011}\nregistration:"),
+    ] {
+        assert!(MINIMAL.contains(from), "{from}");
+        let config = MINIMAL.replacen(from, to, 1);
+        Folder::with(&config).load().expect_err(&config);
+        assert!(checker.takes(&config).is_err(), "{config}");
+    }
+}
+
+#[test]
+fn every_key_of_the_example_is_refused_with_a_letter_more() {
+    let checker = Checker::new();
+    let example = example();
+    let mut count = 0;
+    for (number, line) in example.lines().enumerate() {
+        let Some((before, after)) = line.split_once(':') else { continue };
+        let key = before.trim_start().trim_start_matches("- ");
+        // What the operator calls their own may be anything.
+        if key.starts_with(['#', '/', '"']) || matches!(key, "critical" | "warning" | "info") {
+            continue;
+        }
+        count += 1;
+        let changed: Vec<String> = example
+            .lines()
+            .enumerate()
+            .map(|(at, other)| if at == number { format!("{before}x:{after}") } else { other.to_owned() })
+            .collect();
+        let config = changed.join("\n");
+        Folder::with(&config).load().expect_err(line);
+        assert!(checker.takes(&config).is_err(), "{line}");
+    }
+    assert!(count > 40, "keys were found: {count}");
+}
+
+#[test]
+fn whatever_the_reader_takes_in_place_of_a_value_the_schema_takes() {
+    let candidates = [
+        "",
+        "~",
+        "true",
+        "'true'",
+        "0",
+        "5",
+        "'5'",
+        "-3",
+        "1.5",
+        "15m",
+        "'2d 3h'",
+        "none",
+        "text",
+        "''",
+        "'#a:b'",
+        "'@a:b'",
+        "[]",
+        "['#a:example.org']",
+        "['@room']",
+        "{}",
+        "{a: b}",
+        "'${TOKEN}'",
+        "'${N:-5}'",
+        "'${F:-true}'",
+        "'$${x}'",
+        "127.0.0.1:1",
+        "{address: '127.0.0.1:1'}",
+        "http://a/",
+        "HTTP://a",
+        "registration.yaml",
+        "critical",
+        "{critical: {rank: 1}}",
+        "{page_text: x}",
+        "{/skill/a.b-c/webhook: finance}",
+        "{'@a:example.org': respond}",
+    ];
+    let checker = Checker::new();
+    let example = example();
+    let lines: Vec<&str> = example.lines().filter(|line| !line.trim_start().starts_with('#')).collect();
+    let (mut taken, mut refused) = (0, 0);
+    for (number, line) in lines.iter().enumerate() {
+        let Some((before, value)) = line.split_once(": ") else { continue };
+        if value.is_empty() {
+            continue;
+        }
+        for candidate in candidates {
+            let mut changed = lines.clone();
+            let line = format!("{before}: {candidate}");
+            changed[number] = &line;
+            let config = changed.join("\n");
+            if Folder::with(&config).load().is_err() {
+                refused += 1;
+                continue;
+            }
+            taken += 1;
+            assert_eq!(checker.takes(&config), Ok(()), "{line}");
+        }
+    }
+    assert!(taken > 150 && refused > 500, "{taken} were taken, {refused} refused");
+}
+
+proptest::proptest! {
+    #[test]
+    fn the_schema_takes_every_duration(text in "[0-9 .]{0,3}[smhdwyMµn]{0,2}[0-9 ]{0,3}(h|min|days|s)?") {
+        let pattern = regex::Regex::new(duration::PATTERN).unwrap();
+        if duration::parse_duration(&text).is_ok() {
+            proptest::prop_assert!(pattern.is_match(&text), "{text:?}");
+        }
+    }
+}
