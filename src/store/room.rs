@@ -145,31 +145,42 @@ pub async fn note_alias(tx: &mut Tx, reference: &str, room: &str, now: Timestamp
     )
     .execute(&mut **tx)
     .await?;
+    // What waits is read once: what somebody else puts there meanwhile, not knowing yet where the reference leads, is
+    // left for the next time, and neither moved by half nor taken for what could not move.
+    let waiting = sqlx::query!(
+        r#"SELECT ARRAY(SELECT id FROM outbox WHERE room = $1 AND state = 'pending') AS "messages!",
+                  ARRAY(SELECT id FROM post WHERE room = $1 AND event_id IS NULL) AS "posts!""#,
+        reference
+    )
+    .fetch_one(&mut **tx)
+    .await?;
     sqlx::query!(
-        "UPDATE post SET room = $2 WHERE room = $1 AND event_id IS NULL
+        "UPDATE post SET room = $2 WHERE id = ANY($1) AND event_id IS NULL
          AND NOT EXISTS (SELECT 1 FROM post AS other WHERE other.incident = post.incident AND other.room = $2)",
-        reference,
+        &waiting.posts,
         room
     )
     .execute(&mut **tx)
     .await?;
     sqlx::query!(
-        "UPDATE outbox SET room = $2 WHERE room = $1 AND state = 'pending'
+        "UPDATE outbox SET room = $2 WHERE id = ANY($1) AND room = $3 AND state = 'pending'
          AND (kind NOT IN ('page', 'fallback') OR NOT EXISTS (
              SELECT 1 FROM outbox AS other WHERE other.incident = outbox.incident AND other.room = $2
                AND other.kind = outbox.kind AND other.run_no = outbox.run_no
                AND other.loop_no IS NOT DISTINCT FROM outbox.loop_no AND other.level IS NOT DISTINCT FROM outbox.level))
          AND (kind NOT IN ('edit', 'thread', 'reaction') OR NOT EXISTS (
              SELECT 1 FROM post WHERE post.id = outbox.post AND post.event_id IS NOT NULL))",
-        reference,
-        room
+        &waiting.messages,
+        room,
+        reference
     )
     .execute(&mut **tx)
     .await?;
     // What could not move is in the room already: two references led to one room.
     sqlx::query!(
-        "UPDATE outbox SET state = 'cancelled', settled_at = $2
-         WHERE room = $1 AND state = 'pending' AND kind IN ('page', 'fallback')",
+        "UPDATE outbox SET state = 'cancelled', settled_at = $3
+         WHERE id = ANY($1) AND room = $2 AND state = 'pending' AND kind IN ('page', 'fallback')",
+        &waiting.messages,
         reference,
         now.to_sqlx()
     )

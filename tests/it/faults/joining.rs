@@ -3,9 +3,10 @@
 use super::{ALICE, HOUR, MINUTE, SECOND, list, messages_to};
 use crate::homeserver::people::Person;
 use crate::homeserver::{Endpoint, Fault, Match};
-use crate::world::{Group, Scenery, World};
+use crate::world::{Group, Scenery, World, finance_list};
 use ruma::{OwnedRoomId, RoomId};
 use serde_json::Value;
+use sqlx::Executor;
 
 /// A private room is the only level of the list; nobody has invited anybody yet.
 async fn private_room() -> (World, OwnedRoomId, Person) {
@@ -165,5 +166,32 @@ async fn a_replacement_that_does_not_let_us_in_yet_is_entered_when_it_does() {
     world.report(&Group::firing("DiskFull", world.now())).await;
     assert!(world.said(&replacement).iter().any(|message| message.body.contains("DiskFull")));
     world.pass(HOUR).await;
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn a_report_that_comes_while_an_alias_is_being_followed_is_paged() {
+    let scenery = Scenery::prepare().await;
+    let rooms = scenery.rooms();
+    scenery.homeserver.fail_until_cleared(Match::to(Endpoint::Alias), Fault::Status(503, "M_UNKNOWN"));
+    let world = scenery.begin(&finance_list("")).await;
+    world.report(&Group::firing("DiskFull", world.now())).await;
+    world.homeserver.clear_faults();
+    world.clock.advance(MINUTE);
+    // The alias is followed, but what waits for it cannot be moved yet.
+    let mut holder = world.database.connect().await;
+    holder.execute("BEGIN; SELECT id FROM outbox WHERE state = 'pending' FOR UPDATE").await.unwrap();
+    let blocked = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
+    let (served, ()) = tokio::join!(world.bot.parts.outbox.step(), async {
+        while world.count(blocked).await == 0 {}
+        assert_eq!(world.post(&Group::firing("HostDown", world.now()).payload()).await.0, 200);
+        holder.execute("COMMIT").await.unwrap();
+    });
+    served.unwrap();
+    world.settle().await;
+    let said = world.said(&rooms.ops);
+    assert!(said.iter().any(|message| message.body.contains("DiskFull")), "{said:#?}");
+    assert!(said.iter().any(|message| message.body.contains("HostDown")), "{said:#?}");
+    assert_eq!(said.len(), 2, "{said:#?}");
     world.nothing_is_left().await;
 }
