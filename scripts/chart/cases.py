@@ -125,6 +125,7 @@ SWITCHES = {
     },
     "tokens": {
         "values": {"webhookTokens": {"values": {"finance": "s3cret", "web": "s3cret-too"}}},
+        "shared": {"webhookTokens": {"shared": "s3cret", "values": {"finance": "s3cret-too"}}},
         "existing": {"webhookTokens": {"existingSecret": "outside-tokens"}},
     },
     "config": {"plain": {}, "rich": RICH},

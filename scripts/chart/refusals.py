@@ -42,6 +42,7 @@ def refusals():
         "a room that YAML swallowed": (good(config={**config, "room_lists": [{**room_list, "levels": [{"rooms": [None]}]}]}), "rooms"),
         "no token for a room list": (without("webhookTokens"), "webhookTokens.values.finance"),
         "a token for no room list": (good(webhookTokens={"values": {"finance": "a", "fiance": "b"}}), "webhookTokens.values.fiance"),
+        "tokens twice": (good(webhookTokens={"shared": "a", "existingSecret": "b"}), "webhookTokens.values or .shared"),
         "two databases": (good(cloudNativePG={"enabled": True}), "give one of them"),
         "two registrations": (good(registration={"existingSecret": "b"}), "registration.value"),
         "an Ingress without a host": (good(ingress={"webhook": {"enabled": True}}), "ingress.webhook.hosts"),

@@ -70,7 +70,7 @@ files are "file.<name>".
 {{- end }}
 {{- if not .Values.webhookTokens.existingSecret }}
 {{- range include "matrixbot.tokenLists" . | fromJsonArray }}
-{{- $_ := set $data (printf "webhook-token.%s" .) (index $.Values.webhookTokens.values . | default "") }}
+{{- $_ := set $data (printf "webhook-token.%s" .) (index $.Values.webhookTokens.values . | default $.Values.webhookTokens.shared) }}
 {{- end }}
 {{- end }}
 {{- range $name, $content := .Values.files }}

@@ -23,15 +23,15 @@
 {{- if not $values.config.room_lists }}
 {{- $problems = append $problems "config.room_lists: must hold at least one room list" }}
 {{- end }}
-{{- if and $values.webhookTokens.values $values.webhookTokens.existingSecret }}
-{{- $problems = append $problems "webhookTokens.values: is given besides webhookTokens.existingSecret: give one of them" }}
+{{- if and (or $values.webhookTokens.values $values.webhookTokens.shared) $values.webhookTokens.existingSecret }}
+{{- $problems = append $problems "webhookTokens.values or .shared: is given besides webhookTokens.existingSecret: give one of them" }}
 {{- end }}
 {{- $tokens := include "matrixbot.tokenLists" . | fromJsonArray }}
 {{- range $tokens }}
 {{- if contains "=" . }}
 {{- $problems = append $problems (printf "config.room_lists: %q cannot be a key of a Secret; set its webhook_token to ${ENV_NAME}, and that by extraEnv" .) }}
-{{- else if not (or $values.webhookTokens.existingSecret (index $values.webhookTokens.values .)) }}
-{{- $problems = append $problems (printf "webhookTokens.values.%s: is missing, and so is webhookTokens.existingSecret; a webhook that anybody may call needs `webhook_auth: none`" .) }}
+{{- else if not (or $values.webhookTokens.existingSecret $values.webhookTokens.shared (index $values.webhookTokens.values .)) }}
+{{- $problems = append $problems (printf "webhookTokens.values.%s: is missing, and so are webhookTokens.shared and .existingSecret; a webhook that anybody may call needs `webhook_auth: none`" .) }}
 {{- end }}
 {{- end }}
 {{- range $name, $token := $values.webhookTokens.values }}
