@@ -1,0 +1,92 @@
+# The image: the program, the C library that it runs on, certificate authorities and time zones. Nothing else: no shell,
+# no package manager. It is built for linux/amd64 and linux/arm64 on either of them, by a cross compiler: nothing of the
+# target runs while it is built.
+#
+#   scripts/image.sh build NAME     what the pipeline runs; see scripts/image.sh --help
+#   docker build -t matrixbot .
+#
+# The base is pinned by digest; `docker buildx imagetools inspect rust:1.94-bookworm` names the one of today. What comes
+# from Debian is its stable release of today, and with SNAPSHOT=20261101T000000Z that of then: the same commit then gives
+# the same image at any time.
+ARG RUST_IMAGE=docker.io/library/rust:1.94-bookworm@sha256:6ae102bdbf528294bc79ad6e1fae682f6f7c2a6e6621506ba959f9685b308a55
+
+FROM --platform=$BUILDPLATFORM ${RUST_IMAGE} AS base
+ARG SNAPSHOT
+# What signed a snapshot may have expired since.
+RUN if [ -n "${SNAPSHOT:-}" ]; then \
+        set -eu; \
+        rm -f /etc/apt/sources.list.d/*; \
+        for archive in "debian/$SNAPSHOT bookworm" "debian-security/$SNAPSHOT bookworm-security"; do \
+            echo "deb [check-valid-until=no] http://snapshot.debian.org/archive/$archive main"; \
+        done >/etc/apt/sources.list; \
+    fi
+
+FROM base AS build
+ARG TARGETARCH
+WORKDIR /source
+# hadolint ignore=DL3008
+RUN set -eu; \
+    case "$TARGETARCH" in \
+        amd64) cpu=x86_64 compiler=gcc-x86-64-linux-gnu ;; \
+        arm64) cpu=aarch64 compiler=gcc-aarch64-linux-gnu ;; \
+        *) echo "There is no image for $TARGETARCH." >&2; exit 1 ;; \
+    esac; \
+    if [ "$(gcc -dumpmachine)" != "$cpu-linux-gnu" ]; then \
+        apt-get update; \
+        apt-get install -y --no-install-recommends "$compiler" "libc6-dev-$TARGETARCH-cross"; \
+        rm -rf /var/lib/apt/lists/*; \
+        rustup target add "$cpu-unknown-linux-gnu"; \
+    fi; \
+    printf '[build]\ntarget = "%s-unknown-linux-gnu"\n\n[target.%s-unknown-linux-gnu]\nlinker = "%s-linux-gnu-gcc"\n' \
+        "$cpu" "$cpu" "$cpu" >>"$CARGO_HOME/config.toml"
+# The dependencies, in a layer that only they change. What is for tests is not in the context, and thus not in the
+# manifest; the program itself is an empty one.
+COPY Cargo.toml Cargo.lock ./
+RUN set -eu; \
+    sed -i '/^\[\[\(test\|bench\|example\)\]\]$/,/^$/d' Cargo.toml; \
+    mkdir src; \
+    touch src/lib.rs; \
+    echo 'fn main() {}' >src/main.rs; \
+    cargo build --release --locked --bin matrixbot
+COPY . /context
+# What the program says of itself in `--version` and in the metric matrixbot_build_info.
+ARG REVISION=unknown
+# Cargo goes by age, and what was copied is older than what was built of the empty program.
+RUN set -eu; \
+    rm -r src /context/Cargo.*; \
+    cp -a /context/. .; \
+    find src -type f -exec touch {} +; \
+    MATRIXBOT_COMMIT="$REVISION" SQLX_OFFLINE=true cargo build --release --locked --bin matrixbot; \
+    install -D -m 755 target/*/release/matrixbot /out/matrixbot
+
+FROM base AS root
+ARG TARGETARCH
+COPY scripts/lib/image-root.sh LICENSE /context/
+COPY --from=build /out /out
+ARG SOURCE_DATE_EPOCH
+RUN /context/image-root.sh "$TARGETARCH" /out/matrixbot /context/LICENSE /image
+
+FROM scratch
+ARG VERSION=0.0.0
+ARG REVISION=unknown
+ARG CREATED=1970-01-01T00:00:00Z
+LABEL org.opencontainers.image.title="matrixbot" \
+    org.opencontainers.image.description="Takes Alertmanager's alerts into Matrix rooms, takes acknowledgements there, and escalates what nobody takes" \
+    org.opencontainers.image.version="$VERSION" \
+    org.opencontainers.image.revision="$REVISION" \
+    org.opencontainers.image.created="$CREATED" \
+    org.opencontainers.image.licenses="Apache-2.0" \
+    org.opencontainers.image.vendor="matrixbot" \
+    org.opencontainers.image.url="https://github.com/matrixbot/matrixbot" \
+    org.opencontainers.image.source="https://github.com/matrixbot/matrixbot" \
+    org.opencontainers.image.documentation="https://github.com/matrixbot/matrixbot/blob/main/docs/DEPLOYMENT.md"
+COPY --from=root /image /
+ENV PATH=/usr/bin \
+    MATRIXBOT_CONFIG=/etc/matrixbot/config.yaml
+USER 65532:65532
+# The homeserver, Alertmanager, probes and metrics.
+EXPOSE 9009 9010 9011
+# Kubernetes has probes of its own. While the database is away at the start, the program does not listen yet.
+HEALTHCHECK --interval=15s --timeout=5s --start-period=60s --retries=3 CMD ["/usr/bin/matrixbot", "probe"]
+ENTRYPOINT ["/usr/bin/matrixbot"]
+CMD ["run"]

@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# image-root.sh ARCHITECTURE PROGRAM LICENCE DIR: puts what the image holds into DIR: the program, the libraries that it
+# names, certificate authorities, time zones, the licences of all this, and which packages it is from.
+#
+# Run by Dockerfile, on Debian, as root. The packages are unpacked and not installed, so that ARCHITECTURE (amd64 or
+# arm64) need not be this machine's. With SOURCE_DATE_EPOCH everything is as old as that.
+set -euo pipefail
+
+architecture=$1 program=$(realpath -e "$2") licence=$3 dir=$4
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+umask 022
+
+# Foreign packages can be named only once apt knows their architecture.
+if [[ $architecture != "$(dpkg --print-architecture)" ]]; then dpkg --add-architecture "$architecture"; fi
+apt-get -qq update
+# As who we are: apt would drop its rights, and then could not write here.
+(cd "$scratch" && apt-get -qq -o APT::Sandbox::User=root download "libc6:$architecture" "libgcc-s1:$architecture" \
+    "gcc-12-base:$architecture" ca-certificates tzdata)
+
+mkdir -p "$dir"/{etc/matrixbot,etc/ssl/certs,usr/bin,usr/share/doc/matrixbot,var/lib/dpkg/status.d}
+for package in "$scratch"/*.deb; do
+    name=$(dpkg-deb --field "$package" Package)
+    dpkg-deb --extract "$package" "$scratch/root"
+    # Where scanners look for what an image without a package manager is made of.
+    dpkg-deb --field "$package" >"$dir/var/lib/dpkg/status.d/$name"
+done
+# That of libgcc-s1 is a link to gcc-12-base's.
+for name in libc6 gcc-12-base ca-certificates tzdata; do
+    install -D -m 644 "$scratch/root/usr/share/doc/$name/copyright" "$dir/usr/share/doc/$name/copyright"
+done
+
+install -m 755 "$program" "$dir/usr/bin/matrixbot"
+install -m 644 "$licence" "$dir/usr/share/doc/matrixbot/copyright"
+loader=$(readelf --program-headers "$program" | sed -n 's/.*program interpreter: \(.*\)\]$/\1/p')
+# The loader is where the program's header says; its package may have it elsewhere, with a link to it from there.
+install -D -m 755 "$(find "$scratch/root" -type f -name "$(basename "$loader")")" "$dir$loader"
+for library in $(readelf --dynamic "$program" | sed -n 's/.*(NEEDED).*\[\(.*\)\]$/\1/p'); do
+    [[ $library != "$(basename "$loader")" ]] || continue
+    found=$(find "$scratch/root" -name "$library" | head -n 1)
+    [[ -n $found ]] || { echo "no package has $library" >&2 && exit 1; }
+    install -D -m 644 "$(realpath "$found")" "$dir${found#"$scratch/root"}"
+done
+
+cat "$scratch"/root/usr/share/ca-certificates/mozilla/*.crt >"$dir/etc/ssl/certs/ca-certificates.crt"
+cp -a "$scratch/root/usr/share/zoneinfo" "$dir/usr/share/"
+# Copies of all zones with and without leap seconds, and tables for people.
+rm -rf "$dir"/usr/share/zoneinfo/{posix,right,localtime,posixrules,leap*,*.tab,tzdata.zi}
+printf 'root:x:0:0:root:/:/sbin/nologin\nmatrixbot:x:65532:65532:matrixbot:/:/sbin/nologin\n' >"$dir/etc/passwd"
+printf 'root:x:0:\nmatrixbot:x:65532:\n' >"$dir/etc/group"
+# Names are looked up in /etc/hosts, then in the DNS; the C library has both built in.
+printf 'hosts: files dns\n' >"$dir/etc/nsswitch.conf"
+
+[[ -z ${SOURCE_DATE_EPOCH:-} ]] || find "$dir" -exec touch --no-dereference --date "@$SOURCE_DATE_EPOCH" {} +
