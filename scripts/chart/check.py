@@ -20,6 +20,7 @@ import faults
 import helm
 import lives
 import monitoring
+import pipeline
 import program
 import readme
 import refusals
@@ -40,6 +41,9 @@ def everything(arguments):
         tally.check("the README has the table of values, and each value a comment", chart_files.readme_table)
         tally.check("the README's values can be installed", chart_files.readme_example)
         tally.check("the packaged chart is as good", lambda: chart_files.package(scratch))
+        tally.check("what the integration tests install can be installed, and upgraded", pipeline.integration_tests)
+        tally.check("the integration tests' servers and the chart find each other", pipeline.integration_servers)
+        tally.check("what is deployed to production can be installed, and upgraded", pipeline.production)
         tally.check("chart and crate have one version", chart_files.version_is_the_crates)
         tally.check("the schema has the keys of values.yaml", values_schema.schema_has_the_values)
         tally.check("the schema has the keys of config.yaml", values_schema.schema_has_the_configuration)
