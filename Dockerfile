@@ -86,7 +86,7 @@ ENV PATH=/usr/bin \
 USER 65532:65532
 # The homeserver, Alertmanager, probes and metrics.
 EXPOSE 9009 9010 9011
-# Kubernetes has probes of its own. While the database is away at the start, the program does not listen yet.
+# Kubernetes has probes of its own and leaves this alone.
 HEALTHCHECK --interval=15s --timeout=5s --start-period=60s --retries=3 CMD ["/usr/bin/matrixbot", "probe"]
 ENTRYPOINT ["/usr/bin/matrixbot"]
 CMD ["run"]
