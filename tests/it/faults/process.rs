@@ -342,6 +342,30 @@ async fn two_processes_take_turns_and_nothing_is_lost() {
 }
 
 #[tokio::test]
+async fn what_comes_in_the_first_instant_of_two_processes_is_paged_once() {
+    let site = Site::prepare().await;
+    // Nothing is there yet: no schema, no users, no rooms that anybody is in.
+    let mut programs = [site.spawn("first", "info"), site.spawn("second", "info")];
+    let names: Vec<String> = (300..320).map(|n| format!("G{n}")).collect();
+    for program in &mut programs {
+        until("it listens", async || program.log().contains("for webhook")).await;
+        program.webhook = program.address("webhook");
+    }
+    let reports = programs.iter().flat_map(|program| {
+        names.iter().map(move |name| async move {
+            // As Alertmanager does, until it is taken.
+            while program.fires(name).await.0 != 200 {}
+        })
+    });
+    futures_util::future::join_all(reports).await;
+    until("every page", async || names.iter().all(|name| !site.pages(name).is_empty())).await;
+    site.nothing_waits().await;
+    for name in &names {
+        assert_eq!(site.pages(name).len(), 1, "{name}");
+    }
+}
+
+#[tokio::test]
 async fn no_secret_is_in_the_logs_whatever_happens() {
     let site = Site::prepare().await;
     let appservice = site.homeserver.appservice();
