@@ -5,10 +5,10 @@
 #   scripts/image.sh build NAME     what the pipeline runs; see scripts/image.sh --help
 #   docker build -t matrixbot .
 #
-# The base is pinned by digest; `docker buildx imagetools inspect rust:1.94-bookworm` names the one of today. What comes
+# The base is pinned by digest; `docker buildx imagetools inspect rust:1.95.0-bookworm` names the one of today. What comes
 # from Debian is its stable release of today, and with SNAPSHOT=20261101T000000Z that of then: the same commit then gives
 # the same image at any time.
-ARG RUST_IMAGE=docker.io/library/rust:1.94-bookworm@sha256:6ae102bdbf528294bc79ad6e1fae682f6f7c2a6e6621506ba959f9685b308a55
+ARG RUST_IMAGE=docker.io/library/rust:1.95.0-bookworm@sha256:6258907abe69656e41cd992e0b705cdcfabcbbe3db374f92ed2d47121282d4a1
 
 FROM --platform=$BUILDPLATFORM ${RUST_IMAGE} AS base
 ARG SNAPSHOT

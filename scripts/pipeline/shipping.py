@@ -86,13 +86,12 @@ def the_manifest_without_tests_is_one_that_cargo_accepts():
 
 
 def everybody_builds_with_the_same_rust():
-    minimum = re.search(r'^rust-version = "(.+)"', text("Cargo.toml"), re.M)[1]
+    found = {path: set(re.findall(r"\brust:(\d+\.\d+\.\d+)", text(path))) for path in ("Dockerfile", ".circleci/config.yml")}
     toolchain = ROOT / "rust-toolchain.toml"
-    channel = re.search(r'^channel = "(\d+\.\d+)', toolchain.read_text(), re.M)[1] if toolchain.exists() else minimum
-    for path in ("Dockerfile", ".circleci/config.yml"):
-        for version in re.findall(r"\brust:(\d+\.\d+)", text(path)):
-            if version != channel:
-                yield f"{path} has Rust {version}, the toolchain is {channel}"
+    if toolchain.exists():
+        found["rust-toolchain.toml"] = set(re.findall(r'^channel = "(.+)"', toolchain.read_text(), re.M))
+    if len(set.union(*found.values())) != 1 or not all(found.values()):
+        yield f"they differ: {found}"
 
 
 # --- tools -------------------------------------------------------------------------------------------
