@@ -47,3 +47,5 @@ make database-password random_secret
 make database-url database_url
 make webhook-token random_secret
 make registration.yaml registration
+# It holds no secret, and the container's user reads it as it is here.
+chmod a+r "$ROOT/deploy/compose/config.yaml"

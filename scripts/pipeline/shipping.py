@@ -94,6 +94,43 @@ def everybody_builds_with_the_same_rust():
         yield f"they differ: {found}"
 
 
+# --- CircleCI ----------------------------------------------------------------------------------------
+
+def every_push_is_tested_and_a_tag_is_released_after_the_same_tests():
+    config = YAML(typ="safe").load(text(".circleci/config.yml"))
+    workflows = {name: {job: options for entry in workflow["jobs"] for job, options in ([(entry, {})] if isinstance(entry, str) else entry.items())}
+                 for name, workflow in config["workflows"].items()}
+    for name, jobs in workflows.items():
+        for job, options in jobs.items():
+            if job not in config["jobs"]:
+                yield f"{name}: there is no job {job}"
+            yield from (f"{name}: {job} requires {needed}, which is not in it" for needed in options.get("requires", []) if needed not in jobs)
+    pushes, tags = workflows["pull-request"], workflows["release"]
+    yield from (f"a tag does without {job}" for job in pushes if job not in tags)
+
+    def before(job):
+        needed = set(tags[job].get("requires", []))
+        return needed.union(*(before(one) for one in needed))
+
+    yield from (f"it is published without waiting for {job}" for job in [*pushes, "releaseCheck"] if job not in before("publish"))
+    if "publish" not in before("deploy"):
+        yield "it is deployed before it is published"
+    for job, options in tags.items():
+        filters = options.get("filters", {})
+        pattern = filters.get("tags", {}).get("only", "//").strip("/")
+        # Without a filter, CircleCI runs a job for no tag at all.
+        if filters.get("branches") != {"ignore": "/.*/"} or not re.search(pattern, "v1.2.3") or re.search(pattern, "v1.2.3-rc1") or re.search(pattern, "1.2.3"):
+            yield f"{job} runs on {filters}"
+        if ("context" in options) != (job in ("releaseCheck", "publish", "deploy")):
+            yield f"{job} has the secrets, or lacks them"
+    for job, body in config["jobs"].items():
+        for step in body["steps"]:
+            command = step["run"]["command"] if isinstance(step, dict) and "run" in step else "./scripts/test.sh"
+            script = ROOT / command.split()[0]
+            if not script.exists() or not script.stat().st_mode & 0o100:
+                yield f"{job} runs {command}, which cannot be run"
+
+
 # --- tools -------------------------------------------------------------------------------------------
 
 def tools_are_of_one_version_and_known_by_their_checksums():
@@ -195,6 +232,7 @@ CHECKS = [
     what_the_program_is_built_from_is_in_the_images_context,
     the_manifest_without_tests_is_one_that_cargo_accepts,
     everybody_builds_with_the_same_rust,
+    every_push_is_tested_and_a_tag_is_released_after_the_same_tests,
     tools_are_of_one_version_and_known_by_their_checksums,
     a_tool_that_is_not_what_it_should_be_is_not_used,
     composes_secrets_are_made_once_and_for_nobody_else,
