@@ -30,6 +30,9 @@ pub(super) fn check(options: &Options) -> ExitCode {
     }
     match options.file.load() {
         Ok(config) => {
+            for warning in &config.warnings {
+                tell(&format!("warning: {warning}"));
+            }
             let names: Vec<&str> = config.room_lists.iter().map(|list| list.name.as_str()).collect();
             let file = options.file.config.display();
             tell(&format!("{file}: nothing is wrong; room lists: {}", names.join(", ")));

@@ -7,7 +7,7 @@ use super::table::{Names, Table};
 use super::types::{Config, Registration};
 use super::{registration, room_list, sections};
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 static USER_PREFIX: Form = Form::new(
     "localpart",
@@ -39,6 +39,7 @@ pub(super) fn outline() -> Outline {
 fn config(item: &Item<'_>) -> Option<Config> {
     let mut table = item.table()?;
     let homeserver = table.key("homeserver", "The homeserver of the rooms.").required(sections::homeserver);
+    let mut registration_file = PathBuf::new();
     let registration = table
         .key(
             "registration",
@@ -48,6 +49,7 @@ fn config(item: &Item<'_>) -> Option<Config> {
         .shown("registration.yaml")
         .required(|item| {
             let (path, _) = item.file()?;
+            registration_file.clone_from(&path);
             registration::read_registration(&path).map_err(|problems| item.source.adopt(problems)).ok()
         });
     let user_prefix = table
@@ -98,9 +100,11 @@ fn config(item: &Item<'_>) -> Option<Config> {
     let retention =
         table.key("retention", "How long history is kept, or `none`: for ever.").section(sections::retention);
     table.finish();
+    let registration = registration?;
     Some(Config {
         homeserver: homeserver?,
-        registration: registration?,
+        warnings: registration::warnings(&registration, &registration_file),
+        registration,
         user_prefix,
         database: database?,
         listen: listen?,

@@ -28,6 +28,8 @@ fn registration(mut table: Table<'_>) -> Option<Registration> {
     let as_token = table.key("as_token", "What we show to the homeserver.").required(Item::text);
     let hs_token = table.key("hs_token", "What the homeserver shows to us.").required(Item::text);
     let sender_localpart = table.key("sender_localpart", "Our own, silent account.").required(Item::text);
+    let rate_limited =
+        table.key("rate_limited", "Whether we are held back when we send much.").or(true, Item::flag);
     let namespaces = table.key("namespaces", "What belongs to us.").required(|item| {
         let mut namespaces = item.table()?;
         namespaces.key("users", "The virtual users.").required(|item| item.list(namespace))
@@ -40,8 +42,23 @@ fn registration(mut table: Table<'_>) -> Option<Registration> {
         as_token: as_token?.into(),
         hs_token: hs_token?.into(),
         sender_localpart: sender_localpart?,
+        rate_limited,
         user_namespaces: namespaces?.into_iter().flatten().collect(),
     })
+}
+
+/// What of a registration can be used, and is hardly meant.
+pub(super) fn warnings(registration: &Registration, file: &Path) -> Vec<Problem> {
+    let message =
+        "is not false: the homeserver may hold pages back when there are many. Set it there and here.";
+    let limited = registration.rate_limited.then(|| Problem {
+        file: file.to_owned(),
+        line: 0,
+        column: 0,
+        key: "rate_limited".to_owned(),
+        message: message.to_owned(),
+    });
+    limited.into_iter().collect()
 }
 
 /// One user namespace; nothing if it is not ours alone.

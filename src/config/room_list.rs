@@ -249,7 +249,12 @@ fn level(item: &Item<'_>) -> Option<Level> {
         .required(|item| item.filled_list("must name at least one room", room(&Names::default())));
     let escalate_after = table
         .key("escalate_after", "How long the level has to answer, counted from the moment its page was sent.")
-        .or(ESCALATE_AFTER, Item::duration);
+        .or(ESCALATE_AFTER, |item| match item.duration()? {
+            Duration::ZERO => {
+                item.wrong("must be longer than nothing: nobody could answer before the next level is paged")
+            }
+            time => Some(time),
+        });
     let mention = table
         .key(
             "mention",

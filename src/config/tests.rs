@@ -409,3 +409,26 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn a_level_has_time_to_answer() {
+    let problems =
+        problems_after("levels:\n      - rooms", "levels:\n      - escalate_after: 0s\n        rooms");
+    let expected = "config.yaml:8:25: room_lists[0].levels[0].escalate_after: must be longer than nothing";
+    assert!(problems.len() == 1 && problems[0].starts_with(expected), "{problems:#?}");
+}
+
+#[test]
+fn a_registration_that_lets_us_be_held_back_is_warned_of() {
+    assert_eq!(Folder::with(MINIMAL).load().unwrap().warnings, []);
+    for limited in ["rate_limited: true\n", ""] {
+        let registration = REGISTRATION.replace("rate_limited: false\n", limited);
+        let config = Folder::with(MINIMAL).write("registration.yaml", &registration).load().unwrap();
+        assert!(config.registration.rate_limited);
+        let warnings: Vec<String> = config.warnings.iter().map(ToString::to_string).collect();
+        assert!(
+            warnings.len() == 1 && warnings[0].contains("registration.yaml: rate_limited: is not false"),
+            "{warnings:?}"
+        );
+    }
+}

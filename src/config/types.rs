@@ -29,6 +29,8 @@ pub struct Config {
     pub compatibility: BTreeMap<String, String>,
     /// How long history is kept.
     pub retention: Retention,
+    /// What can be used, and is hardly meant.
+    pub warnings: Vec<super::Problem>,
 }
 
 /// The homeserver.
@@ -51,6 +53,8 @@ pub struct Registration {
     pub hs_token: SecretString,
     /// The localpart of our own account, which never speaks in rooms.
     pub sender_localpart: String,
+    /// Whether the homeserver was told to hold us back when we send much. It takes a missing key for that.
+    pub rate_limited: bool,
     /// The exclusive user namespaces, as regular expressions on user ids.
     pub user_namespaces: Vec<String>,
 }
