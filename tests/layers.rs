@@ -39,7 +39,7 @@ const NAMED_ONLY_IN: &[(&str, &[&str])] = &[
     ("clap", &["cli/", "main.rs"]),
     ("minijinja", &["matrix/render/template/"]),
     ("prometheus", &["telemetry/metrics.rs"]),
-    ("reqwest", &["matrix/", "alertmanager/", "cli/probe.rs"]),
+    ("reqwest", &["matrix/", "alertmanager/", "cli/local.rs"]),
     ("ruma::api", &["matrix/", "appservice/"]),
     ("saphyr_parser", &["config/"]),
     ("sqlx", &["store/"]),

@@ -33,6 +33,9 @@ const VERSION_EVERY: Duration = Duration::from_secs(15);
 pub async fn run(config: Config, read: impl Fn() -> Result<Config, Vec<Problem>>) -> anyhow::Result<()> {
     let shutdown = CancellationToken::new();
     let mut signals = Signals::new()?;
+    for warning in &config.warnings {
+        tracing::warn!(%warning, "{warning}");
+    }
     let store = Store::new(&config.database.url, config.database.max_connections)?;
     let parts = Arc::new(Parts::build(&config, store.clone(), Arc::new(SystemClock), shutdown.clone())?);
     let listening = bind(parts.bindings(&config))?;

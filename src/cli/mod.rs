@@ -4,11 +4,15 @@
 
 mod check;
 mod completions;
+mod doctor;
+mod local;
 mod man;
 mod migrate;
 mod probe;
 mod registration;
 mod run;
+mod shell;
+mod test_alert;
 
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::{Config, Outside, Problem, load};
@@ -22,11 +26,15 @@ use std::io::{ErrorKind, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::LazyLock;
+use std::time::Duration;
 
 /// It did not work.
 const FAILED: u8 = 1;
 /// The configuration is wrong; clap says the same of a wrong command line.
 const MISUSED: u8 = 2;
+
+/// How long the database may take to answer somebody who waits.
+const DATABASE_TIMEOUT: Duration = Duration::from_secs(5);
 
 static LONG_VERSION: LazyLock<String> = LazyLock::new(|| {
     let profile = if cfg!(debug_assertions) { "debug" } else { "release" };
@@ -88,6 +96,12 @@ enum Command {
     /// Tell everything that is wrong with the configuration and the files it names
     #[command(after_help = check::EXAMPLES)]
     Check(check::Options),
+    /// Try everything for real, from the database to every room, and say what to do about what fails
+    #[command(after_help = doctor::EXAMPLES)]
+    Doctor(doctor::Options),
+    /// Send an alert that says that it is a test, and wait until its page is in every room
+    #[command(after_help = test_alert::EXAMPLES)]
+    TestAlert(test_alert::Options),
     /// Bring the database's schema up to date
     #[command(after_help = migrate::EXAMPLES)]
     Migrate(ConfigFile),
@@ -145,6 +159,8 @@ impl Cli {
         match self.command {
             Command::Run(file) => run::run(&file),
             Command::Check(options) => check::check(&options),
+            Command::Doctor(options) => doctor::doctor(&options),
+            Command::TestAlert(options) => test_alert::test_alert(&options),
             Command::Migrate(file) => migrate::migrate(&file),
             Command::Probe(options) => probe::probe(&options),
             Command::Registration(options) => registration::registration(&options),
@@ -165,12 +181,7 @@ fn check_template(name: &str, text: &str) -> Result<(), String> {
 
 /// Runs `work` to its end and says how it went. A failure is logged here, with all that caused it.
 fn finish(what: &'static str, work: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
-    let outcome = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(anyhow::Error::from)
-        .and_then(|runtime| runtime.block_on(work));
-    match outcome {
+    match block_on(work) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let cause = logs::causes(error.as_ref());
@@ -178,6 +189,12 @@ fn finish(what: &'static str, work: impl Future<Output = anyhow::Result<()>>) ->
             ExitCode::from(FAILED)
         }
     }
+}
+
+/// Runs `work` to its end.
+fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.map_err(anyhow::Error::from).and_then(|runtime| runtime.block_on(work))
 }
 
 /// Writes a result to standard output. A reader that has seen enough is no failure.

@@ -73,10 +73,7 @@ impl ClientError {
     }
 
     /// The request could not even be built: a fault of ours or of the configuration.
-    pub(super) fn unbuildable(
-        endpoint: Endpoint,
-        cause: impl std::error::Error + Send + Sync + 'static,
-    ) -> Self {
+    pub fn unbuildable(endpoint: Endpoint, cause: impl std::error::Error + Send + Sync + 'static) -> Self {
         Self {
             endpoint,
             failure: Failure::BadRequest,

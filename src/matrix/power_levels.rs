@@ -64,6 +64,16 @@ impl PowerLevels {
         self.0.user_can_trigger_room_notification(user_id)
     }
 
+    /// The power that it takes to send events of this type.
+    pub fn to_send(&self, event_type: &str) -> i64 {
+        self.0.for_message(event_type.into()).into()
+    }
+
+    /// The power that it takes for `@room` to reach anybody.
+    pub fn to_mention_room(&self) -> i64 {
+        self.0.notifications.room.into()
+    }
+
     /// Whether the user may redact other people's events.
     pub fn may_redact_others(&self, user_id: &UserId) -> bool {
         self.0.user_can_redact_event_of_other(user_id)

@@ -6,8 +6,11 @@
 //! is a failure.
 
 mod auth;
+mod stand_in;
 #[cfg(test)]
 mod tests;
+
+pub use stand_in::StandIn;
 
 use super::serving::{Serves, Serving};
 use crate::engine::EngineError;

@@ -1,0 +1,133 @@
+//! Alertmanager's own API, version 2: as much of it as is asked for.
+
+use reqwest::{Certificate, RequestBuilder};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::Deserialize;
+use std::fmt;
+use std::time::Duration;
+use url::Url;
+
+/// How long Alertmanager may take to answer.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// One Alertmanager.
+pub struct Alertmanager {
+    http: reqwest::Client,
+    url: Url,
+    shown: Shown,
+}
+
+impl fmt::Debug for Alertmanager {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Alertmanager").field("url", &self.url.as_str()).finish_non_exhaustive()
+    }
+}
+
+/// What we show to it.
+#[derive(Debug, Clone)]
+pub enum Shown {
+    /// Nothing.
+    Nothing,
+    /// HTTP Basic: a name and a password.
+    Basic(String, SecretString),
+    /// HTTP Bearer.
+    Bearer(SecretString),
+}
+
+/// Why Alertmanager could not be asked, or gave no use of an answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiError {
+    /// The authority's certificate cannot be used, or there are no authorities.
+    #[error("the HTTP client cannot be set up")]
+    Setup(#[source] reqwest::Error),
+    /// No answer came.
+    #[error("it does not answer")]
+    Unanswered(#[source] reqwest::Error),
+    /// It wants to be shown something else.
+    #[error("it answered {0}: it does not take what is shown to it")]
+    Unauthorized(u16),
+    /// It answered something else than asked.
+    #[error("it answered {0}")]
+    Refused(u16),
+    /// It is not Alertmanager, or not one of this API.
+    #[error("its answer is not Alertmanager's")]
+    Unreadable(#[source] serde_json::Error),
+}
+
+/// What Alertmanager says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Status {
+    /// Its release.
+    pub version: String,
+    /// How its cluster is: `ready`, `settling` or `disabled`.
+    pub cluster: String,
+    /// How many of it there are, itself included.
+    pub peers: usize,
+}
+
+impl Alertmanager {
+    /// The Alertmanager at `url`. `ca`: an authority in PEM that vouches for it besides the system's.
+    pub fn new(url: &Url, shown: Shown, ca: Option<&[u8]>) -> Result<Self, ApiError> {
+        let mut builder = reqwest::Client::builder()
+            .user_agent(concat!("matrixbot/", env!("CARGO_PKG_VERSION")))
+            .timeout(TIMEOUT);
+        if let Some(ca) = ca {
+            for authority in Certificate::from_pem_bundle(ca).map_err(ApiError::Setup)? {
+                builder = builder.add_root_certificate(authority);
+            }
+        } else if url.scheme() == "http" {
+            // Without TLS no certificates are needed, so their absence must not matter.
+            builder = builder.tls_certs_only([]);
+        }
+        let http = builder.build().map_err(ApiError::Setup)?;
+        Ok(Self { http, url: url.clone(), shown })
+    }
+
+    /// What it says of itself.
+    pub async fn status(&self) -> Result<Status, ApiError> {
+        #[derive(Deserialize)]
+        struct Answer {
+            cluster: Cluster,
+            #[serde(rename = "versionInfo")]
+            version: VersionInfo,
+        }
+        #[derive(Deserialize)]
+        struct Cluster {
+            status: String,
+            #[serde(default)]
+            peers: Option<Vec<serde::de::IgnoredAny>>,
+        }
+        #[derive(Deserialize)]
+        struct VersionInfo {
+            version: String,
+        }
+        let body = self.get("/api/v2/status").await?;
+        let answer: Answer = serde_json::from_str(&body).map_err(ApiError::Unreadable)?;
+        Ok(Status {
+            version: answer.version.version,
+            cluster: answer.cluster.status,
+            peers: answer.cluster.peers.map_or(1, |peers| peers.len().max(1)),
+        })
+    }
+
+    async fn get(&self, path: &str) -> Result<String, ApiError> {
+        let url = format!("{}{path}", self.url.as_str().trim_end_matches('/'));
+        let unanswered = |error: reqwest::Error| ApiError::Unanswered(error.without_url());
+        let answer = self.shown.to(self.http.get(url)).send().await.map_err(unanswered)?;
+        match answer.status().as_u16() {
+            200 => answer.text().await.map_err(unanswered),
+            code @ (401 | 403) => Err(ApiError::Unauthorized(code)),
+            code => Err(ApiError::Refused(code)),
+        }
+    }
+}
+
+impl Shown {
+    fn to(&self, request: RequestBuilder) -> RequestBuilder {
+        match self {
+            Self::Nothing => request,
+            Self::Basic(name, password) => request.basic_auth(name, Some(password.expose_secret())),
+            Self::Bearer(token) => request.bearer_auth(token.expose_secret()),
+        }
+    }
+}

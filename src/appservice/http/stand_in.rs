@@ -1,0 +1,89 @@
+//! A stand-in for the listener while no matrixbot runs: it answers the homeserver's ping, and asks it to come again
+//! with everything else.
+
+use super::auth::{self, Refused};
+use super::{done, unavailable};
+use crate::http::Services;
+use crate::http::token::Token;
+use actix_web::{HttpRequest, HttpResponse, web};
+use secrecy::SecretString;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// What answers in matrixbot's place. Clones are the same one.
+#[derive(Debug, Clone)]
+pub struct StandIn(Arc<State>);
+
+#[derive(Debug)]
+struct State {
+    hs_token: Option<Token>,
+    pinged: AtomicBool,
+    refused: AtomicBool,
+}
+
+impl StandIn {
+    /// One that a homeserver is to show `hs_token`.
+    pub fn new(hs_token: &SecretString) -> Self {
+        let (pinged, refused) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self(Arc::new(State { hs_token: Token::new(hs_token), pinged, refused }))
+    }
+
+    /// Whether a ping with the right token came.
+    pub fn was_pinged(&self) -> bool {
+        self.0.pinged.load(Ordering::Relaxed)
+    }
+
+    /// Whether a ping came with another token, or with none.
+    pub fn has_refused(&self) -> bool {
+        self.0.refused.load(Ordering::Relaxed)
+    }
+
+    /// What it serves.
+    pub fn services(&self) -> Services {
+        let state = web::Data::new(self.clone());
+        Arc::new(move |config| {
+            config.app_data(state.clone()).route("/_matrix/app/v1/ping", web::post().to(ping)).service(
+                web::resource("/{any}*").to(|| async { unavailable("matrixbot is not running; try again") }),
+            );
+        })
+    }
+}
+
+async fn ping(stand_in: web::Data<StandIn>, request: HttpRequest) -> HttpResponse {
+    match auth::check(&request, stand_in.0.hs_token.as_ref()) {
+        Ok(()) => {
+            stand_in.0.pinged.store(true, Ordering::Relaxed);
+            done()
+        }
+        Err(refused @ (Refused::Missing | Refused::Wrong)) => {
+            stand_in.0.refused.store(true, Ordering::Relaxed);
+            refused.answer()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::StandIn;
+    use actix_web::{App, test};
+
+    async fn ask(stand_in: &StandIn, method: test::TestRequest, path: &str, token: &str) -> u16 {
+        let services = stand_in.services();
+        let app = test::init_service(App::new().configure(|config| services(config))).await;
+        let request = method.uri(path).insert_header(("Authorization", format!("Bearer {token}")));
+        test::call_service(&app, request.to_request()).await.status().as_u16()
+    }
+
+    #[tokio::test]
+    async fn a_ping_is_answered_and_nothing_is_taken() {
+        let stand_in = StandIn::new(&"right".into());
+        let ping = "/_matrix/app/v1/ping";
+        assert_eq!(ask(&stand_in, test::TestRequest::post(), ping, "wrong").await, 403);
+        assert!(stand_in.has_refused() && !stand_in.was_pinged());
+        assert_eq!(ask(&stand_in, test::TestRequest::post(), ping, "right").await, 200);
+        assert!(stand_in.was_pinged());
+        for path in ["/_matrix/app/v1/transactions/1", "/transactions/1", "/_matrix/app/v1/users/@x:y"] {
+            assert_eq!(ask(&stand_in, test::TestRequest::put(), path, "right").await, 503, "{path}");
+        }
+    }
+}

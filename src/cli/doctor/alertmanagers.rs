@@ -1,0 +1,44 @@
+//! The Alertmanagers of the configuration.
+
+use super::report::Report;
+use crate::alertmanager::api::{Alertmanager, ApiError, Shown};
+use crate::config::{AlertmanagerAuth, AlertmanagerConfig, Config};
+use crate::telemetry::logs::causes;
+
+/// Asks each for its status.
+pub(super) async fn examine(report: &mut Report, config: &Config) {
+    for one in &config.alertmanagers {
+        let subject = format!("{} at {}", one.name, one.url);
+        match ask(one).await {
+            Ok(detail) => report.ok("alertmanager", Some(&subject), detail),
+            Err(error) => report.failed("alertmanager", Some(&subject), causes(&error), remedy(&error)),
+        }
+    }
+}
+
+async fn ask(one: &AlertmanagerConfig) -> Result<String, ApiError> {
+    let shown = match &one.auth {
+        AlertmanagerAuth::None => Shown::Nothing,
+        AlertmanagerAuth::Basic { username, password } => Shown::Basic(username.clone(), password.clone()),
+        AlertmanagerAuth::Bearer(token) => Shown::Bearer(token.clone()),
+    };
+    // That the file can be read was seen when the configuration was checked.
+    let ca = one.ca.as_ref().and_then(|file| std::fs::read(file).ok());
+    let status = Alertmanager::new(&one.url, shown, ca.as_deref())?.status().await?;
+    let cluster = match status.peers {
+        1 => "alone".to_owned(),
+        peers => format!("one of {peers}, cluster {}", status.cluster),
+    };
+    Ok(format!("Alertmanager {} answers, {cluster}", status.version))
+}
+
+fn remedy(error: &ApiError) -> &'static str {
+    match error {
+        ApiError::Setup(_) => "Let `ca` name a certificate in PEM, and install ca-certificates.",
+        ApiError::Unanswered(_) => "Start Alertmanager, or correct its `url` and `ca` in `alertmanagers`.",
+        ApiError::Unauthorized(_) => "Correct `basic_auth` or `bearer_token` in `alertmanagers`.",
+        ApiError::Refused(_) | ApiError::Unreadable(_) => {
+            "Let `url` be where Alertmanager's own page is, with its path prefix (--web.route-prefix)."
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! What operators do at the shell, with the program as a process: beside one that runs, and without one.
+
+mod certificates;
+mod doctor;
+mod test_alert;
+
+use crate::database::TestDatabase;
+use crate::homeserver::{Homeserver, SERVER_NAME};
+use crate::world::finance_list;
+use ruma::OwnedRoomId;
+use serde_json::{Value, json};
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+const ALICE: &str = "@alice:example.test";
+/// What is waited for happens within this time, or never.
+const BOUND: Duration = Duration::from_secs(40);
+
+/// Waits until something holds.
+async fn until(what: &str, holds: impl AsyncFn() -> bool) {
+    let waiting = async {
+        while !holds().await {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    assert!(tokio::time::timeout(BOUND, waiting).await.is_ok(), "in vain: {what}");
+}
+
+/// A homeserver, a database and the files of an operator, in which nothing runs yet.
+struct Site {
+    homeserver: Homeserver,
+    database: TestDatabase,
+    ops: OwnedRoomId,
+    managers: OwnedRoomId,
+    ports: [u16; 3],
+    files: tempfile::TempDir,
+}
+
+impl Site {
+    async fn prepare() -> Self {
+        let homeserver = Homeserver::start();
+        let room = |name: &str| homeserver.public_room(ALICE, &format!("#{name}:{SERVER_NAME}"));
+        let (ops, managers, fallback) = (room("ops"), room("managers"), room("fallback"));
+        homeserver.set_power(&fallback, "@_alerts_finance:example.test", 50);
+        // Held all at once, so that they differ.
+        let held = [0; 3].map(|any| TcpListener::bind(("127.0.0.1", any)).unwrap());
+        let ports = held.map(|listener| listener.local_addr().unwrap().port());
+        homeserver.set_appservice_url(&format!("http://127.0.0.1:{}", ports[0]));
+        homeserver.push_in_background();
+        let database = TestDatabase::create().await;
+        let files = tempfile::tempdir().unwrap();
+        let site = Self { homeserver, database, ops, managers, ports, files };
+        site.write("config.yaml", &site.config());
+        site.register(&site.homeserver.appservice().hs_token);
+        site
+    }
+
+    /// The usual configuration.
+    fn config(&self) -> String {
+        let [appservice, webhook, admin] = self.ports.map(|port| format!("'127.0.0.1:{port}'"));
+        format!(
+            "homeserver: {{url: '{}', server_name: {SERVER_NAME}}}\nregistration: registration.yaml\n\
+             database: {{url: '{}'}}\n\
+             listen: {{appservice: {appservice}, webhook: {webhook}, admin: {admin}}}\nroom_lists:\n{}",
+            self.homeserver.url(),
+            self.database.url(),
+            finance_list("")
+        )
+    }
+
+    /// Writes our copy of the registration.
+    fn register(&self, hs_token: &str) {
+        let appservice = self.homeserver.appservice();
+        let registration = json!({
+            "id": appservice.id, "url": "http://127.0.0.1:1", "as_token": appservice.as_token,
+            "hs_token": hs_token, "sender_localpart": appservice.sender.localpart(), "rate_limited": false,
+            "namespaces": {"users": [{
+                "exclusive": true, "regex": format!("@_alerts_.*:{}$", SERVER_NAME.replace('.', "\\.")),
+            }]},
+        });
+        self.write("registration.yaml", &registration.to_string());
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.files.path().join(name)
+    }
+
+    fn write(&self, name: &str, content: &str) {
+        std::fs::write(self.path(name), content).unwrap();
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_matrixbot"));
+        command.args(arguments).current_dir(self.files.path()).env_clear();
+        command
+    }
+
+    /// Runs a command to its end, and returns its exit code and both its outputs.
+    async fn run(&self, arguments: &[&str]) -> Said {
+        let mut command = self.command(arguments);
+        let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+        Said::from(output)
+    }
+
+    /// Starts the program, and waits until it is ready.
+    async fn start(&self) -> Program {
+        let log = self.path("run.log");
+        let child = self
+            .command(&["run"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(std::fs::File::create(&log).unwrap())
+            .spawn()
+            .unwrap();
+        let program = Program { child, log };
+        until("it runs", async || program.log().contains(" is running")).await;
+        let joined = "SELECT count(*) FROM room_membership WHERE membership = 'join'";
+        until("it is in its rooms", async || self.count(joined).await == 3).await;
+        program
+    }
+
+    async fn count(&self, query: &'static str) -> i64 {
+        let mut connection = self.database.connect().await;
+        sqlx::query_scalar(query).fetch_one(&mut connection).await.unwrap()
+    }
+}
+
+/// What a command said, and how it ended.
+#[derive(Debug)]
+struct Said {
+    code: Option<i32>,
+    out: String,
+    err: String,
+}
+
+impl From<Output> for Said {
+    fn from(output: Output) -> Self {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Self { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) }
+    }
+}
+
+impl Said {
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {self:#?}"))
+    }
+}
+
+/// A running program. It is killed with the test.
+struct Program {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Program {
+    fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap()
+    }
+
+    fn signal(&self, signal: &str) {
+        let sent = Command::new("sh").args(["-c", &format!("kill -{signal} {}", self.child.id())]).status();
+        assert!(sent.unwrap().success());
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // It may have exited long ago.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}

@@ -1,0 +1,89 @@
+//! `matrixbot test-alert`: through the whole path, and what it says when it does not arrive.
+
+use super::{Site, until};
+use crate::homeserver::{Endpoint, Fault, Match};
+
+const FINANCE: [&str; 3] = ["test-alert", "--room-list", "finance"];
+
+#[tokio::test]
+async fn a_test_goes_the_whole_way_says_that_it_is_one_and_is_resolved() {
+    let site = Site::prepare().await;
+    let _program = site.start().await;
+    let said = site.run(&FINANCE).await;
+    assert_eq!(said.code, Some(0), "{said:#?}");
+    let page = site.homeserver.messages(&site.ops).remove(0);
+    assert!(page.body.contains("This is a test, nothing is wrong."), "{}", page.body);
+    assert!(page.body.contains("tries the room list finance"), "{}", page.body);
+    for line in [
+        format!("http://127.0.0.1:{}/webhook/finance took it as incident 1, in 0.", site.ports[1]),
+        format!("level 1: #ops:example.test {} after 0.", page.event_id),
+        "It is resolved.".to_owned(),
+    ] {
+        assert!(said.out.contains(&line), "{line}\n{}", said.out);
+    }
+    assert_eq!(site.count("SELECT count(*) FROM incident WHERE phase = 'resolved'").await, 1);
+    until("the room sees that it is over", async || {
+        site.homeserver.messages(&site.ops)[0].body.contains("RESOLVED")
+    })
+    .await;
+    assert!(site.homeserver.messages(&site.managers).is_empty());
+}
+
+#[tokio::test]
+async fn a_further_level_is_reached_by_escalating_and_an_incident_can_be_kept() {
+    let site = Site::prepare().await;
+    let _program = site.start().await;
+    let arguments = [&FINANCE[..], &["--level=2", "--severity=critical", "--keep", "--json"]].concat();
+    let said = site.run(&arguments).await;
+    assert_eq!(said.code, Some(0), "{said:#?}");
+    let report = said.json();
+    let pages = report["pages"].as_array().unwrap();
+    assert_eq!((pages.len(), &pages[1]["room"]), (2, &"#managers:example.test".into()), "{report:#}");
+    let page = site.homeserver.messages(&site.managers).remove(0);
+    assert_eq!(pages[1]["event_id"], page.event_id.as_str());
+    assert!(page.body.contains("critical"), "{}", page.body);
+    assert_eq!(site.count("SELECT count(*) FROM incident WHERE phase = 'firing' AND level = 1").await, 1);
+}
+
+#[tokio::test]
+async fn why_nothing_is_taken_is_said() {
+    let site = Site::prepare().await;
+    let said = site.run(&FINANCE).await;
+    assert_eq!(said.code, Some(1), "{said:#?}");
+    assert!(said.err.contains("start `matrixbot run`"), "{said:#?}");
+    let program = site.start().await;
+    site.write("config.yaml", &site.config().replace("t0ken-of-the-webhook", "another"));
+    let said = site.run(&FINANCE).await;
+    assert!(said.code == Some(1) && said.err.contains("another webhook token for finance"), "{said:#?}");
+    drop(program);
+    let unknown = site.run(&["test-alert", "--room-list", "nobody"]).await;
+    assert_eq!(unknown.code, Some(2), "{unknown:#?}");
+    assert!(unknown.err.contains("there are: finance"), "{unknown:#?}");
+    assert_eq!(site.run(&[&FINANCE[..], &["--level=3"]].concat()).await.code, Some(2));
+    assert_eq!(site.count("SELECT count(*) FROM incident").await, 0);
+}
+
+#[tokio::test]
+async fn why_a_page_does_not_arrive_is_said_and_nothing_is_left_open() {
+    let site = Site::prepare().await;
+    let _program = site.start().await;
+    let sends = || Match::to(Endpoint::Send);
+    site.homeserver.fail_until_cleared(sends(), Fault::Status(500, "M_UNKNOWN"));
+    let said = site.run(&[&FINANCE[..], &["--timeout=1s"]].concat()).await;
+    assert_eq!(said.code, Some(1), "{said:#?}");
+    assert!(said.err.contains("is not in ") && said.err.contains("500 M_UNKNOWN"), "{said:#?}");
+    until("it is over", async || {
+        site.count("SELECT count(*) FROM incident WHERE phase = 'resolved'").await == 1
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_page_that_is_refused_for_good_is_said_at_once() {
+    let site = Site::prepare().await;
+    let _program = site.start().await;
+    site.homeserver.change_power_levels(&site.ops, |levels| levels["events_default"] = 10.into());
+    let said = site.run(&FINANCE).await;
+    assert_eq!(said.code, Some(1), "{said:#?}");
+    assert!(said.err.contains("cannot be delivered to ") && said.err.contains("M_FORBIDDEN"), "{said:#?}");
+}
