@@ -217,6 +217,10 @@ fn every_yaml_and_json_that_a_document_shows_can_be_read() {
 fn the_configuration_that_a_document_shows_is_accepted() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::copy(root().join("registration.yaml.example"), folder.path().join("registration.yaml")).unwrap();
+    let (mut schemas, mut compiler) = (boon::Schemas::new(), boon::Compiler::new());
+    let schema = serde_json::from_str(&read("docs/config.schema.json")).unwrap();
+    compiler.add_resource("config.schema.json", schema).unwrap();
+    let schema = compiler.compile("config.schema.json", &mut schemas).unwrap();
     let mut count = 0;
     for document in documents() {
         for block in
@@ -225,6 +229,10 @@ fn the_configuration_that_a_document_shows_is_accepted() {
             count += 1;
             let file = folder.path().join("config.yaml");
             std::fs::write(&file, &block.text).unwrap();
+            let value: serde_json::Value = serde_yaml::from_str(&block.text).unwrap();
+            if let Err(error) = schemas.validate(&value, schema) {
+                panic!("{}: {error:#}", document.path.display());
+            }
             let outside = matrixbot::config::Outside { environment: &|_| None, template: &|_, _| Ok(()) };
             if let Err(problems) = matrixbot::config::load(&file, outside) {
                 panic!("{}: {problems:#?}", document.path.display());

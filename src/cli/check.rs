@@ -1,9 +1,8 @@
 //! `matrixbot check`
 
-use super::{ConfigFile, FAILED, tell};
+use super::{ConfigFile, print, tell};
 use crate::config;
 use clap::Args;
-use std::io::Write as _;
 use std::process::ExitCode;
 
 pub(super) const EXAMPLES: &str = "\
@@ -26,7 +25,7 @@ pub(super) struct Options {
 /// Tells everything that is wrong with the configuration, or that nothing is.
 pub(super) fn check(options: &Options) -> ExitCode {
     if options.schema {
-        return schema();
+        return print(format!("{:#}\n", config::schema()).as_bytes());
     }
     match options.file.load() {
         Ok(config) => {
@@ -39,16 +38,6 @@ pub(super) fn check(options: &Options) -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(code) => code,
-    }
-}
-
-fn schema() -> ExitCode {
-    match writeln!(std::io::stdout(), "{:#}", config::schema()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            tell(&format!("error: standard output cannot be written: {error}"));
-            ExitCode::from(FAILED)
-        }
     }
 }
 

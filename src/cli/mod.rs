@@ -5,6 +5,7 @@
 mod check;
 mod completions;
 mod doctor;
+mod import;
 mod local;
 mod man;
 mod migrate;
@@ -111,6 +112,9 @@ enum Command {
     /// Write a registration with fresh tokens, for the homeserver and for us
     #[command(after_help = registration::EXAMPLES)]
     Registration(registration::Options),
+    /// Write a configuration from that of opsdroid's alert skills or of matrixbot-ack
+    #[command(after_help = import::EXAMPLES)]
+    Import(import::Options),
     /// Write a shell's completions to standard output
     #[command(after_help = completions::EXAMPLES)]
     Completions(completions::Options),
@@ -164,6 +168,7 @@ impl Cli {
             Command::Migrate(file) => migrate::migrate(&file),
             Command::Probe(options) => probe::probe(&options),
             Command::Registration(options) => registration::registration(&options),
+            Command::Import(options) => import::import(&options),
             Command::Completions(options) => completions::completions(&options),
             Command::Man(options) => man::man(&options),
         }
@@ -231,6 +236,9 @@ mod tests {
             "matrixbot check --config config.yaml --log-format json",
             "matrixbot --log-level debug migrate --config config.yaml",
             "matrixbot probe --ready --config config.yaml",
+            "matrixbot check --schema",
+            "matrixbot import --from opsdroid configuration.yaml --output config.yaml --force",
+            "matrixbot import --from matrixbot-ack -",
             "matrixbot registration --url http://127.0.0.1:9009 --server-name example.org",
             "matrixbot registration --url http://127.0.0.1:9009 --server-name example.org --id matrixbot \
              --sender-localpart matrixbot --user-prefix _alerts_ --output registration.yaml --force",

@@ -77,7 +77,7 @@ pub(super) fn registration(options: &Options) -> ExitCode {
 }
 
 /// Writes a file that only its owner may read, from the first byte on.
-fn write_private(path: &Path, text: &str, force: bool) -> std::io::Result<()> {
+pub(super) fn write_private(path: &Path, text: &str, force: bool) -> std::io::Result<()> {
     let mut options = OpenOptions::new();
     options.write(true).mode(0o600);
     if force {
@@ -142,7 +142,7 @@ namespaces:
 }
 
 /// A text as a YAML scalar, quoted where it must be.
-fn scalar(text: &str) -> String {
+pub(super) fn scalar(text: &str) -> String {
     serde_yaml::to_string(text).map_or_else(|_| format!("{text:?}"), |scalar| scalar.trim_end().to_owned())
 }
 

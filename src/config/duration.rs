@@ -28,7 +28,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
 }
 
 /// A duration as it is written: `1d`, `1h30m`, `0s`.
-pub(super) fn written(duration: Duration) -> String {
+pub fn write_duration(duration: Duration) -> String {
     let mut rest = duration.as_secs();
     let mut text = String::new();
     for (unit, seconds) in [("d", 86_400), ("h", 3600), ("m", 60), ("s", 1)] {
@@ -42,7 +42,7 @@ pub(super) fn written(duration: Duration) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{parse_duration, written};
+    use super::{parse_duration, write_duration};
     use std::time::Duration;
 
     #[test]
@@ -65,7 +65,7 @@ mod tests {
     #[test]
     fn a_duration_is_written_as_it_is_read() {
         for text in ["0s", "10s", "15m", "1h30m", "8h", "1d", "365d", "1d1h1m1s"] {
-            assert_eq!(written(parse_duration(text).unwrap()), text);
+            assert_eq!(write_duration(parse_duration(text).unwrap()), text);
         }
     }
 }

@@ -90,7 +90,7 @@ fn config(item: &Item<'_>) -> Option<Config> {
         .key(
             "compatibility",
             "The predecessors' webhook paths, each with the room list it belongs to: `/webhook-ack`, \
-             `/skill/<name>/webhook`, `/skill/<name>/webhook-ack`. No other one is served.",
+             `/skill/<name>/webhook`, `/skill/<name>/webhook-ack`. No other one is served. docs/MIGRATION.md says more.",
         )
         .shown(
             "/webhook-ack: finance\n/skill/eventmanager-ack/webhook-ack: finance\n\

@@ -20,7 +20,7 @@ mod types;
 mod yaml;
 
 pub use decode::Outside;
-pub use duration::parse_duration;
+pub use duration::{parse_duration, write_duration};
 pub use load::load;
 pub use outline::{example, reference, schema};
 pub use problem::Problem;

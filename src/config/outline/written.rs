@@ -27,7 +27,7 @@ written_as_json!(bool, u32, i32, i64, String, Vec<String>);
 
 impl Written for Duration {
     fn written(&self) -> Value {
-        Value::String(duration::written(*self))
+        Value::String(duration::write_duration(*self))
     }
 }
 
