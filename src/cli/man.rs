@@ -95,7 +95,7 @@ mod tests {
         let pages = pages().unwrap();
         let names: Vec<&str> = pages.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names[0], "matrixbot.1");
-        for name in ["matrixbot-run.1", "matrixbot-registration.1"] {
+        for name in ["matrixbot-run.1", "matrixbot-doctor.1", "matrixbot-incidents-ack.1"] {
             assert!(names.contains(&name), "{names:?}");
         }
         for (name, page) in &pages {

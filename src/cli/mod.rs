@@ -6,6 +6,7 @@ mod check;
 mod completions;
 mod doctor;
 mod import;
+mod incidents;
 mod local;
 mod man;
 mod migrate;
@@ -100,6 +101,9 @@ enum Command {
     /// Try everything for real, from the database to every room, and say what to do about what fails
     #[command(after_help = doctor::EXAMPLES)]
     Doctor(doctor::Options),
+    /// List incidents, show them, and act on them, as people do in rooms
+    #[command(after_help = incidents::EXAMPLES)]
+    Incidents(incidents::Options),
     /// Send an alert that says that it is a test, and wait until its page is in every room
     #[command(after_help = test_alert::EXAMPLES)]
     TestAlert(test_alert::Options),
@@ -164,6 +168,7 @@ impl Cli {
             Command::Run(file) => run::run(&file),
             Command::Check(options) => check::check(&options),
             Command::Doctor(options) => doctor::doctor(&options),
+            Command::Incidents(options) => incidents::incidents(&options),
             Command::TestAlert(options) => test_alert::test_alert(&options),
             Command::Migrate(file) => migrate::migrate(&file),
             Command::Probe(options) => probe::probe(&options),
@@ -242,6 +247,16 @@ mod tests {
             "matrixbot registration --url http://127.0.0.1:9009 --server-name example.org",
             "matrixbot registration --url http://127.0.0.1:9009 --server-name example.org --id matrixbot \
              --sender-localpart matrixbot --user-prefix _alerts_ --output registration.yaml --force",
+            "matrixbot doctor --config config.yaml",
+            "matrixbot doctor --read-only --json",
+            "matrixbot test-alert --config config.yaml --room-list finance",
+            "matrixbot test-alert --room-list finance --level 2 --timeout 1m --keep --json",
+            "matrixbot incidents",
+            "matrixbot incidents --json",
+            "matrixbot incidents list --state firing --room-list finance --config config.yaml",
+            "matrixbot incidents --config config.yaml show 42",
+            "matrixbot incidents ack 42 #43 --comment mine --as @alice:example.org --json",
+            "matrixbot incidents snooze all --for 2h",
             "matrixbot completions bash",
             "matrixbot man",
             "matrixbot man --output man1",

@@ -31,7 +31,7 @@ mod sample;
 mod status;
 mod story;
 mod text;
-mod time;
+pub(crate) mod time;
 
 #[cfg(test)]
 mod tests;

@@ -17,7 +17,7 @@ pub(super) fn lasting(duration: Duration) -> String {
 }
 
 /// How long ago `at` was.
-pub(super) fn age(at: Timestamp, now: Timestamp) -> String {
+pub(crate) fn age(at: Timestamp, now: Timestamp) -> String {
     lasting(between(at, now))
 }
 

@@ -2,6 +2,7 @@
 
 mod certificates;
 mod doctor;
+mod incidents;
 mod test_alert;
 
 use crate::database::TestDatabase;

@@ -1,0 +1,102 @@
+//! Acting on incidents.
+
+use super::{Desk, Which};
+use crate::cli::print;
+use crate::domain::answer::{ActResult, Acted, Answer, Hidden};
+use crate::domain::input::{Act, PersonAction, Via};
+use crate::domain::policy::Policy;
+use crate::engine::{candidates, result_of};
+use crate::matrix::render::answer::answer;
+use crate::store::{Tx, commit, incident};
+use ruma::UserId;
+
+/// How many incidents `all` means at most, as in a room.
+const MOST: i64 = 100;
+
+impl Desk {
+    /// Does it to each, in one database transaction. Returns whether it was done to each.
+    pub(super) async fn act(
+        &self,
+        which: &[Which],
+        act: Act,
+        who: &UserId,
+        comment: Option<&str>,
+    ) -> anyhow::Result<bool> {
+        let mut tx = self.engine.store().begin().await?;
+        let all = which.contains(&Which::All);
+        let mut numbers = if all {
+            candidates(&mut tx, &self.room_lists, act, MOST).await?
+        } else {
+            which
+                .iter()
+                .filter_map(|which| if let Which::Number(n) = which { Some(*n) } else { None })
+                .collect()
+        };
+        // Locked in one order, as in a room, so that nobody waits for each other.
+        numbers.sort_unstable();
+        numbers.dedup();
+        let mut results = Vec::with_capacity(numbers.len());
+        for number in numbers {
+            let action =
+                PersonAction { who: who.to_owned(), via: Via::Api, act, comment: comment.map(str::to_owned) };
+            results.push(self.act_on(&mut tx, number, action).await?);
+        }
+        commit(tx).await?;
+        let done = results.iter().all(|acted| is_done(&acted.result));
+        self.answer(results)?;
+        Ok(done)
+    }
+
+    async fn act_on(&self, tx: &mut Tx, number: i64, action: PersonAction) -> anyhow::Result<Acted> {
+        let stored = incident::lock(tx, number).await?.filter(|stored| self.concerns(&stored.room_list));
+        let Some(stored) = stored else {
+            return Ok(Acted { number, name: None, result: ActResult::Refused { why: Hidden::Unknown } });
+        };
+        let policy = self.engine.policy(stored.incident.run.policy_version).await?;
+        let act = action.act;
+        let decision = self.engine.person(tx, &stored, action, None).await?;
+        let result = result_of(&stored, &decision, act, &policy);
+        Ok(Acted { number, name: Some(stored.view(0).name()), result })
+    }
+
+    fn answer(&self, results: Vec<Acted>) -> anyhow::Result<()> {
+        if self.json {
+            print(format!("{:#}\n", serde_json::to_value(&results)?).as_bytes());
+            return Ok(());
+        }
+        if results.is_empty() {
+            print("Nothing is open that this could concern.\n".as_bytes());
+            return Ok(());
+        }
+        let policy = Policy::with_levels(Vec::new());
+        for acted in results {
+            // One at a time: a room is told of no more than fits into a message.
+            let said = answer(&Answer::Acted { results: vec![acted] }, &self.context(&policy));
+            print(format!("{}\n", said.text.plain()).as_bytes());
+        }
+        Ok(())
+    }
+}
+
+/// Whether it is now as it was wanted.
+fn is_done(result: &ActResult) -> bool {
+    match result {
+        ActResult::Acknowledged { .. }
+        | ActResult::Joined { .. }
+        | ActResult::AlreadyYours
+        | ActResult::GivenBack { .. }
+        | ActResult::Snoozed { .. }
+        | ActResult::SnoozeEnded
+        | ActResult::Escalated { .. }
+        | ActResult::LadderEnded
+        | ActResult::Resolved { .. } => true,
+        ActResult::NotAcknowledged
+        | ActResult::NotSnoozed
+        | ActResult::StalePage
+        | ActResult::TooLate { .. }
+        | ActResult::UnderMaintenance
+        | ActResult::Nothing { .. }
+        | ActResult::Refused { .. }
+        | ActResult::NoRight { .. } => false,
+    }
+}

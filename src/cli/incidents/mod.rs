@@ -1,0 +1,211 @@
+//! `matrixbot incidents`: the commands of the room, for a shell. They decide as the room's do, directly on the
+//! database, so that they work while the homeserver is away.
+
+mod act;
+mod list;
+mod show;
+
+use super::{ConfigFile, FAILED, block_on, shell, tell};
+use crate::config::{Config, parse_duration};
+use crate::domain::input::Act;
+use crate::domain::policy::Policy;
+use crate::engine::Engine;
+use crate::matrix::render::Context;
+use clap::{Args, Subcommand};
+use jiff::Timestamp;
+use ruma::OwnedUserId;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::str::FromStr;
+use std::time::Duration;
+
+pub(super) const EXAMPLES: &str = "\
+Without a command, lists what is open. Works directly on the database, whether matrixbot
+runs or not, and whether the homeserver answers or not; rooms see what changed as soon
+as a running matrixbot has sent it. Whoever can read the configuration may do everything:
+rights and scopes of rooms do not matter here. The timeline names the user of the shell,
+or whom --as names.
+
+Examples:
+  matrixbot incidents
+  matrixbot incidents list --room-list finance --state firing --state unanswered --json
+  matrixbot incidents show 42
+  matrixbot incidents ack 42 43 --comment 'on my way' --as @alice:example.org
+  matrixbot incidents resolve all --room-list staging";
+
+#[derive(Debug, Args)]
+pub(super) struct Options {
+    #[command(subcommand)]
+    what: Option<What>,
+    /// The configuration
+    #[arg(
+        long,
+        short,
+        value_name = "FILE",
+        default_value = "config.yaml",
+        env = "MATRIXBOT_CONFIG",
+        global = true
+    )]
+    config: PathBuf,
+    /// Only incidents of this room list; several may be named
+    #[arg(long = "room-list", value_name = "NAME", global = true)]
+    room_lists: Vec<String>,
+    /// Answer in JSON
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// List incidents, the oldest first; without options, what is open
+    List(list::Options),
+    /// Show incidents as they stand, with their alerts
+    Show(Numbers),
+    /// Tell what happened to incidents, by whom, when
+    Timeline(Numbers),
+    /// Take incidents; escalation stops
+    Ack(Acting),
+    /// Give incidents back; they page again
+    Unack(Acting),
+    /// Acknowledge incidents until later
+    Snooze(Snoozing),
+    /// End the snooze of incidents; they page again
+    Unsnooze(Acting),
+    /// Page the next level of incidents now
+    Escalate(Acting),
+    /// Close incidents by hand
+    Resolve(Acting),
+}
+
+#[derive(Debug, Args)]
+struct Numbers {
+    /// The incidents
+    #[arg(required = true, value_name = "N", value_parser = number)]
+    numbers: Vec<i64>,
+}
+
+#[derive(Debug, Args)]
+struct Acting {
+    /// The incidents, or `all` that this can concern
+    #[arg(required = true, value_name = "N|all")]
+    which: Vec<Which>,
+    /// What the timeline and the rooms are told with it, where they are told of it
+    #[arg(long, value_name = "TEXT")]
+    comment: Option<String>,
+    /// The Matrix user who does it; otherwise the user of this shell
+    #[arg(long = "as", value_name = "USER")]
+    who: Option<OwnedUserId>,
+}
+
+#[derive(Debug, Args)]
+struct Snoozing {
+    /// For how long, such as 2h
+    #[arg(long = "for", value_name = "DURATION", value_parser = parse_duration)]
+    how_long: Duration,
+    #[command(flatten)]
+    acting: Acting,
+}
+
+/// An incident, or all of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Which {
+    Number(i64),
+    All,
+}
+
+impl FromStr for Which {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.eq_ignore_ascii_case("all") { Ok(Self::All) } else { number(text).map(Self::Number) }
+    }
+}
+
+/// `42` or `#42`.
+fn number(text: &str) -> Result<i64, String> {
+    let digits = text.strip_prefix('#').unwrap_or(text);
+    match digits.parse() {
+        Ok(number) if number > 0 => Ok(number),
+        _ => Err(format!("`{text}` is not an incident number")),
+    }
+}
+
+/// What the commands have in common.
+struct Desk {
+    engine: Engine,
+    room_lists: Vec<String>,
+    json: bool,
+}
+
+impl Desk {
+    async fn open(config: &Config, options: &Options) -> anyhow::Result<Self> {
+        let (engine, known) = shell::engine(config).await?;
+        let names = || known.iter().map(|list| list.name.clone());
+        for wanted in &options.room_lists {
+            anyhow::ensure!(
+                known.iter().any(|list| list.name == *wanted),
+                "the database knows no room list {wanted}; it knows {}",
+                names().collect::<Vec<_>>().join(", ")
+            );
+        }
+        let room_lists =
+            if options.room_lists.is_empty() { names().collect() } else { options.room_lists.clone() };
+        Ok(Self { engine, room_lists, json: options.json })
+    }
+
+    fn now(&self) -> Timestamp {
+        self.engine.clock().now()
+    }
+
+    /// Whether incidents of the room list are meant.
+    fn concerns(&self, room_list: &str) -> bool {
+        self.room_lists.iter().any(|name| name == room_list)
+    }
+
+    /// What words depend on.
+    fn context<'a>(&self, policy: &'a Policy) -> Context<'a> {
+        Context { policy, ack_reaction: "", now: self.now() }
+    }
+}
+
+/// Does what is wanted.
+pub(super) fn incidents(options: &Options) -> ExitCode {
+    let config = match (ConfigFile { config: options.config.clone() }).load() {
+        Ok(config) => config,
+        Err(code) => return code,
+    };
+    let done = block_on(async {
+        let desk = Desk::open(&config, options).await?;
+        let done = desk.serve(&config, options.what.as_ref()).await;
+        desk.engine.store().close().await;
+        done
+    });
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(FAILED),
+        Err(error) => {
+            tell(&format!("error: {error:#}"));
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+impl Desk {
+    /// Returns whether all that was wanted was done.
+    async fn serve(&self, config: &Config, what: Option<&What>) -> anyhow::Result<bool> {
+        let (acting, act) = match what {
+            None => return self.list(&list::Options::default()).await,
+            Some(What::List(options)) => return self.list(options).await,
+            Some(What::Show(wanted)) => return self.show(&wanted.numbers).await,
+            Some(What::Timeline(wanted)) => return self.timeline(&wanted.numbers).await,
+            Some(What::Ack(acting)) => (acting, Act::Acknowledge),
+            Some(What::Unack(acting)) => (acting, Act::Unacknowledge),
+            Some(What::Snooze(snoozing)) => (&snoozing.acting, Act::Snooze(snoozing.how_long)),
+            Some(What::Unsnooze(acting)) => (acting, Act::Unsnooze),
+            Some(What::Escalate(acting)) => (acting, Act::Escalate(None)),
+            Some(What::Resolve(acting)) => (acting, Act::Resolve),
+        };
+        let who = acting.who.clone().unwrap_or_else(|| shell::user(&config.homeserver.server_name));
+        self.act(&acting.which, act, &who, acting.comment.as_deref()).await
+    }
+}

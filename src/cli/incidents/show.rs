@@ -1,0 +1,114 @@
+//! Showing incidents.
+
+use super::Desk;
+use super::list::Line;
+use crate::cli::{print, tell};
+use crate::domain::timeline::Entry;
+use crate::matrix::render::answer;
+use crate::store::{StoredIncident, Target, incident, post, timeline};
+use serde_json::{Value, json};
+
+/// An incident with all that is known of it.
+struct Whole {
+    stored: StoredIncident,
+    levels: u32,
+    story: Vec<Entry>,
+    posts: Vec<Target>,
+}
+
+impl Desk {
+    /// Shows incidents as they stand. Returns whether each is there.
+    pub(super) async fn show(&self, numbers: &[i64]) -> anyhow::Result<bool> {
+        let (found, all) = self.find(numbers).await?;
+        if self.json {
+            let shown: Vec<Value> = found.iter().map(whole).collect::<Result<_, _>>()?;
+            print(format!("{:#}\n", Value::from(shown)).as_bytes());
+            return Ok(all);
+        }
+        for (place, one) in found.iter().enumerate() {
+            let policy = self.engine.policy(one.stored.incident.run.policy_version).await?;
+            let view = one.stored.view(one.levels);
+            let said = answer::show(&view, &one.story, &self.context(&policy));
+            let rooms: Vec<String> = one.posts.iter().filter_map(in_room).collect();
+            let rooms = if rooms.is_empty() { "no room yet".to_owned() } else { rooms.join(", ") };
+            let gap = if place > 0 { "\n" } else { "" };
+            print(format!("{gap}{}\n\nTold in {rooms}.\n", said.text.plain()).as_bytes());
+        }
+        Ok(all)
+    }
+
+    /// Tells the story of incidents. Returns whether each is there.
+    pub(super) async fn timeline(&self, numbers: &[i64]) -> anyhow::Result<bool> {
+        let (found, all) = self.find(numbers).await?;
+        if self.json {
+            let told: Vec<Value> = found
+                .iter()
+                .map(|one| json!({ "number": one.stored.number, "timeline": one.story }))
+                .collect();
+            print(format!("{:#}\n", Value::from(told)).as_bytes());
+            return Ok(all);
+        }
+        for one in &found {
+            let policy = self.engine.policy(one.stored.incident.run.policy_version).await?;
+            let name = one.stored.view(one.levels).name();
+            let context = self.context(&policy);
+            let said = answer::timeline(one.stored.number, &name, one.levels, &one.story, 0, &context);
+            print(format!("{}\n", said.text.plain()).as_bytes());
+        }
+        Ok(all)
+    }
+
+    /// The incidents that are there, and whether all are; of others it is said that they are not.
+    async fn find(&self, numbers: &[i64]) -> anyhow::Result<(Vec<Whole>, bool)> {
+        let mut tx = self.engine.store().begin().await?;
+        let mut found = Vec::with_capacity(numbers.len());
+        for number in numbers {
+            let stored = incident::load(&mut tx, *number).await?;
+            let Some(stored) = stored.filter(|stored| self.concerns(&stored.room_list)) else {
+                tell(&format!("error: there is no incident {number}"));
+                continue;
+            };
+            let policy = self.engine.policy(stored.incident.run.policy_version).await?;
+            found.push(Whole {
+                levels: u32::try_from(policy.levels.len()).unwrap_or(u32::MAX),
+                story: timeline::read(&mut tx, *number, i64::MAX).await?,
+                posts: post::of_incident(&mut tx, *number).await?,
+                stored,
+            });
+        }
+        let all = found.len() == numbers.len();
+        Ok((found, all))
+    }
+}
+
+/// Where a post is to be seen; `None`: it is not sent yet.
+fn in_room(post: &Target) -> Option<String> {
+    post.event_id.as_ref().map(|event| format!("{} ({event})", post.room))
+}
+
+fn whole(one: &Whole) -> serde_json::Result<Value> {
+    let view = one.stored.view(one.levels);
+    let mut shown = serde_json::to_value(Line::new(&one.stored.room_list, view.line()))?;
+    let alerts: Vec<Value> = view
+        .alerts
+        .iter()
+        .map(|alert| {
+            json!({
+                "fingerprint": alert.fingerprint, "firing": alert.firing, "severity": alert.severity.name,
+                "labels": alert.labels, "annotations": alert.annotations, "starts_at": alert.starts_at,
+                "cleared_at": alert.cleared_at, "generator_url": alert.generator_url, "defect": alert.defect,
+            })
+        })
+        .collect();
+    let rooms: Vec<Value> =
+        one.posts.iter().map(|post| json!({ "room": post.room, "event_id": post.event_id })).collect();
+    if let Some(shown) = shown.as_object_mut() {
+        shown.insert("resolved_at".to_owned(), json!(view.resolved_at));
+        shown.insert("group_labels".to_owned(), json!(view.group_labels));
+        shown.insert("external_url".to_owned(), json!(view.external_url));
+        shown.insert("alerts".to_owned(), Value::from(alerts));
+        shown.insert("rooms".to_owned(), Value::from(rooms));
+        shown.insert("timeline".to_owned(), serde_json::to_value(&one.story)?);
+    }
+    Ok(shown)
+}

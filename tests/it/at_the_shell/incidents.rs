@@ -1,0 +1,123 @@
+//! `matrixbot incidents`: the room's commands at the shell.
+
+use super::{ALICE, Site, until};
+use crate::world::{Group, TOKEN, post};
+use matrixbot::clock::{Clock as _, SystemClock};
+use serde_json::Value;
+
+impl Site {
+    /// Alertmanager reports a group. Returns the incident's number.
+    async fn fires(&self, name: &str) -> i64 {
+        let body = Group::firing(name, SystemClock.now()).payload().to_string();
+        let url = format!("http://127.0.0.1:{}/webhook/finance", self.ports[1]);
+        let (status, answer) = post(&url, TOKEN, body).await;
+        assert_eq!(status, 200, "{answer}");
+        answer["incident"].as_i64().unwrap()
+    }
+
+    /// Waits until the first room's message about a group begins as wanted.
+    async fn shows(&self, name: &str, wanted: &str) {
+        until(wanted, async || {
+            let messages = self.homeserver.messages(&self.ops);
+            messages.iter().any(|message| message.body.contains(name) && message.body.contains(wanted))
+        })
+        .await;
+    }
+
+    async fn phase(&self, number: i64) -> Value {
+        let said = self.run(&["incidents", "show", &number.to_string(), "--json"]).await;
+        assert_eq!(said.code, Some(0), "{said:#?}");
+        said.json()[0]["state"].clone()
+    }
+}
+
+#[tokio::test]
+async fn what_is_done_at_the_shell_is_seen_in_the_room_with_who_did_it() {
+    let site = Site::prepare().await;
+    let _program = site.start().await;
+    assert_eq!(site.run(&["incidents"]).await.out, "Nothing is open.\n");
+    let (disk, host) = (site.fires("DiskFull").await, site.fires("HostDown").await);
+    site.shows("DiskFull", "FIRING").await;
+    site.shows("HostDown", "FIRING").await;
+    let listed = site.run(&["incidents"]).await;
+    let rows: Vec<&str> = listed.out.lines().collect();
+    assert_eq!(rows.len(), 3, "{listed:#?}");
+    assert!(rows[1].starts_with("#1  firing  critical  1       1/2    "), "{listed:#?}");
+    assert!(rows[2].ends_with("finance    HostDown"), "{listed:#?}");
+
+    let taken = site.run(&["incidents", "ack", "1", "--comment", "on my way"]).await;
+    assert_eq!(taken.code, Some(0), "{taken:#?}");
+    assert!(taken.out.starts_with("👀 #1 DiskFull: acknowledged"), "{taken:#?}");
+    site.shows("DiskFull", "ACKNOWLEDGED").await;
+    site.shows("DiskFull", "on my way").await;
+    let told = site.run(&["incidents", "timeline", "1"]).await;
+    assert!(told.out.contains(" acknowledged from the command line: “on my way”"), "{told:#?}");
+    let as_alice = site.run(&["incidents", "ack", "#2", "--as", ALICE, "--json"]).await;
+    assert_eq!(as_alice.json()[0]["result"], "acknowledged", "{as_alice:#?}");
+    site.shows("HostDown", "By @alice:example.test").await;
+    let listed = site.run(&["incidents", "list", "--state=acknowledged", "--json"]).await.json();
+    assert_eq!(listed[1]["acknowledged_by"][0], ALICE, "{listed:#}");
+
+    for (act, words) in [
+        (vec!["unack", "1"], "given back; it pages again in 10 s."),
+        (vec!["escalate", "1"], "paging level 1 of 2 now."),
+        (vec!["snooze", "1", "--for=2h"], "snoozed until"),
+        (vec!["unsnooze", "1"], "the snooze has ended"),
+        (vec!["resolve", "all"], "resolved by hand, though 1 alert still fires"),
+    ] {
+        let said = site.run(&[&["incidents"], &act[..]].concat()).await;
+        assert!(said.code == Some(0) && said.out.contains(words), "{act:?}: {said:#?}");
+    }
+    site.shows("DiskFull", "RESOLVED").await;
+    assert_eq!((site.phase(disk).await, site.phase(host).await), ("resolved".into(), "resolved".into()));
+    assert_eq!(site.run(&["incidents"]).await.out, "Nothing is open.\n");
+    assert_eq!(site.run(&["incidents", "list", "--all", "--json"]).await.json().as_array().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn what_is_taken_while_the_homeserver_is_away_is_never_paged() {
+    let site = Site::prepare().await;
+    let program = site.start().await;
+    site.homeserver.down().await;
+    site.fires("DiskFull").await;
+    let shown = site.run(&["incidents", "show", "1"]).await;
+    assert!(shown.out.contains("#1 DiskFull") && shown.out.contains("Told in no room yet."), "{shown:#?}");
+    // Not even a running process is needed.
+    drop(program);
+    let taken = site.run(&["incidents", "ack", "all", "--room-list=finance"]).await;
+    assert_eq!(taken.code, Some(0), "{taken:#?}");
+    site.homeserver.up().await;
+    let _program = site.start().await;
+    until("nothing waits", async || {
+        site.count("SELECT count(*) FROM outbox WHERE state IN ('pending', 'sending')").await == 0
+    })
+    .await;
+    let messages = site.homeserver.messages(&site.ops);
+    assert!(!messages.iter().any(|message| message.body.contains("FIRING")), "{messages:#?}");
+    assert_eq!(site.phase(1).await, "acknowledged");
+}
+
+#[tokio::test]
+async fn what_cannot_be_done_is_said_and_is_a_failure() {
+    let site = Site::prepare().await;
+    let program = site.start().await;
+    site.fires("DiskFull").await;
+    drop(program);
+    for (arguments, words) in [
+        (vec!["ack", "7"], "#7: there is no such incident."),
+        (vec!["unack", "1"], "nobody has taken it"),
+        (vec!["show", "7"], "there is no incident 7"),
+        (vec!["list", "--room-list=nobody"], "the database knows no room list nobody; it knows finance"),
+    ] {
+        let said = site.run(&[&["incidents"], &arguments[..]].concat()).await;
+        assert_eq!(said.code, Some(1), "{said:#?}");
+        assert!(format!("{}{}", said.out, said.err).contains(words), "{words}: {said:#?}");
+    }
+    assert_eq!(site.run(&["incidents", "ack", "fortytwo"]).await.code, Some(2));
+    let nothing = site.run(&["incidents", "unsnooze", "all"]).await;
+    assert_eq!((nothing.code, nothing.out.as_str()), (Some(0), "Nothing is open that this could concern.\n"));
+    site.database.goes_away().await;
+    let away = site.run(&["incidents"]).await;
+    assert!(away.code == Some(1) && away.err.contains("`matrixbot doctor` says more"), "{away:#?}");
+    site.database.comes_back().await;
+}
