@@ -173,9 +173,12 @@ impl Test<'_> {
         let whose = if self.options.url.is_some() { Whose::Another } else { Whose::This };
         let token = self.list.webhook_token.as_ref();
         let posted = local::post(url, whose, token, body.to_string(), WEBHOOK_TIMEOUT).await;
-        let (code, answer) = posted.with_context(|| {
-            format!("the webhook at {url}; start `matrixbot run`, or say where it listens by --url")
-        })?;
+        let (code, answer) = match posted {
+            Ok(answered) => answered,
+            Err(error) => anyhow::bail!(
+                "{error:#}; start `matrixbot run`, or say by --url where it listens instead of {url}"
+            ),
+        };
         match code {
             200 => {
                 let answer: Value = serde_json::from_str(&answer).unwrap_or_default();
@@ -276,7 +279,8 @@ fn why(pages: &[PageRow], list: &RoomListConfig, timeout: Duration) -> String {
             "nothing was paged; does a matrixbot work on this database? See its log.".to_owned()
         };
     };
-    let said = page.error.as_deref().map(|error| format!(": {error}")).unwrap_or_default();
+    let error = page.error.as_deref().map(|error| error.trim_end_matches('.'));
+    let said = error.map(|error| format!(": {error}")).unwrap_or_default();
     match page.state.as_str() {
         "undeliverable" => {
             format!(

@@ -162,7 +162,7 @@ impl Client {
     }
 
     /// Our token, always in the header: the specification drops tokens in the query.
-    pub(super) fn token(&self) -> SendAccessToken<'_> {
+    fn token(&self) -> SendAccessToken<'_> {
         SendAccessToken::Always(self.as_token.expose_secret())
     }
 

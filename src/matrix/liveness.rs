@@ -4,6 +4,7 @@ use super::client::{Client, Identity};
 use super::endpoint::Endpoint;
 use super::failure::ClientError;
 use ruma::api::OutgoingRequestExt as _;
+use ruma::api::auth_scheme::SendAccessToken;
 use ruma::api::client::account::whoami;
 use ruma::api::client::appservice::request_ping;
 use ruma::api::client::discovery::get_supported_versions;
@@ -30,10 +31,11 @@ pub struct WhoAmI {
 }
 
 impl Client {
-    /// What the homeserver speaks. Needs no token, so it tells whether the homeserver is there at all.
+    /// What the homeserver speaks. Shows no token, so that it tells whether the homeserver is there at all: Synapse
+    /// refuses one that it does not know even here.
     pub async fn versions(&self) -> Result<ServerVersions, ClientError> {
         let request = get_supported_versions::Request::new()
-            .try_into_http_request::<Vec<u8>>(self.homeserver(), self.token(), ())
+            .try_into_http_request::<Vec<u8>>(self.homeserver(), SendAccessToken::None, ())
             .map_err(|error| ClientError::unbuildable(Endpoint::Versions, error))?;
         let answer: get_supported_versions::Response = self.exchange(Endpoint::Versions, request).await?;
         Ok(ServerVersions { versions: answer.versions, unstable_features: answer.unstable_features })

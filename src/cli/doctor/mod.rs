@@ -119,6 +119,6 @@ fn configuration(report: &mut Report, config: &Config, options: &Options) {
     let file = options.file.config.display();
     report.ok("configuration", None, format!("{file}; room lists: {}", names.join(", ")));
     for warning in &config.warnings {
-        report.warning("configuration", None, warning.to_string(), "See the line that it names.");
+        report.warning("configuration", None, warning.to_string(), "Change the file that it names.");
     }
 }

@@ -112,14 +112,18 @@ impl Report {
             [] => "Nothing was changed.".to_owned(),
             changes => format!("Changed: {}.", changes.join("; ")),
         };
-        let warnings = self.count(Outcome::Warning);
-        let verdict = match (failed, warnings, self.count(Outcome::Skipped)) {
-            (0, 0, 0) => "Everything is well.".to_owned(),
-            (0, warnings, skipped) => format!("Nothing failed; {warnings} warnings, {skipped} not tried."),
-            (failed, warnings, skipped) => {
-                format!("{failed} failed, {warnings} warnings, {skipped} not tried.")
-            }
-        };
+        let all = [
+            (failed, "failed"),
+            (self.count(Outcome::Warning), "to look at"),
+            (self.count(Outcome::Skipped), "not tried"),
+        ];
+        let all: Vec<String> = all
+            .into_iter()
+            .filter(|(count, _)| *count > 0)
+            .map(|(count, what)| format!("{count} {what}"))
+            .collect();
+        let verdict =
+            if all.is_empty() { "Everything is well.".to_owned() } else { format!("{}.", all.join(", ")) };
         format!("\n{verdict} {changed}\n")
     }
 }

@@ -80,6 +80,10 @@ fn cut(request: &HttpRequest) -> HttpResponse {
 impl Call {
     fn carry_out(&self, state: &mut State, endpoint: Endpoint) -> Result<Value, Refusal> {
         if endpoint == Endpoint::Versions {
+            // Synapse: nobody needs a token, but a wrong one is refused.
+            if self.token.is_some() {
+                self.requester(state)?;
+            }
             // What Synapse lists, although it does more.
             return Ok(json!({"versions": ["v1.1", "v1.11", "v1.15"], "unstable_features": {}}));
         }
