@@ -30,6 +30,7 @@ ensure() {
         case $thing in
             rust)
                 have cargo || die "There is no Rust toolchain." "Please install one, for example by https://rustup.rs"
+                choose_toolchain
                 # Linking needs a C compiler.
                 have cc || missing+=(gcc libc6-dev)
                 ;;
@@ -43,6 +44,16 @@ ensure() {
     done
     ((${#missing[@]} == 0)) || install_packages "${missing[@]}"
     for thing in "$@"; do [[ $thing != synapse ]] || install_synapse; done
+}
+
+# choose_toolchain: the one that rust-toolchain.toml pins, which rustup installs by itself where it may. Where it may not,
+# the stable one that is there; whether it is new enough, cargo says by `rust-version`.
+choose_toolchain() {
+    cargo --version >/dev/null 2>&1 && return
+    RUSTUP_TOOLCHAIN=stable cargo --version >/dev/null 2>&1 || die "The Rust toolchain of rust-toolchain.toml is not installed." \
+        "Please run:  rustup toolchain install"
+    export RUSTUP_TOOLCHAIN=stable
+    warn "Rust $(sed -n 's/^channel = "\(.*\)"/\1/p' "$ROOT/rust-toolchain.toml") cannot be had; $(rustc --version) is used instead."
 }
 
 # postgres_bin: where initdb and postgres are; the newest release. Fails if there is none.
