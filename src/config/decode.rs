@@ -257,6 +257,7 @@ impl<'a> Item<'a> {
             return Some(None);
         }
         match duration::parse_duration(&text) {
+            Ok(Duration::ZERO) => self.wrong("must be longer than nothing: write none if you mean never"),
             Ok(duration) => Some(Some(duration)),
             Err(_) => self.wrong(format!("{expected}, not `{text}`")),
         }

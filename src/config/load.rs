@@ -15,6 +15,9 @@ static USER_PREFIX: Form = Form::new(
     "may hold only what a Matrix user id may: a-z, 0-9 and `._=-/+`",
 );
 
+/// Client-Server API, Appendices: user ids must not exceed 255 bytes.
+const LONGEST_USER_ID: usize = 255;
+
 /// Reads and checks the configuration, with the files it names.
 pub fn load(path: &Path, outside: Outside<'_>) -> Result<Config, Vec<Problem>> {
     let source = Source::new(path, Some(outside));
@@ -78,8 +81,9 @@ fn config(item: &Item<'_>) -> Option<Config> {
     let room_lists = table
         .key("room_lists", "At least one. A room list is a ladder of rooms with a virtual user of its own.")
         .required(|item| {
+            let all = room_list::names(item);
             item.filled_list("must hold at least one room list", |item| {
-                room_list::room_list(item, &names, &receivers)
+                room_list::room_list(item, &names, &receivers, &all)
             })
         });
     let names = names.into_inner();
@@ -124,6 +128,11 @@ fn check_virtual_users(
     registration: &Registration,
 ) {
     let users = names.iter().map(|name| format!("{prefix}{name}"));
+    let length = |user: &String| "@:".len() + user.len() + server_name.len();
+    if let Some(user) = users.clone().find(|user| length(user) > LONGEST_USER_ID) {
+        let message = format!("with it, the user id of `{user}` is longer than {LONGEST_USER_ID} bytes");
+        table.wrong::<()>("user_prefix", message);
+    }
     if let Some(user) = users.clone().find(|user| *user == registration.sender_localpart) {
         let message =
             format!("with it, a room list has the registration's sender_localpart, `{user}`, as its user");

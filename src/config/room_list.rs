@@ -8,7 +8,7 @@ use crate::domain::policy::{
     AckScope, Level, Mention, OnNewAlert, Permissions, Policy, Role, RoomReference, SeverityRule,
 };
 use ruma::{OwnedMxcUri, OwnedRoomOrAliasId, OwnedUserId};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// How long a level has to answer, if it does not say.
@@ -29,8 +29,19 @@ static TEMPLATE: Form = Form::new(
     "must be page, edit, thread, fallback or reminder, with _text or _html",
 );
 
-/// `names` and `receivers` are those of the lists before.
-pub(super) fn room_list(item: &Item<'_>, names: &Names, receivers: &Names) -> Option<RoomListConfig> {
+/// The names of all room lists, as far as they can be read.
+pub(super) fn names(item: &Item<'_>) -> BTreeSet<String> {
+    let name = |item: &Item<'_>| item.table()?.entries().find(|(key, _)| *key == "name")?.1.text();
+    item.list(name).unwrap_or_default().into_iter().collect()
+}
+
+/// `names` and `receivers` are those of the lists before, `all` the names of every list.
+pub(super) fn room_list(
+    item: &Item<'_>,
+    names: &Names,
+    receivers: &Names,
+    all: &BTreeSet<String>,
+) -> Option<RoomListConfig> {
     let mut table = item.table()?;
     let name = table
         .key("name", "Of a-z, 0-9, `.`, `_`, `=`, `-`. Names the virtual user and the webhook's path.")
@@ -49,7 +60,15 @@ pub(super) fn room_list(item: &Item<'_>, names: &Names, receivers: &Names) -> Op
              of these. No other list may have it. An alert's label `room_list` names one, too.",
         )
         .shown("[finance-pager]")
-        .or(Vec::new(), |item| item.list(|item| unique(item.text()?, item, receivers)));
+        .or(Vec::new(), |item| {
+            item.list(|item| match item.text()? {
+                // The name goes first: the receiver would never lead here.
+                other if all.contains(&other) && name.as_ref() != Some(&other) => {
+                    item.wrong(format!("`{other}` is the name of another room list"))
+                }
+                receiver => unique(receiver, item, receivers),
+            })
+        });
     let webhook_token = webhook_token(&mut table);
     let policy = policy(&mut table);
     table.group("What the room sees");

@@ -44,6 +44,10 @@ pub(super) fn homeserver(item: &Item<'_>) -> Option<Homeserver> {
 /// An `http` or `https` URL, without a slash at its end.
 fn web_address(item: &Item<'_>) -> Option<Url> {
     let mut url: Url = item.parsed(&WEB_ADDRESS)?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return item
+            .wrong("must not hold a user or a password: they would be seen wherever the URL is shown");
+    }
     if url.query().is_some() || url.fragment().is_some() {
         return item.wrong("must not have a query or a fragment");
     }

@@ -187,7 +187,9 @@ impl<'a> Asked<'_, 'a> {
                 let (path, content) = item.file()?;
                 // Editors end a file with a newline; it is no part of the secret.
                 match std::str::from_utf8(&content).map(|text| text.trim_end_matches(['\n', '\r'])) {
-                    Ok("") => item.wrong(format!("the file {} is empty", path.display())),
+                    Ok(blank) if blank.trim().is_empty() => {
+                        item.wrong(format!("the file {} is empty", path.display()))
+                    }
                     Ok(secret) => Some(SecretString::from(secret)),
                     Err(_) => item.wrong(format!("the file {} is not text", path.display())),
                 }

@@ -204,6 +204,29 @@ fn values_come_from_the_environment_and_secrets_from_files() {
 }
 
 #[test]
+fn what_would_mean_something_else_than_it_seems_is_told() {
+    let with = |line: &str| problems(&format!("{MINIMAL}    {line}\n"));
+    for line in ["ack_timeout: 0", "stale_after: 0s", "remind_every: 0m"] {
+        assert!(with(line)[0].contains("write none if you mean never"), "{line}");
+    }
+    let other = "receivers: [ops]\n  - {name: ops, webhook_auth: none, receivers: [ops], levels: [{rooms: ['#a:b']}]}";
+    let found = with(other);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(
+        found[0].contains("room_lists[0].receivers[0]: `ops` is the name of another room list"),
+        "{found:?}"
+    );
+    let found = problems_after("http://127.0.0.1:8008/", "http://u:hidden@127.0.0.1:8008/");
+    assert!(found[0].contains("must not hold a user") && !found[0].contains("hidden"), "{found:?}");
+    let long = "f".repeat(240);
+    let found = problems_after("name: finance", &format!("name: {long}"));
+    assert!(found[0].contains("longer than 255 bytes"), "{found:?}");
+    let config = MINIMAL.replace("webhook_token: s3cret", "webhook_token_file: blank");
+    let found = Folder::with(&config).write("blank", "  \n").load().unwrap_err();
+    assert!(found[0].ends_with("blank is empty"), "{found:?}");
+}
+
+#[test]
 fn secrets_do_not_show_when_the_configuration_is_printed() {
     let printed = format!("{:?}", Folder::with(MINIMAL).load().unwrap());
     for secret in ["s3cret", "as-secret", "hs-secret", "postgres://"] {

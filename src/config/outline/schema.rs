@@ -34,7 +34,7 @@ fn of_shape(outline: &Outline, path: &str, shape: &Shape) -> Value {
         Shape::Word(words) => json!({"anyOf": [{"enum": words}, reference()]}),
         Shape::Duration => json!({"anyOf": [text_like(duration::PATTERN), {"const": 0}]}),
         Shape::DurationOrNone => {
-            json!({"anyOf": [text_like(duration::PATTERN), {"const": 0}, {"const": "none"}]})
+            json!({"anyOf": [text_like(duration::PATTERN), {"const": "none"}]})
         }
         Shape::List { filled: true } => {
             json!({"type": "array", "minItems": 1, "items": value(outline, &format!("{path}[]"))})
