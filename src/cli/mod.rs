@@ -17,7 +17,7 @@ mod shell;
 mod test_alert;
 
 use crate::clock::{Clock as _, SystemClock};
-use crate::config::{Config, Outside, Problem, load};
+use crate::config::{Config, Listen, Outside, Problem, load, load_listen};
 use crate::matrix::install_tls_provider;
 use crate::matrix::render::template;
 use crate::telemetry::logs::{self, Format};
@@ -135,20 +135,32 @@ struct ConfigFile {
 }
 
 impl ConfigFile {
-    /// The configuration; or, once every problem is told, the exit code.
+    /// The configuration, or everything that is wrong with it.
     fn read(&self) -> Result<Config, Vec<Problem>> {
-        let outside = Outside { environment: &|name| std::env::var(name).ok(), template: &check_template };
-        load(&self.config, outside)
+        load(&self.config, OUTSIDE)
     }
 
+    /// The configuration; or, once every problem is told, the exit code.
     fn load(&self) -> Result<Config, ExitCode> {
-        self.read().map_err(|problems| {
-            for problem in problems {
-                tell(&problem.to_string());
-            }
-            ExitCode::from(MISUSED)
-        })
+        self.read().map_err(misused)
     }
+
+    /// Where it listens, whatever else is wrong with it.
+    fn load_listen(&self) -> Result<Listen, ExitCode> {
+        load_listen(&self.config, OUTSIDE).map_err(misused)
+    }
+}
+
+/// What surrounds a configuration.
+const OUTSIDE: Outside<'static> =
+    Outside { environment: &|name| std::env::var(name).ok(), template: &check_template };
+
+/// Tells every problem.
+fn misused(problems: Vec<Problem>) -> ExitCode {
+    for problem in problems {
+        tell(&problem.to_string());
+    }
+    ExitCode::from(MISUSED)
 }
 
 impl Cli {

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 pub(super) const EXAMPLES: &str = "\
 For Docker's HEALTHCHECK and whatever else can only run a command. Exit code 0 if the
-answer is 200, 1 if it is another one or none comes.
+answer is 200, 1 if it is another one or none comes. Only `listen` is read of the
+configuration: a running program is well even if its file is wrong by now.
 
 Examples:
   matrixbot probe
@@ -27,12 +28,12 @@ pub(super) struct Options {
 
 /// Asks the process that serves this configuration on this machine how it is.
 pub(super) fn probe(options: &Options) -> ExitCode {
-    let config = match options.file.load() {
-        Ok(config) => config,
+    let listen = match options.file.load_listen() {
+        Ok(listen) => listen,
         Err(code) => return code,
     };
     let path = if options.ready { "/readyz" } else { "/livez" };
-    let url = format!("{}{path}", local::url(&config.listen.admin));
+    let url = format!("{}{path}", local::url(&listen.admin));
     let mut answer = None;
     let asked = finish("matrixbot probe", async {
         answer = Some(local::get(&url, TIMEOUT).await?);

@@ -4,7 +4,7 @@ use super::decode::{Item, Outside, Source};
 use super::outline::{Form, Outline};
 use super::problem::Problem;
 use super::table::{Names, Table};
-use super::types::{Config, Registration};
+use super::types::{Config, Listen, Registration};
 use super::{registration, room_list, sections};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -31,6 +31,21 @@ pub fn load(path: &Path, outside: Outside<'_>) -> Result<Config, Vec<Problem>> {
             let file = path.to_owned();
             Err(vec![Problem { file, line: 0, column: 0, key: String::new(), message }])
         }
+    }
+}
+
+/// Reads only where a configuration listens. What else is in it does not matter: a program that runs is asked how it
+/// is although its file was changed, and is wrong, since.
+pub fn load_listen(path: &Path, outside: Outside<'_>) -> Result<Listen, Vec<Problem>> {
+    let source = Source::new(path, Some(outside));
+    let root = source.read();
+    let listen = root.as_ref().and_then(|node| {
+        let item = Item { source: &source, node, path: String::new() };
+        item.table()?.key("listen", "Where we listen.").section(sections::listen)
+    });
+    match (listen, source.finish()) {
+        (Some(listen), problems) if problems.is_empty() => Ok(listen),
+        (_, problems) => Err(problems),
     }
 }
 

@@ -21,7 +21,7 @@ mod yaml;
 
 pub use decode::Outside;
 pub use duration::{parse_duration, write_duration};
-pub use load::load;
+pub use load::{load, load_listen};
 pub use outline::{example, reference, schema};
 pub use problem::Problem;
 pub use registration::read_registration;

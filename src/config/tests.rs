@@ -455,3 +455,14 @@ fn a_registration_that_lets_us_be_held_back_is_warned_of() {
         );
     }
 }
+
+#[test]
+fn where_it_listens_is_read_whatever_else_is_wrong() {
+    let folder = Folder::with("database: 7\nlisten: {admin: 127.0.0.1:1234}\nlevels: none\n");
+    let read = || super::load::load_listen(&folder.0.path().join("config.yaml"), NOTHING);
+    let listen = read().unwrap();
+    assert_eq!((listen.admin.address.port(), listen.webhook.address.port()), (1234, 9010));
+    std::fs::write(folder.0.path().join("config.yaml"), "listen: {admin: 7, webhooks: x}").unwrap();
+    let problems: Vec<String> = read().unwrap_err().into_iter().map(|problem| problem.key).collect();
+    assert_eq!(problems, ["listen.admin", "listen.webhooks"]);
+}
