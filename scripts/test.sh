@@ -11,7 +11,7 @@
 #   sqlx      .sqlx/ describes the queries as they are
 #   it        integration tests, against a throw-away Postgres
 #   doc       the examples in the documentation comments
-#   story     the main job on a real Synapse and a real Alertmanager
+#   story     the main job on a real Synapse and a real Alertmanager, and the shell beside them
 #   chart     the chart by a real Helm, its alert rules by promtool; no cluster
 #   debian    the Debian package, without installing it
 #   supply    licences, banned crates and sources of what the program contains, and known holes where a database is there
@@ -165,6 +165,7 @@ story() {
     stack_start || { count story 1 /dev/null && return 0; }
     local before=$failed
     counted story stack_play
+    counted shell stack_operate
     if ((failed > before)); then tail -n 40 "$STACK_DIR/matrixbot.log" | sed 's/^/  | /' >&2; fi
 }
 

@@ -107,6 +107,28 @@ stack_play() {
         --virtual-user "@_alerts_$STACK_ROOM_LIST:$STACK_SERVER_NAME" --escalate-after "$STACK_ESCALATE_AFTER"
 }
 
+# What an operator does at the shell, where everything runs and the rooms have been joined.
+stack_operate() {
+    local line good=0 bad=0
+    title "At the shell"
+    while read -r line; do
+        # shellcheck disable=SC2086 # Each word is an argument.
+        if step "matrixbot $line" "$STACK_BINARY" $line --config "$STACK_DIR/config.yaml"; then
+            good=$((good + 1))
+        else
+            bad=$((bad + 1))
+        fi
+    done <<LIST
+doctor
+test-alert --room-list $STACK_ROOM_LIST --level 2
+incidents list --all
+incidents unsnooze all
+probe --ready
+LIST
+    printf '%s passed, %s failed\n' "$good" "$bad"
+    ((bad == 0))
+}
+
 # In the order in which things flow, so that nothing is lost on the way. Stops what runs, whatever that is.
 stack_stop() {
     [[ -d $STACK_DIR ]] || return 0
