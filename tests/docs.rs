@@ -301,3 +301,82 @@ fn the_metrics_checks_and_commands_of_the_readme_exist() {
         }
     }
 }
+
+#[test]
+fn every_metric_is_told_as_it_is_registered() {
+    let metrics = matrixbot::telemetry::Metrics::new().unwrap();
+    metrics.introduce_endpoint("send");
+    metrics.introduce_room_list("finance", 1);
+    let text = metrics.render().unwrap();
+    let registered: BTreeSet<String> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("# HELP ")?.split_once(' '))
+        .map(|(name, help)| {
+            let after =
+                |start: &str| text.lines().find_map(|line| line.strip_prefix(start)).unwrap_or_default();
+            let kind = after(&format!("# TYPE {name} "));
+            let series = after(&format!("{name}{{"));
+            let labels: Vec<&str> =
+                series.split(',').filter_map(|label| label.split_once('=')).map(|(l, _)| l).collect();
+            format!("{name} | {kind} | {} | {help}", labels.join(", "))
+        })
+        .collect();
+    let told: BTreeSet<String> = table(&read("docs/OPERATIONS.md"), "Metric")
+        .iter()
+        .map(|row| row.iter().map(|cell| cell.replace('`', "")).collect::<Vec<_>>().join(" | "))
+        .collect();
+    assert_eq!(told, registered);
+}
+
+#[test]
+fn every_log_line_is_told_with_its_level() {
+    let told: BTreeSet<String> = table(&read("docs/OPERATIONS.md"), "Level")
+        .iter()
+        .map(|row| format!("{} {}", row[0], code_spans(&row[1]).join(" ")))
+        .collect();
+    let mut written = BTreeSet::new();
+    let mut paths = Vec::new();
+    every_file(&root().join("src"), &mut paths);
+    for path in paths.iter().filter(|path| !path.ends_with("tests.rs")) {
+        let text = std::fs::read_to_string(path).unwrap();
+        let text = text.split("#[cfg(test)]").next().unwrap();
+        for level in ["error", "warn", "info", "debug", "trace"] {
+            let pieces: Vec<&str> = text.split(&format!("{level}!(")).collect();
+            for pair in pieces.windows(2) {
+                let [before, after] = pair else { continue };
+                // `tracing::warn!` or an imported `warn!`, not the end of another name.
+                if !before.ends_with(|c: char| c.is_ascii_alphanumeric() || c == '_') {
+                    written.insert(format!("{level} {}", log_line(after)));
+                }
+            }
+        }
+    }
+    assert!(written.len() > 40, "log lines were found: {}", written.len());
+    assert_eq!(told, written);
+}
+
+/// The readable sentence of a log macro: the longest text within its parentheses, with `…` for what is filled in.
+fn log_line(arguments: &str) -> String {
+    let (mut depth, mut texts, mut rest) = (1, Vec::new(), arguments);
+    while depth > 0 {
+        let mut found = rest.trim_start_matches(|c| !['(', ')', '"'].contains(&c)).chars();
+        let mark = found.next().unwrap();
+        rest = found.as_str();
+        match mark {
+            '(' => depth += 1,
+            ')' => depth -= 1,
+            _ => {
+                let (text, after) = rest.split_once('"').unwrap();
+                texts.push(text);
+                rest = after;
+            }
+        }
+    }
+    let sentence = texts.into_iter().max_by_key(|text| text.len()).unwrap_or_default();
+    let mut line = String::new();
+    for part in sentence.split('{') {
+        line.push_str(part.split_once('}').map_or(part, |(_, after)| after));
+        line.push('…');
+    }
+    line.strip_suffix('…').unwrap().to_owned()
+}
