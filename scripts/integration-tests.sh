@@ -98,6 +98,7 @@ chart() {
 install_chart() { chart install; }
 upgrade_chart() { chart upgrade --set replicaCount=3 --set-string podAnnotations.upgraded=yes --atomic --timeout 600s; }
 all_pods_ready() { in_namespace rollout status "deployment/$RELEASE-matrixbot" --timeout 300s; }
+ask_doctor() { in_namespace exec "deployment/$RELEASE-matrixbot" -- matrixbot doctor; }
 # Its pod is gone when it went well, so that there are no logs to ask for.
 test_chart() { in_release test "$RELEASE" --timeout 600s; }
 
@@ -147,7 +148,7 @@ everything() {
     [[ -n $DRY_RUN ]] || scratch=$(mktemp -d "${TMPDIR:-/tmp}/matrixbot-integration-tests.XXXXXX")
     local part
     for part in build_image make_cluster start_servers make_people_and_rooms \
-        install_chart play_story all_pods_ready test_chart \
+        install_chart play_story all_pods_ready ask_doctor test_chart \
         upgrade_chart all_pods_ready play_story test_chart \
         uninstall_chart delete_namespace delete_cluster; do
         title "${part//_/ }"

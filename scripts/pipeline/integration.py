@@ -28,7 +28,7 @@ def the_whole_story_runs_and_ends_with_nothing_left():
             yield ran.err
         yield from (f"{name} is left behind" for name in world.left_behind())
         wanted = ["docker buildx build", CREATE, "kind load docker-image", "rollout status deployment/synapse", "register_new_matrix_user", "story.py rooms",
-                  "helm --namespace matrixbot install", "story.py play", "rollout status deployment/pager-matrixbot", "helm --namespace matrixbot test",
+                  "helm --namespace matrixbot install", "story.py play", "rollout status deployment/pager-matrixbot", "matrixbot doctor", "helm --namespace matrixbot test",
                   "helm --namespace matrixbot upgrade", "story.py play", "helm --namespace matrixbot test", "helm --namespace matrixbot uninstall",
                   "get all,", "kubectl delete namespace", DELETE]
         left = iter(ran.commands)
@@ -50,7 +50,7 @@ def a_dry_run_prints_what_is_done_and_does_nothing():
 
 def whatever_fails_the_cluster_is_deleted():
     parts = (CREATE, "kind load", "kubectl create namespace", "apply", "rollout status deployment/postgres", "register_new", "story.py rooms", "helm .* install",
-             "story.py play", "rollout status deployment/pager", "helm .* test", "helm .* upgrade", "helm .* uninstall", "get all,", "kubectl delete namespace")
+             "story.py play", "rollout status deployment/pager", "matrixbot doctor", "helm .* test", "helm .* upgrade", "helm .* uninstall", "get all,", "kubectl delete namespace")
 
     def without(part):
         with World() as world:
