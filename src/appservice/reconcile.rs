@@ -1,7 +1,7 @@
 //! Asks the homeserver what it did not tell us: Synapse loses events when it restarts while a transaction is under
 //! way (synapse#11637). What is found goes into the same inbox, where each event counts once.
 
-use crate::domain::time::earlier;
+use crate::domain::time::{between, earlier};
 use crate::engine::{Engine, EngineError};
 use crate::matrix::{ClientError, Identity, UserError, VirtualUsers};
 use crate::store::StoreError;
@@ -9,11 +9,18 @@ use crate::worker::{Progress, Worker};
 use jiff::Timestamp;
 use ruma::{EventId, RoomId, UserId};
 use serde_json::value::RawValue;
+use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-/// How often while nothing hints at a loss.
+/// How often rooms are read while nothing hints at a loss.
 const EVERY: Duration = Duration::from_mins(3);
+/// How often, besides, what hangs on each open incident's messages: it is one request for each, of which an alert storm
+/// has many, and what reading the rooms does not find is rare.
+const POSTS_EVERY: Duration = Duration::from_mins(30);
+/// How many events are handed on at once.
+const AT_ONCE: usize = 100;
 /// Events of different servers come with clocks that differ: so far back is read again.
 const OVERLAP: Duration = Duration::from_mins(5);
 /// How many pages of a room are read at most: 5 000 events.
@@ -45,17 +52,38 @@ pub enum ReconcileError {
 pub struct Reconcile {
     engine: Engine,
     users: VirtualUsers,
+    last: Mutex<Last>,
 }
 
+/// When it was read the last time.
+#[derive(Debug, Default, Clone, Copy)]
+struct Last {
+    rooms: Option<Timestamp>,
+    posts: Option<Timestamp>,
+}
+
+impl Last {
+    /// Whether the posts are read, too: whenever there was an outage, for which a round is made out of turn.
+    fn takes_posts(self, now: Timestamp) -> bool {
+        let ago = |at: Option<Timestamp>| at.map_or(Duration::MAX, |at| between(at, now));
+        ago(self.rooms) < EVERY || ago(self.posts) >= POSTS_EVERY
+    }
+}
+
+/// As much of an event as tells whether it is looked at.
 #[derive(serde::Deserialize)]
-struct Age {
+struct Glance<'a> {
     origin_server_ts: i64,
+    #[serde(borrow, default)]
+    sender: Cow<'a, str>,
+    #[serde(borrow, default, rename = "type")]
+    event_type: Cow<'a, str>,
 }
 
 impl Reconcile {
     /// A worker that reads rooms as our virtual users.
     pub fn new(engine: Engine, users: VirtualUsers) -> Self {
-        Self { engine, users }
+        Self { engine, users, last: Mutex::default() }
     }
 
     /// Reads each room back to where it was read before. A room that was never read starts now: what was said before
@@ -83,6 +111,7 @@ impl Reconcile {
             self.engine.store().note_cursor(room.as_str(), now.as_millisecond(), now).await?;
             return Ok(0);
         };
+        let lists = self.engine.lists();
         let horizon = earlier(Timestamp::from_millisecond(cursor).unwrap_or(now), OVERLAP).as_millisecond();
         let mut events: Vec<Box<RawValue>> = Vec::new();
         let mut newest = cursor;
@@ -91,9 +120,17 @@ impl Reconcile {
             let page = self.users.client().messages(identity, room, from.as_deref(), &[]).await?;
             let mut passed = false;
             for event in page.events {
-                let Ok(Age { origin_server_ts }) = serde_json::from_str(event.get()) else { continue };
+                let Ok(Glance { origin_server_ts, sender, event_type }) = serde_json::from_str(event.get())
+                else {
+                    continue;
+                };
                 if origin_server_ts < horizon {
                     passed = true;
+                    continue;
+                }
+                // Most of what is in a room of ours is our own.
+                if matches!(&*event_type, "m.room.message" | "m.reaction") && lists.of_user(&sender).is_some()
+                {
                     continue;
                 }
                 // A server with a clock that runs ahead must not make us skip what comes after.
@@ -107,7 +144,10 @@ impl Reconcile {
         }
         // `/messages` gives the newest first; the inbox wants them as they happened.
         events.reverse();
-        let found = self.engine.accept_found(&events).await?;
+        let mut found = 0;
+        for some in events.chunks(AT_ONCE) {
+            found += self.engine.accept_found(some).await?;
+        }
         self.engine.store().note_cursor(room.as_str(), newest, now).await?;
         Ok(found)
     }
@@ -158,8 +198,18 @@ impl Worker for Reconcile {
 
     async fn step(&self) -> Result<Progress, ReconcileError> {
         let mut round = Round::default();
+        let now = self.engine.clock().now();
+        let last = *self.last.lock().unwrap_or_else(PoisonError::into_inner);
         self.rooms(&mut round).await?;
-        self.posts(&mut round).await?;
+        let posts = if last.takes_posts(now) {
+            self.posts(&mut round).await?;
+            Some(now)
+        } else {
+            last.posts
+        };
+        if round.failed.is_none() {
+            *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Last { rooms: Some(now), posts };
+        }
         let found = round.found;
         if found > 0 {
             tracing::debug!(found, "{found} events were read that had not been pushed (yet)");

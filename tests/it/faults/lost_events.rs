@@ -150,3 +150,18 @@ async fn an_edit_or_a_thread_that_was_said_by_us_is_not_taken_for_somebody_elses
     assert_eq!(world.homeserver.timeline(&rooms.ops).len(), before);
     world.nothing_is_left().await;
 }
+
+#[tokio::test]
+async fn an_alert_storm_is_not_asked_about_message_by_message_all_the_time() {
+    let (world, _) = World::finance("").await;
+    for n in 0..20 {
+        world.report(&Group::firing(&format!("G{n}"), world.now())).await;
+    }
+    let before = world.homeserver.count(Endpoint::Relations);
+    for _ in 0..20 {
+        reads_back(&world).await;
+        world.pass(MINUTE * 3).await;
+    }
+    let asked = world.homeserver.count(Endpoint::Relations) - before;
+    assert_eq!(asked, 2 * 20, "twice in an hour");
+}
