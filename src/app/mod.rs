@@ -39,9 +39,6 @@ pub async fn run(config: Config, read: impl Fn() -> Result<Config, Vec<Problem>>
     let store = Store::new(&config.database.url, config.database.max_connections)?;
     let parts = Arc::new(Parts::build(&config, store.clone(), Arc::new(SystemClock), shutdown.clone())?);
     let listening = bind(parts.bindings(&config))?;
-    let certificates =
-        Certificates::new(listening.iter().filter_map(|one| one.certificate.clone()).collect());
-    let certificates_wake = Arc::new(Notify::new());
     let serving = Serving::begin(listening);
     let opened = tokio::select! {
         opened = open(&config, &store, &parts) => opened.map(|()| true),
@@ -58,7 +55,6 @@ pub async fn run(config: Config, read: impl Fn() -> Result<Config, Vec<Problem>>
         panicked: CancellationToken::new(),
     };
     workers.spawn_all();
-    workers.spawn_certificates(certificates, Arc::clone(&certificates_wake));
     tracing::info!(
         room_lists = parts.engine.lists().iter().count(),
         "matrixbot {} is running",
@@ -69,7 +65,7 @@ pub async fn run(config: Config, read: impl Fn() -> Result<Config, Vec<Problem>>
         tokio::select! {
             asked = signals.next() => match asked {
                 Asked::Reload => {
-                    certificates_wake.notify_one();
+                    serving.renewal.notify_one();
                     reload(&parts, &config, read()).await;
                 }
                 Asked::Stop => break,
@@ -87,16 +83,27 @@ pub async fn run(config: Config, read: impl Fn() -> Result<Config, Vec<Problem>>
     Ok(())
 }
 
-/// What listens.
+/// What listens, and keeps its certificates up to date for as long.
 struct Serving {
     tasks: TaskTracker,
     handles: Vec<ServerHandle>,
+    /// Makes the certificates be looked at now.
+    renewal: Arc<Notify>,
+    ended: CancellationToken,
 }
 
 impl Serving {
     fn begin(listening: Vec<Listening>) -> Self {
-        let serving =
-            Self { tasks: TaskTracker::new(), handles: listening.iter().map(Listening::handle).collect() };
+        let serving = Self {
+            tasks: TaskTracker::new(),
+            handles: listening.iter().map(Listening::handle).collect(),
+            renewal: Arc::new(Notify::new()),
+            ended: CancellationToken::new(),
+        };
+        let shown = listening.iter().filter_map(|one| one.certificate.clone()).collect();
+        let (certificates, wake, ended) =
+            (Certificates::new(shown), Arc::clone(&serving.renewal), serving.ended.clone());
+        serving.tasks.spawn(async move { worker::run(&certificates, &wake, &ended).await });
         for listener in listening {
             tracing::info!(address = %listener.address, "listening on {} for {}", listener.address, listener.name);
             serving.tasks.spawn(listener.server);
@@ -106,6 +113,7 @@ impl Serving {
 
     /// Accepts no more, and finishes what is being answered.
     async fn end(self) {
+        self.ended.cancel();
         for handle in self.handles {
             handle.stop(true).await;
         }
@@ -199,11 +207,6 @@ impl Workers {
         let store = self.parts.engine.store().clone();
         let shutdown = self.shutdown.clone();
         self.spawn(async move { watch_version(&store, &shutdown).await });
-    }
-
-    fn spawn_certificates(&self, certificates: Certificates, wake: Arc<Notify>) {
-        let shutdown = self.shutdown.clone();
-        self.spawn(async move { worker::run(&certificates, &wake, &shutdown).await });
     }
 
     fn spawn_worker<W: Worker + 'static>(&self, which: fn(&Parts) -> &W, wake: Arc<Notify>) {
