@@ -61,10 +61,10 @@ RUN set -eu; \
 
 FROM base AS root
 ARG TARGETARCH
-COPY scripts/lib/image-root.sh LICENSE /context/
+COPY scripts/lib/image-root.sh LICENSE packaging/THIRD-PARTY.md /context/
 COPY --from=build /out /out
 ARG SOURCE_DATE_EPOCH
-RUN /context/image-root.sh "$TARGETARCH" /out/matrixbot /context/LICENSE /image
+RUN /context/image-root.sh "$TARGETARCH" /out/matrixbot /context /image
 
 FROM scratch
 ARG VERSION=0.0.0

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# image-root.sh ARCHITECTURE PROGRAM LICENCE DIR: puts what the image holds into DIR: the program, the libraries that it
-# names, certificate authorities, time zones, the licences of all this, and which packages it is from.
+# image-root.sh ARCHITECTURE PROGRAM LICENCES DIR: puts what the image holds into DIR: the program, the libraries that it
+# names, certificate authorities, time zones, the licences of all this, and which packages it is from. LICENCES is the
+# folder with LICENSE and THIRD-PARTY.md.
 #
 # Run by Dockerfile, on Debian, as root. The packages are unpacked and not installed, so that ARCHITECTURE (amd64 or
 # arm64) need not be this machine's. With SOURCE_DATE_EPOCH everything is as old as that.
 set -euo pipefail
 
-architecture=$1 program=$(realpath -e "$2") licence=$3 dir=$4
+architecture=$1 program=$(realpath -e "$2") licences=$3 dir=$4
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 umask 022
@@ -31,7 +32,8 @@ for name in libc6 gcc-12-base ca-certificates tzdata; do
 done
 
 install -m 755 "$program" "$dir/usr/bin/matrixbot"
-install -m 644 "$licence" "$dir/usr/share/doc/matrixbot/copyright"
+install -m 644 "$licences/LICENSE" "$dir/usr/share/doc/matrixbot/copyright"
+install -m 644 "$licences/THIRD-PARTY.md" "$dir/usr/share/doc/matrixbot/THIRD-PARTY.md"
 loader=$(readelf --program-headers "$program" | sed -n 's/.*program interpreter: \(.*\)\]$/\1/p')
 # The loader is where the program's header says; its package may have it elsewhere, with a link to it from there.
 install -D -m 755 "$(find "$scratch/root" -type f -name "$(basename "$loader")")" "$dir$loader"

@@ -53,7 +53,7 @@ def an_image_that_is_not_what_it_should_be_is_refused():
 
 def what_the_program_is_built_from_is_in_the_images_context():
     kept = [line[1:] for line in text(".dockerignore").splitlines() if line.startswith("!")]
-    needed = {"Cargo.toml", "Cargo.lock", "src/main.rs", "LICENSE", "migrations", "sqlx.toml", ".sqlx", "scripts/lib/image-root.sh"}
+    needed = {"Cargo.toml", "Cargo.lock", "src/main.rs", "LICENSE", "packaging/THIRD-PARTY.md", "migrations", "sqlx.toml", ".sqlx", "scripts/lib/image-root.sh"}
     for source in (ROOT / "src").rglob("*.rs"):
         for included in re.findall(r'include_(?:str|bytes)!\("([^"]+)"\)', source.read_text()):
             path = str((source.parent / included).resolve().relative_to(ROOT))
