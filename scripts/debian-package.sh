@@ -78,7 +78,7 @@ END
 
 documents() {
     local file
-    for file in README.md docs/*.md; do put 644 "$file" "usr/share/doc/matrixbot/$file"; done
+    for file in README.md docs/*.md docs/config.schema.json; do put 644 "$file" "usr/share/doc/matrixbot/$file"; done
     put 644 docs/images/room.png usr/share/doc/matrixbot/docs/images/room.png
     put 644 config.yaml.example usr/share/doc/matrixbot/examples/config.yaml
     put 644 registration.yaml.example usr/share/doc/matrixbot/examples/registration.yaml

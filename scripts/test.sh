@@ -150,6 +150,9 @@ scripts() {
     for schema in circle-ci:.circleci/config.yml compose-spec:compose.yaml; do
         check "${schema#*:} is of its schema" "$bin/check-jsonschema" --builtin-schema "vendor.${schema%%:*}" "${schema#*:}"
     done
+    check "The configuration's schema is one" "$bin/check-jsonschema" --check-metaschema docs/config.schema.json
+    check "The configuration's schema takes the example" "$bin/check-jsonschema" --schemafile docs/config.schema.json \
+        --default-filetype yaml config.yaml.example
     [[ -x $binary ]] || binary=''
     counted scripts "$bin/python" -B scripts/pipeline/check.py ${binary:+--binary "$binary"} "$@"
 }

@@ -7,13 +7,14 @@ mod readiness;
 pub use parts::Parts;
 
 use crate::clock::SystemClock;
-use crate::config::{Config, Problem};
+use crate::config::{Config, Problem, Registration};
 use crate::http::{Listening, bind};
 use crate::store::{ENGINE_VERSION, Store};
 use crate::worker::{self, Worker};
 use actix_web::dev::ServerHandle;
 use anyhow::Context as _;
 use certificates::Certificates;
+use secrecy::ExposeSecret as _;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
@@ -167,7 +168,9 @@ async fn reload(parts: &Parts, running: &Config, read: Result<Config, Vec<Proble
             config.homeserver.url != running.homeserver.url
                 || config.homeserver.server_name != running.homeserver.server_name,
         ),
+        ("registration", !is_same_registration(&config.registration, &running.registration)),
         ("user_prefix", config.user_prefix != running.user_prefix),
+        ("database.url", config.database.url.expose_secret() != running.database.url.expose_secret()),
         ("database.max_connections", config.database.max_connections != running.database.max_connections),
         ("listen", config.listen != running.listen),
         ("retention", config.retention != running.retention),
@@ -179,6 +182,13 @@ async fn reload(parts: &Parts, running: &Config, read: Result<Config, Vec<Proble
         Ok(()) => tracing::info!(room_lists = config.room_lists.len(), "the configuration was reloaded"),
         Err(error) => tracing::error!(%error, "the configuration was not reloaded: {error:#}"),
     }
+}
+
+fn is_same_registration(one: &Registration, other: &Registration) -> bool {
+    one.as_token.expose_secret() == other.as_token.expose_secret()
+        && one.hs_token.expose_secret() == other.hs_token.expose_secret()
+        && (&one.id, &one.sender_localpart) == (&other.id, &other.sender_localpart)
+        && one.user_namespaces == other.user_namespaces
 }
 
 /// Everything that works until shutdown.

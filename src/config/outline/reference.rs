@@ -19,12 +19,13 @@ column and key. A key that is not here is refused.
 - **A secret** may be given as `<key>_file`: the name of a file that holds it. A newline at its end does not count.
 - **Paths** are relative to the folder of `config.yaml`.
 - **Room ids** (`!…`) and **room aliases** (`#…`) need quotes: without them YAML takes them for tags and comments.
-- **`SIGHUP`** makes a running process read the file again: room lists, tokens and `compatibility` change, everything else
-  needs a restart. A wrong file changes nothing, and the log says why. Incidents that are under way keep the ladder they
-  began with.
+- **`SIGHUP`** (`systemctl reload`) makes a running process read the file again. `room_lists` and `compatibility` follow at
+  once, with incidents under way keeping the ladder they began with. `homeserver`, `registration`, `user_prefix`, `database`,
+  `listen` and `retention` take a restart, which the log says. A wrong file changes nothing, and the log says why.
 
 **In an editor** with a YAML language server, this first line of the file gives completion and checks as you type;
-`matrixbot check --schema > config.schema.json` writes the schema, which is also [here](config.schema.json):
+`matrixbot check --schema > config.schema.json` writes the schema of the release you run, and
+[config.schema.json](config.schema.json) is that of these sources:
 
 ```yaml
 # yaml-language-server: $schema=config.schema.json

@@ -85,6 +85,8 @@ fn the_schema_takes_the_examples() {
     let checker = Checker::new();
     for config in [
         include_str!("../../../config.yaml.example"),
+        include_str!("../../../packaging/debian/config.yaml"),
+        include_str!("../../../deploy/compose/config.yaml"),
         MINIMAL,
         &MINIMAL.replace("webhook_token: s3cret", "webhook_auth: none"),
         &MINIMAL.replace("webhook_token: s3cret", "webhook_token_file: ${TOKEN_FILE}"),
