@@ -19,6 +19,7 @@ NAMESPACE=matrixbot
 RELEASE=pager
 HERE=$ROOT/scripts/integration
 image=${IMAGE:-matrixbot:integration-tests}
+[[ ${image##*/} == *:* ]] || image+=:latest
 scratch=/tmp/matrixbot-integration-tests
 
 # --- the cluster -------------------------------------------------------------------------------------

@@ -107,6 +107,9 @@ def an_image_that_is_there_is_not_built():
         chart = " ".join(ran.called("helm --namespace matrixbot install")[0]["words"])
         if "image.repository=registry.example.org/bot,image.tag=7" not in chart:
             yield chart
+        chart = " ".join(tried(world, IMAGE="localhost:5000/bot").called("helm --namespace matrixbot install")[0]["words"])
+        if "image.repository=localhost:5000/bot,image.tag=latest" not in chart:
+            yield chart
 
 
 def from_within_a_container_it_runs_beside_the_cluster():
