@@ -108,6 +108,46 @@ fn a_registration_is_private_and_is_not_overwritten_unless_forced() {
 }
 
 #[test]
+fn a_predecessor_s_configuration_becomes_a_private_one_that_check_takes_once_it_is_filled_in() {
+    let folder = Folder::with("");
+    let old = include_str!("../fixtures/predecessors/matrixbot-ack.yaml");
+    std::fs::write(folder.path("old.yaml"), old).unwrap();
+    let import = ["import", "--from=matrixbot-ack", "old.yaml", "--output=new.yaml"];
+    let written = folder.run(&import);
+    assert_eq!((written.status.code(), written.stdout.len()), (Some(0), 0), "{written:?}");
+    let told = lines(&written.stderr);
+    assert!(told.iter().any(|line| line.starts_with("  - ${MATRIXBOT_DATABASE_URL}: ")), "{told:#?}");
+    assert!(told.contains(&"Not taken over:".to_owned()) && !told.concat().contains("secret"), "{told:#?}");
+    assert_eq!(std::fs::metadata(folder.path("new.yaml")).unwrap().permissions().mode() & 0o777, 0o600);
+    let refused = folder.run(&import);
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    assert!(folder.run(&[&import[..], &["--force"]].concat()).status.success());
+
+    let check = ["check", "--config=new.yaml"];
+    let missing = folder.run(&check);
+    assert_eq!((missing.status.code(), lines(&missing.stderr).len()), (Some(2), 2), "{missing:?}");
+    let filled_in = folder
+        .command(&check)
+        .env("MATRIXBOT_DATABASE_URL", "postgres://localhost/matrixbot")
+        .env("MATRIXBOT_ALERTS_WEBHOOK_TOKEN", "s3cret")
+        .output()
+        .unwrap();
+    assert_eq!(lines(&filled_in.stderr), ["new.yaml: nothing is wrong; room lists: alerts"], "{filled_in:?}");
+
+    let shown = folder.run(&import[..3]);
+    assert_eq!(shown.stdout, std::fs::read(folder.path("new.yaml")).unwrap());
+    let other = folder.run(&["import", "--from=opsdroid", "old.yaml"]);
+    assert_eq!((other.status.code(), other.stdout.len()), (Some(2), 0), "{other:?}");
+}
+
+#[test]
+fn the_schema_goes_to_standard_output() {
+    let schema = Folder::with("").run(&["check", "--schema"]);
+    assert_eq!(schema.status.code(), Some(0), "{schema:?}");
+    assert_eq!(String::from_utf8_lossy(&schema.stdout), include_str!("../../docs/config.schema.json"));
+}
+
+#[test]
 fn a_wrong_command_line_exits_2_and_a_version_says_what_was_built() {
     let folder = Folder::with("");
     assert_eq!(folder.run(&["serve"]).status.code(), Some(2));

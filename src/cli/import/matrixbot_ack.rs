@@ -3,7 +3,7 @@
 //! It posts at `/webhook-ack` and goes from one of `rooms` to the next after `escalation_window` seconds. The first
 //! releases have the window at the top, the last ones have adapters with levels.
 
-use super::old::{Old, OldList, room, text};
+use super::old::{Old, OldList, number, room, text};
 use crate::config::write_duration;
 use serde_yaml::Value;
 use std::time::Duration;
@@ -106,7 +106,7 @@ fn window(root: &Value) -> Option<u64> {
         .into_iter()
         .chain([nested.and_then(|n| n.get("escalation_window")), root.get("escalation_window")])
         .flatten()
-        .find_map(Value::as_u64)
+        .find_map(number)
 }
 
 /// Its rooms in order. Some releases misspell the key.

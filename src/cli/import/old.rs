@@ -65,6 +65,11 @@ pub(super) fn text(value: &Value) -> Option<String> {
     (!text.is_empty()).then(|| text.replace("${", "$${"))
 }
 
+/// A value as a whole number, in quotes or not.
+pub(super) fn number(value: &Value) -> Option<u64> {
+    text(value)?.parse().ok()
+}
+
 /// The value as a room, if it is one or will be.
 pub(super) fn room(text: String) -> Option<String> {
     let is_room = text.len() > 1 && OwnedRoomOrAliasId::try_from(text.as_str()).is_ok();

@@ -4,7 +4,7 @@
 //! without an acknowledgement, to the first of `escalation_rooms`, and so on. Its webhook is at
 //! `/skill/<name of the skill>/webhook`, or `…/webhook-ack`.
 
-use super::old::{Old, OldList, list_name, room, text};
+use super::old::{Old, OldList, list_name, number, room, text};
 use crate::domain::webhook::PREDECESSORS_PATHS;
 use regex::Regex;
 use serde_yaml::Value;
@@ -142,7 +142,7 @@ fn list(name: &str, kind: Kind, skill: &Value, matrix: &Value, left: &mut Vec<St
         token: None,
     };
     if kind == Kind::Escalating {
-        let threshold = skill.get("escalation_threshold").and_then(Value::as_u64).filter(|hours| *hours > 0);
+        let threshold = skill.get("escalation_threshold").and_then(number).filter(|hours| *hours > 0);
         list.escalate_after = Some(format!("{}h", threshold.unwrap_or(THRESHOLD)));
         list.remind_every = Some("1h".to_owned());
         rooms.extend(escalation_rooms(skill).iter().map(|target| target_room(matrix, target)));

@@ -103,6 +103,7 @@ fn what_opsdroid_takes_from_the_environment_still_comes_from_there() {
     let rooms: Vec<&str> =
         list.policy.levels.iter().flat_map(|level| &level.rooms).map(String::as_str).collect();
     assert_eq!(rooms, ["!main:example.org", "#second:example.org", "#third:example.org"]);
+    assert_eq!(list.policy.levels[0].escalate_after, hours(1));
     assert!(written.contains("url: ${HOMESERVER}") && written.contains("[\"${MAIN_ROOM}\"]"), "{written}");
     assert_eq!(list.webhook_token.as_ref().unwrap().expose_secret(), "hook-secret");
     let left = old(Predecessor::Opsdroid, BY_HAND).left.join("\n");
