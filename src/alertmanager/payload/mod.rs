@@ -57,17 +57,18 @@ pub fn parse(body: &[u8], now: Timestamp) -> Result<Report, Unreadable> {
         },
         |receiver| bounds::cut(unescape_receiver(receiver), bounds::LABEL_VALUE),
     );
-    let group_key = text_of("groupKey").filter(|key| !key.is_empty()).unwrap_or_else(|| {
-        remarks
-            .push("`groupKey` is missing; it is made from the receiver and the group's labels.".to_owned());
-        computed_group_key(&receiver, &group_labels, &common_labels)
-    });
     let mut truncated = fields.get("truncatedAlerts").map_or(0, |raw| count(raw));
     if let Some(over) = alerts.len().checked_sub(MOST_ALERTS).filter(|over| *over > 0) {
         remarks.push(format!("`alerts` has more than {MOST_ALERTS} elements; the last {over} are left out."));
         truncated = truncated.saturating_add(u64::try_from(over).unwrap_or(u64::MAX));
     }
-    let alerts = alerts.iter().take(MOST_ALERTS).map(|raw| alert::read(raw, now));
+    let alerts = each_once(alerts.iter().take(MOST_ALERTS).map(|raw| alert::read(raw, now)), &mut remarks);
+    let group_key = text_of("groupKey").filter(|key| !key.is_empty()).unwrap_or_else(|| {
+        let labels = if group_labels.is_empty() { &common_labels } else { &group_labels };
+        let (remark, group_key) = computed_group_key(&receiver, labels, &alerts);
+        remarks.push(remark.to_owned());
+        group_key
+    });
     Ok(Report {
         webhook: Webhook {
             receiver,
@@ -76,7 +77,7 @@ pub fn parse(body: &[u8], now: Timestamp) -> Result<Report, Unreadable> {
             common_labels,
             external_url: fields.get("externalURL").and_then(|raw| text::read_url(raw)),
             truncated,
-            alerts: each_once(alerts, &mut remarks),
+            alerts,
         },
         remarks,
     })
@@ -106,11 +107,25 @@ fn unescape_receiver(receiver: String) -> String {
     name
 }
 
-/// An identity for a group that came without one: in the manner of Alertmanager's own, but never equal to it.
-fn computed_group_key(receiver: &str, group_labels: &Labels, common_labels: &Labels) -> String {
-    let labels = if group_labels.is_empty() { common_labels } else { group_labels };
-    let labels: Vec<String> = labels.iter().map(|(name, value)| format!("{name}={value:?}")).collect();
-    format!("computed:{receiver}:{{{}}}", labels.join(", "))
+/// An identity for a group that came without one, in the manner of Alertmanager's own but never equal to it, and what
+/// to remark.
+///
+/// What has no labels of a group either was posted by something else than Alertmanager: a program that tells of events,
+/// each of which is to be seen, under labels that are always the same. There, what is said makes the group.
+fn computed_group_key(receiver: &str, labels: &Labels, alerts: &[WebhookAlert]) -> (&'static str, String) {
+    let pairs = |labels: &Labels| {
+        labels.iter().map(|(name, value)| format!("{name}={value:?}")).collect::<Vec<_>>().join(", ")
+    };
+    if labels.is_empty() && !alerts.is_empty() {
+        let said =
+            alerts.iter().map(|alert| format!("{{{}; {}}}", pairs(&alert.labels), pairs(&alert.annotations)));
+        let said = said.collect::<Vec<_>>().join(", ");
+        let remark =
+            "`groupKey` is missing, and so are the group's labels; it is made from what the alerts say.";
+        return (remark, format!("computed:{receiver}:[{said}]"));
+    }
+    let remark = "`groupKey` is missing; it is made from the receiver and the group's labels.";
+    (remark, format!("computed:{receiver}:{{{}}}", pairs(labels)))
 }
 
 /// A number that is not negative; 0 for anything else.

@@ -110,3 +110,19 @@ async fn the_same_group_in_two_lists_is_two_incidents_each_in_its_own_rooms() {
     assert_eq!(pages(&world, &ops).len(), 1);
     world.nothing_is_left().await;
 }
+
+#[tokio::test]
+async fn a_program_that_posts_events_by_itself_has_each_of_them_seen_once() {
+    let (world, ops, _) = two_lists("compatibility:\n  /skill/eventmanager/webhook: finance\n").await;
+    let event = |said: &str| {
+        let labels = json!({"alertname": "TransactionSent", "severity": "info"});
+        let alert = json!({"status": "firing", "labels": labels, "annotations": {"description": said}});
+        json!({"receiver": "webhook", "status": "firing", "alerts": [alert], "version": "4"})
+    };
+    for (said, seen) in [("from A", 1), ("from B", 2), ("from A", 2)] {
+        let answer = report(&world, "/skill/eventmanager/webhook", TOKEN, |body| *body = event(said)).await;
+        assert_eq!(answer.0, 200, "{answer:?}");
+        assert_eq!(pages(&world, &ops).len(), seen, "{said}");
+    }
+    world.nothing_is_left().await;
+}
