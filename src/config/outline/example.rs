@@ -7,6 +7,7 @@ use serde_json::json;
 
 const HEAD: &str = "\
 # yaml-language-server: $schema=docs/config.schema.json
+# (for editors; `matrixbot check --schema` writes that file)
 #
 # matrixbot's configuration. Every key is here: a key in use shows its default or an example, a key that is commented
 # out (`#key`, without a space) is optional and has no default. `matrixbot check --config FILE` tells everything that
