@@ -17,6 +17,14 @@ alive() {
         sleep 0.2
     done
 }
+# It listens before it has looked at the database.
+migrated() {
+    local tries=0
+    until curl -sS http://127.0.0.1:9011/readyz | grep -F '"migrations":{"ok":true'; do
+        ((tries++ < 50)) || return 1
+        sleep 0.2
+    done
+}
 break_configuration() { sed -i 's/escalate_after: 15m/escalate_aftr: 15m/' "$config"; }
 mend_configuration() { sed -i 's/escalate_aftr: 15m/escalate_after: 15m/' "$config"; }
 
@@ -52,7 +60,7 @@ set_up() {
 serve() {
     systemctl enable --now matrixbot
     alive
-    curl -sS http://127.0.0.1:9011/readyz | grep -F '"database":{"ok":true'
+    migrated
     curl -sS http://127.0.0.1:9011/metrics | grep -E '^process_start_time_seconds [1-9]'
     curl -fsS -H "Authorization: Bearer $(cat /etc/matrixbot/finance-webhook-token)" -H 'Content-Type: application/json' \
         -d '{"version": "4", "groupKey": "{}:{}", "status": "firing", "receiver": "finance", "groupLabels": {},
