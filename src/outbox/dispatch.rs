@@ -11,6 +11,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use ruma::RoomAliasId;
 use std::convert::Infallible;
+use std::pin::pin;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -125,7 +126,22 @@ impl Outbox {
             let limit = i64::try_from(free).unwrap_or(i64::MAX);
             let mut wait = self.settings.poll;
             if free > 0 {
-                match self.engine.store().rooms_to_serve(now, limit, &busy).await {
+                let mut served = Vec::new();
+                let looked = {
+                    let mut look = pin!(self.engine.store().rooms_to_serve(now, limit, &busy));
+                    // What is being sent goes on meanwhile.
+                    loop {
+                        tokio::select! {
+                            looked = &mut look => break looked,
+                            Some(room) = serving.next(), if !serving.is_empty() => served.push(room),
+                        }
+                    }
+                };
+                busy.retain(|room| !served.contains(room));
+                if !served.is_empty() {
+                    wait = Duration::ZERO;
+                }
+                match looked {
                     Ok(rooms) => {
                         for room in rooms {
                             busy.push(room.clone());
