@@ -4,13 +4,15 @@
 //! without an acknowledgement, to the first of `escalation_rooms`, and so on. Its webhook is at
 //! `/skill/<name of the skill>/webhook`, or `…/webhook-ack`.
 
-use super::old::{Old, OldList, list_name, number, room, text};
+use super::old::{Old, OldList, list_name, room, text};
 use crate::domain::webhook::PREDECESSORS_PATHS;
 use regex::Regex;
 use serde_yaml::Value;
 
 /// The threshold that its chart set.
 const THRESHOLD: u64 = 3;
+/// A month: more is meant by nobody.
+const MOST_MINUTES: f64 = 43_200.0;
 /// opsdroid listens everywhere unless it is told otherwise.
 const ANYWHERE: &str = "0.0.0.0";
 /// opsdroid's port, unless it is told otherwise.
@@ -142,8 +144,7 @@ fn list(name: &str, kind: Kind, skill: &Value, matrix: &Value, left: &mut Vec<St
         token: None,
     };
     if kind == Kind::Escalating {
-        let threshold = skill.get("escalation_threshold").and_then(number).filter(|hours| *hours > 0);
-        list.escalate_after = Some(format!("{}h", threshold.unwrap_or(THRESHOLD)));
+        list.escalate_after = Some(threshold(name, skill, left));
         list.remind_every = Some("1h".to_owned());
         rooms.extend(escalation_rooms(skill).iter().map(|target| target_room(matrix, target)));
         left.push(format!(
@@ -157,10 +158,35 @@ fn list(name: &str, kind: Kind, skill: &Value, matrix: &Value, left: &mut Vec<St
     list
 }
 
+/// How long a level has. Its hours may be a fraction; what is none is told.
+fn threshold(name: &str, skill: &Value, left: &mut Vec<String>) -> String {
+    let set = skill.get("escalation_threshold");
+    let minutes =
+        set.and_then(text).and_then(|hours| hours.trim().parse::<f64>().ok()).map(|hours| hours * 60.0);
+    match minutes {
+        Some(minutes) if (1.0..=MOST_MINUTES).contains(&minutes) => {
+            let minutes = format!("{minutes:.0}");
+            match minutes.parse::<u32>() {
+                Ok(minutes) if minutes % 60 == 0 => format!("{}h", minutes / 60),
+                _ => format!("{minutes}m"),
+            }
+        }
+        _ => {
+            if set.is_some() {
+                left.push(format!(
+                    "escalation_threshold of the skill {name}: it is no number of hours that makes a time; {THRESHOLD}h stands instead"
+                ));
+            }
+            format!("{THRESHOLD}h")
+        }
+    }
+}
+
 fn escalation_rooms(skill: &Value) -> Vec<Value> {
     match skill.get("escalation_rooms") {
         Some(Value::Sequence(rooms)) => rooms.clone(),
         Some(Value::Mapping(rooms)) => rooms.values().cloned().collect(),
+        Some(room @ Value::String(_)) => vec![room.clone()],
         _ => skill.get("escalation_room").cloned().into_iter().collect(),
     }
 }

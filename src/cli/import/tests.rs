@@ -179,3 +179,33 @@ fn what_is_no_such_configuration_is_refused_with_the_reason() {
         assert!(problem.contains(expected), "{problem}");
     }
 }
+
+#[test]
+fn a_threshold_of_hours_may_be_a_fraction_and_what_is_none_is_told() {
+    let set = |threshold: &str| {
+        OPSDROID.replace("escalation_threshold: 3", &format!("escalation_threshold: {threshold}"))
+    };
+    for (threshold, minutes) in [("0.5", 30), ("1.5", 90), ("\"2\"", 120), ("3", 180)] {
+        let (_, config) = imported(Predecessor::Opsdroid, &set(threshold));
+        let after = config.room_lists[1].policy.levels[0].escalate_after;
+        assert_eq!(after, Duration::from_secs(minutes * 60), "{threshold}");
+    }
+    for threshold in ["0", "-1", "soon", "1e9", ".nan", "[]"] {
+        let text = set(threshold);
+        let left = old(Predecessor::Opsdroid, &text).left.join("\n");
+        assert!(left.contains("escalation_threshold of the skill eventmanagerack"), "{threshold}: {left}");
+        assert_eq!(
+            imported(Predecessor::Opsdroid, &text).1.room_lists[1].policy.levels[0].escalate_after,
+            hours(3)
+        );
+    }
+}
+
+#[test]
+fn an_escalation_room_may_stand_alone() {
+    let rooms = "escalation_rooms:\n      - \"escalation_room1\": \"!managers:example.org\"\n      - \"escalation_room2\": \"!board:example.org\"";
+    assert!(OPSDROID.contains(rooms));
+    let text = OPSDROID.replace(rooms, "escalation_rooms: \"!managers:example.org\"");
+    let (_, config) = imported(Predecessor::Opsdroid, &text);
+    assert_eq!(config.room_lists[1].policy.levels[1].rooms, ["!managers:example.org"]);
+}
