@@ -173,7 +173,7 @@ fn ladder(table: &mut Table<'_>, policy: &mut Policy) -> Option<Vec<Level>> {
 fn unanswered(table: &mut Table<'_>, policy: &mut Policy) {
     table.group("When nobody answers");
     policy.fallback_rooms = table
-        .key("fallback_rooms", "Where it is told that nobody answered.")
+        .key("fallback_rooms", "Where it is told that nobody answered, waking `@room`: for that the virtual user needs power level 50 there.")
         .shown("[\"#ops:example.org\"]")
         .or(std::mem::take(&mut policy.fallback_rooms), |item| item.list(room(&Names::default())));
     policy.remind_every = table

@@ -116,7 +116,7 @@ async fn enter(
         return Some(found);
     }
     if patient.read_only {
-        let remedy = "Start `matrixbot run`, or leave out --read-only: either joins it.";
+        let remedy = "Start `matrixbot run`, or leave out --read-only: either joins it, if it may; otherwise invite it.";
         report.warning("room", Some(subject), format!("{user} is not in it yet"), remedy);
         return None;
     }

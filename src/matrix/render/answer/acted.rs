@@ -69,6 +69,9 @@ fn words(result: &ActResult, context: &Context<'_>) -> (&'static str, Rich) {
         ActResult::Escalated { level, levels } => {
             ("⏫", format!("paging level {} of {levels} now.", human(*level)).into())
         }
+        ActResult::LadderEnded if context.policy.fallback_rooms.is_empty() => {
+            ("🚨", "there is no further level, and no fallback room to tell.".into())
+        }
         ActResult::LadderEnded => ("🚨", "there is no further level; it goes to the fallback rooms.".into()),
         ActResult::StalePage => {
             ("", "that page is no longer the last one, so that nothing was escalated.".into())
