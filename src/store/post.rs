@@ -79,10 +79,14 @@ pub async fn is_on_its_way(tx: &mut Tx, room: &str) -> Result<bool, StoreError> 
     .await?)
 }
 
-/// Whether a room has been told of an incident.
+/// Whether a room has been told of an incident, or may have been: people see a message as soon as the homeserver has it,
+/// which may be long before we know.
 pub async fn was_told(tx: &mut Tx, incident: i64, room: &str) -> Result<bool, StoreError> {
     Ok(sqlx::query_scalar!(
-        r#"SELECT EXISTS (SELECT 1 FROM post WHERE incident = $1 AND room_of(room) = room_of($2) AND event_id IS NOT NULL) AS "told!""#,
+        r#"SELECT EXISTS (SELECT 1 FROM post WHERE incident = $1 AND room_of(room) = room_of($2) AND event_id IS NOT NULL)
+               OR EXISTS (SELECT 1 FROM outbox WHERE incident = $1 AND room_of(room) = room_of($2)
+                            AND kind IN ('page', 'fallback', 'reminder', 'notice')
+                            AND (state = 'sending' OR (state = 'pending' AND uncertain))) AS "told!""#,
         incident,
         room
     )

@@ -217,6 +217,26 @@ async fn a_lease_is_kept_for_as_long_as_the_sending_takes() {
 }
 
 #[tokio::test]
+async fn a_number_that_is_said_before_we_know_that_its_page_is_there_counts() {
+    let (world, other, rooms) = two().await;
+    let held = world.homeserver.hold_after(messages_to(&rooms.ops));
+    let body = Group::firing("G0", world.now()).payload();
+    let number = world.post(&body).await.1["incident"].as_i64().unwrap();
+    tokio::join!(world.bot.work(), async {
+        held.reached().await;
+        world.homeserver.person(ALICE).says(&rooms.ops, &format!("ack {number}"));
+        world.homeserver.deliver_all().await;
+        other.work().await;
+        assert_eq!(world.phase(number).await, "acknowledged");
+        held.release();
+    });
+    work_together(&world, &other).await;
+    world.pass(MINUTE * 60).await;
+    assert_eq!(world.said(&rooms.managers), []);
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
 async fn a_refusal_that_comes_too_late_gives_nothing_up() {
     let (world, other, rooms) = two().await;
     let held = world.homeserver.hold_then(messages_to(&rooms.ops), Fault::Status(400, "M_BAD_JSON"));
