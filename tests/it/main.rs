@@ -27,4 +27,6 @@ mod stories;
 #[cfg(test)]
 mod telling;
 #[cfg(test)]
+mod waiting;
+#[cfg(test)]
 mod world;

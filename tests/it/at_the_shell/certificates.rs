@@ -1,6 +1,7 @@
 //! A certificate is renewed while the program runs.
 
-use super::{Site, until};
+use super::Site;
+use crate::waiting::until;
 use std::time::Duration;
 
 fn certificate() -> (String, String) {

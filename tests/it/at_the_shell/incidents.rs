@@ -1,6 +1,7 @@
 //! `matrixbot incidents`: the room's commands at the shell.
 
-use super::{ALICE, Site, until};
+use super::{ALICE, Site};
+use crate::waiting::until;
 use crate::world::{Group, TOKEN, post};
 use matrixbot::clock::{Clock as _, SystemClock};
 use serde_json::Value;

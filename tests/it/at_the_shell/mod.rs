@@ -7,27 +7,15 @@ mod test_alert;
 
 use crate::database::TestDatabase;
 use crate::homeserver::{Homeserver, SERVER_NAME};
+use crate::waiting::until;
 use crate::world::finance_list;
 use ruma::OwnedRoomId;
 use serde_json::{Value, json};
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
-use std::time::Duration;
 
 const ALICE: &str = "@alice:example.test";
-/// What is waited for happens within this time, or never.
-const BOUND: Duration = Duration::from_secs(40);
-
-/// Waits until something holds.
-async fn until(what: &str, holds: impl AsyncFn() -> bool) {
-    let waiting = async {
-        while !holds().await {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    assert!(tokio::time::timeout(BOUND, waiting).await.is_ok(), "in vain: {what}");
-}
 
 /// A homeserver, a database and the files of an operator, in which nothing runs yet.
 struct Site {

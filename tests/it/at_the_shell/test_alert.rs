@@ -1,7 +1,8 @@
 //! `matrixbot test-alert`: through the whole path, and what it says when it does not arrive.
 
-use super::{Site, until};
+use super::Site;
 use crate::homeserver::{Endpoint, Fault, Match};
+use crate::waiting::until;
 
 const FINANCE: [&str; 3] = ["test-alert", "--room-list", "finance"];
 

@@ -3,6 +3,7 @@
 use super::{ALICE, messages_to};
 use crate::database::TestDatabase;
 use crate::homeserver::{Endpoint, Fault, Homeserver, Match, SERVER_NAME};
+use crate::waiting::{BOUND, until};
 use crate::world::{Group, TOKEN, finance_list, post};
 use jiff::Timestamp;
 use matrixbot::clock::{Clock as _, SystemClock};
@@ -12,21 +13,9 @@ use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-/// What is waited for happens within this time, or never.
-const BOUND: Duration = Duration::from_secs(40);
 /// How soon a stop without anything to finish is over.
 const SOON: Duration = Duration::from_secs(8);
 const PASSWORD: &str = "pa55word-of-the-database";
-
-/// Waits until something holds.
-async fn until(what: &str, holds: impl AsyncFn() -> bool) {
-    let waiting = async {
-        while !holds().await {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    assert!(tokio::time::timeout(BOUND, waiting).await.is_ok(), "in vain: {what}");
-}
 
 /// A homeserver, a database and the files of an operator.
 struct Site {
