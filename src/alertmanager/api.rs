@@ -63,6 +63,8 @@ pub struct Status {
     pub cluster: String,
     /// How many of it there are, itself included.
     pub peers: usize,
+    /// Its configuration in YAML, with `<secret>` in place of secrets, if it shows it.
+    pub configuration: Option<String>,
 }
 
 impl Alertmanager {
@@ -90,6 +92,12 @@ impl Alertmanager {
             cluster: Cluster,
             #[serde(rename = "versionInfo")]
             version: VersionInfo,
+            #[serde(default)]
+            config: Option<Configuration>,
+        }
+        #[derive(Deserialize)]
+        struct Configuration {
+            original: Option<String>,
         }
         #[derive(Deserialize)]
         struct Cluster {
@@ -107,6 +115,7 @@ impl Alertmanager {
             version: answer.version.version,
             cluster: answer.cluster.status,
             peers: answer.cluster.peers.map_or(1, |peers| peers.len().max(1)),
+            configuration: answer.config.and_then(|config| config.original),
         })
     }
 

@@ -4,4 +4,5 @@ pub mod api;
 pub mod auth;
 pub mod payload;
 mod refusal;
+pub mod routing;
 pub mod webhook;

@@ -89,7 +89,8 @@ fn config(item: &Item<'_>) -> Option<Config> {
     let alertmanagers = table
         .key(
             "alertmanagers",
-            "The Alertmanagers whose own API may be used. `matrixbot doctor` asks each of them; nothing else does.",
+            "The Alertmanagers whose own API may be used. `matrixbot doctor` asks each of them and compares its routes \
+             with `stale_after`; nothing else does.",
         )
         .maybe(|item| item.list(|item| sections::alertmanager(item, &names)));
     let (names, receivers) = (Names::default(), Names::default());

@@ -236,7 +236,8 @@ fn ending(table: &mut Table<'_>, policy: &mut Policy) {
         .key(
             "stale_after",
             "After how long without news from Alertmanager an incident counts as over, or `none`. Must be longer \
-             than Alertmanager's repeat_interval.",
+             than the repeat_interval and the group_interval of its routes together, or what fires on unchanged \
+             counts as over: `matrixbot doctor` compares them where `alertmanagers` names it.",
         )
         .or(policy.stale_after, Item::duration_or_none);
 }

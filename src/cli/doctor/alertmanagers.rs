@@ -1,22 +1,31 @@
 //! The Alertmanagers of the configuration.
 
+use super::repeats;
 use super::report::Report;
-use crate::alertmanager::api::{Alertmanager, ApiError, Shown};
+use crate::alertmanager::api::{Alertmanager, ApiError, Shown, Status};
 use crate::config::{AlertmanagerAuth, AlertmanagerConfig, Config};
 use crate::telemetry::logs::causes;
 
-/// Asks each for its status.
+/// Asks each for its status, and holds its routes against the room lists.
 pub(super) async fn examine(report: &mut Report, config: &Config) {
     for one in &config.alertmanagers {
         let subject = format!("{} at {}", one.name, one.url);
         match ask(one).await {
-            Ok(detail) => report.ok("alertmanager", Some(&subject), detail),
+            Ok(status) => {
+                let cluster = match status.peers {
+                    1 => "alone".to_owned(),
+                    peers => format!("one of {peers}, cluster {}", status.cluster),
+                };
+                let detail = format!("Alertmanager {} answers, {cluster}", status.version);
+                report.ok("alertmanager", Some(&subject), detail);
+                repeats::examine(report, config, &one.name, status.configuration.as_deref());
+            }
             Err(error) => report.failed("alertmanager", Some(&subject), causes(&error), remedy(&error)),
         }
     }
 }
 
-async fn ask(one: &AlertmanagerConfig) -> Result<String, ApiError> {
+async fn ask(one: &AlertmanagerConfig) -> Result<Status, ApiError> {
     let shown = match &one.auth {
         AlertmanagerAuth::None => Shown::Nothing,
         AlertmanagerAuth::Basic { username, password } => Shown::Basic(username.clone(), password.clone()),
@@ -24,12 +33,7 @@ async fn ask(one: &AlertmanagerConfig) -> Result<String, ApiError> {
     };
     // That the file can be read was seen when the configuration was checked.
     let ca = one.ca.as_ref().and_then(|file| std::fs::read(file).ok());
-    let status = Alertmanager::new(&one.url, shown, ca.as_deref())?.status().await?;
-    let cluster = match status.peers {
-        1 => "alone".to_owned(),
-        peers => format!("one of {peers}, cluster {}", status.cluster),
-    };
-    Ok(format!("Alertmanager {} answers, {cluster}", status.version))
+    Alertmanager::new(&one.url, shown, ca.as_deref())?.status().await
 }
 
 fn remedy(error: &ApiError) -> &'static str {

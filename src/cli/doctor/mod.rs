@@ -7,6 +7,7 @@ mod alertmanagers;
 mod database;
 mod homeserver;
 mod listeners;
+mod repeats;
 mod report;
 mod rooms;
 mod users;

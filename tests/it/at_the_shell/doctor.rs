@@ -2,7 +2,7 @@
 
 use super::{ALICE, Said, Site};
 use crate::homeserver::{Endpoint, RoomKind, SERVER_NAME};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::io::{Read as _, Write as _};
 
 const USER: &str = "@_alerts_finance:example.test";
@@ -173,9 +173,8 @@ async fn rooms_that_cannot_be_entered_used_or_read_are_told_each_with_its_remedy
     assert_eq!(said.code, Some(1));
 }
 
-#[tokio::test]
-async fn alertmanagers_are_asked_with_what_is_shown_to_them() {
-    let site = Site::prepare().await;
+/// An Alertmanager below `/am` that wants to be shown `s3same`, and answers with this status. Returns its address.
+fn alertmanager(status: Value) -> std::net::SocketAddr {
     let asked = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = asked.local_addr().unwrap();
     std::thread::spawn(move || {
@@ -183,19 +182,23 @@ async fn alertmanagers_are_asked_with_what_is_shown_to_them() {
             let mut request = vec![0; 4096];
             let length = connection.read(&mut request).unwrap();
             let request = String::from_utf8_lossy(&request[..length]).to_lowercase();
-            let body = r#"{"cluster": {"status": "ready", "peers": [{}, {}]}, "versionInfo": {"version": "0.33.1"}}"#;
-            let answer = if request.starts_with("get /am/api/v2/status ") && request.contains("bearer s3same")
-            {
-                format!(
-                    "HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
-                    body.len()
-                )
-            } else {
-                "HTTP/1.1 401 No\r\ncontent-length: 0\r\nconnection: close\r\n\r\n".to_owned()
-            };
+            let right = request.starts_with("get /am/api/v2/status ") && request.contains("bearer s3same");
+            let (line, body) = if right { ("200 OK", status.to_string()) } else { ("401 No", String::new()) };
+            let length = body.len();
+            let answer =
+                format!("HTTP/1.1 {line}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}");
             connection.write_all(answer.as_bytes()).unwrap();
         }
     });
+    address
+}
+
+#[tokio::test]
+async fn alertmanagers_are_asked_with_what_is_shown_to_them() {
+    let site = Site::prepare().await;
+    let address = alertmanager(json!({
+        "cluster": {"status": "ready", "peers": [{}, {}]}, "versionInfo": {"version": "0.33.1"},
+    }));
     let alertmanagers = |token: &str| {
         format!(
             "alertmanagers:\n  - {{name: main, url: 'http://{address}/am', bearer_token: {token}}}\n\
@@ -207,6 +210,7 @@ async fn alertmanagers_are_asked_with_what_is_shown_to_them() {
     let found = rows(&said, "alertmanager");
     assert_eq!(found[0]["detail"], "Alertmanager 0.33.1 answers, one of 2, cluster ready");
     assert_eq!(found[1]["outcome"], "failed");
+    assert_eq!(row(&said, "stale_after")["outcome"], "skipped", "its status shows no configuration");
     assert_eq!(said.code, Some(1));
     site.write("config.yaml", &site.config().replace("room_lists:", &alertmanagers("wrong")));
     let said = site.run(&["doctor", "--json"]).await;
@@ -214,6 +218,37 @@ async fn alertmanagers_are_asked_with_what_is_shown_to_them() {
         rows(&said, "alertmanager")[0]["remedy"],
         "Correct `basic_auth` or `bearer_token` in `alertmanagers`."
     );
+}
+
+#[tokio::test]
+async fn routes_that_are_silent_for_longer_than_stale_after_are_told_with_both_figures() {
+    let shown = include_str!("../../fixtures/alertmanager/configuration-0.25.0.yaml");
+    let site = Site::prepare().await;
+    let examined = async |shown: &str, stale_after: &str| {
+        let address = alertmanager(json!({
+            "cluster": {"status": "disabled"}, "versionInfo": {"version": "0.25.0"}, "config": {"original": shown},
+        }));
+        let main = format!("{{name: main, url: 'http://{address}/am', bearer_token: s3same}}");
+        let config = site.config().replace("room_lists:", &format!("alertmanagers: [{main}]\nroom_lists:"));
+        site.write("config.yaml", &format!("{config}\n    stale_after: {stale_after}\n"));
+        site.run(&["doctor", "--json"]).await
+    };
+    let said = examined(shown, "8h").await;
+    let silence = "8h is not longer than the 1d2h1m30s that Alertmanager may be silent (repeat_interval 1d2h + \
+                   group_interval 1m30s, receiver finance)";
+    assert_failed(&said, "stale_after", silence, "Set `stale_after` of finance to 2d4h or more");
+    let left_out: Vec<Value> = rows(&said, "webhook").iter().map(|row| row["detail"].clone()).collect();
+    assert_eq!(left_out.len(), 2, "{left_out:?}");
+    assert!(left_out[0].as_str().unwrap().starts_with("send_resolved is false"), "{left_out:?}");
+    assert!(left_out[1].as_str().unwrap().starts_with("max_alerts is 5"), "{left_out:?}");
+    assert_eq!(row(&examined(shown, "27h").await, "stale_after")["outcome"], "ok");
+    assert_eq!(row(&examined(shown, "none").await, "stale_after")["outcome"], "ok");
+
+    let hidden = shown.replace("url: http://", "url: <secret> # http://");
+    let said = examined(&hidden, "8h").await;
+    let found = row(&said, "stale_after");
+    assert_eq!((&found["outcome"], said.code), (&"warning".into(), Some(0)), "{said:#?}");
+    assert!(found["detail"].as_str().unwrap().contains("hides where its webhooks lead"), "{found:#}");
 }
 
 #[tokio::test]

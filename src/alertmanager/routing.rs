@@ -1,0 +1,169 @@
+//! Alertmanager's own configuration, as its status shows it: which webhooks its routes call, and how long it may say
+//! nothing of a group that goes on firing unchanged. What else is in it is Alertmanager's business.
+
+use serde::{Deserialize, Deserializer};
+use std::time::Duration;
+
+/// What a route has whose ancestors say nothing either.
+const GROUP_INTERVAL: Duration = Duration::from_mins(5);
+const REPEAT_INTERVAL: Duration = Duration::from_hours(4);
+
+/// A webhook that a route leads to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WebhookRoute {
+    /// The receiver that has it.
+    pub receiver: String,
+    /// Where it posts to, as far as it is shown: Alertmanager writes `<secret>` in its place since 0.26. `None`: the
+    /// URL is in a file.
+    pub url: Option<String>,
+    /// How long a group waits before what changed in it is told.
+    pub group_interval: Duration,
+    /// How long a group waits before it is told again unchanged.
+    pub repeat_interval: Duration,
+    /// Whether it is told that alerts cleared.
+    pub send_resolved: bool,
+    /// How many alerts it is told at most; 0: all.
+    pub max_alerts: u64,
+}
+
+impl WebhookRoute {
+    /// How long nothing may be heard of a group that fires unchanged: the group is looked at every `group_interval`,
+    /// and told again the first time that `repeat_interval` has passed by then.
+    pub fn longest_silence(&self) -> Duration {
+        self.repeat_interval.saturating_add(self.group_interval)
+    }
+}
+
+/// Every webhook of every route. `configuration` is `config.original` of Alertmanager's status.
+pub fn webhook_routes(configuration: &str) -> Result<Vec<WebhookRoute>, serde_yaml::Error> {
+    let configuration: Configuration = serde_yaml::from_str(configuration)?;
+    let above = Inherited {
+        receiver: String::new(),
+        group_interval: GROUP_INTERVAL,
+        repeat_interval: REPEAT_INTERVAL,
+    };
+    let mut found = Vec::new();
+    walk(&configuration.route, &above, &configuration.receivers, &mut found);
+    Ok(found)
+}
+
+/// What a route has from those above it, unless it says otherwise.
+struct Inherited {
+    receiver: String,
+    group_interval: Duration,
+    repeat_interval: Duration,
+}
+
+fn walk(route: &Route, above: &Inherited, receivers: &[Receiver], found: &mut Vec<WebhookRoute>) {
+    let own = Inherited {
+        receiver: route.receiver.clone().unwrap_or_else(|| above.receiver.clone()),
+        group_interval: route.group_interval.unwrap_or(above.group_interval),
+        repeat_interval: route.repeat_interval.unwrap_or(above.repeat_interval),
+    };
+    let named = receivers.iter().filter(|receiver| receiver.name == own.receiver);
+    found.extend(named.flat_map(|receiver| &receiver.webhook_configs).map(|webhook| WebhookRoute {
+        receiver: own.receiver.clone(),
+        url: webhook.url.clone(),
+        group_interval: own.group_interval,
+        repeat_interval: own.repeat_interval,
+        send_resolved: webhook.send_resolved,
+        max_alerts: webhook.max_alerts,
+    }));
+    for child in &route.routes {
+        walk(child, &own, receivers, found);
+    }
+}
+
+#[derive(Deserialize)]
+struct Configuration {
+    #[serde(default)]
+    route: Route,
+    #[serde(default)]
+    receivers: Vec<Receiver>,
+}
+
+#[derive(Default, Deserialize)]
+struct Route {
+    receiver: Option<String>,
+    #[serde(default, deserialize_with = "interval")]
+    group_interval: Option<Duration>,
+    #[serde(default, deserialize_with = "interval")]
+    repeat_interval: Option<Duration>,
+    #[serde(default)]
+    routes: Vec<Route>,
+}
+
+#[derive(Deserialize)]
+struct Receiver {
+    name: String,
+    #[serde(default)]
+    webhook_configs: Vec<Webhook>,
+}
+
+#[derive(Deserialize)]
+struct Webhook {
+    url: Option<String>,
+    /// Alertmanager's default for webhooks.
+    #[serde(default = "yes")]
+    send_resolved: bool,
+    #[serde(default)]
+    max_alerts: u64,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// A duration as Prometheus writes it: `90s`, `1h30m`, `1w`.
+fn interval<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Duration>, D::Error> {
+    let text = Option::<String>::deserialize(value)?;
+    text.map(|text| humantime::parse_duration(&text).map_err(serde::de::Error::custom)).transpose()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::webhook_routes;
+    use std::time::Duration;
+
+    const SHOWN: &str = include_str!("../../tests/fixtures/alertmanager/configuration-0.25.0.yaml");
+
+    #[test]
+    fn every_webhook_of_every_route_is_found_with_what_its_route_inherits() {
+        let routes = webhook_routes(SHOWN).unwrap();
+        let found: Vec<_> = routes
+            .iter()
+            .map(|route| (route.receiver.as_str(), route.repeat_interval, route.group_interval))
+            .collect();
+        let (day_and_more, half_a_day) = (Duration::from_hours(26), Duration::from_hours(12));
+        assert_eq!(
+            found,
+            [
+                ("finance", day_and_more, Duration::from_mins(1)),
+                ("finance", day_and_more, Duration::from_secs(90)),
+                ("ops", half_a_day, Duration::from_mins(1)),
+            ]
+        );
+        assert_eq!(routes[1].longest_silence(), day_and_more + Duration::from_secs(90));
+        assert_eq!(routes[0].url.as_deref(), Some("http://127.0.0.1:9010/webhook/finance"));
+        assert_eq!((routes[0].send_resolved, routes[0].max_alerts), (false, 5));
+        assert_eq!((routes[2].send_resolved, routes[2].max_alerts), (true, 0));
+    }
+
+    #[test]
+    fn what_is_not_said_is_alertmanager_s_default() {
+        let routes =
+            webhook_routes("route: {receiver: a}\nreceivers: [{name: a, webhook_configs: [{url_file: /x}]}]")
+                .unwrap();
+        let [route] = routes.as_slice() else { panic!("one route: {routes:?}") };
+        assert_eq!((route.url.as_ref(), route.send_resolved, route.max_alerts), (None, true, 0));
+        assert_eq!(route.longest_silence(), Duration::from_mins(4 * 60 + 5));
+    }
+
+    #[test]
+    fn what_is_no_configuration_of_alertmanager_s_has_no_routes() {
+        assert_eq!(webhook_routes("").unwrap_or_default(), []);
+        assert_eq!(webhook_routes("global: {}").unwrap(), []);
+        webhook_routes("route: {repeat_interval: soon}").unwrap_err();
+        webhook_routes("no: yes: no").unwrap_err();
+    }
+}
