@@ -23,10 +23,25 @@ pub fn read_registration(path: &Path) -> Result<Registration, Vec<Problem>> {
     }
 }
 
+/// What stands in place of tokens in the registrations that are published with the program, where anybody can read it.
+const PLACEHOLDERS: [&str; 4] =
+    ["REPLACE_WITH_A_RANDOM_TOKEN", "REPLACE_WITH_ANOTHER_ONE", "AS_TOKEN", "HS_TOKEN"];
+
+/// A token that not everybody knows.
+fn token(item: &Item<'_>) -> Option<String> {
+    let token = item.text()?;
+    if PLACEHOLDERS.contains(&token.as_str()) {
+        return item.wrong(format!(
+            "is still `{token}`, which everybody knows: `matrixbot registration` writes a registration with random tokens"
+        ));
+    }
+    Some(token)
+}
+
 fn registration(mut table: Table<'_>) -> Option<Registration> {
     let id = table.key("id", "Our name at the homeserver.").required(Item::text);
-    let as_token = table.key("as_token", "What we show to the homeserver.").required(Item::text);
-    let hs_token = table.key("hs_token", "What the homeserver shows to us.").required(Item::text);
+    let as_token = table.key("as_token", "What we show to the homeserver.").required(token);
+    let hs_token = table.key("hs_token", "What the homeserver shows to us.").required(token);
     let sender_localpart = table.key("sender_localpart", "Our own, silent account.").required(Item::text);
     let rate_limited =
         table.key("rate_limited", "Whether we are held back when we send much.").or(true, Item::flag);

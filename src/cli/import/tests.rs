@@ -34,7 +34,7 @@ fn filled_in(name: &str) -> Option<String> {
 fn imported(from: Predecessor, text: &str) -> (String, Config) {
     let written = writing::config(&old(from, text), from.name());
     let folder = tempfile::tempdir().unwrap();
-    let registration = include_str!("../../../registration.yaml.example");
+    let registration = include_str!("../../../registration.yaml.example").replace("REPLACE_WITH", "made-up");
     std::fs::write(folder.path().join("registration.yaml"), registration).unwrap();
     let file = folder.path().join("config.yaml");
     std::fs::write(&file, &written).unwrap();

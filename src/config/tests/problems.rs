@@ -235,3 +235,18 @@ fn where_it_listens_is_read_whatever_else_is_wrong() {
     let problems: Vec<String> = read().unwrap_err().into_iter().map(|problem| problem.key).collect();
     assert_eq!(problems, ["listen.admin", "listen.webhooks"]);
 }
+
+#[test]
+fn the_placeholders_of_the_example_are_no_tokens() {
+    let example = include_str!("../../../registration.yaml.example");
+    let found = Folder::with(MINIMAL).write("registration.yaml", example).load().unwrap_err();
+    let [shown_by_us, shown_to_us] = found.as_slice() else { panic!("two problems: {found:?}") };
+    assert!(
+        shown_by_us.starts_with("registration.yaml:7:11: as_token: is still `REPLACE_WITH_A_RANDOM_TOKEN`")
+    );
+    assert!(shown_to_us.starts_with("registration.yaml:8:11: hs_token: is still `REPLACE_WITH_ANOTHER_ONE`"));
+    assert!(found.iter().all(|problem| problem.contains("`matrixbot registration` writes")), "{found:?}");
+    let of_the_deployment = include_str!("../../../deploy/registration.yaml");
+    let found = Folder::with(MINIMAL).write("registration.yaml", of_the_deployment).load().unwrap_err();
+    assert_eq!(found.len(), 2, "{found:?}");
+}
