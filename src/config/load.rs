@@ -154,12 +154,14 @@ fn check_virtual_users(
             format!("with it, a room list has the registration's sender_localpart, `{user}`, as its user");
         table.wrong::<()>("user_prefix", message);
     }
-    let outside = users.map(|user| format!("@{user}:{server_name}"));
-    if let Some(user) = outside.into_iter().find(|user| !registration::covers(registration, user)) {
+    let mut outside = users.filter(|user| !registration::covers(registration, user, server_name));
+    if let Some(user) = outside.next() {
         let namespaces = registration.user_namespaces.join(", ");
         let message = format!(
-            "with it, `{user}` lies outside of the registration's exclusive user namespaces ({namespaces})"
+            "with it, `@{user}:{server_name}` lies outside of the registration's exclusive user namespaces ({namespaces})"
         );
-        table.wrong::<()>("user_prefix", message);
+        // A server's name stands at its own place, unless the prefix is another one as well.
+        let elsewhere = registration::covers_elsewhere(registration, &user);
+        table.wrong::<()>(if elsewhere { "homeserver.server_name" } else { "user_prefix" }, message);
     }
 }

@@ -97,7 +97,20 @@ fn anchored(regex: &str) -> Result<Regex, regex::Error> {
 }
 
 /// Whether a user id is ours alone.
-pub(super) fn covers(registration: &Registration, user_id: &str) -> bool {
-    let matches = |regex: &String| anchored(regex).is_ok_and(|regex| regex.is_match(user_id));
+pub(super) fn covers(registration: &Registration, localpart: &str, server_name: &str) -> bool {
+    let user_id = format!("@{localpart}:{server_name}");
+    let matches = |regex: &String| anchored(regex).is_ok_and(|regex| regex.is_match(&user_id));
     registration.user_namespaces.iter().any(matches)
+}
+
+/// Whether a user of this localpart would be ours alone at some other server: up to one of its colons, a namespace
+/// has the localpart.
+pub(super) fn covers_elsewhere(registration: &Registration, localpart: &str) -> bool {
+    let user = format!("@{localpart}");
+    registration.user_namespaces.iter().any(|regex| {
+        regex
+            .match_indices(':')
+            .filter_map(|(colon, _)| regex.get(..colon))
+            .any(|before| Regex::new(&format!("^(?:{before})$")).is_ok_and(|before| before.is_match(&user)))
+    })
 }

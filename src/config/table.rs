@@ -5,7 +5,7 @@
 
 use super::decode::{Item, NOTHING, Source};
 use super::outline::{Example, Key, Need, Required, Written};
-use super::yaml::{Entry, Position, join};
+use super::yaml::{Entry, Position, Value, join};
 use secrecy::SecretString;
 use serde_json::json;
 use std::cell::RefCell;
@@ -57,9 +57,14 @@ impl<'a> Table<'a> {
         Asked { table: self, name, meaning, example: Example::Itself }
     }
 
-    /// Notes a problem with a key of this table, whether it is there or not.
+    /// Notes a problem with a key of this table, or, as `key.key`, of a table in it; whether it is there or not.
     pub(super) fn wrong<T>(&self, key: &str, message: impl Into<String>) -> Option<T> {
-        let at = self.entries.iter().find(|entry| entry.key == key).map_or(self.at, |entry| entry.node.at);
+        let (mut at, mut entries) = (self.at, self.entries);
+        for part in key.split('.') {
+            let Some(entry) = entries.iter().find(|entry| entry.key == part) else { break };
+            at = entry.node.at;
+            entries = if let Value::Table(inner) = &entry.node.value { inner } else { &[] };
+        }
         self.source.note(at, &join(&self.path, key), message);
         None
     }

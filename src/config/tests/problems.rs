@@ -119,8 +119,6 @@ fn a_prefix_outside_of_the_registration_s_namespace_is_told() {
         found[0]
             .starts_with("config.yaml:1:14: user_prefix: with it, `@other_finance:example.org` lies outside")
     );
-    let found = problems_after("server_name: example.org", "server_name: example.com");
-    assert!(found[0].contains("`@_alerts_finance:example.com` lies outside"), "{found:?}");
 }
 
 #[test]
@@ -249,4 +247,18 @@ fn the_placeholders_of_the_example_are_no_tokens() {
     let of_the_deployment = include_str!("../../../deploy/registration.yaml");
     let found = Folder::with(MINIMAL).write("registration.yaml", of_the_deployment).load().unwrap_err();
     assert_eq!(found.len(), 2, "{found:?}");
+}
+
+#[test]
+fn another_server_s_name_is_told_where_it_stands() {
+    let found = problems_after("server_name: example.org", "server_name: example.com");
+    let expected =
+        "config.yaml:1:58: homeserver.server_name: with it, `@_alerts_finance:example.com` lies outside";
+    assert!(found.len() == 1 && found[0].starts_with(expected), "{found:?}");
+    for regex in ["@_(?:alerts|pager)_.*:example\\.org$", "@_alerts_[^:]+:example.org(:8448)?"] {
+        let other = MINIMAL.replace("server_name: example.org", "server_name: example.com");
+        let registration = REGISTRATION.replace("@_alerts_.*:example\\.org$", regex);
+        let found = Folder::with(&other).write("registration.yaml", &registration).load().unwrap_err();
+        assert!(found[0].contains(" homeserver.server_name: "), "{found:?}");
+    }
 }
