@@ -1,12 +1,14 @@
 //! The decoder of one room list and of its policy.
 
 use super::decode::Item;
+use super::duration::write_duration;
 use super::outline::{Form, Required};
 use super::table::{Names, Table, unique};
 use super::types::RoomListConfig;
 use crate::domain::policy::{
     AckScope, Level, Mention, OnNewAlert, Permissions, Policy, Role, RoomReference, SeverityRule,
 };
+use crate::domain::reaction::{ReactionMeaning, Reactions};
 use ruma::{OwnedMxcUri, OwnedRoomOrAliasId, OwnedUserId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -16,7 +18,12 @@ const ESCALATE_AFTER: Duration = Duration::from_mins(15);
 /// What acknowledges, if the list does not say.
 const ACK_REACTIONS: [&str; 2] = ["✅", "👀"];
 
-static NAME: Form = Form::new("name", "^[a-z0-9._=-]+$", "may hold only a-z, 0-9, `.`, `_`, `=` and `-`");
+/// One segment of the webhook's path: in a URL, `.` and `..` are none.
+static NAME: Form = Form::new(
+    "name",
+    r"^\.*[a-z0-9_=-][a-z0-9._=-]*$",
+    "may hold only a-z, 0-9, `.`, `_`, `=` and `-`, and not only dots",
+);
 static AVATAR: Form = Form::new("mxc:// URI", "^mxc://.", "must be an mxc:// URI");
 static ROOM: Form = Form::new("room", "^[!#].", "must be a room id (!…) or an alias (#name:server)");
 static MENTION: Form =
@@ -44,7 +51,7 @@ pub(super) fn room_list(
 ) -> Option<RoomListConfig> {
     let mut table = item.table()?;
     let name = table
-        .key("name", "Of a-z, 0-9, `.`, `_`, `=`, `-`. Names the virtual user and the webhook's path.")
+        .key("name", "Of a-z, 0-9, `.`, `_`, `=`, `-`, and not only dots. Names the virtual user and the webhook's path.")
         .shown("finance")
         .required(|item| unique(item.formed(&NAME)?, item, names));
     let display_name = table
@@ -75,10 +82,11 @@ pub(super) fn room_list(
     let ack_reactions = table
         .key(
             "ack_reactions",
-            "The reactions that acknowledge. The bot places the first one on each page, for people to press.",
+            "The reactions that acknowledge; not 💤 or ⏫, which snooze and escalate. The bot places the first one on \
+             each page, for people to press.",
         )
         .or(ACK_REACTIONS.map(str::to_owned).to_vec(), |item| {
-            item.filled_list("must name at least one reaction", Item::text)
+            item.filled_list("must name at least one reaction", ack_reaction)
         });
     let place_reaction = table.key("place_reaction", "Whether the bot places it.").or(true, Item::flag);
     let templates = table
@@ -110,6 +118,20 @@ fn avatar(item: &Item<'_>) -> Option<OwnedMxcUri> {
     match avatar.validate() {
         Ok(()) => Some(avatar),
         Err(error) => item.wrong(format!("{}, not `{avatar}`: {error}", AVATAR.expected)),
+    }
+}
+
+/// A reaction that means nothing else already.
+fn ack_reaction(item: &Item<'_>) -> Option<String> {
+    let reaction = item.text()?;
+    match Reactions::default().meaning(&reaction) {
+        Some(ReactionMeaning::Snooze(_)) => {
+            item.wrong(format!("`{reaction}` snoozes: it cannot acknowledge as well"))
+        }
+        Some(ReactionMeaning::Escalate) => {
+            item.wrong(format!("`{reaction}` escalates: it cannot acknowledge as well"))
+        }
+        Some(ReactionMeaning::Acknowledge) | None => Some(reaction),
     }
 }
 
@@ -191,8 +213,20 @@ fn acknowledging(table: &mut Table<'_>, policy: &mut Policy) {
         .key("ack_timeout", "How long an acknowledgement holds, or `none`: until the incident resolves.")
         .or(policy.ack_timeout, Item::duration_or_none);
     policy.ack_reminder = table
-        .key("ack_reminder", "How long before its end the acker is reminded.")
+        .key(
+            "ack_reminder",
+            "How long before its end the acker is reminded. Must be shorter than `ack_timeout`.",
+        )
         .or(policy.ack_reminder, Item::duration);
+    if let Some(timeout) = policy.ack_timeout
+        && policy.ack_reminder >= timeout
+    {
+        let (reminder, timeout) = (write_duration(policy.ack_reminder), write_duration(timeout));
+        let message = format!(
+            "{reminder} is not shorter than the ack_timeout of {timeout}: nobody would ever be reminded"
+        );
+        table.wrong::<()>("ack_reminder", message);
+    }
     policy.on_new_alert = table
         .key(
             "on_new_alert",

@@ -30,9 +30,13 @@ static PREDECESSORS_PATH: Form = Form::new(
 pub(super) fn homeserver(item: &Item<'_>) -> Option<Homeserver> {
     let mut table = item.table()?;
     let url = table
-        .key("url", "Where we call the homeserver's Client-Server API.")
+        .key(
+            "url",
+            "Where we call the homeserver's Client-Server API: what stands before `/_matrix`, such as \
+             `https://matrix.example.org` or `https://example.org/homeserver`, without a query or a fragment.",
+        )
         .shown("http://127.0.0.1:8008")
-        .required(web_address);
+        .required(|item| web_address(item, "/_matrix"));
     let server_name = table
         .key("server_name", "The part after the colon in your user ids.")
         .shown("example.org")
@@ -41,15 +45,21 @@ pub(super) fn homeserver(item: &Item<'_>) -> Option<Homeserver> {
     Some(Homeserver { url: url?, server_name: server_name? })
 }
 
-/// An `http` or `https` URL, without a slash at its end.
-fn web_address(item: &Item<'_>) -> Option<Url> {
+/// An `http` or `https` URL, without a slash at its end. `ours` begins the paths that we put after it.
+fn web_address(item: &Item<'_>, ours: &str) -> Option<Url> {
     let mut url: Url = item.parsed(&WEB_ADDRESS)?;
     if !url.username().is_empty() || url.password().is_some() {
         return item
             .wrong("must not hold a user or a password: they would be seen wherever the URL is shown");
     }
     if url.query().is_some() || url.fragment().is_some() {
-        return item.wrong("must not have a query or a fragment");
+        return item.wrong("must not have a query (`?…`) or a fragment (`#…`)");
+    }
+    if let Some((before, _)) = url.path().split_once(ours) {
+        let mut wanted = url.clone();
+        wanted.set_path(before);
+        let wanted = wanted.as_str().trim_end_matches('/');
+        return item.wrong(format!("must end before {ours}, which is put after it: `{wanted}`"));
     }
     let path = url.path().trim_end_matches('/').to_owned();
     url.set_path(&path);
@@ -195,7 +205,14 @@ pub(super) fn alertmanager(item: &Item<'_>, names: &Names) -> Option<Alertmanage
         .key("name", "What it is called in messages.")
         .shown("main")
         .required(|item| unique(item.text()?, item, names));
-    let url = table.key("url", "Where its API is.").shown("http://127.0.0.1:9093").required(web_address);
+    let url = table
+        .key(
+            "url",
+            "Where its own page is, with its path prefix (`--web.route-prefix`) if it has one: what stands before \
+             `/api/v2`, without a query or a fragment.",
+        )
+        .shown("http://127.0.0.1:9093")
+        .required(|item| web_address(item, "/api/v2"));
     let bearer = table
         .key("bearer_token", "The token that it asks for.")
         .shown("${ALERTMANAGER_TOKEN:-s3cret}")

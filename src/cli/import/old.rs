@@ -85,5 +85,5 @@ pub(super) fn is_reference(text: &str) -> bool {
 pub(super) fn list_name(text: &str) -> String {
     let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._=-".contains(c);
     let name: String = text.to_lowercase().chars().map(|c| if allowed(c) { c } else { '-' }).collect();
-    if name.is_empty() { "alerts".to_owned() } else { name }
+    if name.trim_matches('.').is_empty() { "alerts".to_owned() } else { name }
 }

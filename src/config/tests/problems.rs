@@ -122,6 +122,99 @@ fn a_prefix_outside_of_the_registration_s_namespace_is_told() {
 }
 
 #[test]
+fn another_server_s_name_is_told_where_it_stands() {
+    let found = problems_after("server_name: example.org", "server_name: example.com");
+    let expected =
+        "config.yaml:1:58: homeserver.server_name: with it, `@_alerts_finance:example.com` lies outside";
+    assert!(found.len() == 1 && found[0].starts_with(expected), "{found:?}");
+    for regex in ["@_(?:alerts|pager)_.*:example\\.org$", "@_alerts_[^:]+:example.org(:8448)?"] {
+        let other = MINIMAL.replace("server_name: example.org", "server_name: example.com");
+        let registration = REGISTRATION.replace("@_alerts_.*:example\\.org$", regex);
+        let found = Folder::with(&other).write("registration.yaml", &registration).load().unwrap_err();
+        assert!(found[0].contains(" homeserver.server_name: "), "{found:?}");
+    }
+}
+
+#[test]
+fn the_placeholders_of_the_example_are_no_tokens() {
+    let example = include_str!("../../../registration.yaml.example");
+    let found = Folder::with(MINIMAL).write("registration.yaml", example).load().unwrap_err();
+    let [shown_by_us, shown_to_us] = found.as_slice() else { panic!("two problems: {found:?}") };
+    assert!(
+        shown_by_us.starts_with("registration.yaml:7:11: as_token: is still `REPLACE_WITH_A_RANDOM_TOKEN`")
+    );
+    assert!(shown_to_us.starts_with("registration.yaml:8:11: hs_token: is still `REPLACE_WITH_ANOTHER_ONE`"));
+    assert!(found.iter().all(|problem| problem.contains("`matrixbot registration` writes")), "{found:?}");
+    let of_the_deployment = include_str!("../../../deploy/registration.yaml");
+    let found = Folder::with(MINIMAL).write("registration.yaml", of_the_deployment).load().unwrap_err();
+    assert_eq!(found.len(), 2, "{found:?}");
+}
+
+#[test]
+fn a_name_is_one_segment_of_a_path() {
+    for name in [".", "..", "...", "a/b", "Finance", "a b", "é", "a%2e"] {
+        let found = problems_after("name: finance", &format!("name: '{name}'"));
+        assert!(found[0].contains("room_lists[0].name: may hold only"), "{name}: {found:?}");
+    }
+    for name in ["a.b", "..a", "-", "_", "a..", "0=1"] {
+        let config = MINIMAL.replace("name: finance", &format!("name: '{name}'"));
+        assert_eq!(Folder::with(&config).load().unwrap().room_lists[0].name, name);
+    }
+}
+
+#[test]
+fn a_reaction_that_means_something_else_does_not_acknowledge() {
+    for (reaction, meaning) in [("💤", "snoozes"), ("⏫", "escalates"), ("⏫\u{fe0f}", "escalates")] {
+        let reactions = format!("webhook_token: s3cret\n    ack_reactions: [✅, '{reaction}']");
+        let found = problems_after("webhook_token: s3cret", &reactions);
+        let expected = format!("config.yaml:7:24: room_lists[0].ack_reactions[1]: `{reaction}` {meaning}");
+        assert!(found.len() == 1 && found[0].starts_with(&expected), "{found:?}");
+    }
+    let own = MINIMAL.to_owned() + "    ack_reactions: [👍, 🙋]\n";
+    assert_eq!(Folder::with(&own).load().unwrap().room_lists[0].ack_reactions, ["👍", "🙋"]);
+}
+
+#[test]
+fn an_acker_can_be_reminded_before_the_acknowledgement_ends() {
+    for (lines, place) in [
+        ("ack_timeout: 30m\n    ack_reminder: 30m", "config.yaml:10:19"),
+        ("ack_timeout: 30m\n    ack_reminder: 1h", "config.yaml:10:19"),
+        ("ack_timeout: 5m", "config.yaml:5:5"),
+    ] {
+        let found = problems(&format!("{MINIMAL}    {lines}\n"));
+        let expected = format!("{place}: room_lists[0].ack_reminder: ");
+        assert!(found.len() == 1 && found[0].starts_with(&expected), "{found:?}");
+        assert!(found[0].contains("is not shorter than the ack_timeout of"), "{found:?}");
+    }
+    for lines in ["ack_timeout: 30m", "ack_reminder: 2d", "ack_timeout: none\n    ack_reminder: 1h"] {
+        Folder::with(&format!("{MINIMAL}    {lines}\n")).load().unwrap();
+    }
+}
+
+#[test]
+fn an_address_ends_before_our_own_paths() {
+    for (url, expected) in [
+        ("http://h:8008/_matrix", "must end before /_matrix, which is put after it: `http://h:8008`"),
+        ("https://h/a/_matrix/client/v3/", "must end before /_matrix, which is put after it: `https://h/a`"),
+        ("https://h/?a=b", "must not have a query (`?…`) or a fragment (`#…`)"),
+        ("https://h/#a", "must not have a query (`?…`) or a fragment (`#…`)"),
+    ] {
+        let found = problems_after("http://127.0.0.1:8008/", url);
+        assert!(found.len() == 1 && found[0].ends_with(expected), "{found:?}");
+    }
+    for (url, read) in [("https://h/a/b//", "https://h/a/b"), ("http://h", "http://h/")] {
+        let config = MINIMAL.replace("http://127.0.0.1:8008/", url);
+        assert_eq!(Folder::with(&config).load().unwrap().homeserver.url.as_str(), read);
+    }
+    let alertmanager =
+        MINIMAL.to_owned() + "alertmanagers: [{name: main, url: 'http://h:9093/am/api/v2/status'}]\n";
+    assert!(
+        problems(&alertmanager)[0]
+            .ends_with("must end before /api/v2, which is put after it: `http://h:9093/am`")
+    );
+}
+
+#[test]
 fn what_is_wrong_with_the_registration_is_told_in_its_own_place() {
     let registration = REGISTRATION
         .replace("as-secret", "hs-secret")
@@ -232,33 +325,4 @@ fn where_it_listens_is_read_whatever_else_is_wrong() {
     std::fs::write(folder.0.path().join("config.yaml"), "listen: {admin: 7, webhooks: x}").unwrap();
     let problems: Vec<String> = read().unwrap_err().into_iter().map(|problem| problem.key).collect();
     assert_eq!(problems, ["listen.admin", "listen.webhooks"]);
-}
-
-#[test]
-fn the_placeholders_of_the_example_are_no_tokens() {
-    let example = include_str!("../../../registration.yaml.example");
-    let found = Folder::with(MINIMAL).write("registration.yaml", example).load().unwrap_err();
-    let [shown_by_us, shown_to_us] = found.as_slice() else { panic!("two problems: {found:?}") };
-    assert!(
-        shown_by_us.starts_with("registration.yaml:7:11: as_token: is still `REPLACE_WITH_A_RANDOM_TOKEN`")
-    );
-    assert!(shown_to_us.starts_with("registration.yaml:8:11: hs_token: is still `REPLACE_WITH_ANOTHER_ONE`"));
-    assert!(found.iter().all(|problem| problem.contains("`matrixbot registration` writes")), "{found:?}");
-    let of_the_deployment = include_str!("../../../deploy/registration.yaml");
-    let found = Folder::with(MINIMAL).write("registration.yaml", of_the_deployment).load().unwrap_err();
-    assert_eq!(found.len(), 2, "{found:?}");
-}
-
-#[test]
-fn another_server_s_name_is_told_where_it_stands() {
-    let found = problems_after("server_name: example.org", "server_name: example.com");
-    let expected =
-        "config.yaml:1:58: homeserver.server_name: with it, `@_alerts_finance:example.com` lies outside";
-    assert!(found.len() == 1 && found[0].starts_with(expected), "{found:?}");
-    for regex in ["@_(?:alerts|pager)_.*:example\\.org$", "@_alerts_[^:]+:example.org(:8448)?"] {
-        let other = MINIMAL.replace("server_name: example.org", "server_name: example.com");
-        let registration = REGISTRATION.replace("@_alerts_.*:example\\.org$", regex);
-        let found = Folder::with(&other).write("registration.yaml", &registration).load().unwrap_err();
-        assert!(found[0].contains(" homeserver.server_name: "), "{found:?}");
-    }
 }
