@@ -46,6 +46,7 @@ pub struct ClientError {
     failure: Failure,
     may_have_acted: bool,
     errcode: Option<String>,
+    shows_another_token: bool,
     detail: String,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
@@ -66,6 +67,11 @@ impl ClientError {
         self.errcode.as_deref()
     }
 
+    /// Whether the homeserver's ping was refused for its token: its copy of the registration is not ours.
+    pub fn shows_another_token(&self) -> bool {
+        self.shows_another_token
+    }
+
     /// Whether the homeserver may have done what was asked although the answer did not say so: the request reached
     /// it, or may have, and the reply was lost, unreadable or a 5xx.
     pub fn may_have_acted(&self) -> bool {
@@ -79,6 +85,7 @@ impl ClientError {
             failure: Failure::BadRequest,
             may_have_acted: false,
             errcode: None,
+            shows_another_token: false,
             detail: "the request cannot be built".to_owned(),
             source: Some(Box::new(cause)),
         }
@@ -98,6 +105,7 @@ impl ClientError {
             failure: Failure::Temporary,
             may_have_acted: !cause.is_connect(),
             errcode: None,
+            shows_another_token: false,
             detail: detail.to_owned(),
             // The address is the operator's own configuration plus ids; it would only make the text long.
             source: Some(Box::new(cause.without_url())),
@@ -111,6 +119,7 @@ impl ClientError {
             failure: Failure::Temporary,
             may_have_acted: true,
             errcode: None,
+            shows_another_token: false,
             detail: format!("the homeserver's answer cannot be read: {cause}"),
             source: None,
         }
@@ -121,8 +130,15 @@ impl ClientError {
         let body = serde_json::from_slice::<ErrorBody>(body).ok();
         let errcode = body.as_ref().and_then(|body| body.errcode.clone());
         let said = body.as_ref().and_then(|body| body.error.as_deref()).unwrap_or_default();
+        let shows_another_token = body.as_ref().is_some_and(ErrorBody::shows_another_token);
         let detail = match &errcode {
-            Some(errcode) => format!("the homeserver answered {status} {errcode}: {said}"),
+            _ if shows_another_token => {
+                "the homeserver reaches us, and shows another hs_token than our registration has".to_owned()
+            }
+            Some(errcode) => match does_not_reach_us(errcode) {
+                Some(why) => format!("{why} ({errcode}: {said})"),
+                None => format!("the homeserver answered {status} {errcode}: {said}"),
+            },
             None => format!("something answered {status} without a Matrix error"),
         };
         // Client-Server API §Rate limiting: the header wins over the deprecated field of the body.
@@ -138,6 +154,7 @@ impl ClientError {
             failure,
             may_have_acted: failure == Failure::Temporary,
             errcode,
+            shows_another_token,
             detail,
             source: None,
         }
@@ -162,6 +179,34 @@ struct ErrorBody {
     errcode: Option<String>,
     error: Option<String>,
     retry_after_ms: Option<u64>,
+    /// What its ping was answered by the application service.
+    status: Option<u16>,
+    /// With this body, if it says so.
+    body: Option<String>,
+}
+
+impl ErrorBody {
+    /// Client-Server API §Pinging: `M_BAD_STATUS` comes with the status and the body of the application service's
+    /// answer. Ours is 401 or 403 for one reason only; a proxy's has no Matrix error.
+    fn shows_another_token(&self) -> bool {
+        let by_us = |body: &String| body.contains("M_FORBIDDEN") || body.contains("M_UNAUTHORIZED");
+        self.errcode.as_deref() == Some("M_BAD_STATUS")
+            && matches!(self.status, Some(401 | 403))
+            && self.body.as_ref().is_none_or(by_us)
+    }
+}
+
+/// What the homeserver's ping came to, by its error code, in words.
+fn does_not_reach_us(errcode: &str) -> Option<&'static str> {
+    Some(match errcode {
+        "M_BAD_STATUS" => {
+            "what answers the homeserver at the registration's url is not matrixbot, or refuses its ping"
+        }
+        "M_CONNECTION_FAILED" => "the homeserver cannot connect to the registration's url",
+        "M_CONNECTION_TIMEOUT" => "nothing answers the homeserver in time at the registration's url",
+        "M_URL_NOT_SET" => "the homeserver's copy of the registration has no url",
+        _ => return None,
+    })
 }
 
 /// The one place where status and error code become a [`Failure`].
@@ -241,6 +286,40 @@ mod tests {
         assert!(refused(503, None, "").may_have_acted());
         assert!(!refused(429, None, "").may_have_acted());
         assert!(!refused(403, None, r#"{"errcode": "M_FORBIDDEN"}"#).may_have_acted());
+    }
+
+    #[test]
+    fn a_ping_that_came_to_nothing_says_why_in_words() {
+        let pinged = |body: &str| ClientError::refused(Endpoint::Ping, 502, None, body.as_bytes());
+        let refused_by_us = [
+            r#"{"errcode": "M_BAD_STATUS", "error": "HTTP 403 Forbidden", "status": 403}"#,
+            r#"{"errcode": "M_BAD_STATUS", "error": "", "status": 401, "body": "{\"errcode\": \"M_UNAUTHORIZED\"}"}"#,
+        ];
+        for body in refused_by_us {
+            let error = pinged(body);
+            let words =
+                "ping: the homeserver reaches us, and shows another hs_token than our registration has";
+            assert_eq!((error.to_string().as_str(), error.shows_another_token()), (words, true));
+            assert_eq!(error.failure(), Failure::Temporary);
+        }
+        for (body, words) in [
+            (
+                r#"{"errcode": "M_BAD_STATUS", "error": "HTTP 403", "status": 403, "body": "<html>"}"#,
+                "is not matrixbot",
+            ),
+            (
+                r#"{"errcode": "M_BAD_STATUS", "error": "HTTP 404", "status": 404}"#,
+                "(M_BAD_STATUS: HTTP 404)",
+            ),
+            (
+                r#"{"errcode": "M_CONNECTION_FAILED", "error": "refused"}"#,
+                "cannot connect to the registration's url",
+            ),
+            (r#"{"errcode": "M_CONNECTION_TIMEOUT", "error": ""}"#, "nothing answers the homeserver in time"),
+        ] {
+            let error = pinged(body);
+            assert!(error.to_string().contains(words) && !error.shows_another_token(), "{error}");
+        }
     }
 
     #[test]

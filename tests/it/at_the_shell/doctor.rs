@@ -2,6 +2,7 @@
 
 use super::{ALICE, Said, Site};
 use crate::homeserver::{Endpoint, RoomKind, SERVER_NAME};
+use crate::waiting::until;
 use serde_json::{Value, json};
 use std::io::{Read as _, Write as _};
 
@@ -109,7 +110,23 @@ async fn tokens_that_differ_are_told_in_each_direction() {
     let site = Site::prepare().await;
     site.register("another-hs-token");
     let said = site.run(&["doctor", "--json"]).await;
-    assert_failed(&said, "hs_token", "M_BAD_STATUS", "app_service_config_files");
+    let another = "the homeserver reaches us, and shows another hs_token than our registration has";
+    assert_failed(&said, "hs_token", another, "app_service_config_files");
+    {
+        // One that runs knows no better, and readyz says the same.
+        let _program = site.start().await;
+        assert_failed(
+            &site.run(&["doctor", "--json"]).await,
+            "hs_token",
+            another,
+            "app_service_config_files",
+        );
+        let readyz = format!("http://127.0.0.1:{}/readyz", site.ports[2]);
+        until("it has been pinged", async || {
+            reqwest::get(&readyz).await.unwrap().text().await.unwrap().contains(another)
+        })
+        .await;
+    }
     let token = site.homeserver.appservice().as_token;
     let registration = std::fs::read_to_string(site.path("registration.yaml")).unwrap();
     site.write("registration.yaml", &registration.replace(&token, "another-as-token"));

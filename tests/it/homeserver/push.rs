@@ -198,7 +198,10 @@ pub(super) async fn ping(home: &Shared, id: &str, body: &Value) -> Result<Value,
         Err(error) if error.is_timeout() => refuse(504, "M_CONNECTION_TIMEOUT", error.to_string()),
         Err(error) => refuse(502, "M_CONNECTION_FAILED", error.to_string()),
         Ok(answer) if !answer.status().is_success() => {
-            refuse(502, "M_BAD_STATUS", format!("HTTP {}", answer.status().as_u16()))
+            // As Synapse tells it.
+            let (status, error) = (answer.status().as_u16(), format!("HTTP {}", answer.status()));
+            let more = json!({"status": status, "body": answer.text().await.unwrap_or_default()});
+            Err(Refusal { status: 502, errcode: "M_BAD_STATUS", error, more })
         }
         Ok(_) => {
             // A ping that succeeds makes Synapse try again at once.

@@ -26,7 +26,12 @@ pub(super) async fn answer(request: HttpRequest, body: web::Bytes, home: web::Da
     }
     match &fault {
         Some(Fault::Status(status, errcode)) => {
-            return refusal(&Refusal { status: *status, errcode, error: "as the test wants it".to_owned() });
+            return refusal(&Refusal {
+                status: *status,
+                errcode,
+                error: "as the test wants it".to_owned(),
+                more: json!({}),
+            });
         }
         Some(Fault::RateLimit { retry_after }) => {
             return HttpResponse::TooManyRequests()
@@ -67,8 +72,10 @@ pub(super) async fn answer(request: HttpRequest, body: web::Bytes, home: web::Da
 }
 
 fn refusal(refused: &Refusal) -> HttpResponse {
-    HttpResponse::build(StatusCode::from_u16(refused.status).unwrap())
-        .json(json!({"errcode": refused.errcode, "error": refused.error}))
+    let mut error = refused.more.clone();
+    error["errcode"] = refused.errcode.into();
+    error["error"] = refused.error.as_str().into();
+    HttpResponse::build(StatusCode::from_u16(refused.status).unwrap()).json(error)
 }
 
 /// Cuts the connection; what is answered then reaches nobody.

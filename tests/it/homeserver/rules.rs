@@ -16,11 +16,13 @@ pub(crate) struct Refusal {
     pub(crate) status: u16,
     pub(crate) errcode: &'static str,
     pub(crate) error: String,
+    /// What the error has besides.
+    pub(crate) more: Value,
 }
 
 /// Says why a request is refused.
 pub(crate) fn refuse<T>(status: u16, errcode: &'static str, error: impl Into<String>) -> Result<T, Refusal> {
-    Err(Refusal { status, errcode, error: error.into() })
+    Err(Refusal { status, errcode, error: error.into(), more: json!({}) })
 }
 
 /// Where a client's send comes from.
