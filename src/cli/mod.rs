@@ -278,6 +278,19 @@ mod tests {
     }
 
     #[test]
+    fn a_user_is_named_by_the_whole_id() {
+        for user in ["alice", "@alice", "alice:example.org"] {
+            let error =
+                Cli::try_parse_from(["matrixbot", "incidents", "ack", "42", "--as", user]).unwrap_err();
+            let error = error.to_string();
+            assert!(
+                error.contains("'--as <USER>'") && error.contains("such as @alice:example.org"),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
     fn the_version_says_what_was_built() {
         let version = Cli::command().render_version();
         assert!(version.contains(env!("CARGO_PKG_VERSION")) && version.contains("commit"), "{version}");

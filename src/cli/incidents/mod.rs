@@ -92,8 +92,8 @@ struct Acting {
     /// What the timeline and the rooms are told with it, where they are told of it
     #[arg(long, value_name = "TEXT")]
     comment: Option<String>,
-    /// The Matrix user who does it; otherwise the user of this shell
-    #[arg(long = "as", value_name = "USER")]
+    /// The Matrix user who does it, such as @alice:example.org; otherwise the user of this shell
+    #[arg(long = "as", value_name = "USER", value_parser = user)]
     who: Option<OwnedUserId>,
 }
 
@@ -128,6 +128,12 @@ fn number(text: &str) -> Result<i64, String> {
         Ok(number) if number > 0 => Ok(number),
         _ => Err(format!("`{text}` is not an incident number")),
     }
+}
+
+/// A whole Matrix user id.
+fn user(text: &str) -> Result<OwnedUserId, String> {
+    OwnedUserId::try_from(text)
+        .map_err(|_why| "it must be a whole Matrix user id such as @alice:example.org".to_owned())
 }
 
 /// What the commands have in common.
