@@ -57,12 +57,13 @@ pub(super) fn understand(root: &Value) -> Result<Old, String> {
     let mxid = matrix.get("mxid").and_then(value);
     let rooms = old.lists.iter().flat_map(|list| list.rooms.iter().flatten().cloned()).collect::<Vec<_>>();
     old.guess_server_name(mxid.iter().chain(&rooms).map(String::as_str));
-    old.left.extend(left(root, matrix, &connectors));
+    let left = left(root, matrix, &connectors, &old.lists);
+    old.left.extend(left);
     Ok(old)
 }
 
 /// What has no place here, whatever the skills are.
-fn left(root: &Value, matrix: &Value, connectors: &[(String, Value)]) -> Vec<String> {
+fn left(root: &Value, matrix: &Value, connectors: &[(String, Value)], lists: &[OldList]) -> Vec<String> {
     let mut left = Vec::new();
     left.push(
         "the account (mxid, password, access_token): each room list speaks as a user of its own".to_owned(),
@@ -80,9 +81,28 @@ fn left(root: &Value, matrix: &Value, connectors: &[(String, Value)]) -> Vec<Str
     if root.get("web").is_some_and(|web| web.get("ssl").is_some()) {
         left.push("web.ssl: give its files to listen.webhook.tls".to_owned());
     }
+    left.extend(unused_rooms(matrix, lists));
     let others = connectors.iter().filter(|(name, _)| name != "matrix");
     left.extend(others.map(|(name, _)| format!("the connector {name}: only Matrix is served")));
     left
+}
+
+/// The rooms of the connector that no skill for alerts posts to: opsdroid was in them all the same.
+fn unused_rooms(matrix: &Value, lists: &[OldList]) -> Vec<String> {
+    let is_used =
+        |room: &String| lists.iter().any(|list| list.rooms.iter().flatten().any(|used| used == room));
+    let rooms = matrix.get("rooms").and_then(Value::as_mapping).into_iter().flatten();
+    let unused = rooms.filter_map(|(name, _)| {
+        let name = text(name)?;
+        match named_room(matrix, &name) {
+            Some(room) if is_used(&room) => None,
+            Some(room) => Some((name, format!(" ({room})"))),
+            None => Some((name, String::new())),
+        }
+    });
+    let line =
+        |(name, room)| format!("the room {name} of the connector{room}: no skill for alerts posts there");
+    unused.map(line).collect()
 }
 
 /// A value, which may come from the environment: `$NAME` alone.

@@ -202,6 +202,28 @@ fn a_threshold_of_hours_may_be_a_fraction_and_what_is_none_is_told() {
 }
 
 #[test]
+fn rooms_that_no_skill_posts_to_are_told() {
+    let room = "\"main\": \"!finance:example.org\"\n";
+    assert!(OPSDROID.contains(room));
+    let more =
+        "      lunch: \"#lunch:example.org\"\n      broken: \"nowhere\"\n      again: {alias: $MAIN}\n";
+    let left = old(Predecessor::Opsdroid, &OPSDROID.replace(room, &[room, more].concat())).left;
+    let rooms: Vec<&String> = left.iter().filter(|line| line.starts_with("the room ")).collect();
+    assert_eq!(
+        rooms,
+        [
+            "the room lunch of the connector (#lunch:example.org): no skill for alerts posts there",
+            "the room broken of the connector: no skill for alerts posts there",
+            "the room again of the connector (${MAIN}): no skill for alerts posts there",
+        ]
+    );
+    for all_used in [OPSDROID, BY_HAND] {
+        let left = old(Predecessor::Opsdroid, all_used).left;
+        assert!(!left.iter().any(|line| line.starts_with("the room ")), "{left:?}");
+    }
+}
+
+#[test]
 fn an_escalation_room_may_stand_alone() {
     let rooms = "escalation_rooms:\n      - \"escalation_room1\": \"!managers:example.org\"\n      - \"escalation_room2\": \"!board:example.org\"";
     assert!(OPSDROID.contains(rooms));
