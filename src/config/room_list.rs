@@ -298,7 +298,10 @@ fn rights(table: &mut Table<'_>, policy: &mut Policy) {
 fn level(item: &Item<'_>) -> Option<Level> {
     let mut table = item.table()?;
     let rooms = table
-        .key("rooms", "At least one; they are paged together.")
+        .key(
+            "rooms",
+            "At least one; they are paged together. One that stands on a further level, too, is paged again there.",
+        )
         .shown("[\"#finance-ops:example.org\"]")
         .required(|item| item.filled_list("must name at least one room", room(&Names::default())));
     let escalate_after = table

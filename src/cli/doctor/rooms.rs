@@ -34,11 +34,21 @@ pub(super) async fn examine(
             return report.failed("room", Some(&list.name), said(&error), "See the homeserver's log.");
         }
     };
+    let mut entered: Vec<(OwnedRoomId, String)> = Vec::new();
     for wanted in wanted(list) {
         let subject = format!("{} ({} of {})", wanted.reference, wanted.places.join(", "), list.name);
         let Some(room) = enter(report, patient, identity, store, &wanted, &subject, &joined).await else {
             continue;
         };
+        if let Some((_, other)) = entered.iter().find(|(known, _)| *known == room) {
+            // A room that is named alike on two levels is meant to be paged twice.
+            let detail = format!(
+                "it is the same room as {other}: on one level it is paged once, on another one again"
+            );
+            let remedy = "Name another room; or, if this is meant, name it alike in each place.";
+            report.warning("room", Some(&subject), detail, remedy);
+        }
+        entered.push((room.clone(), wanted.reference.clone()));
         match patient.client.power_levels(identity, &room).await {
             Ok(levels) => powers(report, list, identity, &wanted, &subject, &levels),
             Err(error) => report.failed("power", Some(&subject), said(&error), "See the homeserver's log."),

@@ -163,6 +163,17 @@ fn a_name_is_one_segment_of_a_path() {
 }
 
 #[test]
+fn a_room_stands_once_on_a_level_and_may_stand_on_several() {
+    let found =
+        problems_after("['#finance:example.org']", "['#finance:example.org', '#finance:example.org']");
+    let expected =
+        "config.yaml:8:41: room_lists[0].levels[0].rooms[1]: names `#finance:example.org` a second time";
+    assert_eq!(found, [expected]);
+    let again = MINIMAL.to_owned() + "      - rooms: ['#finance:example.org']\n        mention: ['@room']\n";
+    assert_eq!(Folder::with(&again).load().unwrap().room_lists[0].policy.levels.len(), 2);
+}
+
+#[test]
 fn a_reaction_that_means_something_else_does_not_acknowledge() {
     for (reaction, meaning) in [("💤", "snoozes"), ("⏫", "escalates"), ("⏫\u{fe0f}", "escalates")] {
         let reactions = format!("webhook_token: s3cret\n    ack_reactions: [✅, '{reaction}']");

@@ -269,6 +269,20 @@ async fn routes_that_are_silent_for_longer_than_stale_after_are_told_with_both_f
 }
 
 #[tokio::test]
+async fn a_room_with_two_names_is_told_and_one_on_two_levels_is_not() {
+    let site = Site::prepare().await;
+    let config = site.config();
+    site.write("config.yaml", &config.replace("#managers:example.test", site.ops.as_str()));
+    let said = site.run(&["doctor"]).await;
+    let told = format!("{} (level 2 of finance): it is the same room as #ops:example.test", site.ops);
+    assert!(said.code == Some(0) && said.out.contains(&told), "{said:#?}");
+    site.write("config.yaml", &config.replace("#managers:example.test", "#ops:example.test"));
+    let said = site.run(&["doctor"]).await;
+    assert!(said.out.contains("#ops:example.test (level 1, level 2 of finance): joined\n"), "{said:#?}");
+    assert!(said.out.contains("Everything is well."), "{said:#?}");
+}
+
+#[tokio::test]
 async fn a_wrong_configuration_is_told_as_check_tells_it() {
     let site = Site::prepare().await;
     site.write("config.yaml", "homeserver: 7");
