@@ -10,6 +10,7 @@ use super::problem::Problem;
 use super::yaml::{Node, Position, Value, join, parse};
 use super::{duration, table::Table};
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -39,19 +40,21 @@ pub(super) struct Source<'a> {
     /// `None`: values are taken as they are.
     outside: Option<Outside<'a>>,
     problems: RefCell<Vec<Problem>>,
+    secret_files: RefCell<BTreeSet<PathBuf>>,
     /// What the decoders say of themselves, if they are asked that instead of reading.
     outline: Option<RefCell<Outline>>,
 }
 
 impl<'a> Source<'a> {
     pub(super) fn new(file: &Path, outside: Option<Outside<'a>>) -> Self {
-        Self { file: file.to_owned(), outside, problems: RefCell::default(), outline: None }
+        let (problems, secret_files) = (RefCell::default(), RefCell::default());
+        Self { file: file.to_owned(), outside, problems, secret_files, outline: None }
     }
 
     /// What these decoders read.
     pub(super) fn outline_of<T>(decode: impl FnOnce(&Item<'_>) -> Option<T>) -> Outline {
         let outline = Some(RefCell::default());
-        let source = Source { file: PathBuf::new(), outside: None, problems: RefCell::default(), outline };
+        let source = Source { outline, ..Source::new(Path::new(""), None) };
         decode(&Item { source: &source, node: NOTHING, path: String::new() });
         source.outline.map(RefCell::into_inner).unwrap_or_default()
     }
@@ -90,6 +93,16 @@ impl<'a> Source<'a> {
             key: key.to_owned(),
             message: message.into(),
         }]);
+    }
+
+    /// Notes a file that others must not read; this one, if none is named.
+    pub(super) fn holds_secret(&self, file: Option<&Path>) {
+        self.secret_files.borrow_mut().insert(file.unwrap_or(&self.file).to_owned());
+    }
+
+    /// The files that others must not read.
+    pub(super) fn secret_files(&self) -> Vec<PathBuf> {
+        self.secret_files.borrow().iter().cloned().collect()
     }
 
     /// Takes over the problems of another file.
@@ -164,6 +177,17 @@ impl<'a> Item<'a> {
         self.may_be(Shape::Form(form))?;
         let text = self.some_text()?;
         if form.knows(&text) { Some(text) } else { self.wrong(format!("{}, not `{text}`", form.expected)) }
+    }
+
+    /// Text that others must not read, which is in this file unless it comes from the environment.
+    pub(super) fn secret(&self) -> Option<String> {
+        let text = self.text()?;
+        if is_secret(&text)
+            && matches!(&self.node.value, Value::Text { text: written, .. } if *written == text)
+        {
+            self.source.holds_secret(None);
+        }
+        Some(text)
     }
 
     fn some_text(&self) -> Option<String> {
@@ -357,6 +381,13 @@ impl<'a> Item<'a> {
             Err(error) => self.wrong(format!("the file {} cannot be read: {error}", path.display())),
         }
     }
+}
+
+/// Whether others must not read it: a URL holds a secret only if it holds a password.
+fn is_secret(text: &str) -> bool {
+    let Some((_, rest)) = text.split_once("://") else { return true };
+    let user = rest.split_once('@').map_or("", |(user, _)| user);
+    user.contains(':') || rest.contains("password=")
 }
 
 /// What a plain scalar is to YAML, if not text.

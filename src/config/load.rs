@@ -68,6 +68,7 @@ fn config(item: &Item<'_>) -> Option<Config> {
         .required(|item| {
             let (path, _) = item.file()?;
             registration_file.clone_from(&path);
+            item.source.holds_secret(Some(&path));
             registration::read_registration(&path).map_err(|problems| item.source.adopt(problems)).ok()
         });
     let user_prefix = table
@@ -132,6 +133,7 @@ fn config(item: &Item<'_>) -> Option<Config> {
         room_lists: room_lists?,
         compatibility: compatibility.unwrap_or_default(),
         retention: retention?,
+        secret_files: item.source.secret_files(),
     })
 }
 

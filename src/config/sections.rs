@@ -191,7 +191,10 @@ fn tls(item: &Item<'_>) -> Option<TlsFiles> {
     let key = table.key("key", "Its private key, in PEM.").required(|item| {
         let (path, content) = item.file()?;
         match PrivateKeyDer::from_pem_slice(&content) {
-            Ok(_) => Some(path),
+            Ok(_) => {
+                item.source.holds_secret(Some(&path));
+                Some(path)
+            }
             Err(_) => item.wrong(format!("{} holds no private key in PEM", path.display())),
         }
     });

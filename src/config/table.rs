@@ -187,9 +187,10 @@ impl<'a> Asked<'_, 'a> {
             (Some(_), Some(_)) => {
                 self.table.wrong(&file_key, format!("is given besides {}: give one of them", self.name))
             }
-            (Some(item), None) => item.text().map(SecretString::from),
+            (Some(item), None) => item.secret().map(SecretString::from),
             (None, Some(item)) => {
                 let (path, content) = item.file()?;
+                item.source.holds_secret(Some(&path));
                 // Editors end a file with a newline; it is no part of the secret.
                 match std::str::from_utf8(&content).map(|text| text.trim_end_matches(['\n', '\r'])) {
                     Ok(blank) if blank.trim().is_empty() => {

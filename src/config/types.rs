@@ -29,6 +29,8 @@ pub struct Config {
     pub compatibility: BTreeMap<String, String>,
     /// How long history is kept.
     pub retention: Retention,
+    /// The files that others must not read, this one among them if a secret is written in it.
+    pub secret_files: Vec<PathBuf>,
     /// What can be used, and is hardly meant.
     pub warnings: Vec<super::Problem>,
 }

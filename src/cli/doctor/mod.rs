@@ -5,6 +5,7 @@
 
 mod alertmanagers;
 mod database;
+mod files;
 mod homeserver;
 mod listeners;
 mod repeats;
@@ -90,6 +91,7 @@ pub(super) fn doctor(options: &Options) -> ExitCode {
 async fn examine(config: &Config, options: &Options) -> anyhow::Result<Report> {
     let mut report = Report::new(options.json);
     configuration(&mut report, config, options);
+    files::examine(&mut report, config);
     let store = database::examine(&mut report, config).await;
     listeners::examine(&mut report, config).await;
     let pulse = Arc::new(Pulse::default());

@@ -229,6 +229,26 @@ fn what_would_mean_something_else_than_it_seems_is_told() {
 }
 
 #[test]
+fn the_files_that_others_must_not_read_are_known() {
+    let of = |config: &str| {
+        let config = Folder::with(config).write("token", "t").load().unwrap();
+        let name = |file: &std::path::PathBuf| file.file_name().unwrap().to_str().unwrap().to_owned();
+        config.secret_files.iter().map(name).collect::<Vec<_>>()
+    };
+    assert_eq!(of(MINIMAL), ["config.yaml", "registration.yaml"]);
+    let elsewhere = MINIMAL.replace("webhook_token: s3cret", "webhook_token_file: token");
+    assert_eq!(of(&elsewhere), ["registration.yaml", "token"]);
+    let from_outside = MINIMAL.replace("s3cret", "${TOKEN}");
+    assert_eq!(of(&from_outside), ["registration.yaml"]);
+    for url in ["postgres://u:p@localhost/m", "postgres:///m?user=u&password=p"] {
+        assert_eq!(of(&from_outside.replace("postgres://localhost/matrixbot", url)).len(), 2, "{url}");
+    }
+    for url in ["postgres://u@[::1]:5432/m", "postgres://u@/m", "postgres://localhost:5432/m"] {
+        assert_eq!(of(&from_outside.replace("postgres://localhost/matrixbot", url)).len(), 1, "{url}");
+    }
+}
+
+#[test]
 fn secrets_do_not_show_when_the_configuration_is_printed() {
     let printed = format!("{:?}", Folder::with(MINIMAL).load().unwrap());
     for secret in ["s3cret", "as-secret", "hs-secret", "postgres://"] {

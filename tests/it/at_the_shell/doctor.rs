@@ -283,6 +283,22 @@ async fn a_room_with_two_names_is_told_and_one_on_two_levels_is_not() {
 }
 
 #[tokio::test]
+async fn secrets_that_everybody_may_read_are_told() {
+    let site = Site::prepare().await;
+    site.allow("", 0o755);
+    for name in ["config.yaml", "registration.yaml"] {
+        site.allow(name, 0o644);
+    }
+    let said = site.run(&["doctor", "--json"]).await;
+    let open: Vec<Value> = rows(&said, "secret").iter().map(|row| row["subject"].clone()).collect();
+    assert_eq!((open, said.code), (vec!["config.yaml".into(), "registration.yaml".into()], Some(0)));
+    for name in ["config.yaml", "registration.yaml"] {
+        site.allow(name, 0o640);
+    }
+    assert_eq!(row(&site.run(&["doctor", "--json"]).await, "secret")["outcome"], "ok");
+}
+
+#[tokio::test]
 async fn a_wrong_configuration_is_told_as_check_tells_it() {
     let site = Site::prepare().await;
     site.write("config.yaml", "homeserver: 7");

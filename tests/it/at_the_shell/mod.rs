@@ -12,6 +12,7 @@ use crate::world::finance_list;
 use ruma::OwnedRoomId;
 use serde_json::{Value, json};
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 
@@ -76,8 +77,14 @@ impl Site {
         self.files.path().join(name)
     }
 
+    /// Writes a file that nobody else may read, as one with secrets should be.
     fn write(&self, name: &str, content: &str) {
         std::fs::write(self.path(name), content).unwrap();
+        self.allow(name, 0o600);
+    }
+
+    fn allow(&self, name: &str, mode: u32) {
+        std::fs::set_permissions(self.path(name), std::fs::Permissions::from_mode(mode)).unwrap();
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
