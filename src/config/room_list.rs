@@ -22,7 +22,7 @@ const ACK_REACTIONS: [&str; 2] = ["✅", "👀"];
 static NAME: Form = Form::new(
     "name",
     r"^\.*[a-z0-9_=-][a-z0-9._=-]*$",
-    "may hold only a-z, 0-9, `.`, `_`, `=` and `-`, and not only dots",
+    "may hold only a-z, 0-9, `.`, `_`, `=` and `-`, and needs more than dots",
 );
 static AVATAR: Form = Form::new("mxc:// URI", "^mxc://.", "must be an mxc:// URI");
 static ROOM: Form = Form::new("room", "^[!#].", "must be a room id (!…) or an alias (#name:server)");
