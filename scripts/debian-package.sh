@@ -33,7 +33,8 @@ done
 have dpkg-shlibdeps || install_packages dpkg-dev
 if [[ -z $binary ]]; then
     ensure rust
-    SQLX_OFFLINE=true step "Building the release" cargo build --release --locked --bin matrixbot
+    MATRIXBOT_COMMIT=$(git rev-parse --short HEAD 2>/dev/null || printf unknown) SQLX_OFFLINE=true \
+        step "Building the release" cargo build --release --locked --bin matrixbot
     binary=${CARGO_TARGET_DIR:-$ROOT/target}/release/matrixbot
 fi
 [[ -x $binary ]] || die "$binary is not a program."

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Publishes a release: the image, the chart, and its notes.
+# Publishes a release: the image, the chart, and on GitHub its notes and the files of artifacts/, which are
+# scripts/debian-package.sh's and scripts/supply-chain.sh's.
 #
 #   scripts/publish.sh vX.Y.Z              to docker.io/matrixbot/matrixbot, oci://ghcr.io/matrixbot/charts and GitHub
 #   scripts/publish.sh --dry-run vX.Y.Z    prints the commands, runs none
 #
-# It can be run again when it has stopped half-way. IMAGE, CHARTS and REPOSITORY name other places. The secrets
+# It can be run again when it has stopped half-way. IMAGE, CHARTS, REPOSITORY and ARTIFACTS name other places. The secrets
 # DOCKER_USER, DOCKER_PASSWORD and GITHUB_BOT_TOKEN come from the environment and appear on no command line.
 set -euo pipefail
 # shellcheck source=scripts/lib/common.sh
@@ -15,6 +16,7 @@ source "$ROOT/scripts/lib/pipeline.sh"
 IMAGE=${IMAGE:-docker.io/matrixbot/matrixbot}
 CHARTS=${CHARTS:-oci://ghcr.io/matrixbot/charts}
 REPOSITORY=${REPOSITORY:-matrixbot/matrixbot}
+ARTIFACTS=${ARTIFACTS:-$ROOT/artifacts}
 
 # json TEXT: as a JSON string.
 json() {
@@ -37,19 +39,21 @@ publish_chart() {
     run helm push "$scratch/matrixbot-$version.tgz" "$CHARTS"
 }
 
-# api METHOD PATH [BODY]: GitHub's answer. curl reads the token from its standard input.
+# api METHOD URL [OPTION…]: GitHub's answer. curl reads the token from its standard input.
 api() {
-    local url=https://api.github.com/repos/$REPOSITORY/$2
+    local url=$2
     run_with "header = \"Authorization: Bearer $GITHUB_BOT_TOKEN\"" curl --config - --fail --silent --show-error \
         --retry 3 --header "Accept: application/vnd.github+json" --request "$1" "${@:3}" "$url"
 }
 
+# publish_notes: leaves what GitHub says of the release in $scratch/release.json.
 publish_notes() {
+    local releases=https://api.github.com/repos/$REPOSITORY/releases
     if [[ -n $DRY_RUN ]]; then
-        api POST releases --data "@$scratch/request.json" --output "$scratch/release.json"
+        api POST "$releases" --data "@$scratch/request.json" --output "$scratch/release.json"
         return
     fi
-    if api GET "releases/tags/$tag" --output "$scratch/release.json" 2>"$scratch/error"; then
+    if api GET "$releases/tags/$tag" --output "$scratch/release.json" 2>"$scratch/error"; then
         say "The release $tag is there already."
         return
     fi
@@ -57,7 +61,28 @@ publish_notes() {
     "$ROOT/scripts/release-notes.sh" "$tag" >"$scratch/notes.md"
     printf '{"tag_name": %s, "name": %s, "body": %s}\n' "$(json "$tag")" "$(json "matrixbot $version")" \
         "$(json "$(<"$scratch/notes.md")")" >"$scratch/request.json"
-    api POST releases --data "@$scratch/request.json" --output "$scratch/release.json"
+    api POST "$releases" --data "@$scratch/request.json" --output "$scratch/release.json"
+}
+
+# publish_artifacts: those that the release does not have yet, and their checksums.
+publish_artifacts() {
+    local uploads file name
+    if [[ -n $DRY_RUN ]]; then
+        api POST "https://uploads.github.com/repos/$REPOSITORY/releases/ID/assets?name=FILE" --data-binary "@$ARTIFACTS/FILE"
+        return
+    fi
+    uploads=$(sed -n 's/.*"upload_url": *"\(https:[^"{]*\).*/\1/p' "$scratch/release.json")
+    [[ -n $uploads ]] || die "GitHub does not say where the files of $tag go:" "$(<"$scratch/release.json")"
+    (cd "$ARTIFACTS" && sha256sum -- *) >"$scratch/SHA256SUMS"
+    for file in "$ARTIFACTS"/* "$scratch/SHA256SUMS"; do
+        name=${file##*/}
+        if grep -qF "\"$name\"" "$scratch/release.json"; then
+            say "The release has $name already."
+        else
+            api POST "$uploads?name=$name" --header "Content-Type: application/octet-stream" --data-binary "@$file" \
+                --output "$scratch/uploaded.json"
+        fi
+    done
 }
 
 tag=''
@@ -72,6 +97,8 @@ done
 [[ -n $tag ]] || die "Which tag? See scripts/publish.sh --help"
 [[ -n $DRY_RUN ]] || "$ROOT/scripts/release-check.sh" "$tag"
 require_secrets DOCKER_USER DOCKER_PASSWORD GITHUB_BOT_TOKEN
+[[ -n $DRY_RUN ]] || compgen -G "$ARTIFACTS/*.deb" >/dev/null ||
+    die "There is no Debian package in $ARTIFACTS: scripts/debian-package.sh --output $ARTIFACTS"
 version=${tag#v}
 tools helm
 scratch=/tmp/matrixbot-publish
@@ -83,4 +110,5 @@ fi
 publish_image
 publish_chart
 publish_notes
+publish_artifacts
 [[ -n $DRY_RUN ]] || say "$tag is published."

@@ -1,14 +1,18 @@
 """release-check.sh, release-notes.sh, publish.sh and deploy.sh."""
 
+import hashlib
 import json
 
-from world import SECRETS, World, fails, succeeds, tells_no_secret
+from world import PACKAGES, SECRETS, World, fails, succeeds, tells_no_secret
 
 NOT_FOUND = ("helm .* history", 1, "", "Error: release: not found\n")
 DEPLOYED = ("helm .* history", 0, '[{"revision":1,"status":"superseded"},{"revision":2,"status":"deployed"}]')
 FAILED = ("helm .* history", 0, '[{"revision":1,"status":"failed"}]')
 UNREACHABLE = ("helm .* history", 1, "", "Error: Kubernetes cluster unreachable\n")
 KUBECONFIG = ("doctl kubernetes", 0, "apiVersion: v1\n")
+UPLOADS = "https://uploads.github.com/repos/matrixbot/matrixbot/releases/7/assets"
+RELEASE = json.dumps({"upload_url": UPLOADS + "{?name,label}", "assets": []}, indent=2)
+MADE = ("curl .*POST .*https://api.github.com", 0, RELEASE)
 NO_RELEASE = ("curl .*GET", 22, "", "curl: (22) The requested URL returned error: 404\n")
 
 
@@ -72,7 +76,7 @@ def notes_that_nobody_wrote_are_missed():
 
 def a_release_is_published_as_image_chart_and_notes():
     with World() as world:
-        ran = world.run("publish.sh", "v1.2.3", answers=[NO_RELEASE])
+        ran = world.run("publish.sh", "v1.2.3", answers=[NO_RELEASE, MADE])
         yield from succeeds(ran) + tells_no_secret(ran, "DOCKER_USER")
         if SECRETS["DOCKER_USER"] in ran.said:
             yield f"the account can be read in: {ran.said}"
@@ -97,12 +101,52 @@ def a_release_is_published_as_image_chart_and_notes():
         yield from (f"{name} is left behind" for name in world.left_behind())
 
 
-def publishing_again_does_not_make_a_second_release():
+def uploaded(ran):
+    """What was sent to the release: its name, and what it holds."""
+    sent = {}
+    for call in ran.called("curl"):
+        url = call["words"][-1]
+        if url.startswith(UPLOADS):
+            file = call["words"][call["words"].index("--data-binary") + 1].removeprefix("@")
+            sent[url.removeprefix(f"{UPLOADS}?name=")] = call["files"][file][1]
+            if SECRETS["GITHUB_BOT_TOKEN"] not in call["stdin"]:
+                yield f"the token does not reach {call['words']}"
+    return sent
+
+
+def a_release_has_the_packages_and_their_checksums():
     with World() as world:
-        ran = world.run("publish.sh", "v1.2.3", answers=[("curl .*GET", 0, "{}")])
+        ran = world.run("publish.sh", "v1.2.3", answers=[NO_RELEASE, MADE])
+        yield from succeeds(ran) + tells_no_secret(ran, "DOCKER_USER")
+        sent = yield from uploaded(ran)
+        if set(sent) != {*PACKAGES, "SHA256SUMS"}:
+            yield f"the release has {set(sent)}"
+        for name in PACKAGES:
+            if sent.get(name) != f"what {name} holds":
+                yield f"{name} is {sent.get(name)!r}"
+            digest = hashlib.sha256(f"what {name} holds".encode()).hexdigest()
+            if f"{digest}  {name}\n" not in sent.get("SHA256SUMS", ""):
+                yield f"the checksum of {name} is not in {sent.get('SHA256SUMS')!r}"
+
+
+def a_release_without_a_package_is_not_published():
+    with World() as world:
+        (world.root / "artifacts" / PACKAGES[1]).unlink()
+        ran = world.run("publish.sh", "v1.2.3", answers=[NO_RELEASE, MADE])
+        yield from fails(ran, "no Debian package", "scripts/debian-package.sh")
+        yield from (f"{command} was called" for command in ran.commands)
+
+
+def publishing_again_makes_no_second_release_and_sends_what_it_lacks():
+    with World() as world:
+        there = json.dumps({"upload_url": UPLOADS + "{?name,label}", "assets": [{"name": PACKAGES[0]}]})
+        ran = world.run("publish.sh", "v1.2.3", answers=[("curl .*GET", 0, there)])
         yield from succeeds(ran)
-        if ran.called("curl")[1:]:
+        if any("https://api.github.com" in command and "POST" in command for command in ran.commands):
             yield f"the release was made again: {ran}"
+        sent = yield from uploaded(ran)
+        if set(sent) != {PACKAGES[1], "SHA256SUMS"}:
+            yield f"it was sent {set(sent)}"
 
 
 def a_github_that_does_not_answer_is_told():
@@ -229,7 +273,9 @@ CHECKS = [
     the_notes_are_the_versions_own_and_begin_with_what_asks_for_attention,
     notes_that_nobody_wrote_are_missed,
     a_release_is_published_as_image_chart_and_notes,
-    publishing_again_does_not_make_a_second_release,
+    a_release_has_the_packages_and_their_checksums,
+    a_release_without_a_package_is_not_published,
+    publishing_again_makes_no_second_release_and_sends_what_it_lacks,
     a_github_that_does_not_answer_is_told,
     a_build_that_fails_is_not_published_and_leaves_no_builder,
     nothing_is_published_without_every_secret_or_under_a_wrong_tag,

@@ -18,6 +18,7 @@ SECRETS = {
     "DOCKER_USER": "secret-account",
     "DOCKER_PASSWORD": "secret-of-docker",
 }
+PACKAGES = ("matrixbot.cdx.json", "matrixbot_1.2.3-1_amd64.deb")
 CHANGELOG = """# Changelog
 
 ## Unreleased
@@ -67,6 +68,9 @@ class World:
         self.edit("charts/matrixbot/Chart.yaml", version, "1.2.3")
         self.edit("compose.yaml", f"MATRIXBOT_VERSION:-{version}", "MATRIXBOT_VERSION:-1.2.3")
         (self.root / "CHANGELOG.md").write_text(CHANGELOG)
+        (self.root / "artifacts").mkdir()
+        for name in PACKAGES:
+            (self.root / "artifacts" / name).write_text(f"what {name} holds")
         (self.folder / "tools").mkdir()
         (self.folder / "tmp").mkdir()
         # By this very Python, and without what it would look for at each start.
