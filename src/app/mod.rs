@@ -14,6 +14,7 @@ use crate::worker::{self, Worker};
 use actix_web::dev::ServerHandle;
 use anyhow::Context as _;
 use certificates::Certificates;
+use futures_util::future::join_all;
 use secrecy::ExposeSecret as _;
 use std::sync::Arc;
 use std::time::Duration;
@@ -115,9 +116,7 @@ impl Serving {
     /// Accepts no more, and finishes what is being answered.
     async fn end(self) {
         self.ended.cancel();
-        for handle in self.handles {
-            handle.stop(true).await;
-        }
+        join_all(self.handles.iter().map(|handle| handle.stop(true))).await;
         self.tasks.close();
         self.tasks.wait().await;
     }
