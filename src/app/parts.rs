@@ -2,7 +2,7 @@
 
 use super::readiness;
 use crate::alertmanager::auth::{Access, RoomListAccess};
-use crate::alertmanager::webhook::{self, WebhookState};
+use crate::alertmanager::webhook::{self, Reporting, WebhookState};
 use crate::appservice::attendance::Attendance;
 use crate::appservice::health::Health;
 use crate::appservice::http::{self, AppserviceState};
@@ -13,7 +13,7 @@ use crate::appservice::serving::Serving;
 use crate::clock::SharedClock;
 use crate::config::{Config, Listener, RoomListConfig};
 use crate::engine::{Engine, ListSettings, Lists};
-use crate::http::{Binding, Probes, Services, Tls};
+use crate::http::{Binding, MainRuntime, Probes, Services, Tls};
 use crate::matrix::{Client, RequestObserver, Timeouts, VirtualUsers, virtual_user};
 use crate::outbox::{Outbox, OutboxSettings};
 use crate::store::{RoomListRow, Store};
@@ -56,6 +56,7 @@ pub struct Parts {
     /// The virtual users.
     pub users: VirtualUsers,
     webhook: web::Data<WebhookState>,
+    runtime: MainRuntime,
 }
 
 struct Observed(Arc<Metrics>);
@@ -75,6 +76,7 @@ impl Parts {
         clock: SharedClock,
         shutdown: CancellationToken,
     ) -> anyhow::Result<Self> {
+        let runtime = MainRuntime::current();
         let metrics = Arc::new(Metrics::new()?);
         for endpoint in crate::matrix::Endpoint::ALL {
             metrics.introduce_endpoint(endpoint.as_str());
@@ -85,7 +87,7 @@ impl Parts {
         let users = VirtualUsers::new(client.clone(), store.clone());
         let engine = Engine::new(store.clone(), Arc::clone(&clock), metrics, Lists::new([]));
         let webhook = web::Data::new(WebhookState::new(
-            engine.clone(),
+            Reporting::new(engine.clone(), runtime.clone()),
             Arc::clone(&clock),
             Arc::clone(engine.metrics()),
             access(config),
@@ -114,6 +116,7 @@ impl Parts {
             users,
             webhook,
             engine,
+            runtime,
         })
     }
 
@@ -128,7 +131,7 @@ impl Parts {
     }
 
     fn appservice(&self, config: &Config) -> Services {
-        let serving = Serving::new(self.engine.clone(), self.users.clone());
+        let serving = Serving::new(self.engine.clone(), self.users.clone(), self.runtime.clone());
         let metrics = Arc::clone(self.engine.metrics());
         let state = web::Data::new(AppserviceState::new(serving, &config.registration.hs_token, metrics));
         Arc::new(move |config| http::configure(config, state.clone()))
@@ -151,7 +154,7 @@ impl Parts {
         let metrics = Arc::clone(self.engine.metrics());
         Probes {
             live: Vec::new(),
-            ready: readiness::checks(&self.engine, &self.health),
+            ready: readiness::checks(&self.engine, &self.health, &self.runtime),
             metrics: Box::new(move || metrics.render().ok()),
         }
     }

@@ -3,34 +3,23 @@
 use crate::appservice::health::Health;
 use crate::domain::time::between;
 use crate::engine::Engine;
-use crate::http::Check;
+use crate::http::{Check, MainRuntime};
+use crate::store::Store;
+use futures_util::future::BoxFuture;
 use std::time::Duration;
 
 /// A message that waits for longer than this says that something is stuck.
 const OLDEST: Duration = Duration::from_mins(5);
 
-pub(super) fn checks(engine: &Engine, health: &Health) -> Vec<Check> {
-    let store = engine.store();
-    let database = store.clone();
-    let migrations = store.clone();
-    let outbox = engine.clone();
-    let homeserver = health.clone();
-    let rooms = health.clone();
+/// What a check found: that it holds, or what is wrong.
+type Found = Result<String, String>;
+
+pub(super) fn checks(engine: &Engine, health: &Health, runtime: &MainRuntime) -> Vec<Check> {
+    let (one, two, engine) = (engine.store().clone(), engine.store().clone(), engine.clone());
+    let (homeserver, rooms) = (health.clone(), health.clone());
     vec![
-        Check::new("database", move || {
-            let store = database.clone();
-            async move { store.ping().await.map(|()| "answers".to_owned()).map_err(|error| error.to_string()) }
-        }),
-        Check::new("migrations", move || {
-            let store = migrations.clone();
-            async move {
-                match store.missing_migrations().await {
-                    Ok(0) => Ok("up to date".to_owned()),
-                    Ok(missing) => Err(format!("{missing} are missing")),
-                    Err(error) => Err(error.to_string()),
-                }
-            }
-        }),
+        Check::new("database", on(runtime, move || database(one.clone()))),
+        Check::new("migrations", on(runtime, move || migrations(two.clone()))),
         Check::new("homeserver", move || {
             let state = homeserver.homeserver_state();
             async move { state.map(|()| "answers, and reaches us".to_owned()) }
@@ -39,20 +28,38 @@ pub(super) fn checks(engine: &Engine, health: &Health) -> Vec<Check> {
             let state = rooms.rooms_state();
             async move { state.map(|()| "all joined".to_owned()) }
         }),
-        Check::new("outbox", move || {
-            let engine = outbox.clone();
-            async move {
-                let now = engine.clock().now();
-                match engine.store().backlog(now).await {
-                    Err(error) => Err(error.to_string()),
-                    Ok(backlog) => {
-                        let age = backlog.oldest.map_or(Duration::ZERO, |oldest| between(oldest, now));
-                        let found =
-                            format!("{} pending, the oldest for {} s", backlog.pending, age.as_secs());
-                        if age > OLDEST { Err(found) } else { Ok(found) }
-                    }
-                }
-            }
-        }),
+        Check::new("outbox", on(runtime, move || outbox(engine.clone()))),
     ]
+}
+
+async fn database(store: Store) -> Found {
+    store.ping().await.map(|()| "answers".to_owned()).map_err(|error| error.to_string())
+}
+
+async fn migrations(store: Store) -> Found {
+    match store.missing_migrations().await {
+        Ok(0) => Ok("up to date".to_owned()),
+        Ok(missing) => Err(format!("{missing} are missing")),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+async fn outbox(engine: Engine) -> Found {
+    let now = engine.clock().now();
+    let backlog = engine.store().backlog(now).await.map_err(|error| error.to_string())?;
+    let age = backlog.oldest.map_or(Duration::ZERO, |oldest| between(oldest, now));
+    let found = format!("{} pending, the oldest for {} s", backlog.pending, age.as_secs());
+    if age > OLDEST { Err(found) } else { Ok(found) }
+}
+
+/// A question to the database, asked where connections are kept.
+fn on<F: Future<Output = Found> + Send + 'static>(
+    runtime: &MainRuntime,
+    ask: impl Fn() -> F + Send + Sync + 'static,
+) -> impl Fn() -> BoxFuture<'static, Found> + Send + Sync + 'static {
+    let runtime = runtime.clone();
+    move || {
+        let (runtime, asked) = (runtime.clone(), ask());
+        Box::pin(async move { runtime.run(asked).await })
+    }
 }

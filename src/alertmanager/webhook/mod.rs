@@ -12,7 +12,7 @@ use crate::domain::input::Outcome;
 use crate::domain::time;
 use crate::domain::webhook::{PREDECESSORS_ROUTES, Webhook};
 use crate::engine::{Accepted, Engine, EngineError};
-use crate::http::answer;
+use crate::http::{MainRuntime, answer};
 use crate::telemetry::Metrics;
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -33,23 +33,34 @@ pub trait TakesReports: 'static {
     fn report(
         &self,
         room_list: &str,
-        webhook: &Webhook,
+        webhook: Webhook,
     ) -> impl Future<Output = Result<Accepted, EngineError>>;
 }
 
-impl TakesReports for Engine {
-    fn report(
-        &self,
-        room_list: &str,
-        webhook: &Webhook,
-    ) -> impl Future<Output = Result<Accepted, EngineError>> {
-        self.report(room_list, webhook)
+/// The engine, which works on the main runtime.
+#[derive(Debug, Clone)]
+pub struct Reporting {
+    engine: Engine,
+    runtime: MainRuntime,
+}
+
+impl Reporting {
+    /// Reports go to this engine.
+    pub fn new(engine: Engine, runtime: MainRuntime) -> Self {
+        Self { engine, runtime }
+    }
+}
+
+impl TakesReports for Reporting {
+    async fn report(&self, room_list: &str, webhook: Webhook) -> Result<Accepted, EngineError> {
+        let (engine, room_list) = (self.engine.clone(), room_list.to_owned());
+        self.runtime.run(async move { engine.report(&room_list, &webhook).await }).await
     }
 }
 
 /// Everything the webhook needs.
 #[derive(Debug)]
-pub struct WebhookState<E = Engine> {
+pub struct WebhookState<E = Reporting> {
     engine: E,
     clock: SharedClock,
     metrics: Arc<Metrics>,
@@ -176,12 +187,12 @@ async fn take<'a, E: TakesReports>(
         Some(name) => name,
         None => routed(access, &caller, &webhook, concerned)?,
     };
-    let accepted = state.engine.report(room_list, &webhook).await?;
+    let count = |firing: bool| webhook.alerts.iter().filter(|alert| alert.firing == firing).count();
+    let (firing, resolved) = (count(true), count(false));
+    let accepted = state.engine.report(room_list, webhook).await?;
     for remark in &remarks {
         tracing::warn!(room_list, "a webhook for {room_list} is odd: {remark}");
     }
-    let count = |firing: bool| webhook.alerts.iter().filter(|alert| alert.firing == firing).count();
-    let (firing, resolved) = (count(true), count(false));
     state
         .metrics
         .alerts(u64::try_from(firing).unwrap_or(u64::MAX), u64::try_from(resolved).unwrap_or(u64::MAX));

@@ -25,7 +25,7 @@ struct Taker {
 }
 
 impl TakesReports for Taker {
-    async fn report(&self, room_list: &str, webhook: &Webhook) -> Result<Accepted, EngineError> {
+    async fn report(&self, room_list: &str, webhook: Webhook) -> Result<Accepted, EngineError> {
         if self.away.get() {
             return Err(EngineError::Unavailable(StoreError::Database(sqlx::Error::PoolTimedOut)));
         }

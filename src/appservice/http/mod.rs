@@ -101,10 +101,10 @@ async fn take<S: Serves>(
         Ok(Ok(Err(_))) | Err(_) => return Err(Refusal::BrokenOff),
     };
     let events = read(&body)?;
-    let kept = state.serving.accept_events(txn_id, &events).await?;
-    let known = u64::try_from(events.len()).unwrap_or(u64::MAX).saturating_sub(kept);
+    let sent = u64::try_from(events.len()).unwrap_or(u64::MAX);
+    let kept = state.serving.accept_events(txn_id, events).await?;
     state.metrics.events(EventResult::Accepted, kept);
-    state.metrics.events(EventResult::Duplicate, known);
+    state.metrics.events(EventResult::Duplicate, sent.saturating_sub(kept));
     Ok(())
 }
 

@@ -35,7 +35,7 @@ impl Keeper {
 }
 
 impl Serves for Keeper {
-    async fn accept_events(&self, txn_id: &str, events: &[Box<RawValue>]) -> Result<u64, EngineError> {
+    async fn accept_events(&self, txn_id: &str, events: Vec<Box<RawValue>>) -> Result<u64, EngineError> {
         if self.away.get() {
             return Err(EngineError::Unavailable(Self::error()));
         }

@@ -1,0 +1,39 @@
+//! A stop finishes what is held.
+
+use super::Site;
+use crate::homeserver::Match;
+use crate::waiting::until;
+use crate::world::{Group, TOKEN, post};
+use futures_util::future::join_all;
+use std::net::TcpStream;
+
+#[tokio::test]
+async fn what_is_being_sent_at_a_stop_is_settled_although_the_listeners_are_closed() {
+    let site = Site::prepare().await;
+    let mut program = site.start().await;
+    let held = site.homeserver.hold_after(Match::send().in_room(&site.ops));
+    // All connections are opened anew, for so many at once.
+    site.database.goes_away().await;
+    site.database.comes_back().await;
+    let url = format!("http://127.0.0.1:{}/webhook/finance", site.ports[1]);
+    let groups = (0..20)
+        .map(|number| Group::firing(&format!("Down{number}"), "2026-11-24T12:00:00Z".parse().unwrap()));
+    let reports = groups.map(|group| post(&url, TOKEN, group.payload().to_string()));
+    for (status, answer) in join_all(reports).await {
+        assert_eq!(status, 200, "{answer}");
+    }
+    held.reached().await;
+    program.signal("TERM");
+    until("the listeners are closed", async || TcpStream::connect(("127.0.0.1", site.ports[1])).is_err())
+        .await;
+    held.release();
+    until("it has stopped", async || program.log().contains("\"stopped\"")).await;
+    assert!(program.child.wait().unwrap().success());
+    let log = program.log();
+    let (_, stop) = log.split_once("stopping:").unwrap();
+    assert!(!stop.contains("WARN"), "{log}");
+    let shown =
+        site.homeserver.timeline(&site.ops).iter().filter(|event| event.kind == "m.room.message").count();
+    let settled = site.count("SELECT count(*) FROM outbox WHERE state = 'sent' AND kind = 'page'").await;
+    assert_eq!(i64::try_from(shown).unwrap(), settled, "{log}");
+}
