@@ -212,12 +212,17 @@ fn acknowledging(table: &mut Table<'_>, policy: &mut Policy) {
     policy.ack_timeout = table
         .key("ack_timeout", "How long an acknowledgement holds, or `none`: until the incident resolves.")
         .or(policy.ack_timeout, Item::duration_or_none);
+    let fitting = match policy.ack_timeout {
+        Some(timeout) if policy.ack_reminder >= timeout => timeout / 2,
+        _ => policy.ack_reminder,
+    };
     policy.ack_reminder = table
         .key(
             "ack_reminder",
-            "How long before its end the acker is reminded. Must be shorter than `ack_timeout`.",
+            "How long before its end the acker is reminded. Must be shorter than `ack_timeout`, and is half of it for one \
+             that is too short for the default.",
         )
-        .or(policy.ack_reminder, Item::duration);
+        .or(fitting, Item::duration);
     if let Some(timeout) = policy.ack_timeout
         && policy.ack_reminder >= timeout
     {

@@ -2,6 +2,7 @@
 
 use super::{Folder, MINIMAL, NOTHING, REGISTRATION, problems, problems_after};
 use crate::config::load::load;
+use std::time::Duration;
 
 #[test]
 fn all_problems_are_told_at_once_each_with_its_place_and_key() {
@@ -190,16 +191,19 @@ fn an_acker_can_be_reminded_before_the_acknowledgement_ends() {
     for (lines, place) in [
         ("ack_timeout: 30m\n    ack_reminder: 30m", "config.yaml:10:19"),
         ("ack_timeout: 30m\n    ack_reminder: 1h", "config.yaml:10:19"),
-        ("ack_timeout: 5m", "config.yaml:5:5"),
     ] {
         let found = problems(&format!("{MINIMAL}    {lines}\n"));
         let expected = format!("{place}: room_lists[0].ack_reminder: ");
         assert!(found.len() == 1 && found[0].starts_with(&expected), "{found:?}");
         assert!(found[0].contains("is not shorter than the ack_timeout of"), "{found:?}");
     }
-    for lines in ["ack_timeout: 30m", "ack_reminder: 2d", "ack_timeout: none\n    ack_reminder: 1h"] {
+    for lines in
+        ["ack_timeout: 30m", "ack_timeout: 5m", "ack_reminder: 2d", "ack_timeout: none\n    ack_reminder: 1h"]
+    {
         Folder::with(&format!("{MINIMAL}    {lines}\n")).load().unwrap();
     }
+    let short = Folder::with(&format!("{MINIMAL}    ack_timeout: 5m\n")).load().unwrap();
+    assert_eq!(short.room_lists[0].policy.ack_reminder, Duration::from_secs(150));
 }
 
 #[test]
