@@ -6,12 +6,11 @@
 //! and say what was left out.
 //!
 //! - [`page`] wakes people; [`edit`] keeps a page true afterwards; [`thread`] tells the story below it.
-//! - [`fallback`] holds what is told when nobody answers or nobody can be reached; [`digest`] joins a storm.
+//! - [`fallback`] holds what is told when nobody answers or nobody can be reached.
 //! - [`answer`] answers commands; [`reaction`] is the one-tap acknowledgement.
 //! - [`template`] puts an operator's own words in place of ours.
 
 pub mod answer;
-pub mod digest;
 pub mod edit;
 pub mod fallback;
 pub mod message;

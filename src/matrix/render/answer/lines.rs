@@ -10,7 +10,7 @@ use crate::matrix::render::time::{age, instant};
 use jiff::Timestamp;
 
 /// `🔴 #42 DiskFull · critical · 3 alerts · 12 min · level 1 of 2`.
-pub(in crate::matrix::render) fn incident_line(incident: &IncidentLine, now: Timestamp) -> Rich {
+pub(super) fn incident_line(incident: &IncidentLine, now: Timestamp) -> Rich {
     let mark = phase_mark(incident.phase, incident.severity.as_ref());
     let lead = Rich::from(format!("{mark} ")).strong(&format!("#{} {}", incident.number, name(incident)));
     let severity =

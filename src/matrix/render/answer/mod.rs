@@ -1,9 +1,8 @@
 //! Answers to commands: notices that say what changed, by number and name, or exactly why nothing did.
 
-pub(super) mod lines;
-
 mod acted;
 mod help;
+mod lines;
 mod listing;
 mod show;
 

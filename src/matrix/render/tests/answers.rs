@@ -1,12 +1,11 @@
-//! Answers to commands, and the digest of a storm.
+//! Answers to commands.
 
 use super::*;
 use crate::domain::answer::{ActResult, Acted, Answer, Hidden, IncidentLine, Need};
 use crate::domain::incident::PhaseName;
-use crate::domain::policy::{Mention, Role, Severity};
+use crate::domain::policy::{Role, Severity};
 use crate::domain::timeline::ResolveReason;
 use crate::matrix::render::answer::{answer, reply, show};
-use crate::matrix::render::digest::digest;
 use insta::assert_snapshot;
 use ruma::event_id;
 use std::time::Duration;
@@ -192,12 +191,4 @@ fn an_answer_is_a_reply_and_stays_in_its_thread() {
     assert_eq!(in_thread["m.relates_to"]["event_id"], "$root:example.org");
     assert_eq!(in_thread["m.relates_to"]["m.in_reply_to"]["event_id"], "$command:example.org");
     assert_eq!(in_thread["m.relates_to"]["is_falling_back"], false);
-}
-
-#[test]
-fn a_storm_is_one_message() {
-    let policy = sample::policy();
-    let incidents: Vec<_> = (42..47).map(|number| incident(number, PhaseName::Firing)).collect();
-    let called = [Mention::User(alice())];
-    assert_snapshot!(shown(&digest("finance", &incidents, &called, &context(&policy))));
 }

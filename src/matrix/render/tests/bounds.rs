@@ -8,7 +8,7 @@ use crate::domain::view::AlertView;
 use crate::domain::webhook::Labels;
 use crate::matrix::render::message::Mentions;
 use crate::matrix::render::size::{MOST_BYTES, bytes};
-use crate::matrix::render::{answer, digest, edit, fallback, page, thread};
+use crate::matrix::render::{answer, edit, fallback, page, thread};
 use proptest::prelude::*;
 use ruma::event_id;
 use ruma::events::room::message::RoomMessageEventContent;
@@ -202,7 +202,6 @@ proptest! {
             until: Some(minutes_ahead(5)),
         };
         let incidents = vec![line; number];
-        check(&digest::digest(&name, &incidents, &[], &context), &Mentions::default());
         let pending = Answer::Pending { room_list: name.clone(), incidents, more: u64::MAX };
         check(&answer::answer(&pending, &context), &Mentions::default());
         let entries = vec![acknowledged(1, Some(&name)); number];
