@@ -3,7 +3,7 @@
 use super::html::WebLink;
 use super::rich::Rich;
 use super::size::Limits;
-use super::text::{capitalised, clean, clip_loudly, short};
+use super::text::{capitalised, clean, clip_loudly, one_line, short};
 use crate::domain::webhook::Labels;
 
 /// The annotations that say in a few words what is wrong, best first.
@@ -18,7 +18,7 @@ const LINKS: usize = 5;
 /// What is wrong, in a few words; nothing if the annotations do not say.
 pub(super) fn summary(annotations: &Labels, limits: Limits) -> String {
     let text = summary_key(annotations).and_then(|key| annotations.get(key));
-    text.map(|text| short(text, limits.value.max(60))).unwrap_or_default()
+    text.map(|text| clip_loudly(&one_line(text), limits.value.max(60))).unwrap_or_default()
 }
 
 /// What is wrong, at length and in at most `most` characters; nothing if the summary says it already.
@@ -36,7 +36,7 @@ pub(super) fn others(annotations: &Labels, limits: Limits) -> Vec<Rich> {
         .filter(|(key, value)| !told(key) && !value.trim().is_empty() && WebLink::parse(value).is_none())
         .take(OTHERS)
         .map(|(key, value)| {
-            let (key, value) = (short(key, 40), short(value, limits.value));
+            let (key, value) = (short(key, 40), clip_loudly(&one_line(value), limits.value));
             Rich::from(format!("{key}: {value}"))
         })
         .collect()

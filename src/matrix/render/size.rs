@@ -1,10 +1,12 @@
-//! How much a message may hold. An event is refused above 64 KiB; ours stay under 40 KB, and what was left out is
-//! said in the message.
+//! How much a message may hold. An event is refused above 64 KiB; ours stay under 40 KB. What wakes people is bounded
+//! by what they can read on a phone, far below that. What was left out is said in the message.
 
 use super::message::Message;
 
 /// The most bytes that the content of one event takes as JSON.
 pub const MOST_BYTES: usize = 40_000;
+/// The most characters that a client shows of a message about an incident: about four screens of a phone.
+pub(super) const MOST_SHOWN: usize = 4_000;
 
 /// How much of an incident is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +26,7 @@ pub(super) struct Limits {
 impl Limits {
     /// What is shown where there is room.
     #[cfg(test)]
-    pub(super) const FULL: Self = STEPS[0];
+    pub(super) const FULL: Self = AT_LENGTH;
 
     /// The same without descriptions.
     pub(super) fn without_descriptions(self) -> Self {
@@ -32,22 +34,35 @@ impl Limits {
     }
 }
 
-/// From what reads well down to what always fits.
+/// For somebody who asked.
+const AT_LENGTH: Limits = Limits { alerts: 15, labels: 20, text: 6000, value: 200, links: true };
+/// From what reads well on a phone down to what always fits.
 const STEPS: [Limits; 6] = [
-    Limits { alerts: 15, labels: 20, text: 6000, value: 200, links: true },
-    Limits { alerts: 15, labels: 12, text: 3000, value: 120, links: true },
-    Limits { alerts: 15, labels: 8, text: 1500, value: 100, links: false },
-    Limits { alerts: 10, labels: 5, text: 500, value: 60, links: false },
+    Limits { alerts: 15, labels: 20, text: 1500, value: 200, links: true },
+    Limits { alerts: 15, labels: 12, text: 1000, value: 120, links: true },
+    Limits { alerts: 10, labels: 8, text: 600, value: 100, links: true },
+    Limits { alerts: 10, labels: 5, text: 400, value: 60, links: false },
     Limits { alerts: 5, labels: 3, text: 200, value: 40, links: false },
     Limits { alerts: 2, labels: 2, text: 40, value: 30, links: false },
 ];
 
-/// The first of the messages that `render` makes of ever tighter limits that fits into an event.
+/// The first of the messages that `render` makes of ever tighter limits that can be read on a phone.
 pub(super) fn fit(render: impl Fn(Limits) -> Message) -> Message {
+    let readable = |message: &Message| fits(message) && shown(message) <= MOST_SHOWN;
+    first_that(readable, render)
+}
+
+/// As `fit`, but as much as fits into an event.
+pub(super) fn fit_at_length(render: impl Fn(Limits) -> Message) -> Message {
+    let at_length = render(AT_LENGTH);
+    if fits(&at_length) { at_length } else { first_that(fits, render) }
+}
+
+fn first_that(good: impl Fn(&Message) -> bool, render: impl Fn(Limits) -> Message) -> Message {
     let [first, rest @ ..] = STEPS;
     let mut message = render(first);
     for limits in rest {
-        if fits(&message) {
+        if good(&message) {
             break;
         }
         message = render(limits);
@@ -73,4 +88,15 @@ pub fn bytes(message: &Message) -> usize {
 
 fn fits(message: &Message) -> bool {
     bytes(message) <= MOST_BYTES
+}
+
+/// How many characters a client shows: not the addresses of links, which have names there. What is escaped counts as
+/// its escape.
+pub(super) fn shown(message: &Message) -> usize {
+    let mut in_tag = false;
+    let is_text = |character: &char| {
+        in_tag = (in_tag && *character != '>') || *character == '<';
+        !in_tag && *character != '>'
+    };
+    message.text.html().chars().filter(is_text).count()
 }

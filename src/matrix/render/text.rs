@@ -48,22 +48,58 @@ pub(super) fn short(text: &str, most: usize) -> String {
 
 /// At most `most` characters of `text`; a cut is shown by `…`.
 pub(super) fn clip(text: &str, most: usize) -> String {
-    if text.chars().nth(most).is_none() {
-        return text.to_owned();
+    match kept(text, most) {
+        Some(kept) => format!("{kept}…"),
+        None => text.to_owned(),
     }
-    let mut clipped: String = text.chars().take(most.saturating_sub(1)).collect();
-    clipped.truncate(clipped.trim_end().len());
-    clipped.push('…');
-    clipped
 }
 
-/// At most `most` characters of a long text; a cut is said in words.
+/// At most `most` characters of a long text; a cut says how much is missing.
 pub(super) fn clip_loudly(text: &str, most: usize) -> String {
-    if text.chars().nth(most).is_none() {
-        return text.to_owned();
+    let Some(kept) = kept(text, most) else { return text.to_owned() };
+    let missing = text.chars().count().saturating_sub(kept.chars().count());
+    format!("{kept}… ({})", count(missing as u64, "more character"))
+}
+
+/// What is left of `text` so that with a `…` it has at most `most` characters; `None` if nothing must be cut. An accent
+/// stays with its letter, and an emoji is kept whole or not at all.
+fn kept(text: &str, most: usize) -> Option<String> {
+    text.chars().nth(most)?;
+    let end = most.saturating_sub(1);
+    let mut kept: Vec<char> = text.chars().take(end).collect();
+    let mut next = text.chars().nth(end)?;
+    while let Some(last) = kept.last().copied()
+        && (continues(last, next) || (is_flag_half(next) && ends_within_a_flag(&kept)))
+    {
+        kept.pop();
+        next = last;
     }
-    let whole = text.chars().count();
-    format!("{} (cut, {whole} characters in all)", clip(text, most))
+    let kept: String = kept.into_iter().collect();
+    Some(kept.trim_end().to_owned())
+}
+
+/// Whether `next` is shown as a part of the character before it.
+fn continues(last: char, next: char) -> bool {
+    const JOINER: char = '\u{200D}';
+    last == JOINER
+        || next == JOINER
+        || matches!(
+            next,
+            // Combining marks.
+            '\u{300}'..='\u{36F}' | '\u{1AB0}'..='\u{1AFF}' | '\u{1DC0}'..='\u{1DFF}' | '\u{20D0}'..='\u{20FF}'
+            | '\u{FE20}'..='\u{FE2F}'
+            // Variation selectors, tones of skin, and the tags of regional flags.
+            | '\u{FE00}'..='\u{FE0F}' | '\u{1F3FB}'..='\u{1F3FF}' | '\u{E0020}'..='\u{E007F}'
+        )
+}
+
+/// Whether a character is one of the two that make a flag.
+fn is_flag_half(character: char) -> bool {
+    matches!(character, '\u{1F1E6}'..='\u{1F1FF}')
+}
+
+fn ends_within_a_flag(text: &[char]) -> bool {
+    text.iter().rev().take_while(|character| is_flag_half(**character)).count() % 2 == 1
 }
 
 /// `text` with its first letter in upper case.
@@ -117,7 +153,17 @@ mod tests {
         assert_eq!(clip("äöü", 3), "äöü");
         assert_eq!(clip("äöüß", 3), "äö…");
         assert_eq!(clip("äö", 0), "…");
-        assert_eq!(clip_loudly("äöüß", 3), "äö… (cut, 4 characters in all)");
+        assert_eq!(clip_loudly("äöüß", 3), "äö… (2 more characters)");
+    }
+
+    #[test]
+    fn what_is_shown_as_one_character_is_not_cut_in_two() {
+        assert_eq!(clip("ae\u{301}bcd", 3), "a…", "the accent belongs to the e");
+        assert_eq!(clip("a👍🏽bcd", 3), "a…", "so does the tone of skin");
+        assert_eq!(clip("a👩\u{200D}🚒bcd", 4), "a…", "joined emoji are one");
+        assert_eq!(clip("🇩🇪🇫🇷ab", 4), "🇩🇪…", "a flag is two");
+        assert_eq!(clip(&"\u{301}".repeat(9), 5), "…");
+        assert_eq!(clip_loudly("ae\u{301}bcd", 3), "a… (5 more characters)");
     }
 
     #[test]
