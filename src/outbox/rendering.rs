@@ -84,7 +84,7 @@ pub(super) fn render(head: &Head, subject: &Subject<'_>, ack_reaction: &str, now
         (Payload::Fallback, root) => {
             let same_run = head.rung.is_some_and(|rung| rung.run_no == view.incident.run.no);
             (matches!(phase, Phase::Unanswered { .. }) && same_run)
-                .then(|| again(fallback::unanswered(view, &context), root))
+                .then(|| again(fallback::unanswered(view, story, &context), root))
         }
         (Payload::Reminder { number, last_resort }, root) => {
             matches!(phase, Phase::Unanswered { .. }).then(|| {
@@ -93,7 +93,7 @@ pub(super) fn render(head: &Head, subject: &Subject<'_>, ack_reaction: &str, now
                 } else {
                     page::called(view, view.levels.saturating_sub(1), &context)
                 };
-                again(fallback::reminder(view, *number, &called, &context), root)
+                again(fallback::reminder(view, story, *number, &called, &context), root)
             })
         }
         (Payload::AckReminder, Some(root)) => match phase {

@@ -1,36 +1,50 @@
 //! What is told when nobody answers, and when nobody can be reached. These messages wake people.
 
 use super::Context;
-use super::alerts::{describe, since, summary_line};
+use super::alerts::{describe, summary_line};
 use super::headline::{headline, list_name, severity_mark, worst};
 use super::links::links;
 use super::message::{Mentions, Message};
 use super::page::{about, call, human};
 use super::rich::{Document, Rich};
 use super::size::fit;
+use super::story::of_run;
 use super::text::{count, short};
 use super::time::age;
 use crate::domain::policy::Mention;
+use crate::domain::timeline::{Entry, Kind};
 use crate::domain::view::IncidentView;
+use jiff::Timestamp;
 
 /// Tells a fallback room that the ladder ran out. Notifies the whole room: it is the last resort, once per run.
-pub fn unanswered(view: &IncidentView, context: &Context<'_>) -> Message {
-    let told = Rich::from(format!(
-        "Nobody acknowledged: the ladder of {} has run out. It has been firing for {}.",
-        count(u64::from(view.levels), "level"),
-        age(since(view), context.now)
-    ));
+/// `story` is the incident's timeline, at least from the beginning of its run.
+pub fn unanswered(view: &IncidentView, story: &[Entry], context: &Context<'_>) -> Message {
+    let levels = count(u64::from(view.levels), "level");
+    let told =
+        Rich::from(format!("{}: the ladder of {levels} has run out.", nobody_took_it(story, context.now)));
     last_resort("🚨", "UNANSWERED", view, &told, &[Mention::Room], context)
 }
 
-/// Tells a room once more that nobody has taken the incident; `number` counts from 1. Notifies `called`.
-pub fn reminder(view: &IncidentView, number: u32, called: &[Mention], context: &Context<'_>) -> Message {
+/// Tells a room once more that nobody has taken the incident; `number` counts from 1. Notifies `called`. `story` is the
+/// incident's timeline, at least from the beginning of its run.
+pub fn reminder(
+    view: &IncidentView,
+    story: &[Entry],
+    number: u32,
+    called: &[Mention],
+    context: &Context<'_>,
+) -> Message {
     let most = context.policy.max_reminders.max(number);
-    let told = Rich::from(format!(
-        "Still nobody after {}: reminder {number} of {most}.",
-        age(since(view), context.now)
-    ));
+    let told = Rich::from(format!("{}: reminder {number} of {most}.", nobody_took_it(story, context.now)));
     last_resort("🚨", "STILL UNANSWERED", view, &told, called, context)
+}
+
+/// For how long somebody could have taken it: since the run's first page was in a room. The alerts may fire for longer.
+fn nobody_took_it(story: &[Entry], now: Timestamp) -> String {
+    match of_run(story).iter().find(|entry| matches!(entry.kind, Kind::Told { .. })) {
+        Some(first) => format!("Nobody has taken it in the {} since the first page", age(first.at, now)),
+        None => "Nobody has taken it".to_owned(),
+    }
 }
 
 /// Tells a fallback room that no room of a level can be reached. Notifies the whole room.

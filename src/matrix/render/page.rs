@@ -8,7 +8,7 @@ use super::message::{Mentions, Message};
 use super::rich::{Document, Rich};
 use super::size::{Limits, fit};
 use super::status::why_it_runs;
-use super::story::rung as rung_words;
+use super::story::{of_run, rung as rung_words};
 use super::time::{instant, lasting};
 use crate::domain::incident::{Fingerprint, Rung};
 use crate::domain::policy::Mention;
@@ -54,9 +54,7 @@ pub enum PageReason {
 impl PageReason {
     /// Why the page of `rung` goes out, read off the incident's timeline.
     pub fn of(story: &[Entry], rung: Rung) -> Self {
-        let began =
-            story.iter().rposition(|entry| matches!(entry.kind, Kind::RunStarted { .. })).unwrap_or(0);
-        let run = story.get(began..).unwrap_or_default();
+        let run = of_run(story);
         let is_page = |entry: &&Entry| matches!(entry.kind, Kind::Paged { loop_no, level } if (loop_no, level) == (rung.loop_no, rung.level));
         let paged_at = run.iter().find(is_page).map(|entry| entry.at);
         let before: Vec<_> = run.iter().take_while(|entry| !is_page(entry)).collect();

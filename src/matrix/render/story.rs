@@ -26,6 +26,12 @@ pub(super) fn only_count(fingerprints: &[Fingerprint]) -> String {
     count(fingerprints.len() as u64, "alert")
 }
 
+/// The entries of the newest run; all that there are, if its beginning is not among them.
+pub(super) fn of_run(story: &[Entry]) -> &[Entry] {
+    let began = story.iter().rposition(|entry| matches!(entry.kind, Kind::RunStarted { .. }));
+    story.get(began.unwrap_or(0)..).unwrap_or_default()
+}
+
 impl Teller<'_> {
     /// One entry as a sentence.
     pub(super) fn sentence(&self, entry: &Entry) -> Rich {

@@ -43,6 +43,22 @@ async fn nobody_acknowledges_and_every_room_is_told_in_turn() {
 }
 
 #[tokio::test]
+async fn what_burned_before_anybody_was_told_is_not_counted_against_those_who_were() {
+    let (world, rooms) = calling("").await;
+    let long_ago = world.now().checked_sub(minutes(90)).unwrap();
+    world.report(&Group::firing("DiskFull", long_ago)).await;
+    world.pass(minutes(45)).await;
+    let told = &pages(&world, &rooms.fallback)[0].body;
+    assert!(told.contains("Nobody has taken it in the 45 min since the first page: "), "{told}");
+    assert!(told.contains("since 10:30 UTC"), "it burns for longer: {told}");
+    world.pass(minutes(60)).await;
+    let reminder = &pages(&world, &rooms.managers)[1].body;
+    let said = "Nobody has taken it in the 1 h 45 min since the first page: reminder 1 of 3.";
+    assert!(reminder.contains(said), "{reminder}");
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
 async fn the_whole_ladder_is_gone_through_as_often_as_the_operator_says() {
     let (world, rooms) = calling("    repeat: 1\n    remind_every: none").await;
     let number = world.report(&Group::firing("DiskFull", world.now())).await;

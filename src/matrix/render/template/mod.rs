@@ -185,11 +185,10 @@ fn sample_message(what: Templated, view: &IncidentView, context: &Context<'_>) -
     match what {
         Templated::Page => page::page(view, &[], Rung { run_no: 1, loop_no: 0, level: 0 }, context),
         Templated::Edit => edit::edit(root, view, &[], context),
-        Templated::Thread => {
-            thread::notice(root, view, &entry, context).unwrap_or_else(|| fallback::unanswered(view, context))
-        }
-        Templated::Fallback => fallback::unanswered(view, context),
-        Templated::Reminder => fallback::reminder(view, 1, &[], context),
+        Templated::Thread => thread::notice(root, view, &entry, context)
+            .unwrap_or_else(|| fallback::unanswered(view, &[], context)),
+        Templated::Fallback => fallback::unanswered(view, &[], context),
+        Templated::Reminder => fallback::reminder(view, &[], 1, &[], context),
     }
 }
 

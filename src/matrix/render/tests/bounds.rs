@@ -180,8 +180,8 @@ proptest! {
         check(&thread::notice(root, &view, &story[0], &context).unwrap(), &Mentions::default());
         let ackers = Mentions::users([alice(), bob()]);
         check(&thread::ack_reminder(root, &view, minutes_ahead(5), &context), &ackers);
-        check(&fallback::unanswered(&view, &context), &Mentions::room());
-        check(&fallback::reminder(&view, 1, &[], &context), &Mentions::default());
+        check(&fallback::unanswered(&view, &story, &context), &Mentions::room());
+        check(&fallback::reminder(&view, &story, 1, &[], &context), &Mentions::default());
         check(&fallback::unreachable(&view, 0, &context), &Mentions::room());
         check(&answer::show(&view, &story, &context), &Mentions::default());
     }

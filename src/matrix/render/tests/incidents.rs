@@ -316,17 +316,37 @@ fn the_ackers_are_reminded_in_the_thread() {
     assert_snapshot!(shown(&thread::ack_reminder(root, &view, minutes_ahead(10), &context(&policy))));
 }
 
+/// Fires for 46 minutes; an earlier run was told long ago, this one 45 minutes ago.
+fn ran_out() -> Vec<Entry> {
+    let run = [started(46, RunReason::Refired), paged(46, 0), told(45, 0), paged(30, 1), told(30, 1)];
+    let earlier = [fired(300), paged(300, 0), told(300, 0)];
+    [earlier.as_slice(), &run, &[entry(0, Kind::Unanswered)]].concat()
+}
+
 #[test]
 fn the_fallback_room_is_told_once_that_nobody_answered() {
     let policy = sample::policy();
-    assert_snapshot!(shown(&fallback::unanswered(&single(), &context(&policy))));
+    let unanswered = fallback::unanswered(&single(), &ran_out(), &context(&policy));
+    assert_snapshot!(shown(&unanswered));
 }
 
 #[test]
 fn a_reminder_calls_whom_it_is_told_to_call() {
     let policy = sample::policy();
     let called = policy.levels[0].mention.clone();
-    assert_snapshot!(shown(&fallback::reminder(&single(), 2, &called, &context(&policy))));
+    let mut story = ran_out();
+    story.extend([entry(0, Kind::Reminded { number: 1 }), entry(0, Kind::Reminded { number: 2 })]);
+    assert_snapshot!(shown(&fallback::reminder(&single(), &story, 2, &called, &context(&policy))));
+}
+
+#[test]
+fn where_no_page_was_told_nobody_is_said_to_have_waited() {
+    let policy = sample::policy();
+    let lost = |level| entry(45, Kind::Undeliverable { loop_no: 0, level });
+    let story = [fired(45), paged(45, 0), lost(0), paged(45, 1), lost(1), entry(45, Kind::Unanswered)];
+    let message = fallback::unanswered(&single(), &story, &context(&policy));
+    let said = message.text.plain().split("\n\n").nth(1).unwrap().to_owned();
+    assert_eq!(said, "Nobody has taken it: the ladder of 2 levels has run out.");
 }
 
 #[test]
