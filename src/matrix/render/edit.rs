@@ -20,7 +20,7 @@ use ruma::EventId;
 /// Some clients show an edit as one more message, so that its fallback is a short one that reads well on its own.
 pub fn edit(root: &EventId, view: &IncidentView, story: &[Entry], context: &Context<'_>) -> Message {
     let (mark, state) = state(view);
-    let headline = headline(mark, &state_words(state, view), view, context);
+    let headline = headline(mark, state, view, context);
     let status = status(view, story, context);
     let fallback = Document::line(&Rich::join(&[headline.clone(), status.clone()], " · "));
     fit(|limits| {
@@ -41,9 +41,4 @@ pub fn edit(root: &EventId, view: &IncidentView, story: &[Entry], context: &Cont
 
 fn wants_acknowledgement(view: &IncidentView) -> bool {
     matches!(view.incident.phase, Phase::Firing | Phase::Unanswered { .. } | Phase::Snoozed { .. })
-}
-
-fn state_words(state: &str, view: &IncidentView) -> String {
-    let again = view.incident.phase == Phase::Firing && view.incident.flap_count > 0;
-    if again { format!("{state} AGAIN") } else { state.to_owned() }
 }

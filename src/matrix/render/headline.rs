@@ -132,6 +132,7 @@ pub(super) fn severity_mark(severity: Option<&Severity>) -> &'static str {
 /// The mark and the word of a state.
 pub(super) fn state(view: &IncidentView) -> (&'static str, &'static str) {
     match &view.incident.phase {
+        Phase::Firing if view.incident.flap_count > 0 => (severity_mark(worst(view)), "FIRING AGAIN"),
         Phase::Firing => (severity_mark(worst(view)), "FIRING"),
         Phase::Acknowledged { .. } => ("👀", "ACKNOWLEDGED"),
         Phase::Snoozed { .. } => ("💤", "SNOOZED"),

@@ -1,16 +1,19 @@
 //! A page: the message that is meant to wake somebody. It relates to nothing, so that a thread can begin from it.
+//!
+//! A page can come late, because its room could not be reached or the homeserver was away. Then it says so; and if the
+//! ladder has gone on meanwhile, it shows the incident as it stands instead of asking for what is past.
 
 use super::Context;
 use super::alerts::{brief, describe, since, summary_line};
-use super::headline::{headline, list_name, severity_mark, worst};
+use super::headline::{headline, list_name, state, worst};
 use super::links::links;
 use super::message::{Mentions, Message};
 use super::rich::{Document, Rich};
 use super::size::{Limits, fit};
-use super::status::why_it_runs;
+use super::status::{status, why_it_runs};
 use super::story::{of_run, rung as rung_words};
 use super::time::{instant, lasting};
-use crate::domain::incident::{Fingerprint, Rung};
+use crate::domain::incident::{Fingerprint, Phase, Rung};
 use crate::domain::policy::Mention;
 use crate::domain::time::between;
 use crate::domain::timeline::{Entry, Kind, RunReason};
@@ -19,12 +22,14 @@ use jiff::Timestamp;
 use ruma::OwnedUserId;
 use std::time::Duration;
 
+/// How late a page may come without saying so.
+const LATE: Duration = Duration::from_mins(1);
+
 /// The page of a rung. `story` is the incident's timeline, at least from the beginning of its run.
 pub fn page(view: &IncidentView, story: &[Entry], rung: Rung, context: &Context<'_>) -> Message {
-    let reason = PageReason::of(story, rung);
     let called = called(view, rung.level, context);
     fit(|limits| {
-        let text = page_text(view, rung, &reason, &called, limits, context);
+        let text = page_text(view, story, rung, &called, limits, context);
         Message::text(text, Mentions::from(called.as_slice())).from_url(view.external_url.as_deref())
     })
 }
@@ -55,9 +60,7 @@ impl PageReason {
     /// Why the page of `rung` goes out, read off the incident's timeline.
     pub fn of(story: &[Entry], rung: Rung) -> Self {
         let run = of_run(story);
-        let is_page = |entry: &&Entry| matches!(entry.kind, Kind::Paged { loop_no, level } if (loop_no, level) == (rung.loop_no, rung.level));
-        let paged_at = run.iter().find(is_page).map(|entry| entry.at);
-        let before: Vec<_> = run.iter().take_while(|entry| !is_page(entry)).collect();
+        let before: Vec<_> = run.iter().take_while(|entry| !is_page(entry, rung)).collect();
         let mut told = None;
         for entry in before.iter().rev() {
             match &entry.kind {
@@ -78,9 +81,23 @@ impl PageReason {
             // The beginning of the run is not in the story: nothing can be said of it.
             return Self::RunBegan(RunReason::Fired);
         }
-        let told_for = |told: Timestamp| paged_at.map(|paged| between(told, paged));
+        let told_for = |told: Timestamp| paged_at(story, rung).map(|paged| between(told, paged));
         Self::NotAcknowledged { told_for: told.and_then(told_for) }
     }
+}
+
+fn is_page(entry: &Entry, rung: Rung) -> bool {
+    matches!(entry.kind, Kind::Paged { loop_no, level } if (loop_no, level) == (rung.loop_no, rung.level))
+}
+
+/// When the page of a rung was decided.
+fn paged_at(story: &[Entry], rung: Rung) -> Option<Timestamp> {
+    of_run(story).iter().find(|entry| is_page(entry, rung)).map(|entry| entry.at)
+}
+
+/// Whether the ladder has gone on since the page was decided.
+fn overtaken(view: &IncidentView, rung: Rung) -> bool {
+    view.incident.phase != Phase::Firing || view.incident.rung().is_some_and(|newest| newest > rung)
 }
 
 /// Whom the page of a level calls: what the worst severity says, else what the level says.
@@ -92,22 +109,28 @@ pub fn called(view: &IncidentView, level: u32, context: &Context<'_>) -> Vec<Men
 
 fn page_text(
     view: &IncidentView,
+    story: &[Entry],
     rung: Rung,
-    reason: &PageReason,
     called: &[Mention],
     limits: Limits,
     context: &Context<'_>,
 ) -> Document {
     let mut document = Document::default();
     let escalated = rung.level > 0 || rung.loop_no > 0;
-    let mark = severity_mark(worst(view));
-    let headline = if escalated {
-        headline(&format!("{mark}⏫"), "ESCALATED", view, context)
+    let (mark, word) = state(view);
+    if overtaken(view, rung) {
+        let headline = headline(mark, word, view, context);
+        document.paragraph(&[headline, status(view, story, context), summary_line(view, limits)]);
     } else {
-        headline(mark, "FIRING", view, context)
-    };
-    document.paragraph(&[headline, summary_line(view, limits)]);
-    document.paragraph(&[reason_line(view, rung, reason, context)]);
+        let headline = if escalated {
+            headline(&format!("{mark}⏫"), "ESCALATED", view, context)
+        } else {
+            headline(mark, word, view, context)
+        };
+        document.paragraph(&[headline, summary_line(view, limits)]);
+        document.paragraph(&[reason_line(view, rung, &PageReason::of(story, rung), context)]);
+    }
+    document.paragraph(&[late_line(view, story, rung, context)]);
     describe(&mut document, view, limits, context);
     document.paragraph(&[about(view, context), links(view)]);
     document.paragraph(&[call(called, view, context)]);
@@ -133,6 +156,18 @@ fn reason_line(view: &IncidentView, rung: Rung, reason: &PageReason, context: &C
         PageReason::Asked { who } => {
             Rich::new().user(who).text(&format!(" asked for escalation. Now paging {place}."))
         }
+    }
+}
+
+/// When the page should have come, if it comes late.
+fn late_line(view: &IncidentView, story: &[Entry], rung: Rung, context: &Context<'_>) -> Rich {
+    match paged_at(story, rung).filter(|paged| between(*paged, context.now) >= LATE) {
+        Some(paged) => Rich::from(format!(
+            "This page comes late: {} was paged at {}, and it could not be sent here before.",
+            rung_words(rung.loop_no, rung.level, view.levels),
+            instant(paged, context.now)
+        )),
+        None => Rich::new(),
     }
 }
 

@@ -80,8 +80,11 @@ fn firing(view: &IncidentView, story: &[Entry], context: &Context<'_>) -> Rich {
     };
     let paged = match view.incident.run.level {
         Some(level) if level > 0 || view.incident.run.loop_no > 0 => {
+            let paged = latest(story, |kind| matches!(kind, Kind::Paged { .. }));
+            let when =
+                paged.map(|entry| format!(" at {}", instant(entry.at, context.now))).unwrap_or_default();
             let rung = rung(view.incident.run.loop_no, level, view.levels);
-            Rich::from(format!("Escalated to {rung}."))
+            Rich::from(format!("Escalated to {rung}{when}."))
         }
         _ => Rich::new(),
     };

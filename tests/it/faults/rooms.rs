@@ -144,6 +144,48 @@ async fn what_a_room_missed_comes_to_it_once_it_can_be_reached() {
 }
 
 #[tokio::test]
+async fn a_page_that_comes_late_tells_how_things_stand_by_then() {
+    let (world, room, rooms) = private_first_level().await;
+    let (alice, user) = (world.homeserver.person(ALICE), World::virtual_user("finance"));
+    alice.kicks(&room, &user);
+    world.report(&Group::firing("DiskFull", world.now())).await;
+    world.only(&rooms.managers);
+    world.pass(MINUTE * 5).await;
+    alice.invites(&room, &user);
+    world.settle().await;
+    let page = world.only(&room).body;
+    assert!(page.contains("Escalated to level 2 of 2 at 12:00 UTC."), "{page}");
+    let late =
+        "This page comes late: level 1 of 2 was paged at 12:00 UTC, and it could not be sent here before.";
+    assert!(page.contains(late), "{page}");
+    alice.says(&room, "ack 1");
+    world.pass(SECOND * 5).await;
+    let page = &world.said(&room)[0].body;
+    assert!(page.starts_with("👀 ACKNOWLEDGED #1"), "whoever comes late can take it: {page}");
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn a_room_that_is_back_after_somebody_took_it_is_not_woken_and_can_ask_who_did() {
+    let (world, room, rooms) = private_first_level().await;
+    let (alice, user) = (world.homeserver.person(ALICE), World::virtual_user("finance"));
+    alice.kicks(&room, &user);
+    world.report(&Group::firing("DiskFull", world.now())).await;
+    alice.joins(&rooms.managers);
+    alice.says(&rooms.managers, "ack 1 on it");
+    world.settle().await;
+    alice.invites(&room, &user);
+    world.pass(MINUTE).await;
+    assert_eq!(world.said(&room), []);
+    alice.says(&room, "show 1");
+    world.settle().await;
+    let shown = world.only(&room).body;
+    assert!(shown.starts_with("👀 ACKNOWLEDGED #1 DiskFull"), "{shown}");
+    assert!(shown.contains("By @alice:example.test at 12:00 UTC: “on it”."), "{shown}");
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
 async fn banned_from_a_room_the_next_level_is_called_at_once() {
     let (world, rooms) = World::finance("").await;
     world.homeserver.person(ALICE).bans(&rooms.ops, &World::virtual_user("finance"));

@@ -41,13 +41,13 @@ fn resolved(view: &mut IncidentView, forced: bool) {
 #[test]
 fn a_first_page_of_several_alerts() {
     let policy = sample::policy();
-    assert_snapshot!(shown(&page(&view(), &[fired(5), paged(5, 0)], FIRST, &context(&policy))));
+    assert_snapshot!(shown(&page(&view(), &[fired(0), paged(0, 0)], FIRST, &context(&policy))));
 }
 
 #[test]
 fn a_first_page_of_one_alert() {
     let policy = sample::policy();
-    assert_snapshot!(shown(&page(&single(), &[fired(5), paged(5, 0)], FIRST, &context(&policy))));
+    assert_snapshot!(shown(&page(&single(), &[fired(0), paged(0, 0)], FIRST, &context(&policy))));
 }
 
 #[test]
@@ -65,7 +65,7 @@ fn a_page_of_alerts_that_say_almost_nothing() {
         alert.severity = Severity { name: None, rank: 0, escalate: true };
     }
     view.alerts[0].defect = Some("its name was missing".to_owned());
-    assert_snapshot!(shown(&page(&view, &[fired(5), paged(5, 0)], FIRST, &context(&policy))));
+    assert_snapshot!(shown(&page(&view, &[fired(0), paged(0, 0)], FIRST, &context(&policy))));
 }
 
 #[test]
@@ -73,6 +73,25 @@ fn an_escalation_says_that_nobody_acknowledged() {
     let policy = sample::policy();
     let story = [fired(16), paged(16, 0), told(15, 0), paged(0, 1)];
     assert_snapshot!(shown(&page(&single(), &story, SECOND, &context(&policy))));
+}
+
+#[test]
+fn a_page_that_comes_late_says_so_and_what_has_become_of_it() {
+    let policy = sample::policy();
+    let late = |view: &IncidentView, story: &[Entry]| {
+        let message = page(view, story, FIRST, &context(&policy));
+        message.text.plain().split("\n\n").take(2).collect::<Vec<_>>().join("\n\n")
+    };
+    let mut view = single();
+    let mut story = vec![fired(20), paged(20, 0)];
+    let still_firing = late(&view, &story);
+    view.incident.run.level = Some(1);
+    story.extend([entry(20, Kind::Undeliverable { loop_no: 0, level: 0 }), paged(20, 1), told(20, 1)]);
+    let escalated = late(&view, &story);
+    view.incident.phase = Phase::Unanswered { reminders: 0 };
+    story.push(entry(5, Kind::Unanswered));
+    let unanswered = late(&view, &story);
+    assert_snapshot!([still_firing, escalated, unanswered].join("\n---\n"));
 }
 
 #[test]
