@@ -4,7 +4,7 @@ use super::Desk;
 use crate::cli::print;
 use crate::domain::answer::IncidentLine;
 use crate::domain::incident::PhaseName;
-use crate::matrix::render::rich::Rich;
+use crate::matrix::render::text::short;
 use crate::matrix::render::time::age;
 use crate::store::{Tx, incident, overview};
 use clap::{Args, ValueEnum};
@@ -137,7 +137,12 @@ fn is_open(phase: PhaseName) -> bool {
     !matches!(phase, PhaseName::Resolved | PhaseName::Closed)
 }
 
-/// The incidents below each other, the names last because they may be long.
+/// The longest name in the table, as in the lists of rooms: the name of a group may be all of its labels.
+const LONGEST_NAME: usize = 60;
+/// The longest severity in the table: it is a label's value.
+const LONGEST_SEVERITY: usize = 20;
+
+/// The incidents below each other, the names last because they are the longest. JSON has them whole.
 fn table(lines: &[Line], now: Timestamp) -> String {
     const HEAD: [&str; 8] = ["#", "STATE", "SEVERITY", "ALERTS", "LEVEL", "AGE", "ROOM LIST", "NAME"];
     let rows: Vec<[String; 8]> = lines.iter().map(|line| cells(line, now)).collect();
@@ -164,17 +169,15 @@ fn cells(line: &Line, now: Timestamp) -> [String; 8] {
         [] => String::new(),
         users => format!(" (by {})", users.join(", ")),
     };
-    // What comes from outside must not move the cursor.
-    let fit = |text: &str| Rich::from(text).plain().to_owned();
     [
         format!("#{}", line.number),
         line.state.to_owned(),
-        line.severity.as_deref().map_or("-".to_owned(), fit),
+        line.severity.as_deref().map_or("-".to_owned(), |severity| short(severity, LONGEST_SEVERITY)),
         line.alerts_firing.to_string(),
         level,
         age(line.since, now),
         line.room_list.clone(),
-        format!("{}{by}", fit(&line.name)),
+        format!("{}{by}", short(&line.name, LONGEST_NAME)),
     ]
 }
 
@@ -200,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn columns_are_aligned_and_nothing_from_outside_moves_the_cursor() {
+    fn columns_are_aligned_and_bounded_and_nothing_from_outside_moves_the_cursor() {
         let now: Timestamp = "2026-11-24T12:12:00Z".parse().unwrap();
         let bare = Line {
             severity: None,
@@ -209,6 +212,17 @@ mod tests {
             acknowledged_by: Vec::new(),
             ..line(1042, "\u{1b}[2JHost\nDown")
         };
+        let long = "alertname=Disk".repeat(100);
+        let worse = Line { severity: Some("catastrophic".repeat(100)), ..line(3, &long) };
+        let [_, row] =
+            table(&[worse], now).lines().map(str::to_owned).collect::<Vec<_>>().try_into().unwrap();
+        assert!(row.contains(" catastrophiccatastr… "), "{row}");
+        assert!(
+            row.ends_with(
+                "alertname=Diskalertname=Diskalertname=Diskalertname=Diskale… (by @alice:example.org)"
+            ),
+            "{row}"
+        );
         assert_eq!(
             table(&[line(7, "DiskFull"), bare], now),
             "\

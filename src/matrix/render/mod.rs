@@ -29,7 +29,7 @@ mod links;
 mod sample;
 mod status;
 mod story;
-mod text;
+pub(crate) mod text;
 pub(crate) mod time;
 
 #[cfg(test)]

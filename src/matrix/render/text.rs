@@ -35,8 +35,8 @@ pub(super) fn one_line(text: &str) -> String {
     clean(text).split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// `text` on one line of at most `most` characters. However long it is, only its beginning is looked at.
-pub(super) fn short(text: &str, most: usize) -> String {
+/// `text` on one line of at most `most` characters, none of which moves a cursor. However long it is, only its beginning is looked at.
+pub(crate) fn short(text: &str, most: usize) -> String {
     let looked_at = most.saturating_mul(4);
     let head: String = text.chars().take(looked_at).collect();
     let line = one_line(&head);
