@@ -356,6 +356,30 @@ fn every_log_line_is_told_with_its_level() {
     assert_eq!(told, written);
 }
 
+#[test]
+fn every_result_of_a_command_is_told() {
+    let rows = table(&read("docs/OPERATIONS.md"), "Result");
+    let told: BTreeSet<String> =
+        rows.iter().flat_map(|row| code_spans(&row[0])).map(ToOwned::to_owned).collect();
+    let answers = read("src/domain/answer.rs");
+    let (_, words) = answers.split_once("fn in_log(&self)").unwrap();
+    let (words, _) = words.split_once("\n    }\n").unwrap();
+    let mut written: BTreeSet<String> = words.split('"').skip(1).step_by(2).map(str::to_owned).collect();
+    assert!(written.len() > 15, "{written:?}");
+    let mut paths = Vec::new();
+    every_file(&root().join("src/appservice/inbox"), &mut paths);
+    for path in paths {
+        let text = std::fs::read_to_string(path).unwrap();
+        let pieces = ["Handled::acted(", "Handled::refused("].map(|call| text.split(call).skip(1));
+        for after in pieces.into_iter().flatten() {
+            // What is put together elsewhere has no text of its own here.
+            let line = log_line(after);
+            written.extend((!line.is_empty()).then_some(line));
+        }
+    }
+    assert_eq!(told, written);
+}
+
 /// The readable sentence of a log macro: the longest text within its parentheses, with `…` for what is filled in.
 fn log_line(arguments: &str) -> String {
     let (mut depth, mut texts, mut rest) = (1, Vec::new(), arguments);

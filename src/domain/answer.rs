@@ -81,6 +81,46 @@ pub enum Answer {
     },
 }
 
+impl ActResult {
+    /// What it came to, in the words of logs.
+    pub fn in_log(&self) -> &'static str {
+        match self {
+            Self::Acknowledged { .. } => "acknowledged",
+            Self::Joined { .. } => "joined",
+            Self::AlreadyYours => "acknowledged before",
+            Self::GivenBack { .. } => "given back",
+            Self::NotAcknowledged => "not acknowledged",
+            Self::Snoozed { .. } => "snoozed",
+            Self::SnoozeEnded => "snooze ended",
+            Self::NotSnoozed => "not snoozed",
+            Self::Escalated { .. } => "escalated",
+            Self::LadderEnded => "no further level",
+            Self::StalePage => "not the newest page",
+            Self::Resolved { .. } => "resolved by hand",
+            Self::TooLate { .. } => "too late",
+            Self::UnderMaintenance => "under maintenance",
+            Self::Nothing { .. } => "nothing to do",
+            Self::Refused { why: Hidden::Unknown } => "no such incident",
+            Self::Refused { why: Hidden::NotToldHere } => "not told here",
+            Self::Refused { why: Hidden::HigherLevel } => "at a higher level",
+            Self::NoRight { .. } => "no right",
+        }
+    }
+}
+
+/// What became of incidents, in the words of logs: `acknowledged #1 #2, too late #3`.
+pub fn in_log(results: &[Acted]) -> String {
+    let mut told: Vec<(&str, String)> = Vec::new();
+    for acted in results {
+        let (words, number) = (acted.result.in_log(), format!(" #{}", acted.number));
+        match told.iter_mut().find(|(known, _)| *known == words) {
+            Some((_, numbers)) => numbers.push_str(&number),
+            None => told.push((words, number)),
+        }
+    }
+    told.iter().map(|(words, numbers)| format!("{words}{numbers}")).collect::<Vec<_>>().join(", ")
+}
+
 /// What became of one incident that a person acted on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Acted {
@@ -219,4 +259,20 @@ pub struct IncidentLine {
     pub ackers: Vec<OwnedUserId>,
     /// Until when it is acknowledged or snoozed, if that ends.
     pub until: Option<Timestamp>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_line_tells_each_outcome_once_with_its_incidents() {
+        let acted = |number, result| Acted { number, name: None, result };
+        let results = [
+            acted(1, ActResult::AlreadyYours),
+            acted(99, ActResult::Refused { why: Hidden::Unknown }),
+            acted(2, ActResult::AlreadyYours),
+        ];
+        assert_eq!(in_log(&results), "acknowledged before #1 #2, no such incident #99");
+    }
 }

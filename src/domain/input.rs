@@ -1,5 +1,6 @@
 //! What can happen to an incident, and what the rules answer.
 
+use super::command::Verb;
 use super::incident::{Fingerprint, Incident, Rung};
 use super::policy::Severity;
 use super::timeline::Entry;
@@ -71,6 +72,20 @@ pub enum Act {
     Escalate(Option<Rung>),
     /// Close by hand.
     Resolve,
+}
+
+impl Act {
+    /// The command that asks for it.
+    pub fn verb(self) -> Verb {
+        match self {
+            Self::Acknowledge => Verb::Acknowledge,
+            Self::Unacknowledge => Verb::Unacknowledge,
+            Self::Snooze(_) => Verb::Snooze,
+            Self::Unsnooze => Verb::Unsnooze,
+            Self::Escalate(_) => Verb::Escalate,
+            Self::Resolve => Verb::Resolve,
+        }
+    }
 }
 
 /// How a person acted.

@@ -4,7 +4,7 @@ use super::InboxError;
 use super::message::Said;
 use super::rights::{lacks, role};
 use super::scene::{Handled, Scene};
-use crate::domain::answer::{ActResult, Acted, Answer, Hidden};
+use crate::domain::answer::{ActResult, Acted, Answer, Hidden, in_log};
 use crate::domain::command::Which;
 use crate::domain::input::{Act, Decision, Outcome, PersonAction};
 use crate::engine::{Standing, candidates, result_of};
@@ -50,15 +50,16 @@ impl Scene<'_> {
         };
         if results.is_empty() {
             self.reply(said, Answer::NothingOpen { room_list: first.name.clone() }).await?;
-            return Ok(Handled::refused("nothing open"));
+            return Ok(Handled::refused(format!("{}: nothing open", act.verb().word())));
         }
         let changed = decided
             .iter()
             .filter(|(_, decision)| matches!(decision.outcome, Outcome::Done | Outcome::JoinedAck))
             .count();
         let speaker = speaker.unwrap_or_else(|| first.name.clone());
+        let told = format!("{}: {}", act.verb().word(), in_log(&results));
         self.answer(&speaker, Answer::Acted { results }, said.thread.clone()).await?;
-        let mut handled = Handled::acted(format!("{act:?} of {changed} incidents"), decided);
+        let mut handled = Handled::acted(told, decided);
         if changed == 0 {
             handled.kind = crate::telemetry::EventResult::Refused;
         }

@@ -61,9 +61,8 @@ impl Scene<'_> {
         match parsed {
             Parsed::Chatter => Ok(Handled::ignored("chatter")),
             Parsed::Mistake(mistake) => {
-                let handled = Handled::refused(format!("mistake: {}", mistake.said));
                 self.reply(&said, Answer::Mistake { said: mistake.said, hint: mistake.hint }).await?;
-                Ok(handled)
+                Ok(Handled::refused("not understood"))
             }
             Parsed::Command(command) => self.command(&said, command).await,
         }
@@ -88,7 +87,7 @@ impl Scene<'_> {
             Command::Help => self.help(said).await,
             Command::NotYet(verb) => {
                 self.reply(said, Answer::NotAvailable { command: verb.word().to_owned() }).await?;
-                Ok(Handled::refused(format!("{} is not available", verb.word())))
+                Ok(Handled::refused(format!("{}: not in this release", verb.word())))
             }
         }
     }

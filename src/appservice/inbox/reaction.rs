@@ -35,16 +35,18 @@ impl Scene<'_> {
             return Ok(Handled::ignored("a reaction without a meaning"));
         };
         if above {
-            return self.refuse(&about, &stored, ActResult::Refused { why: Hidden::HigherLevel }).await;
+            let result = ActResult::Refused { why: Hidden::HigherLevel };
+            return self.refuse(&about, &stored, act, result).await;
         }
         let policy = self.inbox.engine.policy(stored.incident.run.policy_version).await?;
         let who = self.event.sender.clone();
         let sender_role = role(&policy.permissions, &who, self.prepared.power_level);
         if let Some(needs) = lacks(act, sender_role, &policy.permissions) {
-            return self.refuse(&about, &stored, ActResult::NoRight { needs }).await;
+            return self.refuse(&about, &stored, act, ActResult::NoRight { needs }).await;
         }
         let action = PersonAction { who, via: Via::Reaction, act, comment: None };
         let decision = self.inbox.engine.person(self.tx, &stored, action, None).await?;
+        let result = result_of(&stored, &decision, act, &policy);
         match decision.outcome {
             Outcome::Done | Outcome::JoinedAck | Outcome::AlreadyYours => {
                 if act == Act::Acknowledge
@@ -59,14 +61,10 @@ impl Scene<'_> {
                     )
                     .await?;
                 }
-                Ok(Handled::acted(
-                    format!("{act:?} of {} by reaction", about.incident),
-                    vec![(*stored, decision)],
-                ))
+                Ok(Handled::acted(by_reaction(act, about.incident, &result), vec![(*stored, decision)]))
             }
             _ => {
-                let result = result_of(&stored, &decision, act, &policy);
-                let mut refused = self.refuse(&about, &stored, result).await?;
+                let mut refused = self.refuse(&about, &stored, act, result).await?;
                 refused.decided.push((*stored, decision));
                 Ok(refused)
             }
@@ -96,9 +94,12 @@ impl Scene<'_> {
             return Ok(Handled::ignored("another reaction of theirs stands"));
         }
         let who = self.event.sender.clone();
-        let action = PersonAction { who, via: Via::Reaction, act: Act::Unacknowledge, comment: None };
+        let act = Act::Unacknowledge;
+        let action = PersonAction { who, via: Via::Reaction, act, comment: None };
         let decision = self.inbox.engine.person(self.tx, &stored, action, None).await?;
-        Ok(Handled::acted(format!("gave back {}", reaction.incident), vec![(*stored, decision)]))
+        let policy = self.inbox.engine.policy(stored.incident.run.policy_version).await?;
+        let result = result_of(&stored, &decision, act, &policy);
+        Ok(Handled::acted(by_reaction(act, reaction.incident, &result), vec![(*stored, decision)]))
     }
 
     fn meaning(&self, room_list: &str, key: &str, about: &About) -> Option<Act> {
@@ -124,15 +125,21 @@ impl Scene<'_> {
         &mut self,
         about: &About,
         stored: &StoredIncident,
+        act: Act,
         result: ActResult,
     ) -> Result<Handled, InboxError> {
-        let why = format!("{result:?}");
+        let why = by_reaction(act, about.incident, &result);
         let name = Some(stored.view(0).name());
         let answer = Answer::Acted { results: vec![Acted { number: about.incident, name, result }] };
         let thread = about.root.as_deref().and_then(|root| OwnedEventId::try_from(root).ok());
         self.answer(&stored.room_list, answer, thread).await?;
         Ok(Handled::refused(why))
     }
+}
+
+/// What a reaction came to, in the words of logs.
+fn by_reaction(act: Act, number: i64, result: &ActResult) -> String {
+    format!("{} by reaction: {} #{number}", act.verb().word(), result.in_log())
 }
 
 /// The rung of the page that was reacted to, so that a stale tap escalates nothing.

@@ -157,3 +157,41 @@ async fn an_answer_wakes_nobody_and_stands_where_the_question_was() {
     assert_eq!(pages(&world, &rooms.ops).len(), 1);
     world.nothing_is_left().await;
 }
+
+#[tokio::test]
+async fn the_inbox_and_the_log_say_in_plain_words_what_a_command_came_to() {
+    let (world, rooms) = calling("").await;
+    world.report(&Group::firing("DiskFull", world.now())).await;
+    world.report(&Group::firing("HostDown", world.now())).await;
+    let alice = alice(&world);
+    let first = page(&world, &rooms.ops);
+    alice.says(&rooms.ops, "ack 99 1 2").await;
+    alice.says(&rooms.ops, "ack all").await;
+    alice.says(&rooms.ops, "!akc 1").await;
+    alice.says(&rooms.ops, "unack 1").await;
+    world.pass(minutes(16)).await;
+    alice.reacts(&first, "⏫").await;
+    let reaction = world.homeserver.person(ALICE).reacts(&first, "✅");
+    world.settle().await;
+    world.homeserver.person(ALICE).redacts(&reaction);
+    world.settle().await;
+    let mut connection = world.database.connect().await;
+    let results: Vec<String> = sqlx::query_scalar(
+        "SELECT result FROM inbox WHERE state = 'handled' AND result NOT LIKE 'ignored%' ORDER BY seq",
+    )
+    .fetch_all(&mut connection)
+    .await
+    .unwrap();
+    assert_eq!(
+        results,
+        [
+            "ack: acknowledged #1 #2, no such incident #99",
+            "ack: nothing open",
+            "not understood",
+            "unack: given back #1",
+            "escalate by reaction: not the newest page #1",
+            "ack by reaction: acknowledged #1",
+            "unack by reaction: given back #1",
+        ]
+    );
+}
