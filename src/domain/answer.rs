@@ -59,6 +59,9 @@ pub enum Answer {
         room_list: String,
         /// What the reader may do here.
         role: Role,
+        /// The other room lists of the room, and what the reader may do with theirs.
+        #[serde(default)]
+        others: Vec<(String, Role)>,
     },
     /// The incident that a command asks to see cannot be shown.
     NotShown {

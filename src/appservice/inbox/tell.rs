@@ -7,6 +7,7 @@ use super::scene::{Handled, Scene};
 use crate::domain::answer::{Answer, Hidden, IncidentLine};
 use crate::domain::command::Which;
 use crate::domain::incident::PhaseName;
+use crate::engine::ListSettings;
 use crate::store::{Payload, StoredIncident, incident, overview, post, timeline};
 
 /// How many incidents a list shows.
@@ -66,11 +67,15 @@ impl Scene<'_> {
 
     /// Lists the commands, with the reader's rights.
     pub(super) async fn help(&mut self, said: &Said) -> Result<Handled, InboxError> {
-        let Some(list) = said.lists.first().cloned() else {
+        let role_in = |list: &ListSettings| {
+            role(&list.policy.permissions, &self.event.sender, self.prepared.power_level)
+        };
+        let Some((first, others)) = said.lists.split_first() else {
             return Ok(Handled::ignored("a room of no list"));
         };
-        let role = role(&list.policy.permissions, &self.event.sender, self.prepared.power_level);
-        self.reply(said, Answer::Help { room_list: list.name.clone(), role }).await?;
+        let others = others.iter().map(|list| (list.name.clone(), role_in(list))).collect();
+        let answer = Answer::Help { room_list: first.name.clone(), role: role_in(first), others };
+        self.reply(said, answer).await?;
         Ok(Handled::acted("help", Vec::new()))
     }
 

@@ -7,16 +7,17 @@ use crate::matrix::render::headline::list_name;
 use crate::matrix::render::message::Message;
 use crate::matrix::render::rich::{Document, Rich};
 
-/// The commands of this release, each with what it does.
-pub(super) fn help(room_list: &str, role: Role, context: &Context<'_>) -> Message {
+/// The commands of this release, each with what it does. `lists`: the room's, each with what the reader may do with its
+/// incidents.
+pub(super) fn help(lists: &[(&str, Role)], context: &Context<'_>) -> Message {
+    let best = lists.iter().map(|(_, role)| *role).max().unwrap_or(Role::None);
+    let names: Vec<_> = lists.iter().map(|(name, _)| list_name(name)).collect();
     let mut text = Document::default();
-    text.paragraph(&[Rich::new()
-        .strong("What you can say here")
-        .text(&format!(" · {}", list_name(room_list)))]);
+    text.paragraph(&[Rich::new().strong("What you can say here").text(&format!(" · {}", names.join(", ")))]);
     let verbs = Verb::ALL.into_iter().filter(|verb| verb.is_available());
-    let items: Vec<_> = verbs.map(|verb| vec![verb_line(verb, role)]).collect();
+    let items: Vec<_> = verbs.map(|verb| vec![verb_line(verb, best)]).collect();
     text.list(&items);
-    text.paragraph(&[
+    let mut notes = vec![
         Rich::from(format!(
             "React {} to a page to acknowledge; remove the reaction to give it back.",
             context.ack_reaction
@@ -24,8 +25,20 @@ pub(super) fn help(room_list: &str, role: Role, context: &Context<'_>) -> Messag
         Rich::new().marked(
             "In a reply to a page or in its thread, leave the number out. `ack 42 43` and `ack all` take several.",
         ),
-        Rich::from(rights(role)),
-    ]);
+    ];
+    if lists.len() > 1 {
+        notes.push(Rich::from(
+            "A command is answered once, by the list it concerns. Mention one of them to mean it alone.",
+        ));
+    }
+    if lists.iter().all(|(_, role)| *role == best) {
+        notes.push(Rich::from(rights(best)));
+    } else {
+        notes.extend(
+            lists.iter().map(|(name, role)| Rich::from(format!("{}: {}", list_name(name), rights(*role)))),
+        );
+    }
+    text.paragraph(&notes);
     Message::notice(text)
 }
 

@@ -33,7 +33,11 @@ pub fn answer(answer: &Answer, context: &Context<'_>) -> Message {
         Answer::Timeline { number, name, levels, entries, earlier } => {
             timeline(*number, name, *levels, entries, *earlier, context)
         }
-        Answer::Help { room_list, role } => help::help(room_list, *role, context),
+        Answer::Help { room_list, role, others } => {
+            let others = others.iter().map(|(name, role)| (name.as_str(), *role));
+            let lists: Vec<_> = std::iter::once((room_list.as_str(), *role)).chain(others).collect();
+            help::help(&lists, context)
+        }
         Answer::NotShown { number, why } => {
             line(&Rich::new().strong(&format!("#{number}")).text(": ").text(hidden(*why)))
         }

@@ -156,12 +156,31 @@ fn the_timeline_of_an_incident() {
 
 #[test]
 fn help_says_what_the_reader_may_do() {
-    let room_list = || "finance".to_owned();
-    assert_snapshot!(answered(&Answer::Help { room_list: room_list(), role: Role::Respond }));
-    let all = said(&Answer::Help { room_list: room_list(), role: Role::Moderate });
+    let help = |role| Answer::Help { room_list: "finance".to_owned(), role, others: Vec::new() };
+    assert_snapshot!(answered(&help(Role::Respond)));
+    let all = said(&help(Role::Moderate));
     assert!(!all.contains("not for you"), "{all}");
-    let none = said(&Answer::Help { room_list: room_list(), role: Role::None });
+    let none = said(&help(Role::None));
     assert!(none.contains("take the incident; escalation stops (not for you)"), "{none}");
+}
+
+#[test]
+fn help_in_a_room_of_several_lists_names_all_and_tells_them_apart_where_rights_differ() {
+    let help = |other| {
+        let others = vec![("network".to_owned(), other)];
+        said(&Answer::Help { room_list: "finance".to_owned(), role: Role::Respond, others })
+    };
+    let same = help(Role::Respond);
+    assert!(same.starts_with("What you can say here · finance, network\n"), "{same}");
+    assert!(same.contains("A command is answered once, by the list it concerns."), "{same}");
+    assert!(
+        same.ends_with("\nYou may acknowledge, give back, escalate, and snooze for up to an hour."),
+        "{same}"
+    );
+    let more = help(Role::Moderate);
+    assert!(!more.contains("not for you"), "one of them allows it: {more}");
+    assert!(more.contains("\nfinance: You may acknowledge, "), "{more}");
+    assert!(more.ends_with("\nnetwork: You may do everything."), "{more}");
 }
 
 #[test]
