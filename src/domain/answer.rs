@@ -17,10 +17,13 @@ pub enum Answer {
         /// One result per incident, in the order they were named.
         results: Vec<Acted>,
     },
-    /// There was nothing to act on: `all` named no incident.
+    /// There was nothing to act on: `all` named no incident, or none that this room may act on.
     NothingOpen {
         /// The room list.
         room_list: String,
+        /// What is open and not for this room.
+        #[serde(default)]
+        elsewhere: Vec<Acted>,
     },
     /// The open incidents that wait for somebody.
     Pending {

@@ -4,6 +4,7 @@ use super::InboxError;
 use super::message::Said;
 use super::rights::{lacks, role};
 use super::scene::{Handled, Scene};
+use super::tell::names;
 use crate::domain::answer::{ActResult, Acted, Answer, Hidden, in_log};
 use crate::domain::command::Which;
 use crate::domain::input::{Act, Decision, Outcome, PersonAction};
@@ -33,10 +34,12 @@ impl Scene<'_> {
         };
         let mut results = Vec::new();
         let mut decided = Vec::new();
+        let mut elsewhere = Vec::new();
         let mut speaker = None;
         for number in numbers {
             let (acted, decision) = self.act_on(said, number, act, comment.clone()).await?;
             if all && matches!(acted.result, ActResult::Refused { .. }) {
+                elsewhere.push(acted);
                 continue;
             }
             if let Some((before, decision)) = decision {
@@ -49,17 +52,22 @@ impl Scene<'_> {
             return Ok(Handled::ignored("a room of no list"));
         };
         if results.is_empty() {
-            self.reply(said, Answer::NothingOpen { room_list: first.name.clone() }).await?;
-            return Ok(Handled::refused(format!("{}: nothing open", act.verb().word())));
+            let handled = if elsewhere.is_empty() {
+                Handled::refused(format!("{}: nothing open", act.verb().word()))
+            } else {
+                Handled::refused(told(act, &elsewhere))
+            };
+            self.reply(said, Answer::NothingOpen { room_list: names(said), elsewhere }).await?;
+            return Ok(handled);
         }
         let changed = decided
             .iter()
             .filter(|(_, decision)| matches!(decision.outcome, Outcome::Done | Outcome::JoinedAck))
             .count();
         let speaker = speaker.unwrap_or_else(|| first.name.clone());
-        let told = format!("{}: {}", act.verb().word(), in_log(&results));
+        let summary = told(act, &results);
         self.answer(&speaker, Answer::Acted { results }, said.thread.clone()).await?;
-        let mut handled = Handled::acted(told, decided);
+        let mut handled = Handled::acted(summary, decided);
         if changed == 0 {
             handled.kind = crate::telemetry::EventResult::Refused;
         }
@@ -99,4 +107,9 @@ impl Scene<'_> {
         let result = result_of(&stored, &decision, act, &policy);
         Ok((acted(result), Some((*stored, decision))))
     }
+}
+
+/// What a command came to, in the words of logs.
+fn told(act: Act, results: &[Acted]) -> String {
+    format!("{}: {}", act.verb().word(), in_log(results))
 }

@@ -125,6 +125,6 @@ impl Scene<'_> {
 }
 
 /// The room lists that an answer speaks of.
-fn names(said: &Said) -> String {
+pub(super) fn names(said: &Said) -> String {
     said.lists.iter().map(|list| list.name.as_str()).collect::<Vec<_>>().join(", ")
 }

@@ -1,8 +1,10 @@
 //! From which room and by whom an incident can be acted on. Every refusal says why.
 
 use super::{
-    ALICE, BOB, CAROL, alice, bob, calling, headlines, member, minutes, page, pages, phase, seconds, taken,
+    ALICE, BOB, CAROL, alice, answers, bob, calling, headlines, member, minutes, page, pages, phase, seconds,
+    taken,
 };
+use crate::homeserver::{Fault, Match};
 use crate::world::{Group, Scenery, TOKEN, World, finance_list};
 
 #[tokio::test]
@@ -44,14 +46,34 @@ async fn a_room_that_was_not_told_yet_cannot_take_it() {
     let (world, rooms) = calling("").await;
     let number = world.report(&Group::firing("DiskFull", world.now())).await;
     let answer = bob(&world).says(&rooms.managers, "ack 1").await;
-    assert_eq!(answer, "#1 DiskFull: this room was not told of it, so that it cannot be handled here.");
+    assert_eq!(
+        answer,
+        "#1 DiskFull: this room has not been told of it yet, so that it cannot be handled here."
+    );
     assert_eq!(
         bob(&world).says(&rooms.managers, "ack all").await,
-        "Nothing of finance is open that this could concern."
+        "Nothing of finance is open that this room can act on.\n\n• #1 DiskFull: this room has not been told of it yet, so that it cannot be handled here."
     );
     assert_eq!(phase(&world, number).await, "firing");
     world.pass(minutes(16)).await;
     assert_eq!(bob(&world).says(&rooms.managers, "ack 1").await, taken(1, "DiskFull"));
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn before_its_page_is_in_the_room_ack_all_says_what_is_open_and_cannot_be_taken_yet() {
+    let (world, rooms) = calling("").await;
+    let limited = Fault::RateLimit { retry_after: minutes(5) };
+    world.homeserver.fail_next(Match::send().in_room(&rooms.ops), limited);
+    let number = world.report(&Group::firing("DiskFull", world.now())).await;
+    assert!(pages(&world, &rooms.ops).is_empty(), "the homeserver holds it back");
+    let asked = world.homeserver.person(ALICE).says(&rooms.ops, "ack all");
+    world.pass(minutes(6)).await;
+    let [answer] = <[_; 1]>::try_from(answers(&world, &asked)).unwrap();
+    assert!(answer.starts_with("Nothing of finance is open that this room can act on."), "{answer}");
+    assert!(answer.contains("• #1 DiskFull: this room has not been told of it yet"), "{answer}");
+    assert_eq!(phase(&world, number).await, "firing");
+    assert_eq!(alice(&world).says(&rooms.ops, "ack all").await, taken(1, "DiskFull"));
     world.nothing_is_left().await;
 }
 

@@ -4,6 +4,7 @@ use super::hidden;
 use crate::domain::answer::{ActResult, Acted, Need};
 use crate::domain::incident::PhaseName;
 use crate::matrix::render::Context;
+use crate::matrix::render::headline::list_name;
 use crate::matrix::render::message::Message;
 use crate::matrix::render::page::human;
 use crate::matrix::render::rich::{Document, Rich};
@@ -26,6 +27,26 @@ pub(super) fn acted(results: &[Acted], context: &Context<'_>) -> Message {
         }
         Message::notice(text)
     })
+}
+
+/// How many incidents are named that are open elsewhere.
+const NAMED: usize = 5;
+
+/// `all` named nothing that this room may act on; `elsewhere` is what it named.
+pub(super) fn nothing(room_list: &str, elsewhere: &[Acted], context: &Context<'_>) -> Message {
+    let room_list = list_name(room_list);
+    let mut text = Document::default();
+    if elsewhere.is_empty() {
+        let line = Rich::from(format!("Nothing of {room_list} is open that this could concern."));
+        return Message::notice(Document::line(&line));
+    }
+    text.paragraph(&[Rich::from(format!("Nothing of {room_list} is open that this room can act on."))]);
+    let items: Vec<_> = elsewhere.iter().take(NAMED).map(|acted| vec![result_line(acted, context)]).collect();
+    text.list(&items);
+    if let more @ 1.. = elsewhere.len().saturating_sub(NAMED) {
+        text.paragraph(&[Rich::new().em(&format!("… and {more} more"))]);
+    }
+    Message::notice(text)
 }
 
 fn result_line(acted: &Acted, context: &Context<'_>) -> Rich {

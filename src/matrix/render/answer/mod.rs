@@ -10,7 +10,6 @@ pub use listing::timeline;
 pub use show::show;
 
 use super::Context;
-use super::headline::list_name;
 use super::message::{Message, Relation};
 use super::rich::{Document, Rich};
 use super::text::short;
@@ -21,9 +20,7 @@ use ruma::{EventId, OwnedEventId};
 pub fn answer(answer: &Answer, context: &Context<'_>) -> Message {
     match answer {
         Answer::Acted { results } => acted::acted(results, context),
-        Answer::NothingOpen { room_list } => {
-            line(&Rich::from(format!("Nothing of {} is open that this could concern.", list_name(room_list))))
-        }
+        Answer::NothingOpen { room_list, elsewhere } => acted::nothing(room_list, elsewhere, context),
         Answer::Pending { room_list, incidents, more } => {
             listing::incidents("pending", room_list, incidents, *more, context)
         }
@@ -84,7 +81,7 @@ pub fn room_reachable(room_list: &str, room: &str) -> Message {
 fn hidden(why: Hidden) -> &'static str {
     match why {
         Hidden::Unknown => "there is no such incident.",
-        Hidden::NotToldHere => "this room was not told of it, so that it cannot be handled here.",
+        Hidden::NotToldHere => "this room has not been told of it yet, so that it cannot be handled here.",
         Hidden::HigherLevel => {
             "it has gone to a higher level; only the rooms of that level and above can take it."
         }

@@ -112,8 +112,20 @@ fn nothing_is_pending_and_nothing_escalated() {
         "🟢 Nothing of finance is escalated."
     );
     assert_eq!(
-        nothing(Answer::NothingOpen { room_list: room_list() }),
+        nothing(Answer::NothingOpen { room_list: room_list(), elsewhere: Vec::new() }),
         "Nothing of finance is open that this could concern."
+    );
+    let elsewhere = |number| Acted {
+        number,
+        name: Some("DiskFull".to_owned()),
+        result: ActResult::Refused {
+            why: if number == 1 { Hidden::HigherLevel } else { Hidden::NotToldHere },
+        },
+    };
+    let elsewhere = (1..8).map(elsewhere).collect();
+    assert_snapshot!(
+        "what_is_open_elsewhere",
+        nothing(Answer::NothingOpen { room_list: room_list(), elsewhere })
     );
 }
 
@@ -200,7 +212,10 @@ fn mistakes_get_a_hint() {
 #[test]
 fn an_answer_is_a_reply_and_stays_in_its_thread() {
     let policy = sample::policy();
-    let message = answer(&Answer::NothingOpen { room_list: "finance".to_owned() }, &context(&policy));
+    let message = answer(
+        &Answer::NothingOpen { room_list: "finance".to_owned(), elsewhere: Vec::new() },
+        &context(&policy),
+    );
     let command = event_id!("$command:example.org");
     let reply_to = message.clone().related(reply(command, None)).content();
     assert_eq!(reply_to["m.relates_to"]["m.in_reply_to"]["event_id"], "$command:example.org");
