@@ -59,7 +59,7 @@ pub fn unreachable(view: &IncidentView, level: u32, context: &Context<'_>) -> Me
     ))
     .then(&Rich::join(&rooms, ", "))
     .text(". The people there do not know of this incident.");
-    last_resort(&mark, "UNREACHABLE", view, &told, &[Mention::Room], context)
+    last_resort(&mark, "ROOM UNREACHABLE", view, &told, &[Mention::Room], context)
 }
 
 fn last_resort(

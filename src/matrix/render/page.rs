@@ -171,14 +171,16 @@ fn late_line(view: &IncidentView, story: &[Entry], rung: Rung, context: &Context
     }
 }
 
-/// Which list it concerns, and since when it fires.
+/// Which list it concerns, and since when it fires, or when it began if it is over.
 pub(super) fn about(view: &IncidentView, context: &Context<'_>) -> Rich {
     let flaps = match view.incident.flap_count {
         0 => String::new(),
         1 => " · came back once".to_owned(),
         times => format!(" · came back {times} times"),
     };
-    Rich::from(format!("{} · since {}{flaps}", list_name(&view.room_list), instant(since(view), context.now)))
+    let began = if view.incident.phase.is_open() { "firing since" } else { "began at" };
+    let at = instant(since(view), context.now);
+    Rich::from(format!("{} · {began} {at}{flaps}", list_name(&view.room_list)))
 }
 
 /// Whom a message calls, and to what.

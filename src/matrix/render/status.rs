@@ -42,16 +42,20 @@ pub(super) fn status(view: &IncidentView, story: &[Entry], context: &Context<'_>
     }
 }
 
-/// Why a run began; nothing for a new incident.
+/// Why a run began; nothing for a new incident. `names` may be empty where alerts are only counted.
 pub(super) fn why_it_runs(why: &RunReason, names: &dyn Fn(&[Fingerprint]) -> String) -> Rich {
     match why {
         RunReason::Fired => Rich::new(),
         RunReason::Refired => Rich::from("It fires again after it had resolved."),
         RunReason::NewAlert { joined } => {
-            Rich::from(format!("An alert joined that nobody has seen yet: {}.", names(joined)))
+            let what = match joined.len() {
+                0 | 1 => "An alert".to_owned(),
+                several => format!("{several} alerts"),
+            };
+            Rich::from(format!("{what} joined that nobody has seen yet{}.", named(&names(joined))))
         }
         RunReason::SeverityRose { fingerprints } => {
-            Rich::from(format!("It became worse: {}.", names(fingerprints)))
+            Rich::from(format!("It became worse{}.", named(&names(fingerprints))))
         }
         RunReason::GivenBack { who } => Rich::new().user(who).text(" gave it back."),
         RunReason::AckExpired { ackers } => Rich::from("The acknowledgement")
@@ -62,6 +66,10 @@ pub(super) fn why_it_runs(why: &RunReason, names: &dyn Fn(&[Fingerprint]) -> Str
         RunReason::EscalationAsked { who } => Rich::new().user(who).text(" asked for escalation."),
         RunReason::MaintenanceOver => Rich::from("Maintenance is over, and it still fires."),
     }
+}
+
+fn named(names: &str) -> String {
+    if names.is_empty() { String::new() } else { format!(": {names}") }
 }
 
 /// A comment, in quotes; nothing if there is none.

@@ -15,15 +15,15 @@ use crate::domain::timeline::{Entry, Kind, ResolveReason, RunReason};
 pub(super) struct Teller<'a> {
     /// How many levels the ladder has.
     pub(super) levels: u32,
-    /// What alerts are called.
+    /// What alerts are called; empty where they are only counted.
     pub(super) names: &'a dyn Fn(&[Fingerprint]) -> String,
     /// The rest.
     pub(super) context: &'a Context<'a>,
 }
 
-/// What alerts are called when only their number is known.
-pub(super) fn only_count(fingerprints: &[Fingerprint]) -> String {
-    count(fingerprints.len() as u64, "alert")
+/// What alerts are called where they are only counted: nothing.
+pub(super) fn unnamed(_: &[Fingerprint]) -> String {
+    String::new()
 }
 
 /// The entries of the newest run; all that there are, if its beginning is not among them.
@@ -114,7 +114,9 @@ impl Teller<'_> {
         changed: &[Fingerprint],
     ) -> Rich {
         let piece = |words: &str, which: &[Fingerprint]| {
-            if which.is_empty() { Rich::new() } else { say(&format!("{words}: {}.", (self.names)(which))) }
+            let names = Some((self.names)(which)).filter(|names| !names.is_empty());
+            let names = names.unwrap_or_else(|| count(which.len() as u64, "alert"));
+            if which.is_empty() { Rich::new() } else { say(&format!("{words}: {names}.")) }
         };
         let pieces = [
             piece("➕ Fires too", joined),

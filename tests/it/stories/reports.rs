@@ -184,3 +184,22 @@ async fn what_comes_from_outside_pings_nobody_and_is_no_markup() {
     assert_eq!(headlines(&world, &rooms.ops).len(), 1);
     world.nothing_is_left().await;
 }
+
+#[tokio::test]
+async fn an_annotation_of_many_pages_is_cut_in_the_page_and_told_at_greater_length_to_who_asks() {
+    let (world, rooms) = World::finance("").await;
+    let mut body = Group::firing("DiskFull", world.now()).payload();
+    body["alerts"][0]["annotations"]["description"] = json!("every word of it ".repeat(1_200));
+    body["alerts"][0]["annotations"]["runbook_url"] = json!("https://runbooks.example.test/disk");
+    assert_eq!(world.post(&body).await.0, 200);
+    world.settle().await;
+    let shown = pages(&world, &rooms.ops).remove(0).body;
+    assert!(shown.chars().count() < 3_000, "{}", shown.chars().count());
+    assert!(shown.starts_with("🔴 FIRING #1 DiskFull"), "{shown}");
+    assert!(shown.contains("… (18900 more characters)"), "{shown}");
+    assert!(shown.contains("Runbook: https://runbooks.example.test/disk"), "{shown}");
+    assert!(shown.ends_with("or say \"ack 1\"."), "{shown}");
+    let asked = alice(&world).says(&rooms.ops, "show 1").await;
+    assert!(asked.contains("… (14400 more characters)"), "{asked}");
+    world.nothing_is_left().await;
+}

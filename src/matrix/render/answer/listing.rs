@@ -8,7 +8,7 @@ use crate::matrix::render::headline::list_name;
 use crate::matrix::render::message::Message;
 use crate::matrix::render::rich::{Document, Rich};
 use crate::matrix::render::size::fit_lines;
-use crate::matrix::render::story::{Teller, only_count};
+use crate::matrix::render::story::{Teller, unnamed};
 use crate::matrix::render::text::{count, short};
 use crate::matrix::render::time::exact;
 
@@ -40,7 +40,7 @@ pub fn timeline(
     context: &Context<'_>,
 ) -> Message {
     let headline = Rich::new().strong(&format!("Timeline of #{number} {}", short(name, 60)));
-    let teller = Teller { levels, names: &only_count, context };
+    let teller = Teller { levels, names: &unnamed, context };
     fit_lines(entries.len().min(100), |shown| {
         let skipped = entries.len().saturating_sub(shown);
         let mut text = Document::default();

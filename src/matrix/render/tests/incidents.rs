@@ -142,6 +142,7 @@ fn every_reason_of_a_run_is_said_on_its_page() {
     let reasons = [
         RunReason::Refired,
         RunReason::NewAlert { joined: second() },
+        RunReason::NewAlert { joined: ["0000000000000001".to_owned()].into_iter().chain(second()).collect() },
         RunReason::SeverityRose { fingerprints: second() },
         RunReason::GivenBack { who: alice() },
         RunReason::AckExpired { ackers: vec![alice(), bob()] },
