@@ -12,6 +12,7 @@ use crate::waiting::until;
 use crate::world::finance_list;
 use ruma::OwnedRoomId;
 use serde_json::{Value, json};
+use std::hash::{BuildHasher as _, RandomState};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
@@ -35,9 +36,7 @@ impl Site {
         let room = |name: &str| homeserver.public_room(ALICE, &format!("#{name}:{SERVER_NAME}"));
         let (ops, managers, fallback) = (room("ops"), room("managers"), room("fallback"));
         homeserver.set_power(&fallback, "@_alerts_finance:example.test", 50);
-        // Held all at once, so that they differ.
-        let held = [0; 3].map(|any| TcpListener::bind(("127.0.0.1", any)).unwrap());
-        let ports = held.map(|listener| listener.local_addr().unwrap().port());
+        let ports = free_ports();
         homeserver.set_appservice_url(&format!("http://127.0.0.1:{}", ports[0]));
         homeserver.push_in_background();
         let database = TestDatabase::create().await;
@@ -122,6 +121,19 @@ impl Site {
         let mut connection = self.database.connect().await;
         sqlx::query_scalar(query).fetch_one(&mut connection).await.unwrap()
     }
+}
+
+/// Ports that nobody listens on, outside of those that the system gives to outgoing connections: any of the tests that
+/// run beside this one could have such a port by the time that the program wants it.
+fn free_ports() -> [u16; 3] {
+    let free = || loop {
+        let port = u16::try_from(10_000 + RandomState::new().hash_one(()) % 20_000).unwrap();
+        if let Ok(listener) = TcpListener::bind(("127.0.0.1", port)) {
+            return listener;
+        }
+    };
+    // Held all at once, so that they differ.
+    [free(), free(), free()].map(|listener| listener.local_addr().unwrap().port())
 }
 
 /// What a command said, and how it ended.
