@@ -138,3 +138,35 @@ async fn it_fails_over_again_and_again_under_load_and_everything_is_said_once() 
     }
     world.nothing_is_left().await;
 }
+
+#[tokio::test]
+async fn a_release_works_on_the_tables_of_the_next_one() {
+    let scenery = Scenery::prepare().await;
+    let rooms = scenery.rooms();
+    // What a migration may do that the release before must bear: columns and tables are added.
+    let added = "DO $$ DECLARE name text; BEGIN
+                     FOR name IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' LOOP
+                         EXECUTE format('ALTER TABLE %I ADD COLUMN of_the_next_release text', name);
+                         EXECUTE format('ALTER TABLE %I ADD COLUMN counted bigint NOT NULL DEFAULT 7', name);
+                     END LOOP;
+                     CREATE TABLE of_the_next_release (id bigint PRIMARY KEY);
+                 END $$";
+    sqlx::query(added).execute(&mut scenery.database.connect().await).await.unwrap();
+    let world = scenery.begin(&finance_list("")).await;
+    let group = Group::firing("DiskFull", world.now());
+    let number = world.report(&group).await;
+    world.pass(MINUTE * 15).await;
+    let page = world.only(&rooms.managers);
+    world.homeserver.person(ALICE).reacts(&page.event_id, "✅");
+    world.settle().await;
+    assert_eq!(world.phase(number).await, "acknowledged");
+    world.homeserver.person(ALICE).says(&rooms.managers, "pending");
+    world.report(&group.resolved()).await;
+    assert_eq!(world.phase(number).await, "resolved");
+    let parts = &world.bot.parts;
+    assert!(parts.retention.step().await.is_ok() && parts.gauges.step().await.is_ok());
+    assert!(parts.reconcile.step().await.is_ok());
+    world.pass(MINUTE * 30).await;
+    assert_eq!(world.phase(number).await, "closed");
+    world.nothing_is_left().await;
+}
