@@ -10,6 +10,7 @@ mod duration;
 mod expand;
 mod load;
 mod outline;
+mod policy;
 mod problem;
 mod registration;
 mod room_list;
