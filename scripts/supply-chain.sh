@@ -3,7 +3,7 @@
 #
 #   scripts/supply-chain.sh check             licences, banned crates, sources and known holes, by deny.toml; fetches the
 #                                             RustSec database
-#   scripts/supply-chain.sh check --offline   the same without the network; known holes only if a database is there
+#   scripts/supply-chain.sh check --offline   the same without the network, but for crates; known holes only if a database is there
 #   scripts/supply-chain.sh notices           writes packaging/THIRD-PARTY.md, the licences' texts; takes minutes
 #   scripts/supply-chain.sh notices --check   changes nothing; exit status 1 if it does not name what Cargo.lock does
 #   scripts/supply-chain.sh sbom FILE         writes a software bill of materials in CycloneDX's JSON
