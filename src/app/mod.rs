@@ -211,7 +211,7 @@ impl Workers {
         self.spawn_worker(|parts| &parts.retention, alone());
         self.spawn_worker(|parts| &parts.gauges, alone());
         self.spawn_worker(|parts| &parts.attendance, wakers.attendance);
-        self.spawn_worker(|parts| &parts.liveness, alone());
+        self.spawn_worker(|parts| &parts.liveness, wakers.liveness);
         self.spawn_worker(|parts| &parts.reconcile, self.parts.reconcile_wake.clone());
         let store = self.parts.engine.store().clone();
         let shutdown = self.shutdown.clone();

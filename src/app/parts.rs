@@ -107,7 +107,7 @@ impl Parts {
                 client,
                 config.registration.id.clone(),
                 health.clone(),
-                engine.wakers().clone(),
+                engine.clone(),
                 Arc::clone(&reconcile_wake),
             ),
             reconcile: Reconcile::new(engine.clone(), users.clone()),

@@ -1,10 +1,11 @@
 //! Whether the homeserver answers us and reaches us. A ping that comes through also makes Synapse deliver at once what
-//! it holds back after an outage.
+//! it holds back after an outage; and when an outage is over, no room goes on waiting because of it.
 
 use super::health::Health;
-use crate::engine::Wakers;
+use crate::engine::Engine;
 use crate::ids;
 use crate::matrix::{Client, ClientError, Failure};
+use crate::store::StoreError;
 use crate::worker::{Progress, Worker};
 use ruma::OwnedTransactionId;
 use std::sync::Arc;
@@ -22,7 +23,7 @@ pub struct Liveness {
     client: Client,
     appservice_id: String,
     health: Health,
-    wakers: Wakers,
+    engine: Engine,
     reconcile: Arc<Notify>,
 }
 
@@ -32,10 +33,10 @@ impl Liveness {
         client: Client,
         appservice_id: String,
         health: Health,
-        wakers: Wakers,
+        engine: Engine,
         reconcile: Arc<Notify>,
     ) -> Self {
-        Self { client, appservice_id, health, wakers, reconcile }
+        Self { client, appservice_id, health, engine, reconcile }
     }
 
     async fn ask(&self) -> Result<(), ClientError> {
@@ -52,18 +53,21 @@ impl Liveness {
 }
 
 impl Worker for Liveness {
-    type Error = std::convert::Infallible;
+    type Error = StoreError;
 
     fn name(&self) -> &'static str {
         "liveness"
     }
 
-    async fn step(&self) -> Result<Progress, std::convert::Infallible> {
+    async fn step(&self) -> Result<Progress, StoreError> {
         match self.ask().await {
             Ok(()) => {
+                if self.health.homeserver_state().is_err() {
+                    self.engine.store().end_pauses(self.engine.clock().now()).await?;
+                    self.engine.wakers().outbox.notify_one();
+                }
                 if self.health.homeserver(Ok(())) {
                     tracing::info!("the homeserver answers and reaches us");
-                    self.wakers.outbox.notify_one();
                     self.reconcile.notify_one();
                 }
                 Ok(Progress::Idle(EVERY))

@@ -52,6 +52,8 @@ pub struct Wakers {
     pub timers: Arc<Notify>,
     /// A room can be entered that could not, or other rooms are wanted.
     pub attendance: Arc<Notify>,
+    /// Something could not be sent: whether the homeserver is there is to be looked at.
+    pub liveness: Arc<Notify>,
 }
 
 /// Takes inputs, one database transaction each. Cheap to clone.

@@ -48,6 +48,9 @@ impl Outbox {
                         let uncertain = *uncertain;
                         settle::retry(&mut tx, &claimed.lease, &Retry { at, uncertain, counts, error }, now)
                             .await?;
+                        if counts {
+                            self.engine.wakers().liveness.notify_one();
+                        }
                         let outcome =
                             if counts { DeliveryOutcome::Retried } else { DeliveryOutcome::RateLimited };
                         (None, outcome, false)

@@ -173,6 +173,21 @@ impl Store {
         .await?;
         Ok(())
     }
+
+    /// Ends the pauses of rooms that failed: what they failed for is over. Returns how many there were. A pause that the
+    /// homeserver asked for goes on, unless the room had failed as well.
+    pub async fn end_pauses(&self, now: Timestamp) -> Result<u64, StoreError> {
+        let ended = sqlx::query!(
+            "UPDATE room_gate SET next_allowed_at = $1, failures = 0
+             WHERE room IN (
+                 SELECT room FROM room_gate WHERE failures > 0 AND next_allowed_at > $1 AND message IS NULL
+                 FOR UPDATE SKIP LOCKED)",
+            now.to_sqlx()
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(ended.rows_affected())
+    }
 }
 
 /// Gives the room's gate back after a message was settled.
