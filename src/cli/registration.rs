@@ -1,6 +1,7 @@
 //! `matrixbot registration`
 
 use super::{FAILED, MISUSED, tell};
+use crate::config::appservice_address;
 use crate::matrix::virtual_user;
 use clap::Args;
 use ruma::OwnedServerName;
@@ -24,7 +25,7 @@ Examples:
 #[derive(Debug, Args)]
 pub(super) struct Options {
     /// Where the homeserver reaches our appservice listener
-    #[arg(long)]
+    #[arg(long, value_parser = appservice_address)]
     url: Url,
     /// The part after the colon in the homeserver's user ids
     #[arg(long, value_name = "NAME")]

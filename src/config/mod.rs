@@ -25,7 +25,7 @@ pub use duration::{parse_duration, write_duration};
 pub use load::{load, load_listen};
 pub use outline::{example, reference, schema};
 pub use problem::Problem;
-pub use registration::read_registration;
+pub use registration::{appservice_address, read_registration};
 pub use types::{
     AlertmanagerAuth, AlertmanagerConfig, Config, Database, Homeserver, Listen, Listener, Registration,
     Retention, RoomListConfig, TlsFiles,

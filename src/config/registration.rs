@@ -5,8 +5,10 @@ use super::decode::{Item, Source};
 use super::problem::Problem;
 use super::table::Table;
 use super::types::Registration;
+use super::yaml::Value;
 use regex::Regex;
 use std::path::Path;
+use url::Url;
 
 /// Reads a registration, or says everything that is wrong with it.
 pub fn read_registration(path: &Path) -> Result<Registration, Vec<Problem>> {
@@ -38,11 +40,30 @@ fn token(item: &Item<'_>) -> Option<String> {
     Some(token)
 }
 
+/// Where a homeserver reaches an application service: it puts `/_matrix/app/v1/…` after this.
+pub fn appservice_address(text: &str) -> Result<Url, String> {
+    const EXPECTED: &str = "must begin with http:// or https://, such as http://127.0.0.1:9009";
+    let url = Url::parse(text).map_err(|_why| EXPECTED)?;
+    if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
+        return Err(EXPECTED.to_owned());
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err("must not have a query (`?…`) or a fragment (`#…`)".to_owned());
+    }
+    Ok(url)
+}
+
 fn registration(mut table: Table<'_>) -> Option<Registration> {
     let id = table.key("id", "Our name at the homeserver.").required(Item::text);
     let as_token = table.key("as_token", "What we show to the homeserver.").required(token);
     let hs_token = table.key("hs_token", "What the homeserver shows to us.").required(token);
     let sender_localpart = table.key("sender_localpart", "Our own, silent account.").required(Item::text);
+    table.key("url", "Where the homeserver reaches us; with `null` it sends nothing.").maybe(|item| {
+        if matches!(item.node.value, Value::Nothing) {
+            return None;
+        }
+        appservice_address(&item.text()?).map_or_else(|why| item.wrong(why), Some)
+    });
     let rate_limited =
         table.key("rate_limited", "Whether we are held back when we send much.").or(true, Item::flag);
     let namespaces = table.key("namespaces", "What belongs to us.").required(|item| {

@@ -119,8 +119,27 @@ fn for_the_driver(url: &str) -> Result<String, &'static str> {
             format!("{scheme}://{path}?{query}")
         }
     };
-    Url::parse(&url).map_err(|_why| EXPECTED)?;
+    let parsed = Url::parse(&url).map_err(|_why| EXPECTED)?;
+    parsed.query_pairs().try_for_each(|(key, value)| encryption(&key, &value))?;
     Ok(url)
+}
+
+/// What a URL says of encryption must be understood: the driver leaves out what it does not know, and a connection that
+/// was to be encrypted is not.
+fn encryption(key: &str, value: &str) -> Result<(), &'static str> {
+    const MODES: [&str; 6] = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"];
+    const FILES: [&str; 7] =
+        ["sslrootcert", "ssl-root-cert", "ssl-ca", "sslcert", "ssl-cert", "sslkey", "ssl-key"];
+    match key {
+        "sslmode" | "ssl-mode" if MODES.contains(&value) => Ok(()),
+        "sslmode" | "ssl-mode" => {
+            Err("sslmode must be disable, allow, prefer, require, verify-ca or verify-full")
+        }
+        key if key.starts_with("ssl") && !FILES.contains(&key) => {
+            Err("of what begins with ssl, only sslmode, sslrootcert, sslcert and sslkey are known")
+        }
+        _ => Ok(()),
+    }
 }
 
 pub(super) fn listen(mut table: Table<'_>) -> Listen {
@@ -288,6 +307,20 @@ mod tests {
             ("postgres:///db", "postgres:///db"),
         ] {
             assert_eq!(for_the_driver(given).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn a_slip_about_encryption_is_no_connection_without_it() {
+        for (query, accepted) in [
+            ("sslmode=verify-full&sslrootcert=/etc/ca.pem", true),
+            ("connect_timeout=3", true),
+            ("sslmode=verify-ful", false),
+            ("ssl_mode=require", false),
+            ("sslmode=", false),
+        ] {
+            let read = for_the_driver(&format!("postgres://u@h/db?{query}"));
+            assert_eq!(read.is_ok(), accepted, "{query}: {read:?}");
         }
     }
 

@@ -187,6 +187,21 @@ fn a_reaction_that_means_something_else_does_not_acknowledge() {
 }
 
 #[test]
+fn a_registration_leads_to_where_a_homeserver_can_call() {
+    let with = |url: &str| {
+        let registration = REGISTRATION.replace("http://127.0.0.1:9009", url);
+        Folder::with(MINIMAL).write("registration.yaml", &registration).load()
+    };
+    for url in ["http://127.0.0.1:9009", "https://bot.example.org/below/", "null"] {
+        assert!(with(url).is_ok(), "{url}: {:?}", with(url).err());
+    }
+    for url in ["127.0.0.1:9009", "localhost:9009", "ftp://x", "http://x?y=1"] {
+        let found = with(url).unwrap_err();
+        assert!(found.len() == 1 && found[0].starts_with("registration.yaml:2:6: url: must "), "{found:?}");
+    }
+}
+
+#[test]
 fn an_acker_can_be_reminded_before_the_acknowledgement_ends() {
     for (lines, place) in [
         ("ack_timeout: 30m\n    ack_reminder: 30m", "config.yaml:10:19"),
