@@ -4,8 +4,19 @@ use crate::database::TestDatabase;
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
+
+/// A program that does not outlive its test: whoever reads what the tests say would wait for it for ever.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have exited long ago.
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
 
 /// A folder that the program is started in.
 struct Folder(tempfile::TempDir);
@@ -203,17 +214,17 @@ async fn a_schema_that_a_newer_release_has_added_to_is_good_enough() {
 async fn run_logs_json_and_stops_with_0_when_it_is_told_to() {
     let database = TestDatabase::create().await;
     let folder = Folder::with(&configuration(&database.url()));
-    let mut process = folder.command(&["run"]).stderr(Stdio::piped()).spawn().unwrap();
-    let mut log = BufReader::new(process.stderr.take().unwrap()).lines();
+    let mut process = Running(folder.command(&["run"]).stderr(Stdio::piped()).spawn().unwrap());
+    let mut log = BufReader::new(process.0.stderr.take().unwrap()).lines();
     let running = log.find(|line| line.as_ref().unwrap().contains(" is running")).unwrap().unwrap();
     let line: serde_json::Value = serde_json::from_str(&running).unwrap();
     assert_eq!((&line["level"], &line["room_lists"]), (&"INFO".into(), &1.into()), "{line}");
     let told = Instant::now();
     // The shell's own: a small Debian has no program of that name.
-    let kill = Command::new("sh").args(["-c", &format!("kill -TERM {}", process.id())]).status().unwrap();
+    let kill = Command::new("sh").args(["-c", &format!("kill -TERM {}", process.0.id())]).status().unwrap();
     assert!(kill.success());
     let rest: Vec<_> = log.map(Result::unwrap).collect();
-    assert_eq!(process.wait().unwrap().code(), Some(0), "{rest:#?}");
+    assert_eq!(process.0.wait().unwrap().code(), Some(0), "{rest:#?}");
     assert!(told.elapsed() < Duration::from_secs(20), "{rest:#?}");
     assert!(rest.last().unwrap().contains("\"stopped\""), "{rest:#?}");
 }
