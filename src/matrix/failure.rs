@@ -47,6 +47,7 @@ pub struct ClientError {
     may_have_acted: bool,
     errcode: Option<String>,
     shows_another_token: bool,
+    ping_came_through: bool,
     detail: String,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
@@ -72,6 +73,11 @@ impl ClientError {
         self.shows_another_token
     }
 
+    /// Whether the homeserver's ping was answered well all the same.
+    pub(super) fn ping_came_through(&self) -> bool {
+        self.ping_came_through
+    }
+
     /// Whether the homeserver may have done what was asked although the answer did not say so: the request reached
     /// it, or may have, and the reply was lost, unreadable or a 5xx.
     pub fn may_have_acted(&self) -> bool {
@@ -86,6 +92,7 @@ impl ClientError {
             may_have_acted: false,
             errcode: None,
             shows_another_token: false,
+            ping_came_through: false,
             detail: "the request cannot be built".to_owned(),
             source: Some(Box::new(cause)),
         }
@@ -106,6 +113,7 @@ impl ClientError {
             may_have_acted: !cause.is_connect(),
             errcode: None,
             shows_another_token: false,
+            ping_came_through: false,
             detail: detail.to_owned(),
             // The address is the operator's own configuration plus ids; it would only make the text long.
             source: Some(Box::new(cause.without_url())),
@@ -120,6 +128,7 @@ impl ClientError {
             may_have_acted: true,
             errcode: None,
             shows_another_token: false,
+            ping_came_through: false,
             detail: format!("the homeserver's answer cannot be read: {cause}"),
             source: None,
         }
@@ -155,6 +164,7 @@ impl ClientError {
             may_have_acted: failure == Failure::Temporary,
             errcode,
             shows_another_token,
+            ping_came_through: body.as_ref().is_some_and(ErrorBody::ping_came_through),
             detail,
             source: None,
         }
@@ -193,6 +203,15 @@ impl ErrorBody {
         self.errcode.as_deref() == Some("M_BAD_STATUS")
             && matches!(self.status, Some(401 | 403))
             && self.body.as_ref().is_none_or(by_us)
+    }
+
+    /// After a ping that was answered, Synapse tries at once what it could not deliver before, and stumbles over its own
+    /// timer if that has fired or was stopped by the ping before (`_Recoverer.force_retry`, 1.163): the error is
+    /// Twisted's, and nothing of the connection.
+    fn ping_came_through(&self) -> bool {
+        let stumbled =
+            |error: &String| error.starts_with("AlreadyCancelled:") || error.starts_with("AlreadyCalled:");
+        self.errcode.as_deref() == Some("M_CONNECTION_FAILED") && self.error.as_ref().is_some_and(stumbled)
     }
 }
 
@@ -288,9 +307,12 @@ mod tests {
         assert!(!refused(403, None, r#"{"errcode": "M_FORBIDDEN"}"#).may_have_acted());
     }
 
+    fn pinged(body: &str) -> ClientError {
+        ClientError::refused(Endpoint::Ping, 502, None, body.as_bytes())
+    }
+
     #[test]
     fn a_ping_that_came_to_nothing_says_why_in_words() {
-        let pinged = |body: &str| ClientError::refused(Endpoint::Ping, 502, None, body.as_bytes());
         let refused_by_us = [
             r#"{"errcode": "M_BAD_STATUS", "error": "HTTP 403 Forbidden", "status": 403}"#,
             r#"{"errcode": "M_BAD_STATUS", "error": "", "status": 401, "body": "{\"errcode\": \"M_UNAUTHORIZED\"}"}"#,
@@ -319,6 +341,18 @@ mod tests {
         ] {
             let error = pinged(body);
             assert!(error.to_string().contains(words) && !error.shows_another_token(), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_ping_that_was_answered_has_come_through() {
+        for (said, came_through) in [
+            ("AlreadyCancelled: Tried to cancel an already-cancelled event.", true),
+            ("AlreadyCalled: Tried to cancel an already-called event.", true),
+            ("ConnectionRefusedError: Connection was refused by other side", false),
+        ] {
+            let body = format!(r#"{{"errcode": "M_CONNECTION_FAILED", "error": "{said}"}}"#);
+            assert_eq!(pinged(&body).ping_came_through(), came_through, "{said}");
         }
     }
 

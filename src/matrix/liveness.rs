@@ -47,7 +47,7 @@ impl Client {
         Ok(WhoAmI { user_id: answer.user_id, device_id: answer.device_id })
     }
 
-    /// Asks the homeserver to call us back, and says how long that took. Succeeding makes Synapse deliver held
+    /// Asks the homeserver to call us back, and says how long that took (zero if it does not say). Succeeding makes Synapse deliver held
     /// transactions at once. `appservice_id` is the registration's `id`.
     pub async fn ping(
         &self,
@@ -56,6 +56,10 @@ impl Client {
     ) -> Result<Duration, ClientError> {
         let mut request = request_ping::v1::Request::new(appservice_id.to_owned());
         request.transaction_id = txn_id.map(ToOwned::to_owned);
-        self.call(Endpoint::Ping, None, request).await.map(|answer| answer.duration)
+        match self.call(Endpoint::Ping, None, request).await {
+            Ok(answer) => Ok(answer.duration),
+            Err(error) if error.ping_came_through() => Ok(Duration::ZERO),
+            Err(error) => Err(error),
+        }
     }
 }
