@@ -7,6 +7,7 @@ use super::table::{Names, Table, unique};
 use super::types::RoomListConfig;
 use crate::domain::reaction::{ReactionMeaning, Reactions};
 use ruma::OwnedMxcUri;
+use secrecy::ExposeSecret as _;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What acknowledges, if the list does not say.
@@ -143,8 +144,17 @@ fn webhook_token(table: &mut Table<'_>) -> Option<secrecy::SecretString> {
             "is missing, and so is webhook_token_file; a webhook that anybody may call needs `webhook_auth: none`",
         ),
         (false, true) => table.wrong("webhook_auth", "says none, but a webhook_token is given: give one of them"),
-        (true, true) | (false, false) => token,
+        (true, true) | (false, false) => token.and_then(|token| presentable(table, token)),
     }
+}
+
+/// A token that Alertmanager can show as Bearer: what it shows otherwise would be refused, and so its alerts lost.
+fn presentable(table: &Table<'_>, token: secrecy::SecretString) -> Option<secrecy::SecretString> {
+    if token.expose_secret().bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Some(token);
+    }
+    let key = if table.has("webhook_token") { "webhook_token" } else { "webhook_token_file" };
+    table.wrong(key, "may hold only letters, digits and signs of ASCII, no spaces: nothing else can be shown as Bearer token")
 }
 
 fn templates(item: &Item<'_>) -> Option<BTreeMap<String, String>> {

@@ -202,6 +202,21 @@ fn a_registration_leads_to_where_a_homeserver_can_call() {
 }
 
 #[test]
+fn a_webhooks_token_can_be_shown_in_a_header() {
+    for token in ["' s3cret'", "'s3 cret'", "s3crét"] {
+        let found = problems(&MINIMAL.replace("s3cret", token));
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(
+            found[0].starts_with("config.yaml:6:20: room_lists[0].webhook_token: may hold only"),
+            "{found:?}"
+        );
+        assert!(!found[0].contains("cr"), "{found:?}");
+    }
+    assert!(Folder::with(&MINIMAL.replace("s3cret", "'a\"b$e${F}`g'")).load().is_err(), "F is not set");
+    Folder::with(&MINIMAL.replace("s3cret", "'a\"b$e`g~'")).load().unwrap();
+}
+
+#[test]
 fn an_acker_can_be_reminded_before_the_acknowledgement_ends() {
     for (lines, place) in [
         ("ack_timeout: 30m\n    ack_reminder: 30m", "config.yaml:10:19"),
