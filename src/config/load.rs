@@ -158,7 +158,10 @@ fn check_virtual_users(
     }
     let mut outside = users.filter(|user| !registration::covers(registration, user, server_name));
     if let Some(user) = outside.next() {
-        let namespaces = registration.user_namespaces.join(", ");
+        let namespaces = match registration.user_namespaces.join(", ") {
+            none if none.is_empty() => "there is none with `exclusive: true`".to_owned(),
+            namespaces => namespaces,
+        };
         let message = format!(
             "with it, `@{user}:{server_name}` lies outside of the registration's exclusive user namespaces ({namespaces})"
         );

@@ -54,7 +54,8 @@ async fn schema(report: &mut Report, config: &Config, store: &Store) -> Result<b
 fn remedy(error: &StoreError) -> &'static str {
     match error.sqlstate().as_deref() {
         Some("28P01" | "28000") => {
-            "Give `database.url` the right user and password, or let the user in by pg_hba.conf."
+            "Give `database.url` the right user and password, or let the user in by pg_hba.conf. If it says `Peer`, run \
+             this as the user that `database.url` names, such as by `runuser -u matrixbot -- matrixbot …`."
         }
         Some("3D000") => {
             "Create the database that `database.url` names, such as by `createdb --owner=matrixbot matrixbot`."

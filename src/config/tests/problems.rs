@@ -273,7 +273,10 @@ fn what_is_wrong_with_the_registration_is_told_in_its_own_place() {
 
     let shared = REGISTRATION.replace("exclusive: true", "exclusive: false");
     let found = Folder::with(MINIMAL).write("registration.yaml", &shared).load().unwrap_err();
-    assert!(found[0].contains("lies outside of the registration's exclusive user namespaces"), "{found:?}");
+    assert!(
+        found[0].contains("lies outside of the registration's exclusive user namespaces (there is none with"),
+        "{found:?}"
+    );
 
     let taken = REGISTRATION.replace("sender_localpart: matrixbot", "sender_localpart: _alerts_finance");
     let found = Folder::with(MINIMAL).write("registration.yaml", &taken).load().unwrap_err();
