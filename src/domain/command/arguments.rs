@@ -101,8 +101,16 @@ fn with_comment(
     if selected.which == Some(Which::All) && !selected.rest.is_empty() {
         return match evidence {
             Evidence::InThread => Ok((Which::This, comment(rest))),
-            Evidence::Addressed | Evidence::Bare => Err(Unfit::TooMuch(too_much(verb, selected.rest))),
+            Evidence::Addressed | Evidence::Bare => Err(all_and_more(verb, selected.rest)),
         };
+    }
+    // "ack 3-5": hardly said of anything but incidents, and whoever says it believes to have them.
+    let word = split_word(selected.rest).0;
+    if selected.which.is_none() && !here && verb.is_jargon() && is_range(word) {
+        return Err(Unfit::Wrong(Mistake {
+            said: format!("`{}` is not an incident number.", quotable(word)),
+            hint: format!("Name each of them: `{} 42 43 44`.", verb.word()),
+        }));
     }
     // Addressed, but neither in a thread nor with a number: a word where a number belongs.
     if selected.which.is_none() && !here && evidence == Evidence::Addressed && !selected.rest.is_empty() {
@@ -286,6 +294,28 @@ fn comment(rest: &str) -> Option<String> {
         .trim_start_matches(|c: char| c.is_whitespace() || matches!(c, ':' | ',' | '-' | '–' | '—' | ';'));
     let comment: String = rest.chars().take(LONGEST_COMMENT).collect();
     (!comment.trim().is_empty()).then(|| comment.trim().to_owned())
+}
+
+/// More than `all`: whether everything is meant is not clear. Whoever says it with a word that people do not use
+/// otherwise believes to have taken something, and is told.
+fn all_and_more(verb: Verb, rest: &str) -> Unfit {
+    let mistake = Mistake {
+        said: format!("I do not understand `{}` after `{} all`.", quotable(rest), verb.word()),
+        hint: format!(
+            "Say `{} all` and nothing else, or name the incidents: `{}`.",
+            verb.word(),
+            verb.usage()
+        ),
+    };
+    if verb.is_jargon() { Unfit::Wrong(mistake) } else { Unfit::TooMuch(mistake) }
+}
+
+/// `3-5`, `#3–#5`, `3..5`
+fn is_range(word: &str) -> bool {
+    let digit = |c: char| c.is_ascii_digit();
+    word.starts_with(|c| digit(c) || c == '#')
+        && word.ends_with(digit)
+        && word.chars().all(|c| digit(c) || matches!(c, '#' | '-' | '–' | '.'))
 }
 
 fn not_an_incident(said: &str) -> Mistake {

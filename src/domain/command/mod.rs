@@ -114,7 +114,7 @@ enum Evidence {
 
 /// What `text` is.
 pub fn parse(text: &str, context: Context) -> Parsed {
-    let text = text.trim();
+    let text = unmarked(text.trim());
     let exclaimed =
         text.strip_prefix('!').map(str::trim_start).filter(|rest| rest.starts_with(char::is_alphabetic));
     let (text, evidence) = match exclaimed {
@@ -127,7 +127,7 @@ pub fn parse(text: &str, context: Context) -> Parsed {
         // A mention and nothing else: somebody looks for a way in.
         return if context.mentioned { Parsed::Command(Command::Help) } else { Parsed::Chatter };
     }
-    let (word, rest) = split_word(text);
+    let (word, rest) = split_verb(text);
     match Verb::from_word(word) {
         Some(verb) => arguments::read(verb, rest, evidence, context.reply_or_thread),
         None if evidence == Evidence::Addressed => Parsed::Mistake(unknown(word)),
@@ -149,6 +149,24 @@ fn split_word(text: &str) -> (&str, &str) {
         Some((word, rest)) => (word, rest.trim()),
         None => (text, ""),
     }
+}
+
+/// The verb and what follows it. `ack42` and `ack#42` lack a space.
+fn split_verb(text: &str) -> (&str, &str) {
+    let number = text.find(|c: char| c == '#' || c.is_ascii_digit()).unwrap_or(text.len());
+    match text.split_at_checked(number) {
+        Some((word, rest)) if Verb::from_word(word).is_some_and(Verb::is_jargon) => (word, rest),
+        _ => split_word(text),
+    }
+}
+
+/// The text within marks that make all of it bold, slanted or code.
+fn unmarked(text: &str) -> &str {
+    let mark = |c| matches!(c, '*' | '_' | '`');
+    let inner = text.trim_start_matches(mark);
+    let marks = text.strip_suffix(inner).unwrap_or_default();
+    let closing: String = marks.chars().rev().collect();
+    inner.strip_suffix(&closing).unwrap_or(text).trim()
 }
 
 /// A short form of something said that stays within one pair of backticks.
