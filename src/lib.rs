@@ -17,6 +17,7 @@ pub mod http;
 pub mod ids;
 pub mod matrix;
 pub mod outbox;
+pub mod render;
 pub mod store;
 pub mod telemetry;
 pub mod timers;

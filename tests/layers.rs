@@ -19,8 +19,9 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("appservice", &["domain", "store", "engine", "matrix", "http", "worker", "clock", "ids", "telemetry"]),
     ("timers", &["domain", "store", "engine", "worker", "clock", "telemetry"]),
     // Out.
+    ("render", &["domain"]),
     ("matrix", &["domain", "store"]),
-    ("outbox", &["domain", "store", "engine", "matrix", "worker", "clock", "ids", "telemetry"]),
+    ("outbox", &["domain", "store", "engine", "render", "matrix", "worker", "clock", "ids", "telemetry"]),
     // Plumbing.
     ("http", &["domain"]),
     ("telemetry", &["domain"]),
@@ -37,7 +38,7 @@ const MAY_IMPORT_ALL: &[&str] = &["app", "cli", "lib", "main"];
 const NAMED_ONLY_IN: &[(&str, &[&str])] = &[
     ("actix_web", &["app/", "http/", "alertmanager/", "appservice/"]),
     ("clap", &["cli/", "main.rs"]),
-    ("minijinja", &["matrix/render/template/"]),
+    ("minijinja", &["render/template/"]),
     ("prometheus", &["telemetry/metrics.rs"]),
     ("reqwest", &["matrix/", "alertmanager/", "cli/local.rs"]),
     ("ruma::api", &["matrix/", "appservice/"]),

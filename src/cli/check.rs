@@ -44,7 +44,7 @@ pub(super) fn check(options: &Options) -> ExitCode {
 #[cfg(test)]
 mod tests {
     use crate::config;
-    use crate::matrix::render::template::Templated;
+    use crate::render::template::Templated;
 
     #[test]
     fn the_schema_knows_the_messages_that_can_have_templates() {

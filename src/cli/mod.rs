@@ -19,7 +19,7 @@ mod test_alert;
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::{Config, Listen, Outside, Problem, load, load_listen};
 use crate::matrix::install_tls_provider;
-use crate::matrix::render::template;
+use crate::render::template;
 use crate::telemetry::logs::{self, Format};
 use crate::telemetry::{COMMIT, VERSION};
 use clap::{Args, Parser, Subcommand, ValueEnum};

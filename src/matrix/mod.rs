@@ -1,4 +1,4 @@
-//! The Client-Server API as a virtual user, and what rooms see.
+//! The Client-Server API as a virtual user.
 //!
 //! One [`Client`] speaks for every virtual user; an [`Identity`] says for which one. Each function is one request:
 //! it is tried once, and a [`ClientError`] says who acts next. Trying again, pacing and remembering are duties of
@@ -11,7 +11,6 @@ mod failure;
 mod history;
 mod liveness;
 mod power_levels;
-pub mod render;
 mod rooms;
 mod sending;
 mod tls;

@@ -6,7 +6,7 @@ use crate::domain::answer::{ActResult, Acted, Answer, Hidden};
 use crate::domain::input::{Act, PersonAction, Via};
 use crate::domain::policy::Policy;
 use crate::engine::{candidates, result_of};
-use crate::matrix::render::answer::answer;
+use crate::render::answer::answer;
 use crate::store::{Tx, commit, incident};
 use ruma::UserId;
 

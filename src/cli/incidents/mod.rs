@@ -10,7 +10,7 @@ use crate::config::{Config, parse_duration};
 use crate::domain::input::Act;
 use crate::domain::policy::Policy;
 use crate::engine::Engine;
-use crate::matrix::render::Context;
+use crate::render::Context;
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use ruma::OwnedUserId;

@@ -4,7 +4,7 @@ use super::Desk;
 use super::list::Line;
 use crate::cli::{print, tell};
 use crate::domain::timeline::Entry;
-use crate::matrix::render::answer;
+use crate::render::answer;
 use crate::store::{StoredIncident, Target, incident, post, timeline};
 use serde_json::{Value, json};
 

@@ -1,0 +1,77 @@
+//! Answers that list: `pending`, `escalated`, `timeline`.
+
+use super::lines::incident_line;
+use crate::domain::answer::IncidentLine;
+use crate::domain::timeline::Entry;
+use crate::render::Context;
+use crate::render::headline::list_name;
+use crate::render::message::Message;
+use crate::render::rich::{Document, Rich};
+use crate::render::size::fit_lines;
+use crate::render::story::{Teller, unnamed};
+use crate::render::text::{count, short};
+use crate::render::time::exact;
+
+/// The incidents that are `what`: "pending", "escalated".
+pub(super) fn incidents(
+    what: &str,
+    room_list: &str,
+    incidents: &[IncidentLine],
+    more: u64,
+    context: &Context<'_>,
+) -> Message {
+    let room_list = list_name(room_list);
+    let all = (incidents.len() as u64).saturating_add(more);
+    if all == 0 {
+        return Message::notice(Document::line(&Rich::from(format!("🟢 Nothing of {room_list} is {what}."))));
+    }
+    let headline =
+        Rich::new().strong(&format!("{} {what}", count(all, "incident"))).text(&format!(" · {room_list}"));
+    list(&headline, incidents, all, context)
+}
+
+/// The timeline of an incident, one entry a line.
+pub fn timeline(
+    number: i64,
+    name: &str,
+    levels: u32,
+    entries: &[Entry],
+    earlier: u64,
+    context: &Context<'_>,
+) -> Message {
+    let headline = Rich::new().strong(&format!("Timeline of #{number} {}", short(name, 60)));
+    let teller = Teller { levels, names: &unnamed, context };
+    fit_lines(entries.len().min(100), |shown| {
+        let skipped = entries.len().saturating_sub(shown);
+        let mut text = Document::default();
+        let hidden = earlier.saturating_add(skipped as u64);
+        let cut = match hidden {
+            0 => Rich::new(),
+            1 => Rich::new().em("… and 1 earlier entry"),
+            _ => Rich::new().em(&format!("… and {hidden} earlier entries")),
+        };
+        text.paragraph(&[headline.clone(), cut]);
+        let items: Vec<_> = entries
+            .iter()
+            .skip(skipped)
+            .map(|entry| vec![Rich::new().code(&exact(entry.at)).text(" ").then(&teller.sentence(entry))])
+            .collect();
+        text.list(&items);
+        text.paragraph(&[Rich::new().em("Times are UTC.")]);
+        Message::notice(text)
+    })
+}
+
+fn list(headline: &Rich, incidents: &[IncidentLine], all: u64, context: &Context<'_>) -> Message {
+    fit_lines(incidents.len().min(50), |shown| {
+        let mut text = Document::default();
+        text.paragraph(std::slice::from_ref(headline));
+        let items: Vec<_> =
+            incidents.iter().take(shown).map(|incident| vec![incident_line(incident, context.now)]).collect();
+        text.list(&items);
+        if let more @ 1.. = all.saturating_sub(shown as u64) {
+            text.paragraph(&[Rich::new().em(&format!("… and {more} more"))]);
+        }
+        Message::notice(text)
+    })
+}

@@ -1,0 +1,228 @@
+//! Answers to commands.
+
+use super::*;
+use crate::domain::answer::{ActResult, Acted, Answer, Hidden, IncidentLine, Need};
+use crate::domain::incident::PhaseName;
+use crate::domain::policy::{Role, Severity};
+use crate::domain::timeline::ResolveReason;
+use crate::render::answer::{answer, reply, show};
+use insta::assert_snapshot;
+use ruma::event_id;
+use std::time::Duration;
+
+fn answered(what: &Answer) -> String {
+    let policy = sample::policy();
+    shown(&answer(what, &context(&policy)))
+}
+
+fn said(what: &Answer) -> String {
+    let policy = sample::policy();
+    answer(what, &context(&policy)).text.plain().to_owned()
+}
+
+fn incident(number: i64, phase: PhaseName) -> IncidentLine {
+    IncidentLine {
+        number,
+        name: "DiskFull".to_owned(),
+        phase,
+        severity: Some(Severity { name: Some("critical".to_owned()), rank: 2, escalate: true }),
+        alerts: 3,
+        level: Some(1),
+        levels: 2,
+        since: minutes_ago(12),
+        ackers: Vec::new(),
+        until: None,
+    }
+}
+
+fn open() -> Vec<IncidentLine> {
+    let mut incidents: Vec<_> =
+        (42..).zip(PhaseName::ALL).map(|(number, phase)| incident(number, phase)).collect();
+    incidents[1].ackers = vec![alice()];
+    incidents[1].until = Some(minutes_ahead(60));
+    incidents[2].until = Some(minutes_ahead(24 * 60));
+    incidents[3].severity = None;
+    incidents[4].alerts = 1;
+    incidents
+}
+
+#[test]
+fn every_result_of_an_act() {
+    let results = [
+        ActResult::Acknowledged { until: None },
+        ActResult::Acknowledged { until: Some(minutes_ahead(60)) },
+        ActResult::Joined { others: vec![alice(), bob()] },
+        ActResult::AlreadyYours,
+        ActResult::GivenBack { pages_in: Duration::from_secs(10) },
+        ActResult::NotAcknowledged,
+        ActResult::Snoozed { until: minutes_ahead(120), shortened: false },
+        ActResult::Snoozed { until: minutes_ahead(24 * 60), shortened: true },
+        ActResult::SnoozeEnded,
+        ActResult::NotSnoozed,
+        ActResult::Escalated { level: 1, levels: 2 },
+        ActResult::LadderEnded,
+        ActResult::StalePage,
+        ActResult::Resolved { still_firing: 0 },
+        ActResult::Resolved { still_firing: 1 },
+        ActResult::Resolved { still_firing: 2 },
+        ActResult::TooLate { resolved_at: Some(minutes_ago(3)) },
+        ActResult::TooLate { resolved_at: None },
+        ActResult::UnderMaintenance,
+        ActResult::Nothing { phase: PhaseName::Firing },
+        ActResult::NoRight { needs: Need::Membership },
+        ActResult::NoRight {
+            needs: Need::PowerLevel { to: "snooze for more than 1 h".to_owned(), level: 50 },
+        },
+        ActResult::NoRight { needs: Need::Forbidden },
+    ];
+    let said: Vec<_> = results
+        .into_iter()
+        .map(|result| {
+            let name = Some("DiskFull".to_owned());
+            said(&Answer::Acted { results: vec![Acted { number: 42, name, result }] })
+        })
+        .collect();
+    assert_snapshot!(said.join("\n"));
+}
+
+#[test]
+fn an_incident_of_another_room_stays_nameless() {
+    let refused = |why| Acted { number: 7, name: None, result: ActResult::Refused { why } };
+    let results = vec![refused(Hidden::Unknown), refused(Hidden::NotToldHere), refused(Hidden::HigherLevel)];
+    assert_snapshot!(answered(&Answer::Acted { results }));
+}
+
+#[test]
+fn what_is_pending() {
+    let incidents = open();
+    assert_snapshot!(answered(&Answer::Pending { room_list: "finance".to_owned(), incidents, more: 480 }));
+}
+
+#[test]
+fn nothing_is_pending_and_nothing_escalated() {
+    let room_list = || "finance".to_owned();
+    let nothing = |answer: Answer| said(&answer);
+    let incidents = Vec::new;
+    assert_eq!(
+        nothing(Answer::Pending { room_list: room_list(), incidents: incidents(), more: 0 }),
+        "🟢 Nothing of finance is pending."
+    );
+    assert_eq!(
+        nothing(Answer::Escalated { room_list: room_list(), incidents: incidents(), more: 0 }),
+        "🟢 Nothing of finance is escalated."
+    );
+    assert_eq!(
+        nothing(Answer::NothingOpen { room_list: room_list(), elsewhere: Vec::new() }),
+        "Nothing of finance is open that this could concern."
+    );
+    let elsewhere = |number| Acted {
+        number,
+        name: Some("DiskFull".to_owned()),
+        result: ActResult::Refused {
+            why: if number == 1 { Hidden::HigherLevel } else { Hidden::NotToldHere },
+        },
+    };
+    let elsewhere = (1..8).map(elsewhere).collect();
+    assert_snapshot!(
+        "what_is_open_elsewhere",
+        nothing(Answer::NothingOpen { room_list: room_list(), elsewhere })
+    );
+}
+
+#[test]
+fn what_is_escalated() {
+    let incidents = vec![incident(42, PhaseName::Firing)];
+    let said = said(&Answer::Escalated { room_list: "finance".to_owned(), incidents, more: 0 });
+    assert_eq!(
+        said,
+        "1 incident escalated · finance\n\n• 🔴 #42 DiskFull · critical · 3 alerts · 12 min · level 2 of 2"
+    );
+}
+
+#[test]
+fn one_incident_in_full() {
+    let policy = sample::policy();
+    let mut view = view();
+    view.incident.ackers = vec![alice()];
+    view.incident.phase = crate::domain::incident::Phase::Acknowledged { until: None, reminded: false };
+    let story = [fired(5), acknowledged(1, None)];
+    assert_snapshot!(shown(&show(&view, &story, &context(&policy))));
+}
+
+#[test]
+fn the_timeline_of_an_incident() {
+    let over = Kind::Resolved { why: ResolveReason::Cleared, lasted: Duration::from_mins(30) };
+    let joined = vec!["a".to_owned(), "b".to_owned()];
+    let entries = vec![
+        fired(30),
+        entry(30, Kind::Paged { loop_no: 0, level: 0 }),
+        entry(29, Kind::Told { loop_no: 0, level: 0 }),
+        entry(28, Kind::AlertsChanged { joined, cleared: vec![], changed: vec![] }),
+        acknowledged(20, Some("on it")),
+        entry(0, over),
+        entry(0, Kind::Closed),
+    ];
+    let name = "DiskFull".to_owned();
+    assert_snapshot!(answered(&Answer::Timeline { number: 42, name, levels: 2, entries, earlier: 1 }));
+}
+
+#[test]
+fn help_says_what_the_reader_may_do() {
+    let help = |role| Answer::Help { room_list: "finance".to_owned(), role, others: Vec::new() };
+    assert_snapshot!(answered(&help(Role::Respond)));
+    let all = said(&help(Role::Moderate));
+    assert!(!all.contains("not for you"), "{all}");
+    let none = said(&help(Role::None));
+    assert!(none.contains("take the incident; escalation stops (not for you)"), "{none}");
+}
+
+#[test]
+fn help_in_a_room_of_several_lists_names_all_and_tells_them_apart_where_rights_differ() {
+    let help = |other| {
+        let others = vec![("network".to_owned(), other)];
+        said(&Answer::Help { room_list: "finance".to_owned(), role: Role::Respond, others })
+    };
+    let same = help(Role::Respond);
+    assert!(same.starts_with("What you can say here · finance, network\n"), "{same}");
+    assert!(same.contains("A command is answered once, by the list it concerns."), "{same}");
+    assert!(
+        same.ends_with("\nYou may acknowledge, give back, escalate, and snooze for up to an hour."),
+        "{same}"
+    );
+    let more = help(Role::Moderate);
+    assert!(!more.contains("not for you"), "one of them allows it: {more}");
+    assert!(more.contains("\nfinance: You may acknowledge, "), "{more}");
+    assert!(more.ends_with("\nnetwork: You may do everything."), "{more}");
+}
+
+#[test]
+fn mistakes_get_a_hint() {
+    let mistake = Answer::Mistake {
+        said: "I do not know the command `akc`.".to_owned(),
+        hint: "Did you mean `ack 42`? Say `help` for all commands.".to_owned(),
+    };
+    assert_snapshot!(answered(&mistake));
+    assert_eq!(
+        said(&Answer::NotAvailable { command: "silence".to_owned() }),
+        "\"silence\" is not available in this release. Say \"help\" for what is."
+    );
+    assert_eq!(said(&Answer::NotShown { number: 7, why: Hidden::Unknown }), "#7: there is no such incident.");
+}
+
+#[test]
+fn an_answer_is_a_reply_and_stays_in_its_thread() {
+    let policy = sample::policy();
+    let message = answer(
+        &Answer::NothingOpen { room_list: "finance".to_owned(), elsewhere: Vec::new() },
+        &context(&policy),
+    );
+    let command = event_id!("$command:example.org");
+    let reply_to = message.clone().related(reply(command, None)).content();
+    assert_eq!(reply_to["m.relates_to"]["m.in_reply_to"]["event_id"], "$command:example.org");
+    let root = event_id!("$root:example.org").to_owned();
+    let in_thread = message.related(reply(command, Some(root))).content();
+    assert_eq!(in_thread["m.relates_to"]["rel_type"], "m.thread");
+    assert_eq!(in_thread["m.relates_to"]["event_id"], "$root:example.org");
+    assert_eq!(in_thread["m.relates_to"]["m.in_reply_to"]["event_id"], "$command:example.org");
+    assert_eq!(in_thread["m.relates_to"]["is_falling_back"], false);
+}

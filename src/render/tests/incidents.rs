@@ -1,0 +1,376 @@
+//! Messages about one incident, each in the state in which people meet it.
+
+use super::*;
+use crate::domain::incident::{Phase, Rung};
+use crate::domain::policy::Severity;
+use crate::domain::timeline::ResolveReason;
+use crate::render::page::{PageReason, page};
+use crate::render::{edit::edit, fallback, thread};
+use insta::assert_snapshot;
+use ruma::event_id;
+use std::time::Duration;
+
+const FIRST: Rung = Rung { run_no: 1, loop_no: 0, level: 0 };
+const SECOND: Rung = Rung { run_no: 1, loop_no: 0, level: 1 };
+
+fn paged(minutes_ago: i64, level: u32) -> Entry {
+    entry(minutes_ago, Kind::Paged { loop_no: 0, level })
+}
+
+fn told(minutes_ago: i64, level: u32) -> Entry {
+    entry(minutes_ago, Kind::Told { loop_no: 0, level })
+}
+
+fn edited(view: &IncidentView, story: &[Entry]) -> String {
+    let policy = sample::policy();
+    shown(&edit(event_id!("$root:example.org"), view, story, &context(&policy)))
+}
+
+fn resolved(view: &mut IncidentView, forced: bool) {
+    view.incident.phase = Phase::Resolved { forced, kept_ack: None };
+    view.resolved_at = Some(now());
+    if !forced {
+        for alert in &mut view.alerts {
+            alert.firing = false;
+            alert.cleared_at = Some(now());
+        }
+        view.incident.firing.clear();
+    }
+}
+
+#[test]
+fn a_first_page_of_several_alerts() {
+    let policy = sample::policy();
+    assert_snapshot!(shown(&page(&view(), &[fired(0), paged(0, 0)], FIRST, &context(&policy))));
+}
+
+#[test]
+fn a_first_page_of_one_alert() {
+    let policy = sample::policy();
+    assert_snapshot!(shown(&page(&single(), &[fired(0), paged(0, 0)], FIRST, &context(&policy))));
+}
+
+#[test]
+fn a_page_of_alerts_that_say_almost_nothing() {
+    let policy = sample::policy();
+    let mut view = view();
+    view.group_labels.clear();
+    view.common_labels.clear();
+    view.external_url = None;
+    view.truncated = 3;
+    for alert in &mut view.alerts {
+        alert.labels.clear();
+        alert.annotations.clear();
+        alert.generator_url = None;
+        alert.severity = Severity { name: None, rank: 0, escalate: true };
+    }
+    view.alerts[0].defect = Some("its name was missing".to_owned());
+    assert_snapshot!(shown(&page(&view, &[fired(0), paged(0, 0)], FIRST, &context(&policy))));
+}
+
+#[test]
+fn an_escalation_says_that_nobody_acknowledged() {
+    let policy = sample::policy();
+    let story = [fired(16), paged(16, 0), told(15, 0), paged(0, 1)];
+    assert_snapshot!(shown(&page(&single(), &story, SECOND, &context(&policy))));
+}
+
+#[test]
+fn a_page_that_comes_late_says_so_and_what_has_become_of_it() {
+    let policy = sample::policy();
+    let late = |view: &IncidentView, story: &[Entry]| {
+        let message = page(view, story, FIRST, &context(&policy));
+        message.text.plain().split("\n\n").take(2).collect::<Vec<_>>().join("\n\n")
+    };
+    let mut view = single();
+    let mut story = vec![fired(20), paged(20, 0)];
+    let still_firing = late(&view, &story);
+    view.incident.run.level = Some(1);
+    story.extend([entry(20, Kind::Undeliverable { loop_no: 0, level: 0 }), paged(20, 1), told(20, 1)]);
+    let escalated = late(&view, &story);
+    view.incident.phase = Phase::Unanswered { reminders: 0 };
+    story.push(entry(5, Kind::Unanswered));
+    let unanswered = late(&view, &story);
+    assert_snapshot!([still_firing, escalated, unanswered].join("\n---\n"));
+}
+
+#[test]
+fn a_page_calls_whom_its_severity_names() {
+    let mut policy = sample::policy();
+    let story = [fired(5), paged(5, 0)];
+    let mut view = single();
+    view.alerts[0].severity.name = Some("info".to_owned());
+    let message = page(&view, &story, FIRST, &context(&policy));
+    assert!(message.mentions.users.is_empty() && !message.mentions.room, "info calls nobody");
+    policy.severities.clear();
+    let message = page(&view, &story, FIRST, &context(&policy));
+    assert_eq!(message.mentions.users.into_iter().collect::<Vec<_>>(), [alice()]);
+}
+
+#[test]
+fn the_reason_of_a_page_is_read_off_the_timeline() {
+    let first_loop = |level| Rung { run_no: 1, loop_no: 0, level };
+    let story = [fired(30), paged(30, 0), told(29, 0), paged(14, 1)];
+    assert_eq!(PageReason::of(&story, first_loop(0)), PageReason::RunBegan(RunReason::Fired));
+    let told_for = Some(Duration::from_mins(15));
+    assert_eq!(PageReason::of(&story, first_loop(1)), PageReason::NotAcknowledged { told_for });
+
+    let story =
+        [fired(30), paged(30, 0), entry(20, Kind::Undeliverable { loop_no: 0, level: 0 }), paged(20, 1)];
+    assert_eq!(PageReason::of(&story, first_loop(1)), PageReason::Unreachable { level: 0 });
+
+    let asked = entry(20, Kind::EscalationAsked { who: bob(), via: Via::Command });
+    let story = [fired(30), paged(30, 0), told(29, 0), asked, paged(20, 1)];
+    assert_eq!(PageReason::of(&story, first_loop(1)), PageReason::Asked { who: bob() });
+
+    let story =
+        [fired(60), paged(60, 0), told(59, 0), started(3, RunReason::GivenBack { who: bob() }), paged(2, 0)];
+    assert_eq!(
+        PageReason::of(&story, first_loop(0)),
+        PageReason::RunBegan(RunReason::GivenBack { who: bob() })
+    );
+
+    let story = [fired(60), paged(60, 0), paged(50, 1)];
+    assert_eq!(PageReason::of(&story, first_loop(1)), PageReason::NotAcknowledged { told_for: None });
+    assert_eq!(PageReason::of(&[], first_loop(0)), PageReason::RunBegan(RunReason::Fired));
+}
+
+#[test]
+fn every_reason_of_a_run_is_said_on_its_page() {
+    let policy = sample::policy();
+    let second = || vec!["0000000000000002".to_owned()];
+    let reasons = [
+        RunReason::Refired,
+        RunReason::NewAlert { joined: second() },
+        RunReason::NewAlert { joined: ["0000000000000001".to_owned()].into_iter().chain(second()).collect() },
+        RunReason::SeverityRose { fingerprints: second() },
+        RunReason::GivenBack { who: alice() },
+        RunReason::AckExpired { ackers: vec![alice(), bob()] },
+        RunReason::SnoozeOver { who: Some(alice()) },
+        RunReason::SnoozeOver { who: None },
+        RunReason::EscalationAsked { who: bob() },
+        RunReason::MaintenanceOver,
+    ];
+    let said: Vec<_> = reasons
+        .into_iter()
+        .map(|why| {
+            let message = page(&view(), &[started(1, why), paged(1, 0)], FIRST, &context(&policy));
+            message.text.plain().split("\n\n").nth(1).unwrap().to_owned()
+        })
+        .collect();
+    assert_snapshot!(said.join("\n"));
+}
+
+#[test]
+fn the_second_round_is_called_so() {
+    let policy = sample::policy();
+    let rung = Rung { run_no: 1, loop_no: 1, level: 0 };
+    let again = entry(0, Kind::Paged { loop_no: 1, level: 0 });
+    let story = [fired(50), paged(50, 0), told(50, 0), paged(30, 1), told(30, 1), again];
+    let message = page(&view(), &story, rung, &context(&policy));
+    let said = message.text.plain().split("\n\n").nth(1).unwrap().to_owned();
+    assert_eq!(said, "Nobody acknowledged within 30 min. Now paging level 1 of 2, round 2.");
+}
+
+#[test]
+fn an_edit_shows_that_somebody_took_it() {
+    let mut view = view();
+    view.incident.phase = Phase::Acknowledged { until: None, reminded: false };
+    view.incident.ackers = vec![alice(), bob()];
+    assert_snapshot!(edited(&view, &[fired(5), acknowledged(2, Some("looking"))]));
+}
+
+#[test]
+fn an_edit_shows_an_acknowledgement_that_ends() {
+    let mut view = single();
+    view.incident.phase = Phase::Acknowledged { until: Some(minutes_ahead(60)), reminded: false };
+    view.incident.ackers = vec![alice()];
+    let edited = edited(&view, &[fired(5), acknowledged(2, None)]);
+    assert!(edited.contains("By @alice:example.org at 03:05 UTC. Pages again at 04:07 UTC"), "{edited}");
+}
+
+#[test]
+fn an_edit_shows_a_snooze() {
+    let mut view = single();
+    view.incident.phase = Phase::Snoozed { until: minutes_ahead(120) };
+    let snoozed =
+        entry(1, Kind::Snoozed { who: alice(), via: Via::Command, until: minutes_ahead(120), comment: None });
+    assert_snapshot!(edited(&view, &[fired(5), snoozed]));
+}
+
+#[test]
+fn an_edit_shows_that_nobody_answered() {
+    let mut view = single();
+    view.incident.phase = Phase::Unanswered { reminders: 0 };
+    view.incident.run.level = Some(1);
+    assert_snapshot!(edited(&view, &[fired(45), entry(0, Kind::Unanswered)]));
+}
+
+#[test]
+fn an_edit_shows_maintenance() {
+    let mut view = single();
+    view.incident.phase = Phase::Suppressed;
+    assert_snapshot!(edited(&view, &[fired(5), entry(0, Kind::Suppressed)]));
+}
+
+#[test]
+fn an_edit_shows_that_it_resolved_and_after_how_long() {
+    let mut view = view();
+    resolved(&mut view, false);
+    let over = Kind::Resolved { why: ResolveReason::Cleared, lasted: Duration::from_mins(12) };
+    assert_snapshot!(edited(&view, &[fired(12), acknowledged(2, None), entry(0, over)]));
+}
+
+#[test]
+fn an_edit_shows_who_resolved_it_by_hand_while_it_still_fires() {
+    let mut view = single();
+    resolved(&mut view, true);
+    let why =
+        ResolveReason::ByHand { who: bob(), via: Via::Command, comment: Some("known, ticket 7".to_owned()) };
+    let over = Kind::Resolved { why, lasted: Duration::from_mins(12) };
+    assert_snapshot!(edited(&view, &[fired(12), entry(0, over)]));
+}
+
+#[test]
+fn an_edit_shows_that_alertmanager_fell_silent() {
+    let mut view = single();
+    resolved(&mut view, false);
+    let over = Kind::Resolved { why: ResolveReason::Stale, lasted: Duration::from_hours(8) };
+    assert_snapshot!(edited(&view, &[fired(480), entry(0, over)]));
+}
+
+#[test]
+fn an_edit_shows_that_it_fires_again_and_was_escalated() {
+    let mut view = single();
+    view.incident.flap_count = 1;
+    view.incident.run.level = Some(1);
+    let over = Kind::Resolved { why: ResolveReason::Cleared, lasted: Duration::from_mins(12) };
+    let story = [fired(40), entry(28, over), started(20, RunReason::Refired), paged(20, 0), paged(1, 1)];
+    assert_snapshot!(edited(&view, &story));
+}
+
+#[test]
+fn an_edit_shows_which_alerts_have_cleared() {
+    let mut view = view();
+    view.alerts[1].firing = false;
+    view.alerts[1].cleared_at = Some(minutes_ago(1));
+    assert_snapshot!(edited(&view, &[fired(5)]));
+}
+
+#[test]
+fn the_thread_tells_every_kind_of_entry_that_the_page_does_not_show() {
+    let policy = sample::policy();
+    let (view, second) = (view(), || vec!["0000000000000002".to_owned()]);
+    let until = minutes_ahead(60);
+    let by_hand = ResolveReason::ByHand { who: bob(), via: Via::Api, comment: None };
+    let lasted = Duration::from_mins(125);
+    let kinds = [
+        Kind::RunStarted { why: RunReason::Fired, policy_version: 1, suppressed: false },
+        Kind::RunStarted { why: RunReason::Fired, policy_version: 1, suppressed: true },
+        Kind::RunStarted {
+            why: RunReason::NewAlert { joined: second() },
+            policy_version: 1,
+            suppressed: false,
+        },
+        Kind::AlertsChanged {
+            joined: second(),
+            cleared: vec!["0000000000000001".to_owned()],
+            changed: vec![],
+        },
+        Kind::AlertsChanged { joined: vec![], cleared: vec!["gone".to_owned()], changed: second() },
+        Kind::Paged { loop_no: 0, level: 0 },
+        Kind::Paged { loop_no: 0, level: 1 },
+        Kind::Paged { loop_no: 1, level: 0 },
+        Kind::Told { loop_no: 0, level: 0 },
+        Kind::Undeliverable { loop_no: 0, level: 1 },
+        Kind::Unanswered,
+        Kind::Reminded { number: 2 },
+        Kind::Acknowledged { who: alice(), via: Via::Reaction, until: None, comment: None },
+        Kind::Acknowledged {
+            who: alice(),
+            via: Via::Reply,
+            until: Some(until),
+            comment: Some("on it".to_owned()),
+        },
+        Kind::JoinedAck { who: bob(), via: Via::Command, comment: None },
+        Kind::LateAck { who: bob(), via: Via::Reaction },
+        Kind::AckEndsSoon { until },
+        Kind::Snoozed { who: alice(), via: Via::Reaction, until, comment: None },
+        Kind::EscalationAsked { who: alice(), via: Via::Command },
+        Kind::Resolved { why: ResolveReason::Cleared, lasted },
+        Kind::Resolved { why: by_hand, lasted },
+        Kind::Resolved { why: ResolveReason::Stale, lasted },
+        Kind::RefiredAcknowledged,
+        Kind::HoldEnded,
+        Kind::Suppressed,
+        Kind::Closed,
+    ];
+    let story: Vec<_> = kinds
+        .into_iter()
+        .map(|kind| {
+            let name = kind.as_str();
+            let notice = thread::notice(event_id!("$root"), &view, &entry(0, kind), &context(&policy));
+            format!(
+                "{name:20} {}",
+                notice.map_or("(not told)".to_owned(), |notice| notice.text.plain().to_owned())
+            )
+        })
+        .collect();
+    assert_snapshot!(story.join("\n"));
+}
+
+#[test]
+fn a_thread_notice_is_silent_and_in_the_thread() {
+    let policy = sample::policy();
+    let entry = acknowledged(0, None);
+    let notice = thread::notice(event_id!("$root:example.org"), &view(), &entry, &context(&policy));
+    assert_snapshot!(shown(&notice.unwrap()));
+}
+
+#[test]
+fn the_ackers_are_reminded_in_the_thread() {
+    let policy = sample::policy();
+    let mut view = view();
+    view.incident.ackers = vec![alice(), bob()];
+    let root = event_id!("$root:example.org");
+    assert_snapshot!(shown(&thread::ack_reminder(root, &view, minutes_ahead(10), &context(&policy))));
+}
+
+/// Fires for 46 minutes; an earlier run was told long ago, this one 45 minutes ago.
+fn ran_out() -> Vec<Entry> {
+    let run = [started(46, RunReason::Refired), paged(46, 0), told(45, 0), paged(30, 1), told(30, 1)];
+    let earlier = [fired(300), paged(300, 0), told(300, 0)];
+    [earlier.as_slice(), &run, &[entry(0, Kind::Unanswered)]].concat()
+}
+
+#[test]
+fn the_fallback_room_is_told_once_that_nobody_answered() {
+    let policy = sample::policy();
+    let unanswered = fallback::unanswered(&single(), &ran_out(), &context(&policy));
+    assert_snapshot!(shown(&unanswered));
+}
+
+#[test]
+fn a_reminder_calls_whom_it_is_told_to_call() {
+    let policy = sample::policy();
+    let called = policy.levels[0].mention.clone();
+    let mut story = ran_out();
+    story.extend([entry(0, Kind::Reminded { number: 1 }), entry(0, Kind::Reminded { number: 2 })]);
+    assert_snapshot!(shown(&fallback::reminder(&single(), &story, 2, &called, &context(&policy))));
+}
+
+#[test]
+fn where_no_page_was_told_nobody_is_said_to_have_waited() {
+    let policy = sample::policy();
+    let lost = |level| entry(45, Kind::Undeliverable { loop_no: 0, level });
+    let story = [fired(45), paged(45, 0), lost(0), paged(45, 1), lost(1), entry(45, Kind::Unanswered)];
+    let message = fallback::unanswered(&single(), &story, &context(&policy));
+    let said = message.text.plain().split("\n\n").nth(1).unwrap().to_owned();
+    assert_eq!(said, "Nobody has taken it: the ladder of 2 levels has run out.");
+}
+
+#[test]
+fn the_fallback_room_is_told_which_rooms_cannot_be_reached() {
+    let policy = sample::policy();
+    assert_snapshot!(shown(&fallback::unreachable(&single(), 1, &context(&policy))));
+}
