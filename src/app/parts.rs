@@ -3,8 +3,6 @@
 use super::readiness;
 use crate::alertmanager::auth::{Access, RoomListAccess};
 use crate::alertmanager::webhook::{self, Reporting, WebhookState};
-use crate::appservice::attendance::Attendance;
-use crate::appservice::health::Health;
 use crate::appservice::http::{self, AppserviceState};
 use crate::appservice::inbox::Inbox;
 use crate::appservice::liveness::Liveness;
@@ -12,13 +10,16 @@ use crate::appservice::reconcile::Reconcile;
 use crate::appservice::serving::Serving;
 use crate::clock::SharedClock;
 use crate::config::{Config, Listener, RoomListConfig};
-use crate::engine::{Engine, ListSettings, Lists};
+use crate::domain::lists::{ListSettings, Lists};
+use crate::engine::Engine;
+use crate::health::Health;
 use crate::http::{Binding, MainRuntime, Probes, Services, Tls};
-use crate::matrix::{Client, RequestObserver, Timeouts, VirtualUsers, virtual_user};
+use crate::matrix::{Client, RequestObserver, Timeouts};
 use crate::outbox::{Outbox, OutboxSettings};
+use crate::rooms::{VirtualUsers, user_id};
 use crate::store::{RoomListRow, Store};
 use crate::telemetry::Metrics;
-use crate::timers::{Gauges, Ladder, Retention, Staleness};
+use crate::timers::{Attendance, Gauges, Ladder, Retention, Staleness};
 use actix_web::web;
 use anyhow::Context as _;
 use std::sync::Arc;
@@ -190,9 +191,8 @@ async fn write_lists(config: &Config, store: &Store, clock: &SharedClock) -> any
     let mut lists = Vec::with_capacity(config.room_lists.len());
     let mut rows = Vec::with_capacity(config.room_lists.len());
     for list in &config.room_lists {
-        let user_id =
-            virtual_user::user_id_for(&list.name, &config.user_prefix, &config.homeserver.server_name)
-                .with_context(|| format!("naming the virtual user of {}", list.name))?;
+        let user_id = user_id::user_id_for(&list.name, &config.user_prefix, &config.homeserver.server_name)
+            .with_context(|| format!("naming the virtual user of {}", list.name))?;
         rows.push(RoomListRow {
             name: list.name.clone(),
             user_id: user_id.to_string(),

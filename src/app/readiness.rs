@@ -1,8 +1,8 @@
 //! What must hold for the program to be ready. A check that does not hold says what is wrong in a few words.
 
-use crate::appservice::health::Health;
 use crate::domain::time::between;
 use crate::engine::Engine;
+use crate::health::Health;
 use crate::http::{Check, MainRuntime};
 use crate::store::Store;
 use futures_util::future::BoxFuture;

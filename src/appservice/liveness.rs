@@ -1,8 +1,8 @@
 //! Whether the homeserver answers us and reaches us. A ping that comes through also makes Synapse deliver at once what
 //! it holds back after an outage; and when an outage is over, no room goes on waiting because of it.
 
-use super::health::Health;
 use crate::engine::Engine;
+use crate::health::Health;
 use crate::ids;
 use crate::matrix::{Client, ClientError, Failure};
 use crate::store::StoreError;

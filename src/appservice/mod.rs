@@ -1,8 +1,6 @@
 //! In: the homeserver's transactions, queries and ping, and what their events mean.
 
-pub mod attendance;
 pub mod events;
-pub mod health;
 pub mod http;
 pub mod inbox;
 pub mod liveness;

@@ -3,7 +3,8 @@
 
 use crate::domain::time::{between, earlier};
 use crate::engine::{Engine, EngineError};
-use crate::matrix::{ClientError, Identity, UserError, VirtualUsers};
+use crate::matrix::{ClientError, Identity};
+use crate::rooms::{UserError, VirtualUsers};
 use crate::store::StoreError;
 use crate::worker::{Progress, Worker};
 use jiff::Timestamp;

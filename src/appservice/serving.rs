@@ -2,7 +2,7 @@
 
 use crate::engine::{Engine, EngineError};
 use crate::http::MainRuntime;
-use crate::matrix::{UserError, VirtualUsers};
+use crate::rooms::{UserError, VirtualUsers};
 use ruma::UserId;
 use serde_json::value::RawValue;
 use std::future::Future;

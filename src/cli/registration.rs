@@ -2,7 +2,7 @@
 
 use super::{FAILED, MISUSED, tell};
 use crate::config::appservice_address;
-use crate::matrix::virtual_user;
+use crate::rooms::user_id;
 use clap::Args;
 use ruma::OwnedServerName;
 use std::fs::OpenOptions;
@@ -110,7 +110,7 @@ fn localpart(text: &str) -> Result<String, String> {
 fn text(options: &Options, as_token: &str, hs_token: &str) -> String {
     let Options { url, server_name, id, sender_localpart, user_prefix, .. } = options;
     let url = url.as_str().trim_end_matches('/');
-    let users = scalar(&virtual_user::namespace_regex(user_prefix, server_name));
+    let users = scalar(&user_id::namespace_regex(user_prefix, server_name));
     let (id, url, sender_localpart) = (scalar(id), scalar(url), scalar(sender_localpart));
     let (as_token, hs_token) = (scalar(as_token), scalar(hs_token));
     format!(

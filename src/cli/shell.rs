@@ -3,7 +3,8 @@
 
 use crate::clock::SystemClock;
 use crate::config::Config;
-use crate::engine::{Engine, ListSettings, Lists};
+use crate::domain::lists::{ListSettings, Lists};
+use crate::engine::Engine;
 use crate::store::{KnownRoomList, Store};
 use crate::telemetry::Metrics;
 use anyhow::Context as _;

@@ -28,6 +28,7 @@ pub mod command;
 pub mod incident;
 pub mod incoming;
 pub mod input;
+pub mod lists;
 pub mod policy;
 pub mod reaction;
 pub mod time;

@@ -3,18 +3,17 @@
 mod acts;
 mod delivery;
 mod effects;
-mod lists;
 mod person;
 mod report;
 mod save;
 mod timer;
 
 pub use acts::{candidates, result_of};
-pub use lists::{ListSettings, Lists};
 pub use person::Standing;
 pub use report::Accepted;
 
 use crate::clock::SharedClock;
+use crate::domain::lists::{ListSettings, Lists};
 use crate::domain::policy::Policy;
 use crate::store::{Store, StoreError};
 use crate::telemetry::Metrics;
@@ -98,6 +97,16 @@ impl Engine {
     /// The room lists as configured now.
     pub fn lists(&self) -> Arc<Lists> {
         self.lists.load_full()
+    }
+
+    /// A room list by its name, or why there is none.
+    pub(super) fn list(&self, name: &str) -> Result<Arc<ListSettings>, EngineError> {
+        let lists = self.lists.load();
+        match lists.get(name) {
+            Some(list) => Ok(list.clone()),
+            None if lists.is_empty() => Err(EngineError::Starting),
+            None => Err(EngineError::UnknownRoomList(name.to_owned())),
+        }
     }
 
     /// Replaces the room lists. Runs keep the policy they began with.

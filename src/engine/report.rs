@@ -26,7 +26,7 @@ pub struct Accepted {
 impl Engine {
     /// Takes a report of Alertmanager for a room list. When this returns `Ok`, its effects are committed.
     pub async fn report(&self, room_list: &str, webhook: &Webhook) -> Result<Accepted, EngineError> {
-        let list = self.lists().require(room_list)?.clone();
+        let list = self.list(room_list)?;
         let now = self.clock.now();
         let reported = Reported {
             receiver: webhook.receiver.clone(),

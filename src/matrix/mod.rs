@@ -14,8 +14,6 @@ mod power_levels;
 mod rooms;
 mod sending;
 mod tls;
-mod users;
-pub mod virtual_user;
 
 pub use client::{Client, Identity, RequestObserver, SetupError, Timeouts, Unobserved};
 pub use endpoint::Endpoint;
@@ -25,4 +23,3 @@ pub use liveness::{ServerVersions, WhoAmI};
 pub use power_levels::PowerLevels;
 pub use rooms::ResolvedAlias;
 pub use tls::install_tls_provider;
-pub use users::{UserError, VirtualUsers};

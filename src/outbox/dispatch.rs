@@ -3,7 +3,8 @@
 use crate::domain::time::later;
 use crate::engine::{Engine, EngineError};
 use crate::ids;
-use crate::matrix::{Failure, UserError, VirtualUsers};
+use crate::matrix::Failure;
+use crate::rooms::{UserError, VirtualUsers};
 use crate::store::{Claimed, Lease, StoreError};
 use crate::worker::Progress;
 use futures_util::StreamExt;

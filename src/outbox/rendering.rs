@@ -1,10 +1,10 @@
 //! Rendering a message from its incident as it stands, at the moment of the first attempt.
 
 use crate::domain::incident::Phase;
+use crate::domain::lists::ListSettings;
 use crate::domain::policy::{Mention, Policy};
 use crate::domain::timeline::{Entry, Kind};
 use crate::domain::view::IncidentView;
-use crate::engine::ListSettings;
 use crate::render::message::{Message, Relation};
 use crate::render::template::{self, Templated};
 use crate::render::{Context, answer, edit, fallback, page, reaction, thread};

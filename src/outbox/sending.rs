@@ -3,7 +3,8 @@
 use super::dispatch::Outbox;
 use super::pacing::must_look_up;
 use super::rendering::shrink;
-use crate::matrix::{ClientError, Failure, Identity, UserError};
+use crate::matrix::{ClientError, Failure, Identity};
+use crate::rooms::UserError;
 use crate::store::{Claimed, Payload, StoreError};
 use jiff::Timestamp;
 use ruma::{OwnedEventId, OwnedTransactionId, OwnedUserId, RoomId, TransactionId, UserId};

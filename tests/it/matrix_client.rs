@@ -2,8 +2,8 @@
 
 use crate::homeserver::{Endpoint, Fault, Homeserver, Match, RoomKind};
 use matrixbot::clock::ManualClock;
-use matrixbot::matrix::virtual_user::{self, DEVICE_ID};
 use matrixbot::matrix::{Client, ClientError, Failure, Identity, RequestObserver, Timeouts};
+use matrixbot::rooms::user_id::{self, DEVICE_ID};
 use ruma::{
     OwnedEventId, OwnedRoomId, OwnedTransactionId, RoomAliasId, RoomId, RoomOrAliasId, TransactionId, UserId,
     mxc_uri, server_name,
@@ -69,7 +69,7 @@ fn client_of(homeserver: &Homeserver, token: &str, timeouts: Timeouts) -> Client
 }
 
 fn finance() -> ruma::OwnedUserId {
-    virtual_user::user_id_for("finance", "_alerts_", server_name!("example.test")).unwrap()
+    user_id::user_id_for("finance", "_alerts_", server_name!("example.test")).unwrap()
 }
 
 fn txn(id: &str) -> OwnedTransactionId {

@@ -4,8 +4,8 @@
 //! and `MATRIXBOT_TEST_AS_TOKEN` the token of a registration whose namespace is `@_alerts_.*`.
 
 use crate::homeserver::Homeserver;
-use matrixbot::matrix::virtual_user::DEVICE_ID;
 use matrixbot::matrix::{Client, ClientError, Failure, Identity, Timeouts};
+use matrixbot::rooms::user_id::DEVICE_ID;
 use ruma::{OwnedEventId, OwnedRoomId, OwnedTransactionId, RoomId, TransactionId, UserId};
 use secrecy::SecretString;
 use serde_json::value::{RawValue, to_raw_value};

@@ -1,7 +1,7 @@
 use super::{AppserviceState, LARGEST_BODY, configure};
 use crate::appservice::serving::Serves;
 use crate::engine::EngineError;
-use crate::matrix::UserError;
+use crate::rooms::UserError;
 use crate::store::StoreError;
 use crate::telemetry::Metrics;
 use actix_web::http::header::AUTHORIZATION;

@@ -6,7 +6,7 @@ use crate::domain::answer::Answer;
 use crate::domain::command::{Command, Context, Parsed, Which, parse};
 use crate::domain::incoming::Message;
 use crate::domain::input::{Act, Via};
-use crate::engine::ListSettings;
+use crate::domain::lists::ListSettings;
 use crate::store::{About, inbox, incident, post};
 use ruma::OwnedEventId;
 use std::sync::Arc;

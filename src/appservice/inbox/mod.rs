@@ -17,7 +17,7 @@ use super::events::interpret;
 use crate::domain::incoming::{Happening, Incoming, RoomEvent};
 use crate::domain::reaction::Reactions;
 use crate::engine::{Engine, EngineError};
-use crate::matrix::{UserError, VirtualUsers};
+use crate::rooms::{UserError, VirtualUsers};
 use crate::store::{StoreError, Tx, commit, inbox};
 use crate::telemetry::EventResult;
 use crate::worker::{Progress, Worker};

@@ -3,8 +3,8 @@
 use super::{Inbox, InboxError};
 use crate::domain::command::{Command, Context, Parsed, parse};
 use crate::domain::incoming::{Happening, Membership, RoomEvent};
-use crate::engine::ListSettings;
-use crate::matrix::UserError;
+use crate::domain::lists::ListSettings;
+use crate::rooms::UserError;
 use ruma::{RoomAliasId, UserId};
 use std::time::Duration;
 

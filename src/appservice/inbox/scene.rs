@@ -5,7 +5,7 @@ use super::{Inbox, InboxError};
 use crate::domain::answer::Answer;
 use crate::domain::incoming::RoomEvent;
 use crate::domain::input::Decision;
-use crate::engine::ListSettings;
+use crate::domain::lists::ListSettings;
 use crate::ids;
 use crate::store::enqueue::{self, Draft};
 use crate::store::{Payload, StoredIncident, Tx};

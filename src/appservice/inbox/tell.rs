@@ -7,7 +7,7 @@ use super::scene::{Handled, Scene};
 use crate::domain::answer::{Answer, Hidden, IncidentLine};
 use crate::domain::command::Which;
 use crate::domain::incident::PhaseName;
-use crate::engine::ListSettings;
+use crate::domain::lists::ListSettings;
 use crate::store::{Payload, StoredIncident, incident, overview, post, timeline};
 
 /// How many incidents a list shows.

@@ -6,7 +6,8 @@ use crate::appservice::http::StandIn;
 use crate::config::Config;
 use crate::http::{Binding, ListenError, Tls, bind};
 use crate::ids;
-use crate::matrix::{Client, ClientError, Failure, virtual_user};
+use crate::matrix::{Client, ClientError, Failure};
+use crate::rooms::user_id;
 use crate::telemetry::logs::causes;
 use ruma::OwnedTransactionId;
 use std::io::ErrorKind;
@@ -85,7 +86,7 @@ fn namespace(report: &mut Report, config: &Config) {
     match open {
         None => report.ok("namespace", None, format!("{namespaces} covers every virtual user")),
         Some(regex) => {
-            let wanted = virtual_user::namespace_regex(&config.user_prefix, &config.homeserver.server_name);
+            let wanted = user_id::namespace_regex(&config.user_prefix, &config.homeserver.server_name);
             let detail = format!("{regex} has no end, so that users of other servers may match it");
             let remedy = format!("Write '{wanted}' into the registration, for us and for the homeserver.");
             report.warning("namespace", None, detail, remedy);

@@ -4,8 +4,8 @@ use super::Patient;
 use super::homeserver::said;
 use super::report::Report;
 use crate::config::RoomListConfig;
-use crate::matrix::virtual_user::{self, DEVICE_ID};
 use crate::matrix::{Client, ClientError, Failure, Identity};
+use crate::rooms::user_id::{self, DEVICE_ID};
 use ruma::{OwnedDeviceId, UserId};
 
 const CHECK: &str = "virtual user";
@@ -30,7 +30,7 @@ pub(super) async fn examine(
 ) -> Option<Identity> {
     let config = patient.config;
     let user_id =
-        virtual_user::user_id_for(&list.name, &config.user_prefix, &config.homeserver.server_name).ok()?;
+        user_id::user_id_for(&list.name, &config.user_prefix, &config.homeserver.server_name).ok()?;
     let found = match find(&patient.client, &user_id, patient.read_only).await {
         Ok(found) => found,
         Err(error) => {

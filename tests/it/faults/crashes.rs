@@ -3,8 +3,9 @@
 use super::{HOUR, MINUTE, messages_to};
 use crate::homeserver::{Endpoint, Fault};
 use crate::world::{Group, Rooms, Scenery, World, finance_list};
-use matrixbot::matrix::{Client, Timeouts, VirtualUsers};
+use matrixbot::matrix::{Client, Timeouts};
 use matrixbot::outbox::{Outbox, OutboxSettings};
+use matrixbot::rooms::VirtualUsers;
 use secrecy::SecretString;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;

@@ -3,8 +3,9 @@
 use super::{MINUTE, list, messages_to};
 use crate::homeserver::{Endpoint, Fault};
 use crate::world::{Group, Scenery, World};
-use matrixbot::matrix::{Client, Timeouts, VirtualUsers};
+use matrixbot::matrix::{Client, Timeouts};
 use matrixbot::outbox::{Outbox, OutboxSettings};
+use matrixbot::rooms::VirtualUsers;
 use secrecy::SecretString;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;

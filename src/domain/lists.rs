@@ -1,7 +1,6 @@
 //! The room lists as configured now.
 
-use super::EngineError;
-use crate::domain::policy::Policy;
+use super::policy::Policy;
 use ruma::OwnedUserId;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -44,12 +43,9 @@ impl Lists {
         self.0.get(name)
     }
 
-    /// A room list by its name, or what to say if there is none.
-    pub fn require(&self, name: &str) -> Result<&Arc<ListSettings>, EngineError> {
-        if self.0.is_empty() {
-            return Err(EngineError::Starting);
-        }
-        self.get(name).ok_or_else(|| EngineError::UnknownRoomList(name.to_owned()))
+    /// Whether there is none: they are not written to the database yet.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// Every room list, by name.
@@ -62,7 +58,8 @@ impl Lists {
         self.0.values().find(|list| list.user_id == user_id)
     }
 
-    pub(super) fn by_version(&self, version: i64) -> Option<Arc<Policy>> {
+    /// The policy of a version, if it is a list's newest.
+    pub fn by_version(&self, version: i64) -> Option<Arc<Policy>> {
         self.0.values().find(|list| list.version == version).map(|list| list.policy.clone())
     }
 }

@@ -3,9 +3,8 @@
 //! What is known is remembered in the database, so that nothing is asked twice; a refusal of the homeserver makes it
 //! be asked again.
 
-use super::client::{Client, Identity};
-use super::failure::{ClientError, Failure};
-use super::virtual_user::DEVICE_ID;
+use super::user_id::DEVICE_ID;
+use crate::matrix::{Client, ClientError, Endpoint, Failure, Identity};
 use crate::store::{Store, StoreError, VirtualUserRow};
 use jiff::Timestamp;
 use ruma::{OwnedDeviceId, RoomId, RoomOrAliasId, UserId};
@@ -118,7 +117,7 @@ impl VirtualUsers {
                 let join = |identity| async move { client.join(&identity, id, &[]).await };
                 self.as_user(user_id, join).await
             }
-            Err(error) => Err(ClientError::unbuildable(super::Endpoint::Join, error).into()),
+            Err(error) => Err(ClientError::unbuildable(Endpoint::Join, error).into()),
         };
         match joined {
             Ok(_) => Ok(self.store.note_membership(user_id.as_str(), room, "join", now).await?),

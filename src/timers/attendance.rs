@@ -1,10 +1,11 @@
 //! Makes every virtual user be what and where its room list needs it: registered, named, in each room. At start, after
 //! a change of the configuration, and again and again while a room cannot be reached.
 
-use super::health::Health;
-use crate::engine::{Engine, ListSettings};
+use crate::domain::lists::ListSettings;
+use crate::engine::Engine;
+use crate::health::Health;
 use crate::ids;
-use crate::matrix::{UserError, VirtualUsers};
+use crate::rooms::{UserError, VirtualUsers};
 use crate::store::enqueue::{self, Draft};
 use crate::store::{Payload, StoreError, Tx, commit, room_trouble};
 use crate::worker::{Progress, Worker};
