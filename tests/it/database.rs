@@ -57,6 +57,13 @@ impl TestDatabase {
         Self::create_from(server(), "template1").await
     }
 
+    /// A fresh database with what `pg_dump` wrote of another one.
+    pub(crate) async fn create_from_dump(dump: &'static str) -> Self {
+        let database = Self::create_empty().await;
+        database.connect().await.execute(sqlx::raw_sql(dump)).await.unwrap();
+        database
+    }
+
     async fn create_from(server: url::Url, template: &str) -> Self {
         // Process ids come again, and failed tests leave their databases behind.
         let run: u32 = rand::random();

@@ -27,6 +27,8 @@ mod stories;
 #[cfg(test)]
 mod telling;
 #[cfg(test)]
+mod upgrade;
+#[cfg(test)]
 mod waiting;
 #[cfg(test)]
 mod world;

@@ -152,6 +152,31 @@ impl Homeserver {
         room
     }
 
+    /// Makes a public room of an earlier homeserver again, by its id. Whatever is new is numbered far above.
+    pub(crate) fn restore_room(&self, creator: &str, room: &RoomId, alias: Option<&str>) {
+        let creator = self.person(creator).user_id;
+        let kind = RoomKind { alias: alias.map(str::to_owned), ..RoomKind::default() };
+        let mut state = self.state();
+        let above = 1_000_000 + u64::try_from(state.events.len()).unwrap();
+        state.number_from(above);
+        state.create_room_as(room, &creator, &kind, None);
+    }
+
+    /// Puts an event of an earlier homeserver into its room again; it is not pushed.
+    pub(crate) fn restore_event(
+        &self,
+        event_id: &str,
+        room: &RoomId,
+        sender: &UserId,
+        kind: &str,
+        content: Value,
+    ) {
+        let mut state = self.state();
+        let event = state.make(room, sender, kind, content);
+        state.append(state::Event { id: EventId::parse(event_id).unwrap(), ..event });
+        state.queue.clear();
+    }
+
     /// The room behind an alias.
     pub(crate) fn room_of(&self, alias: &str) -> OwnedRoomId {
         let alias = RoomAliasId::parse(alias).unwrap();

@@ -202,8 +202,21 @@ impl State {
         let v12 = version_12(&kind.version);
         let domain = if v12 { String::new() } else { format!(":{}", super::SERVER_NAME) };
         let room = RoomId::parse(format!("!room{}{domain}", self.made)).unwrap();
+        self.create_room_as(&room, creator, kind, predecessor);
+        room
+    }
+
+    /// Makes a room that has its id already: one of an earlier homeserver.
+    pub(crate) fn create_room_as(
+        &mut self,
+        room: &RoomId,
+        creator: &UserId,
+        kind: &RoomKind,
+        predecessor: Option<&RoomId>,
+    ) {
+        let v12 = version_12(&kind.version);
         self.rooms.insert(
-            room.clone(),
+            room.to_owned(),
             Room {
                 creator: creator.to_owned(),
                 version: kind.version.clone(),
@@ -219,10 +232,10 @@ impl State {
         if !v12 {
             users[creator.as_str()] = json!(100);
         }
-        self.set_state(&room, creator, "m.room.create", "", create);
-        self.set_state(&room, creator, "m.room.member", creator.as_str(), json!({"membership": "join"}));
+        self.set_state(room, creator, "m.room.create", "", create);
+        self.set_state(room, creator, "m.room.member", creator.as_str(), json!({"membership": "join"}));
         self.set_state(
-            &room,
+            room,
             creator,
             "m.room.power_levels",
             "",
@@ -232,15 +245,19 @@ impl State {
             }),
         );
         let rule = if kind.public { "public" } else { "invite" };
-        self.set_state(&room, creator, "m.room.join_rules", "", json!({"join_rule": rule}));
+        self.set_state(room, creator, "m.room.join_rules", "", json!({"join_rule": rule}));
         if kind.encrypted {
             let content = json!({"algorithm": "m.megolm.v1.aes-sha2"});
-            self.set_state(&room, creator, "m.room.encryption", "", content);
+            self.set_state(room, creator, "m.room.encryption", "", content);
         }
         if let Some(alias) = &kind.alias {
-            self.aliases.insert(OwnedRoomAliasId::try_from(alias.as_str()).unwrap(), room.clone());
+            self.aliases.insert(OwnedRoomAliasId::try_from(alias.as_str()).unwrap(), room.to_owned());
         }
-        room
+    }
+
+    /// Numbers ids from here on, above those of an earlier homeserver.
+    pub(crate) fn number_from(&mut self, made: u64) {
+        self.made = made;
     }
 
     pub(crate) fn set_state(
