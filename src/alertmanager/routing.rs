@@ -1,8 +1,20 @@
 //! Alertmanager's own configuration, as its status shows it: which webhooks its routes call, and how long it may say
 //! nothing of a group that goes on firing unchanged. What else is in it is Alertmanager's business.
 
+use crate::domain::duration::{self, Units};
 use serde::{Deserialize, Deserializer};
 use std::time::Duration;
+
+/// The units of a duration in Prometheus and Alertmanager, with their milliseconds.
+const UNITS: &Units = &[
+    ("y", 31_536_000_000),
+    ("w", 604_800_000),
+    ("d", 86_400_000),
+    ("h", 3_600_000),
+    ("m", 60_000),
+    ("s", 1000),
+    ("ms", 1),
+];
 
 /// What a route has whose ancestors say nothing either.
 const GROUP_INTERVAL: Duration = Duration::from_mins(5);
@@ -117,7 +129,8 @@ fn yes() -> bool {
 /// A duration as Prometheus writes it: `90s`, `1h30m`, `1w`.
 fn interval<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Duration>, D::Error> {
     let text = Option::<String>::deserialize(value)?;
-    text.map(|text| humantime::parse_duration(&text).map_err(serde::de::Error::custom)).transpose()
+    let not_one = |text: &String| serde::de::Error::custom(format!("`{text}` is not a Prometheus duration"));
+    text.map(|text| duration::parse_with(UNITS, &text).ok_or_else(|| not_one(&text))).transpose()
 }
 
 #[cfg(test)]

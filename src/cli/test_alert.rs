@@ -3,7 +3,8 @@
 use super::local::{self, Whose};
 use super::{ConfigFile, FAILED, MISUSED, block_on, print, shell, tell};
 use crate::clock::{Clock as _, SystemClock};
-use crate::config::{Config, RoomListConfig, parse_duration};
+use crate::config::{Config, RoomListConfig};
+use crate::domain::duration;
 use crate::domain::input::{Act, PersonAction, Via};
 use crate::domain::time::between;
 use crate::engine::Engine;
@@ -49,7 +50,7 @@ pub(super) struct Options {
     #[arg(long, value_name = "NAME")]
     severity: Option<String>,
     /// How long to wait for the pages of each level
-    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = parse_duration)]
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration::parse)]
     timeout: Duration,
     /// Where the webhook listener is reached; otherwise on this machine, as the configuration says
     #[arg(long)]

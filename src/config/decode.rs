@@ -7,8 +7,9 @@
 use super::expand::expand;
 use super::outline::{Form, Outline, Shape};
 use super::problem::Problem;
+use super::table::Table;
 use super::yaml::{Node, Position, Value, join, parse};
-use super::{duration, table::Table};
+use crate::domain::duration;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::fmt::Display;
@@ -268,7 +269,7 @@ impl<'a> Item<'a> {
     pub(super) fn duration(&self) -> Option<Duration> {
         self.may_be(Shape::Duration)?;
         let (text, _) = self.scalar(duration::EXPECTED)?;
-        duration::parse_duration(&text).map_or_else(|message| self.wrong(message), Some)
+        duration::parse(&text).map_or_else(|message| self.wrong(message), Some)
     }
 
     /// A duration, or `none`.
@@ -280,7 +281,7 @@ impl<'a> Item<'a> {
         if text == "none" {
             return Some(None);
         }
-        match duration::parse_duration(&text) {
+        match duration::parse(&text) {
             Ok(Duration::ZERO) => self.wrong("must be longer than nothing: write none if you mean never"),
             Ok(duration) => Some(Some(duration)),
             Err(_) => self.wrong(format!("{expected}, not `{text}`")),

@@ -6,7 +6,6 @@
 //! decoder with all there is to say of it.
 
 mod decode;
-mod duration;
 mod expand;
 mod load;
 mod outline;
@@ -21,7 +20,6 @@ mod types;
 mod yaml;
 
 pub use decode::Outside;
-pub use duration::{parse_duration, write_duration};
 pub use load::{load, load_listen};
 pub use outline::{example, reference, schema};
 pub use problem::Problem;

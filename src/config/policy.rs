@@ -1,9 +1,9 @@
 //! The decoder of a room list's policy: who is told, when, and what counts.
 
 use super::decode::Item;
-use super::duration::write_duration;
 use super::outline::Form;
 use super::table::{Names, Table, unique};
+use crate::domain::duration;
 use crate::domain::policy::{
     AckScope, Level, Mention, OnNewAlert, Permissions, Policy, Role, RoomReference, SeverityRule,
 };
@@ -89,7 +89,7 @@ fn acknowledging(table: &mut Table<'_>, policy: &mut Policy) {
     if let Some(timeout) = policy.ack_timeout
         && policy.ack_reminder >= timeout
     {
-        let (reminder, timeout) = (write_duration(policy.ack_reminder), write_duration(timeout));
+        let (reminder, timeout) = (duration::format(policy.ack_reminder), duration::format(timeout));
         let message = format!(
             "{reminder} is not shorter than the ack_timeout of {timeout}: nobody would ever be reminded"
         );

@@ -25,6 +25,7 @@
 
 pub mod answer;
 pub mod command;
+pub mod duration;
 pub mod incident;
 pub mod incoming;
 pub mod input;

@@ -3,7 +3,8 @@
 
 use super::report::Report;
 use crate::alertmanager::routing::{WebhookRoute, webhook_routes};
-use crate::config::{Config, RoomListConfig, write_duration};
+use crate::config::{Config, RoomListConfig};
+use crate::domain::duration;
 use std::collections::{BTreeMap, BTreeSet};
 use url::Url;
 
@@ -64,7 +65,7 @@ fn compare(
     let Some(stale_after) = list.policy.stale_after else {
         return report.ok(CHECK, Some(&subject), "none: silence never ends an incident");
     };
-    let stale_after = write_duration(stale_after);
+    let stale_after = duration::format(stale_after);
     match judge(list, compatibility, routes) {
         Verdict::Unreached => report.skipped(CHECK, Some(&subject), "no route of it leads here"),
         Verdict::Longer(route) => {
@@ -81,7 +82,7 @@ fn compare(
             let remedy = format!(
                 "Set `stale_after` of {} to {} or more, or give the route of the receiver {} a shorter repeat_interval.",
                 list.name,
-                write_duration(twice),
+                duration::format(twice),
                 route.receiver
             );
             if sure {
@@ -97,9 +98,9 @@ fn compare(
 fn silence(route: &WebhookRoute) -> String {
     format!(
         "the {} that Alertmanager may be silent (repeat_interval {} + group_interval {}, receiver {})",
-        write_duration(route.longest_silence()),
-        write_duration(route.repeat_interval),
-        write_duration(route.group_interval),
+        duration::format(route.longest_silence()),
+        duration::format(route.repeat_interval),
+        duration::format(route.group_interval),
         route.receiver
     )
 }

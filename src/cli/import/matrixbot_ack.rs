@@ -4,7 +4,7 @@
 //! releases have the window at the top, the last ones have adapters with levels.
 
 use super::old::{Old, OldList, number, room, text};
-use crate::config::write_duration;
+use crate::domain::duration;
 use serde_yaml::Value;
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ pub(super) fn understand(root: &Value) -> Result<Old, String> {
             .push("rooms, except the first: escalation is off, so that they were told nothing".to_owned());
         rooms.truncate(1);
     }
-    let window = write_duration(Duration::from_secs(window(root).unwrap_or(SHORTEST).max(SHORTEST)));
+    let window = duration::format(Duration::from_secs(window(root).unwrap_or(SHORTEST).max(SHORTEST)));
     let username = settings.get("username").and_then(text);
     let ids: Vec<String> = username.into_iter().chain(rooms.iter().flatten().cloned()).collect();
     old.guess_server_name(ids.iter().map(String::as_str));

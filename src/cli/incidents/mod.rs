@@ -6,7 +6,8 @@ mod list;
 mod show;
 
 use super::{ConfigFile, FAILED, block_on, shell, tell};
-use crate::config::{Config, parse_duration};
+use crate::config::Config;
+use crate::domain::duration;
 use crate::domain::input::Act;
 use crate::domain::policy::Policy;
 use crate::engine::Engine;
@@ -100,7 +101,7 @@ struct Acting {
 #[derive(Debug, Args)]
 struct Snoozing {
     /// For how long, such as 2h
-    #[arg(long = "for", value_name = "DURATION", value_parser = parse_duration)]
+    #[arg(long = "for", value_name = "DURATION", value_parser = duration::parse)]
     how_long: Duration,
     #[command(flatten)]
     acting: Acting,

@@ -1,7 +1,8 @@
 //! The JSON Schema (draft 7, which editors know best) of a configuration.
 
 use super::{Form, Key, Need, Outline, Required, Shape};
-use crate::config::{duration, load};
+use crate::config::load;
+use crate::domain::duration;
 use serde_json::{Map, Value, json};
 
 /// A value that holds a reference to the environment may turn out to be anything.

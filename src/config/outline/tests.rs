@@ -1,8 +1,8 @@
 //! What is written from the outline is up to date; and the schema takes what the reader takes, and no typo.
 
 use super::{Need, Shape, example, reference, schema};
+use crate::config::load;
 use crate::config::tests::{Folder, MINIMAL};
-use crate::config::{duration, load};
 use boon::{Compiler, SchemaIndex, Schemas};
 use serde_json::Value;
 use std::path::Path;
@@ -224,14 +224,4 @@ fn whatever_the_reader_takes_in_place_of_a_value_the_schema_takes() {
         }
     }
     assert!(taken > 150 && refused > 500, "{taken} were taken, {refused} refused");
-}
-
-proptest::proptest! {
-    #[test]
-    fn the_schema_takes_every_duration(text in "[0-9 .]{0,3}[smhdwyMµn]{0,2}[0-9 ]{0,3}(h|min|days|s)?") {
-        let pattern = regex::Regex::new(duration::PATTERN).unwrap();
-        if duration::parse_duration(&text).is_ok() {
-            proptest::prop_assert!(pattern.is_match(&text), "{text:?}");
-        }
-    }
 }

@@ -1,7 +1,7 @@
 //! Values of the program as the operator would write them.
 
-use crate::config::duration;
 use crate::config::types::Listener;
+use crate::domain::duration;
 use crate::domain::policy::SeverityRule;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -27,7 +27,7 @@ written_as_json!(bool, u32, i32, i64, String, Vec<String>);
 
 impl Written for Duration {
     fn written(&self) -> Value {
-        Value::String(duration::write_duration(*self))
+        Value::String(duration::format(*self))
     }
 }
 

@@ -67,7 +67,7 @@ retention: 30d
         "config.yaml:23:19: room_lists[1].levels[0].mention[0]: must be a user",
         "config.yaml:23:37: room_lists[1].levels[0].mention[2]: must be a user",
         "config.yaml:25:29: room_lists[1].levels[1].rooms[0]: without quotes, YAML takes `#ops:example.org`",
-        "config.yaml:26:25: room_lists[1].levels[1].escalate_after: must be a duration such as",
+        "config.yaml:26:25: room_lists[1].levels[1].escalate_after: `15` is not a duration; did you mean 15m?",
         "config.yaml:27:11: room_lists[2].name: names `ops` a second time",
         "config.yaml:28:20: room_lists[2].webhook_token: must be text, and this is a number to YAML",
         "config.yaml:29:23: room_lists[2].levels[0].rooms[0]: must be a room id",

@@ -1,6 +1,7 @@
 //! What follows the verb: incidents, a duration, a comment.
 
 use super::{Command, Evidence, Mistake, Parsed, Verb, Which, quotable, split_word};
+use crate::domain::duration;
 use std::time::Duration;
 
 /// The longest comment that is kept, in characters.
@@ -148,7 +149,11 @@ fn snooze(rest: &str, here: bool) -> Result<Command, Unfit> {
         "" if selected.which.is_none() && !here => Err(Unfit::NoIncident),
         "" => Err(Unfit::Wrong(mistake("`snooze` needs to know for how long.".to_owned()))),
         said => {
-            let unclear = mistake(format!("`{}` is not a duration.", quotable(split_word(said).0)));
+            let word = split_word(said).0;
+            let mut unclear = mistake(format!("`{}` is not a duration.", quotable(word)));
+            if let Some(valid) = duration::nearest(word) {
+                unclear.hint = format!("Did you mean `{valid}`? {}", unclear.hint);
+            }
             Err(if selected.which.is_some() { Unfit::Wrong(unclear) } else { Unfit::NotAnIncident(unclear) })
         }
     }
@@ -268,17 +273,10 @@ fn starts_with_number(text: &str) -> bool {
     matches!(read_numbers(word.trim_end_matches([',', ';', ':', '.', '!', '-'])), Ok(Some(_)))
 }
 
-/// A duration of at least a second, in any case. Months are not meant: `m` is minutes, whatever its case.
+/// A duration of at least a second.
 fn read_duration(text: &str) -> Option<Duration> {
-    let text = text.trim_end_matches(['.', '!', ',']).to_lowercase();
-    // To humantime, "42 30m" is 4230 minutes.
-    let glued = text.split_whitespace().zip(text.split_whitespace().skip(1)).any(|(word, next)| {
-        word.ends_with(|c: char| c.is_ascii_digit()) && next.starts_with(|c: char| c.is_ascii_digit())
-    });
-    if glued {
-        return None;
-    }
-    humantime::parse_duration(&text).ok().filter(|duration| *duration >= Duration::from_secs(1))
+    let text = text.trim_end_matches(['.', '!', ',']);
+    duration::parse_typed(text).ok().filter(|duration| *duration >= Duration::from_secs(1))
 }
 
 /// With or without its dashes.

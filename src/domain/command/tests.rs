@@ -217,6 +217,8 @@ fn a_mistake_says_what_is_wrong() {
             ("snooze 42", "! `snooze` needs to know for how long."),
             ("snooze 42 tomorrow", "! `tomorrow` is not a duration."),
             ("snooze 42 0s", "! `0s` is not a duration."),
+            ("snooze 42 1.5h", "! `1.5h` is not a duration."),
+            ("snooze 42 30m1h", "! `30m1h` is not a duration."),
             ("ack 0", "! `0` is not an incident number."),
             ("ack 99999999999999999999", "! `99999999999999999999` is not an incident number."),
             (
@@ -239,6 +241,8 @@ fn a_mistake_says_what_is_wrong() {
     );
     let Parsed::Mistake(mistake) = parse("!akc 42", BARE) else { panic!("not a mistake") };
     assert_eq!(mistake.hint, "Did you mean `ack 42 [comment]`? Say `help` for all commands.");
+    let Parsed::Mistake(mistake) = parse("snooze 42 1.5h", BARE) else { panic!("not a mistake") };
+    assert!(mistake.hint.starts_with("Did you mean `1h30m`? "), "{}", mistake.hint);
     let many = (1..=101).map(|n| n.to_string()).collect::<Vec<_>>().join(" ");
     assert_eq!(told(&parse(&format!("ack {many}"), BARE)), "! These are more than 100 incidents.");
 }
