@@ -5,7 +5,8 @@ use super::outline::{Form, Required};
 use super::policy::policy;
 use super::table::{Names, Table, unique};
 use super::types::RoomListConfig;
-use crate::domain::reaction::{ReactionMeaning, Reactions};
+use crate::domain::command::Verb;
+use crate::domain::reaction;
 use ruma::OwnedMxcUri;
 use secrecy::ExposeSecret as _;
 use std::collections::{BTreeMap, BTreeSet};
@@ -114,14 +115,9 @@ fn avatar(item: &Item<'_>) -> Option<OwnedMxcUri> {
 /// A reaction that means nothing else already.
 fn ack_reaction(item: &Item<'_>) -> Option<String> {
     let reaction = item.text()?;
-    match Reactions::default().meaning(&reaction) {
-        Some(ReactionMeaning::Snooze(_)) => {
-            item.wrong(format!("`{reaction}` snoozes: it cannot acknowledge as well"))
-        }
-        Some(ReactionMeaning::Escalate) => {
-            item.wrong(format!("`{reaction}` escalates: it cannot acknowledge as well"))
-        }
-        Some(ReactionMeaning::Acknowledge) | None => Some(reaction),
+    match reaction::verb(&reaction) {
+        Some(Verb::Acknowledge) | None => Some(reaction),
+        Some(other) => item.wrong(format!("`{reaction}` {}s: it cannot acknowledge as well", other.word())),
     }
 }
 

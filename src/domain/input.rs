@@ -1,13 +1,12 @@
 //! What can happen to an incident, and what the rules answer.
 
-use super::command::Verb;
+pub use super::command::Act;
 use super::incident::{Fingerprint, Incident, Rung};
 use super::policy::Severity;
 use super::timeline::Entry;
 use jiff::Timestamp;
 use ruma::OwnedUserId;
 use serde::{Deserialize, Serialize};
-use std::time::Duration;
 
 /// One thing that happens. A whole webhook is one input.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,37 +54,6 @@ pub struct PersonAction {
     pub act: Act,
     /// What was said with it.
     pub comment: Option<String>,
-}
-
-/// What a person wants.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Act {
-    /// Take the incident.
-    Acknowledge,
-    /// Give it back. Also what the redaction of the acknowledging reaction means.
-    Unacknowledge,
-    /// Put it off for so long.
-    Snooze(Duration),
-    /// End a snooze.
-    Unsnooze,
-    /// Page the next level now. `Some`: said of a page that may no longer be the last one.
-    Escalate(Option<Rung>),
-    /// Close by hand.
-    Resolve,
-}
-
-impl Act {
-    /// The command that asks for it.
-    pub fn verb(self) -> Verb {
-        match self {
-            Self::Acknowledge => Verb::Acknowledge,
-            Self::Unacknowledge => Verb::Unacknowledge,
-            Self::Snooze(_) => Verb::Snooze,
-            Self::Unsnooze => Verb::Unsnooze,
-            Self::Escalate(_) => Verb::Escalate,
-            Self::Resolve => Verb::Resolve,
-        }
-    }
 }
 
 /// How a person acted.

@@ -32,6 +32,7 @@ pub mod input;
 pub mod lists;
 pub mod policy;
 pub mod reaction;
+pub mod rights;
 pub mod time;
 pub mod timeline;
 pub mod transition;

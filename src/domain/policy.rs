@@ -108,7 +108,7 @@ pub enum AckScope {
     CurrentLevel,
 }
 
-/// Who may do what moderators do: resolve by hand, snooze for more than an hour.
+/// Who has which role. What a role may do is in the table of verbs; see `rights`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Permissions {
     /// The power level from which a room member counts as a moderator.
@@ -121,9 +121,9 @@ pub struct Permissions {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
-    /// Nothing.
+    /// Look, and change nothing.
     None,
-    /// Acknowledge, give back, snooze up to an hour, escalate.
+    /// What members may do.
     Respond,
     /// Everything.
     Moderate,

@@ -1,46 +1,30 @@
 //! What a reaction to one of our messages means.
 
-use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
-use std::time::Duration;
+use super::command::{Act, Verb, VerbEffect};
+use super::policy::Role;
+use super::rights::{Allowed, allowed};
 
-/// What a reaction asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ReactionMeaning {
-    /// Take the incident.
-    Acknowledge,
-    /// Put it off for so long.
-    Snooze(Duration),
-    /// Page the next level now.
-    Escalate,
+/// The verb that has a reaction in its row.
+pub fn verb(key: &str) -> Option<Verb> {
+    let key = normalize(key);
+    Verb::ALL.iter().copied().find(|verb| verb.row().reactions.iter().any(|own| normalize(own) == key))
 }
 
-/// The reactions that mean something, by their normalized key.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reactions(BTreeMap<String, ReactionMeaning>);
-
-impl Default for Reactions {
-    /// ✅ and 👀 acknowledge, 💤 snoozes for an hour, ⏫ escalates.
-    fn default() -> Self {
-        Self::new([
-            ("✅", ReactionMeaning::Acknowledge),
-            ("👀", ReactionMeaning::Acknowledge),
-            ("💤", ReactionMeaning::Snooze(Duration::from_hours(1))),
-            ("⏫", ReactionMeaning::Escalate),
-        ])
+/// The act that a reaction asks for; `None`: nothing. `ack_reactions`: the operator's, which replace those of the table.
+pub fn act(key: &str, ack_reactions: &[String]) -> Option<Act> {
+    let key = normalize(key);
+    if ack_reactions.iter().any(|own| normalize(own) == key) {
+        return Some(Act::Acknowledge);
     }
-}
-
-impl Reactions {
-    /// The set in which each key has its meaning; of two keys that look alike, the later one counts.
-    pub fn new<K: AsRef<str>>(meanings: impl IntoIterator<Item = (K, ReactionMeaning)>) -> Self {
-        Self(meanings.into_iter().map(|(key, meaning)| (normalize(key.as_ref()), meaning)).collect())
-    }
-
-    /// What a reaction with `key` asks for; `None`: nothing.
-    pub fn meaning(&self, key: &str) -> Option<ReactionMeaning> {
-        self.0.get(&normalize(key)).copied()
+    let verb = verb(&key).filter(|verb| *verb != Verb::Acknowledge)?;
+    match verb.row().effect {
+        VerbEffect::Act(act) | VerbEffect::ActWithComment(act) => Some(act),
+        // A reaction has no argument: it means the length that needs no more than a responder.
+        VerbEffect::ActFor(act) => match allowed(verb, Role::Respond) {
+            Allowed::UpTo(length) => Some(act(length)),
+            Allowed::No | Allowed::Yes => None,
+        },
+        VerbEffect::Show(_) | VerbEffect::Query(_) | VerbEffect::NotAvailable(_) => None,
     }
 }
 
@@ -53,27 +37,45 @@ pub fn normalize(key: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{ReactionMeaning, Reactions, normalize};
+    use super::{act, normalize, verb};
+    use crate::domain::command::{Act, Verb};
     use std::time::Duration;
 
     #[test]
     fn the_default_set_is_the_documented_one() {
-        let reactions = Reactions::default();
-        assert_eq!(reactions.meaning("✅"), Some(ReactionMeaning::Acknowledge));
-        assert_eq!(reactions.meaning("👀"), Some(ReactionMeaning::Acknowledge));
-        assert_eq!(reactions.meaning("💤"), Some(ReactionMeaning::Snooze(Duration::from_hours(1))));
-        assert_eq!(reactions.meaning("⏫"), Some(ReactionMeaning::Escalate));
-        assert_eq!(reactions.meaning("🎉"), None);
-        assert_eq!(reactions.meaning(""), None);
+        assert_eq!(verb("✅"), Some(Verb::Acknowledge));
+        assert_eq!(verb("👀"), Some(Verb::Acknowledge));
+        assert_eq!(act("💤", &[]), Some(Act::Snooze(Duration::from_hours(1))));
+        assert_eq!(act("⏫", &[]), Some(Act::Escalate(None)));
+        assert_eq!(act("🎉", &[]), None);
+        assert_eq!(act("", &[]), None);
+    }
+
+    #[test]
+    fn the_operator_s_reactions_acknowledge_instead_of_the_default_ones() {
+        let own = ["👍\u{fe0f}".to_owned()];
+        assert_eq!(act("✅", &own), None);
+        for key in ["👍", "👍\u{fe0f}", "👍🏿", " 👍 "] {
+            assert_eq!(act(key, &own), Some(Act::Acknowledge), "{key:?}");
+        }
     }
 
     #[test]
     fn variation_selectors_and_skin_tones_do_not_matter() {
         assert_eq!(normalize("✅\u{fe0f}"), "✅");
         assert_eq!(normalize("👍🏽"), "👍");
-        let reactions = Reactions::new([("👍\u{fe0f}", ReactionMeaning::Acknowledge)]);
-        for key in ["👍", "👍\u{fe0f}", "👍🏿", " 👍 "] {
-            assert_eq!(reactions.meaning(key), Some(ReactionMeaning::Acknowledge), "{key:?}");
+        assert_eq!(verb(" ✅\u{fe0f}"), Some(Verb::Acknowledge));
+    }
+
+    #[test]
+    fn every_reaction_of_the_table_acts_and_means_one_verb() {
+        for known in Verb::ALL {
+            for key in known.row().reactions {
+                assert_eq!(verb(key), Some(*known));
+                let own = [(*key).to_owned()];
+                let own = if *known == Verb::Acknowledge { own.as_slice() } else { &[] };
+                assert_eq!(act(key, own).map(Act::verb), Some(*known), "{key}");
+            }
         }
     }
 }

@@ -1,21 +1,8 @@
 //! Durations and instants in words.
 
 use crate::domain::time::between;
+pub(super) use crate::domain::time::lasting;
 use jiff::Timestamp;
-use std::time::Duration;
-
-/// A duration as people say it: `45 s`, `12 min`, `2 h 5 min`, `3 d 4 h`. Rounded down; only the two largest units.
-pub(super) fn lasting(duration: Duration) -> String {
-    let seconds = duration.as_secs();
-    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
-    match (days, hours, minutes) {
-        (0, 0, 0) => format!("{seconds} s"),
-        (0, 0, _) => format!("{minutes} min"),
-        (0, _, _) => two_units(hours, "h", minutes % 60, "min"),
-        _ => two_units(days, "d", hours % 24, "h"),
-    }
-}
-
 /// How long ago `at` was.
 pub(crate) fn age(at: Timestamp, now: Timestamp) -> String {
     lasting(between(at, now))
@@ -39,29 +26,9 @@ pub(super) fn exact(at: Timestamp) -> String {
     at.strftime("%F %H:%M:%S").to_string()
 }
 
-fn two_units(large: u64, large_unit: &str, small: u64, small_unit: &str) -> String {
-    if small == 0 {
-        format!("{large} {large_unit}")
-    } else {
-        format!("{large} {large_unit} {small} {small_unit}")
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn durations_are_said_in_their_two_largest_units() {
-        let said = |seconds| lasting(Duration::from_secs(seconds));
-        assert_eq!(said(0), "0 s");
-        assert_eq!(said(59), "59 s");
-        assert_eq!(said(12 * 60 + 59), "12 min");
-        assert_eq!(said(3600), "1 h");
-        assert_eq!(said(2 * 3600 + 5 * 60), "2 h 5 min");
-        assert_eq!(said(3 * 86_400), "3 d");
-        assert_eq!(said(3 * 86_400 + 4 * 3600 + 60), "3 d 4 h");
-    }
 
     #[test]
     fn an_instant_has_its_date_when_it_is_not_today() {

@@ -2,12 +2,12 @@
 
 use super::InboxError;
 use super::message::Said;
-use super::rights::{lacks, role};
 use super::scene::{Handled, Scene};
 use super::tell::names;
 use crate::domain::answer::{ActResult, Acted, Answer, Hidden, in_log};
 use crate::domain::command::Which;
 use crate::domain::input::{Act, Decision, Outcome, PersonAction};
+use crate::domain::rights::missing;
 use crate::engine::{Standing, candidates, result_of};
 use crate::store::StoredIncident;
 
@@ -98,8 +98,7 @@ impl Scene<'_> {
         }
         let who = self.event.sender.clone();
         let policy = self.inbox.engine.policy(stored.incident.run.policy_version).await?;
-        let sender_role = role(&policy.permissions, &who, self.prepared.power_level);
-        if let Some(needs) = lacks(act, sender_role, &policy.permissions) {
+        if let Some(needs) = missing(act, self.role(&policy.permissions), &policy.permissions) {
             return Ok((acted(ActResult::NoRight { needs }), None));
         }
         let action = PersonAction { who, via: said.via, act, comment };

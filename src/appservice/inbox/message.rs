@@ -3,9 +3,9 @@
 use super::InboxError;
 use super::scene::{Handled, Scene};
 use crate::domain::answer::Answer;
-use crate::domain::command::{Command, Context, Parsed, Which, parse};
+use crate::domain::command::{Command, Context, Parsed, Query, View, Which, parse};
 use crate::domain::incoming::Message;
-use crate::domain::input::{Act, Via};
+use crate::domain::input::Via;
 use crate::domain::lists::ListSettings;
 use crate::store::{About, inbox, incident, post};
 use ruma::OwnedEventId;
@@ -70,22 +70,13 @@ impl Scene<'_> {
 
     async fn command(&mut self, said: &Said, command: Command) -> Result<Handled, InboxError> {
         match command {
-            Command::Acknowledge { which, comment } => {
-                self.act(said, &which, Act::Acknowledge, comment).await
-            }
-            Command::Unacknowledge(which) => self.act(said, &which, Act::Unacknowledge, None).await,
-            Command::Snooze { which, how_long, comment } => {
-                self.act(said, &which, Act::Snooze(how_long), comment).await
-            }
-            Command::Unsnooze(which) => self.act(said, &which, Act::Unsnooze, None).await,
-            Command::Escalate(which) => self.act(said, &which, Act::Escalate(None), None).await,
-            Command::Resolve { which, comment } => self.act(said, &which, Act::Resolve, comment).await,
-            Command::Pending => self.pending(said).await,
-            Command::Escalated => self.escalated(said).await,
-            Command::Show(which) => self.show(said, &which).await,
-            Command::Timeline(which) => self.timeline(said, &which).await,
-            Command::Help => self.help(said).await,
-            Command::NotYet(verb) => {
+            Command::Act { act, which, comment } => self.act(said, &which, act, comment).await,
+            Command::Show { view: View::Incident, which } => self.show(said, &which).await,
+            Command::Show { view: View::Timeline, which } => self.timeline(said, &which).await,
+            Command::Query(Query::Pending) => self.pending(said).await,
+            Command::Query(Query::Escalated) => self.escalated(said).await,
+            Command::Query(Query::Help) => self.help(said).await,
+            Command::NotAvailable(verb) => {
                 self.reply(said, Answer::NotAvailable { command: verb.word().to_owned() }).await?;
                 Ok(Handled::refused(format!("{}: not in this release", verb.word())))
             }

@@ -9,13 +9,11 @@ mod membership;
 mod message;
 mod preparing;
 mod reaction;
-mod rights;
 mod scene;
 mod tell;
 
 use super::events::interpret;
 use crate::domain::incoming::{Happening, Incoming, RoomEvent};
-use crate::domain::reaction::Reactions;
 use crate::engine::{Engine, EngineError};
 use crate::rooms::{UserError, VirtualUsers};
 use crate::store::{StoreError, Tx, commit, inbox};
@@ -69,7 +67,6 @@ pub struct Inbox {
     users: VirtualUsers,
     user_prefix: String,
     server_name: OwnedServerName,
-    reactions: Reactions,
 }
 
 impl Inbox {
@@ -80,7 +77,7 @@ impl Inbox {
         user_prefix: String,
         server_name: OwnedServerName,
     ) -> Self {
-        Self { engine, users, user_prefix, server_name, reactions: Reactions::default() }
+        Self { engine, users, user_prefix, server_name }
     }
 
     /// Whether a user is one of our virtual users.

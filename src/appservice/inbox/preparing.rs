@@ -1,12 +1,12 @@
 //! What an event takes from the homeserver, fetched before its database transaction.
 
 use super::{Inbox, InboxError};
-use crate::domain::command::{Command, Context, Parsed, parse};
+use crate::domain::command::{Context, Parsed, parse};
 use crate::domain::incoming::{Happening, Membership, RoomEvent};
 use crate::domain::lists::ListSettings;
+use crate::domain::rights::depends_on_power_level;
 use crate::rooms::UserError;
 use ruma::{RoomAliasId, UserId};
-use std::time::Duration;
 
 /// What was fetched for an event.
 #[derive(Debug, Clone, Copy, Default)]
@@ -25,11 +25,10 @@ impl Inbox {
                 let (ours, text) = message.addressed(|user| self.is_ours(user));
                 let reply_or_thread = message.reply_to.is_some() || message.thread_root.is_some();
                 let context = Context { reply_or_thread, mentioned: ours.is_some() };
-                let takes_power = match parse(text, context) {
-                    Parsed::Command(Command::Resolve { .. } | Command::Help) => true,
-                    Parsed::Command(Command::Snooze { how_long, .. }) => how_long > Duration::from_hours(1),
-                    Parsed::Command(_) | Parsed::Chatter | Parsed::Mistake(_) => false,
-                };
+                let takes_power = matches!(
+                    parse(text, context),
+                    Parsed::Command(command) if depends_on_power_level(&command)
+                );
                 let power_level = if takes_power { self.power_level(event).await? } else { None };
                 Ok(Prepared { power_level, joined: false })
             }

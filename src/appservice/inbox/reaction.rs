@@ -1,12 +1,12 @@
 //! Reactions, and their being taken back.
 
 use super::InboxError;
-use super::rights::{lacks, role};
 use super::scene::{Handled, Scene};
 use crate::domain::answer::{ActResult, Acted, Answer, Hidden};
 use crate::domain::incident::Rung;
 use crate::domain::input::{Act, Outcome, PersonAction, Via};
-use crate::domain::reaction::{ReactionMeaning, normalize};
+use crate::domain::reaction;
+use crate::domain::rights::missing;
 use crate::engine::{Standing, result_of};
 use crate::store::{About, StoredIncident, inbox, post};
 use ruma::{EventId, OwnedEventId};
@@ -40,8 +40,7 @@ impl Scene<'_> {
         }
         let policy = self.inbox.engine.policy(stored.incident.run.policy_version).await?;
         let who = self.event.sender.clone();
-        let sender_role = role(&policy.permissions, &who, self.prepared.power_level);
-        if let Some(needs) = lacks(act, sender_role, &policy.permissions) {
+        if let Some(needs) = missing(act, self.role(&policy.permissions), &policy.permissions) {
             return self.refuse(&about, &stored, act, ActResult::NoRight { needs }).await;
         }
         let action = PersonAction { who, via: Via::Reaction, act, comment: None };
@@ -104,19 +103,10 @@ impl Scene<'_> {
 
     fn meaning(&self, room_list: &str, key: &str, about: &About) -> Option<Act> {
         let lists = self.inbox.engine.lists();
-        let acks = |key: &str| {
-            lists
-                .get(room_list)
-                .is_some_and(|list| list.ack_reactions.iter().any(|own| normalize(own) == normalize(key)))
-        };
-        if acks(key) {
-            return Some(Act::Acknowledge);
-        }
-        match self.inbox.reactions.meaning(key)? {
-            // Which reactions acknowledge is the operator's setting, asked above.
-            ReactionMeaning::Acknowledge => None,
-            ReactionMeaning::Snooze(how_long) => Some(Act::Snooze(how_long)),
-            ReactionMeaning::Escalate => Some(Act::Escalate(rung_of(about))),
+        let ack_reactions = lists.get(room_list).map_or(&[][..], |list| &list.ack_reactions);
+        match reaction::act(key, ack_reactions)? {
+            Act::Escalate(_) => Some(Act::Escalate(rung_of(about))),
+            act => Some(act),
         }
     }
 

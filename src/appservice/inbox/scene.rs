@@ -6,6 +6,8 @@ use crate::domain::answer::Answer;
 use crate::domain::incoming::RoomEvent;
 use crate::domain::input::Decision;
 use crate::domain::lists::ListSettings;
+use crate::domain::policy::{Permissions, Role};
+use crate::domain::rights::{Caller, role};
 use crate::ids;
 use crate::store::enqueue::{self, Draft};
 use crate::store::{Payload, StoredIncident, Tx};
@@ -72,6 +74,12 @@ impl Scene<'_> {
     /// The present instant.
     pub(super) fn now(&self) -> Timestamp {
         self.inbox.engine.clock().now()
+    }
+
+    /// The sender's role under these permissions.
+    pub(super) fn role(&self, permissions: &Permissions) -> Role {
+        let power_level = self.prepared.power_level;
+        role(Caller::Member { user_id: &self.event.sender, power_level }, permissions)
     }
 
     /// The room lists that this room belongs to, by name.

@@ -2,10 +2,9 @@
 
 use super::InboxError;
 use super::message::Said;
-use super::rights::role;
 use super::scene::{Handled, Scene};
 use crate::domain::answer::{Answer, Hidden, IncidentLine};
-use crate::domain::command::Which;
+use crate::domain::command::{Verb, Which};
 use crate::domain::incident::PhaseName;
 use crate::domain::lists::ListSettings;
 use crate::store::{Payload, StoredIncident, incident, overview, post, timeline};
@@ -22,8 +21,7 @@ const MOST: usize = 5;
 impl Scene<'_> {
     /// Lists what nobody took.
     pub(super) async fn pending(&mut self, said: &Said) -> Result<Handled, InboxError> {
-        use PhaseName::{Firing, Unanswered};
-        let (incidents, more) = self.list(said, &[Firing, Unanswered], NOT_PAGED_YET).await?;
+        let (incidents, more) = self.list(said, Verb::Pending, NOT_PAGED_YET).await?;
         let room_list = names(said);
         self.reply(said, Answer::Pending { room_list, incidents, more }).await?;
         Ok(Handled::acted("pending", Vec::new()))
@@ -31,8 +29,7 @@ impl Scene<'_> {
 
     /// Lists what climbed beyond its first level.
     pub(super) async fn escalated(&mut self, said: &Said) -> Result<Handled, InboxError> {
-        use PhaseName::{Acknowledged, Firing, Snoozed, Unanswered};
-        let (incidents, more) = self.list(said, &[Firing, Acknowledged, Snoozed, Unanswered], 1).await?;
+        let (incidents, more) = self.list(said, Verb::Escalated, 1).await?;
         let room_list = names(said);
         self.reply(said, Answer::Escalated { room_list, incidents, more }).await?;
         Ok(Handled::acted("escalated", Vec::new()))
@@ -67,9 +64,7 @@ impl Scene<'_> {
 
     /// Lists the commands, with the reader's rights.
     pub(super) async fn help(&mut self, said: &Said) -> Result<Handled, InboxError> {
-        let role_in = |list: &ListSettings| {
-            role(&list.policy.permissions, &self.event.sender, self.prepared.power_level)
-        };
+        let role_in = |list: &ListSettings| self.role(&list.policy.permissions);
         let Some((first, others)) = said.lists.split_first() else {
             return Ok(Handled::ignored("a room of no list"));
         };
@@ -82,11 +77,11 @@ impl Scene<'_> {
     async fn list(
         &mut self,
         said: &Said,
-        phases: &[PhaseName],
+        verb: Verb,
         min_level: i32,
     ) -> Result<(Vec<IncidentLine>, u64), InboxError> {
         let lists: Vec<String> = said.lists.iter().map(|list| list.name.clone()).collect();
-        let phases: Vec<String> = phases.iter().map(|phase| phase.as_str().to_owned()).collect();
+        let phases: Vec<String> = verb.row().phases.iter().map(|phase| phase.as_str().to_owned()).collect();
         let (rows, total) = overview::open_incidents(self.tx, &lists, &phases, min_level, SHOWN).await?;
         let mut lines = Vec::with_capacity(rows.len());
         for row in rows {

@@ -5,6 +5,7 @@ use crate::cli::print;
 use crate::domain::answer::{ActResult, Acted, Answer, Hidden};
 use crate::domain::input::{Act, PersonAction, Via};
 use crate::domain::policy::Policy;
+use crate::domain::rights::{Caller, missing, role};
 use crate::engine::{candidates, result_of};
 use crate::render::answer::answer;
 use crate::store::{Tx, commit, incident};
@@ -54,6 +55,10 @@ impl Desk {
         };
         let policy = self.engine.policy(stored.incident.run.policy_version).await?;
         let act = action.act;
+        if let Some(needs) = missing(act, role(Caller::Shell, &policy.permissions), &policy.permissions) {
+            let result = ActResult::NoRight { needs };
+            return Ok(Acted { number, name: Some(stored.view(0).name()), result });
+        }
         let decision = self.engine.person(tx, &stored, action, None).await?;
         let result = result_of(&stored, &decision, act, &policy);
         Ok(Acted { number, name: Some(stored.view(0).name()), result })

@@ -1,6 +1,7 @@
 //! What follows the verb: incidents, a duration, a comment.
 
-use super::{Command, Evidence, Mistake, Parsed, Verb, Which, quotable, split_word};
+use super::verb::Arguments;
+use super::{Act, Command, Evidence, Mistake, Parsed, Verb, VerbEffect, Which, quotable, split_word};
 use crate::domain::duration;
 use std::time::Duration;
 
@@ -41,10 +42,10 @@ pub(super) fn read(verb: Verb, rest: &str, evidence: Evidence, here: bool) -> Pa
         }
         (Unfit::NoIncident, _) => Parsed::Mistake(Mistake {
             said: format!("`{}` needs to know which incident.", verb.word()),
-            hint: format!("Say `{}` with its number, or say it in a reply to its message.", verb.usage()),
+            hint: format!("Say `{}` with its number, or say it in a reply to its message.", verb.row().usage),
         }),
         (Unfit::TooMuch(_) | Unfit::NotAnIncident(_), Evidence::Bare) => Parsed::Chatter,
-        (Unfit::TooMuch(_) | Unfit::NotAnIncident(_), Evidence::InThread) if !verb.is_jargon() => {
+        (Unfit::TooMuch(_) | Unfit::NotAnIncident(_), Evidence::InThread) if !verb.row().unmistakable => {
             Parsed::Chatter
         }
         (Unfit::TooMuch(mistake) | Unfit::NotAnIncident(mistake) | Unfit::Wrong(mistake), _) => {
@@ -54,40 +55,31 @@ pub(super) fn read(verb: Verb, rest: &str, evidence: Evidence, here: bool) -> Pa
 }
 
 fn command(verb: Verb, rest: &str, evidence: Evidence, here: bool) -> Result<Command, Unfit> {
-    let one = |make: fn(Which) -> Command| {
-        let selected = select(rest)?;
-        let which = named(verb, &selected, here)?;
-        if selected.rest.is_empty() {
-            Ok(make(which))
-        } else {
-            Err(Unfit::TooMuch(too_much(verb, selected.rest)))
+    match verb.row().effect {
+        VerbEffect::Act(act) => {
+            Ok(Command::Act { act, which: without_comment(verb, rest, here)?, comment: None })
         }
-    };
-    let alone = |command: Command| {
-        if rest.is_empty() { Ok(command) } else { Err(Unfit::TooMuch(too_much(verb, rest))) }
-    };
-    match verb {
-        Verb::Acknowledge => with_comment(verb, rest, evidence, here)
-            .map(|(which, comment)| Command::Acknowledge { which, comment }),
-        Verb::Resolve => with_comment(verb, rest, evidence, here)
-            .map(|(which, comment)| Command::Resolve { which, comment }),
-        Verb::Unacknowledge => one(Command::Unacknowledge),
-        Verb::Unsnooze => one(Command::Unsnooze),
-        Verb::Escalate => one(Command::Escalate),
-        Verb::Show => one(Command::Show),
-        Verb::Timeline => one(Command::Timeline),
-        Verb::Snooze => snooze(rest, here),
-        Verb::Pending => alone(Command::Pending),
-        Verb::Escalated => alone(Command::Escalated),
-        Verb::Help => alone(Command::Help),
-        Verb::Silence | Verb::Silences | Verb::Unsilence | Verb::OnCall | Verb::Stats | Verb::Maintenance => {
-            if evidence == Evidence::Addressed || looks_meant(verb, rest, here) {
-                Ok(Command::NotYet(verb))
-            } else {
-                Err(Unfit::TooMuch(too_much(verb, rest)))
-            }
+        VerbEffect::ActWithComment(act) => {
+            let (which, comment) = with_comment(verb, rest, evidence, here)?;
+            Ok(Command::Act { act, which, comment })
         }
+        VerbEffect::ActFor(act) => with_duration(verb, rest, here, act),
+        VerbEffect::Show(view) => Ok(Command::Show { view, which: without_comment(verb, rest, here)? }),
+        VerbEffect::Query(query) if rest.is_empty() => Ok(Command::Query(query)),
+        VerbEffect::NotAvailable(arguments)
+            if evidence == Evidence::Addressed || looks_meant(arguments, rest, here) =>
+        {
+            Ok(Command::NotAvailable(verb))
+        }
+        VerbEffect::Query(_) | VerbEffect::NotAvailable(_) => Err(Unfit::TooMuch(too_much(verb, rest))),
     }
+}
+
+/// The incident or incidents, and nothing else.
+fn without_comment(verb: Verb, rest: &str, here: bool) -> Result<Which, Unfit> {
+    let selected = select(rest)?;
+    let which = named(verb, &selected, here)?;
+    if selected.rest.is_empty() { Ok(which) } else { Err(Unfit::TooMuch(too_much(verb, selected.rest))) }
 }
 
 /// The incident or incidents, and the comment: everything after them.
@@ -107,7 +99,7 @@ fn with_comment(
     }
     // "ack 3-5": hardly said of anything but incidents, and whoever says it believes to have them.
     let word = split_word(selected.rest).0;
-    if selected.which.is_none() && !here && verb.is_jargon() && is_range(word) {
+    if selected.which.is_none() && !here && verb.row().unmistakable && is_range(word) {
         return Err(Unfit::Wrong(Mistake {
             said: format!("`{}` is not an incident number.", quotable(word)),
             hint: format!("Name each of them: `{} 42 43 44`.", verb.word()),
@@ -123,7 +115,7 @@ fn with_comment(
 
 /// The incidents, for how long, and the comment. A number may belong to the duration ("snooze 42 2 hours"), so the
 /// longest list of numbers that leaves a duration is meant.
-fn snooze(rest: &str, here: bool) -> Result<Command, Unfit> {
+fn with_duration(verb: Verb, rest: &str, here: bool, act: fn(Duration) -> Act) -> Result<Command, Unfit> {
     let selected = select(rest)?;
     for tail in
         tails(rest).filter(|tail| tail.len() >= selected.rest.len()).collect::<Vec<_>>().into_iter().rev()
@@ -139,15 +131,15 @@ fn snooze(rest: &str, here: bool) -> Result<Command, Unfit> {
             None if here => Which::This,
             None => return Err(Unfit::NoIncident),
         };
-        return Ok(Command::Snooze { which, how_long, comment: comment(after) });
+        return Ok(Command::Act { act: act(how_long), which, comment: comment(after) });
     }
     let mistake = |said: String| Mistake {
         said,
-        hint: "Say for example `snooze 42 2h`; durations are `90s`, `15m`, `1h30m`, `2d`.".to_owned(),
+        hint: format!("Say for example `{} 42 2h`; durations are `90s`, `15m`, `1h30m`, `2d`.", verb.word()),
     };
     match selected.rest {
         "" if selected.which.is_none() && !here => Err(Unfit::NoIncident),
-        "" => Err(Unfit::Wrong(mistake("`snooze` needs to know for how long.".to_owned()))),
+        "" => Err(Unfit::Wrong(mistake(format!("`{}` needs to know for how long.", verb.word())))),
         said => {
             let word = split_word(said).0;
             let mut unclear = mistake(format!("`{}` is not a duration.", quotable(word)));
@@ -174,32 +166,19 @@ fn leading_duration(text: &str) -> Option<(Duration, &str)> {
     })
 }
 
-/// Whether a command that cannot be given yet is said in full.
-fn looks_meant(verb: Verb, rest: &str, here: bool) -> bool {
+/// Whether a command that is not available yet is complete.
+fn looks_meant(arguments: Arguments, rest: &str, here: bool) -> bool {
     let (first, second) = split_word(rest);
-    match verb {
-        Verb::Silences | Verb::OnCall => rest.is_empty(),
-        Verb::Stats => rest.is_empty() || read_duration(rest).is_some(),
-        Verb::Unsilence => {
-            second.is_empty() && !first.is_empty() && first.contains(|c: char| c.is_ascii_digit())
-        }
-        Verb::Maintenance => read_duration(first).is_some() || rest.eq_ignore_ascii_case("end"),
-        Verb::Silence => match select(rest) {
+    match arguments {
+        Arguments::Nothing => rest.is_empty(),
+        Arguments::MaybeDuration => rest.is_empty() || read_duration(rest).is_some(),
+        Arguments::Id => second.is_empty() && first.contains(|c: char| c.is_ascii_digit()),
+        Arguments::DurationOrEnd => read_duration(first).is_some() || rest.eq_ignore_ascii_case("end"),
+        Arguments::IncidentsFor => match select(rest) {
             Ok(Selected { which: Some(_), rest }) => read_duration(split_word(rest).0).is_some(),
             Ok(Selected { which: None, rest }) => here && read_duration(split_word(rest).0).is_some(),
             Err(_) => true,
         },
-        Verb::Acknowledge
-        | Verb::Unacknowledge
-        | Verb::Snooze
-        | Verb::Unsnooze
-        | Verb::Escalate
-        | Verb::Resolve
-        | Verb::Pending
-        | Verb::Escalated
-        | Verb::Show
-        | Verb::Timeline
-        | Verb::Help => true,
     }
 }
 
@@ -208,9 +187,8 @@ fn named(verb: Verb, selected: &Selected<'_>, here: bool) -> Result<Which, Unfit
     match &selected.which {
         Some(which) => Ok(which.clone()),
         None if here => Ok(Which::This),
-        None if selected.rest.is_empty() || verb == Verb::Acknowledge || verb == Verb::Resolve => {
-            Err(Unfit::NoIncident)
-        }
+        None if selected.rest.is_empty() => Err(Unfit::NoIncident),
+        None if matches!(verb.row().effect, VerbEffect::ActWithComment(_)) => Err(Unfit::NoIncident),
         None if read_duration(selected.rest).is_some() => Err(Unfit::NoIncident),
         None => Err(Unfit::NotAnIncident(not_an_incident(split_word(selected.rest).0))),
     }
@@ -302,10 +280,10 @@ fn all_and_more(verb: Verb, rest: &str) -> Unfit {
         hint: format!(
             "Say `{} all` and nothing else, or name the incidents: `{}`.",
             verb.word(),
-            verb.usage()
+            verb.row().usage
         ),
     };
-    if verb.is_jargon() { Unfit::Wrong(mistake) } else { Unfit::TooMuch(mistake) }
+    if verb.row().unmistakable { Unfit::Wrong(mistake) } else { Unfit::TooMuch(mistake) }
 }
 
 /// `3-5`, `#3–#5`, `3..5`
@@ -326,6 +304,6 @@ fn not_an_incident(said: &str) -> Mistake {
 fn too_much(verb: Verb, rest: &str) -> Mistake {
     Mistake {
         said: format!("I do not understand `{}` after `{}`.", quotable(rest), verb.word()),
-        hint: format!("Say `{}`.", verb.usage()),
+        hint: format!("Say `{}`.", verb.row().usage),
     }
 }

@@ -4,16 +4,14 @@
 //! reply or a thread of ours, or when it is exactly a command. Everything else is chatter, which gets no answer:
 //! people talk about alerts in the very rooms and threads where the alerts are shown.
 //!
-//! Adding a command: a variant of `Verb` with its words, usage and purpose, a variant of `Command`, an arm in
-//! `arguments::read`, rows in the table of examples below.
+//! A command is a row of the table in `verb`. How to add one: "Recipes" in docs/ARCHITECTURE.md.
 
 mod arguments;
 #[cfg(test)]
 mod tests;
 mod verb;
 
-use std::time::Duration;
-pub use verb::Verb;
+pub use verb::{Act, Query, Verb, VerbEffect, View};
 
 /// Where a text was said, as far as it decides whether it is a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -38,47 +36,26 @@ pub enum Parsed {
 /// A command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
-    /// Take the incidents.
-    Acknowledge {
+    /// Change incidents.
+    Act {
+        /// How.
+        act: Act,
         /// Which.
         which: Which,
-        /// What was said with it.
+        /// The comment given with it.
         comment: Option<String>,
     },
-    /// Give them back.
-    Unacknowledge(Which),
-    /// Put them off.
-    Snooze {
-        /// Which.
-        which: Which,
-        /// For how long; at least a second.
-        how_long: Duration,
-        /// What was said with it.
-        comment: Option<String>,
-    },
-    /// End their snooze.
-    Unsnooze(Which),
-    /// Page their next level now.
-    Escalate(Which),
-    /// Close them by hand.
-    Resolve {
-        /// Which.
-        which: Which,
-        /// What was said with it.
-        comment: Option<String>,
-    },
-    /// List what nobody took.
-    Pending,
-    /// List what climbed beyond its first level.
-    Escalated,
     /// Show incidents.
-    Show(Which),
-    /// Tell the story of incidents.
-    Timeline(Which),
-    /// List the commands.
-    Help,
-    /// A command that is known and cannot be given yet.
-    NotYet(Verb),
+    Show {
+        /// How.
+        view: View,
+        /// Which.
+        which: Which,
+    },
+    /// Answer a question.
+    Query(Query),
+    /// A command that this release recognizes and cannot execute.
+    NotAvailable(Verb),
 }
 
 /// Which incidents a command is about.
@@ -125,7 +102,11 @@ pub fn parse(text: &str, context: Context) -> Parsed {
     };
     if text.is_empty() {
         // A mention and nothing else: somebody looks for a way in.
-        return if context.mentioned { Parsed::Command(Command::Help) } else { Parsed::Chatter };
+        return if context.mentioned {
+            Parsed::Command(Command::Query(Query::Help))
+        } else {
+            Parsed::Chatter
+        };
     }
     let (word, rest) = split_verb(text);
     match Verb::from_word(word) {
@@ -137,7 +118,7 @@ pub fn parse(text: &str, context: Context) -> Parsed {
 
 fn unknown(word: &str) -> Mistake {
     let hint = match Verb::nearest(word) {
-        Some(verb) => format!("Did you mean `{}`? Say `help` for all commands.", verb.usage()),
+        Some(verb) => format!("Did you mean `{}`? Say `help` for all commands.", verb.row().usage),
         None => "Say `help` for all commands.".to_owned(),
     };
     Mistake { said: format!("I do not know the command `{}`.", quotable(word)), hint }
@@ -155,7 +136,9 @@ fn split_word(text: &str) -> (&str, &str) {
 fn split_verb(text: &str) -> (&str, &str) {
     let number = text.find(|c: char| c == '#' || c.is_ascii_digit()).unwrap_or(text.len());
     match text.split_at_checked(number) {
-        Some((word, rest)) if Verb::from_word(word).is_some_and(Verb::is_jargon) => (word, rest),
+        Some((word, rest)) if Verb::from_word(word).is_some_and(|verb| verb.row().unmistakable) => {
+            (word, rest)
+        }
         _ => split_word(text),
     }
 }

@@ -1,4 +1,4 @@
-use super::{Command, Context, Parsed, Verb, Which, parse};
+use super::{Act, Command, Context, Parsed, Verb, View, Which, parse};
 use proptest::prelude::*;
 use std::time::Duration;
 
@@ -18,20 +18,14 @@ fn told(parsed: &Parsed) -> String {
         Parsed::Chatter => "-".to_owned(),
         Parsed::Mistake(mistake) => format!("! {}", mistake.said),
         Parsed::Command(command) => match command {
-            Command::Acknowledge { which: w, comment } => format!("ack {}{}", which(w), with(comment)),
-            Command::Unacknowledge(w) => format!("unack {}", which(w)),
-            Command::Snooze { which: w, how_long, comment } => {
-                format!("snooze {} {}s{}", which(w), how_long.as_secs(), with(comment))
+            Command::Act { act, which: w, comment } => {
+                let length = act.length().map(|length| format!(" {}s", length.as_secs())).unwrap_or_default();
+                format!("{} {}{length}{}", act.verb().word(), which(w), with(comment))
             }
-            Command::Unsnooze(w) => format!("unsnooze {}", which(w)),
-            Command::Escalate(w) => format!("escalate {}", which(w)),
-            Command::Resolve { which: w, comment } => format!("resolve {}{}", which(w), with(comment)),
-            Command::Pending => "pending".to_owned(),
-            Command::Escalated => "escalated".to_owned(),
-            Command::Show(w) => format!("show {}", which(w)),
-            Command::Timeline(w) => format!("timeline {}", which(w)),
-            Command::Help => "help".to_owned(),
-            Command::NotYet(verb) => format!("later {}", verb.word()),
+            Command::Show { view: View::Incident, which: w } => format!("show {}", which(w)),
+            Command::Show { view: View::Timeline, which: w } => format!("timeline {}", which(w)),
+            Command::Query(query) => format!("{query:?}").to_lowercase(),
+            Command::NotAvailable(verb) => format!("later {}", verb.word()),
         },
     }
 }
@@ -258,11 +252,11 @@ fn what_is_quoted_back_is_short_and_stays_within_its_backticks() {
 
 #[test]
 fn every_usage_is_understood_and_every_slip_is_guessed() {
-    for verb in Verb::ALL {
+    for verb in Verb::ALL.iter().copied() {
         let said =
-            verb.usage().replace(" [comment]", " a comment").replace(" [7d]", "").replace("ID", "a1b2");
+            verb.row().usage.replace(" [comment]", " a comment").replace(" [7d]", "").replace("ID", "a1b2");
         assert!(matches!(parse(&said, BARE), Parsed::Command(_)), "{said}");
-        for word in verb.words() {
+        for word in verb.row().words {
             assert_eq!(Verb::from_word(word), Some(verb));
             assert!(Verb::nearest(&format!("{word}x")).is_some(), "{word}");
         }
@@ -279,7 +273,7 @@ fn any_context() -> impl Strategy<Value = Context> {
 fn near_commands() -> impl Strategy<Value = String> {
     let word = prop_oneof![
         proptest::sample::select(
-            Verb::ALL.iter().flat_map(|verb| verb.words()).map(|w| (*w).to_owned()).collect::<Vec<_>>()
+            Verb::ALL.iter().flat_map(|verb| verb.row().words).map(|w| (*w).to_owned()).collect::<Vec<_>>()
         ),
         proptest::sample::select(
             [
@@ -337,7 +331,7 @@ proptest! {
 
     #[test]
     fn numbers_are_positive_and_each_is_named_once(text in near_commands(), context in any_context()) {
-        if let Parsed::Command(Command::Acknowledge { which: Which::Numbers(numbers), .. }) = parse(&text, context) {
+        if let Parsed::Command(Command::Act { act: Act::Acknowledge, which: Which::Numbers(numbers), .. }) = parse(&text, context) {
             let mut once = numbers.clone();
             once.sort_unstable();
             once.dedup();
@@ -349,9 +343,9 @@ proptest! {
     #[test]
     fn a_snooze_is_as_long_as_it_was_said(number in 1_i64.., minutes in 1_u64..100_000) {
         let parsed = parse(&format!("snooze {number} {minutes}m"), BARE);
-        prop_assert_eq!(parsed, Parsed::Command(Command::Snooze {
+        prop_assert_eq!(parsed, Parsed::Command(Command::Act {
+            act: Act::Snooze(Duration::from_mins(minutes)),
             which: Which::Numbers(vec![number]),
-            how_long: Duration::from_mins(minutes),
             comment: None,
         }));
     }

@@ -1,164 +1,362 @@
-//! The words that begin a command.
+//! The table of verbs. A row is all that the grammar, `help`, the shell and the rights know about a command.
 
-/// What a command begins with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-#[expect(missing_docs, reason = "`purpose` says it")]
-pub enum Verb {
+use crate::domain::incident::{PhaseName, Rung};
+use crate::domain::rights::Right;
+use std::time::Duration;
+
+/// A verb's row of the table.
+#[derive(Debug)]
+pub struct Row {
+    /// The words for it, the shortest first.
+    pub words: &'static [&'static str],
+    /// An example of a command.
+    pub usage: &'static str,
+    /// What it does, in the words of `help`.
+    pub purpose: &'static str,
+    /// The reactions to a page that mean the same.
+    pub reactions: &'static [&'static str],
+    /// Whether no ordinary sentence begins with it, so that in a thread it can only be meant for us.
+    pub unmistakable: bool,
+    /// What follows it, and what the command does.
+    pub effect: VerbEffect,
+    /// The phases of the incidents that it lists, or that `all` stands for.
+    pub phases: &'static [PhaseName],
+    /// Who may use it.
+    pub right: Right,
+}
+
+/// What follows a verb, and what the command does.
+#[derive(Debug, Clone, Copy)]
+pub enum VerbEffect {
+    /// Incidents: changes them.
+    Act(Act),
+    /// Incidents and maybe a comment: changes them.
+    ActWithComment(Act),
+    /// Incidents, a duration and maybe a comment: changes them.
+    ActFor(fn(Duration) -> Act),
+    /// Incidents: shows them.
+    Show(View),
+    /// Nothing: answers a question.
+    Query(Query),
+    /// This release recognizes the command by its arguments, and cannot execute it.
+    NotAvailable(Arguments),
+}
+
+/// An act of a person on an incident.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Act {
+    /// Acknowledge it.
     Acknowledge,
+    /// Withdraw the acknowledgement. Also what the redaction of the acknowledging reaction means.
     Unacknowledge,
-    Snooze,
+    /// Snooze it for so long.
+    Snooze(Duration),
+    /// End its snooze.
     Unsnooze,
-    Escalate,
+    /// Page its next level now. `Some`: only if this is still the newest page.
+    Escalate(Option<Rung>),
+    /// Resolve it by hand.
     Resolve,
-    Pending,
-    Escalated,
-    Show,
+}
+
+/// How incidents are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum View {
+    /// As they are now, with their alerts.
+    Incident,
+    /// What happened to them.
     Timeline,
-    Silence,
-    Silences,
-    Unsilence,
-    OnCall,
-    Stats,
-    Maintenance,
+}
+
+/// A question about everything in the room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Query {
+    /// The incidents that nobody has acknowledged.
+    Pending,
+    /// The incidents that were escalated beyond their first level.
+    Escalated,
+    /// The commands.
     Help,
 }
 
-impl Verb {
-    /// Every verb, in the order in which `help` lists them.
-    pub const ALL: [Self; 17] = [
-        Self::Acknowledge,
-        Self::Unacknowledge,
-        Self::Snooze,
-        Self::Unsnooze,
-        Self::Escalate,
-        Self::Resolve,
-        Self::Pending,
-        Self::Escalated,
-        Self::Show,
-        Self::Timeline,
-        Self::Silence,
-        Self::Silences,
-        Self::Unsilence,
-        Self::OnCall,
-        Self::Stats,
-        Self::Maintenance,
-        Self::Help,
-    ];
+/// The arguments of a command that is not available yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Arguments {
+    /// None.
+    Nothing,
+    /// Incidents, a duration and maybe a comment.
+    IncidentsFor,
+    /// An id that contains a digit.
+    Id,
+    /// A duration, or none.
+    MaybeDuration,
+    /// A duration, or `end`.
+    DurationOrEnd,
+}
 
-    /// The words for it, the shortest first.
-    pub fn words(self) -> &'static [&'static str] {
-        match self {
-            Self::Acknowledge => &["ack", "acknowledge"],
-            Self::Unacknowledge => &["unack", "unacknowledge"],
-            Self::Snooze => &["snooze"],
-            Self::Unsnooze => &["unsnooze"],
-            Self::Escalate => &["escalate"],
-            Self::Resolve => &["resolve"],
-            Self::Pending => &["pending"],
-            Self::Escalated => &["escalated"],
-            Self::Show => &["show"],
-            Self::Timeline => &["timeline"],
-            Self::Silence => &["silence"],
-            Self::Silences => &["silences"],
-            Self::Unsilence => &["unsilence"],
-            Self::OnCall => &["oncall"],
-            Self::Stats => &["stats"],
-            Self::Maintenance => &["maintenance"],
-            Self::Help => &["help"],
+macro_rules! verbs {
+    ($($verb:ident => $row:expr,)*) => {
+        /// What a command begins with.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+        #[expect(missing_docs, reason = "the rows explain them")]
+        pub enum Verb {
+            $($verb,)*
         }
-    }
 
+        impl Verb {
+            /// Every verb, in the order of the table and of `help`.
+            pub const ALL: &[Self] = &[$(Self::$verb,)*];
+
+            /// The verb's row of the table.
+            pub fn row(self) -> &'static Row {
+                match self {
+                    $(Self::$verb => {
+                        static ROW: Row = $row;
+                        &ROW
+                    })*
+                }
+            }
+        }
+    };
+}
+
+verbs! {
+    Acknowledge => Row {
+        words: &["ack", "acknowledge"],
+        usage: "ack 42 [comment]",
+        purpose: "take the incident; escalation stops",
+        reactions: &["✅", "👀"],
+        unmistakable: true,
+        effect: VerbEffect::ActWithComment(Act::Acknowledge),
+        phases: &[PhaseName::Firing, PhaseName::Snoozed, PhaseName::Unanswered, PhaseName::Suppressed],
+        right: Right::Respond,
+    },
+    Unacknowledge => Row {
+        words: &["unack", "unacknowledge"],
+        usage: "unack 42",
+        purpose: "give it back; it pages again",
+        reactions: &[],
+        unmistakable: true,
+        effect: VerbEffect::Act(Act::Unacknowledge),
+        phases: &[PhaseName::Acknowledged],
+        right: Right::Respond,
+    },
+    Snooze => Row {
+        words: &["snooze"],
+        usage: "snooze 42 2h [comment]",
+        purpose: "acknowledge until later",
+        reactions: &["💤"],
+        unmistakable: true,
+        effect: VerbEffect::ActFor(Act::Snooze),
+        phases: OPEN,
+        right: Right::RespondUpTo(Duration::from_hours(1)),
+    },
+    Unsnooze => Row {
+        words: &["unsnooze"],
+        usage: "unsnooze 42",
+        purpose: "end the snooze; it pages again",
+        reactions: &[],
+        unmistakable: true,
+        effect: VerbEffect::Act(Act::Unsnooze),
+        phases: &[PhaseName::Snoozed],
+        right: Right::Respond,
+    },
+    Escalate => Row {
+        words: &["escalate"],
+        usage: "escalate 42",
+        purpose: "page the next level now",
+        reactions: &["⏫"],
+        unmistakable: false,
+        effect: VerbEffect::Act(Act::Escalate(None)),
+        phases: &[PhaseName::Firing],
+        right: Right::Respond,
+    },
+    Resolve => Row {
+        words: &["resolve"],
+        usage: "resolve 42 [comment]",
+        purpose: "close it by hand",
+        reactions: &[],
+        unmistakable: false,
+        effect: VerbEffect::ActWithComment(Act::Resolve),
+        phases: OPEN,
+        right: Right::Moderate,
+    },
+    Pending => Row {
+        words: &["pending"],
+        usage: "pending",
+        purpose: "list what nobody took",
+        reactions: &[],
+        unmistakable: false,
+        effect: VerbEffect::Query(Query::Pending),
+        phases: &[PhaseName::Firing, PhaseName::Unanswered],
+        right: Right::Look,
+    },
+    Escalated => Row {
+        words: &["escalated"],
+        usage: "escalated",
+        purpose: "list what went beyond its first level",
+        reactions: &[],
+        unmistakable: false,
+        effect: VerbEffect::Query(Query::Escalated),
+        phases: &[PhaseName::Firing, PhaseName::Acknowledged, PhaseName::Snoozed, PhaseName::Unanswered],
+        right: Right::Look,
+    },
+    Show => Row {
+        words: &["show"],
+        usage: "show 42",
+        purpose: "show the incident and its alerts",
+        reactions: &[],
+        unmistakable: false,
+        effect: VerbEffect::Show(View::Incident),
+        phases: OPEN,
+        right: Right::Look,
+    },
+    Timeline => Row {
+        words: &["timeline"],
+        usage: "timeline 42",
+        purpose: "tell what happened to it, by whom, when",
+        reactions: &[],
+        unmistakable: false,
+        effect: VerbEffect::Show(View::Timeline),
+        phases: OPEN,
+        right: Right::Look,
+    },
+    Silence => Row {
+        words: &["silence"],
+        usage: "silence 42 2h [comment]",
+        purpose: "silence its alerts in Alertmanager",
+        reactions: &[],
+        unmistakable: false,
+        effect: VerbEffect::NotAvailable(Arguments::IncidentsFor),
+        phases: OPEN,
+        right: Right::Moderate,
+    },
+    Silences => Row {
+        words: &["silences"],
+        usage: "silences",
+        purpose: "list the silences",
+        reactions: &[],
+        unmistakable: false,
+        effect: VerbEffect::NotAvailable(Arguments::Nothing),
+        phases: &[],
+        right: Right::Look,
+    },
+    Unsilence => Row {
+        words: &["unsilence"],
+        usage: "unsilence ID",
+        purpose: "end a silence",
+        reactions: &[],
+        unmistakable: false,
+        effect: VerbEffect::NotAvailable(Arguments::Id),
+        phases: &[],
+        right: Right::Moderate,
+    },
+    OnCall => Row {
+        words: &["oncall"],
+        usage: "oncall",
+        purpose: "say who is on call",
+        reactions: &[],
+        unmistakable: false,
+        effect: VerbEffect::NotAvailable(Arguments::Nothing),
+        phases: &[],
+        right: Right::Look,
+    },
+    Stats => Row {
+        words: &["stats"],
+        usage: "stats [7d]",
+        purpose: "show figures",
+        reactions: &[],
+        unmistakable: false,
+        effect: VerbEffect::NotAvailable(Arguments::MaybeDuration),
+        phases: &[],
+        right: Right::Look,
+    },
+    Maintenance => Row {
+        words: &["maintenance"],
+        usage: "maintenance 2h",
+        purpose: "hold pages back for a while",
+        reactions: &[],
+        unmistakable: false,
+        effect: VerbEffect::NotAvailable(Arguments::DurationOrEnd),
+        phases: &[],
+        right: Right::Moderate,
+    },
+    Help => Row {
+        words: &["help"],
+        usage: "help",
+        purpose: "list the commands",
+        reactions: &[],
+        unmistakable: false,
+        effect: VerbEffect::Query(Query::Help),
+        phases: &[],
+        right: Right::Look,
+    },
+}
+
+/// The phases of open incidents.
+const OPEN: &[PhaseName] = &[
+    PhaseName::Firing,
+    PhaseName::Acknowledged,
+    PhaseName::Snoozed,
+    PhaseName::Unanswered,
+    PhaseName::Suppressed,
+];
+
+impl Verb {
     /// The word for it in answers.
     pub fn word(self) -> &'static str {
-        self.words().first().copied().unwrap_or_default()
+        self.row().words.first().copied().unwrap_or_default()
     }
 
-    /// How it is said.
-    pub fn usage(self) -> &'static str {
-        match self {
-            Self::Acknowledge => "ack 42 [comment]",
-            Self::Unacknowledge => "unack 42",
-            Self::Snooze => "snooze 42 2h [comment]",
-            Self::Unsnooze => "unsnooze 42",
-            Self::Escalate => "escalate 42",
-            Self::Resolve => "resolve 42 [comment]",
-            Self::Pending => "pending",
-            Self::Escalated => "escalated",
-            Self::Show => "show 42",
-            Self::Timeline => "timeline 42",
-            Self::Silence => "silence 42 2h [comment]",
-            Self::Silences => "silences",
-            Self::Unsilence => "unsilence ID",
-            Self::OnCall => "oncall",
-            Self::Stats => "stats [7d]",
-            Self::Maintenance => "maintenance 2h",
-            Self::Help => "help",
-        }
-    }
-
-    /// What it does.
-    pub fn purpose(self) -> &'static str {
-        match self {
-            Self::Acknowledge => "take the incident; escalation stops",
-            Self::Unacknowledge => "give it back; it pages again",
-            Self::Snooze => "acknowledge until later",
-            Self::Unsnooze => "end the snooze; it pages again",
-            Self::Escalate => "page the next level now",
-            Self::Resolve => "close it by hand",
-            Self::Pending => "list what nobody took",
-            Self::Escalated => "list what went beyond its first level",
-            Self::Show => "show the incident and its alerts",
-            Self::Timeline => "tell what happened to it, by whom, when",
-            Self::Silence => "silence its alerts in Alertmanager",
-            Self::Silences => "list the silences",
-            Self::Unsilence => "end a silence",
-            Self::OnCall => "say who is on call",
-            Self::Stats => "show figures",
-            Self::Maintenance => "hold pages back for a while",
-            Self::Help => "list the commands",
-        }
-    }
-
-    /// Whether this release can do it.
+    /// Whether this release can execute it.
     pub fn is_available(self) -> bool {
-        match self {
-            Self::Acknowledge
-            | Self::Unacknowledge
-            | Self::Snooze
-            | Self::Unsnooze
-            | Self::Escalate
-            | Self::Resolve
-            | Self::Pending
-            | Self::Escalated
-            | Self::Show
-            | Self::Timeline
-            | Self::Help => true,
-            Self::Silence
-            | Self::Silences
-            | Self::Unsilence
-            | Self::OnCall
-            | Self::Stats
-            | Self::Maintenance => false,
+        !matches!(self.row().effect, VerbEffect::NotAvailable(_))
+    }
+
+    /// Whether it changes incidents.
+    pub fn is_act(self) -> bool {
+        match self.row().effect {
+            VerbEffect::Act(_) | VerbEffect::ActWithComment(_) | VerbEffect::ActFor(_) => true,
+            VerbEffect::Show(_) | VerbEffect::Query(_) | VerbEffect::NotAvailable(_) => false,
         }
     }
 
     /// The verb that a word stands for. Case and a colon or comma after it do not matter.
     pub(super) fn from_word(word: &str) -> Option<Self> {
         let word = word.trim_end_matches([':', ',', '.', '!']).to_lowercase();
-        Self::ALL.into_iter().find(|verb| verb.words().contains(&word.as_str()))
+        Self::ALL.iter().copied().find(|verb| verb.row().words.contains(&word.as_str()))
     }
 
     /// The verb that a word is a slip of: one letter wrong, missing, too many, or two swapped.
     pub(super) fn nearest(word: &str) -> Option<Self> {
         let word: Vec<char> = word.to_lowercase().chars().take(16).collect();
-        Self::ALL
-            .into_iter()
-            .find(|verb| verb.words().iter().any(|known| is_slip(&word, &known.chars().collect::<Vec<_>>())))
+        Self::ALL.iter().copied().find(|verb| {
+            verb.row().words.iter().any(|known| is_slip(&word, &known.chars().collect::<Vec<_>>()))
+        })
+    }
+}
+
+impl Act {
+    /// The command that asks for it.
+    pub fn verb(self) -> Verb {
+        match self {
+            Self::Acknowledge => Verb::Acknowledge,
+            Self::Unacknowledge => Verb::Unacknowledge,
+            Self::Snooze(_) => Verb::Snooze,
+            Self::Unsnooze => Verb::Unsnooze,
+            Self::Escalate(_) => Verb::Escalate,
+            Self::Resolve => Verb::Resolve,
+        }
     }
 
-    /// Whether no ordinary sentence begins with it, so that in a thread it can only be meant for us.
-    pub(super) fn is_jargon(self) -> bool {
-        matches!(self, Self::Acknowledge | Self::Unacknowledge | Self::Snooze | Self::Unsnooze)
+    /// For how long it was asked for, if it has a length.
+    pub fn length(self) -> Option<Duration> {
+        match self {
+            Self::Snooze(length) => Some(length),
+            Self::Acknowledge | Self::Unacknowledge | Self::Unsnooze | Self::Escalate(_) | Self::Resolve => {
+                None
+            }
+        }
     }
 }
 

@@ -2,10 +2,12 @@
 
 use crate::domain::command::Verb;
 use crate::domain::policy::Role;
+use crate::domain::rights::{Allowed, allowed};
 use crate::render::Context;
 use crate::render::headline::list_name;
 use crate::render::message::Message;
 use crate::render::rich::{Document, Rich};
+use crate::render::time::lasting;
 
 /// The commands of this release, each with what it does. `lists`: the room's, each with what the reader may do with its
 /// incidents.
@@ -14,7 +16,7 @@ pub(super) fn help(lists: &[(&str, Role)], context: &Context<'_>) -> Message {
     let names: Vec<_> = lists.iter().map(|(name, _)| list_name(name)).collect();
     let mut text = Document::default();
     text.paragraph(&[Rich::new().strong("What you can say here").text(&format!(" · {}", names.join(", ")))]);
-    let verbs = Verb::ALL.into_iter().filter(|verb| verb.is_available());
+    let verbs = Verb::ALL.iter().copied().filter(|verb| verb.is_available());
     let items: Vec<_> = verbs.map(|verb| vec![verb_line(verb, best)]).collect();
     text.list(&items);
     let mut notes = vec![
@@ -43,32 +45,32 @@ pub(super) fn help(lists: &[(&str, Role)], context: &Context<'_>) -> Message {
 }
 
 fn verb_line(verb: Verb, role: Role) -> Rich {
-    let line = Rich::new().code(verb.usage()).text(&format!(": {}", verb.purpose()));
-    if role < least_role(verb) { line.em(" (not for you)") } else { line }
-}
-
-/// The least role that may say it; a longer snooze takes more.
-fn least_role(verb: Verb) -> Role {
-    match verb {
-        Verb::Pending
-        | Verb::Escalated
-        | Verb::Show
-        | Verb::Timeline
-        | Verb::Silences
-        | Verb::OnCall
-        | Verb::Stats
-        | Verb::Help => Role::None,
-        Verb::Acknowledge | Verb::Unacknowledge | Verb::Snooze | Verb::Unsnooze | Verb::Escalate => {
-            Role::Respond
-        }
-        Verb::Resolve | Verb::Silence | Verb::Unsilence | Verb::Maintenance => Role::Moderate,
+    let row = verb.row();
+    let line = Rich::new().code(row.usage).text(&format!(": {}", row.purpose));
+    match allowed(verb, role) {
+        Allowed::No => line.em(" (not for you)"),
+        Allowed::UpTo(longest) => line.em(&format!(" (up to {})", lasting(longest))),
+        Allowed::Yes => line,
     }
 }
 
-fn rights(role: Role) -> &'static str {
-    match role {
-        Role::None => "You may look, but not act.",
-        Role::Respond => "You may acknowledge, give back, escalate, and snooze for up to an hour.",
-        Role::Moderate => "You may do everything.",
+/// What a role may do, in a sentence.
+fn rights(role: Role) -> String {
+    let acts = Verb::ALL.iter().copied().filter(|verb| verb.is_available() && verb.is_act());
+    let (mut may, mut everything) = (Vec::new(), true);
+    for verb in acts {
+        let allowed = allowed(verb, role);
+        everything &= allowed == Allowed::Yes;
+        match allowed {
+            Allowed::No => {}
+            Allowed::UpTo(longest) => may.push(format!("{} for up to {}", verb.word(), lasting(longest))),
+            Allowed::Yes => may.push(verb.word().to_owned()),
+        }
+    }
+    match may.split_last() {
+        None => "You may look, but not act.".to_owned(),
+        Some(_) if everything => "You may do everything.".to_owned(),
+        Some((last, [])) => format!("You may {last}."),
+        Some((last, others)) => format!("You may {} and {last}.", others.join(", ")),
     }
 }

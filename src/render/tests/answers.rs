@@ -185,13 +185,10 @@ fn help_in_a_room_of_several_lists_names_all_and_tells_them_apart_where_rights_d
     let same = help(Role::Respond);
     assert!(same.starts_with("What you can say here · finance, network\n"), "{same}");
     assert!(same.contains("A command is answered once, by the list it concerns."), "{same}");
-    assert!(
-        same.ends_with("\nYou may acknowledge, give back, escalate, and snooze for up to an hour."),
-        "{same}"
-    );
+    assert!(same.ends_with("\nYou may ack, unack, snooze for up to 1 h, unsnooze and escalate."), "{same}");
     let more = help(Role::Moderate);
     assert!(!more.contains("not for you"), "one of them allows it: {more}");
-    assert!(more.contains("\nfinance: You may acknowledge, "), "{more}");
+    assert!(more.contains("\nfinance: You may ack, "), "{more}");
     assert!(more.ends_with("\nnetwork: You may do everything."), "{more}");
 }
 

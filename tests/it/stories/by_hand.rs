@@ -147,7 +147,7 @@ async fn resolving_by_hand_takes_power_and_holds_while_the_same_alerts_fire() {
     let number = world.report(&group).await;
     assert_eq!(
         bob(&world).says(&rooms.ops, "resolve 1").await,
-        "⛔ #1 DiskFull: to resolve by hand takes power level 50 in this room, or the operator's permission."
+        "⛔ #1 DiskFull: to resolve takes power level 50 in this room, or the operator's permission."
     );
     let answer = alice(&world).says(&rooms.ops, "resolve 1 known, disk is ordered").await;
     assert_eq!(

@@ -6,6 +6,9 @@ use super::{
 };
 use crate::homeserver::{Fault, Match};
 use crate::world::{Group, Scenery, TOKEN, World, finance_list};
+use matrixbot::domain::command::Verb;
+use matrixbot::domain::policy::Role;
+use matrixbot::domain::rights::{Allowed, allowed};
 
 #[tokio::test]
 async fn a_number_that_there_is_not_is_said_to_be_none() {
@@ -144,6 +147,52 @@ async fn a_single_user_may_be_given_every_right() {
     assert!(answer.contains("resolved by hand"), "{answer}");
     assert_eq!(phase(&world, number).await, "resolved");
     world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn help_the_answers_and_the_rules_agree_on_who_may_do_what() {
+    let members = "    permissions: {moderate_power_level: 60}";
+    for (permissions, power_level, expected) in [
+        (members, 59, Role::Respond),
+        (members, 60, Role::Moderate),
+        ("    permissions: {users: {\"@bob:example.test\": none}}", 100, Role::None),
+        ("    permissions: {users: {\"@bob:example.test\": respond}}", 100, Role::Respond),
+        ("    permissions: {users: {\"@bob:example.test\": moderate}}", 0, Role::Moderate),
+    ] {
+        let (world, rooms) = World::finance(permissions).await;
+        world.homeserver.person(BOB).joins(&rooms.ops);
+        world.homeserver.set_power(&rooms.ops, BOB, power_level);
+        world.report(&Group::firing("DiskFull", world.now())).await;
+        let help = bob(&world).says(&rooms.ops, "help").await;
+        for verb in Verb::ALL.iter().filter(|verb| verb.is_available()) {
+            let usage = verb.row().usage;
+            let line = help.lines().find(|line| line.starts_with(&format!("• {usage}: "))).unwrap();
+            let command = usage.replace("42", "1").replace(" [comment]", "");
+            let lengths = match allowed(*verb, expected) {
+                Allowed::No => {
+                    assert!(line.ends_with(" (not for you)"), "{expected:?}: {line}");
+                    vec![(command, true)]
+                }
+                Allowed::UpTo(longest) => {
+                    assert!(line.ends_with(" (up to 1 h)"), "{expected:?}: {line}");
+                    let (word, longest) = (verb.word(), longest.as_secs());
+                    vec![
+                        (format!("{word} 1 {}s", longest + 1), true),
+                        (format!("{word} 1 {longest}s"), false),
+                    ]
+                }
+                Allowed::Yes => {
+                    assert!(!line.ends_with(')'), "{expected:?}: {line}");
+                    vec![(command, false)]
+                }
+            };
+            for (command, refused) in lengths {
+                let answer = bob(&world).says(&rooms.ops, &command).await;
+                assert_eq!(answer.starts_with('⛔'), refused, "{expected:?}: {command}: {answer}");
+            }
+        }
+        world.nothing_is_left().await;
+    }
 }
 
 #[tokio::test]

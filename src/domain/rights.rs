@@ -1,0 +1,212 @@
+//! Who may do what. [`allowed`] is the only place that decides it: the inbox, the shell, `help` and refusals ask it.
+
+use super::answer::Need;
+use super::command::{Act, Command, Query, Verb};
+use super::policy::{Permissions, Role};
+use super::time::lasting;
+use ruma::UserId;
+use std::time::Duration;
+
+/// The right that a verb requires.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Right {
+    /// None: everyone in the room may look.
+    Look,
+    /// To respond to incidents.
+    Respond,
+    /// To respond, up to this length; to moderate beyond it.
+    RespondUpTo(Duration),
+    /// To moderate.
+    Moderate,
+}
+
+/// What a role may do with a verb.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Allowed {
+    /// Nothing.
+    No,
+    /// The verb with a length of at most this.
+    UpTo(Duration),
+    /// Everything.
+    Yes,
+}
+
+/// Who gives a command.
+#[derive(Debug, Clone, Copy)]
+pub enum Caller<'a> {
+    /// A member of the room.
+    Member {
+        /// Their Matrix user.
+        user_id: &'a UserId,
+        /// Their power level in the room; `None` if it was not fetched or is unknown.
+        power_level: Option<i64>,
+    },
+    /// Somebody who can read the configuration and the database anyway.
+    Shell,
+}
+
+/// What a role may do with a verb.
+pub fn allowed(verb: Verb, role: Role) -> Allowed {
+    match (verb.row().right, role) {
+        (Right::Look, Role::None | Role::Respond | Role::Moderate)
+        | (Right::Respond, Role::Respond | Role::Moderate)
+        | (Right::RespondUpTo(_) | Right::Moderate, Role::Moderate) => Allowed::Yes,
+        (Right::RespondUpTo(length), Role::Respond) => Allowed::UpTo(length),
+        (Right::Respond | Right::RespondUpTo(_), Role::None)
+        | (Right::Moderate, Role::None | Role::Respond) => Allowed::No,
+    }
+}
+
+/// The role of a caller. The operator's setting for a user overrides the user's power level.
+pub fn role(caller: Caller<'_>, permissions: &Permissions) -> Role {
+    match caller {
+        Caller::Shell => Role::Moderate,
+        Caller::Member { user_id, power_level } => match permissions.users.get(user_id) {
+            Some(role) => *role,
+            None if power_level.is_some_and(|level| level >= permissions.moderate_power_level) => {
+                Role::Moderate
+            }
+            None => Role::Respond,
+        },
+    }
+}
+
+/// What a role lacks for an act; `None`: nothing.
+pub fn missing(act: Act, role: Role, permissions: &Permissions) -> Option<Need> {
+    let verb = act.verb();
+    let power_level = |to| Some(Need::PowerLevel { to, level: permissions.moderate_power_level });
+    match allowed(verb, role) {
+        allowed if allowed.covers(act.length()) => None,
+        Allowed::UpTo(longest) => power_level(format!("{} for more than {}", verb.word(), lasting(longest))),
+        Allowed::No | Allowed::Yes if role == Role::None => Some(Need::Forbidden),
+        Allowed::No | Allowed::Yes => power_level(verb.word().to_owned()),
+    }
+}
+
+/// Whether the answer to a command depends on the sender's power level, which the homeserver knows.
+pub fn depends_on_power_level(command: &Command) -> bool {
+    match command {
+        Command::Act { act, .. } => !allowed(act.verb(), Role::Respond).covers(act.length()),
+        Command::Query(Query::Help) => true,
+        Command::Query(Query::Pending | Query::Escalated)
+        | Command::Show { .. }
+        | Command::NotAvailable(_) => false,
+    }
+}
+
+impl Allowed {
+    /// Whether an act of this length is allowed; `None`: an act without a length.
+    pub fn covers(self, length: Option<Duration>) -> bool {
+        match self {
+            Self::No => false,
+            Self::UpTo(longest) => length.is_some_and(|length| length <= longest),
+            Self::Yes => true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::command::{Context, Parsed, VerbEffect, parse};
+    use proptest::prelude::*;
+    use ruma::user_id;
+    use std::collections::BTreeMap;
+
+    const ROLES: [Role; 3] = [Role::None, Role::Respond, Role::Moderate];
+    const HOUR: Duration = Duration::from_hours(1);
+
+    fn permissions() -> Permissions {
+        let users = BTreeMap::from([
+            (user_id!("@boss:example.org").to_owned(), Role::Moderate),
+            (user_id!("@guest:example.org").to_owned(), Role::None),
+        ]);
+        Permissions { moderate_power_level: 50, users }
+    }
+
+    fn member(user_id: &UserId, power_level: Option<i64>) -> Role {
+        role(Caller::Member { user_id, power_level }, &permissions())
+    }
+
+    #[test]
+    fn members_respond_and_moderators_do_more() {
+        let alice = user_id!("@alice:example.org");
+        assert_eq!(member(alice, None), Role::Respond);
+        assert_eq!(member(alice, Some(49)), Role::Respond);
+        assert_eq!(member(alice, Some(50)), Role::Moderate);
+    }
+
+    #[test]
+    fn the_operator_has_the_last_word() {
+        assert_eq!(member(user_id!("@boss:example.org"), Some(0)), Role::Moderate);
+        assert_eq!(member(user_id!("@guest:example.org"), Some(100)), Role::None);
+        assert_eq!(missing(Act::Acknowledge, Role::None, &permissions()), Some(Need::Forbidden));
+        assert_eq!(missing(Act::Snooze(HOUR), Role::None, &permissions()), Some(Need::Forbidden));
+        assert_eq!(missing(Act::Resolve, Role::None, &permissions()), Some(Need::Forbidden));
+    }
+
+    #[test]
+    fn a_short_snooze_requires_no_power_and_a_long_one_does() {
+        let longer = HOUR + Duration::from_secs(1);
+        assert_eq!(missing(Act::Snooze(HOUR), Role::Respond, &permissions()), None);
+        let needs = |to: &str| Some(Need::PowerLevel { to: to.to_owned(), level: 50 });
+        assert_eq!(
+            missing(Act::Snooze(longer), Role::Respond, &permissions()),
+            needs("snooze for more than 1 h")
+        );
+        assert_eq!(missing(Act::Snooze(longer), Role::Moderate, &permissions()), None);
+        assert_eq!(missing(Act::Resolve, Role::Respond, &permissions()), needs("resolve"));
+        assert_eq!(missing(Act::Resolve, Role::Moderate, &permissions()), None);
+    }
+
+    #[test]
+    fn only_acts_require_a_right() {
+        for verb in Verb::ALL.iter().filter(|verb| verb.is_available() && !verb.is_act()) {
+            assert_eq!(verb.row().right, Right::Look, "{verb:?}: nothing checks it");
+        }
+    }
+
+    fn any_act() -> impl Strategy<Value = (Act, String)> {
+        let verbs: Vec<Verb> =
+            Verb::ALL.iter().copied().filter(|verb| verb.is_available() && verb.is_act()).collect();
+        (proptest::sample::select(verbs), 1_u64..200_000).prop_map(|(verb, seconds)| {
+            let for_a_time = matches!(verb.row().effect, VerbEffect::ActFor(_));
+            let length = if for_a_time { format!(" {seconds}s") } else { String::new() };
+            let text = format!("{} 42{length}", verb.word());
+            let Parsed::Command(Command::Act { act, .. }) = parse(&text, Context::default()) else {
+                panic!("{text} is no act")
+            };
+            (act, text)
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn a_higher_role_may_do_everything_that_a_lower_one_may((act, _) in any_act()) {
+            let lacks = ROLES.map(|role| missing(act, role, &permissions()).is_some());
+            prop_assert!(lacks.is_sorted_by(|lower, higher| lower >= higher), "{act:?}: {lacks:?}");
+        }
+
+        #[test]
+        fn the_power_level_is_fetched_exactly_when_it_decides(
+            (act, text) in any_act(), threshold in -10_i64..110, level in -10_i64..110,
+        ) {
+            let permissions = Permissions { moderate_power_level: threshold, users: BTreeMap::new() };
+            let user_id = user_id!("@alice:example.org");
+            let lacks = |power_level| {
+                missing(act, role(Caller::Member { user_id, power_level }, &permissions), &permissions)
+            };
+            let Parsed::Command(command) = parse(&text, Context::default()) else { panic!() };
+            if depends_on_power_level(&command) {
+                prop_assert_eq!(lacks(Some(level)).is_some(), level < threshold);
+            } else {
+                prop_assert_eq!(lacks(Some(level)), lacks(None));
+            }
+        }
+
+        #[test]
+        fn the_shell_may_do_everything((act, _) in any_act()) {
+            prop_assert_eq!(missing(act, role(Caller::Shell, &permissions()), &permissions()), None);
+        }
+    }
+}
