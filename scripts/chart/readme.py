@@ -1,7 +1,13 @@
-"""The table of values in the chart's README.md, made from the comments in values.yaml."""
+#!/usr/bin/env python3
+"""The table of values in the chart's README.md, made from the comments in values.yaml.
+
+readme.py README VALUES writes it.
+"""
 
 import json
+import pathlib
 import re
+import sys
 
 import yaml
 
@@ -11,81 +17,67 @@ KEY = re.compile(r"^(?P<indent> *)(?P<key>[A-Za-z_][A-Za-z0-9_]*):(?P<rest>.*)$"
 
 
 def entries(text):
-    """Each key of values.yaml in its order: ("section", title) or ("key", path, comment, whether it has keys below)."""
+    """Each section and key of values.yaml, in order: ("section", title, "") or ("key" or "group", path, comment)."""
     found, comment, path = [], [], []
-    # Below these, the default is one value: whoever changes it knows Kubernetes' keys.
+    # Below these, the default is one value: whoever changes it knows the keys of Kubernetes.
     whole = None
     for line in text.splitlines():
-        section = SECTION.match(line)
-        key = KEY.match(line)
-        if section:
-            found.append(("section", section[1]))
-            comment = []
+        if section := SECTION.match(line):
+            found.append(("section", section[1], ""))
         elif line.strip().startswith("#"):
             comment.append(line.strip().removeprefix("#").strip())
-        elif key:
+            continue
+        elif key := KEY.match(line):
             depth = len(key["indent"]) // 2
             path = [*path[:depth], key["key"]]
             if whole is not None and depth > whole:
                 if not comment:
                     continue
                 whole = None
-            found.append(("key", ".".join(path), " ".join(comment), key["rest"].strip() == ""))
+            found.append(("key", ".".join(path), " ".join(comment)))
             if key["rest"].strip() == "":
                 whole = depth
-            comment = []
-        else:
-            comment = []
-    return found
-
-
-def leaves(text):
-    """The keys as people set them: a key that only groups others is not among them."""
-    all_entries = entries(text)
-    paths = [entry[1] for entry in all_entries if entry[0] == "key"]
-    result = []
-    for entry in all_entries:
-        if entry[0] == "section":
-            result.append(entry)
-            continue
-        _, path, comment, _ = entry
-        groups = any(other.startswith(f"{path}.") for other in paths)
-        result.append(("group" if groups else "key", path, comment))
-    return result
+        comment = []
+    # A key that only groups others has no default of its own.
+    return [("group" if kind == "key" and any(other.startswith(f"{name}.") for _, other, _ in found) else kind, name, comment)
+            for kind, name, comment in found]
 
 
 def uncommented(text):
-    """Keys without a word about them."""
-    return [path for kind, path, *rest in [entry for entry in leaves(text) if entry[0] == "key"] if not rest[0]]
-
-
-def value_at(values, path):
-    for key in path.split("."):
-        values = values[key]
-    return values
-
-
-def table(text):
-    values = yaml.safe_load(text)
-    lines = []
-    for entry in leaves(text):
-        if entry[0] == "section":
-            lines += ["", f"### {entry[1]}", "", "| Key | Default | |", "|---|---|---|"]
-        elif entry[0] == "group":
-            if entry[2]:
-                lines.append(f"| **`{entry[1]}`** | | {escaped(entry[2])} |")
-        else:
-            default = json.dumps(value_at(values, entry[1]), ensure_ascii=False)
-            lines.append(f"| `{entry[1]}` | `{escaped(default)}` | {escaped(entry[2])} |")
-    return "\n".join(lines[1:])
+    """The keys without a comment."""
+    return [path for kind, path, comment in entries(text) if kind == "key" and not comment]
 
 
 def escaped(text):
     return text.replace("|", "\\|")
 
 
-def with_table(readme, values_text):
-    """The README with the table as it should be."""
+def default(values, path):
+    for key in path.split("."):
+        values = values[key]
+    return escaped(json.dumps(values, ensure_ascii=False))
+
+
+def table(text):
+    values = yaml.safe_load(text)
+    lines = []
+    for kind, name, comment in entries(text):
+        comment = escaped(comment)
+        if kind == "section":
+            lines += ["", f"### {name}", "", "| Key | Default | |", "|---|---|---|"]
+        elif kind == "key":
+            lines.append(f"| `{name}` | `{default(values, name)}` | {comment} |")
+        elif comment:
+            lines.append(f"| **`{name}`** | | {comment} |")
+    return "\n".join(lines[1:])
+
+
+def with_table(readme, values):
+    """The README with the table that belongs to these values."""
     head, rest = readme.split(START)
-    _, tail = rest.split(END)
-    return f"{head}{START}\n{table(values_text)}\n\n{END}{tail}"
+    return f"{head}{START}\n{table(values)}\n\n{END}{rest.split(END)[1]}"
+
+
+if __name__ == "__main__":
+    file, values_file = map(pathlib.Path, sys.argv[1:])
+    file.write_text(with_table(file.read_text(), values_file.read_text()))

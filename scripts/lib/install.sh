@@ -2,6 +2,7 @@
 # Installs what is missing and nothing else. Sourced after common.sh, never run.
 
 SYNAPSE_REQUIREMENTS=$ROOT/scripts/synapse-requirements.txt
+CHECKS_REQUIREMENTS=$ROOT/scripts/requirements.txt
 
 # as_root COMMAND…: as root, through sudo when there is one; otherwise says what to run by hand.
 as_root() {
@@ -23,7 +24,7 @@ install_packages() {
     step "Installing Debian packages: $*" as_root bash "$ROOT/scripts/lib/apt-install.sh" "$@"
 }
 
-# ensure THING…: rust, python, postgres, alertmanager, synapse. What is missing is installed, all at once.
+# ensure THING…: rust, python, postgres, alertmanager, synapse, checks. Installs what is missing, all at once.
 ensure() {
     local thing missing=()
     for thing in "$@"; do
@@ -34,7 +35,7 @@ ensure() {
                 # Linking needs a C compiler.
                 have cc || missing+=(gcc libc6-dev)
                 ;;
-            python | synapse)
+            python | synapse | checks)
                 python_bin >/dev/null || [[ ${missing[*]} == *python3-venv* ]] || missing+=(python3 python3-venv)
                 ;;
             postgres) postgres_bin >/dev/null || missing+=(postgresql) ;;
@@ -43,7 +44,9 @@ ensure() {
         esac
     done
     ((${#missing[@]} == 0)) || install_packages "${missing[@]}"
-    for thing in "$@"; do [[ $thing != synapse ]] || install_synapse; done
+    for thing in "$@"; do
+        case $thing in synapse | checks) "install_$thing" ;; esac
+    done
 }
 
 # choose_toolchain: the one that rust-toolchain.toml pins, which rustup installs by itself where it may. Where it may not,
@@ -104,6 +107,26 @@ install_synapse() {
     dir=$(synapse_venv)
     version=$(sed -n 's/^matrix-synapse==//p' "$SYNAPSE_REQUIREMENTS")
     [[ -e $dir/complete ]] || step "Installing Synapse $version into $dir" make_venv "$dir" -r "$SYNAPSE_REQUIREMENTS"
+}
+
+checks_venv() { venv_dir checks "$(<"$CHECKS_REQUIREMENTS")"; }
+
+install_checks() {
+    local dir
+    dir=$(checks_venv)
+    # Helm as a library claims to need a newer Python than it does.
+    [[ -e $dir/complete ]] || step "Installing pytest, linters and Helm into $dir" \
+        make_venv "$dir" --ignore-requires-python -r "$CHECKS_REQUIREMENTS"
+}
+
+# matrixbot_bin: MATRIXBOT_BINARY, or the debug build if there is one.
+matrixbot_bin() {
+    local debug=${CARGO_TARGET_DIR:-$ROOT/target}/debug/matrixbot
+    if [[ -n ${MATRIXBOT_BINARY:-} ]]; then
+        printf '%s\n' "$MATRIXBOT_BINARY"
+    elif [[ -x $debug ]]; then
+        printf '%s\n' "$debug"
+    fi
 }
 
 # ensure_rust_component fmt|clippy

@@ -12,19 +12,19 @@
 {{- $problems = append $problems "registration.value: is missing, and so is registration.existingSecret; `matrixbot registration` writes one" }}
 {{- end }}
 {{- if and $values.registration.value $values.registration.existingSecret }}
-{{- $problems = append $problems "registration.value: is given besides registration.existingSecret: give one of them" }}
+{{- $problems = append $problems "registration.value and registration.existingSecret: set only one of them" }}
 {{- end }}
 {{- $databases := len (compact (list $values.database.url $values.database.existingSecret ($values.cloudNativePG.enabled | ternary "yes" ""))) }}
 {{- if eq $databases 0 }}
 {{- $problems = append $problems "database.url: is missing, and so are database.existingSecret and cloudNativePG.enabled" }}
 {{- else if gt $databases 1 }}
-{{- $problems = append $problems "database.url, database.existingSecret and cloudNativePG.enabled: give one of them" }}
+{{- $problems = append $problems "database.url, database.existingSecret and cloudNativePG.enabled: set only one of them" }}
 {{- end }}
 {{- if not $values.config.room_lists }}
 {{- $problems = append $problems "config.room_lists: must hold at least one room list" }}
 {{- end }}
 {{- if and (or $values.webhookTokens.values $values.webhookTokens.shared) $values.webhookTokens.existingSecret }}
-{{- $problems = append $problems "webhookTokens.values or .shared: is given besides webhookTokens.existingSecret: give one of them" }}
+{{- $problems = append $problems "webhookTokens.values or .shared and webhookTokens.existingSecret: set only one of them" }}
 {{- end }}
 {{- $tokens := include "matrixbot.tokenLists" . | fromJsonArray }}
 {{- range $tokens }}
