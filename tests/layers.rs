@@ -6,6 +6,7 @@
     reason = "a test may panic, and slices where it searched"
 )]
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// What each part may import besides itself. Whatever is not listed may import nothing of ours.
@@ -41,13 +42,16 @@ const MAY_IMPORT_ALL: &[&str] = &["app", "cli", "lib", "main"];
 const NAMED_ONLY_IN: &[(&str, &[&str])] = &[
     ("actix_web", &["app/", "http/", "alertmanager/", "appservice/"]),
     ("clap", &["cli/", "main.rs"]),
-    ("minijinja", &["render/template/"]),
+    ("minijinja", &["render/template.rs"]),
     ("prometheus", &["telemetry/metrics.rs"]),
     ("reqwest", &["matrix/", "alertmanager/", "cli/local.rs"]),
     ("ruma::api", &["matrix/", "appservice/"]),
     ("saphyr_parser", &["config/"]),
     ("sqlx", &["store/"]),
 ];
+
+/// Where no parts may import each other in a circle.
+const NO_CIRCLES: &[&str] = &["render"];
 
 /// The most lines a file may have, apart from its tests and empty lines.
 const LONGEST: usize = 400;
@@ -111,6 +115,56 @@ fn imports(code: &str) -> Vec<String> {
     imports
 }
 
+/// The parts of `folder` that a file in it imports: what follows `crate::<folder>::`, and `super::` in files whose parent
+/// is the folder itself. `path` is relative to the folder.
+fn siblings(folder: &str, path: &str, code: &str) -> Vec<String> {
+    let own = path.split(['/', '.']).next().unwrap_or_default();
+    let mut prefixes = vec![format!("crate::{folder}::")];
+    if !path.contains('/') || path.ends_with("/mod.rs") {
+        prefixes.push("super::".to_owned());
+    }
+    let mut siblings: Vec<String> = Vec::new();
+    for prefix in prefixes {
+        for after in code.split(prefix.as_str()).skip(1) {
+            match after.strip_prefix('{') {
+                Some(group) => siblings.extend(first_words(group)),
+                None => siblings.push(word(after)),
+            }
+        }
+    }
+    siblings.retain(|sibling| sibling != own);
+    siblings
+}
+
+/// A circle among parts that import each other, such as `a, b, a`.
+fn circle(imports: &BTreeMap<String, Vec<String>>) -> Option<Vec<String>> {
+    fn visit(
+        imports: &BTreeMap<String, Vec<String>>,
+        trail: &mut Vec<String>,
+        done: &mut BTreeSet<String>,
+    ) -> bool {
+        let Some(part) = trail.last().cloned() else { return false };
+        for next in imports.get(&part).into_iter().flatten() {
+            if done.contains(next) {
+                continue;
+            }
+            let closes = trail.contains(next);
+            trail.push(next.clone());
+            if closes || visit(imports, trail, done) {
+                return true;
+            }
+            trail.pop();
+        }
+        done.insert(part);
+        false
+    }
+    let mut done = BTreeSet::new();
+    imports.keys().find_map(|part| {
+        let mut trail = vec![part.clone()];
+        visit(imports, &mut trail, &mut done).then_some(trail)
+    })
+}
+
 /// The first word of each member of a group, `a::b, c::{d, e}}…`, up to its closing brace.
 fn first_words(group: &str) -> Vec<String> {
     let mut words = Vec::new();
@@ -168,6 +222,41 @@ fn the_source_keeps_to_its_layers() {
     });
     assert!(files > 50, "the source was found");
     assert!(found.is_empty(), "\n{}", found.join("\n"));
+}
+
+#[test]
+fn no_parts_import_each_other_in_a_circle() {
+    for folder in NO_CIRCLES {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(folder);
+        let mut imports: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        every_file(&root, &mut |path| {
+            let name = path.strip_prefix(&root).unwrap().to_string_lossy().into_owned();
+            if name != "mod.rs" {
+                let part = name.split(['/', '.']).next().unwrap_or_default().to_owned();
+                let code = code(&name, &std::fs::read_to_string(path).unwrap());
+                imports.entry(part).or_default().extend(siblings(folder, &name, &code));
+            }
+        });
+        assert!(imports.len() > 5, "the parts of {folder} were found");
+        assert_eq!(circle(&imports), None, "{folder}");
+    }
+}
+
+#[test]
+fn a_circle_is_found_however_its_imports_are_written() {
+    let parts = |files: &[(&str, &str)]| {
+        let mut imports: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for (path, code) in files {
+            let part = path.split(['/', '.']).next().unwrap_or_default().to_owned();
+            imports.entry(part).or_default().extend(siblings("render", path, code));
+        }
+        circle(&imports)
+    };
+    let page = ("page.rs", "use super::{Context, story};");
+    assert_eq!(parts(&[page, ("story.rs", "use super::page::from_one;")]).unwrap().len(), 3);
+    let lists = ("answer/lists.rs", "use super::page;\nuse crate::render::story::Wording;");
+    assert_eq!(parts(&[page, lists, ("story.rs", "use super::text;")]), None);
+    assert!(parts(&[lists, ("story.rs", "use crate::render::answer::reply;")]).is_some());
 }
 
 #[test]

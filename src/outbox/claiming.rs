@@ -72,10 +72,10 @@ impl Outbox {
         let list = lists.get(&head.room_list);
         let ack_reaction = list.map_or("✅", |list| list.ack_reaction());
         let (rendered, version) = match (&head.payload, head.incident) {
-            (Payload::AckReaction { to }, _) => (render_reaction(head, to, ack_reaction), None),
+            (Payload::AckReaction { to }, _) => (render_reaction(head, to, ack_reaction)?, None),
             (_, None) => {
                 let Some(list) = list else { return Ok(None) };
-                (render_answer(&head.payload, list, now), None)
+                (render_answer(&head.payload, list, now)?, None)
             }
             (_, Some(number)) => {
                 let Some(stored) = incident::load(tx, number).await? else { return Ok(None) };
@@ -85,7 +85,7 @@ impl Outbox {
                 let none = BTreeMap::new();
                 let templates = list.map_or(&none, |list| &list.templates);
                 let subject = Subject { view: &view, story: &story, policy: &policy, templates };
-                (render(head, &subject, ack_reaction, now), Some(version_of(&stored)))
+                (render(head, &subject, ack_reaction, now)?, Some(version_of(&stored)))
             }
         };
         Ok(match rendered {

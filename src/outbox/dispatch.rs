@@ -68,14 +68,18 @@ pub enum OutboxError {
     /// A virtual user is not as it must be.
     #[error(transparent)]
     User(#[from] UserError),
+    /// A message has a content that JSON cannot hold.
+    #[error("the message cannot be written as JSON")]
+    Content(#[from] serde_json::Error),
 }
 
 impl OutboxError {
-    /// Whether a row says something that cannot be, so that trying again cannot help.
+    /// Whether the message itself is at fault, so that a retry cannot help.
     pub(super) fn is_inconsistent(&self) -> bool {
         matches!(
             self,
-            Self::Store(StoreError::Inconsistent { .. })
+            Self::Content(_)
+                | Self::Store(StoreError::Inconsistent { .. })
                 | Self::Engine(EngineError::Unavailable(StoreError::Inconsistent { .. }))
         )
     }

@@ -5,9 +5,9 @@ use crate::domain::lists::ListSettings;
 use crate::domain::policy::{Mention, Policy};
 use crate::domain::timeline::{Entry, Kind};
 use crate::domain::view::IncidentView;
-use crate::render::message::{Message, Relation};
+use crate::render::message::{Message, Place, reaction};
 use crate::render::template::{self, Templated};
-use crate::render::{Context, answer, edit, fallback, page, reaction, thread};
+use crate::render::{Context, answer, fallback, page, thread};
 use crate::store::{Head, Payload};
 use jiff::Timestamp;
 use ruma::EventId;
@@ -34,15 +34,19 @@ pub(super) struct Subject<'a> {
 }
 
 /// Renders what has no incident: an answer.
-pub(super) fn render_answer(payload: &Payload, list: &ListSettings, now: Timestamp) -> Rendered {
+pub(super) fn render_answer(
+    payload: &Payload,
+    list: &ListSettings,
+    now: Timestamp,
+) -> serde_json::Result<Rendered> {
     let context = Context { policy: &list.policy, ack_reaction: list.ack_reaction(), now };
     let message = match payload {
         Payload::Answer { answer, to, thread } => {
-            answer::answer(answer, &context).related(answer::reply(to, thread.clone()))
+            answer::answer(answer, &context).at(answer::reply(to, thread.clone()))
         }
-        Payload::RoomMoved { from } => answer::room_moved(&list.name, from),
-        Payload::RoomUnreachable { room, why } => answer::room_unreachable(&list.name, room, why),
-        Payload::RoomReachable { room } => answer::room_reachable(&list.name, room),
+        Payload::RoomMoved { from } => fallback::room_moved(&list.name, from),
+        Payload::RoomUnreachable { room, why } => fallback::room_unreachable(&list.name, room, why),
+        Payload::RoomReachable { room } => fallback::room_reachable(&list.name, room),
         Payload::Page
         | Payload::Fallback
         | Payload::Reminder { .. }
@@ -52,22 +56,26 @@ pub(super) fn render_answer(payload: &Payload, list: &ListSettings, now: Timesta
         | Payload::Tell { .. }
         | Payload::TellFallback { .. }
         | Payload::AckReaction { .. }
-        | Payload::Show { .. } => return Rendered::Unwanted,
+        | Payload::Show { .. } => return Ok(Rendered::Unwanted),
     };
-    Rendered::Ready(MESSAGE, message.content())
+    Ok(Rendered::Ready(MESSAGE, message.content()?))
 }
 
 /// Renders the reaction that people tap. It needs nothing of its incident but that it is open.
-pub(super) fn render_reaction(head: &Head, to: &EventId, ack_reaction: &str) -> Rendered {
-    if head.open {
-        Rendered::Ready("m.reaction", reaction::reaction(to, ack_reaction))
-    } else {
-        Rendered::Unwanted
+pub(super) fn render_reaction(head: &Head, to: &EventId, ack_reaction: &str) -> serde_json::Result<Rendered> {
+    if !head.open {
+        return Ok(Rendered::Unwanted);
     }
+    Ok(Rendered::Ready("m.reaction", serde_json::to_value(reaction(to, ack_reaction))?))
 }
 
 /// Renders what is about an incident.
-pub(super) fn render(head: &Head, subject: &Subject<'_>, ack_reaction: &str, now: Timestamp) -> Rendered {
+pub(super) fn render(
+    head: &Head,
+    subject: &Subject<'_>,
+    ack_reaction: &str,
+    now: Timestamp,
+) -> serde_json::Result<Rendered> {
     let Subject { view, story, policy, .. } = subject;
     let context = Context { policy, ack_reaction, now };
     let root = head.root.as_deref().and_then(|root| <&EventId>::try_from(root).ok());
@@ -104,14 +112,14 @@ pub(super) fn render(head: &Head, subject: &Subject<'_>, ack_reaction: &str, now
         },
         (Payload::Refresh, Some(root)) => {
             let version = i64::try_from(view.incident.version).unwrap_or(i64::MAX);
-            (head.shown < version).then(|| edit::edit(root, view, story, &context))
+            (head.shown < version).then(|| page::edit(root, view, story, &context))
         }
         (Payload::RefreshNewest, Some(_)) => {
             let version = i64::try_from(view.incident.version).unwrap_or(i64::MAX);
             let newest = head.newest.as_deref().and_then(|newest| <&EventId>::try_from(newest).ok());
             newest
                 .filter(|_| head.newest_shown < version)
-                .map(|newest| edit::edit(newest, view, story, &context))
+                .map(|newest| page::edit(newest, view, story, &context))
         }
         (Payload::Tell { entry }, Some(root)) => thread::notice(root, view, entry, &context),
         (Payload::TellFallback { entry }, root) => match entry.kind {
@@ -121,10 +129,10 @@ pub(super) fn render(head: &Head, subject: &Subject<'_>, ack_reaction: &str, now
             _ => None,
         },
         (Payload::Show { to, thread }, _) => {
-            Some(answer::show(view, story, &context).related(answer::reply(to, thread.clone())))
+            Some(page::show(view, story, &context).at(answer::reply(to, thread.clone())))
         }
         (Payload::Answer { answer, to, thread }, _) => {
-            Some(answer::answer(answer, &context).related(answer::reply(to, thread.clone())))
+            Some(answer::answer(answer, &context).at(answer::reply(to, thread.clone())))
         }
         (Payload::AckReminder | Payload::Refresh | Payload::RefreshNewest | Payload::Tell { .. }, None)
         | (
@@ -135,9 +143,8 @@ pub(super) fn render(head: &Head, subject: &Subject<'_>, ack_reaction: &str, now
             _,
         ) => None,
     };
-    message.map_or(Rendered::Unwanted, |message| {
-        Rendered::Ready(MESSAGE, in_own_words(message, &head.payload, subject, &context).content())
-    })
+    let Some(message) = message else { return Ok(Rendered::Unwanted) };
+    Ok(Rendered::Ready(MESSAGE, in_own_words(message, &head.payload, subject, &context).content()?))
 }
 
 /// The whole body is too large for the homeserver: its plain text alone, cut.
@@ -167,7 +174,7 @@ pub(super) fn shrink(content: &serde_json::Value) -> serde_json::Value {
 /// timeline and leads to the thread.
 fn again(message: Message, root: Option<&EventId>) -> Message {
     match root {
-        Some(root) => message.related(Relation::Reply { to: root.to_owned() }),
+        Some(root) => message.at(Place::Reply { to: root.to_owned() }),
         None => message,
     }
 }

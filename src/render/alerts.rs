@@ -1,88 +1,168 @@
-//! The alerts of an incident as people read them: what all share is said once, and each alert says what is its own.
+//! The alerts of an incident as people read them: what all of them share is shown once, and each shows what is its own.
 
 use super::Context;
-use super::annotations::{self, description, others, summary};
 use super::headline::severity_mark;
-use super::html::WebLink;
-use super::rich::{Document, Rich};
+use super::rich::{Document, Rich, WebLink};
 use super::size::Limits;
-use super::text::{count, short};
+use super::text::{capitalised, clean, clip_loudly, count, one_line, short};
 use super::time::instant;
 use crate::domain::view::{AlertView, IncidentView};
 use crate::domain::webhook::Labels;
 use jiff::Timestamp;
 
-/// What the alerts of a message have in common.
-pub(super) struct Shared<'a> {
-    /// The alerts.
-    pub(super) alerts: Vec<&'a AlertView>,
+/// The annotations that say in a few words what is wrong, best first.
+const SUMMARIES: [&str; 3] = ["summary", "title", "message"];
+/// The annotation that says it at length.
+const DESCRIPTION: &str = "description";
+/// How many further annotations are shown.
+const OTHERS: usize = 5;
+/// How many annotations that are links are shown.
+const LINKS: usize = 5;
+
+/// The alerts that a message is about, and what they have in common.
+pub(super) struct Alerts<'a> {
+    view: &'a IncidentView,
+    shown: Vec<&'a AlertView>,
     /// The labels that are the same in all.
-    pub(super) labels: Labels,
+    labels: Labels,
     /// The annotations that are the same in all.
-    pub(super) annotations: Labels,
+    annotations: Labels,
     /// Where all come from.
-    pub(super) generator_url: Option<&'a str>,
+    generator_url: Option<&'a str>,
+    /// Whether they differ in severity.
+    severities_differ: bool,
 }
 
-impl<'a> Shared<'a> {
-    /// Of the alerts that a message is about: those that fire, or all when none does.
-    pub(super) fn of_shown(view: &'a IncidentView) -> Self {
+impl<'a> Alerts<'a> {
+    /// Those that fire, or all when none does.
+    pub(super) fn of(view: &'a IncidentView) -> Self {
         let firing = view.alerts.iter().any(|alert| alert.firing);
-        Self::of(view.alerts.iter().filter(|alert| alert.firing == firing).collect())
-    }
-
-    fn of(alerts: Vec<&'a AlertView>) -> Self {
-        let common = |of: fn(&AlertView) -> &Labels| {
-            let mut common = alerts.first().map(|alert| of(alert).clone()).unwrap_or_default();
-            for alert in &alerts {
-                common.retain(|key, value| of(alert).get(key) == Some(value));
-            }
-            common
-        };
-        let url = alerts.first().and_then(|alert| alert.generator_url.as_deref());
-        let same = alerts.iter().all(|alert| alert.generator_url.as_deref() == url);
+        let shown: Vec<_> = view.alerts.iter().filter(|alert| alert.firing == firing).collect();
+        let url = shown.first().and_then(|alert| alert.generator_url.as_deref());
+        let same = shown.iter().all(|alert| alert.generator_url.as_deref() == url);
+        let severity = shown.first().map(|alert| &alert.severity.name);
         Self {
-            labels: common(|alert| &alert.labels),
-            annotations: common(|alert| &alert.annotations),
+            view,
+            labels: common(&shown, |alert| &alert.labels),
+            annotations: common(&shown, |alert| &alert.annotations),
             generator_url: url.filter(|_| same),
-            alerts,
+            severities_differ: shown.iter().any(|alert| Some(&alert.severity.name) != severity),
+            shown,
         }
     }
-}
 
-/// The summary for the line below the headline: of the only alert, or the one that all alerts share.
-pub(super) fn summary_line(view: &IncidentView, limits: Limits) -> Rich {
-    Rich::from(summary(&Shared::of_shown(view).annotations, limits))
-}
+    /// The summary for the line below the headline: of the only alert, or the one that all alerts share.
+    pub(super) fn summary(&self, limits: Limits) -> Rich {
+        Rich::from(summary(&self.annotations, limits))
+    }
 
-/// The alerts, without their summary if all share it.
-pub(super) fn describe(document: &mut Document, view: &IncidentView, limits: Limits, context: &Context<'_>) {
-    let shared = Shared::of_shown(view);
-    let common_description = description(&shared.annotations, limits.text);
-    let common_others = others(&shared.annotations, limits);
-    let common_labels = labels(&shared.labels, None, limits, context);
-    if let [alert] = shared.alerts.as_slice() {
+    /// The alerts, without their summary if all share it.
+    pub(super) fn describe(&self, document: &mut Document, limits: Limits, context: &Context<'_>) {
+        let common_description = description(&self.annotations, limits.text);
+        let common_others = others(&self.annotations, limits);
+        let common_labels = labels(&self.labels, None, limits, context);
+        if let [alert] = self.shown.as_slice() {
+            document.paragraph(&[common_description]);
+            document.paragraph(&common_others);
+            document.paragraph(&[common_labels, defect(alert), self.left_out(0)]);
+            return;
+        }
+        let shown = self.shown.len().min(limits.alerts);
+        let budget = limits.text / shown.max(1);
+        let since = since(self.view);
+        let items: Vec<_> = self
+            .shown
+            .iter()
+            .take(shown)
+            .map(|alert| self.item(alert, since, Limits { text: budget, ..limits }, context))
+            .collect();
+        document.list(&items);
+        document.paragraph(&[self.left_out(self.shown.len().saturating_sub(shown))]);
         document.paragraph(&[common_description]);
         document.paragraph(&common_others);
-        document.paragraph(&[common_labels, defect(alert), left_out(view, 0)]);
-        return;
+        if !common_labels.is_empty() {
+            document.paragraph(&[Rich::from("All: ").then(&common_labels)]);
+        }
     }
-    let shown = shared.alerts.len().min(limits.alerts);
-    let teller = Teller {
-        shared: &shared,
-        since: since(view),
-        resolved_at: view.resolved_at,
-        budget: limits.text / shown.max(1),
-        limits,
-        context,
-    };
-    let items: Vec<_> = shared.alerts.iter().take(shown).map(|alert| teller.item(alert)).collect();
-    document.list(&items);
-    document.paragraph(&[left_out(view, shared.alerts.len().saturating_sub(shown))]);
-    document.paragraph(&[common_description]);
-    document.paragraph(&common_others);
-    if !common_labels.is_empty() {
-        document.paragraph(&[Rich::from("All: ").then(&common_labels)]);
+
+    /// Links for the whole incident: those of its annotations, the source, the group in Alertmanager, and a silence
+    /// for exactly these alerts.
+    pub(super) fn links(&self) -> Rich {
+        let mut links = link_annotations(&self.annotations);
+        let mut add = |name: &str, url: Option<&str>| {
+            links.extend(url.and_then(WebLink::parse).map(|link| Rich::new().link(name, &link)));
+        };
+        add("Source", self.generator_url);
+        if let Some(url) = self.view.external_url.as_deref() {
+            let base = url.trim_end_matches('/');
+            let group = matchers(&self.view.group_labels);
+            add("Alertmanager", Some(&format!("{base}/#/alerts?filter={group}")));
+            // With all labels that the alerts share, so that the silence covers nothing else.
+            if self.view.incident.phase.is_open() && !self.labels.is_empty() {
+                let exactly = matchers(&self.labels);
+                add("Silence", Some(&format!("{base}/#/silences/new?filter={exactly}")));
+            }
+        }
+        Rich::join_links(&links)
+    }
+
+    /// One of several alerts: what it is, what is its own, since when if not since the beginning.
+    fn item(&self, alert: &AlertView, since: Timestamp, limits: Limits, context: &Context<'_>) -> Vec<Rich> {
+        let mut own = alert.annotations.clone();
+        own.retain(|key, _| !self.annotations.contains_key(key));
+        let labels = labels(&alert.labels, Some(&self.labels), limits, context);
+        let summary = Rich::new().strong(&summary(&own, limits));
+        let mark = if self.severities_differ {
+            Rich::from(format!("{} ", severity_mark(Some(&alert.severity))))
+        } else {
+            Rich::new()
+        };
+        let mut lines = if !summary.is_empty() {
+            vec![mark.then(&summary), labels]
+        } else if !labels.is_empty() {
+            vec![mark.then(&labels)]
+        } else {
+            vec![mark.text("1 alert")]
+        };
+        lines.push(description(&own, limits.text));
+        lines.extend(others(&own, limits));
+        lines.push(self.time_and_links(alert, &own, since, limits, context.now));
+        lines.push(defect(alert));
+        lines
+    }
+
+    fn time_and_links(
+        &self,
+        alert: &AlertView,
+        own: &Labels,
+        since: Timestamp,
+        limits: Limits,
+        now: Timestamp,
+    ) -> Rich {
+        let at = |at: Timestamp| instant(at, now);
+        let time = match alert.cleared_at {
+            Some(cleared) if self.view.resolved_at.map(at) == Some(at(cleared)) => String::new(),
+            Some(cleared) => format!("cleared {}", at(cleared)),
+            None if at(alert.starts_at) == at(since) => String::new(),
+            None => format!("since {}", at(alert.starts_at)),
+        };
+        let mut line = vec![Rich::from(time)];
+        if limits.links {
+            let source = alert.generator_url.as_deref().filter(|_| self.generator_url.is_none());
+            line.extend(source.and_then(WebLink::parse).map(|link| Rich::new().link("Source", &link)));
+            line.extend(link_annotations(own));
+        }
+        Rich::join_links(&line)
+    }
+
+    /// How many alerts are not shown, and who left them out.
+    fn left_out(&self, hidden: usize) -> Rich {
+        let ours = (hidden > 0).then(|| format!("… and {}.", count(hidden as u64, "more alert")));
+        let theirs = (self.view.truncated > 0).then(|| {
+            format!("… and {} that Alertmanager did not send.", count(self.view.truncated, "more alert"))
+        });
+        let notes: Vec<_> = ours.into_iter().chain(theirs).map(|note| Rich::new().em(&note)).collect();
+        Rich::join(&notes, " ")
     }
 }
 
@@ -94,10 +174,15 @@ pub(super) fn since(view: &IncidentView) -> Timestamp {
 
 /// The names of alerts by what tells them apart, for one line: `db-1:9100 /data1, db-2:9100 /data2`.
 pub(super) fn brief(view: &IncidentView, fingerprints: &[String], context: &Context<'_>) -> String {
-    let shared = Shared::of(view.alerts.iter().collect());
+    let all: Vec<_> = view.alerts.iter().collect();
+    let shared = common(&all, |alert| &alert.labels);
     let wanted = |alert: &&&AlertView| fingerprints.contains(&alert.fingerprint);
-    let mut names: Vec<_> =
-        shared.alerts.iter().filter(wanted).take(5).map(|alert| own_name(alert, &shared, context)).collect();
+    let mut names: Vec<_> = all
+        .iter()
+        .filter(wanted)
+        .take(5)
+        .map(|alert| own_name(alert, (all.len() > 1).then_some(&shared), context))
+        .collect();
     match fingerprints.len().saturating_sub(names.len()) {
         0 => {}
         unnamed if names.is_empty() => names.push(count(unnamed as u64, "alert")),
@@ -106,74 +191,37 @@ pub(super) fn brief(view: &IncidentView, fingerprints: &[String], context: &Cont
     names.join(", ")
 }
 
-/// Tells of one alert among several.
-struct Teller<'a> {
-    shared: &'a Shared<'a>,
-    /// Since when the incident fires.
-    since: Timestamp,
-    /// When it resolved.
-    resolved_at: Option<Timestamp>,
-    /// How many characters one description may have.
-    budget: usize,
-    limits: Limits,
-    context: &'a Context<'a>,
+/// The values of the labels that an alert does not share with the others; `shared` is `None` if there are no others.
+fn own_name(alert: &AlertView, shared: Option<&Labels>, context: &Context<'_>) -> String {
+    let elsewhere =
+        |key: &str| key == context.policy.severity_label || (shared.is_none() && key == "alertname");
+    let own: Vec<_> = alert
+        .labels
+        .iter()
+        .filter(|(key, value)| !elsewhere(key) && shared.is_none_or(|shared| shared.get(*key) != Some(value)))
+        .map(|(_, value)| short(value, 40))
+        .collect();
+    let name = short(&own.join(" "), 80);
+    if name.is_empty() { "1 alert".to_owned() } else { name }
 }
 
-impl Teller<'_> {
-    /// What it is, what is its own, since when if not since the beginning.
-    fn item(&self, alert: &AlertView) -> Vec<Rich> {
-        let mut own = alert.annotations.clone();
-        own.retain(|key, _| !self.shared.annotations.contains_key(key));
-        let labels = labels(&alert.labels, Some(&self.shared.labels), self.limits, self.context);
-        let summary = Rich::new().strong(&summary(&own, self.limits));
-        let title = if summary.is_empty() { labels.clone() } else { summary.clone() };
-        let mark = if self.severities_differ() {
-            Rich::from(format!("{} ", severity_mark(Some(&alert.severity))))
-        } else {
-            Rich::new()
-        };
-        let title = if title.is_empty() { Rich::from("1 alert") } else { title };
-        let mut lines = vec![mark.then(&title)];
-        if !summary.is_empty() {
-            lines.push(labels);
-        }
-        lines.push(description(&own, self.budget));
-        lines.extend(others(&own, self.limits));
-        lines.push(self.time_and_links(alert, &own));
-        lines.push(defect(alert));
-        lines
+/// What is the same in all alerts.
+fn common(alerts: &[&AlertView], of: fn(&AlertView) -> &Labels) -> Labels {
+    let mut common = alerts.first().map(|alert| of(alert).clone()).unwrap_or_default();
+    for alert in alerts.iter().skip(1) {
+        common.retain(|key, value| of(alert).get(key) == Some(value));
     }
-
-    fn time_and_links(&self, alert: &AlertView, own: &Labels) -> Rich {
-        let now = self.context.now;
-        let at = |at: Timestamp| instant(at, now);
-        let time = match alert.cleared_at {
-            Some(cleared) if self.resolved_at.map(at) == Some(at(cleared)) => String::new(),
-            Some(cleared) => format!("cleared {}", at(cleared)),
-            None if at(alert.starts_at) == at(self.since) => String::new(),
-            None => format!("since {}", at(alert.starts_at)),
-        };
-        let mut links = Vec::new();
-        if self.limits.links {
-            let source = alert.generator_url.as_deref().filter(|_| self.shared.generator_url.is_none());
-            links.extend(source.and_then(WebLink::parse).map(|link| Rich::new().link("Source", &link)));
-            links.extend(annotations::links(own));
-        }
-        links.insert(0, Rich::from(time));
-        Rich::join_links(&links)
-    }
-
-    fn severities_differ(&self) -> bool {
-        let mut names = self.shared.alerts.iter().map(|alert| &alert.severity.name);
-        names.next().is_some_and(|first| names.any(|name| name != first))
-    }
+    common
 }
 
-/// Labels, without those that the message says elsewhere.
+/// Labels, without those that the message shows elsewhere.
 fn labels(labels: &Labels, except: Option<&Labels>, limits: Limits, context: &Context<'_>) -> Rich {
-    let told = |key: &str| key == "alertname" || key == context.policy.severity_label;
-    let shared = |key: &str| except.is_some_and(|except| except.contains_key(key));
-    let own: Vec<_> = labels.iter().filter(|(key, _)| !told(key) && !shared(key)).collect();
+    let elsewhere = |key: &str| {
+        key == "alertname"
+            || key == context.policy.severity_label
+            || except.is_some_and(|except| except.contains_key(key))
+    };
+    let own: Vec<_> = labels.iter().filter(|(key, _)| !elsewhere(key)).collect();
     let pair = |key: &str, value: &str| {
         let (key, value) = (short(key, 40), short(value, limits.value));
         Rich::new().code(&format!("{key}={value}"))
@@ -186,20 +234,6 @@ fn labels(labels: &Labels, except: Option<&Labels>, limits: Limits, context: &Co
     Rich::join_labels(&pieces)
 }
 
-/// The values of the labels that an alert does not share with the others.
-fn own_name(alert: &AlertView, shared: &Shared<'_>, context: &Context<'_>) -> String {
-    let single = shared.alerts.len() == 1;
-    let told = |key: &str| key == context.policy.severity_label || (single && key == "alertname");
-    let own: Vec<_> = alert
-        .labels
-        .iter()
-        .filter(|(key, value)| !told(key) && (single || shared.labels.get(*key) != Some(value)))
-        .map(|(_, value)| short(value, 40))
-        .collect();
-    let name = short(&own.join(" "), 80);
-    if name.is_empty() { "1 alert".to_owned() } else { name }
-}
-
 /// What was wrong with an alert as it came.
 fn defect(alert: &AlertView) -> Rich {
     match &alert.defect {
@@ -208,13 +242,102 @@ fn defect(alert: &AlertView) -> Rich {
     }
 }
 
-/// How many alerts are not shown, and who left them out.
-fn left_out(view: &IncidentView, hidden: usize) -> Rich {
-    let more =
-        |number: u64| if number == 1 { "1 more alert".to_owned() } else { format!("{number} more alerts") };
-    let ours = (hidden > 0).then(|| format!("… and {}.", more(hidden as u64)));
-    let theirs = (view.truncated > 0)
-        .then(|| format!("… and {} that Alertmanager did not send.", more(view.truncated)));
-    let notes: Vec<_> = ours.into_iter().chain(theirs).map(|note| Rich::new().em(&note)).collect();
-    Rich::join(&notes, " ")
+/// What is wrong, in a few words; nothing if the annotations do not say.
+fn summary(annotations: &Labels, limits: Limits) -> String {
+    let text = summary_key(annotations).and_then(|key| annotations.get(key));
+    text.map(|text| clip_loudly(&one_line(text), limits.value.max(60))).unwrap_or_default()
+}
+
+/// What is wrong, at length and in at most `most` characters; nothing if the summary says it already.
+fn description(annotations: &Labels, most: usize) -> Rich {
+    let Some(text) = annotations.get(DESCRIPTION).filter(|_| most > 0) else { return Rich::new() };
+    let repeated = SUMMARIES.iter().any(|key| annotations.get(*key) == Some(text));
+    if repeated { Rich::new() } else { Rich::new().lines(&clip_loudly(clean(text).trim(), most)) }
+}
+
+/// The annotations that are neither summary nor description nor a link.
+fn others(annotations: &Labels, limits: Limits) -> Vec<Rich> {
+    let summary = summary_key(annotations);
+    annotations
+        .iter()
+        .filter(|(key, value)| {
+            *key != DESCRIPTION
+                && summary != Some(key.as_str())
+                && !value.trim().is_empty()
+                && WebLink::parse(value).is_none()
+        })
+        .take(OTHERS)
+        .map(|(key, value)| {
+            let (key, value) = (short(key, 40), clip_loudly(&one_line(value), limits.value));
+            Rich::from(format!("{key}: {value}"))
+        })
+        .collect()
+}
+
+/// The annotations that are links, named after their keys: `runbook_url` is the "Runbook".
+fn link_annotations(annotations: &Labels) -> Vec<Rich> {
+    annotations
+        .iter()
+        .filter_map(|(key, value)| WebLink::parse(value).map(|link| Rich::new().link(&link_name(key), &link)))
+        .take(LINKS)
+        .collect()
+}
+
+fn summary_key(annotations: &Labels) -> Option<&'static str> {
+    let usable = |key: &&str| annotations.get(*key).is_some_and(|text| !text.trim().is_empty());
+    SUMMARIES.into_iter().find(usable)
+}
+
+fn link_name(key: &str) -> String {
+    let words = short(&key.replace(['_', '-'], " "), 40).to_lowercase();
+    let name = words.trim_end_matches(" url").trim_end_matches(" link").trim_end_matches(" uri");
+    capitalised(name)
+}
+
+/// Labels in the form that Alertmanager's pages read from a link: `{a="b",c="d"}`, percent-encoded.
+fn matchers(labels: &Labels) -> String {
+    let quoted = |value: &str| value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+    let pairs: Vec<_> = labels.iter().map(|(key, value)| format!("{key}=\"{}\"", quoted(value))).collect();
+    let matchers = format!("{{{}}}", pairs.join(","));
+    url::form_urlencoded::byte_serialize(matchers.as_bytes()).collect::<String>().replace('+', "%20")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::render::sample::labels;
+
+    #[test]
+    fn links_are_named_after_their_keys() {
+        assert_eq!(link_name("runbook_url"), "Runbook");
+        assert_eq!(link_name("grafana-dashboard-link"), "Grafana dashboard");
+        assert_eq!(link_name("url"), "Url");
+    }
+
+    #[test]
+    fn a_link_that_leads_nowhere_safe_is_shown_as_text() {
+        let annotations =
+            labels(&[("runbook_url", "javascript:alert(1)"), ("dashboard", "https://grafana.example.org")]);
+        assert_eq!(link_annotations(&annotations).len(), 1);
+        let others = others(&annotations, Limits::FULL);
+        assert_eq!(others, [Rich::from("runbook_url: javascript:alert(1)")]);
+    }
+
+    #[test]
+    fn a_description_that_repeats_the_summary_is_left_out() {
+        let annotations = labels(&[("summary", "full"), ("description", "full")]);
+        assert!(description(&annotations, 100).is_empty());
+    }
+
+    #[test]
+    fn an_empty_summary_gives_way_to_the_next_best() {
+        let annotations = labels(&[("summary", " "), ("message", "full")]);
+        assert_eq!(summary(&annotations, Limits::FULL), "full");
+    }
+
+    #[test]
+    fn matchers_are_encoded_as_a_whole() {
+        let encoded = matchers(&labels(&[("a", "b c"), ("d", "\"+\"")]));
+        assert_eq!(encoded, "%7Ba%3D%22b%20c%22%2Cd%3D%22%5C%22%2B%5C%22%22%7D");
+    }
 }

@@ -1,15 +1,12 @@
-//! What is told when nobody answers, and when nobody can be reached. These messages wake people.
+//! What is posted when nobody acknowledges, and when a room is unreachable.
 
 use super::Context;
-use super::alerts::{describe, summary_line};
 use super::headline::{headline, list_name, severity_mark, worst};
-use super::links::links;
-use super::message::{Mentions, Message};
-use super::page::{about, call, human};
+use super::message::Message;
+use super::page::{Sections, call};
 use super::rich::{Document, Rich};
-use super::size::fit;
 use super::story::of_run;
-use super::text::{count, short};
+use super::text::{count, from_one, short};
 use super::time::age;
 use crate::domain::policy::Mention;
 use crate::domain::timeline::{Entry, Kind};
@@ -22,7 +19,7 @@ pub fn unanswered(view: &IncidentView, story: &[Entry], context: &Context<'_>) -
     let levels = count(u64::from(view.levels), "level");
     let told =
         Rich::from(format!("{}: the ladder of {levels} has run out.", nobody_took_it(story, context.now)));
-    last_resort("🚨", "UNANSWERED", view, &told, &[Mention::Room], context)
+    last_resort("🚨", "UNANSWERED", view, told, &[Mention::Room], context)
 }
 
 /// Tells a room once more that nobody has taken the incident; `number` counts from 1. Notifies `called`. `story` is the
@@ -36,7 +33,7 @@ pub fn reminder(
 ) -> Message {
     let most = context.policy.max_reminders.max(number);
     let told = Rich::from(format!("{}: reminder {number} of {most}.", nobody_took_it(story, context.now)));
-    last_resort("🚨", "STILL UNANSWERED", view, &told, called, context)
+    last_resort("🚨", "STILL UNANSWERED", view, told, called, context)
 }
 
 /// For how long somebody could have taken it: since the run's first page was in a room. The alerts may fire for longer.
@@ -54,29 +51,44 @@ pub fn unreachable(view: &IncidentView, level: u32, context: &Context<'_>) -> Me
     let mark = format!("⚠️{}", severity_mark(worst(view)));
     let told = Rich::from(format!(
         "No room of level {} of {} could be reached: ",
-        human(level),
+        from_one(level),
         list_name(&view.room_list)
     ))
     .then(&Rich::join(&rooms, ", "))
     .text(". The people there do not know of this incident.");
-    last_resort(&mark, "ROOM UNREACHABLE", view, &told, &[Mention::Room], context)
+    last_resort(&mark, "ROOM UNREACHABLE", view, told, &[Mention::Room], context)
 }
 
 fn last_resort(
     mark: &str,
     state: &str,
     view: &IncidentView,
-    told: &Rich,
+    reason: Rich,
     called: &[Mention],
     context: &Context<'_>,
 ) -> Message {
-    fit(|limits| {
-        let mut text = Document::default();
-        text.paragraph(&[headline(mark, state, view, context), summary_line(view, limits)]);
-        text.paragraph(std::slice::from_ref(told));
-        describe(&mut text, view, limits, context);
-        text.paragraph(&[about(view, context), links(view)]);
-        text.paragraph(&[call(called, view, context)]);
-        Message::text(text, Mentions::from(called)).from_url(view.external_url.as_deref())
-    })
+    let headline = headline(mark, state, view, context);
+    Sections { headline, status: Rich::new(), reasons: vec![reason], last: call(called, view, context) }
+        .waking(view, called, context)
+}
+
+/// Says in a room that it takes the place of another one of the room list.
+pub fn room_moved(room_list: &str, from: &str) -> Message {
+    let words = Rich::from(format!("{room_list} is paged here from now on: this room replaces ").as_str());
+    line(&words.code(&short(from, 100)).text("."))
+}
+
+/// Says in another room of the room list that this one cannot be reached.
+pub fn room_unreachable(room_list: &str, room: &str, why: &str) -> Message {
+    let words = Rich::from(format!("⚠️ {room_list} cannot reach ").as_str()).code(&short(room, 100));
+    line(&words.text(format!(": nobody is paged there. The homeserver says: {}", short(why, 500)).as_str()))
+}
+
+/// Says in another room of the room list that this one can be reached again.
+pub fn room_reachable(room_list: &str, room: &str) -> Message {
+    line(&Rich::from(format!("{room_list} can reach ").as_str()).code(&short(room, 100)).text(" again."))
+}
+
+fn line(text: &Rich) -> Message {
+    Message::notice(Document::line(text))
 }

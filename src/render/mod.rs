@@ -1,33 +1,28 @@
-//! What people see in rooms. Pure functions from an incident, its timeline and its policy to messages.
+//! What rooms see. Pure functions from an incident, its timeline and its policy to messages.
 //!
-//! Every message is made of [`rich`] text, so that the plain body alone tells everything, nothing from outside gets
-//! into the HTML unescaped, and nobody is notified but by the message's own [`message::Mentions`]. The first line
-//! says state, number, name, severity and place: a phone shows no more. Messages stay under [`size::MOST_BYTES`]
-//! and say what was left out.
+//! Every message is made of [`rich`] text, so that the plain body alone says everything, no markup from outside gets
+//! into the HTML, and nobody is notified but by the message's own `mentions`. The first line has state, number, name,
+//! severity and place: a phone shows no more. Messages stay under [`size::MOST_BYTES`] and say what was left out.
 //!
-//! - [`page`] wakes people; [`edit`] keeps a page true afterwards; [`thread`] tells the story below it.
-//! - [`fallback`] holds what is told when nobody answers or nobody can be reached.
-//! - [`answer`] answers commands; [`reaction`] is the one-tap acknowledgement.
-//! - [`template`] puts an operator's own words in place of ours.
+//! - [`page`] has an incident in full: the page that wakes people, the edit that keeps it true, and `show`.
+//! - [`thread`] has the notices below a page, [`fallback`] what is posted when nobody acknowledges or a room is
+//!   unreachable, [`answer`] the answers to commands.
+//! - [`message`] makes events of them; [`template`] puts an operator's own text in place of ours.
+//!
+//! The files import each other in one direction, from these down to `rich` and `text` (`tests/layers.rs`).
 
 pub mod answer;
-pub mod edit;
 pub mod fallback;
 pub mod message;
 pub mod page;
-pub mod reaction;
 pub mod rich;
 pub mod size;
 pub mod template;
 pub mod thread;
 
 mod alerts;
-mod annotations;
 mod headline;
-mod html;
-mod links;
 mod sample;
-mod status;
 mod story;
 pub(crate) mod text;
 pub(crate) mod time;

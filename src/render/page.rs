@@ -1,25 +1,25 @@
-//! A page: the message that is meant to wake somebody. It relates to nothing, so that a thread can begin from it.
+//! An incident in full: the page that is meant to wake somebody, the edit that keeps it true afterwards, and `show`.
 //!
-//! A page can come late, because its room could not be reached or the homeserver was away. Then it says so; and if the
+//! A page relates to nothing, so that a thread can begin from it. It can come late, because its room could not be reached or the homeserver was away. Then it says so; and if the
 //! ladder has gone on meanwhile, it shows the incident as it stands instead of asking for what is past.
 
 use super::Context;
-use super::alerts::{brief, describe, since, summary_line};
+use super::alerts::{Alerts, since};
 use super::headline::{headline, list_name, state, worst};
-use super::links::links;
-use super::message::{Mentions, Message};
+use super::message::{Message, Place, mentions};
 use super::rich::{Document, Rich};
-use super::size::{Limits, fit};
-use super::status::{status, why_it_runs};
-use super::story::{of_run, rung as rung_words};
+use super::size::{Limits, fit, fit_at_length};
+use super::story::{Wording, of_run, rung as rung_words, status};
+use super::text::from_one;
 use super::time::{instant, lasting};
-use crate::domain::incident::{Fingerprint, Phase, Rung};
+use crate::domain::incident::{Phase, Rung};
 use crate::domain::policy::Mention;
 use crate::domain::time::between;
 use crate::domain::timeline::{Entry, Kind, RunReason};
 use crate::domain::view::IncidentView;
 use jiff::Timestamp;
-use ruma::OwnedUserId;
+use ruma::events::Mentions;
+use ruma::{EventId, OwnedUserId};
 use std::time::Duration;
 
 /// How late a page may come without saying so.
@@ -27,11 +27,102 @@ const LATE: Duration = Duration::from_mins(1);
 
 /// The page of a rung. `story` is the incident's timeline, at least from the beginning of its run.
 pub fn page(view: &IncidentView, story: &[Entry], rung: Rung, context: &Context<'_>) -> Message {
+    let (mark, word) = state(view);
+    let (headline, status, reason) = if overtaken(view, rung) {
+        (headline(mark, word, view, context), status(view, story, context), Rich::new())
+    } else {
+        let escalated = rung.level > 0 || rung.loop_no > 0;
+        let headline = if escalated {
+            headline(&format!("{mark}⏫"), "ESCALATED", view, context)
+        } else {
+            headline(mark, word, view, context)
+        };
+        (headline, Rich::new(), reason_line(view, rung, &PageReason::of(story, rung), context))
+    };
     let called = called(view, rung.level, context);
+    let reasons = vec![reason, late_line(view, story, rung, context)];
+    Sections { headline, status, reasons, last: call(&called, view, context) }.waking(view, &called, context)
+}
+
+/// What the message `root` says from now on. It wakes nobody. `story` is the incident's timeline, at least from the
+/// beginning of its run.
+///
+/// Some clients show an edit as one more message, so that its fallback is a short one that reads well on its own.
+pub fn edit(root: &EventId, view: &IncidentView, story: &[Entry], context: &Context<'_>) -> Message {
+    let mut sections = Sections::of_state(view, story, context);
+    if matches!(view.incident.phase, Phase::Firing | Phase::Unanswered { .. } | Phase::Snoozed { .. }) {
+        sections.last = how_to_acknowledge(view, context);
+    }
+    let fallback = Document::line(&Rich::join(&[sections.headline.clone(), sections.status.clone()], " · "));
+    let alerts = Alerts::of(view);
     fit(|limits| {
-        let text = page_text(view, story, rung, &called, limits, context);
-        Message::text(text, Mentions::from(called.as_slice())).from_url(view.external_url.as_deref())
+        // What is resolved needs no explanation any more.
+        let limits = if view.incident.phase.is_open() { limits } else { limits.without_descriptions() };
+        Message::text(sections.document(view, &alerts, limits, context), Mentions::new())
+            .from_url(view.external_url.as_deref())
+            .at(Place::Edit { of: root.to_owned(), fallback: fallback.clone() })
     })
+}
+
+/// `show 42`: the incident as it stands. `story` is its timeline, at least from the beginning of its run.
+pub fn show(view: &IncidentView, story: &[Entry], context: &Context<'_>) -> Message {
+    let (sections, alerts) = (Sections::of_state(view, story, context), Alerts::of(view));
+    fit_at_length(|limits| {
+        Message::notice(sections.document(view, &alerts, limits, context))
+            .from_url(view.external_url.as_deref())
+    })
+}
+
+/// The parts of a message about a whole incident, apart from its alerts and links.
+pub(super) struct Sections {
+    /// The first line.
+    pub(super) headline: Rich,
+    /// Where the incident stands.
+    pub(super) status: Rich,
+    /// Why the message is posted, a paragraph each.
+    pub(super) reasons: Vec<Rich>,
+    /// Whom it calls, and to what.
+    pub(super) last: Rich,
+}
+
+impl Sections {
+    /// Of an incident as it stands.
+    fn of_state(view: &IncidentView, story: &[Entry], context: &Context<'_>) -> Self {
+        let (mark, word) = state(view);
+        Self {
+            headline: headline(mark, word, view, context),
+            status: status(view, story, context),
+            reasons: Vec::new(),
+            last: Rich::new(),
+        }
+    }
+
+    /// The message that notifies `called`.
+    pub(super) fn waking(&self, view: &IncidentView, called: &[Mention], context: &Context<'_>) -> Message {
+        let alerts = Alerts::of(view);
+        fit(|limits| {
+            Message::text(self.document(view, &alerts, limits, context), mentions(called))
+                .from_url(view.external_url.as_deref())
+        })
+    }
+
+    fn document(
+        &self,
+        view: &IncidentView,
+        alerts: &Alerts<'_>,
+        limits: Limits,
+        context: &Context<'_>,
+    ) -> Document {
+        let mut document = Document::default();
+        document.paragraph(&[self.headline.clone(), self.status.clone(), alerts.summary(limits)]);
+        for reason in &self.reasons {
+            document.paragraph(std::slice::from_ref(reason));
+        }
+        alerts.describe(&mut document, limits, context);
+        document.paragraph(&[about(view, context), alerts.links()]);
+        document.paragraph(std::slice::from_ref(&self.last));
+        document
+    }
 }
 
 /// Why a page goes out.
@@ -107,43 +198,11 @@ pub fn called(view: &IncidentView, level: u32, context: &Context<'_>) -> Vec<Men
     by_severity.or_else(|| context.policy.level(level).map(|level| level.mention.clone())).unwrap_or_default()
 }
 
-fn page_text(
-    view: &IncidentView,
-    story: &[Entry],
-    rung: Rung,
-    called: &[Mention],
-    limits: Limits,
-    context: &Context<'_>,
-) -> Document {
-    let mut document = Document::default();
-    let escalated = rung.level > 0 || rung.loop_no > 0;
-    let (mark, word) = state(view);
-    if overtaken(view, rung) {
-        let headline = headline(mark, word, view, context);
-        document.paragraph(&[headline, status(view, story, context), summary_line(view, limits)]);
-    } else {
-        let headline = if escalated {
-            headline(&format!("{mark}⏫"), "ESCALATED", view, context)
-        } else {
-            headline(mark, word, view, context)
-        };
-        document.paragraph(&[headline, summary_line(view, limits)]);
-        document.paragraph(&[reason_line(view, rung, &PageReason::of(story, rung), context)]);
-    }
-    document.paragraph(&[late_line(view, story, rung, context)]);
-    describe(&mut document, view, limits, context);
-    document.paragraph(&[about(view, context), links(view)]);
-    document.paragraph(&[call(called, view, context)]);
-    document
-}
-
 /// Why this page goes out, where that is not plain: nothing for the first page of a new incident.
 fn reason_line(view: &IncidentView, rung: Rung, reason: &PageReason, context: &Context<'_>) -> Rich {
     let place = rung_words(rung.loop_no, rung.level, view.levels);
     match reason {
-        PageReason::RunBegan(why) => {
-            why_it_runs(why, &|fingerprints: &[Fingerprint]| brief(view, fingerprints, context))
-        }
+        PageReason::RunBegan(why) => Wording::of(view, context).why_it_runs(why),
         PageReason::NotAcknowledged { told_for: Some(told_for) } => {
             Rich::from(format!("Nobody acknowledged within {}. Now paging {place}.", lasting(*told_for)))
         }
@@ -151,7 +210,7 @@ fn reason_line(view: &IncidentView, rung: Rung, reason: &PageReason, context: &C
             Rich::from(format!("Nobody acknowledged. Now paging {place}."))
         }
         PageReason::Unreachable { level } => {
-            Rich::from(format!("No room of level {} could be reached. Now paging {place}.", human(*level)))
+            Rich::from(format!("No room of level {} could be reached. Now paging {place}.", from_one(*level)))
         }
         PageReason::Asked { who } => {
             Rich::new().user(who).text(&format!(" asked for escalation. Now paging {place}."))
@@ -172,7 +231,7 @@ fn late_line(view: &IncidentView, story: &[Entry], rung: Rung, context: &Context
 }
 
 /// Which list it concerns, and since when it fires, or when it began if it is over.
-pub(super) fn about(view: &IncidentView, context: &Context<'_>) -> Rich {
+fn about(view: &IncidentView, context: &Context<'_>) -> Rich {
     let flaps = match view.incident.flap_count {
         0 => String::new(),
         1 => " · came back once".to_owned(),
@@ -196,16 +255,11 @@ pub(super) fn call(called: &[Mention], view: &IncidentView, context: &Context<'_
 }
 
 /// How to take the incident.
-pub(super) fn how_to_acknowledge(view: &IncidentView, context: &Context<'_>) -> Rich {
+fn how_to_acknowledge(view: &IncidentView, context: &Context<'_>) -> Rich {
     Rich::new()
         .text(&format!("To acknowledge: react {}, reply ", context.ack_reaction))
         .command("ack")
         .text(", or say ")
         .command(&format!("ack {}", view.number))
         .text(".")
-}
-
-/// A level or round as people count: from 1.
-pub(super) fn human(index: u32) -> u64 {
-    u64::from(index).saturating_add(1)
 }

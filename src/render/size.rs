@@ -81,13 +81,8 @@ pub(super) fn fit_lines(lines: usize, render: impl Fn(usize) -> Message) -> Mess
     message
 }
 
-/// How many bytes the content of a message's event takes.
-pub fn bytes(message: &Message) -> usize {
-    message.content().to_string().len()
-}
-
 fn fits(message: &Message) -> bool {
-    bytes(message) <= MOST_BYTES
+    message.bytes() <= MOST_BYTES
 }
 
 /// How many characters a client shows: not the addresses of links, which have names there. What is escaped counts as

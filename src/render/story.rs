@@ -1,29 +1,145 @@
-//! The entries of a timeline as sentences.
+//! The timeline of an incident in sentences: where the incident stands now, and each entry.
 
 use super::Context;
-use super::page::human;
+use super::alerts::brief;
 use super::rich::Rich;
-use super::status::{said, why_it_runs};
-use super::text::count;
+use super::text::{count, from_one, short};
 use super::time::{instant, lasting};
-use crate::domain::incident::Fingerprint;
+use crate::domain::incident::{Fingerprint, Phase};
 use crate::domain::input::Via;
 use crate::domain::timeline::{Entry, Kind, ResolveReason, RunReason};
+use crate::domain::view::IncidentView;
+use jiff::Timestamp;
 
-/// What a story is told with, besides its entries.
-#[derive(Clone, Copy)]
-pub(super) struct Teller<'a> {
-    /// How many levels the ladder has.
-    pub(super) levels: u32,
-    /// What alerts are called; empty where they are only counted.
-    pub(super) names: &'a dyn Fn(&[Fingerprint]) -> String,
-    /// The rest.
-    pub(super) context: &'a Context<'a>,
+/// The longest comment that is repeated.
+const LONGEST_COMMENT: usize = 300;
+
+/// Where the incident stands. `story` is its timeline, at least from the beginning of its run.
+pub(super) fn status(view: &IncidentView, story: &[Entry], context: &Context<'_>) -> Rich {
+    match &view.incident.phase {
+        Phase::Firing => firing(view, story, context),
+        Phase::Acknowledged { until, .. } => acknowledged(view, story, *until, context),
+        Phase::Snoozed { until } => {
+            let by = latest(story, |kind| matches!(kind, Kind::Snoozed { .. }));
+            let until = instant(*until, context.now);
+            match by {
+                Some(Entry { kind: Kind::Snoozed { who, comment, .. }, .. }) => Rich::from("By ")
+                    .user(who)
+                    .text(&format!(" until {until}"))
+                    .then(&said(comment.as_deref()))
+                    .text(". Then it pages again."),
+                _ => Rich::from(format!("Until {until}. Then it pages again.")),
+            }
+        }
+        Phase::Unanswered { .. } => {
+            let when = latest(story, |kind| matches!(kind, Kind::Unanswered));
+            let when =
+                when.map(|entry| format!(" at {}", instant(entry.at, context.now))).unwrap_or_default();
+            Rich::from(format!("Nobody acknowledged; the ladder ran out{when}."))
+        }
+        Phase::Suppressed => Rich::from("Held back by maintenance; nobody is paged."),
+        Phase::Resolved { .. } | Phase::Closed => resolved(view, story, context),
+    }
 }
 
-/// What alerts are called where they are only counted: nothing.
-pub(super) fn unnamed(_: &[Fingerprint]) -> String {
-    String::new()
+/// A comment, in quotes; nothing if there is none.
+fn said(comment: Option<&str>) -> Rich {
+    let comment = short(comment.unwrap_or_default(), LONGEST_COMMENT);
+    if comment.is_empty() { Rich::new() } else { Rich::from(": ").em(&format!("“{comment}”")) }
+}
+
+fn firing(view: &IncidentView, story: &[Entry], context: &Context<'_>) -> Rich {
+    let why = latest(story, |kind| matches!(kind, Kind::RunStarted { .. }));
+    let why = match why {
+        Some(Entry { kind: Kind::RunStarted { why, .. }, .. }) => Wording::of(view, context).why_it_runs(why),
+        _ => Rich::new(),
+    };
+    let paged = match view.incident.run.level {
+        Some(level) if level > 0 || view.incident.run.loop_no > 0 => {
+            let paged = latest(story, |kind| matches!(kind, Kind::Paged { .. }));
+            let when =
+                paged.map(|entry| format!(" at {}", instant(entry.at, context.now))).unwrap_or_default();
+            let rung = rung(view.incident.run.loop_no, level, view.levels);
+            Rich::from(format!("Escalated to {rung}{when}."))
+        }
+        _ => Rich::new(),
+    };
+    Rich::join(&[why, paged], " ")
+}
+
+fn acknowledged(
+    view: &IncidentView,
+    story: &[Entry],
+    until: Option<Timestamp>,
+    context: &Context<'_>,
+) -> Rich {
+    let entry = latest(story, |kind| matches!(kind, Kind::Acknowledged { .. }));
+    let mut line = if view.incident.ackers.is_empty() {
+        Rich::from("Somebody has it")
+    } else {
+        Rich::from("By ").users(view.incident.ackers.iter().map(AsRef::as_ref))
+    };
+    if let Some(Entry { at, kind: Kind::Acknowledged { comment, .. }, .. }) = entry {
+        line = line.text(&format!(" at {}", instant(*at, context.now)));
+        line = line.then(&said(comment.as_deref()));
+    }
+    match until {
+        Some(until) => {
+            line.text(&format!(". Pages again at {} if it still fires.", instant(until, context.now)))
+        }
+        None => line.text("."),
+    }
+}
+
+fn resolved(view: &IncidentView, story: &[Entry], context: &Context<'_>) -> Rich {
+    let forced = matches!(view.incident.phase, Phase::Resolved { forced: true, .. });
+    let entry = latest(story, |kind| matches!(kind, Kind::Resolved { .. }));
+    let line = match entry {
+        Some(Entry { at, kind: Kind::Resolved { why, lasted }, .. }) => {
+            let lasted = lasting(*lasted);
+            let at = instant(*at, context.now);
+            match why {
+                ResolveReason::Cleared => Rich::from(format!("After {lasted}, at {at}.")),
+                ResolveReason::ByHand { who, comment, .. } => Rich::from("By ")
+                    .user(who)
+                    .text(&format!(" after {lasted}, at {at}"))
+                    .then(&said(comment.as_deref()))
+                    .text("."),
+                ResolveReason::Stale => {
+                    Rich::from(format!("After {lasted}, at {at}: Alertmanager no longer reports it."))
+                }
+            }
+        }
+        _ => match view.resolved_at {
+            Some(at) => Rich::from(format!("At {}.", instant(at, context.now))),
+            None => Rich::new(),
+        },
+    };
+    if forced && view.alerts.iter().any(|alert| alert.firing) {
+        line.text(" Its alerts still fire; something new will page again.")
+    } else {
+        line
+    }
+}
+
+/// The newest entry of a kind.
+fn latest(story: &[Entry], wanted: impl Fn(&Kind) -> bool) -> Option<&Entry> {
+    story.iter().rev().find(|entry| wanted(&entry.kind))
+}
+
+fn of<'a>(users: impl Iterator<Item = &'a ruma::UserId>) -> Rich {
+    let users = Rich::new().users(users);
+    if users.is_empty() { users } else { Rich::from(" of ").then(&users) }
+}
+
+/// What the sentences about an incident depend on.
+#[derive(Clone, Copy)]
+pub(super) struct Wording<'a> {
+    /// How many levels the ladder has.
+    levels: u32,
+    /// The incident whose alerts have names; `None` where alerts are only counted.
+    view: Option<&'a IncidentView>,
+    context: &'a Context<'a>,
 }
 
 /// The entries of the newest run; all that there are, if its beginning is not among them.
@@ -32,7 +148,17 @@ pub(super) fn of_run(story: &[Entry]) -> &[Entry] {
     story.get(began.unwrap_or(0)..).unwrap_or_default()
 }
 
-impl Teller<'_> {
+impl<'a> Wording<'a> {
+    /// About an incident, whose alerts are named.
+    pub(super) fn of(view: &'a IncidentView, context: &'a Context<'a>) -> Self {
+        Self { levels: view.levels, view: Some(view), context }
+    }
+
+    /// About an incident with so many levels, whose alerts are only counted.
+    pub(super) fn counting(levels: u32, context: &'a Context<'a>) -> Self {
+        Self { levels, view: None, context }
+    }
+
     /// One entry as a sentence.
     pub(super) fn sentence(&self, entry: &Entry) -> Rich {
         match &entry.kind {
@@ -53,7 +179,7 @@ impl Teller<'_> {
             Kind::RefiredAcknowledged => {
                 say("🔁 It fires again. The acknowledgement still holds; nobody is paged.")
             }
-            Kind::Resolved { why, lasted } => resolved(why, &lasting(*lasted)),
+            Kind::Resolved { why, lasted } => resolved_sentence(why, &lasting(*lasted)),
             Kind::AckEndsSoon { until } => {
                 say(&format!("⏰ The acknowledgement ends at {}.", instant(*until, self.context.now)))
             }
@@ -102,7 +228,7 @@ impl Teller<'_> {
     fn run_started(&self, why: &RunReason, suppressed: bool) -> Rich {
         let line = match why {
             RunReason::Fired => say("🔥 It fires."),
-            _ => say("🔁 ").then(&why_it_runs(why, self.names)),
+            _ => say("🔁 ").then(&self.why_it_runs(why)),
         };
         if suppressed { line.text(" Maintenance holds it back; nobody is paged.") } else { line }
     }
@@ -114,8 +240,7 @@ impl Teller<'_> {
         changed: &[Fingerprint],
     ) -> Rich {
         let piece = |words: &str, which: &[Fingerprint]| {
-            let names = Some((self.names)(which)).filter(|names| !names.is_empty());
-            let names = names.unwrap_or_else(|| count(which.len() as u64, "alert"));
+            let names = self.names(which).unwrap_or_else(|| count(which.len() as u64, "alert"));
             if which.is_empty() { Rich::new() } else { say(&format!("{words}: {names}.")) }
         };
         let pieces = [
@@ -126,6 +251,42 @@ impl Teller<'_> {
         Rich::join(&pieces, " ")
     }
 
+    /// Why a run began; nothing for a new incident.
+    pub(super) fn why_it_runs(&self, why: &RunReason) -> Rich {
+        match why {
+            RunReason::Fired => Rich::new(),
+            RunReason::Refired => Rich::from("It fires again after it had resolved."),
+            RunReason::NewAlert { joined } => {
+                let what = match joined.len() {
+                    0 | 1 => "An alert".to_owned(),
+                    several => format!("{several} alerts"),
+                };
+                Rich::from(format!("{what} joined that nobody has seen yet{}.", self.named(joined)))
+            }
+            RunReason::SeverityRose { fingerprints } => {
+                Rich::from(format!("It became worse{}.", self.named(fingerprints)))
+            }
+            RunReason::GivenBack { who } => Rich::new().user(who).text(" gave it back."),
+            RunReason::AckExpired { ackers } => Rich::from("The acknowledgement")
+                .then(&of(ackers.iter().map(AsRef::as_ref)))
+                .text(" has expired."),
+            RunReason::SnoozeOver { who: Some(who) } => Rich::new().user(who).text(" ended the snooze."),
+            RunReason::SnoozeOver { who: None } => Rich::from("The snooze is over."),
+            RunReason::EscalationAsked { who } => Rich::new().user(who).text(" asked for escalation."),
+            RunReason::MaintenanceOver => Rich::from("Maintenance is over, and it still fires."),
+        }
+    }
+
+    /// The names of alerts; `None` where they are only counted.
+    fn names(&self, fingerprints: &[Fingerprint]) -> Option<String> {
+        let names = brief(self.view?, fingerprints, self.context);
+        (!names.is_empty()).then_some(names)
+    }
+
+    fn named(&self, fingerprints: &[Fingerprint]) -> String {
+        self.names(fingerprints).map(|names| format!(": {names}")).unwrap_or_default()
+    }
+
     fn rung(&self, loop_no: u32, level: u32) -> String {
         rung(loop_no, level, self.levels)
     }
@@ -133,11 +294,11 @@ impl Teller<'_> {
 
 /// "level 2 of 3", "level 2 of 3, round 2".
 pub(super) fn rung(loop_no: u32, level: u32, levels: u32) -> String {
-    let round = if loop_no == 0 { String::new() } else { format!(", round {}", human(loop_no)) };
-    format!("level {} of {levels}{round}", human(level))
+    let round = if loop_no == 0 { String::new() } else { format!(", round {}", from_one(loop_no)) };
+    format!("level {} of {levels}{round}", from_one(level))
 }
 
-fn resolved(why: &ResolveReason, lasted: &str) -> Rich {
+fn resolved_sentence(why: &ResolveReason, lasted: &str) -> Rich {
     match why {
         ResolveReason::Cleared => say(&format!("🟢 Resolved after {lasted}.")),
         ResolveReason::ByHand { who, via, comment } => say("🟢 ")

@@ -1,5 +1,7 @@
 //! Text from outside, made fit to be shown: valid, readable in one direction, and no longer than wanted.
 
+use unicode_segmentation::UnicodeSegmentation as _;
+
 /// `text` without control characters and without characters that turn the direction of what follows. Line breaks
 /// stay, as `\n`; never more than two in a row.
 pub(super) fn clean(text: &str) -> String {
@@ -61,51 +63,30 @@ pub(super) fn clip_loudly(text: &str, most: usize) -> String {
     format!("{kept}… ({})", count(missing as u64, "more character"))
 }
 
-/// What is left of `text` so that with a `…` it has at most `most` characters; `None` if nothing must be cut. An accent
-/// stays with its letter, and an emoji is kept whole or not at all.
-fn kept(text: &str, most: usize) -> Option<String> {
+/// The beginning of `text` that has at most `most` characters with a `…`; `None` if nothing must be cut. What is shown
+/// as one character, such as an accented letter or a flag, is kept whole or not at all.
+fn kept(text: &str, most: usize) -> Option<&str> {
     text.chars().nth(most)?;
-    let end = most.saturating_sub(1);
-    let mut kept: Vec<char> = text.chars().take(end).collect();
-    let mut next = text.chars().nth(end)?;
-    while let Some(last) = kept.last().copied()
-        && (continues(last, next) || (is_flag_half(next) && ends_within_a_flag(&kept)))
-    {
-        kept.pop();
-        next = last;
+    let (mut characters, mut end) = (0_usize, 0_usize);
+    for grapheme in text.graphemes(true) {
+        characters = characters.saturating_add(grapheme.chars().count());
+        if characters >= most {
+            break;
+        }
+        end = end.saturating_add(grapheme.len());
     }
-    let kept: String = kept.into_iter().collect();
-    Some(kept.trim_end().to_owned())
-}
-
-/// Whether `next` is shown as a part of the character before it.
-fn continues(last: char, next: char) -> bool {
-    const JOINER: char = '\u{200D}';
-    last == JOINER
-        || next == JOINER
-        || matches!(
-            next,
-            // Combining marks.
-            '\u{300}'..='\u{36F}' | '\u{1AB0}'..='\u{1AFF}' | '\u{1DC0}'..='\u{1DFF}' | '\u{20D0}'..='\u{20FF}'
-            | '\u{FE20}'..='\u{FE2F}'
-            // Variation selectors, tones of skin, and the tags of regional flags.
-            | '\u{FE00}'..='\u{FE0F}' | '\u{1F3FB}'..='\u{1F3FF}' | '\u{E0020}'..='\u{E007F}'
-        )
-}
-
-/// Whether a character is one of the two that make a flag.
-fn is_flag_half(character: char) -> bool {
-    matches!(character, '\u{1F1E6}'..='\u{1F1FF}')
-}
-
-fn ends_within_a_flag(text: &[char]) -> bool {
-    text.iter().rev().take_while(|character| is_flag_half(**character)).count() % 2 == 1
+    text.get(..end).map(str::trim_end)
 }
 
 /// `text` with its first letter in upper case.
 pub(super) fn capitalised(text: &str) -> String {
     let mut characters = text.chars();
     characters.next().map(|first| first.to_uppercase().chain(characters).collect()).unwrap_or_default()
+}
+
+/// A level or round as people count: from 1.
+pub(super) fn from_one(index: u32) -> u64 {
+    u64::from(index).saturating_add(1)
 }
 
 /// "1 alert", "2 alerts".

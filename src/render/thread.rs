@@ -1,25 +1,23 @@
 //! The story of an incident, told in the thread below its page.
 
 use super::Context;
-use super::alerts::brief;
 use super::headline::title;
-use super::message::{Mentions, Message, Relation};
+use super::message::{Message, Place};
 use super::rich::{Document, Rich};
-use super::story::Teller;
+use super::story::Wording;
 use super::time::instant;
 use crate::domain::timeline::{Entry, Kind, RunReason};
 use crate::domain::view::IncidentView;
 use jiff::Timestamp;
 use ruma::EventId;
+use ruma::events::Mentions;
 
 /// What the thread of `root` is told of an entry; `None` for what the room sees anyway.
 pub fn notice(root: &EventId, view: &IncidentView, entry: &Entry, context: &Context<'_>) -> Option<Message> {
-    let names = |fingerprints: &[String]| brief(view, fingerprints, context);
-    let teller = Teller { levels: view.levels, names: &names, context };
+    let wording = Wording::of(view, context);
     let number = Rich::new().strong(&format!("#{}", view.number)).text(" ");
-    is_told(&entry.kind).then(|| {
-        Message::notice(Document::line(&number.then(&teller.sentence(entry)))).related(in_thread(root))
-    })
+    is_told(&entry.kind)
+        .then(|| Message::notice(Document::line(&number.then(&wording.sentence(entry)))).at(in_thread(root)))
 }
 
 /// Tells the ackers, in the thread, that their acknowledgement ends soon. Notifies them.
@@ -34,12 +32,12 @@ pub fn ack_reminder(root: &EventId, view: &IncidentView, until: Timestamp, conte
         .command("snooze 1h")
         .text(" to put that off. ")
         .users(ackers.iter().map(AsRef::as_ref));
-    Message::text(Document::line(&line), Mentions::users(ackers.iter().cloned())).related(in_thread(root))
+    Message::text(Document::line(&line), Mentions::with_user_ids(ackers.iter().cloned())).at(in_thread(root))
 }
 
 /// In the thread that begins from `root`.
-fn in_thread(root: &EventId) -> Relation {
-    Relation::Thread { root: root.to_owned(), reply_to: None }
+fn in_thread(root: &EventId) -> Place {
+    Place::Thread { root: root.to_owned(), reply_to: None }
 }
 
 /// Whether the thread is told of an entry: not of the first page, which it hangs from, nor of our own bookkeeping.

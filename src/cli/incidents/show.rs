@@ -4,7 +4,7 @@ use super::Desk;
 use super::list::Line;
 use crate::cli::{print, tell};
 use crate::domain::timeline::Entry;
-use crate::render::answer;
+use crate::render::{answer, page};
 use crate::store::{StoredIncident, Target, incident, post, timeline};
 use serde_json::{Value, json};
 
@@ -28,7 +28,7 @@ impl Desk {
         for (place, one) in found.iter().enumerate() {
             let policy = self.engine.policy(one.stored.incident.run.policy_version).await?;
             let view = one.stored.view(one.levels);
-            let said = answer::show(&view, &one.story, &self.context(&policy));
+            let said = page::show(&view, &one.story, &self.context(&policy));
             let rooms: Vec<String> = one.posts.iter().filter_map(in_room).collect();
             let rooms = if rooms.is_empty() { "no room yet".to_owned() } else { rooms.join(", ") };
             let gap = if place > 0 { "\n" } else { "" };

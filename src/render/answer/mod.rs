@@ -1,31 +1,31 @@
 //! Answers to commands: notices that say what changed, by number and name, or exactly why nothing did.
 
-mod acted;
 mod help;
-mod lines;
-mod listing;
-mod show;
+mod lists;
 
-pub use listing::timeline;
-pub use show::show;
+pub use lists::timeline;
 
 use super::Context;
-use super::message::{Message, Relation};
+use super::headline::list_name;
+use super::message::{Message, Place};
 use super::rich::{Document, Rich};
-use super::text::short;
-use crate::domain::answer::{Answer, Hidden};
+use super::size::fit_lines;
+use super::text::{count, from_one, short};
+use super::time::{instant, lasting};
+use crate::domain::answer::{ActResult, Acted, Answer, Hidden, Need};
+use crate::domain::incident::PhaseName;
 use ruma::{EventId, OwnedEventId};
 
 /// The answer to a command. Where it is sent is the caller's: see [`reply`].
 pub fn answer(answer: &Answer, context: &Context<'_>) -> Message {
     match answer {
-        Answer::Acted { results } => acted::acted(results, context),
-        Answer::NothingOpen { room_list, elsewhere } => acted::nothing(room_list, elsewhere, context),
+        Answer::Acted { results } => acted(results, context),
+        Answer::NothingOpen { room_list, elsewhere } => nothing(room_list, elsewhere, context),
         Answer::Pending { room_list, incidents, more } => {
-            listing::incidents("pending", room_list, incidents, *more, context)
+            lists::incidents("pending", room_list, incidents, *more, context)
         }
         Answer::Escalated { room_list, incidents, more } => {
-            listing::incidents("escalated", room_list, incidents, *more, context)
+            lists::incidents("escalated", room_list, incidents, *more, context)
         }
         Answer::Timeline { number, name, levels, entries, earlier } => {
             timeline(*number, name, *levels, entries, *earlier, context)
@@ -53,28 +53,140 @@ pub fn answer(answer: &Answer, context: &Context<'_>) -> Message {
 }
 
 /// An answer's place: a reply to the command `to`, in the thread `thread` if the command was said in one.
-pub fn reply(to: &EventId, thread: Option<OwnedEventId>) -> Relation {
+pub fn reply(to: &EventId, thread: Option<OwnedEventId>) -> Place {
     match thread {
-        Some(root) => Relation::Thread { root, reply_to: Some(to.to_owned()) },
-        None => Relation::Reply { to: to.to_owned() },
+        Some(root) => Place::Thread { root, reply_to: Some(to.to_owned()) },
+        None => Place::Reply { to: to.to_owned() },
     }
 }
 
-/// Says in a room that it takes the place of another one of the room list.
-pub fn room_moved(room_list: &str, from: &str) -> Message {
-    let words = Rich::from(format!("{room_list} is paged here from now on: this room replaces ").as_str());
-    line(&words.code(&short(from, 100)).text("."))
+/// One line for one incident, a list for several.
+fn acted(results: &[Acted], context: &Context<'_>) -> Message {
+    if let [only] = results {
+        return Message::notice(Document::line(&result_line(only, context)));
+    }
+    fit_lines(results.len().min(100), |shown| {
+        let mut text = Document::default();
+        let items: Vec<_> =
+            results.iter().take(shown).map(|acted| vec![result_line(acted, context)]).collect();
+        text.list(&items);
+        if let more @ 1.. = results.len().saturating_sub(shown) {
+            text.paragraph(&[Rich::new().em(&format!("… and {more} more"))]);
+        }
+        Message::notice(text)
+    })
 }
 
-/// Says in another room of the room list that this one cannot be reached.
-pub fn room_unreachable(room_list: &str, room: &str, why: &str) -> Message {
-    let words = Rich::from(format!("⚠️ {room_list} cannot reach ").as_str()).code(&short(room, 100));
-    line(&words.text(format!(": nobody is paged there. The homeserver says: {}", short(why, 500)).as_str()))
+/// How many incidents are named that are open elsewhere.
+const NAMED: usize = 5;
+
+/// `all` named nothing that this room may act on; `elsewhere` is what it named.
+fn nothing(room_list: &str, elsewhere: &[Acted], context: &Context<'_>) -> Message {
+    let room_list = list_name(room_list);
+    let mut text = Document::default();
+    if elsewhere.is_empty() {
+        let line = Rich::from(format!("Nothing of {room_list} is open that this could concern."));
+        return Message::notice(Document::line(&line));
+    }
+    text.paragraph(&[Rich::from(format!("Nothing of {room_list} is open that this room can act on."))]);
+    let items: Vec<_> = elsewhere.iter().take(NAMED).map(|acted| vec![result_line(acted, context)]).collect();
+    text.list(&items);
+    if let more @ 1.. = elsewhere.len().saturating_sub(NAMED) {
+        text.paragraph(&[Rich::new().em(&format!("… and {more} more"))]);
+    }
+    Message::notice(text)
 }
 
-/// Says in another room of the room list that this one can be reached again.
-pub fn room_reachable(room_list: &str, room: &str) -> Message {
-    line(&Rich::from(format!("{room_list} can reach ").as_str()).code(&short(room, 100)).text(" again."))
+fn result_line(acted: &Acted, context: &Context<'_>) -> Rich {
+    let (mark, words) = words(&acted.result, context);
+    let name = acted.name.as_deref().map(|name| format!(" {}", short(name, 60))).unwrap_or_default();
+    let title = Rich::new().strong(&format!("#{}{name}", acted.number)).text(": ");
+    let mark = if mark.is_empty() { Rich::new() } else { Rich::from(format!("{mark} ")) };
+    mark.then(&title).then(&words)
+}
+
+fn words(result: &ActResult, context: &Context<'_>) -> (&'static str, Rich) {
+    let at = |instant_: jiff::Timestamp| instant(instant_, context.now);
+    match result {
+        ActResult::Acknowledged { until: None } => {
+            ("👀", "acknowledged; escalation has stopped until it resolves or something new fires.".into())
+        }
+        ActResult::Acknowledged { until: Some(until) } => {
+            ("👀", format!("acknowledged until {}; escalation has stopped.", at(*until)).into())
+        }
+        ActResult::Joined { others } => (
+            "👀",
+            Rich::from("you joined ")
+                .users(others.iter().take(10).map(AsRef::as_ref))
+                .text(", who took it before."),
+        ),
+        ActResult::AlreadyYours => ("👀", "you have it already.".into()),
+        ActResult::GivenBack { pages_in } => {
+            ("↩️", format!("given back; it pages again in {}.", lasting(*pages_in)).into())
+        }
+        ActResult::NotAcknowledged => {
+            ("", "nobody has taken it, so that there is nothing to give back.".into())
+        }
+        ActResult::Snoozed { until, shortened: false } => {
+            ("💤", format!("snoozed until {}; then it pages again.", at(*until)).into())
+        }
+        ActResult::Snoozed { until, shortened: true } => {
+            ("💤", format!("snoozed until {}, the longest there is; then it pages again.", at(*until)).into())
+        }
+        ActResult::SnoozeEnded => ("🔁", "the snooze has ended; it pages again.".into()),
+        ActResult::NotSnoozed => ("", "it is not snoozed.".into()),
+        ActResult::Escalated { level, levels } => {
+            ("⏫", format!("paging level {} of {levels} now.", from_one(*level)).into())
+        }
+        ActResult::LadderEnded if context.policy.fallback_rooms.is_empty() => {
+            ("🚨", "there is no further level, and no fallback room to tell.".into())
+        }
+        ActResult::LadderEnded => ("🚨", "there is no further level; it goes to the fallback rooms.".into()),
+        ActResult::StalePage => {
+            ("", "that page is no longer the last one, so that nothing was escalated.".into())
+        }
+        ActResult::Resolved { still_firing: 0 } => ("🟢", "resolved.".into()),
+        ActResult::Resolved { still_firing } => (
+            "🟢",
+            format!(
+                "resolved by hand, though {} still fire; something new will page again.",
+                count(*still_firing, "alert")
+            )
+            .replace("1 alert still fire", "1 alert still fires")
+            .into(),
+        ),
+        ActResult::TooLate { resolved_at: Some(since) } => {
+            ("", format!("too late, it resolved at {}.", at(*since)).into())
+        }
+        ActResult::TooLate { resolved_at: None } => ("", "too late, it is over.".into()),
+        ActResult::UnderMaintenance => ("🔧", "maintenance holds it back; nobody is paged.".into()),
+        ActResult::Nothing { phase } => ("", format!("nothing to do, it is {}.", standing(*phase)).into()),
+        ActResult::Refused { why } => ("", hidden(*why).into()),
+        ActResult::NoRight { needs } => ("⛔", no_right(needs)),
+    }
+}
+
+fn no_right(needs: &Need) -> Rich {
+    match needs {
+        Need::Membership => "only members of the room can do this.".into(),
+        Need::PowerLevel { to, level } => Rich::from(format!(
+            "to {} takes power level {level} in this room, or the operator's permission.",
+            short(to, 100)
+        )),
+        Need::Forbidden => "the operator has not given you the right to do this.".into(),
+    }
+}
+
+fn standing(phase: PhaseName) -> &'static str {
+    match phase {
+        PhaseName::Firing => "firing",
+        PhaseName::Acknowledged => "acknowledged",
+        PhaseName::Snoozed => "snoozed",
+        PhaseName::Unanswered => "unanswered",
+        PhaseName::Suppressed => "held back by maintenance",
+        PhaseName::Resolved => "resolved",
+        PhaseName::Closed => "closed",
+    }
 }
 
 /// Why an incident is not for this room, as the end of a sentence about it.

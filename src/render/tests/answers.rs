@@ -5,7 +5,8 @@ use crate::domain::answer::{ActResult, Acted, Answer, Hidden, IncidentLine, Need
 use crate::domain::incident::PhaseName;
 use crate::domain::policy::{Role, Severity};
 use crate::domain::timeline::ResolveReason;
-use crate::render::answer::{answer, reply, show};
+use crate::render::answer::{answer, reply};
+use crate::render::page::show;
 use insta::assert_snapshot;
 use ruma::event_id;
 use std::time::Duration;
@@ -214,10 +215,10 @@ fn an_answer_is_a_reply_and_stays_in_its_thread() {
         &context(&policy),
     );
     let command = event_id!("$command:example.org");
-    let reply_to = message.clone().related(reply(command, None)).content();
+    let reply_to = message.clone().at(reply(command, None)).content().unwrap();
     assert_eq!(reply_to["m.relates_to"]["m.in_reply_to"]["event_id"], "$command:example.org");
     let root = event_id!("$root:example.org").to_owned();
-    let in_thread = message.related(reply(command, Some(root))).content();
+    let in_thread = message.at(reply(command, Some(root))).content().unwrap();
     assert_eq!(in_thread["m.relates_to"]["rel_type"], "m.thread");
     assert_eq!(in_thread["m.relates_to"]["event_id"], "$root:example.org");
     assert_eq!(in_thread["m.relates_to"]["m.in_reply_to"]["event_id"], "$command:example.org");

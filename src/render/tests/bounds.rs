@@ -6,12 +6,12 @@ use crate::domain::incident::{Phase, PhaseName, Rung};
 use crate::domain::policy::Severity;
 use crate::domain::view::AlertView;
 use crate::domain::webhook::Labels;
-use crate::render::message::Mentions;
-use crate::render::size::{MOST_BYTES, MOST_SHOWN, bytes, shown as shown_characters};
-use crate::render::{answer, edit, fallback, page, thread};
+use crate::render::size::{MOST_BYTES, MOST_SHOWN, shown as shown_characters};
+use crate::render::{answer, fallback, page, thread};
 use insta::assert_snapshot;
 use proptest::prelude::*;
 use ruma::event_id;
+use ruma::events::Mentions;
 use ruma::events::room::message::RoomMessageEventContent;
 use ruma::html::{Html, NodeData, NodeRef};
 
@@ -86,12 +86,12 @@ fn nasty_view() -> impl Strategy<Value = IncidentView> {
 /// Checks one message: ruma can read it, its HTML holds only what we write, it has text, it fits, and it calls
 /// exactly `mentions`.
 fn check(message: &Message, mentions: &Mentions) {
-    let content = message.content();
-    assert!(bytes(message) <= MOST_BYTES, "{} bytes", bytes(message));
+    let content = message.content().unwrap();
+    assert!(message.bytes() <= MOST_BYTES, "{} bytes", message.bytes());
     serde_json::from_value::<RoomMessageEventContent>(content.clone()).unwrap();
     assert!(content["body"].as_str().is_some_and(|body| !body.trim().is_empty()));
     for content in [Some(&content), content.get("m.new_content")].into_iter().flatten() {
-        let users: Vec<_> = mentions.users.iter().map(|user| user.as_str()).collect();
+        let users: Vec<_> = mentions.user_ids.iter().map(|user| user.as_str()).collect();
         let found = content["m.mentions"]["user_ids"].as_array().cloned().unwrap_or_default();
         assert_eq!(found, users, "mentions");
         assert_eq!(content["m.mentions"]["room"].as_bool().unwrap_or(false), mentions.room);
@@ -154,7 +154,7 @@ proptest! {
         let rung = Rung { run_no: 1, loop_no: 0, level: 0 };
         let story = [fired(5), entry(5, Kind::Paged { loop_no: 0, level: 0 })];
         let message = page::page(&view, &story, rung, &context(&policy));
-        check(&message, &Mentions::users([alice()]));
+        check(&message, &Mentions::with_user_ids([alice()]));
     }
 
     #[test]
@@ -175,15 +175,15 @@ proptest! {
         let taken = acknowledged(1, Some(&comment));
         let joined = view.alerts.iter().map(|alert| alert.fingerprint.clone()).collect();
         let story = [started(1, RunReason::NewAlert { joined }), taken.clone()];
-        check(&edit::edit(root, &view, &story, &context), &Mentions::default());
+        check(&page::edit(root, &view, &story, &context), &Mentions::default());
         check(&thread::notice(root, &view, &taken, &context).unwrap(), &Mentions::default());
         check(&thread::notice(root, &view, &story[0], &context).unwrap(), &Mentions::default());
-        let ackers = Mentions::users([alice(), bob()]);
+        let ackers = Mentions::with_user_ids([alice(), bob()]);
         check(&thread::ack_reminder(root, &view, minutes_ahead(5), &context), &ackers);
-        check(&fallback::unanswered(&view, &story, &context), &Mentions::room());
+        check(&fallback::unanswered(&view, &story, &context), &Mentions::with_room_mention());
         check(&fallback::reminder(&view, &story, 1, &[], &context), &Mentions::default());
-        check(&fallback::unreachable(&view, 0, &context), &Mentions::room());
-        check(&answer::show(&view, &story, &context), &Mentions::default());
+        check(&fallback::unreachable(&view, 0, &context), &Mentions::with_room_mention());
+        check(&page::show(&view, &story, &context), &Mentions::default());
     }
 
     #[test]
@@ -278,7 +278,7 @@ fn who_asks_is_shown_more_than_who_is_woken() {
     let policy = sample::policy();
     let mut view = single();
     view.alerts[0].annotations.insert("description".to_owned(), "x".repeat(20_000));
-    let shown = answer::show(&view, &[], &context(&policy));
+    let shown = page::show(&view, &[], &context(&policy));
     assert!(shown.text.plain().contains("… (14001 more characters)"), "{}", shown.text.plain());
 }
 

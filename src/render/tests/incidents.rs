@@ -4,8 +4,8 @@ use super::*;
 use crate::domain::incident::{Phase, Rung};
 use crate::domain::policy::Severity;
 use crate::domain::timeline::ResolveReason;
-use crate::render::page::{PageReason, page};
-use crate::render::{edit::edit, fallback, thread};
+use crate::render::page::{PageReason, edit, page};
+use crate::render::{fallback, thread};
 use insta::assert_snapshot;
 use ruma::event_id;
 use std::time::Duration;
@@ -101,10 +101,10 @@ fn a_page_calls_whom_its_severity_names() {
     let mut view = single();
     view.alerts[0].severity.name = Some("info".to_owned());
     let message = page(&view, &story, FIRST, &context(&policy));
-    assert!(message.mentions.users.is_empty() && !message.mentions.room, "info calls nobody");
+    assert!(message.mentions.user_ids.is_empty() && !message.mentions.room, "info calls nobody");
     policy.severities.clear();
     let message = page(&view, &story, FIRST, &context(&policy));
-    assert_eq!(message.mentions.users.into_iter().collect::<Vec<_>>(), [alice()]);
+    assert_eq!(message.mentions.user_ids.into_iter().collect::<Vec<_>>(), [alice()]);
 }
 
 #[test]

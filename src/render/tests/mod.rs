@@ -3,6 +3,7 @@
 mod answers;
 mod bounds;
 mod incidents;
+mod template;
 
 use super::message::Message;
 use super::{Context, sample};
@@ -70,7 +71,7 @@ fn acknowledged(minutes_ago: i64, comment: Option<&str>) -> Entry {
 
 /// A message for people to compare: its plain text, its HTML with a line per block, and the rest of its content.
 fn shown(message: &Message) -> String {
-    let mut rest = message.content();
+    let mut rest = message.content().unwrap();
     for content in ["", "/m.new_content"] {
         if let Some(content) = rest.pointer_mut(content).and_then(|content| content.as_object_mut()) {
             content.remove("format");

@@ -1,9 +1,9 @@
-use super::*;
-use ruma::events::room::message::RoomMessageEventContent;
+//! Operators' templates.
 
-fn now() -> Timestamp {
-    "2026-11-24T03:07:00Z".parse().unwrap()
-}
+use super::*;
+use crate::render::size::MOST_BYTES;
+use crate::render::template::{TemplateProblem, Templated, Templates, check, overridden, sample_message};
+use ruma::events::room::message::RoomMessageEventContent;
 
 fn templates(entries: &[(&str, &str)]) -> Templates {
     entries.iter().map(|(name, source)| ((*name).to_owned(), (*source).to_owned())).collect()
@@ -35,7 +35,7 @@ fn a_template_takes_the_place_of_the_built_in_text() {
         message.text.html(),
         "🔴 #42 DiskFull (critical) for 5 min<br>- /var/lib/postgresql is 91% full<br>- /srv/backup is 92% full"
     );
-    assert_eq!(message.mentions.users.len(), 1, "whom it calls stays");
+    assert_eq!(message.mentions.user_ids.len(), 1, "whom it calls stays");
 }
 
 #[test]
@@ -82,14 +82,14 @@ fn a_template_comes_to_an_end_and_to_a_size() {
     let large = "{% for a in range(5000) %}{{ title }}{% endfor %}";
     let (message, problem) = page_with(&[("page_text", large)], |_| ());
     assert!(problem.unwrap().problem.contains("too large"));
-    assert!(bytes(&message) <= MOST_BYTES);
+    assert!(message.bytes() <= MOST_BYTES);
 }
 
 #[test]
 fn an_empty_message_is_no_message() {
     let (message, problem) = page_with(&[("page_text", "{% if number == 1 %}x{% endif %} \u{0}")], |_| ());
     assert_eq!(problem.unwrap().problem, "it makes an empty message");
-    serde_json::from_value::<RoomMessageEventContent>(message.content()).unwrap();
+    serde_json::from_value::<RoomMessageEventContent>(message.content().unwrap()).unwrap();
 }
 
 #[test]

@@ -1,16 +1,17 @@
 //! Answers that list: `pending`, `escalated`, `timeline`.
 
-use super::lines::incident_line;
 use crate::domain::answer::IncidentLine;
+use crate::domain::incident::PhaseName;
 use crate::domain::timeline::Entry;
 use crate::render::Context;
-use crate::render::headline::list_name;
+use crate::render::headline::{list_name, phase_mark};
 use crate::render::message::Message;
 use crate::render::rich::{Document, Rich};
 use crate::render::size::fit_lines;
-use crate::render::story::{Teller, unnamed};
-use crate::render::text::{count, short};
-use crate::render::time::exact;
+use crate::render::story::Wording;
+use crate::render::text::{count, from_one, short};
+use crate::render::time::{age, exact, instant};
+use jiff::Timestamp;
 
 /// The incidents that are `what`: "pending", "escalated".
 pub(super) fn incidents(
@@ -40,7 +41,7 @@ pub fn timeline(
     context: &Context<'_>,
 ) -> Message {
     let headline = Rich::new().strong(&format!("Timeline of #{number} {}", short(name, 60)));
-    let teller = Teller { levels, names: &unnamed, context };
+    let wording = Wording::counting(levels, context);
     fit_lines(entries.len().min(100), |shown| {
         let skipped = entries.len().saturating_sub(shown);
         let mut text = Document::default();
@@ -54,7 +55,7 @@ pub fn timeline(
         let items: Vec<_> = entries
             .iter()
             .skip(skipped)
-            .map(|entry| vec![Rich::new().code(&exact(entry.at)).text(" ").then(&teller.sentence(entry))])
+            .map(|entry| vec![Rich::new().code(&exact(entry.at)).text(" ").then(&wording.sentence(entry))])
             .collect();
         text.list(&items);
         text.paragraph(&[Rich::new().em("Times are UTC.")]);
@@ -74,4 +75,47 @@ fn list(headline: &Rich, incidents: &[IncidentLine], all: u64, context: &Context
         }
         Message::notice(text)
     })
+}
+
+/// `🔴 #42 DiskFull · critical · 3 alerts · 12 min · level 1 of 2`.
+fn incident_line(incident: &IncidentLine, now: Timestamp) -> Rich {
+    let mark = phase_mark(incident.phase, incident.severity.as_ref());
+    let lead = Rich::from(format!("{mark} ")).strong(&format!("#{} {}", incident.number, name(incident)));
+    let severity =
+        incident.severity.as_ref().and_then(|severity| severity.name.as_deref()).unwrap_or_default();
+    let alerts = if incident.alerts > 1 { count(incident.alerts, "alert") } else { String::new() };
+    let pieces = [
+        lead,
+        short(severity, 20).into(),
+        alerts.into(),
+        age(incident.since, now).into(),
+        standing(incident, now),
+    ];
+    Rich::join(&pieces, " · ")
+}
+
+fn standing(incident: &IncidentLine, now: Timestamp) -> Rich {
+    let until = incident.until.map(|until| format!(" until {}", instant(until, now))).unwrap_or_default();
+    let by = |line: Rich| {
+        if incident.ackers.is_empty() {
+            line
+        } else {
+            line.text(" by ").users(incident.ackers.iter().take(5).map(AsRef::as_ref))
+        }
+    };
+    match incident.phase {
+        PhaseName::Firing => match incident.level {
+            Some(level) => Rich::from(format!("level {} of {}", from_one(level), incident.levels)),
+            None => Rich::from("not paged yet"),
+        },
+        PhaseName::Acknowledged => by(Rich::from("acknowledged")).text(&until),
+        PhaseName::Snoozed => by(Rich::from("snoozed")).text(&until),
+        PhaseName::Unanswered => Rich::from("unanswered"),
+        PhaseName::Suppressed => Rich::from("maintenance"),
+        PhaseName::Resolved | PhaseName::Closed => Rich::from("resolved"),
+    }
+}
+
+fn name(incident: &IncidentLine) -> String {
+    short(&incident.name, 60)
 }

@@ -1,25 +1,35 @@
 //! Operators' own templates, in place of the built-in texts.
 //!
-//! A room list may have templates named `page_text`, `page_html`, `edit_text` and so on, in Jinja's language (what
-//! they can use is told in `variables.rs`). A text without an HTML of its own is shown as it is. A template that is
+//! A room list may have templates named `page_text`, `page_html`, `edit_text` and so on, in Jinja's language. A text without an HTML of its own is shown as it is. A template that is
 //! wrong is found by [`check`] at start; one that fails on a particular incident gives way to the built-in text, and
 //! the log says why. A template decides what a message says, never whom it notifies.
+//!
+//! A template can use `number`, `name`, `title` (`#42 DiskFull`), `room_list`, `phase` (as in the database), `severity` (of the worst
+//! alert, may be empty), `mark` (its emoji), `level`, `levels`, `round` (from 1; `level` is 0 before the first page),
+//! `ackers`, `opened_at`, `since`, `resolved_at` (RFC 3339; `resolved_at` may be empty), `age_seconds`, `truncated`,
+//! `external_url` (may be empty), `group_labels`, `common_labels`, `ack_reaction`, `alerts`, `built_in_text` and
+//! `built_in_html` (the built-in message). Each alert has `fingerprint`, `firing`, `severity`, `labels`,
+//! `annotations`, `starts_at`, `cleared_at`, `generator_url`, `defect`. The filter `duration` says seconds in words.
 
-mod variables;
-
+use super::alerts::since;
+use super::headline::{name, severity_mark, title, worst};
 use super::message::Message;
 use super::rich::{Document, Rich};
-use super::size::{MOST_BYTES, bytes};
-use super::text::clean;
-use super::{Context, edit, fallback, page, sample, thread};
+use super::size::MOST_BYTES;
+use super::text::{clean, clip_loudly, from_one};
+use super::time::lasting;
+use super::{Context, fallback, page, sample, thread};
 use crate::domain::incident::Rung;
 use crate::domain::input::Via;
+use crate::domain::time::between;
 use crate::domain::timeline::{Entry, Kind};
-use crate::domain::view::IncidentView;
+use crate::domain::view::{AlertView, IncidentView};
+use crate::domain::webhook::Labels;
 use jiff::Timestamp;
 use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior, Value};
 use ruma::html::{Html, SanitizerConfig};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// How many steps a template may take.
 const FUEL: u64 = 200_000;
@@ -119,7 +129,7 @@ fn try_overridden(
     view: &IncidentView,
     context: &Context<'_>,
 ) -> Result<Option<Document>, TemplateProblem> {
-    let variables = variables::variables(view, &message.text, context);
+    let variables = variables(view, &message.text, context);
     let render = |form: &str| {
         let name = format!("{}_{form}", what.name());
         let Some(source) = templates.get(&name) else { return Ok(None) };
@@ -137,7 +147,7 @@ fn try_overridden(
     };
     let problem = if text.plain().is_empty() {
         "it makes an empty message"
-    } else if bytes(&Message { text: text.clone(), ..message.clone() }) > MOST_BYTES {
+    } else if (Message { text: text.clone(), ..message.clone() }).bytes() > MOST_BYTES {
         "it makes a message that is too large"
     } else {
         return Ok(Some(text));
@@ -152,7 +162,7 @@ fn rendered(name: &str, source: &str, variables: &Value) -> Result<String, Strin
     environment.set_auto_escape_callback(|name| {
         if name.ends_with("_html") { AutoEscape::Html } else { AutoEscape::None }
     });
-    environment.add_filter("duration", variables::duration);
+    environment.add_filter("duration", duration);
     let in_words = |error: minijinja::Error| {
         let line = error.line().map(|line| format!("line {line}: ")).unwrap_or_default();
         let what = if error.kind() == ErrorKind::OutOfFuel {
@@ -177,14 +187,14 @@ fn sanitised(html: &str) -> String {
     parsed.to_string().trim().to_owned()
 }
 
-fn sample_message(what: Templated, view: &IncidentView, context: &Context<'_>) -> Message {
+pub(super) fn sample_message(what: Templated, view: &IncidentView, context: &Context<'_>) -> Message {
     let root = ruma::event_id!("$sample");
     let who = ruma::user_id!("@alice:example.org").to_owned();
     let kind = Kind::Acknowledged { who, via: Via::Command, until: None, comment: None };
     let entry = Entry { at: context.now, version: 1, kind };
     match what {
         Templated::Page => page::page(view, &[], Rung { run_no: 1, loop_no: 0, level: 0 }, context),
-        Templated::Edit => edit::edit(root, view, &[], context),
+        Templated::Edit => page::edit(root, view, &[], context),
         Templated::Thread => thread::notice(root, view, &entry, context)
             .unwrap_or_else(|| fallback::unanswered(view, &[], context)),
         Templated::Fallback => fallback::unanswered(view, &[], context),
@@ -192,5 +202,75 @@ fn sample_message(what: Templated, view: &IncidentView, context: &Context<'_>) -
     }
 }
 
-#[cfg(test)]
-mod tests;
+/// How many alerts templates see.
+const MOST_ALERTS: usize = 100;
+/// The longest value of a label or annotation that templates see.
+const LONGEST_VALUE: usize = 4000;
+
+/// The variables of an incident whose built-in message is `built_in`.
+fn variables(view: &IncidentView, built_in: &Document, context: &Context<'_>) -> Value {
+    let incident = &view.incident;
+    let severity = worst(view);
+    let severity_name = severity.and_then(|severity| severity.name.as_deref()).unwrap_or_default();
+    let since = since(view);
+    table([
+        ("number", Value::from(view.number)),
+        ("name", Value::from(name(view))),
+        ("title", Value::from(title(view))),
+        ("room_list", text(&view.room_list)),
+        ("phase", Value::from(incident.phase.name().as_str())),
+        ("severity", text(severity_name)),
+        ("mark", Value::from(severity_mark(severity))),
+        ("level", Value::from(incident.run.level.map_or(0, from_one))),
+        ("levels", Value::from(view.levels)),
+        ("round", Value::from(from_one(incident.run.loop_no))),
+        ("ackers", incident.ackers.iter().map(|acker| text(acker.as_str())).collect()),
+        ("opened_at", time(Some(incident.opened_at))),
+        ("since", time(Some(since))),
+        ("resolved_at", time(view.resolved_at)),
+        ("age_seconds", Value::from(between(since, view.resolved_at.unwrap_or(context.now)).as_secs())),
+        ("truncated", Value::from(view.truncated)),
+        ("external_url", text(view.external_url.as_deref().unwrap_or_default())),
+        ("group_labels", labels(&view.group_labels)),
+        ("common_labels", labels(&view.common_labels)),
+        ("ack_reaction", text(context.ack_reaction)),
+        ("alerts", view.alerts.iter().take(MOST_ALERTS).map(alert).collect()),
+        ("built_in_text", Value::from(built_in.plain())),
+        ("built_in_html", Value::from_safe_string(built_in.html().to_owned())),
+    ])
+}
+
+/// The filter `duration`: seconds in words.
+fn duration(seconds: Value) -> Result<String, minijinja::Error> {
+    u64::try_from(seconds).map(|seconds| lasting(Duration::from_secs(seconds)))
+}
+
+fn alert(alert: &AlertView) -> Value {
+    table([
+        ("fingerprint", text(&alert.fingerprint)),
+        ("firing", Value::from(alert.firing)),
+        ("severity", text(alert.severity.name.as_deref().unwrap_or_default())),
+        ("labels", labels(&alert.labels)),
+        ("annotations", labels(&alert.annotations)),
+        ("starts_at", time(Some(alert.starts_at))),
+        ("cleared_at", time(alert.cleared_at)),
+        ("generator_url", text(alert.generator_url.as_deref().unwrap_or_default())),
+        ("defect", text(alert.defect.as_deref().unwrap_or_default())),
+    ])
+}
+
+fn table<const N: usize>(entries: [(&str, Value); N]) -> Value {
+    Value::from(entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect::<BTreeMap<_, _>>())
+}
+
+fn labels(labels: &Labels) -> Value {
+    Value::from(labels.iter().map(|(key, value)| (clean(key), text(value))).collect::<BTreeMap<_, _>>())
+}
+
+fn text(text: &str) -> Value {
+    Value::from(clip_loudly(&clean(text), LONGEST_VALUE))
+}
+
+fn time(at: Option<Timestamp>) -> Value {
+    Value::from(at.map(|at| at.to_string()).unwrap_or_default())
+}
