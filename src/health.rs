@@ -1,9 +1,10 @@
-//! What is known of the homeserver and of our rooms: for readiness, and to notice that an outage is over.
+//! The state of the homeserver and of our rooms, for readiness and to notice that an outage is over.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// The state of the homeserver and of the rooms, shared by those who find out and those who tell. Cheap to clone.
+/// The state of the homeserver and of the rooms, shared by the workers that find it out and the probes that show it.
+/// Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct Health(Arc<Mutex<State>>);
 
@@ -11,13 +12,13 @@ pub struct Health(Arc<Mutex<State>>);
 struct State {
     homeserver: Option<Result<(), String>>,
     rooms: BTreeMap<String, String>,
-    looked: bool,
+    checked: bool,
 }
 
 impl Health {
-    /// Notes whether the homeserver answers and can call us. Returns whether an outage has ended, or the first
-    /// contact was made.
-    pub fn homeserver(&self, state: Result<(), String>) -> bool {
+    /// Records whether the homeserver answers and can call us. Returns whether this ends an outage, or is the first
+    /// contact.
+    pub fn set_homeserver(&self, state: Result<(), String>) -> bool {
         let mut health = self.lock();
         let was_up = matches!(health.homeserver, Some(Ok(())));
         let is_up = state.is_ok();
@@ -25,26 +26,26 @@ impl Health {
         is_up && !was_up
     }
 
-    /// Notes which rooms cannot be reached, and why.
-    pub fn rooms(&self, unreachable: BTreeMap<String, String>) {
+    /// Records which rooms are unreachable, and why.
+    pub fn set_rooms(&self, unreachable: BTreeMap<String, String>) {
         let mut health = self.lock();
         health.rooms = unreachable;
-        health.looked = true;
+        health.checked = true;
     }
 
-    /// Whether the homeserver answers and can call us, as far as is known.
-    pub fn homeserver_state(&self) -> Result<(), String> {
+    /// Whether the homeserver answers and can call us, as last recorded; the error says what is wrong.
+    pub fn homeserver(&self) -> Result<(), String> {
         match &self.lock().homeserver {
             Some(state) => state.clone(),
             None => Err("no contact yet".to_owned()),
         }
     }
 
-    /// Whether every room of every list can be reached.
-    pub fn rooms_state(&self) -> Result<(), String> {
+    /// Whether every room of every list is reachable; the error says which are not.
+    pub fn rooms(&self) -> Result<(), String> {
         let health = self.lock();
-        if !health.looked {
-            return Err("not looked at yet".to_owned());
+        if !health.checked {
+            return Err("not checked yet".to_owned());
         }
         if health.rooms.is_empty() {
             return Ok(());

@@ -1,58 +1,120 @@
-//! The one loop that all workers share. A worker is a step and a loop: production loops what tests call by hand.
+//! The loop that all workers share. A worker is a step; production loops the steps, tests call them by hand.
 //!
-//! The loop calls the step until it says that nothing is left, then waits for a notification, for the step's own
-//! deadline or for shutdown. A step that fails is tried again after a pause that grows. Shutdown never cuts a step
-//! short: what a step holds, it finishes.
+//! The loop calls the step until nothing is left to do, then waits for a notification, for the step's own deadline or
+//! for shutdown. A failed step is retried after a growing pause. Shutdown never interrupts a step: it finishes its work
+//! in flight.
 
 use crate::telemetry::logs::causes;
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use std::error::Error;
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-/// The pause after the first failure; it doubles with each: 0.5 s, 1 s, 2 s, … 30 s.
+/// The pause after the first failure; it doubles with each: 0.5 s, 1 s, 2 s, … 10 s.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-/// A streak of so many failures is an error, not a hiccup: about two minutes.
-const LASTING: u32 = 8;
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// From this failure in a row on, the failure is logged as an error: after about two minutes.
+const LASTING: u32 = 12;
 
-/// What a step came to.
+/// The result of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
-    /// It did something, and there may be more: the next step follows at once.
+    /// It did something, and there may be more: the next step follows immediately.
     More,
-    /// Nothing is left to do now. Look again after this long, or when notified.
+    /// Nothing is left to do now. The next step is due after this time, or when notified.
     Idle(Duration),
 }
 
 /// One unit of work, repeated for as long as the program runs.
 pub trait Worker: Send + Sync {
-    /// What can go wrong. The loop handles it: it logs and tries again.
+    /// How a step can fail. The loop logs it and retries.
     type Error: Error + Send + Sync + 'static;
 
-    /// What the worker is called in logs.
+    /// The worker's name in logs.
     fn name(&self) -> &'static str;
 
-    /// Does what is due, or says how long there is nothing to do.
+    /// Does what is due, or returns how long there is nothing to do.
     fn step(&self) -> impl Future<Output = Result<Progress, Self::Error>> + Send;
 }
 
-/// Runs a worker until shutdown. Wake it with `Notify::notify_one`, which is remembered while a step is running.
-pub async fn run(worker: &impl Worker, wake: &Notify, shutdown: &CancellationToken) {
-    let mut streak = Streak::default();
-    while !shutdown.is_cancelled() {
-        match worker.step().await {
-            Ok(progress) => {
-                streak.end(worker.name());
-                if let Progress::Idle(wait) = progress {
-                    rest(wait, Some(wake), shutdown).await;
+/// Why a step failed, whichever worker it belongs to.
+pub type StepError = Box<dyn Error + Send + Sync>;
+
+/// `Worker` as a trait object.
+trait Step: Send + Sync {
+    fn name(&self) -> &'static str;
+    fn step(&self) -> BoxFuture<'_, Result<Progress, StepError>>;
+}
+
+impl<W: Worker> Step for W {
+    fn name(&self) -> &'static str {
+        Worker::name(self)
+    }
+
+    fn step(&self) -> BoxFuture<'_, Result<Progress, StepError>> {
+        Box::pin(Worker::step(self).map(|result| result.map_err(Into::into)))
+    }
+}
+
+/// A worker of any kind, and what wakes it. The registry is a list of these.
+pub struct Registered {
+    worker: Box<dyn Step>,
+    wake: Arc<Notify>,
+}
+
+impl fmt::Debug for Registered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Registered").field(&self.name()).finish()
+    }
+}
+
+impl Registered {
+    /// A worker that only its own deadlines wake.
+    pub fn periodic(worker: impl Worker + 'static) -> Self {
+        Self::woken_by(&Arc::default(), worker)
+    }
+
+    /// A worker that also notifications wake. `Notify::notify_one` is remembered while a step is running.
+    pub fn woken_by(wake: &Arc<Notify>, worker: impl Worker + 'static) -> Self {
+        Self { worker: Box::new(worker), wake: Arc::clone(wake) }
+    }
+
+    /// The worker's name in logs.
+    pub fn name(&self) -> &'static str {
+        self.worker.name()
+    }
+
+    /// What wakes the worker.
+    pub fn wake(&self) -> &Notify {
+        &self.wake
+    }
+
+    /// Does what is due, or returns how long there is nothing to do.
+    pub async fn step(&self) -> Result<Progress, StepError> {
+        self.worker.step().await
+    }
+
+    /// Repeats the step until shutdown.
+    pub async fn run(&self, shutdown: &CancellationToken) {
+        let mut streak = Streak::default();
+        while !shutdown.is_cancelled() {
+            match self.step().await {
+                Ok(progress) => {
+                    streak.end(self.name());
+                    if let Progress::Idle(wait) = progress {
+                        rest(wait, Some(&self.wake), shutdown).await;
+                    }
                 }
-            }
-            Err(error) => {
-                streak.count(worker.name(), &error);
-                // A notification does not shorten this: that there is work is known, that it can be done is not.
-                rest(pause(streak.failures, rand::random()), None, shutdown).await;
+                Err(error) => {
+                    streak.count(self.name(), &*error);
+                    // A notification does not shorten this pause: it means that there is work, not that it can be done.
+                    rest(pause(streak.failures, rand::random()), None, shutdown).await;
+                }
             }
         }
     }
@@ -72,15 +134,15 @@ async fn rest(wait: Duration, wake: Option<&Notify>, shutdown: &CancellationToke
     }
 }
 
-/// How long to wait after so many failures in a row. `roll` in 0..1 spreads it over the upper half, so that
-/// replicas that fail together do not come back together.
+/// The pause after this number of failures in a row. `roll` in 0..1 spreads it over the upper half, so replicas that
+/// fail together do not retry together.
 pub fn pause(failures: u32, roll: f64) -> Duration {
     let doublings = failures.saturating_sub(1).min(16);
     let full = FIRST_PAUSE.saturating_mul(1_u32 << doublings).min(LONGEST_PAUSE);
     full.mul_f64(0.5 + roll.clamp(0.0, 1.0) / 2.0)
 }
 
-/// Failures in a row. Told once when they begin, once when they last, once when they are over.
+/// Failures in a row. Logged once when they begin, once when they last, once when they end.
 #[derive(Debug, Default)]
 struct Streak {
     failures: u32,
@@ -91,7 +153,7 @@ impl Streak {
         self.failures = self.failures.saturating_add(1);
         let cause = causes(failure);
         match self.failures {
-            1 => warn!(worker, cause, "the {worker} worker failed and tries again: {cause}"),
+            1 => warn!(worker, cause, "the {worker} worker failed and retries: {cause}"),
             LASTING => error!(worker, cause, "the {worker} worker keeps failing: {cause}"),
             _ => {}
         }
@@ -100,16 +162,16 @@ impl Streak {
     fn end(&mut self, worker: &'static str) {
         let failures = std::mem::take(&mut self.failures);
         if failures > 0 {
-            info!(worker, failures, "the {worker} worker works again after {failures} failures");
+            info!(worker, failures, "the {worker} worker recovered after {failures} failures");
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Progress, Worker, pause, run};
+    use super::{Progress, Registered, Worker, pause};
     use std::collections::VecDeque;
-    use std::sync::Mutex;
+    use std::sync::{Arc, Mutex};
     use std::time::Duration;
     use tokio::sync::Notify;
     use tokio::time::Instant;
@@ -119,10 +181,10 @@ mod tests {
     #[error("no luck")]
     struct NoLuck;
 
-    /// Plays a script of answers, notes when each step came, and shuts down at the end.
+    /// Plays a script of results, records when each step came, and shuts down at the end.
     struct Scripted {
-        answers: Mutex<VecDeque<Result<Progress, NoLuck>>>,
-        steps: Mutex<Vec<Duration>>,
+        results: Mutex<VecDeque<Result<Progress, NoLuck>>>,
+        steps: Arc<Mutex<Vec<Duration>>>,
         start: Instant,
         shutdown: CancellationToken,
     }
@@ -136,29 +198,31 @@ mod tests {
 
         async fn step(&self) -> Result<Progress, NoLuck> {
             self.steps.lock().unwrap().push(self.start.elapsed());
-            let answer = self.answers.lock().unwrap().pop_front();
-            answer.unwrap_or_else(|| {
+            let result = self.results.lock().unwrap().pop_front();
+            result.unwrap_or_else(|| {
                 self.shutdown.cancel();
                 Ok(Progress::Idle(Duration::from_hours(1)))
             })
         }
     }
 
-    async fn play(answers: Vec<Result<Progress, NoLuck>>, wake: &Notify) -> Vec<Duration> {
+    async fn play(results: Vec<Result<Progress, NoLuck>>, wake: &Arc<Notify>) -> Vec<Duration> {
+        let (steps, shutdown) = (Arc::default(), CancellationToken::new());
         let worker = Scripted {
-            answers: Mutex::new(answers.into()),
-            steps: Mutex::default(),
+            results: Mutex::new(results.into()),
+            steps: Arc::clone(&steps),
             start: Instant::now(),
-            shutdown: CancellationToken::new(),
+            shutdown: shutdown.clone(),
         };
-        run(&worker, wake, &worker.shutdown).await;
-        worker.steps.into_inner().unwrap()
+        Registered::woken_by(wake, worker).run(&shutdown).await;
+        let steps = steps.lock().unwrap();
+        steps.clone()
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_busy_worker_goes_on_at_once_and_an_idle_one_waits_for_its_deadline() {
+    async fn a_busy_worker_continues_immediately_and_an_idle_one_waits_for_its_deadline() {
         let wait = Duration::from_secs(7);
-        let steps = play(vec![Ok(Progress::More), Ok(Progress::Idle(wait))], &Notify::new()).await;
+        let steps = play(vec![Ok(Progress::More), Ok(Progress::Idle(wait))], &Arc::default()).await;
         assert_eq!(steps.len(), 3);
         assert_eq!(steps[1], Duration::ZERO);
         assert!(steps[2] >= wait && steps[2] < wait * 2);
@@ -166,15 +230,15 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_notification_that_came_during_a_step_is_not_lost() {
-        let wake = Notify::new();
+        let wake = Arc::new(Notify::new());
         wake.notify_one();
         let steps = play(vec![Ok(Progress::Idle(Duration::from_hours(1)))], &wake).await;
         assert_eq!(steps, [Duration::ZERO, Duration::ZERO]);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_failing_worker_is_tried_again_after_a_pause_that_grows() {
-        let steps = play(vec![Err(NoLuck), Err(NoLuck), Err(NoLuck)], &Notify::new()).await;
+    async fn a_failing_worker_is_retried_after_a_growing_pause() {
+        let steps = play(vec![Err(NoLuck), Err(NoLuck), Err(NoLuck)], &Arc::default()).await;
         let pauses: Vec<_> = steps.windows(2).map(|pair| pair[1].saturating_sub(pair[0])).collect();
         for (pause, longest) in pauses.iter().zip([500, 1000, 2000]) {
             let longest = Duration::from_millis(longest);
@@ -184,17 +248,17 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn shutdown_ends_the_wait() {
-        let begun = Instant::now();
-        let steps = play(vec![], &Notify::new()).await;
+        let started = Instant::now();
+        let steps = play(vec![], &Arc::default()).await;
         assert_eq!(steps.len(), 1);
-        assert_eq!(begun.elapsed(), Duration::ZERO);
+        assert_eq!(started.elapsed(), Duration::ZERO);
     }
 
     #[test]
     fn the_pause_is_bounded_however_long_the_streak() {
         assert_eq!(pause(1, 1.0), Duration::from_millis(500));
         assert_eq!(pause(3, 1.0), Duration::from_secs(2));
-        assert_eq!(pause(u32::MAX, 1.0), Duration::from_secs(30));
-        assert_eq!(pause(u32::MAX, 0.0), Duration::from_secs(15));
+        assert_eq!(pause(u32::MAX, 1.0), Duration::from_secs(10));
+        assert_eq!(pause(u32::MAX, 0.0), Duration::from_secs(5));
     }
 }

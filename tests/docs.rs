@@ -253,12 +253,14 @@ fn the_layers_of_the_architecture_are_those_that_are_held() {
     let document = read("docs/ARCHITECTURE.md");
     let held = read("tests/layers.rs");
     let held = between(&held, "const MAY_IMPORT:", "];")[0];
+    // However long its lines are broken.
+    let held = held.split_whitespace().collect::<String>().replace(",)", ")");
     let mut parts = BTreeSet::new();
     for row in table(&document, "Part") {
         let names: Vec<String> =
             code_spans(&row.join(" ")).into_iter().map(|name| format!("\"{name}\"")).collect();
         let (part, imports) = names.split_first().unwrap();
-        let entry = format!("({part}, &[{}]),", imports.join(", "));
+        let entry = format!("({part},&[{}])", imports.join(","));
         assert!(held.contains(&entry), "tests/layers.rs does not say: {entry}");
         parts.insert(part.clone());
     }

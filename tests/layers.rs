@@ -19,8 +19,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("engine", &["domain", "store", "clock", "ids", "telemetry"]),
     // In.
     ("alertmanager", &["domain", "engine", "http", "clock", "telemetry"]),
-    ("appservice", &["domain", "store", "engine", "rooms", "matrix", "health", "http", "worker", "clock", "ids", "telemetry"]),
-    ("timers", &["domain", "store", "engine", "rooms", "health", "worker", "clock", "ids", "telemetry"]),
+    ("appservice", &["domain", "store", "engine", "rooms", "matrix", "http", "worker", "clock", "ids", "telemetry"]),
+    ("timers", &["domain", "store", "engine", "rooms", "matrix", "health", "worker", "clock", "ids", "telemetry"]),
     // Out.
     ("render", &["domain"]),
     ("matrix", &["domain"]),

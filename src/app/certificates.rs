@@ -1,4 +1,4 @@
-//! Lets a certificate that was renewed hold without a restart.
+//! Reloads renewed certificates without a restart.
 
 use crate::http::Certificate;
 use crate::worker::{Progress, Worker};
@@ -6,17 +6,17 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How often the files are looked at. SIGHUP makes it happen at once.
+/// How often the files are checked. SIGHUP checks them immediately.
 const EVERY: Duration = Duration::from_secs(30);
 
-/// The worker that looks at the files of the certificates that listeners show.
+/// The worker that reloads the listeners' certificates.
 #[derive(Debug)]
 pub(super) struct Certificates(Vec<Arc<Certificate>>);
 
 impl Certificates {
-    /// Looks after these.
-    pub(super) fn new(shown: Vec<Arc<Certificate>>) -> Self {
-        Self(shown)
+    /// Reloads these.
+    pub(super) fn new(certificates: Vec<Arc<Certificate>>) -> Self {
+        Self(certificates)
     }
 }
 
@@ -34,7 +34,7 @@ impl Worker for Certificates {
                 Ok(true) => tracing::info!(%file, "the certificate in {file} was reloaded"),
                 Ok(false) => {}
                 Err(error) => {
-                    tracing::error!(%file, %error, "the certificate was not reloaded, the one before stays: {error}");
+                    tracing::error!(%file, %error, "the certificate was not reloaded, the previous one stays in use: {error}");
                 }
             }
         }

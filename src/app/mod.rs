@@ -1,16 +1,18 @@
-//! Composition root: build, bind, spawn, drain and stop in order. The only place that spawns.
+//! Composition: build, bind, spawn, drain and stop in order. The only place that spawns.
 
 mod certificates;
 mod parts;
 mod readiness;
+mod workers;
 
 pub use parts::Parts;
+pub use workers::workers;
 
 use crate::clock::SystemClock;
 use crate::config::{Config, Problem, Registration};
 use crate::http::{Listening, bind};
 use crate::store::{ENGINE_VERSION, Store};
-use crate::worker::{self, Worker};
+use crate::worker::Registered;
 use actix_web::dev::ServerHandle;
 use anyhow::Context as _;
 use certificates::Certificates;
@@ -23,14 +25,14 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// How long a stop waits for what is held: longer than a request to the homeserver may take.
+/// How long shutdown waits for in-flight work: longer than a request to the homeserver may take.
 const DRAIN: Duration = Duration::from_secs(75);
-/// How often the database is tried while it is away at the start.
+/// How often the database is tried while it is unavailable at the start.
 const DATABASE_PAUSE: Duration = Duration::from_secs(2);
-/// How often it is looked whether a newer release runs on the database.
+/// How often the workers check whether a newer release runs on the database.
 const VERSION_EVERY: Duration = Duration::from_secs(15);
 
-/// Serves until SIGTERM or SIGINT: then stops accepting, finishes what is held, and returns. At SIGHUP `read` reads the
+/// Serves until SIGTERM or SIGINT, then stops accepting, finishes in-flight work and returns. On SIGHUP `read` reads the
 /// configuration again; one with problems changes nothing.
 pub async fn run(config: Config, read: impl Fn() -> Result<Config, Vec<Problem>>) -> anyhow::Result<()> {
     let shutdown = CancellationToken::new();
@@ -39,7 +41,7 @@ pub async fn run(config: Config, read: impl Fn() -> Result<Config, Vec<Problem>>
         tracing::warn!(%warning, "{warning}");
     }
     let store = Store::new(&config.database.url, config.database.max_connections)?;
-    let parts = Arc::new(Parts::build(&config, store.clone(), Arc::new(SystemClock), shutdown.clone())?);
+    let parts = Parts::build(&config, store.clone(), Arc::new(SystemClock))?;
     let listening = bind(parts.bindings(&config))?;
     let serving = Serving::begin(listening);
     let opened = tokio::select! {
@@ -50,13 +52,7 @@ pub async fn run(config: Config, read: impl Fn() -> Result<Config, Vec<Problem>>
         serving.end().await;
         return opened.map(drop);
     }
-    let workers = Workers {
-        parts: Arc::clone(&parts),
-        working: TaskTracker::new(),
-        shutdown,
-        panicked: CancellationToken::new(),
-    };
-    workers.spawn_all();
+    let workers = Workers::spawn(workers(&parts, &config, &shutdown), store.clone(), shutdown);
     tracing::info!(
         room_lists = parts.engine.lists().iter().count(),
         "matrixbot {} is running",
@@ -65,31 +61,31 @@ pub async fn run(config: Config, read: impl Fn() -> Result<Config, Vec<Problem>>
 
     loop {
         tokio::select! {
-            asked = signals.next() => match asked {
-                Asked::Reload => {
+            request = signals.next() => match request {
+                Request::Reload => {
                     serving.renewal.notify_one();
                     reload(&parts, &config, read()).await;
                 }
-                Asked::Stop => break,
+                Request::Stop => break,
             },
             () = workers.panicked.cancelled() => break,
         }
     }
-    tracing::info!("stopping: no more is accepted, what is held is finished");
+    tracing::info!("shutting down: finishing in-flight work");
     serving.end().await;
     workers.finish().await;
     store.close().await;
-    // Without one of its workers the program only seems to work; whoever runs it starts it again.
+    // Without one of its workers the program only seems to work: it exits, and its supervisor restarts it.
     anyhow::ensure!(!workers.panicked.is_cancelled(), "a worker panicked");
     tracing::info!("stopped");
     Ok(())
 }
 
-/// What listens, and keeps its certificates up to date for as long.
+/// The listeners, and the worker that reloads their certificates.
 struct Serving {
     tasks: TaskTracker,
     handles: Vec<ServerHandle>,
-    /// Makes the certificates be looked at now.
+    /// Wakes the worker of the certificates.
     renewal: Arc<Notify>,
     ended: CancellationToken,
 }
@@ -102,10 +98,10 @@ impl Serving {
             renewal: Arc::new(Notify::new()),
             ended: CancellationToken::new(),
         };
-        let shown = listening.iter().filter_map(|one| one.certificate.clone()).collect();
-        let (certificates, wake, ended) =
-            (Certificates::new(shown), Arc::clone(&serving.renewal), serving.ended.clone());
-        serving.tasks.spawn(async move { worker::run(&certificates, &wake, &ended).await });
+        let certificates = listening.iter().filter_map(|listener| listener.certificate.clone()).collect();
+        let worker = Registered::woken_by(&serving.renewal, Certificates::new(certificates));
+        let ended = serving.ended.clone();
+        serving.tasks.spawn(async move { worker.run(&ended).await });
         for listener in listening {
             tracing::info!(address = %listener.address, "listening on {} for {}", listener.address, listener.name);
             serving.tasks.spawn(listener.server);
@@ -113,7 +109,7 @@ impl Serving {
         serving
     }
 
-    /// Accepts no more, and finishes what is being answered.
+    /// Accepts no more requests, and finishes those in flight.
     async fn end(self) {
         self.ended.cancel();
         join_all(self.handles.iter().map(|handle| handle.stop(true))).await;
@@ -122,8 +118,7 @@ impl Serving {
     }
 }
 
-/// Brings the schema up to date and writes the configuration. Waits for the database; whoever asks meanwhile is answered
-/// that it is away.
+/// Migrates the schema and applies the configuration. Waits for the database; meanwhile requests are answered 503.
 async fn open(config: &Config, store: &Store, parts: &Parts) -> anyhow::Result<()> {
     loop {
         match store.ping().await {
@@ -135,7 +130,7 @@ async fn open(config: &Config, store: &Store, parts: &Parts) -> anyhow::Result<(
         }
     }
     if config.database.migrate {
-        store.migrate().await.context("bringing the schema up to date")?;
+        store.migrate().await.context("migrating the schema")?;
     }
     let missing = store.missing_migrations().await?;
     anyhow::ensure!(
@@ -145,12 +140,12 @@ async fn open(config: &Config, store: &Store, parts: &Parts) -> anyhow::Result<(
     let version = store.engine_version().await?;
     anyhow::ensure!(
         version <= ENGINE_VERSION,
-        "a newer release has run on this database (engine version {version}, ours is {ENGINE_VERSION}): use that one"
+        "a newer release has run on this database (engine version {version}, this one has {ENGINE_VERSION}): use the newer release"
     );
     parts.configure(config).await
 }
 
-/// Lets a configuration that was read again hold, as far as that goes without a restart.
+/// Applies a configuration that was read again, except for the keys that need a restart.
 async fn reload(parts: &Parts, running: &Config, read: Result<Config, Vec<Problem>>) {
     let config = match read {
         Ok(config) => config,
@@ -161,7 +156,7 @@ async fn reload(parts: &Parts, running: &Config, read: Result<Config, Vec<Proble
             return;
         }
     };
-    let kept = [
+    let need_restart = [
         (
             "homeserver",
             config.homeserver.url != running.homeserver.url
@@ -174,8 +169,8 @@ async fn reload(parts: &Parts, running: &Config, read: Result<Config, Vec<Proble
         ("listen", config.listen != running.listen),
         ("retention", config.retention != running.retention),
     ];
-    for (key, _) in kept.iter().filter(|(_, differs)| *differs) {
-        tracing::warn!(key, "{key} has changed; it takes a restart to follow");
+    for (key, _) in need_restart.iter().filter(|(_, differs)| *differs) {
+        tracing::warn!(key, "{key} has changed; restart to apply it");
     }
     match parts.configure(&config).await {
         Ok(()) => tracing::info!(room_lists = config.room_lists.len(), "the configuration was reloaded"),
@@ -190,61 +185,48 @@ fn is_same_registration(one: &Registration, other: &Registration) -> bool {
         && one.user_namespaces == other.user_namespaces
 }
 
-/// Everything that works until shutdown.
+/// The running workers.
 struct Workers {
-    parts: Arc<Parts>,
-    working: TaskTracker,
+    tasks: TaskTracker,
     shutdown: CancellationToken,
     /// Cancelled when one of them panicked.
     panicked: CancellationToken,
 }
 
 impl Workers {
-    fn spawn_all(&self) {
-        let wakers = self.parts.engine.wakers().clone();
-        let alone = || Arc::new(Notify::new());
-        let outbox = Arc::clone(&self.parts);
-        self.spawn(async move { outbox.outbox.run().await });
-        self.spawn_worker(|parts| &parts.inbox, wakers.inbox);
-        self.spawn_worker(|parts| &parts.ladder, wakers.timers);
-        self.spawn_worker(|parts| &parts.staleness, alone());
-        self.spawn_worker(|parts| &parts.retention, alone());
-        self.spawn_worker(|parts| &parts.gauges, alone());
-        self.spawn_worker(|parts| &parts.attendance, wakers.attendance);
-        self.spawn_worker(|parts| &parts.liveness, wakers.liveness);
-        self.spawn_worker(|parts| &parts.reconcile, self.parts.reconcile_wake.clone());
-        let store = self.parts.engine.store().clone();
-        let shutdown = self.shutdown.clone();
-        self.spawn(async move { watch_version(&store, &shutdown).await });
+    fn spawn(registry: Vec<Registered>, store: Store, shutdown: CancellationToken) -> Self {
+        let workers = Self { tasks: TaskTracker::new(), shutdown, panicked: CancellationToken::new() };
+        for worker in registry {
+            let shutdown = workers.shutdown.clone();
+            workers.spawn_task(async move { worker.run(&shutdown).await });
+        }
+        let shutdown = workers.shutdown.clone();
+        workers.spawn_task(async move { watch_version(&store, &shutdown).await });
+        workers
     }
 
-    fn spawn_worker<W: Worker + 'static>(&self, which: fn(&Parts) -> &W, wake: Arc<Notify>) {
-        let (parts, shutdown) = (Arc::clone(&self.parts), self.shutdown.clone());
-        self.spawn(async move { worker::run(which(&parts), &wake, &shutdown).await });
-    }
-
-    fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+    fn spawn_task(&self, work: impl Future<Output = ()> + Send + 'static) {
         let alarm = Alarm(self.panicked.clone());
-        self.working.spawn(async move {
+        self.tasks.spawn(async move {
             work.await;
             drop(alarm);
         });
     }
 
-    /// Finishes what is held, as long as that may take.
+    /// Finishes in-flight work, for `DRAIN` at most.
     async fn finish(&self) {
         self.shutdown.cancel();
-        self.working.close();
-        if tokio::time::timeout(DRAIN, self.working.wait()).await.is_err() {
+        self.tasks.close();
+        if tokio::time::timeout(DRAIN, self.tasks.wait()).await.is_err() {
             tracing::warn!(
-                "not everything was finished in {} s; another start goes on with it",
+                "in-flight work was not finished in {} s; the next process continues with it",
                 DRAIN.as_secs()
             );
         }
     }
 }
 
-/// Tells that the task that holds it panicked.
+/// Cancels the token if the task that owns it panics.
 struct Alarm(CancellationToken);
 
 impl Drop for Alarm {
@@ -255,13 +237,16 @@ impl Drop for Alarm {
     }
 }
 
-/// Stops the workers once a release runs that they must not run beside. Webhooks and transactions are still taken.
+/// Stops the workers once a newer release runs that they must not run beside. Webhooks and transactions are still accepted.
 async fn watch_version(store: &Store, shutdown: &CancellationToken) {
     while !shutdown.is_cancelled() {
         if let Ok(version) = store.engine_version().await
             && version > ENGINE_VERSION
         {
-            tracing::error!(version, "a newer release runs on this database: the workers of this one stop");
+            tracing::error!(
+                version,
+                "a newer release runs on this database: stopping the workers of this one"
+            );
             shutdown.cancel();
         }
         tokio::select! {
@@ -271,14 +256,14 @@ async fn watch_version(store: &Store, shutdown: &CancellationToken) {
     }
 }
 
-/// What a signal asks of us.
+/// What a signal requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Asked {
+enum Request {
     Stop,
     Reload,
 }
 
-/// What asks us to stop or to reload.
+/// The signals that request a stop or a reload.
 struct Signals {
     terminate: tokio::signal::unix::Signal,
     interrupt: tokio::signal::unix::Signal,
@@ -295,17 +280,17 @@ impl Signals {
         })
     }
 
-    /// Waits until something is asked.
-    async fn next(&mut self) -> Asked {
+    /// Waits for a request.
+    async fn next(&mut self) -> Request {
         tokio::select! {
-            _ = self.terminate.recv() => Asked::Stop,
-            _ = self.interrupt.recv() => Asked::Stop,
-            _ = self.hangup.recv() => Asked::Reload,
+            _ = self.terminate.recv() => Request::Stop,
+            _ = self.interrupt.recv() => Request::Stop,
+            _ = self.hangup.recv() => Request::Reload,
         }
     }
 
-    /// Waits until a stop is asked. What is not running yet has nothing to reload.
+    /// Waits for a request to stop. Before the start there is nothing to reload.
     async fn stop(&mut self) {
-        while self.next().await != Asked::Stop {}
+        while self.next().await != Request::Stop {}
     }
 }

@@ -1,12 +1,9 @@
-//! Everything that works, built from a configuration: production loops it, tests step it.
+//! What listeners and workers share, built from a configuration.
 
 use super::readiness;
 use crate::alertmanager::auth::{Access, RoomListAccess};
 use crate::alertmanager::webhook::{self, Reporting, WebhookState};
 use crate::appservice::http::{self, AppserviceState};
-use crate::appservice::inbox::Inbox;
-use crate::appservice::liveness::Liveness;
-use crate::appservice::reconcile::Reconcile;
 use crate::appservice::serving::Serving;
 use crate::clock::SharedClock;
 use crate::config::{Config, Listener, RoomListConfig};
@@ -15,47 +12,23 @@ use crate::engine::Engine;
 use crate::health::Health;
 use crate::http::{Binding, MainRuntime, Probes, Services, Tls};
 use crate::matrix::{Client, RequestObserver, Timeouts};
-use crate::outbox::{Outbox, OutboxSettings};
 use crate::rooms::{VirtualUsers, user_id};
 use crate::store::{RoomListRow, Store};
 use crate::telemetry::Metrics;
-use crate::timers::{Attendance, Gauges, Ladder, Retention, Staleness};
 use actix_web::web;
 use anyhow::Context as _;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Notify;
-use tokio_util::sync::CancellationToken;
 
-/// Everything that works.
+/// What listeners and workers share.
 #[derive(Debug)]
 pub struct Parts {
-    /// Takes inputs.
+    /// Handles inputs.
     pub engine: Engine,
-    /// Sends.
-    pub outbox: Outbox,
-    /// Handles events.
-    pub inbox: Inbox,
-    /// Ticks.
-    pub ladder: Ladder,
-    /// Resolves what is stale.
-    pub staleness: Staleness,
-    /// Forgets.
-    pub retention: Retention,
-    /// Samples.
-    pub gauges: Gauges,
-    /// Enters rooms.
-    pub attendance: Attendance,
-    /// Pings.
-    pub liveness: Liveness,
-    /// Finds lost events.
-    pub reconcile: Reconcile,
-    /// Makes `reconcile` work at once.
-    pub reconcile_wake: Arc<Notify>,
-    /// What is known of homeserver and rooms.
-    pub health: Health,
     /// The virtual users.
     pub users: VirtualUsers,
+    pub(super) client: Client,
+    pub(super) health: Health,
     webhook: web::Data<WebhookState>,
     runtime: MainRuntime,
 }
@@ -70,13 +43,8 @@ impl RequestObserver for Observed {
 
 impl Parts {
     /// Builds everything, without the database: until `configure` has been called there are no room lists, and every
-    /// report is answered that it is to come again.
-    pub fn build(
-        config: &Config,
-        store: Store,
-        clock: SharedClock,
-        shutdown: CancellationToken,
-    ) -> anyhow::Result<Self> {
+    /// report is answered 503.
+    pub fn build(config: &Config, store: Store, clock: SharedClock) -> anyhow::Result<Self> {
         let runtime = MainRuntime::current();
         let metrics = Arc::new(Metrics::new()?);
         for endpoint in crate::matrix::Endpoint::ALL {
@@ -86,42 +54,17 @@ impl Parts {
             Client::new(&config.homeserver.url, config.registration.as_token.clone(), Timeouts::default())?
                 .observed_by(Arc::new(Observed(Arc::clone(&metrics))));
         let users = VirtualUsers::new(client.clone(), store.clone());
-        let engine = Engine::new(store.clone(), Arc::clone(&clock), metrics, Lists::new([]));
+        let engine = Engine::new(store, Arc::clone(&clock), metrics, Lists::new([]));
         let webhook = web::Data::new(WebhookState::new(
             Reporting::new(engine.clone(), runtime.clone()),
-            Arc::clone(&clock),
+            clock,
             Arc::clone(engine.metrics()),
             access(config),
         ));
-        let health = Health::default();
-        let reconcile_wake = Arc::new(Notify::new());
-        let server_name = config.homeserver.server_name.clone();
-        Ok(Self {
-            outbox: Outbox::new(engine.clone(), users.clone(), OutboxSettings::default(), shutdown),
-            inbox: Inbox::new(engine.clone(), users.clone(), config.user_prefix.clone(), server_name),
-            ladder: Ladder::new(engine.clone()),
-            staleness: Staleness::new(engine.clone()),
-            retention: Retention::new(store, clock, config.retention.incidents, config.retention.events),
-            gauges: Gauges::new(engine.clone()),
-            attendance: Attendance::new(engine.clone(), users.clone(), health.clone()),
-            liveness: Liveness::new(
-                client,
-                config.registration.id.clone(),
-                health.clone(),
-                engine.clone(),
-                Arc::clone(&reconcile_wake),
-            ),
-            reconcile: Reconcile::new(engine.clone(), users.clone()),
-            reconcile_wake,
-            health,
-            users,
-            webhook,
-            engine,
-            runtime,
-        })
+        Ok(Self { engine, users, client, health: Health::default(), webhook, runtime })
     }
 
-    /// What is served, and where.
+    /// The listeners' addresses and services.
     pub fn bindings(&self, config: &Config) -> Vec<Binding> {
         let listen = &config.listen;
         vec![
@@ -138,8 +81,8 @@ impl Parts {
         Arc::new(move |config| http::configure(config, state.clone()))
     }
 
-    /// Writes a configuration's room lists to the database, whose schema is up to date, and lets them hold from now on,
-    /// with their tokens and paths. Incidents keep the policy of their run.
+    /// Writes a configuration's room lists to the database, whose schema is up to date, and applies them with their
+    /// tokens and paths. Incidents keep the policy of their run.
     pub async fn configure(&self, config: &Config) -> anyhow::Result<()> {
         for list in &config.room_lists {
             self.engine.metrics().introduce_room_list(&list.name, list.policy.levels.len());
@@ -186,7 +129,7 @@ fn binding(name: &'static str, listener: &Listener, services: Services) -> Bindi
     Binding { name, address: listener.address, tls, services }
 }
 
-/// Writes the room lists to the database, and returns them as they are in force.
+/// Writes the room lists to the database, and returns them with the versions of their policies.
 async fn write_lists(config: &Config, store: &Store, clock: &SharedClock) -> anyhow::Result<Lists> {
     let mut lists = Vec::with_capacity(config.room_lists.len());
     let mut rows = Vec::with_capacity(config.room_lists.len());

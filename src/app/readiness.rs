@@ -1,4 +1,4 @@
-//! What must hold for the program to be ready. A check that does not hold says what is wrong in a few words.
+//! What must hold for the program to be ready. A failed check says in a few words what is wrong.
 
 use crate::domain::time::between;
 use crate::engine::Engine;
@@ -8,10 +8,10 @@ use crate::store::Store;
 use futures_util::future::BoxFuture;
 use std::time::Duration;
 
-/// A message that waits for longer than this says that something is stuck.
+/// A message that waits for longer than this means that something is stuck.
 const OLDEST: Duration = Duration::from_mins(5);
 
-/// What a check found: that it holds, or what is wrong.
+/// What a check found: `Ok` if it holds, `Err` if not.
 type Found = Result<String, String>;
 
 pub(super) fn checks(engine: &Engine, health: &Health, runtime: &MainRuntime) -> Vec<Check> {
@@ -21,11 +21,11 @@ pub(super) fn checks(engine: &Engine, health: &Health, runtime: &MainRuntime) ->
         Check::new("database", on(runtime, move || database(one.clone()))),
         Check::new("migrations", on(runtime, move || migrations(two.clone()))),
         Check::new("homeserver", move || {
-            let state = homeserver.homeserver_state();
+            let state = homeserver.homeserver();
             async move { state.map(|()| "answers, and reaches us".to_owned()) }
         }),
         Check::new("rooms", move || {
-            let state = rooms.rooms_state();
+            let state = rooms.rooms();
             async move { state.map(|()| "all joined".to_owned()) }
         }),
         Check::new("outbox", on(runtime, move || outbox(engine.clone()))),
@@ -52,14 +52,14 @@ async fn outbox(engine: Engine) -> Found {
     if age > OLDEST { Err(found) } else { Ok(found) }
 }
 
-/// A question to the database, asked where connections are kept.
+/// A check that queries the database, on the runtime that keeps its connections.
 fn on<F: Future<Output = Found> + Send + 'static>(
     runtime: &MainRuntime,
-    ask: impl Fn() -> F + Send + Sync + 'static,
+    query: impl Fn() -> F + Send + Sync + 'static,
 ) -> impl Fn() -> BoxFuture<'static, Found> + Send + Sync + 'static {
     let runtime = runtime.clone();
     move || {
-        let (runtime, asked) = (runtime.clone(), ask());
-        Box::pin(async move { runtime.run(asked).await })
+        let (runtime, found) = (runtime.clone(), query());
+        Box::pin(async move { runtime.run(found).await })
     }
 }

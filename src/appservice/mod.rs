@@ -3,7 +3,5 @@
 pub mod events;
 pub mod http;
 pub mod inbox;
-pub mod liveness;
 mod mention;
-pub mod reconcile;
 pub mod serving;

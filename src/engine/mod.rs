@@ -53,6 +53,8 @@ pub struct Wakers {
     pub attendance: Arc<Notify>,
     /// Something could not be sent: whether the homeserver is there is to be looked at.
     pub liveness: Arc<Notify>,
+    /// An outage is over, in which events may have been lost.
+    pub reconcile: Arc<Notify>,
 }
 
 /// Takes inputs, one database transaction each. Cheap to clone.

@@ -1,4 +1,4 @@
-//! The dispatcher: which rooms are served, and how many at once.
+//! Scheduling: which rooms are served, and how many at once.
 
 use crate::domain::time::later;
 use crate::engine::{Engine, EngineError};
@@ -6,9 +6,8 @@ use crate::ids;
 use crate::matrix::Failure;
 use crate::rooms::{UserError, VirtualUsers};
 use crate::store::{Claimed, Lease, StoreError};
-use crate::worker::Progress;
+use crate::worker::{self, Progress, Worker};
 use futures_util::StreamExt;
-use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use ruma::RoomAliasId;
 use std::convert::Infallible;
@@ -25,7 +24,7 @@ use super::sending::Attempt;
 const MOST_SETTLING: u32 = 10;
 const LONGEST_SETTLING_PAUSE: Duration = Duration::from_secs(10);
 
-/// How soon a room is tried again that could not be served.
+/// How soon a room is retried that could not be served.
 const AGAIN: Duration = Duration::from_millis(200);
 
 /// How the outbox works.
@@ -40,7 +39,7 @@ pub struct OutboxSettings {
     pub attempt: Duration,
     /// How many rooms are served at once.
     pub rooms_at_once: usize,
-    /// How often it is looked for work that nobody told of.
+    /// How often rooms with something to send are looked up, without a notification.
     pub poll: Duration,
 }
 
@@ -95,8 +94,80 @@ pub struct Outbox {
     shutdown: CancellationToken,
 }
 
+/// A room that may be served again.
+struct Served {
+    room: String,
+    failed: bool,
+}
+
+/// A step serves rooms, `rooms_at_once` side by side, until none has anything to send. Rooms that get something
+/// to send meanwhile are served in the same step, so a slow room holds up no other.
+impl Worker for Outbox {
+    type Error = OutboxError;
+
+    fn name(&self) -> &'static str {
+        "outbox"
+    }
+
+    async fn step(&self) -> Result<Progress, OutboxError> {
+        let mut progress = Progress::Idle(self.settings.poll);
+        let mut serving = FuturesUnordered::new();
+        let mut busy: Vec<String> = Vec::new();
+        let mut failures = 0;
+        loop {
+            let mut wait = self.settings.poll;
+            let mut ended = Vec::new();
+            let free = self.settings.rooms_at_once.saturating_sub(busy.len());
+            if free > 0 && !self.stopping() {
+                let (now, limit) = (self.engine.clock().now(), i64::try_from(free).unwrap_or(i64::MAX));
+                let found = {
+                    let mut lookup = pin!(self.engine.store().rooms_to_serve(now, limit, &busy));
+                    // Sending continues meanwhile.
+                    loop {
+                        tokio::select! {
+                            found = &mut lookup => break found,
+                            Some(room) = serving.next(), if !serving.is_empty() => ended.push(room),
+                        }
+                    }
+                };
+                match found {
+                    Ok(rooms) => {
+                        failures = 0;
+                        busy.extend(rooms.iter().cloned());
+                        serving.extend(rooms.into_iter().map(|room| self.serve_or_log(room)));
+                    }
+                    Err(error) if serving.is_empty() => return Err(error.into()),
+                    Err(error) => {
+                        failures += 1;
+                        wait = worker::pause(failures, rand::random());
+                        tracing::warn!(%error, failures, "the outbox cannot be read: {error}");
+                    }
+                }
+            }
+            if ended.is_empty() && !serving.is_empty() {
+                tokio::select! {
+                    Some(room) = serving.next() => ended.push(room),
+                    () = self.engine.wakers().outbox.notified() => {}
+                    () = tokio::time::sleep(wait) => {}
+                    () = self.shutdown.cancelled(), if !self.stopping() => {}
+                }
+            }
+            for Served { room, failed } in ended {
+                busy.retain(|other| *other != room);
+                progress = match progress {
+                    Progress::Idle(_) if failed => Progress::Idle(Duration::ZERO),
+                    _ => Progress::More,
+                };
+            }
+            if serving.is_empty() {
+                return Ok(progress);
+            }
+        }
+    }
+}
+
 impl Outbox {
-    /// A dispatcher that finishes what it holds, and claims no more, once `shutdown` is cancelled.
+    /// An outbox that finishes its messages in flight, and claims no more, once `shutdown` is cancelled.
     pub fn new(
         engine: Engine,
         users: VirtualUsers,
@@ -104,78 +175,6 @@ impl Outbox {
         shutdown: CancellationToken,
     ) -> Self {
         Self { engine, users, settings, owner: ids::unique(), shutdown }
-    }
-
-    /// Serves every room that has something to send now, each until its queue is empty or it must wait.
-    pub async fn step(&self) -> Result<Progress, OutboxError> {
-        let rooms = self.engine.store().rooms_to_serve(self.engine.clock().now(), i64::MAX, &[]).await?;
-        if rooms.is_empty() {
-            return Ok(Progress::Idle(self.settings.poll));
-        }
-        let mut serving: FuturesUnordered<_> = rooms.iter().map(|room| self.serve(room)).collect();
-        while let Some(served) = serving.next().await {
-            served?;
-        }
-        Ok(Progress::More)
-    }
-
-    /// Serves rooms until shutdown, then finishes what it holds.
-    pub async fn run(&self) {
-        let wake = self.engine.wakers().outbox.clone();
-        let mut serving: FuturesUnordered<BoxFuture<'_, String>> = FuturesUnordered::new();
-        let mut busy: Vec<String> = Vec::new();
-        let mut failures = 0_u32;
-        while !self.stopping() {
-            let free = self.settings.rooms_at_once.saturating_sub(busy.len());
-            let now = self.engine.clock().now();
-            let limit = i64::try_from(free).unwrap_or(i64::MAX);
-            let mut wait = self.settings.poll;
-            if free > 0 {
-                let mut served = Vec::new();
-                let looked = {
-                    let mut look = pin!(self.engine.store().rooms_to_serve(now, limit, &busy));
-                    // What is being sent goes on meanwhile.
-                    loop {
-                        tokio::select! {
-                            looked = &mut look => break looked,
-                            Some(room) = serving.next(), if !serving.is_empty() => served.push(room),
-                        }
-                    }
-                };
-                busy.retain(|room| !served.contains(room));
-                if !served.is_empty() {
-                    wait = Duration::ZERO;
-                }
-                match looked {
-                    Ok(rooms) => {
-                        for room in rooms {
-                            busy.push(room.clone());
-                            serving.push(Box::pin(async move {
-                                let served = self.serve(&room).await;
-                                if let Err(error) = &served {
-                                    tracing::warn!(room, %error, "serving {room} failed and is tried again: {error}");
-                                    tokio::time::sleep(AGAIN).await;
-                                }
-                                room
-                            }));
-                        }
-                        failures = 0;
-                    }
-                    Err(error) => {
-                        failures = failures.saturating_add(1);
-                        wait = pause(failures, rand::random()).min(Duration::from_secs(10));
-                        tracing::warn!(%error, failures, "the outbox cannot be read: {error}");
-                    }
-                }
-            }
-            tokio::select! {
-                Some(room) = serving.next(), if !serving.is_empty() => busy.retain(|other| *other != room),
-                () = wake.notified() => {}
-                () = tokio::time::sleep(wait) => {}
-                () = self.shutdown.cancelled() => {}
-            }
-        }
-        while serving.next().await.is_some() {}
     }
 
     /// Whether no more messages are claimed.
@@ -197,6 +196,15 @@ impl Outbox {
             claimed = self.settle_fenced(&message, &attempt).await?;
         }
         Ok(())
+    }
+
+    async fn serve_or_log(&self, room: String) -> Served {
+        let served = self.serve(&room).await;
+        if let Err(error) = &served {
+            tracing::warn!(room, %error, "serving {room} failed and is retried: {error}");
+            tokio::time::sleep(AGAIN).await;
+        }
+        Served { room, failed: served.is_err() }
     }
 
     /// Renews a lease for as long as this is polled. One that cannot be renewed may be taken over, and is settled by

@@ -189,7 +189,7 @@ impl Worker for Attendance {
         }
         self.log_changes(&unreachable);
         let wait = if unreachable.is_empty() { EVERY } else { ANXIOUS };
-        self.health.rooms(unreachable);
+        self.health.set_rooms(unreachable);
         Ok(Progress::Idle(wait))
     }
 }

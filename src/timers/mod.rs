@@ -1,13 +1,17 @@
-//! In: time passing. Each worker is a `step()`.
+//! In: time passing. One file for each periodic worker; `app::workers` (`src/app/workers.rs`) registers them.
 
 mod attendance;
 mod gauges;
 mod ladder;
+mod liveness;
+mod reconcile;
 mod retention;
 mod staleness;
 
 pub use attendance::Attendance;
 pub use gauges::Gauges;
 pub use ladder::Ladder;
+pub use liveness::Liveness;
+pub use reconcile::{Reconcile, ReconcileError};
 pub use retention::Retention;
 pub use staleness::Staleness;

@@ -9,7 +9,7 @@ use crate::homeserver::{Fault, Match, SERVER_NAME};
 use crate::world::{Group, Rooms, Scenery, TOKEN, World};
 use matrixbot::clock::Clock as _;
 use matrixbot::domain::time::between;
-use matrixbot::worker::{Progress, Worker as _};
+use matrixbot::worker::Progress;
 use ruma::{EventId, OwnedEventId, OwnedRoomId, RoomId, UserId};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -121,7 +121,7 @@ async fn rows_of_every_kind() {
     homeserver.deliver_all().await;
     homeserver.fail_until_cleared(Match::send().in_room(&network), Fault::Status(500, "M_UNKNOWN"));
     let waiting = report_only(&world, "network", &Group::firing("Waiting", world.now())).await;
-    while matches!(world.bot.parts.outbox.step().await, Ok(Progress::More)) {}
+    while matches!(world.bot.step("outbox").await, Ok(Progress::More)) {}
     let over = Group::firing("Cancelled", world.now());
     report_only(&world, "network", &over).await;
     report_only(&world, "network", &over.resolved()).await;
@@ -129,7 +129,7 @@ async fn rows_of_every_kind() {
     let sending = report_only(&world, "finance", &Group::firing("Sending", world.now())).await;
     tokio::select! {
         () = held.reached() => {}
-        _ = world.bot.parts.outbox.step() => panic!("the page was not held"),
+        _ = world.bot.step("outbox") => panic!("the page was not held"),
     }
 
     assert_eq!([stale, closed, by_hand, flapping, unreachable, unanswered], [1, 2, 3, 4, 5, 6]);
@@ -249,11 +249,11 @@ async fn just_now(world: &World, rooms: &Rooms) -> [i64; 4] {
     // One is on the first level.
     let firing = report(world, "finance", &Group::firing("Burning", world.now())).await;
     // What nobody pushed was read back.
-    world.bot.parts.reconcile.step().await.unwrap();
+    world.bot.step("reconcile").await.unwrap();
     world.pass(MINUTE).await;
     bob.says(&rooms.ops, "show 1");
     world.homeserver.lose_unpushed_events();
-    world.bot.parts.reconcile.step().await.unwrap();
+    world.bot.step("reconcile").await.unwrap();
     world.settle().await;
     // Something that is no event, and a redaction of something unknown.
     let odd = [

@@ -1,21 +1,23 @@
 //! The world of a story: a homeserver that can fail, a real Postgres, Alertmanager's webhook over HTTP, people in
 //! rooms, and a clock that only the story moves.
 //!
-//! Nothing loops by itself: `settle` lets every worker step until nothing is left to do at the present instant.
+//! Nothing runs in the background: `settle` steps the workers of the registry, each when its loop would, until nothing
+//! is left to do at the present instant.
 
 use crate::database::TestDatabase;
 use crate::homeserver::{Homeserver, SERVER_NAME};
+use futures_util::FutureExt as _;
 use jiff::Timestamp;
-use matrixbot::app::Parts;
+use matrixbot::app::{self, Parts};
 use matrixbot::clock::{Clock, ManualClock, SharedClock};
 use matrixbot::config::{self, Config};
 use matrixbot::domain::time::{between, later};
 use matrixbot::http::{Listening, bind};
 use matrixbot::store::Store;
-use matrixbot::worker::{Progress, Worker};
+use matrixbot::worker::{Progress, Registered, StepError};
 use ruma::{OwnedRoomId, OwnedUserId, UserId};
 use serde_json::{Value, json};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -38,6 +40,8 @@ pub(crate) struct Bot {
     pub(crate) webhook: String,
     pub(crate) appservice: String,
     pub(crate) admin: String,
+    workers: Vec<Worker>,
+    clock: SharedClock,
     store: Store,
     handles: Vec<actix_web::dev::ServerHandle>,
     shutdown: CancellationToken,
@@ -264,7 +268,7 @@ impl Bot {
     async fn start(config: &Config, clock: SharedClock) -> Self {
         let store = Store::new(&config.database.url, 8).unwrap();
         let shutdown = CancellationToken::new();
-        let parts = Parts::build(config, store.clone(), clock, shutdown.clone()).unwrap();
+        let parts = Parts::build(config, store.clone(), Arc::clone(&clock)).unwrap();
         parts.configure(config).await.unwrap();
         let listening = bind(parts.bindings(config)).unwrap();
         let addresses: Vec<_> =
@@ -275,7 +279,9 @@ impl Bot {
             serving.spawn(listener.server);
         }
         let [appservice, webhook, admin] = addresses.try_into().unwrap();
-        Self { parts, webhook, appservice, admin, store, handles, shutdown }
+        let workers = app::workers(&parts, config, &shutdown);
+        let workers = workers.into_iter().map(|worker| Worker { worker, due: Mutex::default() }).collect();
+        Self { parts, webhook, appservice, admin, workers, clock, store, handles, shutdown }
     }
 
     /// Ends the process at once: what it held stays as it is.
@@ -287,28 +293,63 @@ impl Bot {
         self.store.close().await;
     }
 
-    /// Lets every worker step until it is idle. Returns whether anything was done. A worker whose step fails is tried
-    /// again the next time, as its loop would.
+    /// Lets every worker step as its loop would at the present instant: until it is idle, then when it is notified or
+    /// its deadline has passed on the story's clock. Returns whether anything was done. A worker whose step fails is
+    /// retried the next time.
     pub(crate) async fn work(&self) -> bool {
-        let parts = &self.parts;
         let mut worked = false;
-        worked |= steps(&parts.attendance).await;
-        worked |= steps(&parts.inbox).await;
-        worked |= steps(&parts.ladder).await;
-        worked |= steps(&parts.staleness).await;
-        while matches!(parts.outbox.step().await, Ok(Progress::More)) {
-            worked = true;
+        loop {
+            let mut stepped = false;
+            for worker in &self.workers {
+                while worker.is_due(self.clock.now()) {
+                    match worker.step(&self.clock).await {
+                        Ok(Progress::More) => (stepped, worked) = (true, true),
+                        Ok(Progress::Idle(wait)) => {
+                            // It may have notified a worker that comes before it.
+                            stepped |= wait > POLL;
+                            break;
+                        }
+                        Err(_) => break,
+                    }
+                }
+            }
+            if !stepped {
+                return worked;
+            }
         }
-        worked
+    }
+
+    /// Lets one worker do one step, whether it is due or not.
+    pub(crate) async fn step(&self, name: &str) -> Result<Progress, StepError> {
+        let worker = self.workers.iter().find(|worker| worker.worker.name() == name);
+        worker.unwrap_or_else(|| panic!("no worker is called {name}")).step(&self.clock).await
     }
 }
 
-async fn steps<W: Worker>(worker: &W) -> bool {
-    let mut worked = false;
-    while matches!(worker.step().await, Ok(Progress::More)) {
-        worked = true;
+/// The story's clock stands still while polls of a second or less go on: these workers are always due.
+const POLL: Duration = Duration::from_secs(1);
+
+/// A worker of the registry, and when its next step is due.
+struct Worker {
+    worker: Registered,
+    due: Mutex<Timestamp>,
+}
+
+impl Worker {
+    fn is_due(&self, now: Timestamp) -> bool {
+        let is_notified = self.worker.wake().notified().now_or_never().is_some();
+        is_notified || *self.due.lock().unwrap() <= now
     }
-    worked
+
+    async fn step(&self, clock: &SharedClock) -> Result<Progress, StepError> {
+        let progress = self.worker.step().await;
+        let wait = match progress {
+            Ok(Progress::Idle(wait)) if wait > POLL => wait,
+            _ => Duration::ZERO,
+        };
+        *self.due.lock().unwrap() = later(clock.now(), wait);
+        progress
+    }
 }
 
 /// One group of Alertmanager, and what it reports of it.

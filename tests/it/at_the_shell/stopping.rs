@@ -30,7 +30,7 @@ async fn what_is_being_sent_at_a_stop_is_settled_although_the_listeners_are_clos
     until("it has stopped", async || program.log().contains("\"stopped\"")).await;
     assert!(program.child.wait().unwrap().success());
     let log = program.log();
-    let (_, stop) = log.split_once("stopping:").unwrap();
+    let (_, stop) = log.split_once("shutting down:").unwrap();
     assert!(!stop.contains("WARN"), "{log}");
     let shown =
         site.homeserver.timeline(&site.ops).iter().filter(|event| event.kind == "m.room.message").count();

@@ -9,7 +9,7 @@ const NAMED: &str = "    display_name: Finance alerts\n";
 async fn the_page_comes(world: &World, rooms: &Rooms) {
     world.post(&Group::firing("DiskFull", world.now()).payload()).await;
     // Only sending is done: nobody looks after accounts and rooms.
-    world.bot.parts.outbox.step().await.unwrap();
+    world.bot.step("outbox").await.unwrap();
     world.only(&rooms.ops);
     world.settle().await;
     assert_eq!(world.said(&rooms.managers), []);
@@ -56,7 +56,7 @@ async fn a_device_that_is_gone_keeps_nobody_from_joining() {
     let user = World::virtual_user("finance");
     world.homeserver.person(super::ALICE).kicks(&rooms.ops, &user);
     world.homeserver.deliver_all().await;
-    matrixbot::worker::Worker::step(&world.bot.parts.inbox).await.unwrap();
+    world.bot.step("inbox").await.unwrap();
     world.homeserver.forgets_devices(&user);
     the_page_comes(&world, &rooms).await;
 }

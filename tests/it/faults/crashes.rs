@@ -6,6 +6,7 @@ use crate::world::{Group, Rooms, Scenery, World, finance_list};
 use matrixbot::matrix::{Client, Timeouts};
 use matrixbot::outbox::{Outbox, OutboxSettings};
 use matrixbot::rooms::VirtualUsers;
+use matrixbot::worker::Worker as _;
 use secrecy::SecretString;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;

@@ -2,7 +2,6 @@
 
 use super::{ALICE, MINUTE, messages_to};
 use crate::world::{Group, Scenery, World, finance_list};
-use matrixbot::worker::Worker as _;
 use std::time::Duration;
 
 #[tokio::test]
@@ -38,15 +37,10 @@ async fn workers_fail_without_it_and_go_on_when_it_is_back() {
     let number = world.report(&Group::firing("DiskFull", world.now())).await;
     world.homeserver.person(ALICE).says(&rooms.ops, "pending");
     world.database.goes_away().await;
-    let parts = &world.bot.parts;
-    assert!(parts.outbox.step().await.is_err());
-    assert!(parts.inbox.step().await.is_err());
-    assert!(parts.ladder.step().await.is_err());
-    assert!(parts.staleness.step().await.is_err());
-    assert!(parts.retention.step().await.is_err());
-    assert!(parts.gauges.step().await.is_err());
-    assert!(parts.attendance.step().await.is_err());
-    assert!(parts.reconcile.step().await.is_err());
+    let names = ["outbox", "inbox", "ladder", "staleness", "retention", "gauges", "attendance", "reconcile"];
+    for name in names {
+        assert!(world.bot.step(name).await.is_err(), "{name}");
+    }
     world.database.comes_back().await;
     world.settle().await;
     assert_eq!(world.said(&rooms.ops).len(), 2, "the page and the answer");
@@ -163,9 +157,8 @@ async fn a_release_works_on_the_tables_of_the_next_one() {
     world.homeserver.person(ALICE).says(&rooms.managers, "pending");
     world.report(&group.resolved()).await;
     assert_eq!(world.phase(number).await, "resolved");
-    let parts = &world.bot.parts;
-    assert!(parts.retention.step().await.is_ok() && parts.gauges.step().await.is_ok());
-    assert!(parts.reconcile.step().await.is_ok());
+    assert!(world.bot.step("retention").await.is_ok() && world.bot.step("gauges").await.is_ok());
+    assert!(world.bot.step("reconcile").await.is_ok());
     world.pass(MINUTE * 30).await;
     assert_eq!(world.phase(number).await, "closed");
     world.nothing_is_left().await;

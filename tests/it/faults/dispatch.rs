@@ -1,4 +1,4 @@
-//! The dispatcher as production loops it.
+//! The outbox in the loop that production runs.
 
 use super::{MINUTE, list, messages_to};
 use crate::homeserver::{Endpoint, Fault};
@@ -6,6 +6,7 @@ use crate::world::{Group, Scenery, World};
 use matrixbot::matrix::{Client, Timeouts};
 use matrixbot::outbox::{Outbox, OutboxSettings};
 use matrixbot::rooms::VirtualUsers;
+use matrixbot::worker::Registered;
 use secrecy::SecretString;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -13,8 +14,8 @@ use tokio_util::sync::CancellationToken;
 /// What is waited for happens within this real time, or never.
 const BOUND: Duration = Duration::from_secs(20);
 
-/// Serves so many rooms at once.
-fn outbox(world: &World, rooms_at_once: usize) -> (Outbox, CancellationToken) {
+/// An outbox that serves this many rooms at once.
+fn outbox(world: &World, rooms_at_once: usize) -> (Registered, CancellationToken) {
     let token = SecretString::from(world.homeserver.appservice().as_token);
     let client = Client::new(world.homeserver.url(), token, Timeouts::default()).unwrap();
     let engine = world.bot.parts.engine.clone();
@@ -22,10 +23,11 @@ fn outbox(world: &World, rooms_at_once: usize) -> (Outbox, CancellationToken) {
     let settings =
         OutboxSettings { rooms_at_once, poll: Duration::from_millis(20), ..OutboxSettings::default() };
     let shutdown = CancellationToken::new();
-    (Outbox::new(engine, users, settings, shutdown.clone()), shutdown)
+    let wake = engine.wakers().outbox.clone();
+    (Registered::woken_by(&wake, Outbox::new(engine, users, settings, shutdown.clone())), shutdown)
 }
 
-/// Waits until something holds, while the dispatcher runs.
+/// Waits until something holds, while the outbox runs.
 async fn until(what: &str, holds: impl AsyncFn() -> bool) {
     let waiting = async {
         while !holds().await {
@@ -51,7 +53,7 @@ async fn a_slow_room_holds_up_no_other() {
     let (outbox, shutdown) = outbox(&world, 2);
     let held = world.homeserver.hold_before(messages_to(&rooms[0]));
     world.post(&Group::firing("DiskFull", world.now()).payload()).await;
-    tokio::join!(outbox.run(), async {
+    tokio::join!(outbox.run(&shutdown), async {
         held.reached().await;
         until("the other rooms", async || rooms[1..].iter().all(|room| !world.said(room).is_empty())).await;
         world.post(&Group::firing("HostDown", world.now()).payload()).await;
@@ -72,7 +74,7 @@ async fn a_room_that_fails_and_one_that_is_limited_hold_up_no_other() {
     world.homeserver.fail_until_cleared(messages_to(&rooms[0]), Fault::Status(500, "M_UNKNOWN"));
     world.homeserver.fail_until_cleared(messages_to(&rooms[1]), Fault::RateLimit { retry_after: MINUTE });
     world.post(&Group::firing("DiskFull", world.now()).payload()).await;
-    tokio::join!(outbox.run(), async {
+    tokio::join!(outbox.run(&shutdown), async {
         until("the others", async || rooms[2..].iter().all(|room| !world.said(room).is_empty())).await;
         shutdown.cancel();
     });
@@ -95,7 +97,7 @@ async fn a_stop_finishes_what_is_held_and_begins_nothing() {
         world.post(&Group::firing(name, world.now()).payload()).await;
     }
     let stopped = async {
-        outbox.run().await;
+        outbox.run(&shutdown).await;
         assert_eq!(world.count("SELECT count(*) FROM room_gate WHERE message IS NOT NULL").await, 0);
     };
     tokio::join!(stopped, async {
@@ -121,7 +123,7 @@ async fn a_stop_finishes_what_is_held_and_begins_nothing() {
 async fn it_goes_on_when_the_database_is_back() {
     let (world, rooms) = many_rooms(2).await;
     let (outbox, shutdown) = outbox(&world, 8);
-    tokio::join!(outbox.run(), async {
+    tokio::join!(outbox.run(&shutdown), async {
         world.database.goes_away().await;
         assert_eq!(world.post(&Group::firing("DiskFull", world.now()).payload()).await.0, 503);
         world.database.comes_back().await;

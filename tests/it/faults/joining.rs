@@ -47,7 +47,7 @@ async fn an_invitation_is_taken_once_the_homeserver_lets_us() {
     world.settle().await;
     assert!(!world.homeserver.is_joined(&room, user.as_str()));
     world.homeserver.clear_faults();
-    world.settle().await;
+    world.pass(SECOND * 20).await;
     assert!(world.homeserver.is_joined(&room, user.as_str()));
     world.nothing_is_left().await;
 }
@@ -58,7 +58,7 @@ async fn an_invitation_that_we_never_hear_of_is_taken_all_the_same() {
     let user = World::virtual_user("finance");
     alice.invites(&room, &user);
     world.homeserver.lose_unpushed_events();
-    world.settle().await;
+    world.pass(SECOND * 20).await;
     assert!(world.homeserver.is_joined(&room, user.as_str()));
 }
 
@@ -136,7 +136,7 @@ async fn a_page_that_is_refused_while_its_room_moves_goes_to_the_replacement() {
         held.reached().await;
         let replacement = world.homeserver.person(ALICE).upgrades(&rooms.ops);
         world.homeserver.deliver_all().await;
-        matrixbot::worker::Worker::step(&world.bot.parts.inbox).await.unwrap();
+        world.bot.step("inbox").await.unwrap();
         held.release();
         replacement
     });
@@ -182,7 +182,7 @@ async fn a_report_that_comes_while_an_alias_is_being_followed_is_paged() {
     let mut holder = world.database.connect().await;
     holder.execute("BEGIN; SELECT id FROM outbox WHERE state = 'pending' FOR UPDATE").await.unwrap();
     let blocked = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
-    let (served, ()) = tokio::join!(world.bot.parts.outbox.step(), async {
+    let (served, ()) = tokio::join!(world.bot.step("outbox"), async {
         while world.count(blocked).await == 0 {}
         assert_eq!(world.post(&Group::firing("HostDown", world.now()).payload()).await.0, 200);
         holder.execute("COMMIT").await.unwrap();

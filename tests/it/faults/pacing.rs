@@ -3,7 +3,6 @@
 use super::{ALICE, MINUTE, SECOND, list, messages_to};
 use crate::homeserver::{Fault, Match};
 use crate::world::{Group, Rooms, Scenery, World};
-use matrixbot::worker::Worker as _;
 use std::time::Duration;
 
 /// The list pages `ops` and `managers` at once.
@@ -139,19 +138,19 @@ async fn an_outage_in_the_middle_exhausts_no_ladder_and_ends_in_no_burst() {
 async fn no_room_waits_on_once_an_outage_is_over() {
     let (world, rooms) = two_rooms().await;
     let limit = Fault::RateLimit { retry_after: Duration::from_mins(2) };
-    world.bot.parts.liveness.step().await.unwrap();
+    world.bot.step("liveness").await.unwrap();
     world.homeserver.down().await;
     world.report(&Group::firing("DiskFull", world.now())).await;
-    world.bot.parts.liveness.step().await.unwrap();
+    world.bot.step("liveness").await.unwrap();
     world.pass(MINUTE * 9).await;
     world.homeserver.up().await;
     world.settle().await;
     assert!(world.said(&rooms.ops).is_empty(), "the pause holds as long as nobody knows");
     world.homeserver.fail_next(messages_to(&rooms.managers), limit);
-    world.bot.parts.liveness.step().await.unwrap();
+    world.bot.step("liveness").await.unwrap();
     world.settle().await;
     world.only(&rooms.ops);
-    world.bot.parts.liveness.step().await.unwrap();
+    world.bot.step("liveness").await.unwrap();
     world.settle().await;
     assert!(world.said(&rooms.managers).is_empty(), "that is another pause, which was asked for");
     world.pass(MINUTE * 2).await;

@@ -203,7 +203,7 @@ async fn a_stop_in_the_middle_finishes_what_is_held_and_another_start_goes_on() 
     assert_eq!(first.fires("DiskFull").await.0, 200);
     held.reached().await;
     first.signal("TERM");
-    until("it stops", async || first.log().contains("stopping")).await;
+    until("it stops", async || first.log().contains("shutting down")).await;
     let address = first.webhook.trim_start_matches("http://").to_owned();
     until("nothing is accepted any more", async || tokio::net::TcpStream::connect(&address).await.is_err())
         .await;

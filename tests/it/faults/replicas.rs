@@ -6,6 +6,7 @@ use crate::world::{Bot, Group, Rooms, TOKEN, World, post};
 use matrixbot::app::Parts;
 use matrixbot::domain::time::later;
 use matrixbot::outbox::{Outbox, OutboxSettings};
+use matrixbot::worker::Worker as _;
 use ruma::RoomId;
 use serde_json::Value;
 use std::collections::BTreeMap;

@@ -51,7 +51,7 @@ async fn thrown_out_without_hearing_of_it_the_page_comes_back_to_the_room() {
     world.homeserver.lose_unpushed_events();
     world.post(&Group::firing("DiskFull", world.now()).payload()).await;
     // Only sending is done: it believes to be in the room.
-    world.bot.parts.outbox.step().await.unwrap();
+    world.bot.step("outbox").await.unwrap();
     world.only(&rooms.ops);
     world.settle().await;
     assert_eq!(world.said(&rooms.managers), []);
@@ -64,7 +64,7 @@ async fn thrown_out_without_hearing_of_it_it_is_back_before_there_is_a_page() {
     let user = World::virtual_user("finance");
     world.homeserver.person(ALICE).kicks(&rooms.ops, &user);
     world.homeserver.lose_unpushed_events();
-    world.settle().await;
+    world.pass(MINUTE * 5).await;
     assert!(world.homeserver.is_joined(&rooms.ops, user.as_str()));
 }
 
@@ -82,7 +82,7 @@ async fn thrown_out_while_a_send_is_uncertain_the_page_is_there_once() {
         world.homeserver.person(ALICE).kicks(&rooms.ops, &World::virtual_user("finance"));
         world.homeserver.lose_unpushed_events();
         world.clock.advance(SECOND * 5);
-        world.bot.parts.outbox.step().await.unwrap();
+        world.bot.step("outbox").await.unwrap();
         world.pass(MINUTE).await;
         world.only(&rooms.ops);
         assert_eq!(world.said(&rooms.managers), []);
@@ -216,7 +216,7 @@ async fn an_alias_that_leads_nowhere_calls_the_next_level_and_works_once_it_lead
     world.report(&Group::firing("DiskFull", world.now())).await;
     next_level_is_called(&world, &rooms);
     let nowhere = world.homeserver.public_room(ALICE, "#nowhere:example.test");
-    world.settle().await;
+    world.pass(SECOND * 20).await;
     assert!(world.only(&nowhere).body.contains("DiskFull"), "what it missed");
     world.report(&Group::firing("HostDown", world.now())).await;
     assert!(world.said(&nowhere)[1].body.contains("HostDown"));

@@ -4,7 +4,6 @@
 use super::{ALICE, HOUR, MINUTE, SECOND, list, messages_to};
 use crate::homeserver::{Fault, Match};
 use crate::world::{Group, Rooms, Scenery, World};
-use matrixbot::worker::Worker as _;
 use std::time::Duration;
 
 /// The page is in the room, but the homeserver's reply to it was lost.
@@ -137,7 +136,7 @@ async fn an_ack_elsewhere_stops_a_page_that_is_refused_at_that_moment() {
         placed.reached().await;
         world.homeserver.person(ALICE).reacts(&world.first_event(&rooms.managers), "✅");
         world.homeserver.deliver_all().await;
-        world.bot.parts.inbox.step().await.unwrap();
+        world.bot.step("inbox").await.unwrap();
         assert_eq!(world.count("SELECT count(*) FROM incident WHERE phase = 'acknowledged'").await, 1);
         placed.release();
         held.release();

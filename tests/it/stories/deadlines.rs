@@ -2,7 +2,7 @@
 
 use super::{alice, calling, history, just_before, minutes, page, pages, phase, rung, seconds, thread};
 use crate::world::{Group, Scenery, finance_list};
-use matrixbot::worker::{Progress, Worker};
+use matrixbot::worker::Progress;
 use std::time::Duration;
 
 #[tokio::test]
@@ -88,7 +88,7 @@ async fn what_is_over_is_forgotten_after_the_time_the_operator_says() {
     alice(&world).says(&rooms.ops, "ack all").await;
     world.pass(seconds(5)).await;
 
-    let forget = async || while matches!(world.bot.parts.retention.step().await.unwrap(), Progress::More) {};
+    let forget = async || while matches!(world.bot.step("retention").await.unwrap(), Progress::More) {};
     let events = "SELECT count(*) FROM inbox";
     world.clock.advance(Duration::from_hours(24 * 8));
     forget().await;

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::homeserver::{Fault, Match};
 use crate::world::{Group, Scenery, World, finance_list};
-use matrixbot::worker::{Progress, Worker};
+use matrixbot::worker::Progress;
 
 #[tokio::test]
 async fn nobody_acknowledges_and_every_room_is_told_in_turn() {
@@ -102,7 +102,7 @@ async fn an_acknowledgement_while_the_page_is_on_its_way_is_shown_once_the_page_
         // The page of the second level can no longer be taken back.
         world.homeserver.person(ALICE).says(&rooms.ops, &format!("ack {number}"));
         world.homeserver.deliver().await;
-        while matches!(world.bot.parts.inbox.step().await.unwrap(), Progress::More) {}
+        while matches!(world.bot.step("inbox").await.unwrap(), Progress::More) {}
         assert_eq!(phase(&world, number).await, "acknowledged");
         held.release();
     });

@@ -1,5 +1,5 @@
-//! Whether the homeserver answers us and reaches us. A ping that comes through also makes Synapse deliver at once what
-//! it holds back after an outage; and when an outage is over, no room goes on waiting because of it.
+//! Checks whether the homeserver answers and can call us. A successful ping also makes Synapse deliver the transactions
+//! that it holds back after an outage; and when an outage is over, the pauses that it caused in rooms end.
 
 use crate::engine::Engine;
 use crate::health::Health;
@@ -8,14 +8,12 @@ use crate::matrix::{Client, ClientError, Failure};
 use crate::store::StoreError;
 use crate::worker::{Progress, Worker};
 use ruma::OwnedTransactionId;
-use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Notify;
 
-/// How often while all is well.
+/// The interval while the homeserver answers.
 const EVERY: Duration = Duration::from_secs(30);
-/// How often while it is not.
-const ANXIOUS: Duration = Duration::from_secs(3);
+/// The interval while it does not.
+const EVERY_IN_OUTAGE: Duration = Duration::from_secs(3);
 
 /// The worker that pings.
 #[derive(Debug)]
@@ -24,26 +22,19 @@ pub struct Liveness {
     appservice_id: String,
     health: Health,
     engine: Engine,
-    reconcile: Arc<Notify>,
 }
 
 impl Liveness {
-    /// Pings as the application service of this id; wakes `reconcile` when an outage is over.
-    pub fn new(
-        client: Client,
-        appservice_id: String,
-        health: Health,
-        engine: Engine,
-        reconcile: Arc<Notify>,
-    ) -> Self {
-        Self { client, appservice_id, health, engine, reconcile }
+    /// Pings as the application service of this id, and records in `health` what comes of it.
+    pub fn new(client: Client, appservice_id: String, health: Health, engine: Engine) -> Self {
+        Self { client, appservice_id, health, engine }
     }
 
-    async fn ask(&self) -> Result<(), ClientError> {
+    async fn ping(&self) -> Result<(), ClientError> {
         let txn_id = OwnedTransactionId::from(ids::unique().to_string());
         match self.client.ping(&self.appservice_id, Some(&txn_id)).await {
             Ok(_) => Ok(()),
-            // A homeserver without ping: that it answers at all must do.
+            // A homeserver without ping: any answer counts.
             Err(error) if error.failure() == Failure::NotFound && error.errcode() != Some("M_NOT_FOUND") => {
                 self.client.versions().await.map(|_| ())
             }
@@ -60,25 +51,25 @@ impl Worker for Liveness {
     }
 
     async fn step(&self) -> Result<Progress, StoreError> {
-        match self.ask().await {
+        match self.ping().await {
             Ok(()) => {
-                if self.health.homeserver_state().is_err() {
+                if self.health.homeserver().is_err() {
                     self.engine.store().end_pauses(self.engine.clock().now()).await?;
                     self.engine.wakers().outbox.notify_one();
                 }
-                if self.health.homeserver(Ok(())) {
-                    tracing::info!("the homeserver answers and reaches us");
-                    self.reconcile.notify_one();
+                if self.health.set_homeserver(Ok(())) {
+                    tracing::info!("the homeserver answers and can call us");
+                    self.engine.wakers().reconcile.notify_one();
                 }
                 Ok(Progress::Idle(EVERY))
             }
             Err(error) => {
-                let was_up = self.health.homeserver_state().is_ok();
-                self.health.homeserver(Err(error.to_string()));
+                let was_up = self.health.homeserver().is_ok();
+                self.health.set_homeserver(Err(error.to_string()));
                 if was_up {
-                    tracing::error!(%error, "the homeserver does not answer, or cannot reach us: {error}");
+                    tracing::error!(%error, "the homeserver does not answer, or cannot call us: {error}");
                 }
-                Ok(Progress::Idle(ANXIOUS))
+                Ok(Progress::Idle(EVERY_IN_OUTAGE))
             }
         }
     }

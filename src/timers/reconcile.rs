@@ -1,5 +1,5 @@
-//! Asks the homeserver what it did not tell us: Synapse loses events when it restarts while a transaction is under
-//! way (synapse#11637). What is found goes into the same inbox, where each event counts once.
+//! Reads the rooms for events that the homeserver did not push: Synapse loses events when it restarts while a
+//! transaction is under way (synapse#11637). Found events go into the same inbox, where each event counts once.
 
 use crate::domain::time::{between, earlier};
 use crate::engine::{Engine, EngineError};
@@ -15,20 +15,20 @@ use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-/// How often rooms are read while nothing hints at a loss.
+/// How often rooms are read while nothing hints at lost events.
 const EVERY: Duration = Duration::from_mins(3);
-/// How often, besides, what hangs on each open incident's messages: it is one request for each, of which an alert storm
-/// has many, and what reading the rooms does not find is rare.
+/// How often the relations of each open incident's messages are read as well. That is one request for each message, of
+/// which an alert storm has many, and it rarely finds what reading the rooms does not.
 const POSTS_EVERY: Duration = Duration::from_mins(30);
-/// How many events are handed on at once.
-const AT_ONCE: usize = 100;
-/// Events of different servers come with clocks that differ: so far back is read again.
+/// How many events go into the inbox at once.
+const BATCH: usize = 100;
+/// This much is read again, because servers' clocks differ.
 const OVERLAP: Duration = Duration::from_mins(5);
-/// How many pages of a room are read at most: 5 000 events.
+/// The most pages of a room that are read: 5 000 events.
 const MOST_PAGES: usize = 50;
-/// How many pages of what hangs on one post are read at most: 1 000 events.
+/// The most pages of one message's relations that are read: 1 000 events.
 const MOST_RELATION_PAGES: usize = 10;
-/// How many posts are asked about in one round.
+/// The most messages whose relations are read in one round.
 const MOST_POSTS: i64 = 500;
 
 /// Why a round could not be finished.
@@ -37,10 +37,10 @@ pub enum ReconcileError {
     /// The database does not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// What was found could not be kept.
+    /// The found events could not be stored.
     #[error(transparent)]
     Engine(#[from] EngineError),
-    /// A virtual user is not as it must be.
+    /// A virtual user could not be set up.
     #[error(transparent)]
     User(#[from] UserError),
     /// The homeserver does not answer.
@@ -56,7 +56,7 @@ pub struct Reconcile {
     last: Mutex<Last>,
 }
 
-/// When it was read the last time.
+/// When rooms and relations were last read.
 #[derive(Debug, Default, Clone, Copy)]
 struct Last {
     rooms: Option<Timestamp>,
@@ -64,16 +64,16 @@ struct Last {
 }
 
 impl Last {
-    /// Whether the posts are read, too: whenever there was an outage, for which a round is made out of turn.
-    fn takes_posts(self, now: Timestamp) -> bool {
+    /// Whether this round reads the relations as well: every half hour, and after an outage, when the round comes early.
+    fn posts_are_due(self, now: Timestamp) -> bool {
         let ago = |at: Option<Timestamp>| at.map_or(Duration::MAX, |at| between(at, now));
         ago(self.rooms) < EVERY || ago(self.posts) >= POSTS_EVERY
     }
 }
 
-/// As much of an event as tells whether it is looked at.
+/// The part of an event that decides whether it goes into the inbox.
 #[derive(serde::Deserialize)]
-struct Glance<'a> {
+struct EventHeader<'a> {
     origin_server_ts: i64,
     #[serde(borrow, default)]
     sender: Cow<'a, str>,
@@ -87,8 +87,8 @@ impl Reconcile {
         Self { engine, users, last: Mutex::default() }
     }
 
-    /// Reads each room back to where it was read before. A room that was never read starts now: what was said before
-    /// we came is not for us.
+    /// Reads each room back to the end of the last reading. A room that was never read starts now: earlier messages are
+    /// not for us.
     async fn rooms(&self, round: &mut Round) -> Result<(), ReconcileError> {
         let mut read = BTreeSet::new();
         for list in self.engine.lists().iter() {
@@ -100,7 +100,7 @@ impl Reconcile {
                 }
                 let Ok(room_id) = <&RoomId>::try_from(room.as_str()) else { continue };
                 let identity = self.users.identity(&list.user_id).await?;
-                round.note(self.room(&identity, room_id).await)?;
+                round.record(self.room(&identity, room_id).await)?;
             }
         }
         Ok(())
@@ -119,41 +119,42 @@ impl Reconcile {
         let mut from = None;
         for _ in 0..MOST_PAGES {
             let page = self.users.client().messages(identity, room, from.as_deref(), &[]).await?;
-            let mut passed = false;
+            let mut reached_horizon = false;
             for event in page.events {
-                let Ok(Glance { origin_server_ts, sender, event_type }) = serde_json::from_str(event.get())
+                let Ok(EventHeader { origin_server_ts, sender, event_type }) =
+                    serde_json::from_str(event.get())
                 else {
                     continue;
                 };
                 if origin_server_ts < horizon {
-                    passed = true;
+                    reached_horizon = true;
                     continue;
                 }
-                // Most of what is in a room of ours is our own.
+                // Most events in our rooms are our own.
                 if matches!(&*event_type, "m.room.message" | "m.reaction") && lists.of_user(&sender).is_some()
                 {
                     continue;
                 }
-                // A server with a clock that runs ahead must not make us skip what comes after.
+                // A server whose clock runs ahead must not make us skip later events.
                 newest = newest.max(origin_server_ts.min(now.as_millisecond()));
                 events.push(event);
             }
             from = page.next;
-            if passed || from.is_none() {
+            if reached_horizon || from.is_none() {
                 break;
             }
         }
-        // `/messages` gives the newest first; the inbox wants them as they happened.
+        // `/messages` returns the newest first; the inbox needs the order of arrival.
         events.reverse();
         let mut found = 0;
-        for some in events.chunks(AT_ONCE) {
-            found += self.engine.accept_found(some).await?;
+        for batch in events.chunks(BATCH) {
+            found += self.engine.accept_found(batch).await?;
         }
         self.engine.store().note_cursor(room.as_str(), newest, now).await?;
         Ok(found)
     }
 
-    /// Reads what hangs on each open incident's messages.
+    /// Reads the relations of each open incident's messages.
     async fn posts(&self, round: &mut Round) -> Result<(), ReconcileError> {
         for (user_id, room, event_id) in self.engine.store().open_posts(MOST_POSTS).await? {
             let (Ok(user_id), Ok(room), Ok(event_id)) = (
@@ -164,7 +165,7 @@ impl Reconcile {
                 continue;
             };
             let identity = self.users.identity(&user_id).await?;
-            round.note(self.post(&identity, room, event_id).await)?;
+            round.record(self.post(&identity, room, event_id).await)?;
         }
         Ok(())
     }
@@ -202,7 +203,7 @@ impl Worker for Reconcile {
         let now = self.engine.clock().now();
         let last = *self.last.lock().unwrap_or_else(PoisonError::into_inner);
         self.rooms(&mut round).await?;
-        let posts = if last.takes_posts(now) {
+        let posts = if last.posts_are_due(now) {
             self.posts(&mut round).await?;
             Some(now)
         } else {
@@ -213,13 +214,13 @@ impl Worker for Reconcile {
         }
         let found = round.found;
         if found > 0 {
-            tracing::debug!(found, "{found} events were read that had not been pushed (yet)");
+            tracing::debug!(found, "found {found} events that had not been pushed (yet)");
         }
         round.failed.map_or(Ok(Progress::Idle(EVERY)), Err)
     }
 }
 
-/// What one round comes to.
+/// The result of one round.
 #[derive(Debug, Default)]
 struct Round {
     found: u64,
@@ -227,13 +228,13 @@ struct Round {
 }
 
 impl Round {
-    /// Notes what reading one room or post came to. One that the homeserver does not let us read, now or any more, keeps
-    /// no other from being read; a homeserver that does not answer ends the round.
-    fn note(&mut self, read: Result<u64, ReconcileError>) -> Result<(), ReconcileError> {
+    /// Records the result of reading one room or message. If the homeserver refuses to let us read it, the others are
+    /// still read; a homeserver that does not answer ends the round.
+    fn record(&mut self, read: Result<u64, ReconcileError>) -> Result<(), ReconcileError> {
         match read {
             Ok(found) => self.found += found,
             Err(ReconcileError::Homeserver(error)) if error.errcode().is_some() => {
-                tracing::debug!(%error, "a room cannot be read back: {error}");
+                tracing::debug!(%error, "reading a room failed: {error}");
                 if error.failure().is_temporary() {
                     self.failed.get_or_insert(error.into());
                 }
