@@ -4,7 +4,6 @@ use super::readiness;
 use crate::alertmanager::auth::{Access, RoomListAccess};
 use crate::alertmanager::webhook::{self, Reporting, WebhookState};
 use crate::appservice::http::{self, AppserviceState};
-use crate::appservice::serving::Serving;
 use crate::clock::SharedClock;
 use crate::config::{Config, Listener, RoomListConfig};
 use crate::domain::lists::{ListSettings, Lists};
@@ -75,9 +74,13 @@ impl Parts {
     }
 
     fn appservice(&self, config: &Config) -> Services {
-        let serving = Serving::new(self.engine.clone(), self.users.clone(), self.runtime.clone());
-        let metrics = Arc::clone(self.engine.metrics());
-        let state = web::Data::new(AppserviceState::new(serving, &config.registration.hs_token, metrics));
+        let state = web::Data::new(AppserviceState::new(
+            self.engine.clone(),
+            self.users.clone(),
+            self.runtime.clone(),
+            &config.registration.hs_token,
+            Arc::clone(self.engine.metrics()),
+        ));
         Arc::new(move |config| http::configure(config, state.clone()))
     }
 

@@ -4,4 +4,3 @@ pub mod events;
 pub mod http;
 pub mod inbox;
 mod mention;
-pub mod serving;

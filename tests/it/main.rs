@@ -1,6 +1,8 @@
 //! Stories at the outer edge: what the neighbours send and see, on the test's own clock.
 
 #[cfg(test)]
+mod appservice_api;
+#[cfg(test)]
 mod at_the_shell;
 #[cfg(test)]
 mod coming_in;

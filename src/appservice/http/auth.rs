@@ -1,4 +1,4 @@
-//! Whether it is the homeserver that calls.
+//! Authentication of the homeserver.
 
 use crate::http::answer::matrix_error;
 use crate::http::token::{Shown, Token, credentials};
@@ -7,24 +7,24 @@ use actix_web::{HttpRequest, HttpResponse};
 use subtle::Choice;
 use url::form_urlencoded;
 
-/// Why a caller is not taken for the homeserver.
+/// Why a request is rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Refused {
-    /// It shows no token.
+    /// It has no token.
     #[error("hs_token is missing")]
     Missing,
-    /// It shows another token.
+    /// It has another token.
     #[error("hs_token is wrong")]
     Wrong,
 }
 
-/// Checks the token, which is in the header and, with older homeservers, in the query. Where it is in both, both
-/// must be right.
+/// Checks the token, which is in the header and, with older homeservers, in the query. If it is in both, both must
+/// match.
 pub(super) fn check(request: &HttpRequest, hs_token: Option<&Token>) -> Result<(), Refused> {
     let headers = request.headers().get_all(header::AUTHORIZATION);
     let in_headers = headers.map(|header| {
         let token = header.to_str().ok().and_then(|header| credentials(header, "Bearer"));
-        // A header of another kind is shown all the same, and is wrong.
+        // A header of another scheme counts as a wrong token.
         Shown::new(token.unwrap_or_default().as_bytes())
     });
     let in_query = form_urlencoded::parse(request.query_string().as_bytes())
@@ -47,5 +47,21 @@ impl Refused {
             Self::Wrong => (StatusCode::FORBIDDEN, "M_FORBIDDEN"),
         };
         matrix_error(status, errcode, &self.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Refused, check};
+    use crate::http::token::Token;
+    use actix_web::test::TestRequest;
+
+    #[test]
+    fn an_empty_token_lets_nobody_in() {
+        let token = Token::new(&"".into());
+        for query in ["access_token=", "access_token=x"] {
+            let request = TestRequest::put().uri(&format!("/transactions/17?{query}")).to_http_request();
+            assert_eq!(check(&request, token.as_ref()), Err(Refused::Wrong), "{query}");
+        }
     }
 }

@@ -1,21 +1,20 @@
 //! The Application Service API v1, the appservice's side: <https://spec.matrix.org/v1.19/application-service-api/>.
 //!
-//! A transaction is answered as soon as its events are committed, in milliseconds: the homeserver keeps what comes
-//! after it in memory only, and loses that if it is restarted meanwhile. No event makes a transaction fail, because
-//! the homeserver would send the same one again for ever. Every answer has a JSON body; to Synapse a 200 without one
-//! is a failure.
+//! A transaction is answered as soon as its events are committed, in milliseconds: the homeserver keeps the following
+//! events in memory only, and loses them if it is restarted meanwhile. No event makes a transaction fail, because the
+//! homeserver would send the same one again forever. Every answer has a JSON body; Synapse counts a 200 without one as a
+//! failure.
 
 mod auth;
 mod stand_in;
-#[cfg(test)]
-mod tests;
 
 pub use stand_in::StandIn;
 
-use super::serving::{Serves, Serving};
-use crate::engine::EngineError;
+use crate::engine::{Engine, EngineError};
+use crate::http::MainRuntime;
 use crate::http::answer::{matrix_error, wrong_method};
 use crate::http::token::Token;
+use crate::rooms::{UserError, VirtualUsers};
 use crate::telemetry::logs::causes;
 use crate::telemetry::{EventResult, Metrics, TransactionResult};
 use actix_web::http::StatusCode;
@@ -29,39 +28,65 @@ use serde_json::value::RawValue;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The largest transaction that is read: 100 events of 64 KiB, as much again of other things, and some room.
+/// The largest transaction that is read: 100 events of 64 KiB, as much again of other data, and a margin.
 pub const LARGEST_BODY: usize = 32 * 1024 * 1024;
 /// How long a body may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Everything that answering the homeserver takes.
+/// What the handlers share. Everything that uses connections runs on the main runtime.
 #[derive(Debug)]
-pub struct AppserviceState<S = Serving> {
-    serving: S,
+pub struct AppserviceState {
+    engine: Engine,
+    users: VirtualUsers,
+    runtime: MainRuntime,
     hs_token: Option<Token>,
     metrics: Arc<Metrics>,
 }
 
-impl<S> AppserviceState<S> {
-    /// What answers a homeserver that shows `hs_token`.
-    pub fn new(serving: S, hs_token: &SecretString, metrics: Arc<Metrics>) -> Self {
-        Self { serving, hs_token: Token::new(hs_token), metrics }
+impl AppserviceState {
+    /// State for a homeserver that authenticates with `hs_token`.
+    pub fn new(
+        engine: Engine,
+        users: VirtualUsers,
+        runtime: MainRuntime,
+        hs_token: &SecretString,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self { engine, users, runtime, hs_token: Token::new(hs_token), metrics }
+    }
+
+    /// Stores the events of a transaction, each event id once. When this returns `Ok`, they are committed; returns how
+    /// many were new.
+    async fn accept_events(&self, txn_id: &str, events: Vec<Box<RawValue>>) -> Result<u64, EngineError> {
+        let (engine, txn_id) = (self.engine.clone(), txn_id.to_owned());
+        self.runtime.run(async move { engine.accept_events(&txn_id, &events).await }).await
+    }
+
+    /// Registers the user if it is one of our virtual users. Returns whether it is.
+    async fn ensure_user(&self, user_id: &UserId) -> Result<bool, UserError> {
+        if self.engine.lists().of_user(user_id.as_str()).is_none() {
+            return Ok(false);
+        }
+        // The homeserver does not know the user, whatever our database says.
+        let (users, user_id) = (self.users.clone(), user_id.to_owned());
+        self.runtime.run(async move { users.register(&user_id).await }).await?;
+        Ok(true)
     }
 }
 
 /// Adds the paths of the Application Service API to a listener.
-pub fn configure<S: Serves>(config: &mut web::ServiceConfig, state: web::Data<AppserviceState<S>>) {
+pub fn configure(config: &mut web::ServiceConfig, state: web::Data<AppserviceState>) {
     config.app_data(state);
     // Homeservers from before the prefix fall back to the paths without it.
     for prefix in ["/_matrix/app/v1", ""] {
-        serve(config, &format!("{prefix}/transactions/{{txn_id}}"), "PUT", web::put().to(transaction::<S>));
-        serve(config, &format!("{prefix}/users/{{user_id}}"), "GET", web::get().to(user::<S>));
-        serve(config, &format!("{prefix}/rooms/{{room_alias}}"), "GET", web::get().to(nothing_such::<S>));
+        serve(config, &format!("{prefix}/transactions/{{txn_id}}"), "PUT", web::put().to(transaction));
+        serve(config, &format!("{prefix}/users/{{user_id}}"), "GET", web::get().to(user));
+        serve(config, &format!("{prefix}/rooms/{{room_alias}}"), "GET", web::get().to(unsupported));
     }
-    serve(config, "/_matrix/app/v1/ping", "POST", web::post().to(ping::<S>));
+    serve(config, "/_matrix/app/v1/ping", "POST", web::post().to(ping));
     for prefix in ["/_matrix/app/v1/thirdparty", "/_matrix/app/unstable/thirdparty"] {
         for path in ["protocol/{protocol}", "user", "user/{protocol}", "location", "location/{protocol}"] {
-            serve(config, &format!("{prefix}/{path}"), "GET", web::get().to(nothing_such::<S>));
+            serve(config, &format!("{prefix}/{path}"), "GET", web::get().to(unsupported));
         }
     }
 }
@@ -72,13 +97,13 @@ fn serve(config: &mut web::ServiceConfig, path: &str, method: &'static str, rout
 }
 
 /// `PUT /transactions/{txnId}`
-async fn transaction<S: Serves>(
-    state: web::Data<AppserviceState<S>>,
+async fn transaction(
+    state: web::Data<AppserviceState>,
     request: HttpRequest,
     txn_id: web::Path<String>,
     body: web::Payload,
 ) -> HttpResponse {
-    let (result, answer) = match take(&state, &request, &txn_id, body).await {
+    let (result, answer) = match accept(&state, &request, &txn_id, body).await {
         Ok(()) => (TransactionResult::Accepted, done()),
         Err(refusal) => (refusal.result(), refusal.answer(&txn_id)),
     };
@@ -86,10 +111,10 @@ async fn transaction<S: Serves>(
     answer
 }
 
-/// Takes a transaction, from its headers to its commit. What it is called says nothing: the homeserver may use a
-/// name again for other events.
-async fn take<S: Serves>(
-    state: &AppserviceState<S>,
+/// Accepts a transaction, from its headers to its commit. Its id is not used: the homeserver may use one again for other
+/// events.
+async fn accept(
+    state: &AppserviceState,
     request: &HttpRequest,
     txn_id: &str,
     body: web::Payload,
@@ -98,18 +123,17 @@ async fn take<S: Serves>(
     let body = match tokio::time::timeout(BODY_TIMEOUT, body.to_bytes_limited(LARGEST_BODY)).await {
         Ok(Ok(Ok(body))) => body,
         Ok(Err(_limit_exceeded)) => return Err(Refusal::TooLarge),
-        Ok(Ok(Err(_))) | Err(_) => return Err(Refusal::BrokenOff),
+        Ok(Ok(Err(_))) | Err(_) => return Err(Refusal::Incomplete),
     };
     let events = read(&body)?;
     let sent = u64::try_from(events.len()).unwrap_or(u64::MAX);
-    let kept = state.serving.accept_events(txn_id, events).await?;
+    let kept = state.accept_events(txn_id, events).await?;
     state.metrics.events(EventResult::Accepted, kept);
     state.metrics.events(EventResult::Duplicate, sent.saturating_sub(kept));
     Ok(())
 }
 
-/// The events of a transaction, none of them looked into. What else it holds (typing, receipts, messages to devices)
-/// does not concern us.
+/// The events of a transaction, unparsed. Its other data (typing, receipts, messages to devices) is not used.
 fn read(body: &[u8]) -> Result<Vec<Box<RawValue>>, Refusal> {
     #[derive(Deserialize)]
     struct Transaction {
@@ -117,17 +141,17 @@ fn read(body: &[u8]) -> Result<Vec<Box<RawValue>>, Refusal> {
     }
     let text = String::from_utf8_lossy(body);
     let transaction: Transaction = serde_json::from_str(&text).map_err(|error| {
-        // Its words may quote the body; its place does not.
+        // The error's text may quote the body; the position does not.
         let place = format!("line {}, column {}", error.line(), error.column());
         if error.is_data() { Refusal::BadJson(place) } else { Refusal::NotJson(place) }
     })?;
     Ok(transaction.events)
 }
 
-/// `GET /users/{userId}`: the homeserver asks whether to know a user of our namespace. It is told yes only when
-/// the user is registered.
-async fn user<S: Serves>(
-    state: web::Data<AppserviceState<S>>,
+/// `GET /users/{userId}`: the homeserver asks whether a user of our namespace exists. The answer is 200 only after the
+/// user was registered.
+async fn user(
+    state: web::Data<AppserviceState>,
     request: HttpRequest,
     user_id: web::Path<String>,
 ) -> HttpResponse {
@@ -135,7 +159,7 @@ async fn user<S: Serves>(
         return refused.answer();
     }
     let Ok(user_id) = UserId::parse(user_id.as_str()) else { return not_found() };
-    match state.serving.ensure_user(&user_id).await {
+    match state.ensure_user(&user_id).await {
         Ok(true) => done(),
         Ok(false) => not_found(),
         Err(error) => {
@@ -147,7 +171,7 @@ async fn user<S: Serves>(
 }
 
 /// `GET /rooms/{roomAlias}` and the third-party networks: we have neither aliases nor networks.
-async fn nothing_such<S: Serves>(state: web::Data<AppserviceState<S>>, request: HttpRequest) -> HttpResponse {
+async fn unsupported(state: web::Data<AppserviceState>, request: HttpRequest) -> HttpResponse {
     match auth::check(&request, state.hs_token.as_ref()) {
         Ok(()) => not_found(),
         Err(refused) => refused.answer(),
@@ -155,7 +179,7 @@ async fn nothing_such<S: Serves>(state: web::Data<AppserviceState<S>>, request: 
 }
 
 /// `POST /ping`
-async fn ping<S: Serves>(state: web::Data<AppserviceState<S>>, request: HttpRequest) -> HttpResponse {
+async fn ping(state: web::Data<AppserviceState>, request: HttpRequest) -> HttpResponse {
     match auth::check(&request, state.hs_token.as_ref()) {
         Ok(()) => done(),
         Err(refused) => refused.answer(),
@@ -167,7 +191,7 @@ fn done() -> HttpResponse {
 }
 
 fn not_found() -> HttpResponse {
-    matrix_error(StatusCode::NOT_FOUND, "M_NOT_FOUND", "there is no such thing")
+    matrix_error(StatusCode::NOT_FOUND, "M_NOT_FOUND", "not found")
 }
 
 fn unavailable(why: &str) -> HttpResponse {
@@ -176,12 +200,12 @@ fn unavailable(why: &str) -> HttpResponse {
     answer
 }
 
-/// Why a transaction is not taken.
+/// Why a transaction is refused.
 #[derive(Debug)]
 enum Refusal {
     Token(auth::Refused),
     TooLarge,
-    BrokenOff,
+    Incomplete,
     NotJson(String),
     BadJson(String),
     Unavailable(EngineError),
@@ -197,14 +221,14 @@ impl Refusal {
     fn result(&self) -> TransactionResult {
         match self {
             Self::Token(_) => TransactionResult::Unauthorized,
-            Self::TooLarge | Self::BrokenOff | Self::NotJson(_) | Self::BadJson(_) => {
+            Self::TooLarge | Self::Incomplete | Self::NotJson(_) | Self::BadJson(_) => {
                 TransactionResult::Unreadable
             }
             Self::Unavailable(_) => TransactionResult::Unavailable,
         }
     }
 
-    /// The answer, and a line in the log: the homeserver will send the same transaction until it is taken.
+    /// The answer, and a log line: the homeserver sends the same transaction until it is accepted.
     fn answer(&self, txn_id: &str) -> HttpResponse {
         let (why, answer) = match self {
             Self::Token(refused) => (refused.to_string(), refused.answer()),
@@ -212,8 +236,8 @@ impl Refusal {
                 let why = format!("the body is larger than {LARGEST_BODY} bytes");
                 (why.clone(), matrix_error(StatusCode::PAYLOAD_TOO_LARGE, "M_TOO_LARGE", &why))
             }
-            Self::BrokenOff => {
-                let why = "the body did not arrive in full";
+            Self::Incomplete => {
+                let why = "the request body ended early";
                 (why.to_owned(), matrix_error(StatusCode::BAD_REQUEST, "M_NOT_JSON", why))
             }
             Self::NotJson(place) => {
@@ -221,11 +245,11 @@ impl Refusal {
                 (why.clone(), matrix_error(StatusCode::BAD_REQUEST, "M_NOT_JSON", &why))
             }
             Self::BadJson(place) => {
-                let why = format!("the body is no object with a list of events ({place})");
+                let why = format!("the body is not an object with a list of events ({place})");
                 (why.clone(), matrix_error(StatusCode::BAD_REQUEST, "M_BAD_JSON", &why))
             }
             Self::Unavailable(error) => {
-                (causes(error), unavailable("the events could not be kept; try again"))
+                (causes(error), unavailable("the events could not be stored; try again"))
             }
         };
         let status = answer.status().as_u16();

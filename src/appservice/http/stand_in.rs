@@ -1,5 +1,5 @@
-//! A stand-in for the listener while no matrixbot runs: it answers the homeserver's ping, and asks it to come again
-//! with everything else.
+//! A stand-in for the listener while matrixbot does not run: it answers the homeserver's ping, and everything else with
+//! 503.
 
 use super::auth::{self, Refused};
 use super::{done, unavailable};
@@ -10,7 +10,7 @@ use secrecy::SecretString;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// What answers in matrixbot's place. Clones are the same one.
+/// Answers in matrixbot's place. Clones share their state.
 #[derive(Debug, Clone)]
 pub struct StandIn(Arc<State>);
 
@@ -22,7 +22,7 @@ struct State {
 }
 
 impl StandIn {
-    /// One that a homeserver is to show `hs_token`.
+    /// A stand-in for a homeserver that authenticates with `hs_token`.
     pub fn new(hs_token: &SecretString) -> Self {
         let (pinged, refused) = (AtomicBool::new(false), AtomicBool::new(false));
         Self(Arc::new(State { hs_token: Token::new(hs_token), pinged, refused }))
@@ -38,7 +38,7 @@ impl StandIn {
         self.0.refused.load(Ordering::Relaxed)
     }
 
-    /// What it serves.
+    /// Its services.
     pub fn services(&self) -> Services {
         let state = web::Data::new(self.clone());
         Arc::new(move |config| {
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_ping_is_answered_and_nothing_is_taken() {
+    async fn a_ping_is_answered_and_everything_else_is_refused() {
         let stand_in = StandIn::new(&"right".into());
         let ping = "/_matrix/app/v1/ping";
         assert_eq!(ask(&stand_in, test::TestRequest::post(), ping, "wrong").await, 403);

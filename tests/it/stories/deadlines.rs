@@ -51,7 +51,8 @@ async fn what_alertmanager_no_longer_reports_is_over_after_a_while() {
     world.report(&group).await;
     world.pass(just_before(minutes(8 * 60))).await;
     assert_eq!(phase(&world, number).await, "acknowledged", "eight hours since the last report");
-    world.pass(seconds(1)).await;
+    // Stale incidents are looked up every 20 s.
+    world.pass(seconds(20)).await;
     assert_eq!(phase(&world, number).await, "resolved");
     let shown = &pages(&world, &rooms.ops)[0].body;
     assert!(shown.contains("Alertmanager no longer reports it."), "{shown}");
