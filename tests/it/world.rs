@@ -167,12 +167,13 @@ impl World {
         self.clock.now()
     }
 
-    /// Lets everything happen that is to happen at the present instant.
+    /// Lets everything happen that is due at the present instant.
     pub(crate) async fn settle(&self) {
         for _ in 0..200 {
             let delivered = self.homeserver.deliver().await;
             let worked = self.bot.work().await;
-            if !worked && delivered.events == 0 {
+            // A worker may have changed a room although it has nothing left to do.
+            if !worked && delivered.events == 0 && self.homeserver.deliver().await.events == 0 {
                 return;
             }
         }

@@ -19,6 +19,7 @@ const MANY: usize = 30;
 async fn two() -> (World, Bot, Rooms) {
     let (world, rooms) = World::finance("").await;
     let other = world.another().await;
+    work_together(&world, &other).await;
     (world, other, rooms)
 }
 
