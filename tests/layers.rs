@@ -275,7 +275,7 @@ fn an_import_against_the_picture_is_found_however_it_is_written() {
         );
         assert_eq!(broken("engine/mod.rs", import), Vec::<String>::new(), "{import}");
     }
-    assert_eq!(broken("engine/save.rs", "use crate::outbox::Outbox;").len(), 1);
+    assert_eq!(broken("engine/change.rs", "use crate::outbox::Outbox;").len(), 1);
     assert_eq!(broken("unheard_of/mod.rs", "use crate::domain::time;").len(), 1);
 }
 

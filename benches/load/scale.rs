@@ -13,7 +13,7 @@ use matrixbot::domain::lists::{ListSettings, Lists};
 use matrixbot::domain::policy::{Level, Policy};
 use matrixbot::domain::webhook::{Webhook, WebhookAlert};
 use matrixbot::engine::{Engine, Standing};
-use matrixbot::store::{RoomListRow, Store, commit, overview};
+use matrixbot::store::{RoomListRow, Store, overview};
 use matrixbot::telemetry::Metrics;
 use ruma::user_id;
 use secrecy::SecretString;
@@ -206,7 +206,7 @@ fn costs(database: &mut Database, engine: &Engine, times: i64) -> anyhow::Result
     for n in 0..times {
         let webhook = webhook(&format!("{n} {}", engine.clock().now()), engine.clock().now());
         report.push(timed(database, async {
-            engine.report(LIST, &webhook).await?;
+            engine.report(LIST, &webhook, engine.clock().now()).await?;
             Ok(())
         })?);
     }
@@ -242,11 +242,11 @@ async fn acknowledged(engine: &Engine, number: i64) -> anyhow::Result<()> {
         act: Act::Acknowledge,
         comment: None,
     };
-    let mut tx = engine.store().begin().await?;
-    let standing = engine.standing(&mut tx, number, ROOM).await?;
+    let mut change = engine.begin().await?;
+    let standing = change.standing(number, ROOM).await?;
     let Standing::Here(stored) = standing else { bail!("{standing:?}") };
-    engine.person(&mut tx, &stored, action, None).await?;
-    Ok(commit(tx).await?)
+    change.person(&stored, action, None).await?;
+    Ok(change.commit().await?)
 }
 
 fn webhook(group: &str, now: Timestamp) -> Webhook {

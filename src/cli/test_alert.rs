@@ -8,7 +8,7 @@ use crate::domain::duration;
 use crate::domain::input::{Act, PersonAction, Via};
 use crate::domain::time::between;
 use crate::engine::Engine;
-use crate::store::{PageRow, commit, incident};
+use crate::store::{PageRow, incident};
 use anyhow::Context as _;
 use clap::Args;
 use serde::Serialize;
@@ -220,12 +220,12 @@ impl Test<'_> {
 
     /// Asks for the next level, as a person does.
     async fn escalate(&self, number: i64) -> anyhow::Result<()> {
-        let mut tx = self.engine.store().begin().await?;
-        let stored = incident::lock(&mut tx, number).await?.context("the incident is gone")?;
+        let mut change = self.engine.begin().await?;
+        let stored = incident::lock(change.tx(), number).await?.context("the incident is gone")?;
         let who = shell::user(&self.config.homeserver.server_name);
         let action = PersonAction { who, via: Via::Api, act: Act::Escalate(None), comment: None };
-        self.engine.person(&mut tx, &stored, action, None).await?;
-        Ok(commit(tx).await?)
+        change.person(&stored, action, None).await?;
+        Ok(change.commit().await?)
     }
 
     /// Waits until the pages of a level have arrived, or cannot any more.

@@ -35,6 +35,7 @@ pub mod reaction;
 pub mod rights;
 pub mod time;
 pub mod timeline;
+pub mod totals;
 pub mod transition;
 pub mod view;
 pub mod webhook;

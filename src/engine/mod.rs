@@ -1,23 +1,27 @@
-//! One database transaction per input: lock, decide, save. One file per kind of input.
+//! Decides what happens to incidents. Every input is one [`Change`]: begin, decide, save, commit; then count, log and
+//! wake (`change.rs`). The other files say what an input decides on, and what follows.
 
-mod acts;
-mod delivery;
+mod change;
 mod effects;
+mod events;
 mod person;
 mod report;
-mod save;
-mod timer;
 
-pub use acts::{candidates, result_of};
-pub use person::Standing;
+pub use change::Change;
+pub use person::{Standing, result_of};
 pub use report::Accepted;
 
 use crate::clock::SharedClock;
+use crate::domain::incident::Incident;
+use crate::domain::input::Input;
 use crate::domain::lists::{ListSettings, Lists};
 use crate::domain::policy::Policy;
-use crate::store::{Store, StoreError};
+use crate::domain::time::between;
+use crate::store::{Store, StoreError, incident, timers};
 use crate::telemetry::Metrics;
 use arc_swap::ArcSwap;
+use change::Policies;
+use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -57,7 +61,31 @@ pub struct Wakers {
     pub reconcile: Arc<Notify>,
 }
 
-/// Takes inputs, one database transaction each. Cheap to clone.
+/// Which worker a change wakes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "`Wakers` explains them")]
+pub enum Wake {
+    Outbox,
+    Inbox,
+    Timers,
+    Attendance,
+    Liveness,
+}
+
+impl Wakers {
+    /// Wakes a worker.
+    pub fn wake(&self, wake: Wake) {
+        match wake {
+            Wake::Outbox => self.outbox.notify_one(),
+            Wake::Inbox => self.inbox.notify_one(),
+            Wake::Timers => self.timers.notify_one(),
+            Wake::Attendance => self.attendance.notify_one(),
+            Wake::Liveness => self.liveness.notify_one(),
+        }
+    }
+}
+
+/// Decides on inputs. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Engine {
     store: Store,
@@ -119,6 +147,59 @@ impl Engine {
     /// What wakes the workers.
     pub fn wakers(&self) -> &Wakers {
         &self.wakers
+    }
+
+    /// Begins a change, at the present instant.
+    pub async fn begin(&self) -> Result<Change, StoreError> {
+        self.begin_at(self.clock.now()).await
+    }
+
+    /// Begins a change by an input that came at `now`.
+    async fn begin_at(&self, now: Timestamp) -> Result<Change, StoreError> {
+        Ok(Change::new(self.clone(), self.store.begin().await?, now))
+    }
+
+    /// Ticks the most overdue incident. Returns whether one was due.
+    pub async fn tick_one(&self) -> Result<bool, EngineError> {
+        let mut change = self.begin().await?;
+        let now = change.now();
+        let Some((number, due)) = timers::lock_due(change.tx(), now).await? else { return Ok(false) };
+        let Some(stored) = incident::load(change.tx(), number).await? else { return Ok(false) };
+        change.decide(&stored, &Input::Tick, None).await?;
+        change.commit().await?;
+        self.metrics.ladder_lag(between(due, now));
+        Ok(true)
+    }
+
+    /// Resolves the incident that has been without updates for the longest time over its limit. Returns whether there was
+    /// one.
+    pub async fn resolve_one_stale(&self) -> Result<bool, EngineError> {
+        let mut change = self.begin().await?;
+        let now = change.now();
+        let Some(number) = timers::lock_stale(change.tx(), now).await? else { return Ok(false) };
+        let Some(stored) = incident::load(change.tx(), number).await? else { return Ok(false) };
+        change.decide(&stored, &Input::Stale, None).await?;
+        change.commit().await?;
+        Ok(true)
+    }
+
+    /// The policies around an incident of a room list. A list that is no longer configured keeps the policies its
+    /// incidents began with.
+    async fn policies_around(
+        &self,
+        room_list: &str,
+        incident: Option<&Incident>,
+    ) -> Result<Policies, EngineError> {
+        let newest = self.lists.load().get(room_list).map(|list| (list.version, list.policy.clone()));
+        let of_run = match incident {
+            Some(incident) => {
+                let version = incident.run.policy_version;
+                Some((version, self.policy(version).await?))
+            }
+            None => newest.clone(),
+        };
+        let of_run = of_run.ok_or_else(|| EngineError::UnknownRoomList(room_list.to_owned()))?;
+        Ok(Policies { newest: newest.unwrap_or_else(|| of_run.clone()), of_run })
     }
 
     /// The policy of a version; versions never change, so each is read once.

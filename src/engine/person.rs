@@ -1,10 +1,11 @@
-//! A person acts on an incident. Called within the transaction that handles the person's event.
+//! People act on incidents: what a room has to do with one, which incidents `all` means, and what an act came to.
 
-use super::{Engine, EngineError};
-use crate::domain::input::{Decision, Input, PersonAction};
-use crate::domain::policy::AckScope;
-use crate::store::enqueue;
-use crate::store::{StoredIncident, Tx, incident, post};
+use super::{Change, EngineError};
+use crate::domain::answer::ActResult;
+use crate::domain::incident::{Phase, PhaseName};
+use crate::domain::input::{Act, Decision, Outcome};
+use crate::domain::policy::{AckScope, Policy};
+use crate::store::{StoredIncident, enqueue, incident, overview, post};
 
 /// What a room has to do with an incident.
 #[derive(Debug, Clone)]
@@ -19,17 +20,17 @@ pub enum Standing {
     Here(Box<StoredIncident>),
 }
 
-impl Engine {
+impl Change {
     /// Locks an incident, and says what a room has to do with it.
-    pub async fn standing(&self, tx: &mut Tx, number: i64, room: &str) -> Result<Standing, EngineError> {
-        let Some(stored) = incident::lock(tx, number).await?.map(Box::new) else {
+    pub async fn standing(&mut self, number: i64, room: &str) -> Result<Standing, EngineError> {
+        let Some(stored) = incident::lock(self.tx(), number).await?.map(Box::new) else {
             return Ok(Standing::Unknown);
         };
-        let told = post::was_told(tx, number, room).await?;
-        if !told && !self.is_of_its_list(tx, &stored, room).await? {
+        let told = post::was_told(self.tx(), number, room).await?;
+        if !told && !self.is_of_its_list(&stored, room).await? {
             return Ok(Standing::Unknown);
         }
-        let policy = self.policy(stored.incident.run.policy_version).await?;
+        let policy = self.engine().policy(stored.incident.run.policy_version).await?;
         Ok(match policy.ack_scope {
             AckScope::Notified if told => Standing::Here(stored),
             AckScope::Notified => Standing::NotTold(stored),
@@ -42,7 +43,7 @@ impl Engine {
                     .flat_map(|level| level.rooms.iter().cloned())
                     .chain(policy.fallback_rooms.iter().cloned())
                     .collect();
-                if enqueue::rooms_of(tx, &above).await?.iter().any(|known| known == room) {
+                if enqueue::rooms_of(self.tx(), &above).await?.iter().any(|known| known == room) {
                     Standing::Here(stored)
                 } else if told {
                     Standing::Below(stored)
@@ -53,32 +54,69 @@ impl Engine {
         })
     }
 
-    /// Lets a person act on an incident that is locked. Whether the person and the room may is checked before.
-    /// `answered_in`: the room that is answered besides, so that the incident's thread there is not told too.
-    pub async fn person(
-        &self,
-        tx: &mut Tx,
-        stored: &StoredIncident,
-        action: PersonAction,
-        answered_in: Option<&str>,
-    ) -> Result<Decision, EngineError> {
-        self.decide_and_save(tx, stored, &Input::Person(action), answered_in).await
-    }
-
-    /// Counts and logs a person's act, once it is committed.
-    pub fn acted(&self, stored: &StoredIncident, decision: &Decision) {
-        self.announce(Some(stored), &stored.room_list, decision);
-    }
-
     /// Whether a room belongs to an incident's list.
-    async fn is_of_its_list(
-        &self,
-        tx: &mut Tx,
-        stored: &StoredIncident,
-        room: &str,
-    ) -> Result<bool, EngineError> {
-        let lists = self.lists();
+    async fn is_of_its_list(&mut self, stored: &StoredIncident, room: &str) -> Result<bool, EngineError> {
+        let lists = self.engine().lists();
         let Some(list) = lists.get(&stored.room_list) else { return Ok(false) };
-        Ok(enqueue::rooms_of(tx, &list.references()).await?.iter().any(|known| known == room))
+        Ok(enqueue::rooms_of(self.tx(), &list.references()).await?.iter().any(|known| known == room))
+    }
+
+    /// The open incidents of room lists that `all` means for an act, oldest first, `most` at most.
+    pub async fn candidates(
+        &mut self,
+        room_lists: &[String],
+        act: Act,
+        most: i64,
+    ) -> Result<Vec<i64>, EngineError> {
+        use PhaseName::{Acknowledged, Firing, Snoozed, Suppressed, Unanswered};
+        let phases: &[PhaseName] = match act {
+            Act::Acknowledge => &[Firing, Snoozed, Unanswered, Suppressed],
+            Act::Unacknowledge => &[Acknowledged],
+            Act::Unsnooze => &[Snoozed],
+            Act::Escalate(_) => &[Firing],
+            Act::Snooze(_) | Act::Resolve => &[Firing, Acknowledged, Snoozed, Unanswered, Suppressed],
+        };
+        let phases: Vec<String> = phases.iter().map(|phase| phase.as_str().to_owned()).collect();
+        Ok(overview::open_numbers(self.tx(), room_lists, &phases, most).await?)
+    }
+}
+
+/// What an act came to, in the words of an answer.
+pub fn result_of(before: &StoredIncident, decision: &Decision, act: Act, policy: &Policy) -> ActResult {
+    match decision.outcome {
+        Outcome::Done => done(before, decision, act, policy),
+        Outcome::JoinedAck => ActResult::Joined { others: before.incident.ackers.clone() },
+        Outcome::AlreadyYours => ActResult::AlreadyYours,
+        Outcome::TooLate => ActResult::TooLate { resolved_at: before.resolved_at },
+        Outcome::NotAcknowledged => ActResult::NotAcknowledged,
+        Outcome::NotSnoozed => ActResult::NotSnoozed,
+        Outcome::StaleRung => ActResult::StalePage,
+        Outcome::UnderMaintenance => ActResult::UnderMaintenance,
+        Outcome::Repeated | Outcome::OrphanClear | Outcome::Nothing => {
+            ActResult::Nothing { phase: before.incident.phase.name() }
+        }
+    }
+}
+
+fn done(before: &StoredIncident, decision: &Decision, act: Act, policy: &Policy) -> ActResult {
+    let Some(after) = &decision.incident else {
+        return ActResult::Nothing { phase: before.incident.phase.name() };
+    };
+    match (act, &after.phase) {
+        (Act::Acknowledge, Phase::Acknowledged { until, .. }) => ActResult::Acknowledged { until: *until },
+        (Act::Unacknowledge, _) => ActResult::GivenBack { pages_in: policy.unack_delay },
+        (Act::Snooze(wanted), Phase::Snoozed { until }) => {
+            ActResult::Snoozed { until: *until, shortened: wanted > policy.max_snooze }
+        }
+        (Act::Unsnooze, _) => ActResult::SnoozeEnded,
+        (Act::Escalate(_), Phase::Unanswered { .. }) => ActResult::LadderEnded,
+        (Act::Escalate(_), _) => ActResult::Escalated {
+            level: after.run.level.unwrap_or(0),
+            levels: u32::try_from(policy.levels.len()).unwrap_or(u32::MAX),
+        },
+        (Act::Resolve, _) => {
+            ActResult::Resolved { still_firing: u64::try_from(after.firing.len()).unwrap_or(u64::MAX) }
+        }
+        (_, phase) => ActResult::Nothing { phase: phase.name() },
     }
 }

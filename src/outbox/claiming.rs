@@ -7,6 +7,7 @@ use crate::store::{
     Claimed, Head, Lease, Payload, StoredIncident, Tx, claim, commit, incident, settle, timeline,
 };
 use crate::telemetry::DeliveryOutcome;
+use jiff::Timestamp;
 use std::collections::BTreeMap;
 
 /// How much of a timeline a message may be rendered from.
@@ -18,7 +19,7 @@ impl Outbox {
         let now = self.engine.clock().now();
         let mut tx = self.engine.store().begin().await?;
         let Some(head) = claim::lock_head(&mut tx, room, now).await? else { return Ok(None) };
-        let claimed = self.take(&mut tx, head, None).await?;
+        let claimed = self.take(&mut tx, head, None, now).await?;
         commit(tx).await?;
         Ok(claimed)
     }
@@ -30,11 +31,11 @@ impl Outbox {
         tx: &mut Tx,
         head: Head,
         held: Option<&Lease>,
+        now: Timestamp,
     ) -> Result<Option<Claimed>, OutboxError> {
-        let now = self.engine.clock().now();
         let mut head = head;
         loop {
-            match self.freeze(tx, &head).await {
+            match self.freeze(tx, &head, now).await {
                 Ok(Some((event_type, content, version))) => {
                     let lease = Lease { room: head.room.clone(), owner: self.owner, message: head.id };
                     let until = later(now, self.settings.lease);
@@ -63,11 +64,11 @@ impl Outbox {
         &self,
         tx: &mut Tx,
         head: &Head,
+        now: Timestamp,
     ) -> Result<Option<(String, serde_json::Value, Option<i64>)>, OutboxError> {
         if let Some((event_type, content)) = &head.frozen {
             return Ok(Some((event_type.clone(), content.clone(), head.version)));
         }
-        let now = self.engine.clock().now();
         let lists = self.engine.lists();
         let list = lists.get(&head.room_list);
         let ack_reaction = list.map_or("✅", |list| list.ack_reaction());

@@ -9,6 +9,7 @@ use super::labels::{
 };
 use crate::domain::incident::PhaseName;
 use crate::domain::input::Via;
+use crate::domain::totals::Counted;
 use prometheus::core::Collector;
 use prometheus::process_collector::ProcessCollector;
 use prometheus::{
@@ -243,39 +244,28 @@ impl Metrics {
         self.incidents.with_label_values(&[room_list, phase.as_str()]).set(count);
     }
 
-    /// A person took an incident.
-    pub fn acknowledged(&self, room_list: &str, via: Via) {
-        self.acknowledgements.with_label_values(&[room_list, via.as_str()]).inc();
-    }
-
-    /// An incident was taken for the first time, so long after it opened.
-    pub fn time_to_ack(&self, took: Duration) {
-        self.time_to_ack.observe(took.as_secs_f64());
-    }
-
-    /// A person wanted to take an incident that was over.
-    pub fn late_acknowledgement(&self) {
-        self.late_acknowledgements.inc();
-    }
-
-    /// A level was paged; the first level is 0.
-    pub fn paged(&self, room_list: &str, level: u32) {
-        self.pages.with_label_values(&[room_list, &level.saturating_add(1).to_string()]).inc();
-    }
-
-    /// A ladder ran out.
-    pub fn unanswered(&self, room_list: &str) {
-        self.unanswered.with_label_values(&[room_list]).inc();
+    /// Something happened that counts.
+    pub fn count(&self, counted: &Counted) {
+        match counted {
+            Counted::Acknowledged { room_list, via } => {
+                self.acknowledgements.with_label_values(&[room_list.as_str(), via.as_str()]).inc();
+            }
+            Counted::AcknowledgedLate => self.late_acknowledgements.inc(),
+            Counted::Paged { room_list, level } => {
+                let level = level.saturating_add(1).to_string();
+                self.pages.with_label_values(&[room_list.as_str(), level.as_str()]).inc();
+            }
+            Counted::Unanswered { room_list } => {
+                self.unanswered.with_label_values(&[room_list.as_str()]).inc();
+            }
+            Counted::TimeToAcknowledge(took) => self.time_to_ack.observe(took.as_secs_f64()),
+            Counted::TimeToResolve(took) => self.time_to_resolve.observe(took.as_secs_f64()),
+        }
     }
 
     /// So many rooms of a room list cannot be reached.
     pub fn set_rooms_unreachable(&self, room_list: &str, count: usize) {
         self.rooms_unreachable.with_label_values(&[room_list]).set(i64::try_from(count).unwrap_or(i64::MAX));
-    }
-
-    /// An incident resolved, so long after it opened.
-    pub fn resolved(&self, lasted: Duration) {
-        self.time_to_resolve.observe(lasted.as_secs_f64());
     }
 
     /// A timer was handled so much later than it was due.
@@ -376,6 +366,7 @@ impl Keep<'_> {
 mod tests {
     use super::{DeliveryOutcome, Metrics};
     use crate::domain::input::Via;
+    use crate::domain::totals::Counted;
     use std::time::Duration;
 
     fn metrics() -> Metrics {
@@ -422,8 +413,8 @@ mod tests {
     fn what_happens_is_counted_where_it_belongs() {
         let metrics = metrics();
         metrics.webhook(Some("finance"), 200, Duration::from_millis(3));
-        metrics.paged("finance", 0);
-        metrics.acknowledged("finance", Via::Reaction);
+        metrics.count(&Counted::Paged { room_list: "finance".to_owned(), level: 0 });
+        metrics.count(&Counted::Acknowledged { room_list: "finance".to_owned(), via: Via::Reaction });
         metrics.delivery(DeliveryOutcome::Sent);
         metrics.homeserver_request("send", Some(429), Duration::from_millis(20));
         let text = metrics.render().unwrap();

@@ -17,6 +17,7 @@ use crate::telemetry::Metrics;
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
 use arc_swap::ArcSwap;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::future::Future;
 use std::sync::Arc;
@@ -29,11 +30,12 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Who takes reports: the engine.
 pub trait TakesReports: 'static {
-    /// Takes a report for a room list. When this returns `Ok`, its effects are committed.
+    /// Takes a report for a room list, which came at `now`. When this returns `Ok`, its effects are committed.
     fn report(
         &self,
         room_list: &str,
         webhook: Webhook,
+        now: Timestamp,
     ) -> impl Future<Output = Result<Accepted, EngineError>>;
 }
 
@@ -52,9 +54,14 @@ impl Reporting {
 }
 
 impl TakesReports for Reporting {
-    async fn report(&self, room_list: &str, webhook: Webhook) -> Result<Accepted, EngineError> {
+    async fn report(
+        &self,
+        room_list: &str,
+        webhook: Webhook,
+        now: Timestamp,
+    ) -> Result<Accepted, EngineError> {
         let (engine, room_list) = (self.engine.clone(), room_list.to_owned());
-        self.runtime.run(async move { engine.report(&room_list, &webhook).await }).await
+        self.runtime.run(async move { engine.report(&room_list, &webhook, now).await }).await
     }
 }
 
@@ -182,14 +189,15 @@ async fn take<'a, E: TakesReports>(
         access.admit_to_any(&caller)?;
     }
     let body = read(request, body).await?;
-    let Report { webhook, remarks } = payload::parse(&body, state.clock.now())?;
+    let now = state.clock.now();
+    let Report { webhook, remarks } = payload::parse(&body, now)?;
     let room_list = match named.flatten() {
         Some(name) => name,
         None => routed(access, &caller, &webhook, concerned)?,
     };
     let count = |firing: bool| webhook.alerts.iter().filter(|alert| alert.firing == firing).count();
     let (firing, resolved) = (count(true), count(false));
-    let accepted = state.engine.report(room_list, webhook).await?;
+    let accepted = state.engine.report(room_list, webhook, now).await?;
     for remark in &remarks {
         tracing::warn!(room_list, "a webhook for {room_list} is odd: {remark}");
     }

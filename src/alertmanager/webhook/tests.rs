@@ -10,6 +10,7 @@ use actix_web::http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE};
 use actix_web::http::{Method, StatusCode};
 use actix_web::test::TestRequest;
 use actix_web::{App, test, web};
+use jiff::Timestamp;
 use serde_json::Value;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -25,7 +26,12 @@ struct Taker {
 }
 
 impl TakesReports for Taker {
-    async fn report(&self, room_list: &str, webhook: Webhook) -> Result<Accepted, EngineError> {
+    async fn report(
+        &self,
+        room_list: &str,
+        webhook: Webhook,
+        _now: Timestamp,
+    ) -> Result<Accepted, EngineError> {
         if self.away.get() {
             return Err(EngineError::Unavailable(StoreError::Database(sqlx::Error::PoolTimedOut)));
         }

@@ -6,10 +6,9 @@ use super::scene::{Handled, Scene};
 use super::tell::names;
 use crate::domain::answer::{ActResult, Acted, Answer, Hidden, in_log};
 use crate::domain::command::Which;
-use crate::domain::input::{Act, Decision, Outcome, PersonAction};
+use crate::domain::input::{Act, Outcome, PersonAction};
 use crate::domain::rights::missing;
-use crate::engine::{Standing, candidates, result_of};
-use crate::store::StoredIncident;
+use crate::engine::{Standing, result_of};
 
 /// How many incidents one command may act on.
 const MOST: i64 = 100;
@@ -30,10 +29,10 @@ impl Scene<'_> {
             numbers
         } else {
             let lists: Vec<String> = said.lists.iter().map(|list| list.name.clone()).collect();
-            candidates(self.tx, &lists, act, MOST).await?
+            self.change.candidates(&lists, act, MOST).await?
         };
         let mut results = Vec::new();
-        let mut decided = Vec::new();
+        let mut changed = 0_u32;
         let mut elsewhere = Vec::new();
         let mut speaker = None;
         for number in numbers {
@@ -42,9 +41,9 @@ impl Scene<'_> {
                 elsewhere.push(acted);
                 continue;
             }
-            if let Some((before, decision)) = decision {
-                speaker.get_or_insert_with(|| before.room_list.clone());
-                decided.push((before, decision));
+            if let Some((room_list, outcome)) = decision {
+                speaker.get_or_insert(room_list);
+                changed += u32::from(matches!(outcome, Outcome::Done | Outcome::JoinedAck));
             }
             results.push(acted);
         }
@@ -60,14 +59,10 @@ impl Scene<'_> {
             self.reply(said, Answer::NothingOpen { room_list: names(said), elsewhere }).await?;
             return Ok(handled);
         }
-        let changed = decided
-            .iter()
-            .filter(|(_, decision)| matches!(decision.outcome, Outcome::Done | Outcome::JoinedAck))
-            .count();
         let speaker = speaker.unwrap_or_else(|| first.name.clone());
         let summary = told(act, &results);
         self.answer(&speaker, Answer::Acted { results }, said.thread.clone()).await?;
-        let mut handled = Handled::acted(summary, decided);
+        let mut handled = Handled::acted(summary);
         if changed == 0 {
             handled.kind = crate::telemetry::EventResult::Refused;
         }
@@ -80,9 +75,9 @@ impl Scene<'_> {
         number: i64,
         act: Act,
         comment: Option<String>,
-    ) -> Result<(Acted, Option<(StoredIncident, Decision)>), InboxError> {
+    ) -> Result<(Acted, Option<(String, Outcome)>), InboxError> {
         let room = self.event.room.clone();
-        let (stored, refused) = match self.inbox.engine.standing(self.tx, number, room.as_str()).await? {
+        let (stored, refused) = match self.change.standing(number, room.as_str()).await? {
             Standing::Here(stored) => (stored, None),
             Standing::NotTold(stored) => (stored, Some(Hidden::NotToldHere)),
             Standing::Below(stored) => (stored, Some(Hidden::HigherLevel)),
@@ -102,9 +97,9 @@ impl Scene<'_> {
             return Ok((acted(ActResult::NoRight { needs }), None));
         }
         let action = PersonAction { who, via: said.via, act, comment };
-        let decision = self.inbox.engine.person(self.tx, &stored, action, Some(room.as_str())).await?;
+        let decision = self.change.person(&stored, action, Some(room.as_str())).await?;
         let result = result_of(&stored, &decision, act, &policy);
-        Ok((acted(result), Some((*stored, decision))))
+        Ok((acted(result), Some((stored.room_list, decision.outcome))))
     }
 }
 

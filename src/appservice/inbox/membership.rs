@@ -3,9 +3,10 @@
 use super::InboxError;
 use super::scene::{Handled, Scene};
 use crate::domain::incoming::Membership;
+use crate::engine::Wake;
 use crate::ids;
 use crate::store::Payload;
-use crate::store::enqueue::{self, Draft};
+use crate::store::enqueue::Draft;
 use crate::store::room;
 use ruma::{OwnedRoomId, UserId};
 
@@ -22,16 +23,16 @@ impl Scene<'_> {
         let is = match membership {
             Membership::Join => "join",
             Membership::Invite if self.prepared.joined => {
-                return Ok(Handled::acted("invitation taken", Vec::new()));
+                return Ok(Handled::acted("invitation taken"));
             }
             Membership::Invite => return Ok(Handled::refused("invitation declined")),
             Membership::Knock => return Ok(Handled::ignored("a knock")),
             Membership::Leave => "leave",
             Membership::Ban => "ban",
         };
-        let now = self.now();
+        let now = self.change.now();
         let room_id = self.event.room.as_str();
-        room::note_membership(self.tx, user.as_str(), room_id, is, now).await?;
+        room::note_membership(self.change.tx(), user.as_str(), room_id, is, now).await?;
         if is != "join"
             && self.event.sender != *user
             && self.inbox.engine.lists().of_user(user.as_str()).is_some()
@@ -39,7 +40,7 @@ impl Scene<'_> {
             tracing::error!(user = %user, room = room_id, by = %self.event.sender, "{user} was removed from {room_id} by {}", self.event.sender);
         }
         // Whether every room can be reached is looked at again: readiness tells it.
-        self.inbox.engine.wakers().attendance.notify_one();
+        self.change.wake(Wake::Attendance);
         Ok(Handled::ignored("our own membership"))
     }
 
@@ -49,9 +50,9 @@ impl Scene<'_> {
         if here.is_empty() {
             return Ok(Handled::ignored("a room of no list moved"));
         }
-        let now = self.now();
+        let now = self.change.now();
         let from = self.event.room.as_str();
-        room::note_alias(self.tx, from, replacement.as_str(), now).await?;
+        room::note_alias(self.change.tx(), from, replacement.as_str(), now).await?;
         for list in &here {
             let draft = Draft {
                 id: ids::unique(),
@@ -63,9 +64,9 @@ impl Scene<'_> {
                 post: None,
                 not_before: now,
             };
-            enqueue::enqueue(self.tx, draft, now).await?;
+            self.change.enqueue(draft).await?;
         }
         tracing::info!(from, to = %replacement, "{from} moved to {replacement}");
-        Ok(Handled::acted("room moved", Vec::new()))
+        Ok(Handled::acted("room moved"))
     }
 }

@@ -42,12 +42,12 @@ impl Scene<'_> {
         let mut about = self.about(message).await?;
         let mut parsed = meaning(about.is_some());
         if let Some(target) = hangs_on.filter(|_| parsed != hanging) {
-            inbox::lock_target(self.tx, target.as_str()).await?;
+            inbox::lock_target(self.change.tx(), target.as_str()).await?;
             about = self.about(message).await?;
             parsed = meaning(about.is_some());
             // What is on its way may be what is meant: then this is handled once we know.
-            let wait =
-                parsed == Parsed::Chatter || post::is_on_its_way(self.tx, self.event.room.as_str()).await?;
+            let wait = parsed == Parsed::Chatter
+                || post::is_on_its_way(self.change.tx(), self.event.room.as_str()).await?;
             if about.is_none() && wait {
                 return Ok(Handled::hanging_on(target.clone(), "chatter"));
             }
@@ -93,7 +93,7 @@ impl Scene<'_> {
     async fn about(&mut self, message: &Message) -> Result<Option<About>, InboxError> {
         let room = self.event.room.as_str();
         for event_id in [message.reply_to.as_ref(), message.thread_root.as_ref()].into_iter().flatten() {
-            if let Some(about) = post::about(self.tx, room, event_id.as_str()).await? {
+            if let Some(about) = post::about(self.change.tx(), room, event_id.as_str()).await? {
                 return Ok(Some(about));
             }
         }
@@ -110,7 +110,7 @@ impl Scene<'_> {
         let mut lists = self.lists_here().await?;
         let all = self.inbox.engine.lists();
         if let Some(about) = about {
-            let stored = incident::load(self.tx, about.incident).await?;
+            let stored = incident::load(self.change.tx(), about.incident).await?;
             if let Some(first) = stored.and_then(|stored| all.get(&stored.room_list).cloned()) {
                 lists.retain(|list| list.name != first.name);
                 lists.insert(0, first);

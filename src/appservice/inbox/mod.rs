@@ -14,9 +14,9 @@ mod tell;
 
 use super::events::interpret;
 use crate::domain::incoming::{Happening, Incoming, RoomEvent};
-use crate::engine::{Engine, EngineError};
+use crate::engine::{Change, Engine, EngineError};
 use crate::rooms::{UserError, VirtualUsers};
-use crate::store::{StoreError, Tx, commit, inbox};
+use crate::store::{StoreError, inbox};
 use crate::telemetry::EventResult;
 use crate::worker::{Progress, Worker};
 use futures_util::StreamExt;
@@ -99,32 +99,33 @@ impl Inbox {
             Ok(event) => self.prepare(event).await?,
             Err(_) => Prepared::default(),
         };
-        let mut tx = self.engine.store().begin().await?;
-        let Some(waiting) = inbox::take(&mut tx, room).await? else { return Ok(false) };
+        let mut change = self.engine.begin().await?;
+        let Some(waiting) = inbox::take(change.tx(), room).await? else { return Ok(false) };
         if waiting.event != peeked {
             // Another worker has handled the one that was looked at.
             return Ok(true);
         }
         let result = match event {
-            Ok(event) => self.handle(&mut tx, &event, prepared).await,
+            Ok(event) => self.handle(&mut change, &event, prepared).await,
             Err(why) => Ok(Handled::malformed(&why)),
         };
         match result {
             Ok(handled) => {
                 let target = handled.target.as_ref().map(|target| target.as_str());
-                inbox::handled(&mut tx, waiting.seq, &handled.result, target).await?;
-                commit(tx).await?;
-                self.told(&waiting.event_id, &handled);
+                inbox::handled(change.tx(), waiting.seq, &handled.result, target).await?;
+                change.commit().await?;
+                self.note(&waiting.event_id, &handled);
             }
             Err(error) if error.is_final() => {
-                drop(tx);
-                let mut tx = self.engine.store().begin().await?;
-                if let Some(waiting) = inbox::take(&mut tx, room).await?
+                drop(change);
+                let mut change = self.engine.begin().await?;
+                if let Some(waiting) = inbox::take(change.tx(), room).await?
                     && waiting.event == peeked
                 {
-                    inbox::handled(&mut tx, waiting.seq, &format!("failed: {error}"), None).await?;
+                    let result = format!("failed: {error}");
+                    inbox::handled(change.tx(), waiting.seq, &result, None).await?;
                 }
-                commit(tx).await?;
+                change.commit().await?;
                 self.engine.metrics().events(EventResult::Failed, 1);
                 tracing::error!(event = waiting.event_id, %error, "event {} cannot be handled: {error}", waiting.event_id);
             }
@@ -135,7 +136,7 @@ impl Inbox {
 
     async fn handle(
         &self,
-        tx: &mut Tx,
+        change: &mut Change,
         event: &RoomEvent,
         prepared: Prepared,
     ) -> Result<Handled, InboxError> {
@@ -144,7 +145,7 @@ impl Inbox {
         {
             return Ok(Handled::ignored("our own"));
         }
-        let mut scene = Scene { inbox: self, tx, event, prepared };
+        let mut scene = Scene { inbox: self, change, event, prepared };
         match &event.what {
             Happening::Message(said) => scene.message(said).await,
             Happening::Reaction { target, key } => scene.reaction(target, key).await,
@@ -160,13 +161,10 @@ impl Inbox {
         }
     }
 
-    fn told(&self, event_id: &str, handled: &Handled) {
+    /// Counts and logs an event whose handling is committed.
+    fn note(&self, event_id: &str, handled: &Handled) {
         self.engine.metrics().events(handled.kind, 1);
-        for (stored, decision) in &handled.decided {
-            self.engine.acted(stored, decision);
-        }
         if handled.kind != EventResult::Ignored {
-            self.engine.wakers().outbox.notify_one();
             tracing::info!(event = event_id, result = handled.result, "event {event_id}: {}", handled.result);
         }
     }

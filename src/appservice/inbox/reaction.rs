@@ -15,18 +15,18 @@ impl Scene<'_> {
     /// Somebody reacted. What is done is told in the incident's threads; only a refusal is answered.
     pub(super) async fn reaction(&mut self, target: &EventId, key: &str) -> Result<Handled, InboxError> {
         let room = self.event.room.as_str();
-        let mut about = post::about(self.tx, room, target.as_str()).await?;
+        let mut about = post::about(self.change.tx(), room, target.as_str()).await?;
         if about.is_none() {
-            inbox::lock_target(self.tx, target.as_str()).await?;
-            about = post::about(self.tx, room, target.as_str()).await?;
+            inbox::lock_target(self.change.tx(), target.as_str()).await?;
+            about = post::about(self.change.tx(), room, target.as_str()).await?;
         }
         let Some(about) = about else {
             return Ok(Handled::hanging_on(target.to_owned(), "a reaction to something else"));
         };
-        if inbox::is_redacted(self.tx, self.event.event_id.as_str()).await? {
+        if inbox::is_redacted(self.change.tx(), self.event.event_id.as_str()).await? {
             return Ok(Handled::ignored("taken back before it came"));
         }
-        let (stored, above) = match self.inbox.engine.standing(self.tx, about.incident, room).await? {
+        let (stored, above) = match self.change.standing(about.incident, room).await? {
             Standing::Here(stored) => (stored, false),
             Standing::Below(stored) | Standing::NotTold(stored) => (stored, true),
             Standing::Unknown => return Ok(Handled::ignored("the incident is forgotten")),
@@ -44,7 +44,7 @@ impl Scene<'_> {
             return self.refuse(&about, &stored, act, ActResult::NoRight { needs }).await;
         }
         let action = PersonAction { who, via: Via::Reaction, act, comment: None };
-        let decision = self.inbox.engine.person(self.tx, &stored, action, None).await?;
+        let decision = self.change.person(&stored, action, None).await?;
         let result = result_of(&stored, &decision, act, &policy);
         match decision.outcome {
             Outcome::Done | Outcome::JoinedAck | Outcome::AlreadyYours => {
@@ -52,7 +52,7 @@ impl Scene<'_> {
                     && let Some(after) = &decision.incident
                 {
                     inbox::remember_reaction(
-                        self.tx,
+                        self.change.tx(),
                         self.event.event_id.as_str(),
                         about.incident,
                         after.run.no,
@@ -60,29 +60,24 @@ impl Scene<'_> {
                     )
                     .await?;
                 }
-                Ok(Handled::acted(by_reaction(act, about.incident, &result), vec![(*stored, decision)]))
+                Ok(Handled::acted(by_reaction(act, about.incident, &result)))
             }
-            _ => {
-                let mut refused = self.refuse(&about, &stored, act, result).await?;
-                refused.decided.push((*stored, decision));
-                Ok(refused)
-            }
+            _ => self.refuse(&about, &stored, act, result).await,
         }
     }
 
     /// Somebody took an event back: if it was the reaction that acknowledged, they give the incident back.
     pub(super) async fn redaction(&mut self, redacts: &EventId) -> Result<Handled, InboxError> {
-        let now = self.now();
-        inbox::remember_redacted(self.tx, redacts.as_str(), now).await?;
-        let Some(reaction) = inbox::take_reaction(self.tx, redacts.as_str()).await? else {
+        let now = self.change.now();
+        inbox::remember_redacted(self.change.tx(), redacts.as_str(), now).await?;
+        let Some(reaction) = inbox::take_reaction(self.change.tx(), redacts.as_str()).await? else {
             return Ok(Handled::ignored("a redaction of something else"));
         };
         if self.event.sender != reaction.user_id {
             return Ok(Handled::ignored("somebody else took the reaction away"));
         }
         let room = self.event.room.as_str();
-        let Standing::Here(stored) = self.inbox.engine.standing(self.tx, reaction.incident, room).await?
-        else {
+        let Standing::Here(stored) = self.change.standing(reaction.incident, room).await? else {
             return Ok(Handled::ignored("not for this room any more"));
         };
         let current = i32::try_from(stored.incident.run.no).is_ok_and(|current| current == reaction.run_no);
@@ -95,10 +90,10 @@ impl Scene<'_> {
         let who = self.event.sender.clone();
         let act = Act::Unacknowledge;
         let action = PersonAction { who, via: Via::Reaction, act, comment: None };
-        let decision = self.inbox.engine.person(self.tx, &stored, action, None).await?;
+        let decision = self.change.person(&stored, action, None).await?;
         let policy = self.inbox.engine.policy(stored.incident.run.policy_version).await?;
         let result = result_of(&stored, &decision, act, &policy);
-        Ok(Handled::acted(by_reaction(act, reaction.incident, &result), vec![(*stored, decision)]))
+        Ok(Handled::acted(by_reaction(act, reaction.incident, &result)))
     }
 
     fn meaning(&self, room_list: &str, key: &str, about: &About) -> Option<Act> {

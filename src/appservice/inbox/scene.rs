@@ -4,15 +4,14 @@ use super::preparing::Prepared;
 use super::{Inbox, InboxError};
 use crate::domain::answer::Answer;
 use crate::domain::incoming::RoomEvent;
-use crate::domain::input::Decision;
 use crate::domain::lists::ListSettings;
 use crate::domain::policy::{Permissions, Role};
 use crate::domain::rights::{Caller, role};
+use crate::engine::Change;
 use crate::ids;
+use crate::store::Payload;
 use crate::store::enqueue::{self, Draft};
-use crate::store::{Payload, StoredIncident, Tx};
 use crate::telemetry::EventResult;
-use jiff::Timestamp;
 use ruma::OwnedEventId;
 use std::sync::Arc;
 
@@ -23,20 +22,13 @@ pub(super) struct Handled {
     pub(super) result: String,
     /// For metrics.
     pub(super) kind: EventResult,
-    /// What was decided, with the incidents as they were before: told once it is committed.
-    pub(super) decided: Vec<(StoredIncident, Decision)>,
     /// What the event hangs on, if that is not known to be ours (yet).
     pub(super) target: Option<OwnedEventId>,
 }
 
 impl Handled {
     pub(super) fn ignored(why: &str) -> Self {
-        Self {
-            result: format!("ignored: {why}"),
-            kind: EventResult::Ignored,
-            decided: Vec::new(),
-            target: None,
-        }
+        Self { result: format!("ignored: {why}"), kind: EventResult::Ignored, target: None }
     }
 
     /// Ignored unless it turns out that `target` is ours.
@@ -45,37 +37,27 @@ impl Handled {
     }
 
     pub(super) fn malformed(why: &str) -> Self {
-        Self {
-            result: format!("malformed: {why}"),
-            kind: EventResult::Malformed,
-            decided: Vec::new(),
-            target: None,
-        }
+        Self { result: format!("malformed: {why}"), kind: EventResult::Malformed, target: None }
     }
 
     pub(super) fn refused(why: impl Into<String>) -> Self {
-        Self { result: why.into(), kind: EventResult::Refused, decided: Vec::new(), target: None }
+        Self { result: why.into(), kind: EventResult::Refused, target: None }
     }
 
-    pub(super) fn acted(what: impl Into<String>, decided: Vec<(StoredIncident, Decision)>) -> Self {
-        Self { result: what.into(), kind: EventResult::Acted, decided, target: None }
+    pub(super) fn acted(what: impl Into<String>) -> Self {
+        Self { result: what.into(), kind: EventResult::Acted, target: None }
     }
 }
 
-/// An event being handled, in its database transaction.
+/// An event being handled, in its change.
 pub(super) struct Scene<'a> {
     pub(super) inbox: &'a Inbox,
-    pub(super) tx: &'a mut Tx,
+    pub(super) change: &'a mut Change,
     pub(super) event: &'a RoomEvent,
     pub(super) prepared: Prepared,
 }
 
 impl Scene<'_> {
-    /// The present instant.
-    pub(super) fn now(&self) -> Timestamp {
-        self.inbox.engine.clock().now()
-    }
-
     /// The sender's role under these permissions.
     pub(super) fn role(&self, permissions: &Permissions) -> Role {
         let power_level = self.prepared.power_level;
@@ -86,7 +68,7 @@ impl Scene<'_> {
     pub(super) async fn lists_here(&mut self) -> Result<Vec<Arc<ListSettings>>, InboxError> {
         let mut here = Vec::new();
         for list in self.inbox.engine.lists().iter() {
-            let rooms = enqueue::rooms_of(self.tx, &list.references()).await?;
+            let rooms = enqueue::rooms_of(self.change.tx(), &list.references()).await?;
             if rooms.iter().any(|room| room == self.event.room.as_str()) {
                 here.push(list.clone());
             }
@@ -112,7 +94,7 @@ impl Scene<'_> {
         payload: Payload,
         incident: Option<i64>,
     ) -> Result<(), InboxError> {
-        let now = self.now();
+        let now = self.change.now();
         let draft = Draft {
             id: ids::unique(),
             room_list,
@@ -123,7 +105,6 @@ impl Scene<'_> {
             post: None,
             not_before: now,
         };
-        enqueue::enqueue(self.tx, draft, now).await?;
-        Ok(())
+        Ok(self.change.enqueue(draft).await?)
     }
 }

@@ -24,7 +24,7 @@ impl Scene<'_> {
         let (incidents, more) = self.list(said, Verb::Pending, NOT_PAGED_YET).await?;
         let room_list = names(said);
         self.reply(said, Answer::Pending { room_list, incidents, more }).await?;
-        Ok(Handled::acted("pending", Vec::new()))
+        Ok(Handled::acted("pending"))
     }
 
     /// Lists what climbed beyond its first level.
@@ -32,7 +32,7 @@ impl Scene<'_> {
         let (incidents, more) = self.list(said, Verb::Escalated, 1).await?;
         let room_list = names(said);
         self.reply(said, Answer::Escalated { room_list, incidents, more }).await?;
-        Ok(Handled::acted("escalated", Vec::new()))
+        Ok(Handled::acted("escalated"))
     }
 
     /// Shows incidents as they stand.
@@ -44,7 +44,7 @@ impl Scene<'_> {
                 self.put(&stored.room_list, payload, Some(number)).await?;
             }
         }
-        Ok(Handled::acted("show", Vec::new()))
+        Ok(Handled::acted("show"))
     }
 
     /// Tells the story of incidents.
@@ -52,14 +52,14 @@ impl Scene<'_> {
         for number in self.shown(said, which).await? {
             let Some(stored) = self.visible(said, number).await? else { continue };
             let policy = self.inbox.engine.policy(stored.incident.run.policy_version).await?;
-            let entries = timeline::read(self.tx, number, ENTRIES).await?;
+            let entries = timeline::read(self.change.tx(), number, ENTRIES).await?;
             let earlier = entries.first().map_or(0, |first| first.version.saturating_sub(1));
             let levels = u32::try_from(policy.levels.len()).unwrap_or(u32::MAX);
             let name = stored.view(levels).name();
             let answer = Answer::Timeline { number, name, levels, entries, earlier };
             self.answer(&stored.room_list, answer, said.thread.clone()).await?;
         }
-        Ok(Handled::acted("timeline", Vec::new()))
+        Ok(Handled::acted("timeline"))
     }
 
     /// Lists the commands, with the reader's rights.
@@ -71,7 +71,7 @@ impl Scene<'_> {
         let others = others.iter().map(|list| (list.name.clone(), role_in(list))).collect();
         let answer = Answer::Help { room_list: first.name.clone(), role: role_in(first), others };
         self.reply(said, answer).await?;
-        Ok(Handled::acted("help", Vec::new()))
+        Ok(Handled::acted("help"))
     }
 
     async fn list(
@@ -82,10 +82,11 @@ impl Scene<'_> {
     ) -> Result<(Vec<IncidentLine>, u64), InboxError> {
         let lists: Vec<String> = said.lists.iter().map(|list| list.name.clone()).collect();
         let phases: Vec<String> = verb.row().phases.iter().map(|phase| phase.as_str().to_owned()).collect();
-        let (rows, total) = overview::open_incidents(self.tx, &lists, &phases, min_level, SHOWN).await?;
+        let (rows, total) =
+            overview::open_incidents(self.change.tx(), &lists, &phases, min_level, SHOWN).await?;
         let mut lines = Vec::with_capacity(rows.len());
         for row in rows {
-            if let Some(stored) = incident::load(self.tx, row.number).await? {
+            if let Some(stored) = incident::load(self.change.tx(), row.number).await? {
                 let policy = self.inbox.engine.policy(stored.incident.run.policy_version).await?;
                 lines.push(stored.view(u32::try_from(policy.levels.len()).unwrap_or(u32::MAX)).line());
             }
@@ -100,7 +101,7 @@ impl Scene<'_> {
         } else {
             let lists: Vec<String> = said.lists.iter().map(|list| list.name.clone()).collect();
             let phases: Vec<String> = PhaseName::ALL.iter().map(|phase| phase.as_str().to_owned()).collect();
-            overview::open_numbers(self.tx, &lists, &phases, SHOWN).await?
+            overview::open_numbers(self.change.tx(), &lists, &phases, SHOWN).await?
         };
         numbers.truncate(MOST);
         Ok(numbers)
@@ -108,8 +109,8 @@ impl Scene<'_> {
 
     /// An incident that this room may see: of one of its lists. Says so if it is not.
     async fn visible(&mut self, said: &Said, number: i64) -> Result<Option<StoredIncident>, InboxError> {
-        let stored = incident::load(self.tx, number).await?;
-        let told = post::was_told(self.tx, number, self.event.room.as_str()).await?;
+        let stored = incident::load(self.change.tx(), number).await?;
+        let told = post::was_told(self.change.tx(), number, self.event.room.as_str()).await?;
         let ours =
             stored.filter(|stored| told || said.lists.iter().any(|list| list.name == stored.room_list));
         if ours.is_none() {

@@ -6,9 +6,9 @@ use crate::domain::answer::{ActResult, Acted, Answer, Hidden};
 use crate::domain::input::{Act, PersonAction, Via};
 use crate::domain::policy::Policy;
 use crate::domain::rights::{Caller, missing, role};
-use crate::engine::{candidates, result_of};
+use crate::engine::{Change, result_of};
 use crate::render::answer::answer;
-use crate::store::{Tx, commit, incident};
+use crate::store::incident;
 use ruma::UserId;
 
 /// How many incidents `all` means at most, as in a room.
@@ -23,10 +23,10 @@ impl Desk {
         who: &UserId,
         comment: Option<&str>,
     ) -> anyhow::Result<bool> {
-        let mut tx = self.engine.store().begin().await?;
+        let mut change = self.engine.begin().await?;
         let all = which.contains(&Which::All);
         let mut numbers = if all {
-            candidates(&mut tx, &self.room_lists, act, MOST).await?
+            change.candidates(&self.room_lists, act, MOST).await?
         } else {
             which
                 .iter()
@@ -40,16 +40,17 @@ impl Desk {
         for number in numbers {
             let action =
                 PersonAction { who: who.to_owned(), via: Via::Api, act, comment: comment.map(str::to_owned) };
-            results.push(self.act_on(&mut tx, number, action).await?);
+            results.push(self.act_on(&mut change, number, action).await?);
         }
-        commit(tx).await?;
+        change.commit().await?;
         let done = results.iter().all(|acted| is_done(&acted.result));
         self.answer(results)?;
         Ok(done)
     }
 
-    async fn act_on(&self, tx: &mut Tx, number: i64, action: PersonAction) -> anyhow::Result<Acted> {
-        let stored = incident::lock(tx, number).await?.filter(|stored| self.concerns(&stored.room_list));
+    async fn act_on(&self, change: &mut Change, number: i64, action: PersonAction) -> anyhow::Result<Acted> {
+        let stored =
+            incident::lock(change.tx(), number).await?.filter(|stored| self.concerns(&stored.room_list));
         let Some(stored) = stored else {
             return Ok(Acted { number, name: None, result: ActResult::Refused { why: Hidden::Unknown } });
         };
@@ -59,7 +60,7 @@ impl Desk {
             let result = ActResult::NoRight { needs };
             return Ok(Acted { number, name: Some(stored.view(0).name()), result });
         }
-        let decision = self.engine.person(tx, &stored, action, None).await?;
+        let decision = change.person(&stored, action, None).await?;
         let result = result_of(&stored, &decision, act, &policy);
         Ok(Acted { number, name: Some(stored.view(0).name()), result })
     }

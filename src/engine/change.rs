@@ -1,0 +1,302 @@
+//! The one way to change incidents: begin, decide, save, commit; then count, log and wake.
+//!
+//! Every input goes through a [`Change`]: webhooks, events in rooms, the shell, timers, and what became of a page. It is
+//! one database transaction with one reading of the clock. Everything that follows from its decisions is written in it.
+//! What is seen outside the database (counts, log lines, woken workers) waits for the commit.
+
+use super::effects::Effects;
+use super::{Engine, EngineError, TIMERS_POLL, Wake};
+use crate::domain::incident::{Fingerprint, Incident, Phase, Rung};
+use crate::domain::input::{Decision, Input, PersonAction, PolicyInForce, Surroundings};
+use crate::domain::policy::Policy;
+use crate::domain::time::later;
+use crate::domain::totals::Counted;
+use crate::domain::transition;
+use crate::store::enqueue::{self, Draft};
+use crate::store::{
+    AlertDetails, Reported, StoreError, StoredIncident, Tx, alert, commit, incident, settle, timeline,
+};
+use jiff::Timestamp;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// One change. Dropped without [`Change::commit`], nothing of it happened.
+#[derive(Debug)]
+pub struct Change {
+    engine: Engine,
+    tx: Tx,
+    now: Timestamp,
+    counted: Vec<Counted>,
+    log: Vec<LogLine>,
+    wakes: BTreeSet<Wake>,
+}
+
+/// A step in an incident's life, as the log has it.
+#[derive(Debug)]
+struct LogLine {
+    incident: i64,
+    room_list: String,
+    event: &'static str,
+    /// The version and the phase that it led to; `None`: the incident is new.
+    led_to: Option<(u64, &'static str)>,
+}
+
+/// The alerts of a report, merged into those that were known.
+#[derive(Debug)]
+pub(super) struct ReportedAlerts {
+    /// Every alert of the incident.
+    pub(super) details: AlertDetails,
+    /// Those whose details the report changes.
+    pub(super) changed: BTreeSet<Fingerprint>,
+}
+
+/// The incident that a decision is about.
+struct Subject<'a> {
+    number: i64,
+    room_list: &'a str,
+    /// `None`: it is new.
+    before: Option<&'a Incident>,
+}
+
+impl Change {
+    pub(super) fn new(engine: Engine, tx: Tx, now: Timestamp) -> Self {
+        Self { engine, tx, now, counted: Vec::new(), log: Vec::new(), wakes: BTreeSet::new() }
+    }
+
+    /// The instant of the input: one reading of the clock.
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// The transaction, for what is read or stored together with the decisions.
+    pub fn tx(&mut self) -> &mut Tx {
+        &mut self.tx
+    }
+
+    pub(super) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// Wakes a worker after the commit.
+    pub fn wake(&mut self, wake: Wake) {
+        self.wakes.insert(wake);
+    }
+
+    /// Counts something after the commit.
+    pub fn count(&mut self, counted: Counted) {
+        self.counted.push(counted);
+    }
+
+    /// Puts a message into the outbox.
+    pub async fn enqueue(&mut self, message: Draft<'_>) -> Result<(), StoreError> {
+        enqueue::enqueue(&mut self.tx, message, self.now).await?;
+        self.wake(Wake::Outbox);
+        Ok(())
+    }
+
+    /// Lets a person act on an incident that is locked. Whether the person and the room may is checked before.
+    /// `answered_in`: the room that is answered anyway, so that the incident's thread there gets no message.
+    pub async fn person(
+        &mut self,
+        stored: &StoredIncident,
+        action: PersonAction,
+        answered_in: Option<&str>,
+    ) -> Result<Decision, EngineError> {
+        self.decide(stored, &Input::Person(action), answered_in).await
+    }
+
+    /// The page of a rung is in a room. The incident is locked.
+    pub async fn page_sent(&mut self, stored: &StoredIncident, rung: Rung) -> Result<(), EngineError> {
+        self.decide(stored, &Input::PageSent(rung), None).await.map(drop)
+    }
+
+    /// The page of a rung cannot be delivered to a room. The ladder goes on only when no room of the rung is left. The
+    /// incident is locked.
+    pub async fn page_undeliverable(
+        &mut self,
+        stored: &StoredIncident,
+        rung: Rung,
+    ) -> Result<(), EngineError> {
+        if settle::rung_failed(&mut self.tx, stored.number, rung).await? {
+            self.decide(stored, &Input::PageUndeliverable(rung), None).await?;
+        }
+        Ok(())
+    }
+
+    /// Decides on an input for an incident that is locked, and saves what follows.
+    pub(super) async fn decide(
+        &mut self,
+        stored: &StoredIncident,
+        input: &Input,
+        answered_in: Option<&str>,
+    ) -> Result<Decision, EngineError> {
+        let policies = self.engine.policies_around(&stored.room_list, Some(&stored.incident)).await?;
+        let decision = policies.decide(Some(&stored.incident), input, self.now);
+        self.save(stored, &decision, &policies, None, answered_in).await?;
+        Ok(decision)
+    }
+
+    /// Saves a new incident. Returns its number; `None`: the decision opens none.
+    pub(super) async fn open(
+        &mut self,
+        room_list: &str,
+        reported: &Reported,
+        decision: &Decision,
+        policies: &Policies,
+        alerts: &ReportedAlerts,
+    ) -> Result<Option<i64>, EngineError> {
+        let after = decision.incident.as_ref().filter(|incident| incident.phase != Phase::Closed);
+        let Some(after) = after else { return Ok(None) };
+        let policy = policies.governing(after);
+        let number = incident::insert(&mut self.tx, room_list, reported, after, policy.stale_after).await?;
+        alert::save(&mut self.tx, number, None, after, &alerts.details, &BTreeSet::new()).await?;
+        self.log.push(LogLine {
+            incident: number,
+            room_list: room_list.to_owned(),
+            event: "opened",
+            led_to: None,
+        });
+        self.follow(Subject { number, room_list, before: None }, after, decision, policy, None).await?;
+        Ok(Some(number))
+    }
+
+    /// Saves a decision on an incident that is locked.
+    pub(super) async fn save(
+        &mut self,
+        stored: &StoredIncident,
+        decision: &Decision,
+        policies: &Policies,
+        alerts: Option<&ReportedAlerts>,
+        answered_in: Option<&str>,
+    ) -> Result<(), EngineError> {
+        let Some(after) = &decision.incident else { return Ok(()) };
+        let (before, number) = (&stored.incident, stored.number);
+        let policy = policies.governing(after);
+        let stale_after = policy.stale_after;
+        if after.version == before.version && after.phase == before.phase && after.next_at == before.next_at {
+            let stale_at = incident::stale_at(after, stale_after);
+            if stale_at != incident::stale_at(before, stale_after) {
+                incident::seen(&mut self.tx, number, stale_at).await?;
+            }
+        } else {
+            incident::update(&mut self.tx, stored, after, stale_after, self.now).await?;
+        }
+        let unchanged = BTreeSet::new();
+        let (details, changed) =
+            alerts.map_or((&stored.details, &unchanged), |alerts| (&alerts.details, &alerts.changed));
+        if after.firing != before.firing
+            || after.cleared != before.cleared
+            || after.known_at_ack != before.known_at_ack
+            || !changed.is_empty()
+        {
+            alert::save(&mut self.tx, number, Some(before), after, details, changed).await?;
+        }
+        let subject = Subject { number, room_list: &stored.room_list, before: Some(before) };
+        self.follow(subject, after, decision, policy, answered_in).await
+    }
+
+    /// Saves what follows from a decision whose state is written: the timeline, the totals and the messages.
+    async fn follow(
+        &mut self,
+        subject: Subject<'_>,
+        after: &Incident,
+        decision: &Decision,
+        policy: &Policy,
+        answered_in: Option<&str>,
+    ) -> Result<(), EngineError> {
+        let Subject { number, room_list, before } = subject;
+        timeline::append(&mut self.tx, number, &decision.entries).await?;
+        let effects = Effects { number, room_list, incident: after, policy, answered_in, now: self.now };
+        effects.carry_out(&mut self.tx, &decision.effects).await?;
+        for entry in before.map(|_| decision.entries.as_slice()).unwrap_or_default() {
+            self.log.push(LogLine {
+                incident: number,
+                room_list: room_list.to_owned(),
+                event: entry.kind.as_str(),
+                led_to: Some((entry.version, after.phase.name().as_str())),
+            });
+        }
+        if let Some(before) = before {
+            self.counted
+                .extend(decision.entries.iter().flat_map(|entry| Counted::of(entry, room_list, before)));
+        }
+        if !decision.effects.is_empty() {
+            self.wake(Wake::Outbox);
+        }
+        let soon = later(self.now, TIMERS_POLL);
+        if after.next_at.is_some_and(|at| at <= soon) {
+            self.wake(Wake::Timers);
+        }
+        Ok(())
+    }
+
+    /// Commits. Only then are the counts, the log lines and the wakes let out.
+    pub async fn commit(self) -> Result<(), StoreError> {
+        let Self { engine, tx, counted, log, wakes, .. } = self;
+        commit(tx).await?;
+        for counted in &counted {
+            engine.metrics.count(counted);
+        }
+        for line in &log {
+            line.write();
+        }
+        for wake in wakes {
+            engine.wakers.wake(wake);
+        }
+        Ok(())
+    }
+}
+
+impl LogLine {
+    fn write(&self) {
+        let Self { incident, room_list, event, led_to } = self;
+        match led_to {
+            None => tracing::info!(incident, room_list, event, "incident {incident} of {room_list}: opened"),
+            Some((version, phase)) => tracing::info!(
+                incident,
+                room_list,
+                event,
+                version,
+                phase,
+                "incident {incident} of {room_list}: {event}"
+            ),
+        }
+    }
+}
+
+/// The policies around one decision, each with its version.
+#[derive(Debug, Clone)]
+pub(super) struct Policies {
+    /// What the incident's run began with; for a new incident the newest.
+    pub(super) of_run: (i64, Arc<Policy>),
+    /// What a new run begins with.
+    pub(super) newest: (i64, Arc<Policy>),
+}
+
+impl Policies {
+    /// What the rules make of an input.
+    pub(super) fn decide(&self, incident: Option<&Incident>, input: &Input, now: Timestamp) -> Decision {
+        transition::decide(
+            incident,
+            input,
+            Surroundings {
+                of_run: PolicyInForce { version: self.of_run.0, policy: &self.of_run.1 },
+                newest: PolicyInForce { version: self.newest.0, policy: &self.newest.1 },
+                maintenance: false,
+                now,
+            },
+        )
+    }
+
+    /// The policies around an incident after a decision: its run may be a new one.
+    pub(super) fn after(&self, incident: &Incident) -> Self {
+        let began_now = incident.run.policy_version == self.newest.0;
+        let of_run = if began_now { self.newest.clone() } else { self.of_run.clone() };
+        Self { of_run, newest: self.newest.clone() }
+    }
+
+    /// The policy that governs an incident after a decision.
+    fn governing(&self, incident: &Incident) -> &Policy {
+        if incident.run.policy_version == self.newest.0 { &self.newest.1 } else { &self.of_run.1 }
+    }
+}
