@@ -15,7 +15,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     // The core.
     ("domain", &[]),
     ("store", &["domain"]),
-    ("rooms", &["domain", "store", "matrix"]),
+    ("rooms", &["domain", "store", "matrix", "ids"]),
     ("engine", &["domain", "store", "clock", "ids", "telemetry"]),
     // In.
     ("alertmanager", &["domain", "engine", "http", "clock", "telemetry"]),

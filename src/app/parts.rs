@@ -11,7 +11,7 @@ use crate::engine::Engine;
 use crate::health::Health;
 use crate::http::{Binding, MainRuntime, Probes, Services, Tls};
 use crate::matrix::{Client, RequestObserver, Timeouts};
-use crate::rooms::{VirtualUsers, user_id};
+use crate::rooms::{Rooms, user_id};
 use crate::store::{RoomListRow, Store};
 use crate::telemetry::Metrics;
 use actix_web::web;
@@ -24,8 +24,8 @@ use std::time::Duration;
 pub struct Parts {
     /// Handles inputs.
     pub engine: Engine,
-    /// The virtual users.
-    pub users: VirtualUsers,
+    /// Rooms and virtual users.
+    pub rooms: Rooms,
     pub(super) client: Client,
     pub(super) health: Health,
     webhook: web::Data<WebhookState>,
@@ -52,7 +52,7 @@ impl Parts {
         let client =
             Client::new(&config.homeserver.url, config.registration.as_token.clone(), Timeouts::default())?
                 .observed_by(Arc::new(Observed(Arc::clone(&metrics))));
-        let users = VirtualUsers::new(client.clone(), store.clone());
+        let rooms = Rooms::new(client.clone(), store.clone());
         let engine = Engine::new(store, Arc::clone(&clock), metrics, Lists::new([]));
         let webhook = web::Data::new(WebhookState::new(
             Reporting::new(engine.clone(), runtime.clone()),
@@ -60,7 +60,7 @@ impl Parts {
             Arc::clone(engine.metrics()),
             access(config),
         ));
-        Ok(Self { engine, users, client, health: Health::default(), webhook, runtime })
+        Ok(Self { engine, rooms, client, health: Health::default(), webhook, runtime })
     }
 
     /// The listeners' addresses and services.
@@ -76,7 +76,7 @@ impl Parts {
     fn appservice(&self, config: &Config) -> Services {
         let state = web::Data::new(AppserviceState::new(
             self.engine.clone(),
-            self.users.clone(),
+            self.rooms.users().clone(),
             self.runtime.clone(),
             &config.registration.hs_token,
             Arc::clone(self.engine.metrics()),

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 /// Every worker, and what wakes it besides its own deadlines. The outbox claims no more messages once `shutdown` is
 /// cancelled.
 pub fn workers(parts: &Parts, config: &Config, shutdown: &CancellationToken) -> Vec<Registered> {
-    let Parts { engine, users, client, health, .. } = parts;
+    let Parts { engine, rooms, client, health, .. } = parts;
     let (store, clock, wakers) = (engine.store(), engine.clock(), engine.wakers());
     let (prefix, server_name) = (&config.user_prefix, &config.homeserver.server_name);
     let (keep, appservice_id) = (&config.retention, &config.registration.id);
@@ -19,11 +19,11 @@ pub fn workers(parts: &Parts, config: &Config, shutdown: &CancellationToken) -> 
     vec![
         Registered::woken_by(
             &wakers.attendance,
-            Attendance::new(engine.clone(), users.clone(), health.clone()),
+            Attendance::new(engine.clone(), rooms.clone(), health.clone()),
         ),
         Registered::woken_by(
             &wakers.inbox,
-            Inbox::new(engine.clone(), users.clone(), prefix.clone(), server_name.clone()),
+            Inbox::new(engine.clone(), rooms.clone(), prefix.clone(), server_name.clone()),
         ),
         Registered::woken_by(&wakers.timers, Ladder::new(engine.clone())),
         Registered::periodic(Staleness::new(engine.clone())),
@@ -33,10 +33,10 @@ pub fn workers(parts: &Parts, config: &Config, shutdown: &CancellationToken) -> 
             &wakers.liveness,
             Liveness::new(client.clone(), appservice_id.clone(), health.clone(), engine.clone()),
         ),
-        Registered::woken_by(&wakers.reconcile, Reconcile::new(engine.clone(), users.clone())),
+        Registered::woken_by(&wakers.reconcile, Reconcile::new(engine.clone(), rooms.clone())),
         Registered::woken_by(
             &wakers.outbox,
-            Outbox::new(engine.clone(), users.clone(), settings, shutdown.clone()),
+            Outbox::new(engine.clone(), rooms.clone(), settings, shutdown.clone()),
         ),
     ]
 }

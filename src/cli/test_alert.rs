@@ -253,12 +253,9 @@ impl Test<'_> {
         let rooms =
             self.list.policy.levels.get(index).map(|level| level.rooms.as_slice()).unwrap_or_default();
         for page in pages {
-            let mut room = page.room.clone();
-            for reference in rooms.iter().filter(|reference| reference.starts_with('#')) {
-                if self.engine.store().room_of(reference).await? == page.room {
-                    room.clone_from(reference);
-                }
-            }
+            let leading = self.engine.store().references_to(&page.room).await?;
+            let alias = rooms.iter().rfind(|named| named.starts_with('#') && leading.contains(named));
+            let room = alias.unwrap_or(&page.room).clone();
             let settled = page.settled_at.unwrap_or(page.created_at);
             let seconds = between(page.created_at, settled).as_secs_f64();
             let event_id = page.event_id.clone().unwrap_or_default();

@@ -58,6 +58,11 @@ impl Lists {
         self.0.values().find(|list| list.user_id == user_id)
     }
 
+    /// The room lists that name one of these references, by name.
+    pub fn naming(&self, references: &[String]) -> Vec<Arc<ListSettings>> {
+        self.0.values().filter(|list| list.names_any(references)).cloned().collect()
+    }
+
     /// The policy of a version, if it is a list's newest.
     pub fn by_version(&self, version: i64) -> Option<Arc<Policy>> {
         self.0.values().find(|list| list.version == version).map(|list| list.policy.clone())
@@ -68,6 +73,12 @@ impl ListSettings {
     /// The reaction that is placed.
     pub fn ack_reaction(&self) -> &str {
         self.ack_reactions.first().map_or("✅", String::as_str)
+    }
+
+    /// Whether its configuration names one of these references.
+    pub fn names_any(&self, references: &[String]) -> bool {
+        let levels = self.policy.levels.iter().flat_map(|level| &level.rooms);
+        levels.chain(&self.policy.fallback_rooms).any(|named| references.contains(named))
     }
 
     /// Every room that its configuration names, each once, in the order of the ladder.

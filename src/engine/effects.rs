@@ -7,7 +7,7 @@ use crate::domain::time::later;
 use crate::ids;
 use crate::store::enqueue::{self, Draft, Showing};
 use crate::store::post::{self, Target};
-use crate::store::{Payload, StoreError, Tx};
+use crate::store::{Payload, StoreError, Tx, room};
 use jiff::Timestamp;
 use std::time::Duration;
 
@@ -51,8 +51,8 @@ impl Effects<'_> {
             Effect::Reminder(count) => {
                 let number = *count;
                 let last = self.policy.levels.last().map(|level| level.rooms.as_slice()).unwrap_or_default();
-                let mut last = enqueue::rooms_of(tx, last).await?;
-                let fallback = enqueue::rooms_of(tx, fallback).await?;
+                let mut last = room::rooms_of(tx, last).await?;
+                let fallback = room::rooms_of(tx, fallback).await?;
                 last.retain(|room| !fallback.contains(room));
                 let reminder = |last_resort| Payload::Reminder { number, last_resort };
                 self.show(tx, &last, &reminder(false), self.rung()).await?;

@@ -5,7 +5,7 @@ use crate::domain::answer::ActResult;
 use crate::domain::incident::{Phase, PhaseName};
 use crate::domain::input::{Act, Decision, Outcome};
 use crate::domain::policy::{AckScope, Policy};
-use crate::store::{StoredIncident, enqueue, incident, overview, post};
+use crate::store::{StoredIncident, incident, overview, post, room};
 
 /// What a room has to do with an incident.
 #[derive(Debug, Clone)]
@@ -43,7 +43,7 @@ impl Change {
                     .flat_map(|level| level.rooms.iter().cloned())
                     .chain(policy.fallback_rooms.iter().cloned())
                     .collect();
-                if enqueue::rooms_of(self.tx(), &above).await?.iter().any(|known| known == room) {
+                if room::rooms_of(self.tx(), &above).await?.iter().any(|known| known == room) {
                     Standing::Here(stored)
                 } else if told {
                     Standing::Below(stored)
@@ -58,7 +58,7 @@ impl Change {
     async fn is_of_its_list(&mut self, stored: &StoredIncident, room: &str) -> Result<bool, EngineError> {
         let lists = self.engine().lists();
         let Some(list) = lists.get(&stored.room_list) else { return Ok(false) };
-        Ok(enqueue::rooms_of(self.tx(), &list.references()).await?.iter().any(|known| known == room))
+        Ok(list.names_any(&room::references_to(self.tx(), room).await?))
     }
 
     /// The open incidents of room lists that `all` means for an act, oldest first, `most` at most.

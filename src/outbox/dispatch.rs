@@ -4,12 +4,11 @@ use crate::domain::time::later;
 use crate::engine::{Engine, EngineError};
 use crate::ids;
 use crate::matrix::Failure;
-use crate::rooms::{UserError, VirtualUsers};
+use crate::rooms::{RoomError, Rooms};
 use crate::store::{Claimed, Lease, StoreError};
 use crate::worker::{self, Progress, Worker};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use ruma::RoomAliasId;
 use std::convert::Infallible;
 use std::pin::pin;
 use std::time::Duration;
@@ -66,7 +65,7 @@ pub enum OutboxError {
     Engine(#[from] EngineError),
     /// A virtual user is not as it must be.
     #[error(transparent)]
-    User(#[from] UserError),
+    Room(#[from] RoomError),
     /// A message has a content that JSON cannot hold.
     #[error("the message cannot be written as JSON")]
     Content(#[from] serde_json::Error),
@@ -88,7 +87,7 @@ impl OutboxError {
 #[derive(Debug)]
 pub struct Outbox {
     pub(super) engine: Engine,
-    pub(super) users: VirtualUsers,
+    pub(super) rooms: Rooms,
     pub(super) settings: OutboxSettings,
     pub(super) owner: Uuid,
     shutdown: CancellationToken,
@@ -168,13 +167,8 @@ impl Worker for Outbox {
 
 impl Outbox {
     /// An outbox that finishes its messages in flight, and claims no more, once `shutdown` is cancelled.
-    pub fn new(
-        engine: Engine,
-        users: VirtualUsers,
-        settings: OutboxSettings,
-        shutdown: CancellationToken,
-    ) -> Self {
-        Self { engine, users, settings, owner: ids::unique(), shutdown }
+    pub fn new(engine: Engine, rooms: Rooms, settings: OutboxSettings, shutdown: CancellationToken) -> Self {
+        Self { engine, rooms, settings, owner: ids::unique(), shutdown }
     }
 
     /// Whether no more messages are claimed.
@@ -251,21 +245,15 @@ impl Outbox {
     /// for it undeliverable.
     async fn resolve(&self, alias: &str) -> Result<(), OutboxError> {
         let now = self.engine.clock().now();
-        let known = self.engine.store().room_of(alias).await?;
-        if known != alias {
-            self.engine.store().note_alias(alias, &known, now).await?;
-            return Ok(());
-        }
-        let answer = match <&RoomAliasId>::try_from(alias) {
-            Ok(id) => self.users.client().resolve_alias(id).await.map(|found| found.room_id),
-            Err(_) => return self.give_up_room(alias, "it is no room alias").await,
-        };
-        match answer {
-            Ok(room) => {
-                tracing::info!(alias, room = %room, "{alias} is {room}");
-                Ok(self.engine.store().note_alias(alias, room.as_str(), now).await?)
+        match self.rooms.resolve(alias, now).await {
+            Ok(resolved) if resolved.is_new => {
+                tracing::info!(alias, room = resolved.room, "{alias} is {}", resolved.room);
+                Ok(())
             }
-            Err(error)
+            // Enqueued by somebody who did not know yet where the alias leads.
+            Ok(resolved) => Ok(self.engine.store().note_alias(alias, &resolved.room, now).await?),
+            Err(RoomError::Store(error)) => Err(error.into()),
+            Err(RoomError::Homeserver(error))
                 if matches!(
                     error.failure(),
                     Failure::NotFound | Failure::Forbidden | Failure::BadRequest
@@ -273,7 +261,7 @@ impl Outbox {
             {
                 self.give_up_room(alias, &error.to_string()).await
             }
-            Err(error) => {
+            Err(RoomError::Homeserver(error)) => {
                 if let Some(message) = self.claim(alias).await? {
                     self.settle_fenced(&message, &Attempt::unsent(&error)).await?;
                 }

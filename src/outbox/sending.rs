@@ -4,7 +4,7 @@ use super::dispatch::Outbox;
 use super::pacing::must_look_up;
 use super::rendering::shrink;
 use crate::matrix::{ClientError, Failure, Identity};
-use crate::rooms::UserError;
+use crate::rooms::RoomError;
 use crate::store::{Claimed, Payload, StoreError};
 use jiff::Timestamp;
 use ruma::{OwnedEventId, OwnedTransactionId, OwnedUserId, RoomId, TransactionId, UserId};
@@ -45,11 +45,11 @@ impl From<StoreError> for Attempt {
     }
 }
 
-impl From<UserError> for Attempt {
-    fn from(error: UserError) -> Self {
+impl From<RoomError> for Attempt {
+    fn from(error: RoomError) -> Self {
         match error {
-            UserError::Homeserver(error) => Self::unsent(&error),
-            UserError::Store(error) => error.into(),
+            RoomError::Homeserver(error) => Self::unsent(&error),
+            RoomError::Store(error) => error.into(),
         }
     }
 }
@@ -106,11 +106,11 @@ impl Outbox {
             content: to_raw_value(&claimed.content).map_err(|error| never(&error))?,
         };
         if !head.joined {
-            self.users.ensure_joined(&user_id, room.as_str(), now).await?;
+            self.rooms.ensure_joined(&user_id, room.as_str(), now).await?;
         }
         let mut mended = Mended::default();
         loop {
-            let identity = self.users.identity(&user_id).await?;
+            let identity = self.rooms.users().identity(&user_id).await?;
             let error = match self.find_or_post(claimed, &identity, &letter, now).await {
                 Ok(event_id) => return Ok(event_id),
                 Err(error) => error,
@@ -118,7 +118,7 @@ impl Outbox {
             match error.failure() {
                 Failure::UserNotRegistered | Failure::UnknownDevice if !mended.registered => {
                     mended.registered = true;
-                    self.users.register(&user_id).await?;
+                    self.rooms.users().register(&user_id).await?;
                 }
                 Failure::Forbidden if !mended.joined => {
                     mended.joined = true;
@@ -147,7 +147,7 @@ impl Outbox {
         letter: &Letter<'_>,
         now: Timestamp,
     ) -> Result<OwnedEventId, ClientError> {
-        let client = self.users.client();
+        let client = self.rooms.client();
         let head = &claimed.head;
         if must_look_up(head.uncertain, head.first_tried, identity.device_id.is_some(), now) {
             let since = head.first_tried.unwrap_or(head.created_at);
@@ -167,8 +167,8 @@ impl Outbox {
         now: Timestamp,
         refused: ClientError,
     ) -> Result<(), Attempt> {
-        match self.users.join(user_id, room.as_str(), now).await {
-            Err(UserError::Homeserver(error)) if !error.failure().is_temporary() => Err(Attempt::Failed {
+        match self.rooms.join(user_id, room.as_str(), now).await {
+            Err(RoomError::Homeserver(error)) if !error.failure().is_temporary() => Err(Attempt::Failed {
                 failure: Failure::Forbidden,
                 uncertain: false,
                 error: format!("{refused}; and {error}"),
@@ -189,7 +189,7 @@ impl Outbox {
         else {
             return Err(first.into());
         };
-        let page = self.users.client().relations(identity, room, to, None).await?;
+        let page = self.rooms.client().relations(identity, room, to, None).await?;
         page.events
             .iter()
             .filter_map(|event| serde_json::from_str::<Hanging>(event.get()).ok())

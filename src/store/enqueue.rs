@@ -190,23 +190,6 @@ pub struct Draft<'a> {
     pub not_before: Timestamp,
 }
 
-/// The rooms that references of the configuration lead to, each once, in order.
-pub async fn rooms_of(tx: &mut Tx, references: &[String]) -> Result<Vec<String>, StoreError> {
-    let rooms = sqlx::query_scalar!(
-        r#"SELECT room_of(reference) AS "room!" FROM unnest($1::text[]) WITH ORDINALITY AS t (reference, n) ORDER BY n"#,
-        references
-    )
-    .fetch_all(&mut **tx)
-    .await?;
-    let mut distinct: Vec<String> = Vec::with_capacity(rooms.len());
-    for room in rooms {
-        if !distinct.contains(&room) {
-            distinct.push(room);
-        }
-    }
-    Ok(distinct)
-}
-
 /// A message that shows an incident, for each room that references of the configuration lead to.
 #[derive(Debug)]
 pub struct Showing<'a> {

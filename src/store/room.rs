@@ -3,11 +3,22 @@
 use super::{Store, StoreError, Tx};
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
+use sqlx::PgExecutor;
 
 impl Store {
     /// The room that a reference is known to lead to: itself, if nothing else is known.
     pub async fn room_of(&self, reference: &str) -> Result<String, StoreError> {
         Ok(sqlx::query_scalar!(r#"SELECT room_of($1) AS "room!""#, reference).fetch_one(&self.pool).await?)
+    }
+
+    /// The rooms that references are known to lead to, each once, in order.
+    pub async fn rooms_of(&self, references: &[String]) -> Result<Vec<String>, StoreError> {
+        lead(&self.pool, references).await
+    }
+
+    /// The references that are known to lead to a room, the room itself among them.
+    pub async fn references_to(&self, room: &str) -> Result<Vec<String>, StoreError> {
+        leading_to(&self.pool, room).await
     }
 
     /// What the virtual user is known to be in a room.
@@ -85,6 +96,50 @@ impl Store {
 /// The room that a reference is known to lead to, within a transaction.
 pub async fn room_of(tx: &mut Tx, reference: &str) -> Result<String, StoreError> {
     Ok(sqlx::query_scalar!(r#"SELECT room_of($1) AS "room!""#, reference).fetch_one(&mut **tx).await?)
+}
+
+/// The rooms that references are known to lead to, each once, in order, within a transaction.
+pub async fn rooms_of(tx: &mut Tx, references: &[String]) -> Result<Vec<String>, StoreError> {
+    lead(&mut **tx, references).await
+}
+
+/// The references that are known to lead to a room, the room itself among them, within a transaction.
+pub async fn references_to(tx: &mut Tx, room: &str) -> Result<Vec<String>, StoreError> {
+    leading_to(&mut **tx, room).await
+}
+
+async fn lead(database: impl PgExecutor<'_>, references: &[String]) -> Result<Vec<String>, StoreError> {
+    let rooms = sqlx::query_scalar!(
+        r#"SELECT room_of(reference) AS "room!" FROM unnest($1::text[]) WITH ORDINALITY AS t (reference, n) ORDER BY n"#,
+        references
+    )
+    .fetch_all(database)
+    .await?;
+    let mut distinct: Vec<String> = Vec::with_capacity(rooms.len());
+    for room in rooms {
+        if !distinct.contains(&room) {
+            distinct.push(room);
+        }
+    }
+    Ok(distinct)
+}
+
+/// Goes back from the room, so that the cost depends on its aliases and upgrades and not on how many references there
+/// are. A room that has a successor is led away from: nothing leads to it.
+async fn leading_to(database: impl PgExecutor<'_>, room: &str) -> Result<Vec<String>, StoreError> {
+    Ok(sqlx::query_scalar!(
+        r#"WITH RECURSIVE origin (reference, depth) AS (
+               SELECT $1::text, 0
+               UNION
+               SELECT room_alias.reference, origin.depth + 1
+               FROM origin JOIN room_alias ON room_alias.room = origin.reference
+               WHERE origin.depth < 20
+           )
+           SELECT DISTINCT reference AS "reference!" FROM origin WHERE room_of(reference) = $1"#,
+        room
+    )
+    .fetch_all(database)
+    .await?)
 }
 
 /// Notes what a virtual user is in a room.

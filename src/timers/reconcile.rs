@@ -4,7 +4,7 @@
 use crate::domain::time::{between, earlier};
 use crate::engine::{Engine, EngineError};
 use crate::matrix::{ClientError, Identity};
-use crate::rooms::{UserError, VirtualUsers};
+use crate::rooms::{RoomError, Rooms};
 use crate::store::StoreError;
 use crate::worker::{Progress, Worker};
 use jiff::Timestamp;
@@ -42,7 +42,7 @@ pub enum ReconcileError {
     Engine(#[from] EngineError),
     /// A virtual user could not be set up.
     #[error(transparent)]
-    User(#[from] UserError),
+    Room(#[from] RoomError),
     /// The homeserver does not answer.
     #[error(transparent)]
     Homeserver(#[from] ClientError),
@@ -52,7 +52,7 @@ pub enum ReconcileError {
 #[derive(Debug)]
 pub struct Reconcile {
     engine: Engine,
-    users: VirtualUsers,
+    rooms: Rooms,
     last: Mutex<Last>,
 }
 
@@ -83,8 +83,8 @@ struct EventHeader<'a> {
 
 impl Reconcile {
     /// A worker that reads rooms as our virtual users.
-    pub fn new(engine: Engine, users: VirtualUsers) -> Self {
-        Self { engine, users, last: Mutex::default() }
+    pub fn new(engine: Engine, rooms: Rooms) -> Self {
+        Self { engine, rooms, last: Mutex::default() }
     }
 
     /// Reads each room back to the end of the last reading. A room that was never read starts now: earlier messages are
@@ -99,7 +99,7 @@ impl Reconcile {
                     continue;
                 }
                 let Ok(room_id) = <&RoomId>::try_from(room.as_str()) else { continue };
-                let identity = self.users.identity(&list.user_id).await?;
+                let identity = self.rooms.users().identity(&list.user_id).await?;
                 round.record(self.room(&identity, room_id).await)?;
             }
         }
@@ -118,7 +118,7 @@ impl Reconcile {
         let mut newest = cursor;
         let mut from = None;
         for _ in 0..MOST_PAGES {
-            let page = self.users.client().messages(identity, room, from.as_deref(), &[]).await?;
+            let page = self.rooms.client().messages(identity, room, from.as_deref(), &[]).await?;
             let mut reached_horizon = false;
             for event in page.events {
                 let Ok(EventHeader { origin_server_ts, sender, event_type }) =
@@ -164,7 +164,7 @@ impl Reconcile {
             ) else {
                 continue;
             };
-            let identity = self.users.identity(&user_id).await?;
+            let identity = self.rooms.users().identity(&user_id).await?;
             round.record(self.post(&identity, room, event_id).await)?;
         }
         Ok(())
@@ -179,7 +179,7 @@ impl Reconcile {
         let mut events: Vec<Box<RawValue>> = Vec::new();
         let mut from = None;
         for _ in 0..MOST_RELATION_PAGES {
-            let page = self.users.client().relations(identity, room, event_id, from.as_deref()).await?;
+            let page = self.rooms.client().relations(identity, room, event_id, from.as_deref()).await?;
             events.extend(page.events);
             from = page.next;
             if from.is_none() {

@@ -281,6 +281,11 @@ async fn posts_and_rooms(plans: &mut Plans) {
         })
         .await;
     plans
+        .within("references_to", async |tx| {
+            assert_eq!(room::references_to(tx, ROOM).await.unwrap().len(), 2);
+        })
+        .await;
+    plans
         .within("note_alias", async |tx| {
             room::note_alias(tx, "!room0:example.test", "!successor:example.test", now()).await.unwrap();
             room::note_alias(tx, "#other:example.test", "!room1:example.test", now()).await.unwrap();

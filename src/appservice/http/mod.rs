@@ -14,7 +14,7 @@ use crate::engine::{Engine, EngineError};
 use crate::http::MainRuntime;
 use crate::http::answer::{matrix_error, wrong_method};
 use crate::http::token::Token;
-use crate::rooms::{UserError, VirtualUsers};
+use crate::rooms::{RoomError, VirtualUsers};
 use crate::telemetry::logs::causes;
 use crate::telemetry::{EventResult, Metrics, TransactionResult};
 use actix_web::http::StatusCode;
@@ -63,7 +63,7 @@ impl AppserviceState {
     }
 
     /// Registers the user if it is one of our virtual users. Returns whether it is.
-    async fn ensure_user(&self, user_id: &UserId) -> Result<bool, UserError> {
+    async fn ensure_user(&self, user_id: &UserId) -> Result<bool, RoomError> {
         if self.engine.lists().of_user(user_id.as_str()).is_none() {
             return Ok(false);
         }

@@ -4,9 +4,7 @@ use super::InboxError;
 use super::scene::{Handled, Scene};
 use crate::domain::incoming::Membership;
 use crate::engine::Wake;
-use crate::ids;
-use crate::store::Payload;
-use crate::store::enqueue::Draft;
+use crate::rooms::successors;
 use crate::store::room;
 use ruma::{OwnedRoomId, UserId};
 
@@ -46,27 +44,12 @@ impl Scene<'_> {
 
     /// Follows a room to its replacement, and says so there.
     pub(super) async fn tombstone(&mut self, replacement: &OwnedRoomId) -> Result<Handled, InboxError> {
-        let here = self.lists_here().await?;
-        if here.is_empty() {
+        let lists = self.inbox.engine.lists();
+        let (from, now) = (self.event.room.as_str(), self.change.now());
+        if !successors::record(self.change.tx(), &lists, from, replacement.as_str(), now).await? {
             return Ok(Handled::ignored("a room of no list moved"));
         }
-        let now = self.change.now();
-        let from = self.event.room.as_str();
-        room::note_alias(self.change.tx(), from, replacement.as_str(), now).await?;
-        for list in &here {
-            let draft = Draft {
-                id: ids::unique(),
-                room_list: &list.name,
-                room: replacement.as_str(),
-                payload: Payload::RoomMoved { from: from.to_owned() },
-                incident: None,
-                rung: None,
-                post: None,
-                not_before: now,
-            };
-            self.change.enqueue(draft).await?;
-        }
-        tracing::info!(from, to = %replacement, "{from} moved to {replacement}");
+        self.change.wake(Wake::Outbox);
         Ok(Handled::acted("room moved"))
     }
 }

@@ -15,7 +15,7 @@ mod tell;
 use super::events::interpret;
 use crate::domain::incoming::{Happening, Incoming, RoomEvent};
 use crate::engine::{Change, Engine, EngineError};
-use crate::rooms::{UserError, VirtualUsers};
+use crate::rooms::{RoomError, Rooms};
 use crate::store::{StoreError, inbox};
 use crate::telemetry::EventResult;
 use crate::worker::{Progress, Worker};
@@ -43,7 +43,7 @@ pub enum InboxError {
     Engine(#[from] EngineError),
     /// The homeserver did not do what it takes.
     #[error(transparent)]
-    User(#[from] UserError),
+    Room(#[from] RoomError),
 }
 
 impl InboxError {
@@ -64,20 +64,15 @@ impl InboxError {
 #[derive(Debug)]
 pub struct Inbox {
     engine: Engine,
-    users: VirtualUsers,
+    rooms: Rooms,
     user_prefix: String,
     server_name: OwnedServerName,
 }
 
 impl Inbox {
     /// A handler that knows our own users by the prefix of their localparts.
-    pub fn new(
-        engine: Engine,
-        users: VirtualUsers,
-        user_prefix: String,
-        server_name: OwnedServerName,
-    ) -> Self {
-        Self { engine, users, user_prefix, server_name }
+    pub fn new(engine: Engine, rooms: Rooms, user_prefix: String, server_name: OwnedServerName) -> Self {
+        Self { engine, rooms, user_prefix, server_name }
     }
 
     /// Whether a user is one of our virtual users.

@@ -9,8 +9,9 @@ use crate::domain::policy::{Permissions, Role};
 use crate::domain::rights::{Caller, role};
 use crate::engine::Change;
 use crate::ids;
+use crate::rooms;
 use crate::store::Payload;
-use crate::store::enqueue::{self, Draft};
+use crate::store::enqueue::Draft;
 use crate::telemetry::EventResult;
 use ruma::OwnedEventId;
 use std::sync::Arc;
@@ -66,14 +67,8 @@ impl Scene<'_> {
 
     /// The room lists that this room belongs to, by name.
     pub(super) async fn lists_here(&mut self) -> Result<Vec<Arc<ListSettings>>, InboxError> {
-        let mut here = Vec::new();
-        for list in self.inbox.engine.lists().iter() {
-            let rooms = enqueue::rooms_of(self.change.tx(), &list.references()).await?;
-            if rooms.iter().any(|room| room == self.event.room.as_str()) {
-                here.push(list.clone());
-            }
-        }
-        Ok(here)
+        let lists = self.inbox.engine.lists();
+        Ok(rooms::lists_of(self.change.tx(), &lists, self.event.room.as_str()).await?)
     }
 
     /// Answers the event, spoken by a room list's virtual user.

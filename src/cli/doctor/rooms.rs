@@ -5,9 +5,10 @@ use super::homeserver::said;
 use super::report::Report;
 use crate::config::RoomListConfig;
 use crate::domain::policy::Mention;
-use crate::matrix::{Client, ClientError, Endpoint, Failure, Identity, PowerLevels};
+use crate::matrix::{Failure, Identity, PowerLevels};
+use crate::rooms;
 use crate::store::Store;
-use ruma::{OwnedRoomId, RoomAliasId, RoomId, RoomOrAliasId};
+use ruma::OwnedRoomId;
 use std::collections::BTreeSet;
 
 /// One room of the list, and what is expected of it.
@@ -108,7 +109,7 @@ async fn enter(
     joined: &BTreeSet<OwnedRoomId>,
 ) -> Option<OwnedRoomId> {
     let user = &identity.user_id;
-    let found = match find(&patient.client, store, &wanted.reference).await {
+    let found = match rooms::look_up(&patient.client, store, &wanted.reference).await {
         Ok(found) => found,
         Err(error) => {
             let remedy = match error.failure() {
@@ -132,11 +133,7 @@ async fn enter(
     }
     // An alias also says through which servers the room can be joined.
     let target = if wanted.reference.starts_with('#') { wanted.reference.as_str() } else { found.as_str() };
-    let join = match <&RoomOrAliasId>::try_from(target) {
-        Ok(target) => patient.client.join(identity, target, &[]).await,
-        Err(_) => return None,
-    };
-    match join {
+    match rooms::join(&patient.client, identity, target).await {
         Ok(room) => {
             report.ok("room", Some(subject), "joined just now");
             report.changed(format!("{user} joined {}", wanted.reference));
@@ -152,19 +149,6 @@ async fn enter(
             None
         }
     }
-}
-
-/// Where a reference leads: through its alias, and through upgrades that we know of.
-async fn find(client: &Client, store: Option<&Store>, reference: &str) -> Result<OwnedRoomId, ClientError> {
-    let room = match <&RoomAliasId>::try_from(reference) {
-        Ok(alias) => client.resolve_alias(alias).await?.room_id.to_string(),
-        Err(_) => reference.to_owned(),
-    };
-    let followed = match store {
-        Some(store) => store.room_of(&room).await.unwrap_or(room),
-        None => room,
-    };
-    RoomId::parse(followed).map_err(|error| ClientError::unbuildable(Endpoint::Join, error))
 }
 
 /// Whether the user has the power to do what is done in the room.

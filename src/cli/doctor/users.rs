@@ -5,8 +5,8 @@ use super::homeserver::said;
 use super::report::Report;
 use crate::config::RoomListConfig;
 use crate::matrix::{Client, ClientError, Failure, Identity};
-use crate::rooms::user_id::{self, DEVICE_ID};
-use ruma::{OwnedDeviceId, UserId};
+use crate::rooms::{ensure_device, user_id};
+use ruma::UserId;
 
 const CHECK: &str = "virtual user";
 const NAMESPACE: &str = "Give the homeserver the very file that `registration` names: its copy has another \
@@ -54,7 +54,7 @@ pub(super) async fn examine(
         }
     }
     let registered = if matches!(found, Found::Made) { "registered just now" } else { "is registered" };
-    let device = if patient.read_only { None } else { Some(device(&patient.client, &user_id).await) };
+    let device = if patient.read_only { None } else { Some(ensure_device(&patient.client, &user_id).await) };
     match device {
         None => report.ok(CHECK, Some(user_id.as_str()), registered),
         Some(Ok(true)) => {
@@ -86,10 +86,4 @@ async fn find(client: &Client, user_id: &UserId, read_only: bool) -> Result<Foun
             _ => Err(error),
         },
     }
-}
-
-/// Makes the device that `run` makes too.
-async fn device(client: &Client, user_id: &UserId) -> Result<bool, ClientError> {
-    let device: OwnedDeviceId = DEVICE_ID.into();
-    client.ensure_device(user_id, &device, "matrixbot").await
 }

@@ -5,7 +5,7 @@ use crate::homeserver::{Endpoint, Fault};
 use crate::world::{Group, Rooms, Scenery, World, finance_list};
 use matrixbot::matrix::{Client, Timeouts};
 use matrixbot::outbox::{Outbox, OutboxSettings};
-use matrixbot::rooms::VirtualUsers;
+use matrixbot::rooms;
 use matrixbot::worker::Worker as _;
 use secrecy::SecretString;
 use std::time::Duration;
@@ -40,8 +40,8 @@ fn impatient(world: &World) -> Outbox {
     let timeouts = Timeouts { connect: Duration::from_millis(200), request: Duration::from_millis(200) };
     let client = Client::new(world.homeserver.url(), token, timeouts).unwrap();
     let engine = world.bot.parts.engine.clone();
-    let users = VirtualUsers::new(client, engine.store().clone());
-    Outbox::new(engine, users, OutboxSettings::default(), CancellationToken::new())
+    let homeserver_rooms = rooms::Rooms::new(client, engine.store().clone());
+    Outbox::new(engine, homeserver_rooms, OutboxSettings::default(), CancellationToken::new())
 }
 
 async fn strike(world: &mut World, rooms: &Rooms, blow: &Blow) {

@@ -5,7 +5,7 @@ use crate::homeserver::{Endpoint, Fault};
 use crate::world::{Group, Scenery, World};
 use matrixbot::matrix::{Client, Timeouts};
 use matrixbot::outbox::{Outbox, OutboxSettings};
-use matrixbot::rooms::VirtualUsers;
+use matrixbot::rooms;
 use matrixbot::worker::Registered;
 use secrecy::SecretString;
 use std::time::Duration;
@@ -19,12 +19,12 @@ fn outbox(world: &World, rooms_at_once: usize) -> (Registered, CancellationToken
     let token = SecretString::from(world.homeserver.appservice().as_token);
     let client = Client::new(world.homeserver.url(), token, Timeouts::default()).unwrap();
     let engine = world.bot.parts.engine.clone();
-    let users = VirtualUsers::new(client, engine.store().clone());
+    let homeserver_rooms = rooms::Rooms::new(client, engine.store().clone());
     let settings =
         OutboxSettings { rooms_at_once, poll: Duration::from_millis(20), ..OutboxSettings::default() };
     let shutdown = CancellationToken::new();
     let wake = engine.wakers().outbox.clone();
-    (Registered::woken_by(&wake, Outbox::new(engine, users, settings, shutdown.clone())), shutdown)
+    (Registered::woken_by(&wake, Outbox::new(engine, homeserver_rooms, settings, shutdown.clone())), shutdown)
 }
 
 /// Waits until something holds, while the outbox runs.

@@ -193,8 +193,8 @@ async fn a_lease_that_was_lost_settles_nothing() {
 async fn a_lease_is_kept_for_as_long_as_the_sending_takes() {
     let (world, other, rooms) = two().await;
     let settings = OutboxSettings { renewal: Duration::from_millis(1), ..OutboxSettings::default() };
-    let Parts { engine, users, .. } = &world.bot.parts;
-    let slow = Outbox::new(engine.clone(), users.clone(), settings, CancellationToken::new());
+    let Parts { engine, rooms: homeserver_rooms, .. } = &world.bot.parts;
+    let slow = Outbox::new(engine.clone(), homeserver_rooms.clone(), settings, CancellationToken::new());
     let held = world.homeserver.hold_after(messages_to(&rooms.ops));
     world.post(&Group::firing("G0", world.now()).payload()).await;
     let (sent, ()) = tokio::join!(slow.step(), async {

@@ -1,0 +1,61 @@
+//! Rooms that were upgraded: their lists follow them to the room that replaces them.
+
+use super::{RoomError, Rooms, lists_of};
+use crate::domain::lists::Lists;
+use crate::ids;
+use crate::store::enqueue::{self, Draft};
+use crate::store::{Payload, StoreError, Tx, room};
+use jiff::Timestamp;
+
+impl Rooms {
+    /// Joins the successor of a room as the virtual user of each list that has the room. A refusal is only logged:
+    /// attendance tries again.
+    pub async fn join_successor(
+        &self,
+        lists: &Lists,
+        from: &str,
+        successor: &str,
+        now: Timestamp,
+    ) -> Result<(), RoomError> {
+        for list in self.lists_of(lists, from).await? {
+            match self.join(&list.user_id, successor, now).await {
+                Err(RoomError::Homeserver(error)) if !error.failure().is_temporary() => {
+                    tracing::error!(room_list = list.name, room = successor, %error, "{} cannot follow {from} to {successor}: {error}", list.user_id);
+                }
+                joined => joined?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Leads everything that was meant for a room to its successor, and posts a notice there for each list that has the
+/// room. Returns whether any has.
+pub async fn record(
+    tx: &mut Tx,
+    lists: &Lists,
+    from: &str,
+    successor: &str,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    let lists = lists_of(tx, lists, from).await?;
+    if lists.is_empty() {
+        return Ok(false);
+    }
+    room::note_alias(tx, from, successor, now).await?;
+    for list in &lists {
+        let draft = Draft {
+            id: ids::unique(),
+            room_list: &list.name,
+            room: successor,
+            payload: Payload::RoomMoved { from: from.to_owned() },
+            incident: None,
+            rung: None,
+            post: None,
+            not_before: now,
+        };
+        enqueue::enqueue(tx, draft, now).await?;
+    }
+    tracing::info!(from, to = successor, "{from} moved to {successor}");
+    Ok(true)
+}
