@@ -13,28 +13,38 @@ case ${1:-} in
 esac
 version=${1#v}
 
-# The lines of its section. Its headline is "## X.Y.Z", with the date behind it or not.
+# The section of the version, without empty lines at its ends. Its headline is "## X.Y.Z", maybe followed by the date.
 section() {
-    awk -v version="$version" '
+    local text
+    text=$(awk -v version="$version" '
         /^## / { inside = ($2 == version); next }
-        inside && NF' "$ROOT/CHANGELOG.md"
+        inside && (NF || begun) { begun = 1; print }' "$ROOT/CHANGELOG.md")
+    printf '%s' "$text"
 }
+
+# A section may begin with a paragraph. It is printed as it is, with everything up to the first line of a kind.
+introduction() { section | awk '/^- / && NR == 1 || /^- \[/ { exit } { print }'; }
+
+# The lines of changes, each of which is of a kind.
+changes() { section | awk '/^- / && NR == 1 || /^- \[/ { inside = 1 } inside && NF'; }
 
 # about KIND "Headline": the lines of this kind under their headline, if there are any.
 about() {
     local lines
-    lines=$(section | sed -n "s/^- \[$1\] /- /p")
+    lines=$(changes | sed -n "s/^- \[$1\] /- /p")
     [[ -z $lines ]] || printf '## %s\n\n%s\n\n' "$2" "$lines"
 }
 
-[[ -n $(section) ]] || die "CHANGELOG.md has no section \"## $version\", or nothing is in it."
-strange=$(section | grep -vE '^- \[(CHANGE|FEATURE|ENHANCEMENT|BUGFIX)\] ' || true)
-[[ -z $strange ]] || die "Lines of CHANGELOG.md that are of no kind:" "$strange"
-# What asks for attention first.
+[[ -n $(section) ]] || die "CHANGELOG.md has no section \"## $version\", or the section is empty."
+unknown=$(changes | grep -vE '^- \[(CHANGE|FEATURE|ENHANCEMENT|BUGFIX)\] ' || true)
+[[ -z $unknown ]] || die "Lines of CHANGELOG.md without a known kind:" "$unknown"
+introduction=$(introduction)
+[[ -z $introduction ]] || printf '%s\n\n' "$introduction"
+# Changes that need attention come first.
 about CHANGE "What works differently"
-about FEATURE "What there is to use"
+about FEATURE "What is new"
 about ENHANCEMENT "What is better"
-about BUGFIX "What is mended"
+about BUGFIX "What is fixed"
 if [[ $version != Unreleased ]]; then
     cat <<TEXT
 ## How to get it

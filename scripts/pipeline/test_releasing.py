@@ -53,7 +53,7 @@ def test_one_file_that_differs_is_enough(world, path, old, new, message):
 
 def test_notes_are_those_of_the_version_with_changes_first(world):
     ran = world.run("release-notes.sh", "v1.2.3").succeeds()
-    assert ran.out.startswith("## What works differently\n\n- config: Call `a` `b`.\n\n## What is mended\n\n- outbox: Fix \"this\".\n\n## How")
+    assert ran.out.startswith("## What works differently\n\n- config: Call `a` `b`.\n\n## What is fixed\n\n- outbox: Fix \"this\".\n\n## How")
     assert "old" not in ran.out and "not out yet" not in ran.out
 
 
@@ -62,6 +62,17 @@ def test_missing_notes_are_an_error(world):
     world.run("release-notes.sh").fails("Of which version?")
     world.edit("CHANGELOG.md", "- [BUGFIX] outbox", "- [FIX] outbox")
     world.run("release-notes.sh", "v1.2.3").fails("[FIX] outbox")
+    world.edit("CHANGELOG.md", "- [FIX] outbox", "- outbox")
+    world.run("release-notes.sh", "v1.2.3").fails("- outbox")
+
+
+def test_notes_may_begin_with_a_paragraph_and_a_list(world):
+    first = "The first release.\n\n- **Alerts:** it has them."
+    world.edit("CHANGELOG.md", "- [BUGFIX] outbox", first + "\n- [BUGFIX] outbox")
+    ran = world.run("release-notes.sh", "v1.2.3").succeeds()
+    assert ran.out.startswith(first + "\n\n## What works differently\n\n- config")
+    world.edit("CHANGELOG.md", "- [CHANGE] config", "- config")
+    world.run("release-notes.sh", "v1.2.3").fails("- config")
 
 
 # --- publish.sh --------------------------------------------------------------------------------------

@@ -89,7 +89,7 @@ label_values! {
 pub(super) const HOMESERVER_CODES: &[&str] =
     &["200", "400", "401", "403", "404", "413", "429", "500", "502", "503", "504", "other", "none"];
 
-/// The answers of the webhook (contract §2).
+/// The status codes of the webhook's answers.
 pub(super) const WEBHOOK_CODES: &[&str] =
     &["200", "400", "401", "404", "408", "413", "415", "500", "503", "other"];
 

@@ -6,6 +6,9 @@
     reason = "a test may panic, and a document that cannot be read is a failure"
 )]
 
+mod language;
+mod pointers;
+
 use matrixbot::domain::command::Verb;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -61,13 +64,6 @@ fn documents() -> Vec<Document> {
     found.retain(|path| has_extension(path, "md"));
     paths.extend(found.iter().map(|path| path.strip_prefix(root()).unwrap().to_owned()));
     paths.into_iter().map(|path| Document { text: read(path.to_str().unwrap()), path }).collect()
-}
-
-/// All source as one text.
-fn source() -> String {
-    let mut paths = Vec::new();
-    every_file(&root().join("src"), &mut paths);
-    paths.iter().map(|path| std::fs::read_to_string(path).unwrap()).collect()
 }
 
 /// The text between two marks, again and again.
@@ -164,44 +160,6 @@ fn anchor_of(heading: &str) -> String {
         .filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '_' | '-'))
         .map(|c| if c == ' ' { '-' } else { c })
         .collect()
-}
-
-#[test]
-fn every_function_and_variant_that_a_document_names_is_defined() {
-    let source = source();
-    let defined = |name: &str| {
-        let starts = ["fn ", "struct ", "enum ", "trait ", "mod ", "const "];
-        starts.iter().any(|start| {
-            let definition = format!("{start}{name}");
-            source.match_indices(&definition).any(|(at, found)| ends_a_word(&source, at + found.len()))
-        }) || source.lines().any(|line| {
-            let variant = line.trim_start().strip_prefix(name);
-            variant.is_some_and(|rest| rest.starts_with([',', ' ', '(']))
-        })
-    };
-    let mut missing = Vec::new();
-    let mut count = 0;
-    for document in documents() {
-        for span in code_spans(&document.text) {
-            let is_path = span.contains("::")
-                && span.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == ':');
-            if let Some((_, name)) = span.rsplit_once("::")
-                && is_path
-                && !["ruma::", "jiff_sqlx::"].iter().any(|foreign| span.starts_with(foreign))
-            {
-                count += 1;
-                if !defined(name) {
-                    missing.push(format!("{}: {span}", document.path.display()));
-                }
-            }
-        }
-    }
-    assert!(count > 40, "names were found: {count}");
-    assert!(missing.is_empty(), "\n{}", missing.join("\n"));
-}
-
-fn ends_a_word(text: &str, at: usize) -> bool {
-    text.get(at..).and_then(|rest| rest.chars().next()).is_none_or(|c| !c.is_ascii_alphanumeric() && c != '_')
 }
 
 #[test]
