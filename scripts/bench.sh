@@ -1,12 +1,20 @@
 #!/usr/bin/env bash
-# Measures what docs/PERFORMANCE.md reports, on servers of its own, and prints it as Markdown.
+# Measures the figures of docs/PERFORMANCE.md on servers of its own, and prints them as Markdown.
 #
-#   scripts/bench.sh             everything, about 15 minutes on two cores
-#   scripts/bench.sh --quick     small sizes, to see whether it works; the figures mean nothing
-#   scripts/bench.sh PART…       intake, paging, scale
+#   scripts/bench.sh [OPTION…] [PART…]   parts: intake, paging, scale; all of them take about 15 minutes on two cores
+#   scripts/bench.sh --against COMMIT    compares this tree with COMMIT: intake and paging of both builds in turns,
+#                                        A B A B …; prints both medians, the ratio of every pair, the median ratio and
+#                                        its 95 % interval
 #
-# A private Postgres with fsync as it ships, a private Synapse and Alertmanager, all on loopback, and the
-# real binary. Figures mean something only while nothing else runs: the load is printed with them.
+# Options:
+#   --quick                 small sizes, to see whether it works; the figures mean nothing
+#   --pairs N               so many pairs, 9 by default; fewer than 6 give no interval
+#   --binary-against FILE   the matrixbot to compare with, instead of building COMMIT
+#   --synapse-postgres      Synapse on the private Postgres instead of SQLite
+#
+# A private Postgres with fsync as it ships, a private Synapse and Alertmanager, all on loopback, and the release build;
+# MATRIXBOT_BENCH_PROFILE=dev measures debug builds, to try the script. COMMIT is built in .cache/bench/. Figures mean
+# something only while nothing else runs: the load is printed with them.
 set -euo pipefail
 # shellcheck source=scripts/lib/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
@@ -17,6 +25,11 @@ cd "$ROOT"
 SERVER_NAME=example.test
 ROOMS=8
 SIZE=full
+PROFILE=${MATRIXBOT_BENCH_PROFILE:-release}
+PAIRS=9
+AGAINST='' BINARY_AGAINST=''
+SYNAPSE_OPTIONS=()
+SYNAPSE_DATABASE=SQLite
 PARTS=()
 SCRATCH=''
 
@@ -32,8 +45,22 @@ on_exit() {
 }
 
 build() {
-    # Apart, because what the load is built from would change what the program is built with.
-    cargo build --release --bin matrixbot && cargo build --release --example load
+    # One after the other: features that only the load needs would change the program.
+    cargo build --locked --profile "$PROFILE" --bin matrixbot && cargo build --locked --profile "$PROFILE" --example load
+}
+
+# built FOLDER: where cargo puts a build of the profile.
+built() { printf '%s/%s\n' "$1" "${PROFILE/#dev/debug}"; }
+
+# build_against: builds COMMIT in a folder of its own. What it needs besides its sources is shared by all commits.
+build_against() {
+    local sources
+    [[ ! -x $BINARY_AGAINST ]] || return 0
+    sources=$(mktemp -d "$CACHE/bench/sources.XXXXXX")
+    git archive "$AGAINST" | tar -x -C "$sources"
+    (cd "$sources" && CARGO_TARGET_DIR=$CACHE/bench/target cargo build --locked --profile "$PROFILE" --bin matrixbot) || return 1
+    cp "$(built "$CACHE/bench/target")/matrixbot" "$BINARY_AGAINST"
+    rm -rf "$sources"
 }
 
 registration() {
@@ -48,7 +75,7 @@ configuration() {
         cat <<YAML
 homeserver: {url: "http://127.0.0.1:$SYNAPSE_PORT", server_name: $SERVER_NAME}
 registration: $SCRATCH/registration.yaml
-database: {url: "$("$ROOT/scripts/postgres.sh" url "$SCRATCH/postgres" "$2")"}
+database: {url: "$(database "$2")"}
 listen:
   appservice: 127.0.0.1:$APPSERVICE_PORT
   webhook: 127.0.0.1:$WEBHOOK_PORT
@@ -76,32 +103,38 @@ receivers:
 YAML
 }
 
-# load PART DATABASE: measures one part with a database of its own.
+# load PART DATABASE: measures one part with a database of its own; when comparing, with one for each build.
 load() {
-    local database
-    database=$("$ROOT/scripts/postgres.sh" url "$SCRATCH/postgres" "$2")
+    local options=()
     configuration "$SCRATCH/$1.yaml" "$2"
-    "${CARGO_TARGET_DIR:-target}/release/examples/load" "$1" --size "$SIZE" --binary "$BINARY" --config "$SCRATCH/$1.yaml" \
-        --database "$database" --pgbench "$(postgres_bin)/pgbench" --rooms "$ROOMS" --server-name "$SERVER_NAME" \
+    if [[ -n $AGAINST ]]; then
+        configuration "$SCRATCH/$1-against.yaml" "$2_against"
+        options=(--against "$AGAINST" --pairs "$PAIRS" --against-binary "$BINARY_AGAINST"
+            --against-config "$SCRATCH/$1-against.yaml" --against-database "$(database "$2_against")")
+    fi
+    "$(built "${CARGO_TARGET_DIR:-target}")/examples/load" "$1" --size "$SIZE" --binary "$BINARY" \
+        --config "$SCRATCH/$1.yaml" --database "$(database "$2")" --pgbench "$(postgres_bin)/pgbench" \
+        --rooms "$ROOMS" --server-name "$SERVER_NAME" \
         --homeserver "127.0.0.1:$SYNAPSE_PORT" --appservice "127.0.0.1:$APPSERVICE_PORT" \
         --webhook "127.0.0.1:$WEBHOOK_PORT" --admin "127.0.0.1:$ADMIN_PORT" \
         --alertmanager "127.0.0.1:$ALERTMANAGER_PORT" --webhook-token "$WEBHOOK_TOKEN" \
-        --as-token "$(token as_token)" --hs-token "$(token hs_token)"
+        --as-token "$(token as_token)" --hs-token "$(token hs_token)" "${options[@]}"
 }
+
+database() { "$ROOT/scripts/postgres.sh" url "$SCRATCH/postgres" "$1"; }
 
 token() { sed -n "s/^$1: *\"\{0,1\}\([^\"]*\)\"\{0,1\}$/\1/p" "$SCRATCH/registration.yaml"; }
 
 intake() {
-    PGPASSWORD=$(<"$SCRATCH/postgres/password") "$(postgres_bin)/psql" -qX \
-        "$("$ROOT/scripts/postgres.sh" url "$SCRATCH/postgres" bench_intake)" \
+    PGPASSWORD=$(<"$SCRATCH/postgres/password") "$(postgres_bin)/psql" -qX "$(database bench_intake)" \
         -c 'CREATE TABLE bench_row (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, what text NOT NULL)'
     load intake bench_intake
 }
 
 paging() {
     step "Starting Synapse" "$ROOT/scripts/synapse.sh" start "$SCRATCH/synapse" --server-name "$SERVER_NAME" \
-        --port "$SYNAPSE_PORT" --registration "$SCRATCH/registration.yaml"
-    step "Making alice" "$ROOT/scripts/synapse.sh" user "$SCRATCH/synapse" alice alice
+        --port "$SYNAPSE_PORT" --registration "$SCRATCH/registration.yaml" "${SYNAPSE_OPTIONS[@]}"
+    step "Creating alice" "$ROOT/scripts/synapse.sh" user "$SCRATCH/synapse" alice alice
     alertmanager_configuration
     step "Starting Alertmanager" "$ROOT/scripts/alertmanager.sh" start "$SCRATCH/alertmanager" \
         --config "$SCRATCH/alertmanager.yml" --port "$ALERTMANAGER_PORT"
@@ -112,39 +145,66 @@ scale() {
     load scale bench_scale
 }
 
-size() {
-    local bytes
-    bytes=$(stat -c %s "$BINARY")
-    printf '\nBinary, stripped: %s MB. Machine: %s cores, %s. Kernel %s. Postgres %s.\n' \
-        "$(awk -v bytes="$bytes" 'BEGIN { printf "%.1f", bytes / 1e6 }')" "$(nproc)" \
-        "$(sed -n 's/^model name\s*: //p' /proc/cpuinfo | head -n 1)" "$(uname -r)" \
-        "$("$(postgres_bin)/postgres" --version | cut -d' ' -f3)"
+# machine: what the figures were measured on.
+machine() {
+    local against=''
+    [[ -z $AGAINST ]] || against="; $AGAINST: $(megabytes "$BINARY_AGAINST")"
+    printf '\nBinary (%s): %s%s. Machine: %s cores, %s. Kernel %s. Postgres %s. Synapse on %s.\n' "$PROFILE" \
+        "$(megabytes "$BINARY")" "$against" "$(nproc)" "$(sed -n 's/^model name\s*: //p' /proc/cpuinfo | head -n 1)" \
+        "$(uname -r)" "$("$(postgres_bin)/postgres" --version | cut -d' ' -f3)" "$SYNAPSE_DATABASE"
 }
+
+megabytes() { awk -v bytes="$(stat -c %s "$1")" 'BEGIN { printf "%.1f MB", bytes / 1e6 }'; }
 
 while (($#)); do
     case $1 in
         --quick) SIZE=quick ;;
+        --synapse-postgres) SYNAPSE_DATABASE=Postgres ;;
+        --against | --binary-against | --pairs)
+            [[ $# -ge 2 ]] || die "$1 needs a value"
+            case $1 in
+                --against) AGAINST=$2 ;;
+                --binary-against) BINARY_AGAINST=$(realpath -e "$2") ;;
+                --pairs) PAIRS=$2 ;;
+            esac
+            shift
+            ;;
         intake | paging | scale) PARTS+=("$1") ;;
         -h | --help) usage "${BASH_SOURCE[0]}" && exit ;;
         *) die "unknown argument $1; see scripts/bench.sh --help" ;;
     esac
     shift
 done
-((${#PARTS[@]})) || PARTS=(intake paging scale)
+[[ $PAIRS =~ ^[1-9][0-9]*$ ]] || die "--pairs needs a number greater than zero, not $PAIRS"
+[[ -z $BINARY_AGAINST || -n $AGAINST ]] || AGAINST=${BINARY_AGAINST##*/}
+if [[ -z $AGAINST ]]; then
+    ((${#PARTS[@]})) || PARTS=(intake paging scale)
+else
+    ((${#PARTS[@]})) || PARTS=(intake paging)
+    # The load program has the library of this tree in it.
+    [[ " ${PARTS[*]} " != *" scale "* ]] || die "scale measures the library of this tree and cannot compare two builds"
+fi
+if [[ -n $AGAINST && -z $BINARY_AGAINST ]]; then
+    mkdir -p "$CACHE/bench"
+    AGAINST=$(git rev-parse --short --verify "$AGAINST^{commit}") || die "There is no such commit."
+    BINARY_AGAINST=$CACHE/bench/matrixbot-$AGAINST-$PROFILE
+fi
 trap on_exit EXIT
 trap 'exit 130' INT TERM HUP
-BINARY=${CARGO_TARGET_DIR:-$ROOT/target}/release/matrixbot
+BINARY=$(built "${CARGO_TARGET_DIR:-$ROOT/target}")/matrixbot
 export SQLX_OFFLINE=true
 
 ensure rust python postgres
 [[ " ${PARTS[*]} " != *" paging "* ]] || ensure alertmanager synapse
 step "Building" build
+[[ -z $AGAINST ]] || step "Building $AGAINST" build_against
 umask 077
 SCRATCH=$(mktemp -d "${TMPDIR:-/tmp}/matrixbot-bench.XXXXXX")
 chmod 711 "$SCRATCH"
 SYNAPSE_PORT=$(free_port) ALERTMANAGER_PORT=$(free_port) APPSERVICE_PORT=$(free_port)
 WEBHOOK_PORT=$(free_port) ADMIN_PORT=$(free_port) WEBHOOK_TOKEN=$(random_secret)
 step "Starting Postgres" "$ROOT/scripts/postgres.sh" start "$SCRATCH/postgres"
+[[ $SYNAPSE_DATABASE != Postgres ]] || SYNAPSE_OPTIONS=(--postgres "$(database synapse)")
 step "Writing registration.yaml" registration
 for part in "${PARTS[@]}"; do "$part"; done
-size
+machine

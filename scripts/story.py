@@ -123,6 +123,7 @@ class Event:
         self.relation, self.target = relation.get("rel_type"), relation.get("event_id")
         self.key = relation.get("key")
         self.is_edit = self.relation == "m.replace"
+        self.is_reply = "m.in_reply_to" in relation
         shown = content.get("m.new_content", content) if self.is_edit else content
         self.body = shown.get("body", "")
         self.membership = content.get("membership") if self.type == "m.room.member" else None
@@ -149,6 +150,7 @@ class Watcher:
 
     def __init__(self, person, rooms):
         self.person = person
+        self.shows = True
         self.aliases = {room_id: alias for alias, room_id in rooms.items()}
         self.events = []
         query = json.dumps({"room": {"timeline": {"limit": 100}}, "presence": {"types": []}})
@@ -164,13 +166,13 @@ class Watcher:
                     continue
                 event = Event(self.aliases[room_id], raw)
                 self.events.append(event)
-                lines = event.lines()
+                lines = event.lines() if self.shows else []
                 for number, line in enumerate(lines):
                     label = f"#{event.room}" if number == 0 else ""
                     print("    " + paint(36, f"{label:<14}") + line, flush=True)
 
     def wait(self, what, timeout, wanted):
-        """The first event that `wanted` takes, old or coming."""
+        """The first event that matches `wanted`, old or coming."""
         started, looked_at = time.monotonic(), 0
         while True:
             for event in self.events[looked_at:]:
@@ -226,7 +228,7 @@ class Story:
 
     def is_page(self, event, room, name):
         """A message of its own, about this alert: neither an edit nor an answer."""
-        return (self.from_bot(event, room) and event.relation is None and name in event.body
+        return (self.from_bot(event, room) and event.relation is None and not event.is_reply and name in event.body
                 and self.telling in event.body)
 
     def page(self, room, name, timeout):

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# A private Synapse on loopback, with SQLite, without federation, for trying things out and for tests.
+# A private Synapse on loopback, without federation, for trials and for tests. Its database is SQLite, or the Postgres
+# at URL, which must have the collation C.
 #
-#   scripts/synapse.sh start DIR --server-name NAME --port PORT [--registration FILE]…
-#   scripts/synapse.sh user DIR NAME PASSWORD     makes an account; one that exists is left alone
+#   scripts/synapse.sh start DIR --server-name NAME --port PORT [--registration FILE]… [--postgres URL]
+#   scripts/synapse.sh user DIR NAME PASSWORD     creates an account, unless it exists
 #   scripts/synapse.sh stop DIR
 #
 # Everything it writes is in DIR. A second start with the same DIR keeps rooms and accounts.
@@ -13,15 +14,17 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
 # shellcheck source=scripts/lib/install.sh
 source "$ROOT/scripts/lib/install.sh"
 
-# secret DIR NAME: made once, then kept.
+# secret DIR NAME: created once, then kept.
 secret() {
     [[ -s $1/$2.secret ]] || random_secret >"$1/$2.secret"
     cat "$1/$2.secret"
 }
 
 write_configuration() {
-    local dir=$1 server_name=$2 port=$3 file
-    shift 3
+    local dir=$1 server_name=$2 port=$3 postgres=$4 file
+    local database="{name: sqlite3, args: {database: \"$dir/homeserver.db\"}}"
+    [[ -z $postgres ]] || database="{name: psycopg2, args: {dsn: \"$postgres\", cp_min: 5, cp_max: 10}}"
+    shift 4
     # The format of the key file is "ed25519 <version> <32 bytes, base64 without padding>".
     [[ -s $dir/signing.key ]] ||
         printf 'ed25519 a_1 %s\n' "$(head -c 32 /dev/urandom | base64 | tr -d '=\n')" >"$dir/signing.key"
@@ -40,7 +43,7 @@ public_baseurl: "http://127.0.0.1:$port/"
 pid_file: "$dir/homeserver.pid"
 listeners:
   - {port: $port, bind_addresses: ["127.0.0.1"], type: http, tls: false, resources: [{names: [client]}]}
-database: {name: sqlite3, args: {database: "$dir/homeserver.db"}}
+database: $database
 media_store_path: "$dir/media"
 log_config: "$dir/log.yaml"
 signing_key_path: "$dir/signing.key"
@@ -49,11 +52,11 @@ macaroon_secret_key: "$(secret "$dir" macaroon)"
 form_secret: "$(secret "$dir" form)"
 report_stats: false
 presence: {enabled: false}
-# It talks to nobody.
+# No federation.
 federation_domain_whitelist: []
 trusted_key_servers: []
 suppress_key_server_warning: true
-# People who try things out are fast.
+# Tests and trials are faster than people.
 rc_message: {per_second: 1000, burst_count: 1000}
 rc_registration: {per_second: 1000, burst_count: 1000}
 rc_login:
@@ -75,13 +78,14 @@ YAML
 }
 
 start() {
-    local dir server_name='' port='' registrations=()
+    local dir server_name='' port='' postgres='' registrations=()
     dir=$1
     shift
     while (($#)); do
         case $1 in
             --server-name) server_name=$2 ;;
             --port) port=$2 ;;
+            --postgres) postgres=$2 ;;
             --registration) registrations+=("$(realpath -e "$2")") ;;
             *) die "unknown option $1" ;;
         esac
@@ -94,7 +98,7 @@ start() {
     dir=$(realpath "$dir")
     if process_id synapse "$dir" >/dev/null; then die "Synapse in $dir is already running."; fi
     require_port "$port" Synapse "Choose another one with --port."
-    write_configuration "$dir" "$server_name" "$port" "${registrations[@]}"
+    write_configuration "$dir" "$server_name" "$port" "$postgres" "${registrations[@]}"
     start_process synapse "$dir" "$(synapse_venv)/bin/python" -m synapse.app.homeserver -c "$dir/homeserver.yaml"
     printf '%s\n' "$port" >"$dir/port"
     (wait_ready synapse "$dir" "$port" /_matrix/client/versions) || {

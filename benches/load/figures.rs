@@ -53,9 +53,10 @@ pub(crate) fn head(title: &str) {
     println!("\n### {title}\n\n| What | Measured | Beside | Aim | Met |\n|---|---|---|---|---|");
 }
 
-/// The middle one; of an even number, the lower.
+/// The middle one; of an even number, the mean of the two in the middle.
 pub(crate) fn median(values: &[f64]) -> f64 {
-    percentile(values, 0.5)
+    let reversed: Vec<f64> = values.iter().map(|value| -value).collect();
+    f64::midpoint(percentile(values, 0.5), -percentile(&reversed, 0.5))
 }
 
 /// The value that `part` of all values do not exceed.
@@ -70,6 +71,27 @@ pub(crate) fn percentile(values: &[f64], part: f64) -> f64 {
     )]
     let index = ((sorted.len() as f64 * part).ceil() as usize).saturating_sub(1);
     sorted.get(index).copied().unwrap_or(f64::NAN)
+}
+
+/// Where the median of what these values are a sample of lies with a certainty of at least 95 %: the outermost order
+/// statistics that the sign test leaves (the second and the eighth of nine). Fewer than six values say too little.
+pub(crate) fn interval(values: &[f64]) -> Option<(f64, f64)> {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    // Each value lies below the median with a chance of one half: `tail` is the chance that at most `outside` do.
+    let mut outside = None;
+    let mut chance = 0.5_f64.powf(count(sorted.len()));
+    let mut tail = 0.0;
+    for below in 0..sorted.len() {
+        tail += chance;
+        if tail > 0.025 {
+            break;
+        }
+        outside = Some(below);
+        chance *= count(sorted.len() - below) / count(below + 1);
+    }
+    let outside = outside?;
+    Some((*sorted.get(outside)?, *sorted.get(sorted.len() - 1 - outside)?))
 }
 
 /// In milliseconds.

@@ -79,7 +79,12 @@ fn timed(connection: &mut Connection, body: &str) -> anyhow::Result<Duration> {
 }
 
 /// Posts one alert after another on each connection, each of a group of its own. Returns the latencies in milliseconds.
-fn hammer(settings: &Settings, connections: usize, time: Duration, name: &str) -> anyhow::Result<Vec<f64>> {
+pub(crate) fn hammer(
+    settings: &Settings,
+    connections: usize,
+    time: Duration,
+    name: &str,
+) -> anyhow::Result<Vec<f64>> {
     let (address, token) = (settings.get("webhook")?, settings.get("webhook-token")?);
     let end = Instant::now() + time;
     let latencies = std::thread::scope(|scope| {

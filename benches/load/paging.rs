@@ -13,14 +13,15 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// The rooms, each of a room list of its own: `bench0` pages the first, and so on.
-struct Rooms {
-    ids: Vec<String>,
+#[derive(Debug)]
+pub(crate) struct Rooms {
+    pub(crate) ids: Vec<String>,
     reader: Connection,
 }
 
 pub(crate) fn measure(settings: &Settings) -> anyhow::Result<()> {
-    let mut rooms = rooms(settings)?;
-    // The first start makes the virtual users and joins them.
+    let mut rooms = Rooms::create(settings)?;
+    // The first start creates the virtual users and joins them.
     settings.start("/readyz")?.stop()?;
     let bot = settings.start("/readyz")?;
     std::thread::sleep(Duration::from_secs(settings.sized(10, 2)));
@@ -31,33 +32,39 @@ pub(crate) fn measure(settings: &Settings) -> anyhow::Result<()> {
     head(&format!("Alert → event on Synapse (load before: {})", load_average()));
     latency(settings, &mut database, &rooms, &page)?;
     for used in [1, rooms.ids.len()] {
-        throughput(settings, &mut database, rooms.ids.get(..used).context("rooms")?, &page)?;
+        throughputs(settings, &mut database, rooms.ids.get(..used).context("rooms")?, &page)?;
     }
     storm(settings, &mut database, &mut rooms)?;
 
     head(&format!("The rest (load before: {})", load_average()));
-    transactions(settings, &rooms)?;
+    let took = transactions(settings, &rooms, "bench", settings.sized(40, 5))?;
+    Figure::new("homeserver transaction of 100 events answered, median and p95", two(&took))
+        .aim("median ≤ 20 ms", median(&took) <= 20.0)
+        .print();
     let (_, most) = bot.memory()?;
     memory("with a homeserver, nothing to do", "all of the above", idle, most);
     bot.stop()?;
     starts(settings)
 }
 
-fn rooms(settings: &Settings) -> anyhow::Result<Rooms> {
-    let homeserver = settings.get("homeserver")?;
-    let login = json!({
-        "type": "m.login.password", "identifier": { "type": "m.id.user", "user": "alice" }, "password": "alice",
-    });
-    let answer =
-        Connection::new(homeserver, "").ask("POST", "/_matrix/client/v3/login", &login.to_string())?;
-    let mut reader = Connection::new(homeserver, answer["access_token"].as_str().context("no token")?);
-    let mut ids = vec![];
-    for n in 0..settings.get("rooms")?.parse()? {
-        let room = json!({ "preset": "public_chat", "room_alias_name": format!("bench{n}") });
-        let made = reader.ask("POST", "/_matrix/client/v3/createRoom", &room.to_string())?;
-        ids.push(made["room_id"].as_str().context("no room")?.to_owned());
+impl Rooms {
+    /// Creates them, as alice.
+    pub(crate) fn create(settings: &Settings) -> anyhow::Result<Self> {
+        let homeserver = settings.get("homeserver")?;
+        let login = json!({
+            "type": "m.login.password", "identifier": { "type": "m.id.user", "user": "alice" }, "password": "alice",
+        });
+        let answer =
+            Connection::new(homeserver, "").ask("POST", "/_matrix/client/v3/login", &login.to_string())?;
+        let mut reader = Connection::new(homeserver, answer["access_token"].as_str().context("no token")?);
+        let mut ids = vec![];
+        for n in 0..settings.get("rooms")?.parse()? {
+            let room = json!({ "preset": "public_chat", "room_alias_name": format!("bench{n}") });
+            let created = reader.ask("POST", "/_matrix/client/v3/createRoom", &room.to_string())?;
+            ids.push(created["room_id"].as_str().context("no room")?.to_owned());
+        }
+        Ok(Self { ids, reader })
     }
-    Ok(Rooms { ids, reader })
 }
 
 /// Lets one alert through, and returns the body of its page: what the bare requests send.
@@ -103,7 +110,7 @@ fn now() -> f64 {
 fn latency(settings: &Settings, database: &mut Database, rooms: &Rooms, page: &str) -> anyhow::Result<()> {
     let room = rooms.ids.first().context("no room")?;
     let each = settings.sized(40, 5);
-    let (mut bare, mut whole, mut taken, mut added) = (vec![], vec![], vec![], vec![]);
+    let (mut bare, mut whole, mut accepted, mut added) = (vec![], vec![], vec![], vec![]);
     let mut connection = Connection::new(settings.get("homeserver")?, settings.get("as-token")?);
     for round in 0..settings.sized(5, 2) {
         progress(&format!("latency, round {round}"));
@@ -114,30 +121,14 @@ fn latency(settings: &Settings, database: &mut Database, rooms: &Rooms, page: &s
             put(&mut connection, settings, (0, room), "m.room.message", &format!("l{round}n{n}"), page)?;
             of_round.push(ms(began.elapsed()));
         }
-        let prefix = format!("Latency{round}n");
-        let mut began = BTreeMap::new();
-        for n in 0..each {
-            let group = format!("{prefix}{n}");
-            began.insert(group.clone(), now());
-            let posted = Instant::now();
-            post(settings, 0, &group)?;
-            taken.push(ms(posted.elapsed()));
-            std::thread::sleep(Duration::from_millis(250));
-        }
-        database.wait_until_sent()?;
-        let sent = database.sent(&prefix)?;
-        ensure!(sent.pages.len() == each, "{} pages of {each}", sent.pages.len());
-        let of_path: Vec<f64> = sent
-            .pages
-            .iter()
-            .filter_map(|(group, at)| began.get(group).map(|began| (at - began) * 1000.0))
-            .collect();
-        added.push(median(&of_path) - median(&of_round));
+        let path = path(settings, database, &format!("Latency{round}n"), each)?;
+        added.push(median(&path.event) - median(&of_round));
         bare.extend(of_round);
-        whole.extend(of_path);
+        accepted.extend(path.accepted);
+        whole.extend(path.event);
     }
     Figure::new("bare PUT /send, median and p95", two(&bare)).print();
-    Figure::new("webhook → its 200, median and p95", two(&taken)).print();
+    Figure::new("webhook → its 200, median and p95", two(&accepted)).print();
     Figure::new("webhook → event id, median and p95", two(&whole))
         .beside(format!("added to the bare request: **{} ms**", runs(&added, 1)))
         .aim("added ≤ 15 ms", median(&added) <= 15.0)
@@ -145,12 +136,48 @@ fn latency(settings: &Settings, database: &mut Database, rooms: &Rooms, page: &s
     Ok(())
 }
 
+/// What single alerts took, in milliseconds.
+pub(crate) struct Path {
+    /// Until the webhook was answered.
+    pub(crate) accepted: Vec<f64>,
+    /// Until the event id of the page was known.
+    pub(crate) event: Vec<f64>,
+}
+
+/// So many alerts, one at a time.
+pub(crate) fn path(
+    settings: &Settings,
+    database: &mut Database,
+    prefix: &str,
+    alerts: usize,
+) -> anyhow::Result<Path> {
+    let mut accepted = vec![];
+    let mut began = BTreeMap::new();
+    for n in 0..alerts {
+        let group = format!("{prefix}{n}");
+        began.insert(group.clone(), now());
+        let posted = Instant::now();
+        post(settings, 0, &group)?;
+        accepted.push(ms(posted.elapsed()));
+        std::thread::sleep(Duration::from_millis(250));
+    }
+    database.wait_until_sent()?;
+    let sent = database.sent(prefix)?;
+    ensure!(sent.pages.len() == alerts, "{} pages of {alerts}", sent.pages.len());
+    let event = sent
+        .pages
+        .iter()
+        .filter_map(|(group, at)| began.get(group).map(|began| (at - began) * 1000.0))
+        .collect();
+    Ok(Path { accepted, event })
+}
+
 fn two(values: &[f64]) -> String {
     format!("{:.1} ms, {:.1} ms", median(values), percentile(values, 0.95))
 }
 
 /// Many at once, over so many rooms: each page and its reaction, one in flight per room, both ways.
-fn throughput(
+fn throughputs(
     settings: &Settings,
     database: &mut Database,
     rooms: &[String],
@@ -162,28 +189,7 @@ fn throughput(
         progress(&format!("throughput over {} rooms, round {round}", rooms.len()));
         bare.push(bare_throughput(settings, rooms, pages, page, round)?);
         let prefix = format!("Throughput{}r{round}n", rooms.len());
-        let began = now();
-        std::thread::scope(|scope| {
-            let threads: Vec<_> = (0..4)
-                .map(|thread| {
-                    let prefix = &prefix;
-                    scope.spawn(move || -> anyhow::Result<()> {
-                        let mut connection =
-                            Connection::new(settings.get("webhook")?, settings.get("webhook-token")?);
-                        for n in (thread..pages).step_by(4) {
-                            let path = format!("/webhook/bench{}", n % rooms.len());
-                            connection.ask("POST", &path, &webhook(&format!("{prefix}{n}"), 1))?;
-                        }
-                        Ok(())
-                    })
-                })
-                .collect();
-            joined(threads)
-        })?;
-        database.wait_until_sent()?;
-        let sent = database.sent(&prefix)?;
-        ensure!(sent.pages.len() == pages, "{} pages of {pages}", sent.pages.len());
-        ours.push(count(usize::try_from(sent.messages)?) / (sent.last - began));
+        ours.push(throughput(settings, database, rooms, pages, &prefix)?);
     }
     let ratios: Vec<f64> = ours.iter().zip(&bare).map(|(ours, bare)| ours / bare).collect();
     Figure::new(format!("messages per second, {pages} alerts over {} rooms", rooms.len()), runs(&ours, 1))
@@ -191,6 +197,37 @@ fn throughput(
         .aim("ratio ≥ 0.9", median(&ratios) >= 0.9)
         .print();
     Ok(())
+}
+
+/// Messages per second, from the first webhook to the last event id.
+pub(crate) fn throughput(
+    settings: &Settings,
+    database: &mut Database,
+    rooms: &[String],
+    pages: usize,
+    prefix: &str,
+) -> anyhow::Result<f64> {
+    let began = now();
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..4)
+            .map(|thread| {
+                scope.spawn(move || -> anyhow::Result<()> {
+                    let mut connection =
+                        Connection::new(settings.get("webhook")?, settings.get("webhook-token")?);
+                    for n in (thread..pages).step_by(4) {
+                        let path = format!("/webhook/bench{}", n % rooms.len());
+                        connection.ask("POST", &path, &webhook(&format!("{prefix}{n}"), 1))?;
+                    }
+                    Ok(())
+                })
+            })
+            .collect();
+        joined(threads)
+    })?;
+    database.wait_until_sent()?;
+    let sent = database.sent(prefix)?;
+    ensure!(sent.pages.len() == pages, "{} pages of {pages}", sent.pages.len());
+    Ok(count(usize::try_from(sent.messages)?) / (sent.last - began))
 }
 
 fn bare_throughput(
@@ -294,32 +331,34 @@ fn seen(rooms: &mut Rooms) -> anyhow::Result<Vec<String>> {
     }
 }
 
-/// What the homeserver pushes: 100 events of chatter in one transaction.
-fn transactions(settings: &Settings, rooms: &Rooms) -> anyhow::Result<()> {
+/// What the homeserver pushes: 100 events of chatter in one transaction. Returns how long each was answered, in ms.
+pub(crate) fn transactions(
+    settings: &Settings,
+    rooms: &Rooms,
+    name: &str,
+    times: usize,
+) -> anyhow::Result<Vec<f64>> {
     let room = rooms.ids.first().context("no room")?;
+    let sender = format!("@alice:{}", settings.get("server-name")?);
     let mut connection = Connection::new(settings.get("appservice")?, settings.get("hs-token")?);
     let mut took = vec![];
-    for n in 0..settings.sized(40, 5) {
+    for n in 0..times {
         let events: Vec<Value> = (0..100)
             .map(|event| {
                 json!({
-                    "type": "m.room.message", "event_id": format!("$bench{n}x{event}"), "room_id": room,
-                    "sender": format!("@alice:{}", settings.get("server-name").unwrap_or_default()),
-                    "origin_server_ts": 1_764_000_000_000_u64, "unsigned": { "age": 12 },
+                    "type": "m.room.message", "event_id": format!("${name}{n}x{event}"), "room_id": room,
+                    "sender": sender, "origin_server_ts": 1_764_000_000_000_u64, "unsigned": { "age": 12 },
                     "content": { "msgtype": "m.text", "body": "Has anybody looked at the disk of db-1 yet?" },
                 })
             })
             .collect();
         let body = json!({ "events": events }).to_string();
         let began = Instant::now();
-        connection.ask("PUT", &format!("/_matrix/app/v1/transactions/bench{n}"), &body)?;
+        connection.ask("PUT", &format!("/_matrix/app/v1/transactions/{name}{n}"), &body)?;
         took.push(ms(began.elapsed()));
         std::thread::sleep(Duration::from_millis(500));
     }
-    Figure::new("homeserver transaction of 100 events answered, median and p95", two(&took))
-        .aim("median ≤ 20 ms", median(&took) <= 20.0)
-        .print();
-    Ok(())
+    Ok(took)
 }
 
 /// From the start of the process to the first 200 of `/readyz`.

@@ -9,8 +9,9 @@ SYNAPSE_PORT='' ALERTMANAGER_PORT='' APPSERVICE_PORT='' WEBHOOK_PORT='' ADMIN_PO
 
 STACK_SERVER_NAME=example.test
 STACK_ROOM_LIST=demo
-# Short, so that one can watch an alert climb.
+# Short, so that one can watch an escalation.
 STACK_ESCALATE_AFTER=10
+STACK_LAST_LEVEL=1m
 
 stack_prepare() {
     umask 077
@@ -29,10 +30,11 @@ stack_registration() {
         --output "$STACK_DIR/registration.yaml" --force
 }
 
+# stack_config FILE: a configuration for the ports below.
 stack_config() {
     local database_url
     database_url=$("$ROOT/scripts/postgres.sh" url "$STACK_DIR/postgres" matrixbot) || return 1
-    cat >"$STACK_DIR/config.yaml" <<YAML
+    cat >"$1" <<YAML
 # Written at every start; config.yaml.example explains all keys.
 homeserver:
   url: http://127.0.0.1:$SYNAPSE_PORT
@@ -55,9 +57,12 @@ room_lists:
       - rooms: ["#first-line:$STACK_SERVER_NAME"]
         escalate_after: ${STACK_ESCALATE_AFTER}s
       - rooms: ["#second-line:$STACK_SERVER_NAME"]
-        escalate_after: 1m
+        escalate_after: $STACK_LAST_LEVEL
     fallback_rooms: ["#fallback:$STACK_SERVER_NAME"]
 YAML
+}
+
+stack_alertmanager_config() {
     cat >"$STACK_DIR/alertmanager.yml" <<YAML
 # Written at every start.
 route:
@@ -87,15 +92,22 @@ stack_matrixbot() {
         wait_ready matrixbot "$STACK_DIR" "$ADMIN_PORT" /livez
 }
 
-# Fails at the first step that does; what has been started by then is for stack_stop.
-stack_start() {
+# Postgres, the registration and Synapse with two people and three rooms. Fails at the first step that does; stack_stop
+# stops what has been started.
+stack_servers() {
     stack_prepare &&
         step "Starting Postgres" "$ROOT/scripts/postgres.sh" start "$STACK_DIR/postgres" --fast &&
         step "Writing registration.yaml" stack_registration &&
         step "Starting Synapse" "$ROOT/scripts/synapse.sh" start "$STACK_DIR/synapse" \
             --server-name "$STACK_SERVER_NAME" --port "$SYNAPSE_PORT" --registration "$STACK_DIR/registration.yaml" &&
-        step "Making two people and three rooms" stack_accounts &&
-        step "Writing config.yaml and alertmanager.yml" stack_config &&
+        step "Creating two people and three rooms" stack_accounts
+}
+
+# The same, and matrixbot and Alertmanager.
+stack_start() {
+    stack_servers &&
+        step "Writing config.yaml" stack_config "$STACK_DIR/config.yaml" &&
+        step "Writing alertmanager.yml" stack_alertmanager_config &&
         step "Starting matrixbot" stack_matrixbot &&
         step "Starting Alertmanager" "$ROOT/scripts/alertmanager.sh" start "$STACK_DIR/alertmanager" \
             --config "$STACK_DIR/alertmanager.yml" --port "$ALERTMANAGER_PORT"

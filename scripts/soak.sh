@@ -1,0 +1,83 @@
+#!/usr/bin/env bash
+# Long trials on real servers, apart from the tests. Each ends on its own, prints its figures, and fails when a promise
+# was broken.
+#
+#   scripts/soak.sh kills [--minutes N]   10 minutes by default, and one or two more until everything has settled
+#
+# kills: two processes of matrixbot on one database, of which one after the other is killed (SIGKILL) and started again.
+# Groups are posted meanwhile, some of them to both at once, and people acknowledge half of the pages by reaction and by
+# command. Afterwards an ordinary member reads the rooms: every page exactly once, every escalation exactly once, every
+# acknowledgement shown.
+#
+# MATRIXBOT_BINARY, or the debug build, is tried. All servers are private and on loopback; .test/soak.* has their logs.
+set -euo pipefail
+# shellcheck source=scripts/lib/common.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
+# shellcheck source=scripts/lib/install.sh
+source "$ROOT/scripts/lib/install.sh"
+# shellcheck source=scripts/lib/stack.sh
+source "$ROOT/scripts/lib/stack.sh"
+
+cd "$ROOT"
+MINUTES=10
+FAILED=yes
+
+on_exit() {
+    trap '' INT TERM HUP
+    stop_step
+    stack_stop
+    [[ ! -d $STACK_DIR/postgres ]] || "$ROOT/scripts/postgres.sh" remove "$STACK_DIR/postgres"
+    if [[ -z $FAILED ]]; then rm -rf "$STACK_DIR"; else say "Logs are in $STACK_DIR"; fi
+}
+
+# instance NAME: the configuration of one process, with ports of its own.
+instance() {
+    local APPSERVICE_PORT WEBHOOK_PORT ADMIN_PORT
+    APPSERVICE_PORT=$(free_port) WEBHOOK_PORT=$(free_port) ADMIN_PORT=$(free_port)
+    stack_config "$STACK_DIR/$1.yaml"
+    printf '%s %s %s\n' "$APPSERVICE_PORT" "$WEBHOOK_PORT" "$ADMIN_PORT" >"$STACK_DIR/$1.ports"
+}
+
+kills() {
+    # What is not acknowledged within this time escalates.
+    STACK_ESCALATE_AFTER=30
+    STACK_LAST_LEVEL=1h
+    SYNAPSE_PORT=$(free_port) APPSERVICE_PORT=$(free_port) ALERTMANAGER_PORT=$(free_port)
+    stack_servers
+    instance a
+    instance b
+    "$(python_bin)" -B "$ROOT/scripts/soak.py" kills --minutes "$MINUTES" --binary "$STACK_BINARY" --folder "$STACK_DIR" \
+        --homeserver "http://127.0.0.1:$SYNAPSE_PORT" --appservice "$APPSERVICE_PORT" --room-list "$STACK_ROOM_LIST" \
+        --virtual-user "@_alerts_$STACK_ROOM_LIST:$STACK_SERVER_NAME" --escalate-after "$STACK_ESCALATE_AFTER"
+}
+
+trial=''
+while (($#)); do
+    case $1 in
+        --minutes)
+            [[ ${2:-} =~ ^[1-9][0-9]*$ ]] || die "--minutes needs a number greater than zero"
+            MINUTES=$2
+            shift
+            ;;
+        kills) trial=$1 ;;
+        -h | --help) usage "${BASH_SOURCE[0]}" && exit 0 ;;
+        *) die "unknown argument $1; see scripts/soak.sh --help" ;;
+    esac
+    shift
+done
+[[ -n $trial ]] || die "Which trial? See scripts/soak.sh --help"
+ensure rust python postgres synapse
+STACK_BINARY=$(matrixbot_bin)
+if [[ -z $STACK_BINARY ]]; then
+    step "Building matrixbot" cargo build --locked --bin matrixbot
+    STACK_BINARY=$(matrixbot_bin)
+fi
+umask 022
+mkdir -p .test
+STACK_DIR=$(mktemp -d "$ROOT/.test/soak.XXXXXX")
+chmod 711 "$STACK_DIR"
+trap on_exit EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+"$trial"
+FAILED=''
