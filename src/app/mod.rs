@@ -182,7 +182,7 @@ fn is_same_registration(one: &Registration, other: &Registration) -> bool {
     one.as_token.expose_secret() == other.as_token.expose_secret()
         && one.hs_token.expose_secret() == other.hs_token.expose_secret()
         && (&one.id, &one.sender_localpart) == (&other.id, &other.sender_localpart)
-        && one.user_namespaces == other.user_namespaces
+        && one.user_namespaces() == other.user_namespaces()
 }
 
 /// The running workers.

@@ -184,7 +184,7 @@ mod tests {
         write_private(&path, &text(&options(line), "a", "h"), false).unwrap();
         let read: Registration = crate::config::read_registration(&path).unwrap();
         assert_eq!((read.as_token.expose_secret(), read.hs_token.expose_secret()), ("a", "h"));
-        assert_eq!(read.user_namespaces, ["@_pager-.*:chat\\.example\\.org$"]);
+        assert_eq!(read.user_namespaces(), ["@_pager-.*:chat\\.example\\.org$"]);
         assert_eq!((read.id.as_str(), read.sender_localpart.as_str()), ("matrixbot", "matrixbot"));
     }
 

@@ -1,163 +1,256 @@
-//! The configuration as the program has it: every value checked, every default filled in.
+//! The configuration: types whose doc comments and attributes are all there is to say about a key.
+//!
+//! `shape` reads them for validation, config.yaml.example, docs/CONFIGURATION.md and the JSON Schemas. A policy's keys
+//! are in `domain::policy`. Attributes beside serde's: `format` names the form of a text (`forms`), `x-example` is its
+//! value in config.yaml.example, `x-hint` one that is commented out, `x-continued` what follows the first item,
+//! `x-group` begins a group of keys, `x-items` and `x-key` are the forms of items and of free keys, `x-secret` allows
+//! `<key>_file` and names such a file, `x-short` is the key that stands for its table, `x-flat` lifts a table's keys.
 
+use super::Problem;
+use super::registration::Registration;
 use crate::domain::policy::Policy;
+use ruma::{OwnedMxcUri, OwnedServerName};
+use schemars::JsonSchema;
 use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 use url::Url;
 
-/// Everything an operator decides.
-#[derive(Debug, Clone)]
+/// The whole configuration, validated, with every default.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 pub struct Config {
-    /// The homeserver.
+    /// The homeserver of the rooms.
     pub homeserver: Homeserver,
-    /// How the homeserver and we know each other.
+    /// The file that `matrixbot registration` writes. The homeserver reads the same file. It has the tokens, the
+    /// namespace of the virtual users, and matrixbot's own account, which never posts.
+    #[schemars(with = "String", extend("format" = "secret-file", "x-example" = "registration.yaml"))]
     pub registration: Registration,
-    /// What the localparts of the virtual users begin with.
+    /// The prefix of the virtual users' localparts: the virtual user of the room list `finance` is
+    /// `@_alerts_finance:example.org`. Must be in an exclusive user namespace of the registration.
+    #[serde(default = "user_prefix")]
+    #[schemars(extend("format" = "localpart"))]
     pub user_prefix: String,
-    /// The database.
+    /// The Postgres database.
     pub database: Database,
-    /// Where we listen.
+    /// The listeners: `ADDRESS:PORT`, or `{address: ADDRESS:PORT, tls: {certificate: FILE, key: FILE}}`. Listeners may
+    /// share an address if they have the same `tls`.
+    #[serde(default)]
     pub listen: Listen,
-    /// The Alertmanagers whose own API we may use.
+    /// The Alertmanagers whose API matrixbot may call. Only `matrixbot doctor` calls it, to compare the routes with
+    /// `stale_after`.
+    #[serde(default)]
     pub alertmanagers: Vec<AlertmanagerConfig>,
-    /// The room lists; never empty, each name once.
+    /// At least one. A room list is a ladder of rooms with its own virtual user.
+    #[schemars(length(min = 1))]
     pub room_lists: Vec<RoomListConfig>,
-    /// Which room list a predecessor's path belongs to, by path.
+    /// The webhook paths of predecessors, each with its room list: `/webhook-ack`, `/skill/<name>/webhook` and
+    /// `/skill/<name>/webhook-ack`. Others are not served. See docs/MIGRATION.md.
+    #[serde(default)]
+    #[schemars(extend("x-key" = "predecessor-path", "x-example" = "/webhook-ack: finance\n\
+        /skill/eventmanager-ack/webhook-ack: finance\n/skill/eventmanager/webhook: finance\n\
+        /skill/alertmanager/webhook: finance"))]
     pub compatibility: BTreeMap<String, String>,
-    /// How long history is kept.
+    /// How long history is kept; `none` keeps it forever.
+    #[serde(default)]
     pub retention: Retention,
-    /// The files that others must not read, this one among them if a secret is written in it.
+    /// The files that nobody else should be able to read, with this one if it has a secret.
+    #[serde(skip)]
     pub secret_files: Vec<PathBuf>,
-    /// What can be used, and is hardly meant.
-    pub warnings: Vec<super::Problem>,
+    /// Settings that are valid but probably a mistake.
+    #[serde(skip)]
+    pub warnings: Vec<Problem>,
+}
+
+pub(super) fn user_prefix() -> String {
+    "_alerts_".to_owned()
 }
 
 /// The homeserver.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 pub struct Homeserver {
-    /// Where its Client-Server API is, without a slash at the end.
+    /// The URL of the homeserver's Client-Server API without `/_matrix`, such as `https://matrix.example.org` or
+    /// `https://example.org/homeserver`; no query, no fragment.
+    #[schemars(with = "String", extend("format" = "homeserver-url", "x-example" = "http://127.0.0.1:8008"))]
     pub url: Url,
-    /// The part after the colon in its user ids.
-    pub server_name: ruma::OwnedServerName,
-}
-
-/// What the homeserver was told about us.
-#[derive(Debug, Clone)]
-pub struct Registration {
-    /// Our name at the homeserver.
-    pub id: String,
-    /// What we show to the homeserver.
-    pub as_token: SecretString,
-    /// What the homeserver shows to us.
-    pub hs_token: SecretString,
-    /// The localpart of our own account, which never speaks in rooms.
-    pub sender_localpart: String,
-    /// Whether the homeserver was told to hold us back when we send much. It takes a missing key for that.
-    pub rate_limited: bool,
-    /// The exclusive user namespaces, as regular expressions on user ids.
-    pub user_namespaces: Vec<String>,
+    /// The server name in your user ids, after the colon.
+    #[schemars(with = "String", extend("format" = "server-name", "x-example" = "example.org"))]
+    pub server_name: OwnedServerName,
 }
 
 /// The database.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 pub struct Database {
-    /// Where it is, with its password.
+    /// A libpq URL. Without a host it means the local socket. `sslmode=verify-full` and `sslrootcert=…` work as usual.
+    #[schemars(with = "String", extend("format" = "database-url", "x-secret" = "database-url"))]
+    #[schemars(extend("x-example" = "postgres://matrixbot@/matrixbot"))]
     pub url: SecretString,
-    /// How many connections we hold at most.
+    /// The maximum number of connections of one process.
+    #[serde(default = "ten")]
+    #[schemars(range(min = 2, max = 1000))]
     pub max_connections: u32,
-    /// Whether `run` brings the schema up to date.
+    /// Whether `run` migrates the schema. If false, run `matrixbot migrate` first.
+    #[serde(default = "yes")]
     pub migrate: bool,
 }
 
-/// Where we listen.
-#[derive(Debug, Clone, PartialEq, Eq)]
+fn ten() -> u32 {
+    10
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// The listeners.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
 pub struct Listen {
-    /// The homeserver calls this.
+    /// For the homeserver. The `url` of the registration must lead here.
     pub appservice: Listener,
-    /// Alertmanager calls this.
+    /// For Alertmanager: `POST /webhook/<name of the room list>`.
+    #[schemars(extend("x-example" = "address: 127.0.0.1:9010\n#tls: {certificate: tls.crt, key: tls.key}"))]
     pub webhook: Listener,
-    /// Probes and metrics.
+    /// For probes and metrics: `/livez`, `/readyz`, `/metrics`. Do not expose it.
     pub admin: Listener,
 }
 
-/// One address. Listeners of the same address have the same `tls`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+impl Default for Listen {
+    fn default() -> Self {
+        let at = |port| Listener { address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)), tls: None };
+        Self { appservice: at(9009), webhook: at(9010), admin: at(9011) }
+    }
+}
+
+/// One listener. Listeners with the same address have the same `tls`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(extend("x-short" = "address"))]
 pub struct Listener {
-    /// The address.
+    /// The address and port to listen on.
+    #[schemars(with = "String", extend("format" = "address"))]
     pub address: SocketAddr,
-    /// What it shows, if it speaks TLS.
+    /// Enables TLS. Changed files are loaded automatically.
     pub tls: Option<TlsFiles>,
 }
 
-/// The files of a TLS server, both readable and well-formed when the configuration was checked.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The files of a TLS server; readable and well-formed when the configuration was validated.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TlsFiles {
-    /// The certificate and those that vouch for it, in PEM.
+    /// The certificate and its chain, in PEM.
+    #[schemars(extend("format" = "certificate"))]
     pub certificate: PathBuf,
-    /// Its private key, in PEM.
+    /// The private key, in PEM.
+    #[schemars(extend("format" = "private-key"))]
     pub key: PathBuf,
 }
 
-/// An Alertmanager whose own API we may use.
-#[derive(Debug, Clone)]
+/// An Alertmanager whose API matrixbot may call.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 pub struct AlertmanagerConfig {
-    /// What it is called.
+    /// Its name in messages.
+    #[schemars(extend("x-example" = "main"))]
     pub name: String,
-    /// Where it is, without a slash at the end.
+    /// The URL of its web page, with its path prefix (`--web.route-prefix`) if it has one, without `/api/v2`; no query,
+    /// no fragment.
+    #[schemars(with = "String", extend("format" = "alertmanager-url", "x-example" = "http://127.0.0.1:9093"))]
     pub url: Url,
-    /// What we show to it.
-    pub auth: AlertmanagerAuth,
-    /// Who vouches for its certificate, in PEM, besides the system's authorities.
+    /// A Bearer token for it.
+    #[schemars(with = "Option<String>", extend("x-secret" = "alertmanager-token"))]
+    #[schemars(extend("x-example" = "${ALERTMANAGER_TOKEN:-s3cret}"))]
+    pub bearer_token: Option<SecretString>,
+    /// Or a user and password for it.
+    #[schemars(extend("x-hint" = "{username: matrixbot, password_file: alertmanager-password}"))]
+    pub basic_auth: Option<BasicAuth>,
+    /// The CA of its certificate, in PEM, in addition to the CAs of the system.
+    #[schemars(extend("format" = "file", "x-hint" = "ca.crt"))]
     pub ca: Option<PathBuf>,
 }
 
-/// What we show to an Alertmanager.
-#[derive(Debug, Clone)]
-pub enum AlertmanagerAuth {
-    /// Nothing.
-    None,
-    /// HTTP Basic.
-    Basic {
-        /// The user's name.
-        username: String,
-        /// The password.
-        password: SecretString,
-    },
-    /// HTTP Bearer.
-    Bearer(SecretString),
+/// A user and password for HTTP Basic.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+pub struct BasicAuth {
+    /// The user.
+    pub username: String,
+    /// The password.
+    #[schemars(with = "String", extend("x-secret" = "alertmanager-password"))]
+    pub password: SecretString,
 }
 
 /// One room list.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 pub struct RoomListConfig {
-    /// Its name: the end of its virtual user's localpart and of its webhook path.
+    /// Characters: a-z, 0-9, `.`, `_`, `=`, `-`; not only dots. It is part of the virtual user's name and of the webhook's
+    /// path.
+    #[schemars(extend("format" = "name", "x-example" = "finance"))]
     pub name: String,
-    /// What rooms see its virtual user called.
+    /// The virtual user's display name. Default: `<name> alerts`.
+    #[serde(default)]
+    #[schemars(extend("x-example" = "Finance alerts"))]
     pub display_name: String,
-    /// The picture of its virtual user: an `mxc://` URI.
-    pub avatar: Option<ruma::OwnedMxcUri>,
-    /// The receivers of Alertmanager that it is known by besides its name; no other list has one of them.
+    /// The virtual user's avatar.
+    #[schemars(with = "Option<String>", extend("format" = "mxc", "x-hint" = "mxc://example.org/abc"))]
+    pub avatar: Option<OwnedMxcUri>,
+    /// `POST /webhook` without a name finds the room list by Alertmanager's receiver: the name of the list, or one of
+    /// these, which no other list may have. The label `room_list` of an alert also selects a list.
+    #[serde(default)]
+    #[schemars(extend("x-example" = "[finance-pager]"))]
     pub receivers: BTreeSet<String>,
-    /// What its webhook asks for; `None`: nothing, as the operator said in so many words.
+    /// Alertmanager sends it as a Bearer token or as the password of HTTP Basic.
+    #[schemars(with = "Option<String>", extend("format" = "webhook-token", "x-secret" = "finance-webhook-token"))]
+    #[schemars(extend("x-unless" = "webhook_auth", "x-example" = "${FINANCE_WEBHOOK_TOKEN:-s3cret}"))]
     pub webhook_token: Option<SecretString>,
-    /// Its rules.
+    /// `none` accepts webhooks from everybody who can reach the listener; `webhook_token` must then be absent.
+    #[serde(default)]
+    pub webhook_auth: WebhookAuth,
+    /// The rules of the list.
+    #[schemars(extend("x-flat" = true))]
     pub policy: Policy,
-    /// The reactions that acknowledge. Never empty; the first is the one that the bot places.
+    /// The reactions that acknowledge. 💤 and ⏫ cannot be used: they snooze and escalate. matrixbot adds the first one
+    /// to each page.
+    #[serde(default = "ack_reactions")]
+    #[schemars(length(min = 1), extend("x-group" = "In the room", "x-items" = "ack-reaction"))]
     pub ack_reactions: Vec<String>,
-    /// Whether the bot places the first of `ack_reactions` on each page.
+    /// Whether matrixbot adds the first of `ack_reactions` to each page.
+    #[serde(default = "yes")]
     pub place_reaction: bool,
-    /// The operator's own message templates, by name.
+    /// Your own message templates, in Jinja: `page`, `edit`, `thread`, `fallback` or `reminder`, each with `_text` or
+    /// `_html`. `matrixbot check` renders them with a sample incident. If one fails later, the built-in text is sent.
+    #[serde(default)]
+    #[schemars(extend("x-key" = "template-name", "x-items" = "template"))]
+    #[schemars(extend("x-hint" = "{page_text: \"{{ title }}: {{ alerts[0].annotations.summary }}\"}"))]
     pub templates: BTreeMap<String, String>,
 }
 
-/// How long history is kept; `None`: for ever.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How a webhook is authenticated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum WebhookAuth {
+    /// By `webhook_token`.
+    #[default]
+    Token,
+    /// Not at all.
+    None,
+}
+
+fn ack_reactions() -> Vec<String> {
+    ["✅", "👀"].map(str::to_owned).into()
+}
+
+/// How long history is kept; `None`: forever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
 pub struct Retention {
     /// Closed incidents, with their timeline and messages.
     pub incidents: Option<Duration>,
-    /// Events of the homeserver that were handled.
+    /// Events from the homeserver, and delivered messages.
     pub events: Option<Duration>,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        let days = |days: u64| Some(Duration::from_hours(24_u64.saturating_mul(days)));
+        Self { incidents: days(365), events: days(30) }
+    }
 }

@@ -1,9 +1,11 @@
-//! What an operator decides for one room list: its ladder and the rules around it.
+//! The rules of one room list: its ladder and everything around it.
 //!
-//! A policy is kept with every run of an incident, as JSON in `policy_version`, so that a change of configuration
-//! never changes a ladder that is being climbed (I14).
+//! A policy is stored with every run of an incident, as JSON in `policy_version`: a change of the configuration never
+//! changes a ladder in progress (I14). The doc comments of these types are the documentation of the configuration, and
+//! `Default` has its defaults; see `config::shape`.
 
 use ruma::OwnedUserId;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,62 +14,92 @@ use std::time::Duration;
 pub type RoomReference = String;
 
 /// The rules of one room list.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
 pub struct Policy {
-    /// The ladder, first level first. Never empty.
+    /// At least one, in order. An incident that nobody acknowledges escalates from one to the next.
+    #[schemars(length(min = 1), extend("x-group" = "The ladder"))]
+    #[schemars(extend("x-continued" = "- rooms: [\"!managers:example.org\"]\n  escalate_after: 30m\n  mention: [\"@room\"]"))]
     pub levels: Vec<Level>,
-    /// How long a new incident waits before its first page. Default: not at all.
+    /// How long a new incident waits before its first page.
     pub initial_delay: Duration,
-    /// How often the whole ladder is gone through again after its first passage.
+    /// How often the ladder is repeated from its first level.
+    #[schemars(range(max = 100))]
     pub repeat: u32,
-    /// How long a page may stay unsent before the ladder goes on without it. Default: 10 minutes.
+    /// If a page cannot be sent for that long, because its room or the homeserver is unreachable, the ladder continues
+    /// without it.
     pub send_cap: Duration,
-    /// Where the fallback notice of an unanswered incident goes.
+    /// Rooms notified (with `@room`) when nobody acknowledged. `@room` needs power level 50 for the virtual user there.
+    #[schemars(extend("x-group" = "When nobody answers", "x-items" = "room", "uniqueItems" = true))]
+    #[schemars(extend("x-example" = "[\"#ops:example.org\"]"))]
     pub fallback_rooms: Vec<RoomReference>,
-    /// How often an unanswered incident is told again; `None`: never.
+    /// The interval of reminders about an unanswered incident, or `none`.
     pub remind_every: Option<Duration>,
-    /// How many such reminders there are at most.
+    /// The maximum number of reminders.
+    #[schemars(range(max = 1000))]
     pub max_reminders: u32,
-    /// How long an acknowledgement holds; `None`: until the incident resolves.
+    /// How long an acknowledgement is valid, or `none`: until the incident is resolved.
+    #[schemars(extend("x-group" = "Acknowledging"))]
     pub ack_timeout: Option<Duration>,
-    /// How long before the end of an acknowledgement its acker is reminded.
+    /// How long before the acknowledgement ends its owner is reminded. Must be shorter than `ack_timeout`; the default
+    /// is half of `ack_timeout` if that is shorter than 10m.
     pub ack_reminder: Duration,
-    /// What an alert that joins an acknowledged incident does.
+    /// What a new alert in an acknowledged incident does: `reopen` restarts the ladder, at most once per
+    /// `reopen_min_interval`; `sticky` only shows the alert.
     pub on_new_alert: OnNewAlert,
-    /// Who may acknowledge.
-    pub ack_scope: AckScope,
-    /// How long a resolved incident can come back as itself.
-    pub reopen_window: Duration,
-    /// An acknowledged or snoozed incident is reopened by a new alert at most once in this time.
+    /// The minimum time between two restarts by `on_new_alert: reopen`.
     pub reopen_min_interval: Duration,
-    /// After how long without news from Alertmanager an incident counts as over; `None`: never.
-    pub stale_after: Option<Duration>,
-    /// A re-fire of an episode that cleared less than this ago waits this long before it pages.
-    pub replay_grace: Duration,
-    /// How long an incident that was given back waits before it pages again.
+    /// Where an incident can be acknowledged: in every notified room (`notified`), or only in the rooms of the current
+    /// level and later ones (`current_level`).
+    pub ack_scope: AckScope,
+    /// How long an incident waits before it pages again after `unack`.
     pub unack_delay: Duration,
     /// The longest snooze.
     pub max_snooze: Duration,
-    /// The label whose value names an alert's severity.
+    /// How long after it was resolved an incident is reopened, if its alerts fire again, instead of a new incident.
+    #[schemars(extend("x-group" = "Reopening and resolving"))]
+    pub reopen_window: Duration,
+    /// An alert that was resolved and fires again within this time, with its old start time, waits that long before it
+    /// pages.
+    pub replay_grace: Duration,
+    /// An incident without updates from Alertmanager for that long is resolved as stale; `none` disables this. Must be
+    /// longer than `repeat_interval` plus `group_interval` of its routes, because matrixbot would otherwise resolve
+    /// alerts that are still firing. `matrixbot doctor` checks this for the Alertmanagers in `alertmanagers`.
+    pub stale_after: Option<Duration>,
+    /// The label that has an alert's severity.
+    #[schemars(extend("x-group" = "Severities and permissions"))]
     pub severity_label: String,
-    /// What each severity means, by the label's value.
+    /// The rules of each severity. A severity that is not listed has rank 0 and escalates.
+    #[schemars(extend("x-key" = "severity", "x-example" = "critical: {rank: 2}\nwarning: {rank: 1}\n\
+        # This one stays on the first level and mentions nobody.\n\
+        info: {rank: 0, escalate: false, mention: []}"))]
     pub severities: BTreeMap<String, SeverityRule>,
-    /// Who may do more than acknowledge.
+    /// Permissions beyond acknowledging.
     pub permissions: Permissions,
 }
 
-/// One position of the ladder.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// One level of the ladder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Level {
-    /// The rooms that are paged together. Never empty.
+    /// At least one; all are paged together. A room that is also on a later level is paged again there.
+    #[schemars(length(min = 1), extend("x-items" = "room", "uniqueItems" = true))]
+    #[schemars(extend("x-example" = "[\"#finance-ops:example.org\"]"))]
     pub rooms: Vec<RoomReference>,
-    /// How long this level has to answer, counted from the moment its page was sent.
+    /// How long the level has to acknowledge before the next one is paged, counted from when its page was sent.
+    #[serde(default = "escalate_after")]
+    #[schemars(extend("format" = "time-to-answer"))]
     pub escalate_after: Duration,
-    /// Whom its page mentions.
+    /// Who is mentioned by its pages: users, or `"@room"`, which needs power level 50 there. Default: nobody.
+    #[serde(default)]
+    #[schemars(with = "Vec<String>", extend("x-items" = "mention", "x-example" = "[\"@alice:example.org\"]"))]
     pub mention: Vec<Mention>,
 }
 
-/// Somebody whom a page wakes.
+fn escalate_after() -> Duration {
+    Duration::from_mins(15)
+}
+
+/// Who is mentioned by a page.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Mention {
@@ -77,48 +109,55 @@ pub enum Mention {
     Room,
 }
 
-/// What a severity means.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// The rules of a severity.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
 pub struct SeverityRule {
-    /// Its place among the severities: a higher rank breaks an acknowledgement.
+    /// An alert of a higher rank reopens an acknowledged incident.
+    #[schemars(range(min = -1000, max = 1000))]
     pub rank: i32,
-    /// Whether incidents of this severity climb the ladder beyond its first level.
+    /// Whether its incidents escalate; if false, they stay on the first level.
     pub escalate: bool,
-    /// Whom the pages of this severity mention instead of the level's mentions.
+    /// Who is mentioned by its pages, instead of the level's `mention`.
+    #[schemars(with = "Option<Vec<String>>", extend("x-items" = "mention"))]
     pub mention: Option<Vec<Mention>>,
 }
 
-/// What an alert that joins an acknowledged incident does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// The effect of a new alert in an acknowledged incident.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OnNewAlert {
-    /// It breaks the acknowledgement and starts a run.
+    /// It ends the acknowledgement and starts a run.
     Reopen,
-    /// It is shown in the message, and the acknowledgement holds.
+    /// It is shown in the message, and the acknowledgement stays.
     Sticky,
 }
 
-/// From which rooms of the list an incident can be acknowledged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// The rooms of the list in which an incident can be acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AckScope {
-    /// From every room that was told of it.
+    /// Every notified room.
     Notified,
-    /// From the rooms of its current level and above.
+    /// The rooms of its current level and of later ones.
     CurrentLevel,
 }
 
 /// Who has which role. What a role may do is in the table of verbs; see `rights`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
 pub struct Permissions {
-    /// The power level from which a room member counts as a moderator.
+    /// The power level in the room from which a member may resolve by hand and snooze for longer than an hour.
+    #[schemars(range(min = -1_000_000, max = 1_000_000))]
     pub moderate_power_level: i64,
-    /// What single users may do, whatever their power level.
+    /// Permissions of single users, whatever their power level: `none`, `respond` (acknowledge, snooze up to an hour,
+    /// escalate) or `moderate` (everything).
+    #[schemars(with = "BTreeMap<String, Role>", extend("x-key" = "user", "x-example" = "\"@alice:example.org\": moderate"))]
     pub users: BTreeMap<OwnedUserId, Role>,
 }
 
 /// What a user may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
     /// Look, and change nothing.
@@ -140,32 +179,52 @@ pub struct Severity {
     pub escalate: bool,
 }
 
-impl Policy {
-    /// The policy of a ladder with every other rule at its documented default.
-    pub fn with_levels(levels: Vec<Level>) -> Self {
-        let minutes = |n: u64| Duration::from_secs(n.saturating_mul(60));
+/// The documented defaults, without a ladder.
+impl Default for Policy {
+    fn default() -> Self {
+        let rule =
+            |(name, rank): (&str, i32)| (name.to_owned(), SeverityRule { rank, ..SeverityRule::default() });
         Self {
-            levels,
+            levels: Vec::new(),
             initial_delay: Duration::ZERO,
             repeat: 0,
-            send_cap: minutes(10),
+            send_cap: Duration::from_mins(10),
             fallback_rooms: Vec::new(),
-            remind_every: Some(minutes(60)),
+            remind_every: Some(Duration::from_hours(1)),
             max_reminders: 3,
             ack_timeout: None,
-            ack_reminder: minutes(10),
+            ack_reminder: Duration::from_mins(10),
             on_new_alert: OnNewAlert::Reopen,
             ack_scope: AckScope::Notified,
-            reopen_window: minutes(10),
-            reopen_min_interval: minutes(5),
-            stale_after: Some(minutes(8 * 60)),
-            replay_grace: minutes(1),
+            reopen_window: Duration::from_mins(10),
+            reopen_min_interval: Duration::from_mins(5),
+            stale_after: Some(Duration::from_hours(8)),
+            replay_grace: Duration::from_mins(1),
             unack_delay: Duration::from_secs(10),
-            max_snooze: minutes(24 * 60),
+            max_snooze: Duration::from_hours(24),
             severity_label: "severity".to_owned(),
-            severities: BTreeMap::new(),
-            permissions: Permissions { moderate_power_level: 50, users: BTreeMap::new() },
+            severities: [("critical", 2), ("warning", 1), ("info", 0)].map(rule).into(),
+            permissions: Permissions::default(),
         }
+    }
+}
+
+impl Default for SeverityRule {
+    fn default() -> Self {
+        Self { rank: 0, escalate: true, mention: None }
+    }
+}
+
+impl Default for Permissions {
+    fn default() -> Self {
+        Self { moderate_power_level: 50, users: BTreeMap::new() }
+    }
+}
+
+impl Policy {
+    /// The policy of a ladder, with the documented defaults of everything else.
+    pub fn with_levels(levels: Vec<Level>) -> Self {
+        Self { levels, ..Self::default() }
     }
 
     /// What `name`, the value of an alert's severity label, means here.

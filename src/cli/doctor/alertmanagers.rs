@@ -3,7 +3,7 @@
 use super::repeats;
 use super::report::Report;
 use crate::alertmanager::api::{Alertmanager, ApiError, Shown, Status};
-use crate::config::{AlertmanagerAuth, AlertmanagerConfig, Config};
+use crate::config::{AlertmanagerConfig, Config};
 use crate::telemetry::logs::causes;
 
 /// Asks each for its status, and holds its routes against the room lists.
@@ -26,10 +26,10 @@ pub(super) async fn examine(report: &mut Report, config: &Config) {
 }
 
 async fn ask(one: &AlertmanagerConfig) -> Result<Status, ApiError> {
-    let shown = match &one.auth {
-        AlertmanagerAuth::None => Shown::Nothing,
-        AlertmanagerAuth::Basic { username, password } => Shown::Basic(username.clone(), password.clone()),
-        AlertmanagerAuth::Bearer(token) => Shown::Bearer(token.clone()),
+    let shown = match (&one.bearer_token, &one.basic_auth) {
+        (Some(token), _) => Shown::Bearer(token.clone()),
+        (None, Some(basic)) => Shown::Basic(basic.username.clone(), basic.password.clone()),
+        (None, None) => Shown::Nothing,
     };
     // That the file can be read was seen when the configuration was checked.
     let ca = one.ca.as_ref().and_then(|file| std::fs::read(file).ok());

@@ -81,8 +81,8 @@ async fn as_token(report: &mut Report, patient: &Patient<'_>) -> bool {
 /// Whether the registration's namespace is what it should be. That it covers every virtual user is a matter of the
 /// configuration; whether the homeserver's copy does shows when they are registered.
 fn namespace(report: &mut Report, config: &Config) {
-    let namespaces = config.registration.user_namespaces.join(", ");
-    let open = config.registration.user_namespaces.iter().find(|regex| !regex.ends_with('$'));
+    let namespaces = config.registration.user_namespaces().join(", ");
+    let open = config.registration.user_namespaces().into_iter().find(|regex| !regex.ends_with('$'));
     match open {
         None => report.ok("namespace", None, format!("{namespaces} covers every virtual user")),
         Some(regex) => {

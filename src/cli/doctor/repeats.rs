@@ -164,7 +164,7 @@ fn leads(route: &WebhookRoute, list: &RoomListConfig, compatibility: &BTreeMap<S
 mod tests {
     use super::{Leads, Verdict, judge, leads};
     use crate::alertmanager::routing::WebhookRoute;
-    use crate::config::RoomListConfig;
+    use crate::config::{RoomListConfig, WebhookAuth};
     use crate::domain::policy::Policy;
     use std::collections::BTreeMap;
     use std::time::Duration;
@@ -176,6 +176,7 @@ mod tests {
             avatar: None,
             receivers: ["pager".to_owned()].into(),
             webhook_token: None,
+            webhook_auth: WebhookAuth::None,
             policy: Policy { stale_after: Some(stale_after), ..Policy::with_levels(Vec::new()) },
             ack_reactions: Vec::new(),
             place_reaction: true,

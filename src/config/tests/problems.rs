@@ -1,7 +1,7 @@
 //! What is wrong is told at once, each with its place and key, and what is doubtful is warned of.
 
 use super::{Folder, MINIMAL, NOTHING, REGISTRATION, problems, problems_after};
-use crate::config::load::load;
+use crate::config::load;
 use std::time::Duration;
 
 #[test]
@@ -345,7 +345,7 @@ proptest::proptest! {
 fn a_level_has_time_to_answer() {
     let problems =
         problems_after("levels:\n      - rooms", "levels:\n      - escalate_after: 0s\n        rooms");
-    let expected = "config.yaml:8:25: room_lists[0].levels[0].escalate_after: must be longer than nothing";
+    let expected = "config.yaml:8:25: room_lists[0].levels[0].escalate_after: must be greater than zero";
     assert!(problems.len() == 1 && problems[0].starts_with(expected), "{problems:#?}");
 }
 
@@ -367,7 +367,7 @@ fn a_registration_that_lets_us_be_held_back_is_warned_of() {
 #[test]
 fn where_it_listens_is_read_whatever_else_is_wrong() {
     let folder = Folder::with("database: 7\nlisten: {admin: 127.0.0.1:1234}\nlevels: none\n");
-    let read = || crate::config::load::load_listen(&folder.0.path().join("config.yaml"), NOTHING);
+    let read = || crate::config::load_listen(&folder.0.path().join("config.yaml"), NOTHING);
     let listen = read().unwrap();
     assert_eq!((listen.admin.address.port(), listen.webhook.address.port()), (1234, 9010));
     std::fs::write(folder.0.path().join("config.yaml"), "listen: {admin: 7, webhooks: x}").unwrap();

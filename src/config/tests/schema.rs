@@ -1,11 +1,11 @@
-//! What is written from the outline is up to date; and the schema takes what the reader takes, and no typo.
+//! Every key is documented; and the schema accepts what the reader accepts, and no typo.
 
-use super::{Need, Shape, example, reference, schema};
-use crate::config::load;
-use crate::config::tests::{Folder, MINIMAL};
+use super::{Folder, MINIMAL};
+use crate::config::documents::{example, in_a_line};
+use crate::config::schema;
+use crate::config::shape::{CONFIG, Key, Need, Shape, Table};
 use boon::{Compiler, SchemaIndex, Schemas};
 use serde_json::Value;
-use std::path::Path;
 
 /// The schema as a real validator has it.
 struct Checker(Schemas, SchemaIndex);
@@ -25,36 +25,31 @@ impl Checker {
     }
 }
 
-/// Compares a file with what it should be, or writes it: `UPDATE=1 cargo test --lib config::outline`.
-fn is_up_to_date(path: &str, text: &str) {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
-    if std::env::var_os("UPDATE").is_some() {
-        std::fs::write(&file, text).unwrap();
+/// Every key, also of tables within tables.
+fn keys(table: &Table) -> Vec<&Key> {
+    fn inner(shape: &Shape) -> Vec<&Key> {
+        match shape {
+            Shape::Table(table) | Shape::Short(_, table) => keys(table),
+            Shape::List { items, .. } => inner(items),
+            Shape::Map { values, .. } => inner(values),
+            _ => Vec::new(),
+        }
     }
-    let there = std::fs::read_to_string(&file).unwrap_or_default();
-    assert!(there == text, "{path} is not what the source says: UPDATE=1 cargo test --lib config::outline");
+    table.keys.iter().flat_map(|key| std::iter::once(key).chain(inner(&key.shape))).collect()
 }
 
 #[test]
-fn the_example_the_reference_and_the_schema_are_up_to_date() {
-    is_up_to_date("config.yaml.example", &example());
-    is_up_to_date("docs/CONFIGURATION.md", &reference());
-    let schema = serde_json::to_string_pretty(&schema()).unwrap() + "\n";
-    is_up_to_date("docs/config.schema.json", &schema);
-}
-
-#[test]
-fn every_key_has_a_meaning_in_full_sentences_and_every_value_a_shape() {
-    let outline = load::outline();
-    assert!(outline.keys.len() > 60, "keys were found: {}", outline.keys.len());
-    for key in &outline.keys {
-        assert!(key.meaning.ends_with('.') && key.meaning.len() > 8, "{}", key.path());
-        assert!(!key.meaning.contains('|'), "{}: a table in Markdown ends there", key.path());
-        assert!(outline.shapes.contains_key(&key.path()), "{} is read as nothing", key.path());
-    }
-    for (path, shape) in &outline.shapes {
-        if let Shape::Form(form) | Shape::Map(form) = shape {
-            regex::Regex::new(form.pattern).unwrap_or_else(|error| panic!("{path}: {error}"));
+fn every_key_has_a_meaning_in_full_sentences() {
+    let keys = keys(&CONFIG);
+    assert!(keys.len() > 60, "keys were found: {}", keys.len());
+    for key in keys {
+        assert!(key.meaning.ends_with('.') && key.meaning.len() > 8, "{}: {}", key.name, key.meaning);
+        assert!(!key.meaning.contains('|'), "{}: a table in Markdown ends there", key.name);
+        if let Shape::Table(table) | Shape::Short(_, table) = &key.shape {
+            assert!(!table.keys.is_empty(), "{}: its type is missing in shape::TYPES", key.name);
+        }
+        if let Shape::Text(form) | Shape::Map { keys: form, .. } = &key.shape {
+            regex::Regex::new(form.pattern).unwrap_or_else(|error| panic!("{}: {error}", key.name));
         }
     }
 }
@@ -62,14 +57,16 @@ fn every_key_has_a_meaning_in_full_sentences_and_every_value_a_shape() {
 #[test]
 fn a_default_is_what_the_reader_reads_it_as() {
     let checker = Checker::new();
-    let outline = load::outline();
+    let room_lists = CONFIG.keys.iter().find(|key| key.name == "room_lists").unwrap();
+    let Shape::List { items, .. } = &room_lists.shape else { panic!("a list") };
+    let Shape::Table(room_list) = &**items else { panic!("of tables") };
     let mut count = 0;
-    for key in outline.keys.iter().filter(|key| key.table == "room_lists[]") {
+    for key in &room_list.keys {
         if let Need::Default(default) = &key.need
             && key.name != "webhook_auth"
         {
             count += 1;
-            let config = format!("{MINIMAL}    {}: {}\n", key.name, super::written::in_a_line(default));
+            let config = format!("{MINIMAL}    {}: {}\n", key.name, in_a_line(default));
             let with_it = Folder::with(&config).load().unwrap_or_else(|problems| panic!("{problems:?}"));
             let without = Folder::with(MINIMAL).load().unwrap();
             assert_eq!(with_it.room_lists[0].policy, without.room_lists[0].policy, "{}", key.name);
