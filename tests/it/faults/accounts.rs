@@ -38,7 +38,7 @@ async fn an_account_that_is_gone_is_missed_before_there_is_a_page() {
     let (world, rooms) = World::finance(NAMED).await;
     let user = World::virtual_user("finance");
     world.homeserver.forgets(&user);
-    world.settle().await;
+    world.pass(MINUTE * 5).await;
     assert!(world.homeserver.is_joined(&rooms.ops, user.as_str()));
     assert_eq!(name(&world).as_deref(), Some("Finance alerts"));
 }
