@@ -1,6 +1,6 @@
 //! The Application Service API, as the homeserver sees it answered.
 
-use crate::world::World;
+use crate::world::{World, http_client};
 use matrixbot::appservice::http::LARGEST_BODY;
 use reqwest::Method;
 use ruma::api::Metadata;
@@ -26,7 +26,7 @@ async fn ask(
     body: impl Into<reqwest::Body>,
 ) -> Answer {
     let url = format!("{}{path}", world.bot.appservice);
-    let mut request = reqwest::Client::new().request(method, url).body(body);
+    let mut request = http_client().request(method, url).body(body);
     if let Some(header) = authorization {
         request = request.header("Authorization", header);
     }
