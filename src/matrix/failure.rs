@@ -58,11 +58,6 @@ impl ClientError {
         self.failure
     }
 
-    /// What was asked.
-    pub fn endpoint(&self) -> Endpoint {
-        self.endpoint
-    }
-
     /// The homeserver's error code, such as `M_FORBIDDEN`, if it answered with one.
     pub fn errcode(&self) -> Option<&str> {
         self.errcode.as_deref()

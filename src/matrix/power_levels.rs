@@ -73,11 +73,6 @@ impl PowerLevels {
     pub fn to_mention_room(&self) -> i64 {
         self.0.notifications.room.into()
     }
-
-    /// Whether the user may redact other people's events.
-    pub fn may_redact_others(&self, user_id: &UserId) -> bool {
-        self.0.user_can_redact_event_of_other(user_id)
-    }
 }
 
 #[cfg(test)]
@@ -135,8 +130,8 @@ mod tests {
         let content = json!({"users": {"@carol:example.org": 50}, "events": {"m.reaction": 60}});
         let levels = levels(&created_in("12"), Some(&content));
         let (carol, dave) = (user_id!("@carol:example.org"), user_id!("@dave:example.org"));
-        assert!(levels.may_mention_room(carol) && levels.may_redact_others(carol));
-        assert!(!levels.may_mention_room(dave) && !levels.may_redact_others(dave));
+        assert!(levels.may_mention_room(carol));
+        assert!(!levels.may_mention_room(dave));
         assert!(levels.may_send(dave, "m.room.message"));
         assert!(!levels.may_send(carol, "m.reaction"));
     }

@@ -24,12 +24,8 @@ pub struct WaitingEvent {
     pub seq: i64,
     /// Its identity.
     pub event_id: String,
-    /// Its room.
-    pub room: String,
     /// The event.
     pub event: serde_json::Value,
-    /// When it came.
-    pub received_at: Timestamp,
 }
 
 impl Store {
@@ -113,19 +109,13 @@ pub async fn take(tx: &mut Tx, room: &str) -> Result<Option<WaitingEvent>, Store
     if !ours {
         return Ok(None);
     }
-    Ok(sqlx::query!(
-        "SELECT seq, event_id, room, event, received_at FROM inbox WHERE room = $1 AND state = 'waiting' ORDER BY seq LIMIT 1",
+    Ok(sqlx::query_as!(
+        WaitingEvent,
+        "SELECT seq, event_id, event FROM inbox WHERE room = $1 AND state = 'waiting' ORDER BY seq LIMIT 1",
         room
     )
     .fetch_optional(&mut **tx)
-    .await?
-    .map(|row| WaitingEvent {
-        seq: row.seq,
-        event_id: row.event_id,
-        room: row.room,
-        event: row.event,
-        received_at: row.received_at.to_jiff(),
-    }))
+    .await?)
 }
 
 /// Notes what became of an event. `target`: what it hangs on, if that is not known to be ours.

@@ -3,7 +3,6 @@
 use super::columns::Columns;
 use super::{AlertDetails, StoreError, Tx, alert, inconsistent, to_u32};
 use crate::domain::incident::{Incident, KeptAck, Phase, Run};
-use crate::domain::time::later;
 use crate::domain::view::IncidentView;
 use crate::domain::webhook::Labels;
 use jiff::Timestamp;
@@ -275,11 +274,7 @@ pub async fn seen(tx: &mut Tx, number: i64, stale_at: Option<Timestamp>) -> Resu
 
 /// When an incident counts as over unless a webhook comes before (only open ones do).
 pub fn stale_at(incident: &Incident, stale_after: Option<Duration>) -> Option<Timestamp> {
-    if !incident.phase.is_open() {
-        return None;
-    }
-    let newest = incident.firing.values().map(|alert| alert.last_seen).max()?;
-    stale_after.map(|after| later(newest, after))
+    stale_after.filter(|_| incident.phase.is_open()).and_then(|after| incident.stale_at(after))
 }
 
 async fn read(tx: &mut Tx, row: Row) -> Result<StoredIncident, StoreError> {

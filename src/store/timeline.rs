@@ -1,6 +1,6 @@
 //! The timeline of each incident.
 
-use super::{Store, StoreError, Tx, inconsistent};
+use super::{StoreError, Tx, inconsistent};
 use crate::domain::timeline::{Entry, Kind, ResolveReason, RunReason};
 use jiff_sqlx::{Timestamp as SqlTimestamp, ToSqlx};
 
@@ -53,14 +53,6 @@ pub async fn read(tx: &mut Tx, number: i64, limit: i64) -> Result<Vec<Entry>, St
             serde_json::from_value(entry).map_err(|error| inconsistent("timeline", "entry", number, error))
         })
         .collect()
-}
-
-impl Store {
-    /// An incident's whole timeline, oldest first.
-    pub async fn timeline(&self, number: i64) -> Result<Vec<Entry>, StoreError> {
-        let mut tx = self.begin().await?;
-        read(&mut tx, number, i64::MAX).await
-    }
 }
 
 /// The person who did it, if one did.
