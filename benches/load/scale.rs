@@ -13,7 +13,7 @@ use matrixbot::domain::lists::{ListSettings, Lists};
 use matrixbot::domain::policy::{Level, Policy};
 use matrixbot::domain::webhook::{Webhook, WebhookAlert};
 use matrixbot::engine::{Engine, Standing};
-use matrixbot::store::{RoomListRow, Store, overview};
+use matrixbot::store::{Store, overview};
 use matrixbot::telemetry::Metrics;
 use ruma::user_id;
 use secrecy::SecretString;
@@ -98,20 +98,19 @@ async fn engine(url: &str) -> anyhow::Result<Engine> {
     };
     let policy = Policy::with_levels(vec![level(ROOM), level("!room2:example.test")]);
     let user_id = user_id!("@_alerts_bench0:example.test").to_owned();
-    let row = RoomListRow { name: LIST.to_owned(), user_id: user_id.to_string(), policy: policy.clone() };
     let clock: SharedClock = Arc::new(SystemClock);
-    let version = store.configure(&[row], clock.now()).await?;
-    let list = ListSettings {
+    let mut list = ListSettings {
         name: LIST.to_owned(),
         user_id,
         display_name: "Bench".to_owned(),
         avatar: None,
-        version: version.first().copied().context("a version")?,
+        version: 0,
         policy: Arc::new(policy),
         ack_reactions: vec!["✅".to_owned()],
         place_reaction: true,
         templates: BTreeMap::new(),
     };
+    store.configure(std::slice::from_mut(&mut list), clock.now()).await?;
     let metrics = Arc::new(Metrics::new()?);
     Ok(Engine::new(store, clock, metrics, Lists::new([list])))
 }

@@ -4,41 +4,18 @@
 //! can be learned of which room lists there are: a list that does not exist is answered like a wrong token, after
 //! the same comparisons.
 
+use crate::domain::lists::Webhooks;
 use crate::domain::webhook::Webhook;
 use crate::http::token::{Shown, Token, credentials};
 use ruma::serde::base64::{Base64, Standard};
-use secrecy::SecretString;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 /// The label that names a room list where the receiver does not.
 const ROOM_LIST_LABEL: &str = "room_list";
 
-/// What the webhook needs to know of a room list.
-#[derive(Debug, Clone)]
-pub struct RoomListAccess {
-    /// Its name.
-    pub name: String,
-    /// What a caller must show; `None`: nothing, as the operator said in so many words.
-    pub token: Option<SecretString>,
-    /// The receivers of Alertmanager that it is known by besides its name.
-    pub receivers: BTreeSet<String>,
-}
-
-/// What the webhook needs to know of the configuration.
-#[derive(Debug, Clone, Default)]
-pub struct Access {
-    doors: BTreeMap<String, Door>,
-    receivers: BTreeMap<String, String>,
-    compatibility: BTreeMap<String, String>,
-}
-
-#[derive(Debug, Clone)]
-enum Door {
-    Open,
-    Locked(Token),
-    /// An empty token: nobody has it.
-    Shut,
-}
+/// Who may report to which room list, by a snapshot of the configuration.
+#[derive(Debug, Clone, Copy)]
+pub struct Access<'a>(&'a Webhooks);
 
 /// Which room lists a caller's token opens.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,33 +32,19 @@ pub enum Refused {
     UnknownRoomList,
 }
 
-impl Access {
-    /// The access to these room lists; `compatibility` maps predecessors' paths to room lists.
-    pub fn new(
-        room_lists: impl IntoIterator<Item = RoomListAccess>,
-        compatibility: BTreeMap<String, String>,
-    ) -> Self {
-        let mut access = Self { compatibility, ..Self::default() };
-        for list in room_lists {
-            let door = match &list.token {
-                None => Door::Open,
-                Some(secret) => Token::new(secret).map_or(Door::Shut, Door::Locked),
-            };
-            for receiver in list.receivers {
-                access.receivers.insert(receiver, list.name.clone());
-            }
-            access.doors.insert(list.name, door);
-        }
-        access
+impl<'a> Access<'a> {
+    /// The access that these webhooks have.
+    pub fn new(webhooks: &'a Webhooks) -> Self {
+        Self(webhooks)
     }
 
     /// The caller that shows this `Authorization` header.
-    pub fn caller(&self, authorization: Option<&str>) -> Caller {
+    pub fn caller(self, authorization: Option<&str>) -> Caller {
         let shown = authorization.and_then(shown);
         let mut opened = BTreeSet::new();
-        // Every token is compared, whichever list is asked for.
-        for (name, door) in &self.doors {
-            if let (Door::Locked(token), Some(shown)) = (door, &shown)
+        // Every token is compared, whichever list is asked for. An empty one equals nothing.
+        for (name, token) in &self.0.tokens {
+            if let (Some(token), Some(shown)) = (token.as_ref().and_then(Token::new), &shown)
                 && bool::from(token.equals(shown))
             {
                 opened.insert(name.clone());
@@ -91,45 +54,45 @@ impl Access {
     }
 
     /// Whether the caller may report to the room list of that name; `None`: to one that does not exist.
-    pub fn admit(&self, caller: &Caller, room_list: Option<&str>) -> Result<&str, Refused> {
-        match room_list.and_then(|name| self.doors.get_key_value(name)) {
-            Some((name, Door::Open)) => Ok(name),
-            Some((name, Door::Locked(_))) if caller.opened.contains(name) => Ok(name),
+    pub fn admit(self, caller: &Caller, room_list: Option<&str>) -> Result<&'a str, Refused> {
+        match room_list.and_then(|name| self.0.tokens.get_key_value(name)) {
+            Some((name, None)) => Ok(name),
+            Some((name, Some(_))) if caller.opened.contains(name) => Ok(name),
             None if self.is_trusted(caller) => Err(Refused::UnknownRoomList),
-            Some((_, Door::Locked(_) | Door::Shut)) | None => Err(Refused::Unauthorized),
+            Some((_, Some(_))) | None => Err(Refused::Unauthorized),
         }
     }
 
     /// Whether the caller may report to any room list at all: asked before a body is read that says to which.
-    pub fn admit_to_any(&self, caller: &Caller) -> Result<(), Refused> {
-        let any_open = self.doors.values().any(|door| matches!(door, Door::Open));
+    pub fn admit_to_any(self, caller: &Caller) -> Result<(), Refused> {
+        let any_open = self.0.tokens.values().any(Option::is_none);
         if any_open || self.is_trusted(caller) { Ok(()) } else { Err(Refused::Unauthorized) }
     }
 
     /// The room list that a predecessor's path stands for.
-    pub fn of_path(&self, path: &str) -> Option<&str> {
-        self.compatibility.get(path).map(String::as_str)
+    pub fn of_path(self, path: &str) -> Option<&'a str> {
+        self.0.compatibility.get(path).map(String::as_str)
     }
 
     /// The room list that a webhook without one in its path is for: by its receiver, then by its label.
-    pub fn of_webhook<'a>(&'a self, webhook: &Webhook) -> Option<&'a str> {
-        let named = |name: &str| self.doors.get_key_value(name).map(|(name, _)| name.as_str());
+    pub fn of_webhook(self, webhook: &Webhook) -> Option<&'a str> {
+        let named = |name: &str| self.known(name);
         let label = || {
             webhook.group_labels.get(ROOM_LIST_LABEL).or_else(|| webhook.common_labels.get(ROOM_LIST_LABEL))
         };
         named(&webhook.receiver)
-            .or_else(|| self.receivers.get(&webhook.receiver).map(String::as_str))
+            .or_else(|| self.0.receivers.get(&webhook.receiver).map(String::as_str))
             .or_else(|| named(label()?))
     }
 
     /// The name of a room list, if there is one of that name.
-    pub fn known(&self, name: &str) -> Option<&str> {
-        self.doors.get_key_value(name).map(|(name, _)| name.as_str())
+    pub fn known(self, name: &str) -> Option<&'a str> {
+        self.0.tokens.get_key_value(name).map(|(name, _)| name.as_str())
     }
 
     /// A caller with a valid token, or anybody where no list has a token to show.
-    fn is_trusted(&self, caller: &Caller) -> bool {
-        !caller.opened.is_empty() || self.doors.values().all(|door| matches!(door, Door::Open))
+    fn is_trusted(self, caller: &Caller) -> bool {
+        !caller.opened.is_empty() || self.0.tokens.values().all(Option::is_none)
     }
 }
 
@@ -147,27 +110,29 @@ fn shown(header: &str) -> Option<Shown> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Access, Refused, RoomListAccess};
+    use super::{Access, Refused};
+    use crate::domain::lists::Webhooks;
     use crate::domain::webhook::{Labels, Webhook};
 
-    fn list(name: &str, token: Option<&str>) -> RoomListAccess {
-        RoomListAccess {
-            name: name.to_owned(),
-            token: token.map(Into::into),
-            receivers: [format!("{name}-am")].into(),
+    fn of(lists: &[(&str, Option<&str>)]) -> Webhooks {
+        let mut webhooks = Webhooks::default();
+        for (name, token) in lists {
+            webhooks.add(name, token.map(Into::into), &[format!("{name}-am")].into());
+        }
+        webhooks
+    }
+
+    fn webhooks() -> Webhooks {
+        let compatibility = [("/webhook-ack".to_owned(), "finance".to_owned())].into();
+        Webhooks {
+            compatibility,
+            ..of(&[("finance", Some("s3cret")), ("ops", Some("other")), ("lab", None)])
         }
     }
 
-    fn access() -> Access {
-        let compatibility = [("/webhook-ack".to_owned(), "finance".to_owned())].into();
-        Access::new(
-            [list("finance", Some("s3cret")), list("ops", Some("other")), list("lab", None)],
-            compatibility,
-        )
-    }
-
     fn asked(authorization: Option<&str>, room_list: &str) -> Result<String, Refused> {
-        let access = access();
+        let webhooks = webhooks();
+        let access = Access::new(&webhooks);
         let caller = access.caller(authorization);
         access.admit(&caller, Some(room_list)).map(str::to_owned)
     }
@@ -210,13 +175,15 @@ mod tests {
     fn a_list_without_a_token_is_open_because_the_operator_said_so() {
         assert_eq!(asked(None, "lab").unwrap(), "lab");
         assert_eq!(asked(Some("Bearer wrong"), "lab").unwrap(), "lab");
-        let open = Access::new([list("lab", None)], [].into());
+        let lists = of(&[("lab", None)]);
+        let open = Access::new(&lists);
         assert_eq!(open.admit(&open.caller(None), Some("nobody")), Err(Refused::UnknownRoomList));
     }
 
     #[test]
     fn an_empty_token_opens_nothing() {
-        let access = Access::new([list("finance", Some(""))], [].into());
+        let lists = of(&[("finance", Some(""))]);
+        let access = Access::new(&lists);
         for shown in [None, Some("Bearer "), Some("Basic Og==")] {
             assert_eq!(access.admit(&access.caller(shown), Some("finance")), Err(Refused::Unauthorized));
         }
@@ -238,7 +205,8 @@ mod tests {
                 alerts: Vec::new(),
             }
         };
-        let access = access();
+        let webhooks = webhooks();
+        let access = Access::new(&webhooks);
         let routed = |webhook: &Webhook| access.of_webhook(webhook).map(str::to_owned);
         assert_eq!(routed(&webhook("finance", &[("room_list", "ops")], &[])).as_deref(), Some("finance"));
         assert_eq!(routed(&webhook("ops-am", &[], &[])).as_deref(), Some("ops"));

@@ -1,18 +1,17 @@
 //! What listeners and workers share, built from a configuration.
 
 use super::readiness;
-use crate::alertmanager::auth::{Access, RoomListAccess};
 use crate::alertmanager::webhook::{self, Reporting, WebhookState};
 use crate::appservice::http::{self, AppserviceState};
 use crate::clock::SharedClock;
 use crate::config::{Config, Listener, RoomListConfig};
-use crate::domain::lists::{ListSettings, Lists};
+use crate::domain::lists::{ListSettings, Lists, Webhooks};
 use crate::engine::Engine;
 use crate::health::Health;
 use crate::http::{Binding, MainRuntime, Probes, Services, Tls};
 use crate::matrix::{Client, RequestObserver, Timeouts};
 use crate::rooms::{Rooms, user_id};
-use crate::store::{RoomListRow, Store};
+use crate::store::Store;
 use crate::telemetry::Metrics;
 use actix_web::web;
 use anyhow::Context as _;
@@ -53,12 +52,12 @@ impl Parts {
             Client::new(&config.homeserver.url, config.registration.as_token.clone(), Timeouts::default())?
                 .observed_by(Arc::new(Observed(Arc::clone(&metrics))));
         let rooms = Rooms::new(client.clone(), store.clone());
-        let engine = Engine::new(store, Arc::clone(&clock), metrics, Lists::new([]));
+        let engine =
+            Engine::new(store, Arc::clone(&clock), metrics, Lists::default().with_webhooks(webhooks(config)));
         let webhook = web::Data::new(WebhookState::new(
             Reporting::new(engine.clone(), runtime.clone()),
             clock,
             Arc::clone(engine.metrics()),
-            access(config),
         ));
         Ok(Self { engine, rooms, client, health: Health::default(), webhook, runtime })
     }
@@ -91,8 +90,8 @@ impl Parts {
             self.engine.metrics().introduce_room_list(&list.name, list.policy.levels.len());
         }
         let lists = write_lists(config, self.engine.store(), self.engine.clock()).await?;
-        self.engine.replace_lists(lists);
-        self.webhook.replace_access(access(config));
+        // One snapshot: no request sees half of a reload.
+        self.engine.replace_lists(lists.with_webhooks(webhooks(config)));
         self.engine.wakers().attendance.notify_one();
         Ok(())
     }
@@ -112,16 +111,12 @@ fn webhook_services(state: &web::Data<WebhookState>) -> Services {
     Arc::new(move |config| webhook::configure(config, state.clone()))
 }
 
-/// Who may report to which room list.
-fn access(config: &Config) -> Access {
-    Access::new(
-        config.room_lists.iter().map(|list| RoomListAccess {
-            name: list.name.clone(),
-            token: list.webhook_token.clone(),
-            receivers: list.receivers.clone(),
-        }),
-        config.compatibility.clone(),
-    )
+fn webhooks(config: &Config) -> Webhooks {
+    let mut webhooks = Webhooks { compatibility: config.compatibility.clone(), ..Webhooks::default() };
+    for list in &config.room_lists {
+        webhooks.add(&list.name, list.webhook_token.clone(), &list.receivers);
+    }
+    webhooks
 }
 
 fn binding(name: &'static str, listener: &Listener, services: Services) -> Binding {
@@ -135,30 +130,22 @@ fn binding(name: &'static str, listener: &Listener, services: Services) -> Bindi
 /// Writes the room lists to the database, and returns them with the versions of their policies.
 async fn write_lists(config: &Config, store: &Store, clock: &SharedClock) -> anyhow::Result<Lists> {
     let mut lists = Vec::with_capacity(config.room_lists.len());
-    let mut rows = Vec::with_capacity(config.room_lists.len());
     for list in &config.room_lists {
         let user_id = user_id::user_id_for(&list.name, &config.user_prefix, &config.homeserver.server_name)
             .with_context(|| format!("naming the virtual user of {}", list.name))?;
-        rows.push(RoomListRow {
-            name: list.name.clone(),
-            user_id: user_id.to_string(),
-            policy: list.policy.clone(),
-        });
-        lists.push((list, user_id));
+        lists.push(settings(list, user_id));
     }
-    let versions = store.configure(&rows, clock.now()).await?;
-    Ok(Lists::new(
-        lists.into_iter().zip(versions).map(|((list, user_id), version)| settings(list, user_id, version)),
-    ))
+    store.configure(&mut lists, clock.now()).await?;
+    Ok(Lists::new(lists))
 }
 
-fn settings(list: &RoomListConfig, user_id: ruma::OwnedUserId, version: i64) -> ListSettings {
+fn settings(list: &RoomListConfig, user_id: ruma::OwnedUserId) -> ListSettings {
     ListSettings {
         name: list.name.clone(),
         user_id,
         display_name: list.display_name.clone(),
         avatar: list.avatar.clone(),
-        version,
+        version: 0,
         policy: Arc::new(list.policy.clone()),
         ack_reactions: list.ack_reactions.clone(),
         place_reaction: list.place_reaction,

@@ -8,6 +8,7 @@
 
 use super::Problem;
 use super::registration::Registration;
+use crate::domain::command::Verb;
 use crate::domain::policy::Policy;
 use ruma::{OwnedMxcUri, OwnedServerName};
 use schemars::JsonSchema;
@@ -235,7 +236,7 @@ pub enum WebhookAuth {
 }
 
 fn ack_reactions() -> Vec<String> {
-    ["✅", "👀"].map(str::to_owned).into()
+    Verb::Acknowledge.row().reactions.iter().map(|reaction| (*reaction).to_owned()).collect()
 }
 
 /// How long history is kept; `None`: forever.

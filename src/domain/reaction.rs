@@ -10,6 +10,11 @@ pub fn verb(key: &str) -> Option<Verb> {
     Verb::ALL.iter().copied().find(|verb| verb.row().reactions.iter().any(|own| normalize(own) == key))
 }
 
+/// The reaction that acknowledges and is added to pages, unless the operator has others.
+pub fn default_ack() -> &'static str {
+    Verb::Acknowledge.row().reactions.first().copied().unwrap_or_default()
+}
+
 /// The act that a reaction asks for; `None`: nothing. `ack_reactions`: the operator's, which replace those of the table.
 pub fn act(key: &str, ack_reactions: &[String]) -> Option<Act> {
     let key = normalize(key);

@@ -2,6 +2,7 @@
 
 use super::dispatch::{Outbox, OutboxError};
 use super::rendering::{Rendered, Subject, render, render_answer, render_reaction};
+use crate::domain::reaction;
 use crate::domain::time::later;
 use crate::store::{
     Claimed, Head, Lease, Payload, StoredIncident, Tx, claim, commit, incident, settle, timeline,
@@ -71,7 +72,7 @@ impl Outbox {
         }
         let lists = self.engine.lists();
         let list = lists.get(&head.room_list);
-        let ack_reaction = list.map_or("✅", |list| list.ack_reaction());
+        let ack_reaction = list.map_or(reaction::default_ack(), |list| list.ack_reaction());
         let (rendered, version) = match (&head.payload, head.incident) {
             (Payload::AckReaction { to }, _) => (render_reaction(head, to, ack_reaction)?, None),
             (_, None) => {

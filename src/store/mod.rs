@@ -30,7 +30,7 @@ pub use inbox::{InboxEvent, WaitingEvent};
 pub use incident::{Reported, StoredIncident};
 pub use overview::{Backlog, IncidentLine};
 pub use post::{About, Target};
-pub use room_list::{KnownRoomList, RoomListRow, policy_hash};
+pub use room_list::{KnownRoomList, policy_hash};
 pub use schema::ENGINE_VERSION;
 pub use settle::Lease;
 pub use virtual_user::VirtualUserRow;

@@ -1,22 +1,12 @@
 //! Room lists and their policies.
 
 use super::{Store, StoreError, Tx, inconsistent};
+use crate::domain::lists::ListSettings;
 use crate::domain::policy::Policy;
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
-
-/// A room list as the configuration has it.
-#[derive(Debug, Clone)]
-pub struct RoomListRow {
-    /// Its name.
-    pub name: String,
-    /// Its virtual user.
-    pub user_id: String,
-    /// Its rules.
-    pub policy: Policy,
-}
 
 /// A room list as the database knows it.
 #[derive(Debug, Clone)]
@@ -39,9 +29,9 @@ pub fn policy_hash(policy: &Policy) -> Vec<u8> {
 }
 
 impl Store {
-    /// Writes what the configuration says of the room lists, and returns the version of each one's policy, in the
-    /// order given. Lists that are no longer configured become inactive; their open incidents keep climbing.
-    pub async fn configure(&self, lists: &[RoomListRow], now: Timestamp) -> Result<Vec<i64>, StoreError> {
+    /// Writes the configured room lists, and sets the version of each one's policy. Lists that are no longer configured
+    /// become inactive; their open incidents keep escalating.
+    pub async fn configure(&self, lists: &mut [ListSettings], now: Timestamp) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
         sqlx::query!("SELECT pg_advisory_xact_lock(hashtext('matrixbot configure'))")
             .execute(&mut *tx)
@@ -50,12 +40,11 @@ impl Store {
         sqlx::query!("UPDATE room_list SET active = false WHERE NOT name = ANY($1)", &names)
             .execute(&mut *tx)
             .await?;
-        let mut versions = Vec::with_capacity(lists.len());
         for list in lists {
-            versions.push(configure_one(&mut tx, list, now).await?);
+            list.version = configure_one(&mut tx, list, now).await?;
         }
         tx.commit().await?;
-        Ok(versions)
+        Ok(())
     }
 
     /// Every room list that there has been, by name, as the configuration that was written last has it.
@@ -90,17 +79,17 @@ impl Store {
     }
 }
 
-async fn configure_one(tx: &mut Tx, list: &RoomListRow, now: Timestamp) -> Result<i64, StoreError> {
+async fn configure_one(tx: &mut Tx, list: &ListSettings, now: Timestamp) -> Result<i64, StoreError> {
     sqlx::query!(
         "INSERT INTO room_list (name, user_id, active) VALUES ($1, $2, false)
          ON CONFLICT (name) DO UPDATE SET user_id = excluded.user_id",
         list.name,
-        list.user_id
+        list.user_id.as_str()
     )
     .execute(&mut **tx)
     .await?;
     make_gates(tx, &list.policy).await?;
-    let policy = serde_json::to_value(&list.policy)
+    let policy = serde_json::to_value(&*list.policy)
         .map_err(|error| inconsistent("policy_version", "policy", &list.name, error))?;
     let version = sqlx::query_scalar!(
         "INSERT INTO policy_version (room_list, hash, policy, created_at) VALUES ($1, $2, $3, $4)

@@ -9,6 +9,7 @@ use super::payload::{self, Report};
 use super::refusal::Refusal;
 use crate::clock::SharedClock;
 use crate::domain::input::Outcome;
+use crate::domain::lists::Lists;
 use crate::domain::time;
 use crate::domain::webhook::{PREDECESSORS_ROUTES, Webhook};
 use crate::engine::{Accepted, Engine, EngineError};
@@ -16,7 +17,6 @@ use crate::http::{MainRuntime, answer};
 use crate::telemetry::Metrics;
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
-use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::future::Future;
@@ -37,6 +37,9 @@ pub trait TakesReports: 'static {
         webhook: Webhook,
         now: Timestamp,
     ) -> impl Future<Output = Result<Accepted, EngineError>>;
+
+    /// The room lists and webhooks as configured now.
+    fn lists(&self) -> Arc<Lists>;
 }
 
 /// The engine, which works on the main runtime.
@@ -63,6 +66,10 @@ impl TakesReports for Reporting {
         let (engine, room_list) = (self.engine.clone(), room_list.to_owned());
         self.runtime.run(async move { engine.report(&room_list, &webhook, now).await }).await
     }
+
+    fn lists(&self) -> Arc<Lists> {
+        self.engine.lists()
+    }
 }
 
 /// Everything the webhook needs.
@@ -71,18 +78,12 @@ pub struct WebhookState<E = Reporting> {
     engine: E,
     clock: SharedClock,
     metrics: Arc<Metrics>,
-    access: ArcSwap<Access>,
 }
 
 impl<E> WebhookState<E> {
     /// A webhook that reports to `engine`.
-    pub fn new(engine: E, clock: SharedClock, metrics: Arc<Metrics>, access: Access) -> Self {
-        Self { engine, clock, metrics, access: ArcSwap::from_pointee(access) }
-    }
-
-    /// Lets `access` hold for every later request.
-    pub fn replace_access(&self, access: Access) {
-        self.access.store(Arc::new(access));
+    pub fn new(engine: E, clock: SharedClock, metrics: Arc<Metrics>) -> Self {
+        Self { engine, clock, metrics }
     }
 }
 
@@ -153,9 +154,10 @@ async fn handle<E: TakesReports>(
     whom: For<'_>,
 ) -> HttpResponse {
     let began = state.clock.now();
-    let access = state.access.load_full();
+    let lists = state.engine.lists();
+    let access = Access::new(lists.webhooks());
     let mut concerned = None;
-    let answer = match take(state, &access, request, body, whom, &mut concerned).await {
+    let answer = match take(state, access, request, body, whom, &mut concerned).await {
         Ok(accepted) => HttpResponse::Ok().json(accepted),
         Err(refusal) => {
             refusal.log(concerned, request.path());
@@ -170,7 +172,7 @@ async fn handle<E: TakesReports>(
 /// Takes a report, from its headers to its commit. `concerned`: the room list, as soon as it is clear.
 async fn take<'a, E: TakesReports>(
     state: &WebhookState<E>,
-    access: &'a Access,
+    access: Access<'a>,
     request: &HttpRequest,
     body: web::Payload,
     whom: For<'_>,
@@ -215,7 +217,7 @@ async fn take<'a, E: TakesReports>(
 }
 
 fn routed<'a>(
-    access: &'a Access,
+    access: Access<'a>,
     caller: &Caller,
     webhook: &Webhook,
     concerned: &mut Option<&'a str>,

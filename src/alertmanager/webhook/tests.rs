@@ -1,7 +1,7 @@
-use super::{Access, LARGEST_BODY, TakesReports, WebhookState, configure};
-use crate::alertmanager::auth::RoomListAccess;
+use super::{LARGEST_BODY, TakesReports, WebhookState, configure};
 use crate::clock::ManualClock;
 use crate::domain::input::Outcome;
+use crate::domain::lists::{Lists, Webhooks};
 use crate::domain::webhook::Webhook;
 use crate::engine::{Accepted, EngineError};
 use crate::store::StoreError;
@@ -23,9 +23,26 @@ const FIRING: &[u8] = include_bytes!("../../../tests/fixtures/alertmanager/firin
 struct Taker {
     taken: Rc<RefCell<Vec<(String, String)>>>,
     away: Rc<Cell<bool>>,
+    lists: Rc<RefCell<Arc<Lists>>>,
+}
+
+impl Taker {
+    fn configure(&self, lists: &[(&str, Option<&str>)], compatibility: &[(&str, &str)]) {
+        let mut webhooks = Webhooks::default();
+        for (name, token) in lists {
+            webhooks.add(name, token.map(Into::into), &[].into());
+        }
+        let owned = |(path, list): &(&str, &str)| ((*path).to_owned(), (*list).to_owned());
+        webhooks.compatibility = compatibility.iter().map(owned).collect();
+        *self.lists.borrow_mut() = Arc::new(Lists::default().with_webhooks(webhooks));
+    }
 }
 
 impl TakesReports for Taker {
+    fn lists(&self) -> Arc<Lists> {
+        Arc::clone(&self.lists.borrow())
+    }
+
     async fn report(
         &self,
         room_list: &str,
@@ -51,16 +68,11 @@ impl Bench {
         let taker = Taker::default();
         let metrics = Arc::new(Metrics::new().unwrap());
         let clock = Arc::new(ManualClock::new("2026-11-24T12:00:00Z".parse().unwrap()));
-        let list = |name: &str, token: Option<&str>| RoomListAccess {
-            name: name.to_owned(),
-            token: token.map(Into::into),
-            receivers: [].into(),
-        };
-        let access = Access::new(
-            [list("matrix", Some("s3cret")), list("ops", Some("other")), list("lab", None)],
-            [("/webhook-ack".to_owned(), "matrix".to_owned())].into(),
+        taker.configure(
+            &[("matrix", Some("s3cret")), ("ops", Some("other")), ("lab", None)],
+            &[("/webhook-ack", "matrix")],
         );
-        let state = web::Data::new(WebhookState::new(taker.clone(), clock, metrics.clone(), access));
+        let state = web::Data::new(WebhookState::new(taker.clone(), clock, metrics.clone()));
         Self { taker, metrics, state }
     }
 
@@ -265,8 +277,7 @@ async fn other_methods_are_refused_in_json() {
 #[actix_web::test]
 async fn a_new_configuration_holds_from_the_next_request_on() {
     let bench = Bench::new();
-    let list = RoomListAccess { name: "new".to_owned(), token: Some("fresh".into()), receivers: [].into() };
-    bench.state.replace_access(Access::new([list], [].into()));
+    bench.taker.configure(&[("new", Some("fresh"))], &[]);
     assert_eq!(bench.status(bearer(post("/webhook/new"), "fresh")).await, 200);
     assert_eq!(bench.status(bearer(post("/webhook/matrix"), "s3cret")).await, 401);
 }
