@@ -40,6 +40,11 @@ pub trait Worker: Send + Sync {
 
     /// Does what is due, or returns how long there is nothing to do.
     fn step(&self) -> impl Future<Output = Result<Progress, Self::Error>> + Send;
+
+    /// Gives back what it holds, after the last step.
+    fn end(&self) -> impl Future<Output = ()> + Send {
+        std::future::ready(())
+    }
 }
 
 /// Why a step failed, whichever worker it belongs to.
@@ -49,6 +54,7 @@ pub type StepError = Box<dyn Error + Send + Sync>;
 trait Step: Send + Sync {
     fn name(&self) -> &'static str;
     fn step(&self) -> BoxFuture<'_, Result<Progress, StepError>>;
+    fn end(&self) -> BoxFuture<'_, ()>;
 }
 
 impl<W: Worker> Step for W {
@@ -58,6 +64,10 @@ impl<W: Worker> Step for W {
 
     fn step(&self) -> BoxFuture<'_, Result<Progress, StepError>> {
         Box::pin(Worker::step(self).map(|result| result.map_err(Into::into)))
+    }
+
+    fn end(&self) -> BoxFuture<'_, ()> {
+        Box::pin(Worker::end(self))
     }
 }
 
@@ -99,7 +109,7 @@ impl Registered {
         self.worker.step().await
     }
 
-    /// Repeats the step until shutdown.
+    /// Repeats the step until shutdown, then ends the worker.
     pub async fn run(&self, shutdown: &CancellationToken) {
         let mut streak = Streak::default();
         while !shutdown.is_cancelled() {
@@ -117,6 +127,7 @@ impl Registered {
                 }
             }
         }
+        self.worker.end().await;
     }
 }
 

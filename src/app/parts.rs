@@ -97,11 +97,11 @@ impl Parts {
     }
 
     fn probes(&self) -> Probes {
-        let metrics = Arc::clone(self.engine.metrics());
+        let (metrics, clock) = (Arc::clone(self.engine.metrics()), Arc::clone(self.engine.clock()));
         Probes {
             live: Vec::new(),
             ready: readiness::checks(&self.engine, &self.health, &self.runtime),
-            metrics: Box::new(move || metrics.render().ok()),
+            metrics: Box::new(move || metrics.render(clock.now()).ok()),
         }
     }
 }

@@ -4,7 +4,7 @@ use super::Parts;
 use crate::appservice::inbox::Inbox;
 use crate::config::Config;
 use crate::outbox::{Outbox, OutboxSettings};
-use crate::timers::{Attendance, Gauges, Ladder, Liveness, Reconcile, Retention, Staleness};
+use crate::timers::{Attendance, Gauges, Ladder, Liveness, Reconcile, Retention, Staleness, Totals};
 use crate::worker::Registered;
 use tokio_util::sync::CancellationToken;
 
@@ -38,5 +38,6 @@ pub fn workers(parts: &Parts, config: &Config, shutdown: &CancellationToken) -> 
             &wakers.outbox,
             Outbox::new(engine.clone(), rooms.clone(), settings, shutdown.clone()),
         ),
+        Registered::periodic(Totals::new(store.clone(), clock.clone(), engine.metrics().clone())),
     ]
 }

@@ -1,8 +1,9 @@
-//! The one way to change incidents: begin, decide, save, commit; then count, log and wake.
+//! The one way to change incidents: begin, decide, save, commit; then log and wake.
 //!
 //! Every input goes through a [`Change`]: webhooks, events in rooms, the shell, timers, and what became of a page. It is
-//! one database transaction with one reading of the clock. Everything that follows from its decisions is written in it.
-//! What is seen outside the database (counts, log lines, woken workers) waits for the commit.
+//! one database transaction with one reading of the clock. Everything that follows from its decisions is written in it,
+//! the totals (`crate::domain::totals`) too. What is seen outside the database (log lines, woken workers) waits for the
+//! commit.
 
 use super::effects::Effects;
 use super::{Engine, EngineError, TIMERS_POLL, Wake};
@@ -26,7 +27,6 @@ pub struct Change {
     engine: Engine,
     tx: Tx,
     now: Timestamp,
-    counted: Vec<Counted>,
     log: Vec<LogLine>,
     wakes: BTreeSet<Wake>,
 }
@@ -60,7 +60,7 @@ struct Subject<'a> {
 
 impl Change {
     pub(super) fn new(engine: Engine, tx: Tx, now: Timestamp) -> Self {
-        Self { engine, tx, now, counted: Vec::new(), log: Vec::new(), wakes: BTreeSet::new() }
+        Self { engine, tx, now, log: Vec::new(), wakes: BTreeSet::new() }
     }
 
     /// The instant of the input: one reading of the clock.
@@ -80,11 +80,6 @@ impl Change {
     /// Wakes a worker after the commit.
     pub fn wake(&mut self, wake: Wake) {
         self.wakes.insert(wake);
-    }
-
-    /// Counts something after the commit.
-    pub fn count(&mut self, counted: Counted) {
-        self.counted.push(counted);
     }
 
     /// Puts a message into the outbox.
@@ -205,7 +200,10 @@ impl Change {
         answered_in: Option<&str>,
     ) -> Result<(), EngineError> {
         let Subject { number, room_list, before } = subject;
-        timeline::append(&mut self.tx, number, &decision.entries).await?;
+        let counted: Vec<Counted> = before.map_or_else(Vec::new, |before| {
+            decision.entries.iter().flat_map(|entry| Counted::of(entry, room_list, before)).collect()
+        });
+        timeline::append(&mut self.tx, number, &decision.entries, &counted).await?;
         let effects = Effects { number, room_list, incident: after, policy, answered_in, now: self.now };
         effects.carry_out(&mut self.tx, &decision.effects).await?;
         for entry in before.map(|_| decision.entries.as_slice()).unwrap_or_default() {
@@ -215,10 +213,6 @@ impl Change {
                 event: entry.kind.as_str(),
                 led_to: Some((entry.version, after.phase.name().as_str())),
             });
-        }
-        if let Some(before) = before {
-            self.counted
-                .extend(decision.entries.iter().flat_map(|entry| Counted::of(entry, room_list, before)));
         }
         if !decision.effects.is_empty() {
             self.wake(Wake::Outbox);
@@ -230,13 +224,10 @@ impl Change {
         Ok(())
     }
 
-    /// Commits. Only then are the counts, the log lines and the wakes let out.
+    /// Commits. Only then are the log lines written and the workers woken.
     pub async fn commit(self) -> Result<(), StoreError> {
-        let Self { engine, tx, counted, log, wakes, .. } = self;
+        let Self { engine, tx, log, wakes, .. } = self;
         commit(tx).await?;
-        for counted in &counted {
-            engine.metrics.count(counted);
-        }
         for line in &log {
             line.write();
         }

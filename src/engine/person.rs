@@ -2,7 +2,7 @@
 
 use super::{Change, EngineError};
 use crate::domain::answer::ActResult;
-use crate::domain::incident::{Phase, PhaseName};
+use crate::domain::incident::Phase;
 use crate::domain::input::{Act, Decision, Outcome};
 use crate::domain::policy::{AckScope, Policy};
 use crate::store::{StoredIncident, incident, overview, post, room};
@@ -68,14 +68,7 @@ impl Change {
         act: Act,
         most: i64,
     ) -> Result<Vec<i64>, EngineError> {
-        use PhaseName::{Acknowledged, Firing, Snoozed, Suppressed, Unanswered};
-        let phases: &[PhaseName] = match act {
-            Act::Acknowledge => &[Firing, Snoozed, Unanswered, Suppressed],
-            Act::Unacknowledge => &[Acknowledged],
-            Act::Unsnooze => &[Snoozed],
-            Act::Escalate(_) => &[Firing],
-            Act::Snooze(_) | Act::Resolve => &[Firing, Acknowledged, Snoozed, Unanswered, Suppressed],
-        };
+        let phases = act.verb().row().phases;
         let phases: Vec<String> = phases.iter().map(|phase| phase.as_str().to_owned()).collect();
         Ok(overview::open_numbers(self.tx(), room_lists, &phases, most).await?)
     }

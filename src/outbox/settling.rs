@@ -4,6 +4,7 @@
 use super::dispatch::{Outbox, OutboxError};
 use super::pacing::{Verdict, verdict};
 use super::sending::Attempt;
+use crate::domain::incident::Rung;
 use crate::domain::time::between;
 use crate::domain::totals::Counted;
 use crate::engine::{Change, Wake};
@@ -35,13 +36,10 @@ impl Outbox {
         let page = stored.as_ref().zip(head.rung);
         let (outcome, goes_on) = match attempt {
             Attempt::Sent(event_id) => {
-                settle::sent(change.tx(), head, claimed.version, event_id.as_str(), now).await?;
+                let counted = counted(head);
+                settle::sent(change.tx(), head, claimed.version, event_id.as_str(), &counted, now).await?;
                 find_answers(&mut change, head, event_id).await?;
                 self.place_reaction(&mut change, head, event_id).await?;
-                if let (true, Some(rung)) = (is_page, head.rung) {
-                    let room_list = head.room_list.clone();
-                    change.count(Counted::Paged { room_list, level: rung.level });
-                }
                 if let Some((stored, rung)) = page {
                     change.page_sent(stored, rung).await?;
                 }
@@ -139,6 +137,13 @@ impl Outbox {
             }
         }
     }
+}
+
+/// What counts of a message that is in its room.
+fn counted(head: &Head) -> Vec<Counted> {
+    let rung = head.rung.filter(|_| head.payload.kind() == Kind::Page);
+    let paged = |rung: Rung| Counted::Paged { room_list: head.room_list.clone(), level: rung.level };
+    rung.map(paged).into_iter().collect()
 }
 
 /// What people said to the message before we knew that it is ours is handled again. They can see it as soon as the

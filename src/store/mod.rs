@@ -20,6 +20,7 @@ mod schema;
 pub mod settle;
 pub mod timeline;
 pub mod timers;
+mod totals;
 mod virtual_user;
 
 pub use alert::AlertDetails;

@@ -1,8 +1,10 @@
 //! Recording what became of a send. Every settlement is fenced by the lease: a worker whose lease was taken over
 //! changes nothing.
 
+use super::totals::Deltas;
 use super::{Head, Store, StoreError, Tx, enqueue};
 use crate::domain::incident::Rung;
+use crate::domain::totals::Counted;
 use crate::store::{Payload, to_i32};
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
@@ -32,15 +34,17 @@ pub struct Retry<'a> {
     pub error: &'a str,
 }
 
-/// The message is in its room.
+/// The message is in its room, and `counted` is added to the totals.
 pub async fn sent(
     tx: &mut Tx,
     head: &Head,
     version: Option<i64>,
     event_id: &str,
+    counted: &[Counted],
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let role = role(head);
+    let deltas = Deltas::of(counted);
     sqlx::query!(
         "WITH shown AS (
              UPDATE post SET
@@ -52,6 +56,9 @@ pub async fn sent(
              WHERE id = $4 AND (event_id IS NULL OR $6 <> 'root')
                AND ($6 <> 'edit_again'
                     OR newest = (SELECT content #>> '{m.relates_to,event_id}' FROM outbox WHERE outbox.id = $1))
+         ), counted AS (
+             INSERT INTO total_delta (metric, room_list, label, seconds)
+             SELECT * FROM unnest($7::text[], $8::text[], $9::text[], $10::float8[])
          )
          UPDATE outbox SET state = 'sent', event_id = $2, settled_at = $3, error = NULL WHERE id = $1",
         head.id,
@@ -59,7 +66,11 @@ pub async fn sent(
         now.to_sqlx(),
         head.post.filter(|_| role.is_some()),
         version.unwrap_or(0),
-        role.unwrap_or_default()
+        role.unwrap_or_default(),
+        &deltas.metrics,
+        &deltas.room_lists,
+        &deltas.labels,
+        &deltas.seconds
     )
     .execute(&mut **tx)
     .await?;

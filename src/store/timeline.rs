@@ -1,14 +1,22 @@
 //! The timeline of each incident.
 
+use super::totals::Deltas;
 use super::{StoreError, Tx, inconsistent};
 use crate::domain::timeline::{Entry, Kind, ResolveReason, RunReason};
+use crate::domain::totals::Counted;
 use jiff_sqlx::{Timestamp as SqlTimestamp, ToSqlx};
 
-/// Adds entries to an incident's timeline.
-pub async fn append(tx: &mut Tx, number: i64, entries: &[Entry]) -> Result<(), StoreError> {
+/// Adds entries to an incident's timeline, and to the totals what counts of them.
+pub async fn append(
+    tx: &mut Tx,
+    number: i64,
+    entries: &[Entry],
+    counted: &[Counted],
+) -> Result<(), StoreError> {
     if entries.is_empty() {
         return Ok(());
     }
+    let deltas = Deltas::of(counted);
     let mut versions = Vec::with_capacity(entries.len());
     let mut instants: Vec<SqlTimestamp> = Vec::with_capacity(entries.len());
     let mut kinds = Vec::with_capacity(entries.len());
@@ -24,14 +32,22 @@ pub async fn append(tx: &mut Tx, number: i64, entries: &[Entry]) -> Result<(), S
         );
     }
     sqlx::query!(
-        "INSERT INTO timeline (incident, version, at, kind, actor, entry)
+        "WITH counted AS (
+             INSERT INTO total_delta (metric, room_list, label, seconds)
+             SELECT * FROM unnest($7::text[], $8::text[], $9::text[], $10::float8[])
+         )
+         INSERT INTO timeline (incident, version, at, kind, actor, entry)
          SELECT $1, * FROM unnest($2::bigint[], $3::timestamptz[], $4::text[], $5::text[], $6::jsonb[])",
         number,
         &versions,
         &instants as _,
         &kinds,
         &actors as _,
-        &whole
+        &whole,
+        &deltas.metrics,
+        &deltas.room_lists,
+        &deltas.labels,
+        &deltas.seconds
     )
     .execute(&mut **tx)
     .await?;

@@ -7,14 +7,16 @@
 use super::labels::{
     DeliveryOutcome, EventResult, HOMESERVER_CODES, OutboxState, TransactionResult, WEBHOOK_CODES, code_label,
 };
+use super::totals::Totals;
 use crate::domain::incident::PhaseName;
-use crate::domain::input::Via;
-use crate::domain::totals::Counted;
+use crate::domain::totals::Total;
+use jiff::Timestamp;
 use prometheus::core::Collector;
 use prometheus::process_collector::ProcessCollector;
 use prometheus::{
     Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder,
 };
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The metrics of one process. Cheap to clone: clones count together.
@@ -26,13 +28,8 @@ pub struct Metrics {
     webhook_duration: Histogram,
     orphan_clears: IntCounter,
     incidents: IntGaugeVec,
-    acknowledgements: IntCounterVec,
-    late_acknowledgements: IntCounter,
-    pages: IntCounterVec,
-    unanswered: IntCounterVec,
     rooms_unreachable: IntGaugeVec,
-    time_to_ack: Histogram,
-    time_to_resolve: Histogram,
+    totals: Arc<Totals>,
     ladder_lag: Histogram,
     outbox_messages: IntGaugeVec,
     outbox_oldest_pending: Gauge,
@@ -54,14 +51,9 @@ pub struct MetricsError(#[from] prometheus::Error);
 const SHORT: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 /// 10 ms … 10 min: how late something is.
 const LAG: &[f64] = &[0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 600.0];
-/// 10 s … 1 day: what people need.
-const HUMAN: &[f64] =
-    &[10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1800.0, 3600.0, 7200.0, 14400.0, 43200.0, 86400.0];
-
 impl Metrics {
     /// The metrics of a process that serves nothing yet. What has no fixed
     /// set of label values is introduced: room lists, and the kinds of request to the homeserver.
-    #[expect(clippy::too_many_lines, reason = "a flat list: one entry per metric")]
     pub fn new() -> Result<Self, MetricsError> {
         let registry = Registry::new();
         let keep = Keep(&registry);
@@ -91,39 +83,11 @@ impl Metrics {
                 "Incidents by room list and phase; closed ones are not counted.",
                 &["room_list", "phase"],
             )?,
-            acknowledgements: keep.counters(
-                "acknowledgements_total",
-                "Acknowledgements by room list and by how they were said.",
-                &["room_list", "via"],
-            )?,
-            late_acknowledgements: keep.counter(
-                "late_acknowledgements_total",
-                "Acknowledgements of incidents that were already resolved or closed.",
-            )?,
-            pages: keep.counters(
-                "pages_total",
-                "Pages decided, by room list and level (the first is 1).",
-                &["room_list", "level"],
-            )?,
-            unanswered: keep.counters(
-                "unanswered_total",
-                "Runs whose ladder ran out, by room list.",
-                &["room_list"],
-            )?,
+            totals: Arc::default(),
             rooms_unreachable: keep.gauges(
                 "rooms_unreachable",
                 "Rooms of the configuration that cannot be reached, by room list.",
                 &["room_list"],
-            )?,
-            time_to_ack: keep.histogram(
-                "incident_time_to_ack_seconds",
-                "From an incident's opening to its first acknowledgement.",
-                HUMAN,
-            )?,
-            time_to_resolve: keep.histogram(
-                "incident_time_to_resolve_seconds",
-                "From an incident's opening to its resolution.",
-                HUMAN,
             )?,
             ladder_lag: keep.histogram(
                 "ladder_lag_seconds",
@@ -190,13 +154,7 @@ impl Metrics {
         for phase in PhaseName::ALL.iter().filter(|phase| **phase != PhaseName::Closed) {
             self.incidents.with_label_values(&[room_list, phase.as_str()]);
         }
-        for via in Via::ALL {
-            self.acknowledgements.with_label_values(&[room_list, via.as_str()]);
-        }
-        for level in 1..=levels {
-            self.pages.with_label_values(&[room_list, &level.to_string()]);
-        }
-        self.unanswered.with_label_values(&[room_list]);
+        self.totals.introduce_room_list(room_list, levels);
         self.rooms_unreachable.with_label_values(&[room_list]);
     }
 
@@ -244,23 +202,14 @@ impl Metrics {
         self.incidents.with_label_values(&[room_list, phase.as_str()]).set(count);
     }
 
-    /// Something happened that counts.
-    pub fn count(&self, counted: &Counted) {
-        match counted {
-            Counted::Acknowledged { room_list, via } => {
-                self.acknowledgements.with_label_values(&[room_list.as_str(), via.as_str()]).inc();
-            }
-            Counted::AcknowledgedLate => self.late_acknowledgements.inc(),
-            Counted::Paged { room_list, level } => {
-                let level = level.saturating_add(1).to_string();
-                self.pages.with_label_values(&[room_list.as_str(), level.as_str()]).inc();
-            }
-            Counted::Unanswered { room_list } => {
-                self.unanswered.with_label_values(&[room_list.as_str()]).inc();
-            }
-            Counted::TimeToAcknowledge(took) => self.time_to_ack.observe(took.as_secs_f64()),
-            Counted::TimeToResolve(took) => self.time_to_resolve.observe(took.as_secs_f64()),
-        }
+    /// These are the totals over all processes, for this one to export until the lease on them ends.
+    pub fn export_totals(&self, totals: Vec<Total>, until: Timestamp) {
+        self.totals.export(totals, until);
+    }
+
+    /// Another process exports the totals.
+    pub fn withdraw_totals(&self) {
+        self.totals.withdraw();
     }
 
     /// So many rooms of a room list cannot be reached.
@@ -313,9 +262,13 @@ impl Metrics {
         self.appservice_events.with_label_values(&[result.as_str()]).inc_by(count);
     }
 
-    /// Everything in Prometheus's text format.
-    pub fn render(&self) -> Result<String, MetricsError> {
-        Ok(TextEncoder::new().encode_to_string(&self.registry.gather())?)
+    /// Everything in Prometheus's text format, at the present instant.
+    pub fn render(&self, now: Timestamp) -> Result<String, MetricsError> {
+        let mut families = self.registry.gather();
+        families.extend(self.totals.families(now));
+        families.sort_by(|one, other| one.name().cmp(other.name()));
+        families.retain(|family| !family.get_metric().is_empty());
+        Ok(TextEncoder::new().encode_to_string(&families)?)
     }
 }
 
@@ -366,19 +319,24 @@ impl Keep<'_> {
 mod tests {
     use super::{DeliveryOutcome, Metrics};
     use crate::domain::input::Via;
-    use crate::domain::totals::Counted;
+    use crate::domain::totals::{Counted, Total};
+    use jiff::Timestamp;
     use std::time::Duration;
+
+    const NOW: Timestamp = Timestamp::UNIX_EPOCH;
+    const LATER: Timestamp = Timestamp::constant(20, 0);
 
     fn metrics() -> Metrics {
         let metrics = Metrics::new().unwrap();
         metrics.introduce_endpoint("send");
         metrics.introduce_room_list("finance", 2);
+        metrics.export_totals(Vec::new(), LATER);
         metrics
     }
 
     #[test]
     fn every_series_operators_rely_on_exists_from_start_up() {
-        let text = metrics().render().unwrap();
+        let text = metrics().render(NOW).unwrap();
         for series in [
             "matrixbot_webhook_requests_total{code=\"503\",room_list=\"finance\"} 0",
             "matrixbot_webhook_requests_total{code=\"404\",room_list=\"\"} 0",
@@ -413,21 +371,69 @@ mod tests {
     fn what_happens_is_counted_where_it_belongs() {
         let metrics = metrics();
         metrics.webhook(Some("finance"), 200, Duration::from_millis(3));
-        metrics.count(&Counted::Paged { room_list: "finance".to_owned(), level: 0 });
-        metrics.count(&Counted::Acknowledged { room_list: "finance".to_owned(), via: Via::Reaction });
         metrics.delivery(DeliveryOutcome::Sent);
         metrics.homeserver_request("send", Some(429), Duration::from_millis(20));
-        let text = metrics.render().unwrap();
+        let text = metrics.render(NOW).unwrap();
         for series in [
             "matrixbot_webhook_requests_total{code=\"200\",room_list=\"finance\"} 1",
             "matrixbot_webhook_duration_seconds_count 1",
-            "matrixbot_pages_total{level=\"1\",room_list=\"finance\"} 1",
-            "matrixbot_acknowledgements_total{room_list=\"finance\",via=\"reaction\"} 1",
             "matrixbot_outbox_deliveries_total{outcome=\"sent\"} 1",
             "matrixbot_homeserver_requests_total{code=\"429\",endpoint=\"send\"} 1",
             "matrixbot_homeserver_rate_limited_total 1",
         ] {
             assert!(text.contains(series), "{series} is missing in:\n{text}");
         }
+    }
+
+    fn total(counted: &Counted, count: u64, seconds: f64) -> Total {
+        Total {
+            metric: counted.metric().to_owned(),
+            room_list: counted.room_list().to_owned(),
+            label: counted.label(),
+            count,
+            seconds,
+        }
+    }
+
+    #[test]
+    fn totals_are_exported_until_their_lease_ends() {
+        let metrics = metrics();
+        let finance = || "finance".to_owned();
+        let minutes = |n| Counted::TimeToAcknowledge(Duration::from_mins(n));
+        let totals = vec![
+            total(&Counted::Paged { room_list: finance(), level: 0 }, 7, 0.0),
+            total(&Counted::Acknowledged { room_list: finance(), via: Via::Reaction }, 5, 0.0),
+            total(&Counted::Acknowledged { room_list: "former".to_owned(), via: Via::Api }, 2, 0.0),
+            total(&Counted::AcknowledgedLate, 3, 0.0),
+            total(&minutes(1), 2, 100.0),
+            total(&minutes(4), 1, 240.0),
+            total(&minutes(3000), 1, 180_000.0),
+            Total {
+                metric: "of_a_newer_release_total".to_owned(),
+                ..total(&Counted::AcknowledgedLate, 1, 0.0)
+            },
+        ];
+        metrics.export_totals(totals, LATER);
+        let text = metrics.render(NOW).unwrap();
+        for series in [
+            "matrixbot_pages_total{level=\"1\",room_list=\"finance\"} 7",
+            "matrixbot_pages_total{level=\"2\",room_list=\"finance\"} 0",
+            "matrixbot_acknowledgements_total{room_list=\"finance\",via=\"reaction\"} 5",
+            "matrixbot_acknowledgements_total{room_list=\"former\",via=\"api\"} 2",
+            "matrixbot_late_acknowledgements_total 3",
+            "matrixbot_incident_time_to_ack_seconds_bucket{le=\"30\"} 0",
+            "matrixbot_incident_time_to_ack_seconds_bucket{le=\"60\"} 2",
+            "matrixbot_incident_time_to_ack_seconds_bucket{le=\"300\"} 3",
+            "matrixbot_incident_time_to_ack_seconds_bucket{le=\"86400\"} 3",
+            "matrixbot_incident_time_to_ack_seconds_bucket{le=\"+Inf\"} 4",
+            "matrixbot_incident_time_to_ack_seconds_sum 180340",
+            "matrixbot_incident_time_to_ack_seconds_count 4",
+        ] {
+            assert!(text.lines().any(|line| line == series), "{series} is missing in:\n{text}");
+        }
+        let exported = |now| metrics.render(now).unwrap().contains("matrixbot_acknowledgements_total");
+        assert!(exported(NOW) && !exported(LATER), "the lease ends");
+        metrics.withdraw_totals();
+        assert!(!exported(NOW), "another process exports them");
     }
 }

@@ -3,6 +3,7 @@
 pub mod labels;
 pub mod logs;
 pub mod metrics;
+mod totals;
 
 pub use labels::{DeliveryOutcome, EventResult, OutboxState, TransactionResult};
 pub use metrics::{Metrics, MetricsError};

@@ -7,6 +7,7 @@ mod liveness;
 mod reconcile;
 mod retention;
 mod staleness;
+mod totals;
 
 pub use attendance::Attendance;
 pub use gauges::Gauges;
@@ -15,3 +16,4 @@ pub use liveness::Liveness;
 pub use reconcile::{Reconcile, ReconcileError};
 pub use retention::Retention;
 pub use staleness::Staleness;
+pub use totals::Totals;

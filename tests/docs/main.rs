@@ -293,7 +293,9 @@ fn every_metric_is_told_as_it_is_registered() {
     let metrics = matrixbot::telemetry::Metrics::new().unwrap();
     metrics.introduce_endpoint("send");
     metrics.introduce_room_list("finance", 1);
-    let text = metrics.render().unwrap();
+    let now = jiff::Timestamp::UNIX_EPOCH;
+    metrics.export_totals(Vec::new(), now + jiff::SignedDuration::from_secs(1));
+    let text = metrics.render(now).unwrap();
     let registered: BTreeSet<String> = text
         .lines()
         .filter_map(|line| line.strip_prefix("# HELP ")?.split_once(' '))

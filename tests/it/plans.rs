@@ -219,7 +219,7 @@ async fn messages(plans: &mut Plans) {
                 .await
                 .unwrap();
             assert!(claim::next_head(tx, &head.room, Some(head.id), now()).await.unwrap().is_some());
-            settle::sent(tx, &head, Some(2), "$sent", now()).await.unwrap();
+            settle::sent(tx, &head, Some(2), "$sent", &[], now()).await.unwrap();
             settle::release(tx, &lease).await.unwrap();
         })
         .await;

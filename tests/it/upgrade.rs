@@ -9,6 +9,7 @@ use crate::homeserver::{Fault, Match, SERVER_NAME};
 use crate::world::{Group, Rooms, Scenery, TOKEN, World};
 use matrixbot::clock::Clock as _;
 use matrixbot::domain::time::between;
+use matrixbot::store::Store;
 use matrixbot::worker::Progress;
 use ruma::{EventId, OwnedEventId, OwnedRoomId, RoomId, UserId};
 use serde_json::{Value, json};
@@ -325,6 +326,9 @@ fn dump(database: &TestDatabase, file: &str) {
 /// A world in which this program finds the database of an earlier release, on a homeserver that has what that one sent.
 async fn continued(dump: &'static str) -> (World, BTreeMap<&'static str, OwnedRoomId>) {
     let database = TestDatabase::create_from_dump(dump).await;
+    let store = Store::new(&database.url().into(), 1).unwrap();
+    store.migrate().await.unwrap();
+    store.close().await;
     let mut scenery = Scenery::prepare().await;
     let mut connection = database.connect().await;
     let room_of = "SELECT room_of($1)";

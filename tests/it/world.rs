@@ -285,6 +285,19 @@ impl Bot {
         Self { parts, webhook, appservice, admin, workers, clock, store, handles, shutdown }
     }
 
+    /// What Prometheus is told of a series; `None`: the process does not export it.
+    pub(crate) async fn series(&self, series: &str) -> Option<f64> {
+        series_of(&self.admin, series).await
+    }
+
+    /// Shuts the process down in order, as far as its workers go.
+    pub(crate) async fn shut_down(&self) {
+        self.shutdown.cancel();
+        for worker in &self.workers {
+            worker.worker.run(&self.shutdown).await;
+        }
+    }
+
     /// Ends the process at once: what it held stays as it is.
     pub(crate) async fn kill(&self) {
         self.shutdown.cancel();
@@ -424,6 +437,13 @@ fn fingerprint(name: &str, instance: &str) -> u64 {
         .chain([0xff])
         .chain(instance.bytes())
         .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+/// What Prometheus is told of a series at an admin listener.
+pub(crate) async fn series_of(admin: &str, series: &str) -> Option<f64> {
+    let metrics = reqwest::get(format!("{admin}/metrics")).await.unwrap().text().await.unwrap();
+    let value = metrics.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '))?;
+    Some(value.parse().unwrap())
 }
 
 /// The usual list.

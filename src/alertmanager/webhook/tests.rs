@@ -122,7 +122,7 @@ async fn a_report_is_answered_with_its_incident() {
     );
     assert_eq!(body["remarks"], serde_json::json!([]));
     assert_eq!(bench.taken(), [("matrix".to_owned(), "matrix".to_owned())]);
-    let metrics = bench.metrics.render().unwrap();
+    let metrics = bench.metrics.render(Timestamp::UNIX_EPOCH).unwrap();
     assert!(
         metrics.contains(r#"matrixbot_webhook_requests_total{code="200",room_list="matrix"} 1"#),
         "{metrics}"

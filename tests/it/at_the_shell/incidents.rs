@@ -2,7 +2,7 @@
 
 use super::{ALICE, Site};
 use crate::waiting::until;
-use crate::world::{Group, TOKEN, post};
+use crate::world::{Group, TOKEN, post, series_of};
 use matrixbot::clock::{Clock as _, SystemClock};
 use serde_json::Value;
 
@@ -56,6 +56,10 @@ async fn what_is_done_at_the_shell_is_seen_in_the_room_with_who_did_it() {
     let as_alice = site.run(&["incidents", "ack", "#2", "--as", ALICE, "--json"]).await;
     assert_eq!(as_alice.json()[0]["result"], "acknowledged", "{as_alice:#?}");
     site.shows("HostDown", "By @alice:example.test").await;
+    let admin = format!("http://127.0.0.1:{}", site.ports[2]);
+    let counted = r#"matrixbot_acknowledgements_total{room_list="finance",via="api"}"#;
+    until("the process that serves counts them", async || series_of(&admin, counted).await == Some(2.0))
+        .await;
     let listed = site.run(&["incidents", "list", "--state=acknowledged", "--json"]).await.json();
     assert_eq!(listed[1]["acknowledged_by"][0], ALICE, "{listed:#}");
 

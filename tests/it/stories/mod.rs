@@ -8,7 +8,7 @@
 //! reports        what Alertmanager really sends by_hand        snooze, escalate, resolve
 //! routing        for which list                 telling        what can be asked; what is chatter
 //! deadlines      what time alone does           mentions       whose clients ring
-//! sharing        several lists
+//! sharing        several lists                  totals         what is counted, whoever counts it
 //! ```
 
 mod acknowledging;
@@ -24,6 +24,7 @@ mod routing;
 mod scope;
 mod sharing;
 mod telling;
+mod totals;
 
 use crate::homeserver::people::Person;
 use crate::homeserver::view::{SeenEvent, SeenMessage};

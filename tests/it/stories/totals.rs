@@ -1,0 +1,127 @@
+//! What is counted over all processes: every commit counts once, whoever made it; one process at a time exports the
+//! totals, and they never decrease.
+
+use super::{ALICE, just_before, minutes, seconds};
+use crate::world::{Bot, Group, Scenery, World, finance_list};
+use std::time::Duration;
+
+const BY_COMMAND: &str = r#"matrixbot_acknowledgements_total{room_list="finance",via="command"}"#;
+const FIRST_LEVEL: &str = r#"matrixbot_pages_total{level="1",room_list="finance"}"#;
+const UNANSWERED: &str = r#"matrixbot_unanswered_total{room_list="finance"}"#;
+/// How long the others wait for the process that exports.
+const LEASE: Duration = Duration::from_secs(20);
+
+/// Every total of a process: a counter of each kind, and both histograms.
+async fn totals(bot: &Bot) -> Vec<Option<f64>> {
+    let mut totals = Vec::new();
+    for series in [
+        BY_COMMAND,
+        FIRST_LEVEL,
+        UNANSWERED,
+        "matrixbot_late_acknowledgements_total",
+        "matrixbot_incident_time_to_ack_seconds_count",
+        r#"matrixbot_incident_time_to_ack_seconds_bucket{le="120"}"#,
+        "matrixbot_incident_time_to_ack_seconds_sum",
+        "matrixbot_incident_time_to_resolve_seconds_count",
+    ] {
+        totals.push(bot.series(series).await);
+    }
+    totals
+}
+
+/// What is counted is added up every few seconds.
+async fn add_up(bot: &Bot) {
+    bot.step("totals").await.unwrap();
+}
+
+fn exported(totals: [f64; 8]) -> Vec<Option<f64>> {
+    totals.map(Some).to_vec()
+}
+
+#[tokio::test]
+async fn one_process_exports_what_all_have_done_and_another_goes_on_when_it_ends() {
+    let (mut world, rooms) = World::finance("").await;
+    let other = world.another().await;
+    other.work().await;
+    assert_eq!(totals(&world.bot).await, exported([0.0; 8]), "every series is there from the start");
+    assert_eq!(totals(&other).await, vec![None; 8]);
+
+    let group = Group::firing("DiskFull", world.now());
+    let number = world.report(&group).await;
+    world.pass(minutes(1)).await;
+    world.homeserver.person(ALICE).says(&rooms.ops, &format!("ack {number}"));
+    // The process that does not export does the work.
+    world.homeserver.deliver().await;
+    other.work().await;
+    add_up(&other).await;
+    assert_eq!(totals(&other).await, vec![None; 8]);
+    world.settle().await;
+    world.report(&group.resolved()).await;
+    world.homeserver.person(ALICE).says(&rooms.ops, &format!("ack {number}"));
+    world.settle().await;
+    add_up(&world.bot).await;
+    let all = exported([1.0, 1.0, 0.0, 1.0, 1.0, 1.0, 60.0, 1.0]);
+    assert_eq!(totals(&world.bot).await, all);
+
+    world.bot.kill().await;
+    add_up(&other).await;
+    assert_eq!(totals(&other).await, vec![None; 8], "the lease may still be in use");
+    world.clock.advance(LEASE);
+    add_up(&other).await;
+    assert_eq!(totals(&other).await, all, "it goes on from the same numbers");
+    world.bot = other;
+    world.homeserver.set_appservice_url(&world.bot.appservice);
+    world.report(&Group::firing("HostDown", world.now())).await;
+    add_up(&world.bot).await;
+    assert_eq!(world.bot.series(FIRST_LEVEL).await, Some(2.0));
+}
+
+#[tokio::test]
+async fn a_process_that_ends_in_order_lets_another_export_at_once() {
+    let (world, _) = World::finance("").await;
+    let other = world.another().await;
+    world.bot.shut_down().await;
+    add_up(&other).await;
+    assert_eq!(totals(&world.bot).await, vec![None; 8]);
+    assert_eq!(totals(&other).await, exported([0.0; 8]));
+}
+
+#[tokio::test]
+async fn a_process_without_its_database_exports_until_its_lease_ends() {
+    let (world, _) = World::finance("").await;
+    world.database.goes_away().await;
+    world.clock.advance(just_before(LEASE));
+    assert!(world.bot.series(BY_COMMAND).await.is_some());
+    world.clock.advance(seconds(1));
+    assert_eq!(world.bot.series(BY_COMMAND).await, None, "another process may have the lease");
+    world.database.comes_back().await;
+    add_up(&world.bot).await;
+    assert!(world.bot.series(BY_COMMAND).await.is_some());
+}
+
+#[tokio::test]
+async fn totals_outlive_their_incidents_and_the_process() {
+    let scenery = Scenery::prepare().await;
+    let rooms = scenery.rooms();
+    let list = finance_list("retention: {incidents: 1h, events: 1h}\n");
+    let mut world = scenery.begin(&list).await;
+    let group = Group::firing("DiskFull", world.now());
+    let number = world.report(&group).await;
+    world.pass(minutes(90)).await;
+    world.homeserver.person(ALICE).says(&rooms.ops, &format!("ack {number}"));
+    world.pass(seconds(10)).await;
+    world.report(&group.resolved()).await;
+    add_up(&world.bot).await;
+    let before = exported([1.0, 1.0, 1.0, 0.0, 1.0, 0.0, 5_400.0, 1.0]);
+    assert_eq!(totals(&world.bot).await, before);
+    world.pass(minutes(180)).await;
+    world.bot.step("retention").await.unwrap();
+    assert_eq!(world.count("SELECT count(*) FROM incident").await, 0, "it is forgotten");
+    assert_eq!(world.count("SELECT count(*) FROM total_delta").await, 0, "it is added up");
+    add_up(&world.bot).await;
+    assert_eq!(totals(&world.bot).await, before);
+    world.restart_bot().await;
+    world.clock.advance(LEASE);
+    add_up(&world.bot).await;
+    assert_eq!(totals(&world.bot).await, before);
+}
