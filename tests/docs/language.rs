@@ -100,7 +100,7 @@ const NOT_REWRITTEN: [&str; 7] = [
     "docs/CONFIGURATION.md",
     "docs/REFERENCE.md",
     "docs/adr/0010-yaml.md",
-    "docs/adr/0014-configuration-tells-itself.md",
+    "docs/adr/0014-configuration-documents-itself.md",
     "docs/adr/README.md",
 ];
 
