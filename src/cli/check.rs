@@ -1,13 +1,13 @@
 //! `matrixbot check`
 
-use super::{ConfigFile, print, tell};
+use super::{ConfigFile, eprint, print};
 use crate::config;
 use clap::Args;
 use std::process::ExitCode;
 
 pub(super) const EXAMPLES: &str = "\
-Reads files only: neither the database nor the homeserver is asked. Every problem is one
-line of `file:line:column: key: what is wrong`, and the exit code is then 2.
+Reads only files; it does not connect to the database or the homeserver. Each problem is
+one line, `file:line:column: key: problem`, and the exit code is then 2.
 
 Examples:
   matrixbot check --config config.yaml
@@ -22,7 +22,7 @@ pub(super) struct Options {
     schema: bool,
 }
 
-/// Tells everything that is wrong with the configuration, or that nothing is.
+/// Prints every problem with the configuration, or that it is valid.
 pub(super) fn check(options: &Options) -> ExitCode {
     if options.schema {
         return print(format!("{:#}\n", config::schema()).as_bytes());
@@ -30,11 +30,11 @@ pub(super) fn check(options: &Options) -> ExitCode {
     match options.file.load() {
         Ok(config) => {
             for warning in &config.warnings {
-                tell(&format!("warning: {warning}"));
+                eprint(&format!("warning: {warning}"));
             }
             let names: Vec<&str> = config.room_lists.iter().map(|list| list.name.as_str()).collect();
             let file = options.file.config.display();
-            tell(&format!("{file}: nothing is wrong; room lists: {}", names.join(", ")));
+            eprint(&format!("{file}: valid; room lists: {}", names.join(", ")));
             ExitCode::SUCCESS
         }
         Err(code) => code,

@@ -1,4 +1,4 @@
-//! Our own listeners, asked over HTTP.
+//! Requests to matrixbot's own listeners.
 
 use crate::config::Listener;
 use anyhow::Context as _;
@@ -17,7 +17,7 @@ pub(super) fn url(listener: &Listener) -> String {
     format!("{scheme}://{}", SocketAddr::new(ip, listener.address.port()))
 }
 
-/// Asks a listener of this machine. Returns the status code and the body.
+/// Sends a request to a listener of this machine. Returns the status code and the body.
 pub(super) async fn get(url: &str, timeout: Duration) -> anyhow::Result<(u16, String)> {
     answer(client(url, timeout, Whose::This)?.get(url)).await
 }
@@ -37,12 +37,12 @@ pub(super) async fn post(
     answer(request.body(body)).await
 }
 
-/// Whose machine is asked.
+/// Where the listener is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Whose {
-    /// This one: whom its certificate names is of no interest.
+    /// On this machine: its certificate may have any name.
     This,
-    /// Another one.
+    /// On another machine.
     Another,
 }
 
@@ -55,13 +55,13 @@ fn client(url: &str, timeout: Duration, whose: Whose) -> anyhow::Result<reqwest:
         // Without TLS no certificates are needed, so their absence must not matter.
         builder = builder.tls_certs_only([]);
     }
-    builder.build().context("the HTTP client cannot be set up")
+    builder.build().context("cannot create the HTTP client")
 }
 
 async fn answer(request: reqwest::RequestBuilder) -> anyhow::Result<(u16, String)> {
-    let answer = request.send().await.map_err(reqwest::Error::without_url).context("nothing answers")?;
+    let answer = request.send().await.map_err(reqwest::Error::without_url).context("no answer")?;
     let code = answer.status().as_u16();
-    Ok((code, answer.text().await.context("the answer ends too early")?))
+    Ok((code, answer.text().await.context("the answer ended early")?))
 }
 
 #[cfg(test)]
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_answer_is_told_as_it_is() {
+    async fn the_answer_is_returned_as_it_is() {
         let server = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = server.local_addr().unwrap();
         let answering = std::thread::spawn(move || {
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nobody_who_answers_is_a_failure() {
+    async fn no_answer_is_a_failure() {
         let server = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = server.local_addr().unwrap();
         drop(server);

@@ -1,6 +1,6 @@
 //! `matrixbot man`
 
-use super::{Cli, FAILED, print, tell};
+use super::{Cli, FAILED, eprint, print};
 use clap::{Args, CommandFactory as _};
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, roman};
@@ -16,7 +16,7 @@ const SOURCE: &str = concat!("matrixbot ", env!("CARGO_PKG_VERSION"));
 
 #[derive(Debug, Args)]
 pub(super) struct Options {
-    /// A directory: write a page for each command there, matrixbot.1, matrixbot-run.1 and so on
+    /// Write a page for each command to this directory: matrixbot.1, matrixbot-run.1 and so on
     #[arg(long, short, value_name = "DIRECTORY")]
     output: Option<PathBuf>,
 }
@@ -28,13 +28,13 @@ pub(super) fn man(options: &Options) -> ExitCode {
             Some(directory) => write(directory, &pages),
             None => pages.first().map_or(ExitCode::from(FAILED), |(_, page)| print(page)),
         },
-        Err(error) => failed("the manual cannot be made", &error),
+        Err(error) => failed("cannot create the manual", &error),
     }
 }
 
-/// Every page with its file's name, that of the program as a whole first.
+/// Every page with its file's name; the program's own page comes first.
 fn pages() -> std::io::Result<Vec<(String, Vec<u8>)>> {
-    // The commit is not in it: the manual of a release is the same wherever it is made.
+    // Without the commit, so the manual of a release is the same wherever it is built.
     let mut program = Cli::command().version(env!("CARGO_PKG_VERSION")).disable_help_subcommand(true);
     program.build();
     let mut pages = Vec::new();
@@ -54,14 +54,14 @@ fn add(command: clap::Command, pages: &mut Vec<(String, Vec<u8>)>) -> std::io::R
     }
     pages.push((man.get_filename(), page));
     for command in further {
-        // `matrixbot-run`: what `man` looks for at `man matrixbot run`.
+        // `man matrixbot run` opens the page `matrixbot-run`.
         let own = format!("{name}-{}", command.get_name());
         add(command.display_name(own), pages)?;
     }
     Ok(())
 }
 
-/// Adds what stands below the help, line by line as it is.
+/// Adds the text below the help, line by line.
 fn append(notes: &str, page: &mut Vec<u8>) -> std::io::Result<()> {
     let mut roff = Roff::new();
     roff.control("SH", ["NOTES"]).control("nf", []);
@@ -77,12 +77,12 @@ fn write(directory: &Path, pages: &[(String, Vec<u8>)]) -> ExitCode {
         .and_then(|()| pages.iter().try_for_each(|(name, page)| std::fs::write(directory.join(name), page)));
     match written {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => failed(&format!("{} cannot be written to", directory.display()), &error),
+        Err(error) => failed(&format!("cannot write to {}", directory.display()), &error),
     }
 }
 
 fn failed(what: &str, error: &std::io::Error) -> ExitCode {
-    tell(&format!("error: {what}: {error}"));
+    eprint(&format!("error: {what}: {error}"));
     ExitCode::from(FAILED)
 }
 

@@ -1,6 +1,6 @@
-//! The command line. One file per command; what each does is told by `--help`.
+//! The command line. One file per command; `--help` describes each.
 //!
-//! Exit codes: 0, done; 1, it did not work; 2, the command line or the configuration is wrong.
+//! Exit codes: 0, done; 1, failed; 2, the command line or the configuration is invalid.
 
 mod check;
 mod completions;
@@ -30,12 +30,12 @@ use std::process::ExitCode;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-/// It did not work.
+/// The command failed.
 const FAILED: u8 = 1;
-/// The configuration is wrong; clap says the same of a wrong command line.
+/// The configuration is invalid; clap uses the same code for an invalid command line.
 const MISUSED: u8 = 2;
 
-/// How long the database may take to answer somebody who waits.
+/// How long the database may take to answer a command.
 const DATABASE_TIMEOUT: Duration = Duration::from_secs(5);
 
 static LONG_VERSION: LazyLock<String> = LazyLock::new(|| {
@@ -43,8 +43,8 @@ static LONG_VERSION: LazyLock<String> = LazyLock::new(|| {
     format!("{VERSION} (commit {COMMIT}, {profile}, {}-{})", std::env::consts::ARCH, std::env::consts::OS)
 });
 
-/// Takes Alertmanager's alerts into Matrix rooms, takes acknowledgements from the people there, and escalates what
-/// nobody takes.
+/// Posts firing Alertmanager alerts to a Matrix room, lets someone there acknowledge them, and escalates to the next
+/// room if nobody does.
 #[derive(Debug, Parser)]
 #[command(name = "matrixbot", version = LONG_VERSION.as_str(), after_long_help = EXAMPLES)]
 pub struct Cli {
@@ -56,19 +56,19 @@ pub struct Cli {
 
 const EXAMPLES: &str = "\
 Examples:
-  Write a registration, and hand the same file to the homeserver:
+  Create a registration, and give the same file to the homeserver:
     matrixbot registration --url http://127.0.0.1:9009 --server-name example.org \\
         --output registration.yaml
-  Check a configuration, then serve:
+  Validate a configuration, then run:
     matrixbot check --config config.yaml
     matrixbot run --config config.yaml
 
-Exit codes: 0, done; 1, it did not work; 2, the command line or the configuration is wrong.";
+Exit codes: 0, done; 1, failed; 2, the command line or the configuration is invalid.";
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Logs")]
 struct LogOptions {
-    /// How log lines look; auto: for people on a terminal, otherwise JSON
+    /// Format of log lines; auto: readable text on a terminal, otherwise JSON
     #[arg(
         long,
         value_enum,
@@ -92,34 +92,34 @@ enum LogFormat {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve until SIGTERM or SIGINT: then stop accepting, finish what is held, and exit
+    /// Run until SIGTERM or SIGINT; then finish in-flight work and exit
     #[command(after_help = run::EXAMPLES)]
     Run(ConfigFile),
-    /// Tell everything that is wrong with the configuration and the files it names
+    /// Validate the configuration and the files it names
     #[command(after_help = check::EXAMPLES)]
     Check(check::Options),
-    /// Try everything for real, from the database to every room, and say what to do about what fails
+    /// Test everything for real, from the database to every room, and say how to fix each failure
     #[command(after_help = doctor::EXAMPLES)]
     Doctor(doctor::Options),
-    /// List incidents, show them, and act on them, as people do in rooms
+    /// List, show, and act on incidents, as people do in rooms
     #[command(after_help = incidents::EXAMPLES)]
     Incidents(incidents::Options),
-    /// Send an alert that says that it is a test, and wait until its page is in every room
+    /// Send a test alert through the whole path, and wait until its page is in every room
     #[command(after_help = test_alert::EXAMPLES)]
     TestAlert(test_alert::Options),
-    /// Bring the database's schema up to date
+    /// Migrate the database's schema
     #[command(after_help = migrate::EXAMPLES)]
     Migrate(ConfigFile),
-    /// Ask the process that runs on this machine how it is, for Docker's health check
+    /// Health check for Docker
     #[command(after_help = probe::EXAMPLES)]
     Probe(probe::Options),
-    /// Write a registration with fresh tokens, for the homeserver and for us
+    /// Create a registration with new tokens, for the homeserver and matrixbot
     #[command(after_help = registration::EXAMPLES)]
     Registration(registration::Options),
-    /// Write a configuration from that of opsdroid's alert skills or of matrixbot-ack
+    /// Convert the configuration of opsdroid's alert skills or of matrixbot-ack
     #[command(after_help = import::EXAMPLES)]
     Import(import::Options),
-    /// Write a shell's completions to standard output
+    /// Write shell completions to standard output
     #[command(after_help = completions::EXAMPLES)]
     Completions(completions::Options),
     /// Write the manual
@@ -135,36 +135,36 @@ struct ConfigFile {
 }
 
 impl ConfigFile {
-    /// The configuration, or everything that is wrong with it.
+    /// The configuration, or every problem with it.
     fn read(&self) -> Result<Config, Vec<Problem>> {
         load(&self.config, OUTSIDE)
     }
 
-    /// The configuration; or, once every problem is told, the exit code.
+    /// The configuration; or, after printing every problem, the exit code.
     fn load(&self) -> Result<Config, ExitCode> {
         self.read().map_err(misused)
     }
 
-    /// Where it listens, whatever else is wrong with it.
+    /// Where it listens, even if other parts of it are invalid.
     fn load_listen(&self) -> Result<Listen, ExitCode> {
         load_listen(&self.config, OUTSIDE).map_err(misused)
     }
 }
 
-/// What surrounds a configuration.
+/// What the configuration may use from outside of its file.
 const OUTSIDE: Outside<'static> =
     Outside { environment: &|name| std::env::var(name).ok(), template: &check_template };
 
-/// Tells every problem.
+/// Prints every problem.
 fn misused(problems: Vec<Problem>) -> ExitCode {
     for problem in problems {
-        tell(&problem.to_string());
+        eprint(&problem.to_string());
     }
     ExitCode::from(MISUSED)
 }
 
 impl Cli {
-    /// Does what the command line says.
+    /// Executes the command.
     pub fn execute(self) -> ExitCode {
         let format = match self.logs.log_format {
             LogFormat::Human => Format::Human,
@@ -172,7 +172,7 @@ impl Cli {
             LogFormat::Auto => Format::Auto,
         };
         if let Err(error) = logs::init(format, &self.logs.log_level) {
-            tell(&format!("error: {error}"));
+            eprint(&format!("error: {error}"));
             return ExitCode::from(MISUSED);
         }
         install_tls_provider();
@@ -192,7 +192,7 @@ impl Cli {
     }
 }
 
-/// Tries a message template on a made-up incident.
+/// Tests a message template with a sample incident.
 fn check_template(name: &str, text: &str) -> Result<(), String> {
     let one = BTreeMap::from([(name.to_owned(), text.to_owned())]);
     match template::check(&one, SystemClock.now()).into_iter().next() {
@@ -201,7 +201,7 @@ fn check_template(name: &str, text: &str) -> Result<(), String> {
     }
 }
 
-/// Runs `work` to its end and says how it went. A failure is logged here, with all that caused it.
+/// Runs `work` to its end and returns the exit code. A failure is logged here, with its causes.
 fn finish(what: &'static str, work: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
     match block_on(work) {
         Ok(()) => ExitCode::SUCCESS,
@@ -219,20 +219,20 @@ fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<
     runtime.map_err(anyhow::Error::from).and_then(|runtime| runtime.block_on(work))
 }
 
-/// Writes a result to standard output. A reader that has seen enough is no failure.
+/// Writes a result to standard output. A closed pipe is no failure.
 fn print(result: &[u8]) -> ExitCode {
     let mut output = std::io::stdout().lock();
     match output.write_all(result).and_then(|()| output.flush()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            tell(&format!("error: standard output cannot be written: {error}"));
+            eprint(&format!("error: cannot write to standard output: {error}"));
             ExitCode::from(FAILED)
         }
         _ => ExitCode::SUCCESS,
     }
 }
 
-/// Says a line on standard error. Nobody may be there to read it.
-fn tell(line: &str) {
+/// Prints a line to standard error, if it is open.
+fn eprint(line: &str) {
     std::io::stderr().write_all(format!("{line}\n").as_bytes()).ok();
 }
 

@@ -1,32 +1,32 @@
 //! `matrixbot probe`
 
-use super::{ConfigFile, FAILED, finish, local, tell};
+use super::{ConfigFile, FAILED, eprint, finish, local};
 use clap::Args;
 use std::process::ExitCode;
 use std::time::Duration;
 
 pub(super) const EXAMPLES: &str = "\
-For Docker's HEALTHCHECK and whatever else can only run a command. Exit code 0 if the
-answer is 200, 1 if it is another one or none comes. Only `listen` is read of the
-configuration: a running program is well even if its file is wrong by now.
+For Docker's HEALTHCHECK and other tools that can only run a command. Exit code 0 if the
+answer is 200, 1 if it is another one or none arrives. Reads only `listen` from the
+configuration: the running program works even if the file has become invalid.
 
 Examples:
   matrixbot probe
   matrixbot probe --ready --config config.yaml";
 
-/// Whoever asks does not wait for longer either.
+/// Docker's health check has a timeout of its own, which is longer.
 const TIMEOUT: Duration = Duration::from_secs(4);
 
 #[derive(Debug, Args)]
 pub(super) struct Options {
     #[command(flatten)]
     file: ConfigFile,
-    /// Ask whether everything is well (/readyz), and not only whether the program works (/livez)
+    /// Check everything (/readyz), not only that the program runs (/livez)
     #[arg(long)]
     ready: bool,
 }
 
-/// Asks the process that serves this configuration on this machine how it is.
+/// Checks the process that runs with this configuration on this machine.
 pub(super) fn probe(options: &Options) -> ExitCode {
     let listen = match options.file.load_listen() {
         Ok(listen) => listen,
@@ -42,7 +42,7 @@ pub(super) fn probe(options: &Options) -> ExitCode {
     match answer {
         Some((200, _)) | None => asked,
         Some((code, body)) => {
-            tell(&format!("{url} answers {code}: {body}"));
+            eprint(&format!("{url} answers {code}: {body}"));
             ExitCode::from(FAILED)
         }
     }

@@ -1,6 +1,6 @@
 //! `matrixbot registration`
 
-use super::{FAILED, MISUSED, tell};
+use super::{FAILED, MISUSED, eprint};
 use crate::config::appservice_address;
 use crate::rooms::user_id;
 use clap::Args;
@@ -13,8 +13,8 @@ use std::process::ExitCode;
 use url::Url;
 
 pub(super) const EXAMPLES: &str = "\
-The homeserver and matrixbot read the same file: `app_service_config_files` of Synapse,
-`registration` of matrixbot's configuration.
+The homeserver and matrixbot read the same file: `app_service_config_files` in Synapse,
+`registration` in matrixbot's configuration.
 
 Examples:
   matrixbot registration --url http://127.0.0.1:9009 --server-name example.org \\
@@ -24,25 +24,25 @@ Examples:
 
 #[derive(Debug, Args)]
 pub(super) struct Options {
-    /// Where the homeserver reaches our appservice listener
+    /// Where the homeserver reaches matrixbot's appservice listener
     #[arg(long, value_parser = appservice_address)]
     url: Url,
     /// The part after the colon in the homeserver's user ids
     #[arg(long, value_name = "NAME")]
     server_name: OwnedServerName,
-    /// What the homeserver calls us; unique among its appservices
+    /// The id of the registration; unique among the homeserver's appservices
     #[arg(long, default_value = "matrixbot", value_parser = localpart)]
     id: String,
-    /// Our own account, which never speaks in rooms
+    /// The account of the appservice itself, which never posts to rooms
     #[arg(long, value_name = "LOCALPART", default_value = "matrixbot", value_parser = localpart)]
     sender_localpart: String,
-    /// What the localparts of the virtual users begin with; `user_prefix` in the configuration
+    /// Prefix of the virtual users' localparts; `user_prefix` in the configuration
     #[arg(long, value_name = "PREFIX", default_value = "_alerts_", value_parser = localpart)]
     user_prefix: String,
     /// The file to write, readable by its owner only; otherwise standard output
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Overwrite the file, and with it the tokens that the homeserver knows
+    /// Overwrite the file, including the tokens that the homeserver knows
     #[arg(long)]
     force: bool,
 }
@@ -50,7 +50,7 @@ pub(super) struct Options {
 /// Writes a registration.
 pub(super) fn registration(options: &Options) -> ExitCode {
     if options.sender_localpart.starts_with(&options.user_prefix) {
-        tell("error: --sender-localpart must not begin with --user-prefix: it is no virtual user");
+        eprint("error: --sender-localpart must not begin with --user-prefix: it is not a virtual user");
         return ExitCode::from(MISUSED);
     }
     let text = text(options, &token(), &token());
@@ -61,17 +61,17 @@ pub(super) fn registration(options: &Options) -> ExitCode {
     match (written, &options.output) {
         (Ok(()), None) => ExitCode::SUCCESS,
         (Ok(()), Some(path)) => {
-            tell(&format!("{} was written; the homeserver needs the same file", path.display()));
+            eprint(&format!("{} was written; the homeserver needs the same file", path.display()));
             ExitCode::SUCCESS
         }
         (Err(error), Some(path)) if error.kind() == ErrorKind::AlreadyExists => {
             let kept = "exists, and the homeserver may know its tokens; --force overwrites it";
-            tell(&format!("error: {} {kept}", path.display()));
+            eprint(&format!("error: {} {kept}", path.display()));
             ExitCode::from(FAILED)
         }
         (Err(error), path) => {
             let place = path.as_ref().map_or("standard output".to_owned(), |path| path.display().to_string());
-            tell(&format!("error: {place} cannot be written: {error}"));
+            eprint(&format!("error: cannot write {place}: {error}"));
             ExitCode::from(FAILED)
         }
     }
@@ -103,10 +103,10 @@ fn localpart(text: &str) -> Result<String, String> {
     if !text.is_empty() && text.chars().all(allowed) {
         return Ok(text.to_owned());
     }
-    Err("only a-z, 0-9, `.`, `_`, `=` and `-` may be used".to_owned())
+    Err("only a-z, 0-9, `.`, `_`, `=` and `-` are allowed".to_owned())
 }
 
-/// The registration. Synapse takes a missing `rate_limited` for true.
+/// The registration. For Synapse a missing `rate_limited` means true.
 fn text(options: &Options, as_token: &str, hs_token: &str) -> String {
     let Options { url, server_name, id, sender_localpart, user_prefix, .. } = options;
     let url = url.as_str().trim_end_matches('/');
@@ -115,19 +115,19 @@ fn text(options: &Options, as_token: &str, hs_token: &str) -> String {
     let (as_token, hs_token) = (scalar(as_token), scalar(hs_token));
     format!(
         "\
-# Written by `matrixbot registration`. The homeserver and matrixbot both read this file. Keep it to them: whoever has
-# as_token can act as any of the users below.
+# Written by `matrixbot registration`. The homeserver and matrixbot both read this file. Nobody else may read it:
+# as_token allows its holder to act as any of the users below.
 id: {id}
 # Where the homeserver reaches matrixbot's appservice listener.
 url: {url}
-# What matrixbot shows to the homeserver, and what the homeserver shows to matrixbot.
+# The token that matrixbot sends to the homeserver, and the one that the homeserver sends to matrixbot.
 as_token: {as_token}
 hs_token: {hs_token}
-# An account of our own, which never speaks in rooms.
+# The account of the appservice itself, which never posts to rooms.
 sender_localpart: {sender_localpart}
 # Pages must not wait.
 rate_limited: false
-# Typing and read receipts are of no use here.
+# matrixbot does not use typing notifications and read receipts.
 receive_ephemeral: false
 # Devices of virtual users, for Synapse before 1.141: they make a resend safe across a restart of the homeserver.
 io.element.msc4190: true

@@ -8,7 +8,7 @@ Examples:
   matrixbot run --config config.yaml
   matrixbot run --config config.yaml --log-format json --log-level debug";
 
-/// Serves until the process is told to stop; SIGHUP reloads the configuration.
+/// Runs until SIGTERM or SIGINT; SIGHUP reloads the configuration.
 pub(super) fn run(file: &ConfigFile) -> ExitCode {
     match file.load() {
         Ok(config) => finish("matrixbot", crate::app::run(config, || file.read())),

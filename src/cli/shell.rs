@@ -1,5 +1,5 @@
-//! What commands need that act on incidents as a person does, beside the process that serves or without it. What they
-//! put into the outbox is found there within a second.
+//! Shared by the commands that act on incidents as a person does, beside a running process or without one. A running
+//! process finds their messages in the outbox within a second.
 
 use crate::clock::SystemClock;
 use crate::config::Config;
@@ -12,15 +12,15 @@ use ruma::{OwnedUserId, ServerName, UserId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// An engine on the database of a configuration, with the room lists as they are in force there: what this file says of
-/// them changes nothing.
+/// An engine on the database of a configuration, with the room lists that the database has: those in the file change
+/// nothing.
 pub(super) async fn engine(config: &Config) -> anyhow::Result<(Engine, Vec<KnownRoomList>)> {
-    let store = Store::new(&config.database.url, 2).context("the database's URL cannot be used")?;
+    let store = Store::new(&config.database.url, 2).context("the database's URL is invalid")?;
     crate::store::try_database(&config.database.url, super::DATABASE_TIMEOUT)
         .await
-        .context("the database is needed for this: `matrixbot doctor` says more")?;
-    let missing = store.missing_migrations().await.context("the database cannot be asked for its schema")?;
-    anyhow::ensure!(missing == 0, "the schema lacks {missing} migrations: run `matrixbot migrate`");
+        .context("this command needs the database; `matrixbot doctor` says how to fix it")?;
+    let missing = store.missing_migrations().await.context("cannot read the schema's version")?;
+    anyhow::ensure!(missing == 0, "{missing} migrations are missing: run `matrixbot migrate`");
     let known = store.room_lists().await?;
     let lists = known.iter().filter(|list| list.active).map(settings).collect::<anyhow::Result<Vec<_>>>()?;
     let metrics = Arc::new(Metrics::new()?);
@@ -42,8 +42,8 @@ fn settings(list: &KnownRoomList) -> anyhow::Result<ListSettings> {
     })
 }
 
-/// Who acts, if nobody else is named: the user of this shell, at this machine. A machine's name without its domain is
-/// no homeserver's, so that the id is nobody's in Matrix.
+/// The default user: the user of this shell, at this machine. A machine's name without its domain is not a homeserver's
+/// name, so no Matrix user has this id.
 pub(super) fn user(homeserver: &ServerName) -> OwnedUserId {
     let login = std::env::var("SUDO_USER").ok().or_else(|| whoami::username().ok()).unwrap_or_default();
     let machine = whoami::hostname().unwrap_or_default();
@@ -70,7 +70,7 @@ mod tests {
     use ruma::server_name;
 
     #[test]
-    fn the_user_of_the_shell_is_nobody_of_the_homeserver() {
+    fn the_user_of_the_shell_is_no_user_of_the_homeserver() {
         let server = server_name!("example.org");
         for (login, machine, expected) in [
             ("root", "db-1", "@root:db-1"),

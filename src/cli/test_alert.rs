@@ -1,7 +1,7 @@
 //! `matrixbot test-alert`
 
 use super::local::{self, Whose};
-use super::{ConfigFile, FAILED, MISUSED, block_on, print, shell, tell};
+use super::{ConfigFile, FAILED, MISUSED, block_on, eprint, print, shell};
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::{Config, RoomListConfig};
 use crate::domain::duration;
@@ -71,18 +71,22 @@ pub(super) fn test_alert(options: &Options) -> ExitCode {
     };
     let Some(list) = config.room_lists.iter().find(|list| list.name == options.room_list) else {
         let names: Vec<&str> = config.room_lists.iter().map(|list| list.name.as_str()).collect();
-        tell(&format!("error: there is no room list {}; there are: {}", options.room_list, names.join(", ")));
+        eprint(&format!(
+            "error: there is no room list {}; there are: {}",
+            options.room_list,
+            names.join(", ")
+        ));
         return ExitCode::from(MISUSED);
     };
     let levels = list.policy.levels.len();
     if usize::try_from(options.level).is_ok_and(|level| level > levels) {
-        tell(&format!("error: --level {}: {} has {levels}", options.level, list.name));
+        eprint(&format!("error: --level {}: {} has {levels}", options.level, list.name));
         return ExitCode::from(MISUSED);
     }
     match block_on(send(&config, list, options)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tell(&format!("error: {error:#}"));
+            eprint(&format!("error: {error:#}"));
             ExitCode::from(FAILED)
         }
     }

@@ -71,7 +71,7 @@ fn check_is_silent_on_standard_output_and_exits_0_on_the_example() {
     let output = folder.run(&["check", "--config", "config.yaml"]);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     assert_eq!(lines(&output.stdout), Vec::<String>::new());
-    assert_eq!(lines(&output.stderr), ["config.yaml: nothing is wrong; room lists: finance"]);
+    assert_eq!(lines(&output.stderr), ["config.yaml: valid; room lists: finance"]);
 }
 
 #[test]
@@ -128,7 +128,7 @@ fn a_predecessor_s_configuration_becomes_a_private_one_that_check_takes_once_it_
     assert_eq!((written.status.code(), written.stdout.len()), (Some(0), 0), "{written:?}");
     let told = lines(&written.stderr);
     assert!(told.iter().any(|line| line.starts_with("  - ${MATRIXBOT_DATABASE_URL}: ")), "{told:#?}");
-    assert!(told.contains(&"Not taken over:".to_owned()) && !told.concat().contains("secret"), "{told:#?}");
+    assert!(told.contains(&"Not imported:".to_owned()) && !told.concat().contains("secret"), "{told:#?}");
     assert_eq!(std::fs::metadata(folder.path("new.yaml")).unwrap().permissions().mode() & 0o777, 0o600);
     let refused = folder.run(&import);
     assert_eq!(refused.status.code(), Some(1), "{refused:?}");
@@ -143,7 +143,7 @@ fn a_predecessor_s_configuration_becomes_a_private_one_that_check_takes_once_it_
         .env("MATRIXBOT_ALERTS_WEBHOOK_TOKEN", "s3cret")
         .output()
         .unwrap();
-    assert_eq!(lines(&filled_in.stderr), ["new.yaml: nothing is wrong; room lists: alerts"], "{filled_in:?}");
+    assert_eq!(lines(&filled_in.stderr), ["new.yaml: valid; room lists: alerts"], "{filled_in:?}");
 
     let shown = folder.run(&import[..3]);
     assert_eq!(shown.stdout, std::fs::read(folder.path("new.yaml")).unwrap());

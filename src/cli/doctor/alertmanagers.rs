@@ -6,14 +6,14 @@ use crate::alertmanager::api::{Alertmanager, ApiError, Shown, Status};
 use crate::config::{AlertmanagerConfig, Config};
 use crate::telemetry::logs::causes;
 
-/// Asks each for its status, and holds its routes against the room lists.
+/// Reads the status of each, and compares its routes with the room lists.
 pub(super) async fn examine(report: &mut Report, config: &Config) {
     for one in &config.alertmanagers {
         let subject = format!("{} at {}", one.name, one.url);
         match ask(one).await {
             Ok(status) => {
                 let cluster = match status.peers {
-                    1 => "alone".to_owned(),
+                    1 => "no cluster".to_owned(),
                     peers => format!("one of {peers}, cluster {}", status.cluster),
                 };
                 let detail = format!("Alertmanager {} answers, {cluster}", status.version);
@@ -31,18 +31,18 @@ async fn ask(one: &AlertmanagerConfig) -> Result<Status, ApiError> {
         (None, Some(basic)) => Shown::Basic(basic.username.clone(), basic.password.clone()),
         (None, None) => Shown::Nothing,
     };
-    // That the file can be read was seen when the configuration was checked.
+    // The configuration's validation has already read the file.
     let ca = one.ca.as_ref().and_then(|file| std::fs::read(file).ok());
     Alertmanager::new(&one.url, shown, ca.as_deref())?.status().await
 }
 
 fn remedy(error: &ApiError) -> &'static str {
     match error {
-        ApiError::Setup(_) => "Let `ca` name a certificate in PEM, and install ca-certificates.",
+        ApiError::Setup(_) => "Set `ca` to a certificate in PEM, and install ca-certificates.",
         ApiError::Unanswered(_) => "Start Alertmanager, or correct its `url` and `ca` in `alertmanagers`.",
         ApiError::Unauthorized(_) => "Correct `basic_auth` or `bearer_token` in `alertmanagers`.",
         ApiError::Refused(_) | ApiError::Unreadable(_) => {
-            "Let `url` be where Alertmanager's own page is, with its path prefix (--web.route-prefix)."
+            "Set `url` to the address of Alertmanager's own page, with its path prefix (--web.route-prefix)."
         }
     }
 }

@@ -1,33 +1,37 @@
-//! The files that hold secrets: whether everybody on this machine may read them.
+//! Files with secrets: whether everybody on this machine can read them.
 
 use super::report::Report;
 use crate::config::Config;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-/// Where Docker and Podman mount the secrets of a container, readable by all in it. Nobody else is in it.
+/// Where Docker and Podman mount the secrets of a container, readable for all its users.
 const OF_THE_CONTAINER: &str = "/run/secrets";
 
-/// Looks at each. Somebody may have good reasons, so that none is a failure.
+/// Checks each. There may be good reasons, so none is a failure.
 pub(super) fn examine(report: &mut Report, config: &Config) {
     let open: Vec<_> = config.secret_files.iter().filter(|file| is_open(file)).collect();
     for file in &open {
         let file = file.display().to_string();
-        let remedy = format!("Let only matrixbot and whoever else needs it read it: `chmod o-rwx {file}`.");
+        let remedy = format!("Allow only its users to read it: `chmod o-rwx {file}`.");
         report.warning(
             "secret",
             Some(&file),
-            "it holds secrets, and everybody on this machine may read it",
+            "it contains secrets, and everybody on this machine can read it",
             remedy,
         );
     }
     if open.is_empty() {
         let files: Vec<String> = config.secret_files.iter().map(|file| file.display().to_string()).collect();
-        report.ok("secret", None, format!("not everybody may read what holds secrets: {}", files.join(", ")));
+        report.ok(
+            "secret",
+            None,
+            format!("files with secrets are not readable for everybody: {}", files.join(", ")),
+        );
     }
 }
 
-/// Whether everybody may read the file: it allows that, and so do all the folders on the way to it.
+/// Whether everybody can read the file: it and all folders above it allow that.
 fn is_open(file: &Path) -> bool {
     let Ok(file) = file.canonicalize() else { return false };
     let allows =
@@ -37,8 +41,8 @@ fn is_open(file: &Path) -> bool {
         && file.ancestors().skip(1).all(|folder| allows(folder, 0o001))
 }
 
-/// Whether the file was mounted for one container. Kubernetes keeps what it mounts in a folder named `..` and a time,
-/// readable by all unless told otherwise.
+/// Whether the file was mounted for one container. Kubernetes mounts files in a folder named `..` and a time, readable
+/// for everybody by default.
 fn is_of_the_container(file: &Path) -> bool {
     let of_kubernetes = |part: &std::ffi::OsStr| part.as_encoded_bytes().starts_with(b"..");
     file.starts_with(OF_THE_CONTAINER) || file.iter().any(of_kubernetes)
@@ -52,7 +56,7 @@ mod tests {
     use std::path::Path;
 
     #[test]
-    fn a_file_is_open_if_it_and_its_folders_let_everybody_in() {
+    fn a_file_is_open_if_it_and_its_folders_allow_everybody() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("registration.yaml");
         std::fs::write(&file, "").unwrap();
@@ -67,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_mounted_for_one_container_is_not() {
+    fn a_file_mounted_for_one_container_is_not_open() {
         let folder = tempfile::tempdir().unwrap();
         set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
         let mounted = folder.path().join("..2026_11_24_12_00_00.123");

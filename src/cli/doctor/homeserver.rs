@@ -1,7 +1,7 @@
-//! The homeserver: whether it answers, knows us, and reaches us.
+//! The homeserver: whether it answers, knows the registration, and reaches matrixbot.
 
 use super::report::Report;
-use super::{Patient, Pulse};
+use super::{Examined, RequestCounts};
 use crate::appservice::http::StandIn;
 use crate::config::Config;
 use crate::http::{Binding, ListenError, Tls, bind};
@@ -14,47 +14,47 @@ use std::io::ErrorKind;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-const REGISTER: &str = "Hand the homeserver the very file that `registration` names (Synapse: \
+const REGISTER: &str = "Give the homeserver the same file as in `registration` (Synapse: \
                         app_service_config_files), and restart it.";
 
-/// Looks at the homeserver. Returns whether it can be asked for users and rooms.
-pub(super) async fn examine(report: &mut Report, patient: &Patient<'_>) -> bool {
-    let url = &patient.config.homeserver.url;
-    match patient.client.versions().await {
+/// Checks the homeserver. Returns whether it accepts requests about users and rooms.
+pub(super) async fn examine(report: &mut Report, examined: &Examined<'_>) -> bool {
+    let url = &examined.config.homeserver.url;
+    match examined.client.versions().await {
         Ok(said) => {
             let newest = said.versions.last().map_or("no version", String::as_str).to_owned();
             report.ok(
                 "homeserver",
                 None,
-                format!("{url} answers, and lists the specification up to {newest}"),
+                format!("{url} answers, and supports the specification up to {newest}"),
             );
         }
         Err(error) => {
-            let remedy = "Start the homeserver, or correct `homeserver.url`: it is where clients of this \
-                          machine reach it.";
-            report.failed("homeserver", None, said(&error), remedy);
-            report.skipped("as_token", None, "not tried: the homeserver does not answer");
-            report.skipped("hs_token", None, "not tried: the homeserver does not answer");
+            let remedy = "Start the homeserver, or correct `homeserver.url`, its address for clients on \
+                          this machine.";
+            report.failed("homeserver", None, reason(&error), remedy);
+            report.skipped("as_token", None, "skipped: the homeserver does not answer");
+            report.skipped("hs_token", None, "skipped: the homeserver does not answer");
             return false;
         }
     }
-    let known = as_token(report, patient).await;
-    namespace(report, patient.config);
+    let known = as_token(report, examined).await;
+    namespace(report, examined.config);
     if known {
-        reaching_us(report, patient).await;
+        reaching_us(report, examined).await;
     } else {
-        report.skipped("hs_token", None, "not tried: the homeserver does not know us");
+        report.skipped("hs_token", None, "skipped: the homeserver does not know the registration");
     }
     known
 }
 
-/// Whether the homeserver knows our registration, and by the name that it has here.
-async fn as_token(report: &mut Report, patient: &Patient<'_>) -> bool {
-    let Config { homeserver, registration, .. } = patient.config;
+/// Whether the homeserver knows the registration, under the same name.
+async fn as_token(report: &mut Report, examined: &Examined<'_>) -> bool {
+    let Config { homeserver, registration, .. } = examined.config;
     let own = format!("@{}:{}", registration.sender_localpart, homeserver.server_name);
-    match patient.client.whoami(None).await {
+    match examined.client.whoami(None).await {
         Ok(found) if found.user_id == own => {
-            report.ok("as_token", None, format!("the homeserver knows us as {own}"));
+            report.ok("as_token", None, format!("the homeserver knows matrixbot as {own}"));
             true
         }
         Ok(found) if found.user_id.server_name() != homeserver.server_name => {
@@ -63,23 +63,23 @@ async fn as_token(report: &mut Report, patient: &Patient<'_>) -> bool {
             false
         }
         Ok(found) => {
-            let detail = format!("the homeserver knows us as {}, and not as {own}", found.user_id);
+            let detail = format!("the homeserver knows matrixbot as {}, not as {own}", found.user_id);
             report.failed("as_token", None, detail, REGISTER);
             false
         }
         Err(error) => {
             let remedy = match error.failure() {
-                Failure::Temporary => "See the homeserver's log, and what stands between it and us.",
+                Failure::Temporary => "See the homeserver's log, and check proxies in between.",
                 _ => REGISTER,
             };
-            report.failed("as_token", None, said(&error), remedy);
+            report.failed("as_token", None, reason(&error), remedy);
             false
         }
     }
 }
 
-/// Whether the registration's namespace is what it should be. That it covers every virtual user is a matter of the
-/// configuration; whether the homeserver's copy does shows when they are registered.
+/// Whether the registration's namespace is right. The configuration's validation checks that it covers every virtual
+/// user; registering them checks the homeserver's copy.
 fn namespace(report: &mut Report, config: &Config) {
     let namespaces = config.registration.user_namespaces().join(", ");
     let open = config.registration.user_namespaces().into_iter().find(|regex| !regex.ends_with('$'));
@@ -87,16 +87,17 @@ fn namespace(report: &mut Report, config: &Config) {
         None => report.ok("namespace", None, format!("{namespaces} covers every virtual user")),
         Some(regex) => {
             let wanted = user_id::namespace_regex(&config.user_prefix, &config.homeserver.server_name);
-            let detail = format!("{regex} has no end, so that users of other servers may match it");
-            let remedy = format!("Write '{wanted}' into the registration, for us and for the homeserver.");
+            let detail = format!("{regex} has no end, so users of other servers may match it");
+            let remedy =
+                format!("Write '{wanted}' into the registration, for matrixbot and for the homeserver.");
             report.warning("namespace", None, detail, remedy);
         }
     }
 }
 
-/// Whether the homeserver reaches us, by its ping. While no matrixbot listens, a stand-in does.
-async fn reaching_us(report: &mut Report, patient: &Patient<'_>) {
-    let config = patient.config;
+/// Whether the homeserver reaches matrixbot, tested with its ping. If no matrixbot is running, a stand-in listens.
+async fn reaching_us(report: &mut Report, examined: &Examined<'_>) {
+    let config = examined.config;
     let listener = &config.listen.appservice;
     let stand_in = StandIn::new(&config.registration.hs_token);
     let binding = Binding {
@@ -112,16 +113,16 @@ async fn reaching_us(report: &mut Report, patient: &Patient<'_>) {
         Ok(Some(listening)) => {
             let handle = listening.handle();
             let pinging = async {
-                let pinged = ping(&patient.client, &config.registration.id).await;
+                let pinged = ping(&examined.client, &config.registration.id).await;
                 handle.stop(false).await;
                 pinged
             };
             tokio::join!(listening.server, pinging).1
         }
-        // A matrixbot that runs already is reached as well.
-        Ok(None) => ping(&patient.client, &config.registration.id).await,
+        // A running matrixbot answers as well.
+        Ok(None) => ping(&examined.client, &config.registration.id).await,
         Err(ListenError::Address { source, .. }) if source.kind() == ErrorKind::AddrInUse => {
-            ping(&patient.client, &config.registration.id).await
+            ping(&examined.client, &config.registration.id).await
         }
         Err(error) => {
             let remedy = "Correct `listen.appservice`.";
@@ -130,21 +131,25 @@ async fn reaching_us(report: &mut Report, patient: &Patient<'_>) {
     };
     match pinged {
         Ok(Some(took)) => {
-            let detail =
-                format!("the homeserver reaches us, and shows the right token ({} ms)", took.as_millis());
+            let detail = format!(
+                "the homeserver reaches matrixbot and sends the right token ({} ms)",
+                took.as_millis()
+            );
             report.ok("hs_token", None, detail);
         }
         Ok(None) => {
-            let remedy = "Ask the homeserver to query a user that does not exist, and see our log.";
-            report.warning("hs_token", None, "not tried: this homeserver has no ping", remedy);
+            let remedy = "React to a page, and see whether matrixbot's log has the event.";
+            report.warning("hs_token", None, "skipped: this homeserver has no ping", remedy);
         }
-        // Not every homeserver says what its ping was answered.
+        // Not every homeserver reports the answer to its ping.
         Err(error) if stand_in.has_refused() && !error.shows_another_token() => {
-            let detail =
-                format!("the homeserver shows another token than our registration has; {}", said(&error));
+            let detail = format!(
+                "the homeserver sends another token than the one in the registration; {}",
+                reason(&error)
+            );
             report.failed("hs_token", None, detail, REGISTER);
         }
-        Err(error) => report.failed("hs_token", None, said(&error), unreached(&error)),
+        Err(error) => report.failed("hs_token", None, reason(&error), unreached(&error)),
     }
 }
 
@@ -164,39 +169,38 @@ fn unreached(error: &ClientError) -> &'static str {
     match error.errcode() {
         _ if error.shows_another_token() => REGISTER,
         Some("M_CONNECTION_FAILED" | "M_CONNECTION_TIMEOUT") => {
-            "Let the registration's `url` lead from the homeserver to `listen.appservice` (firewall, container \
-             network, TLS), and restart the homeserver after a change."
+            "Make sure that the registration's `url` leads from the homeserver to `listen.appservice` (firewall, \
+             container network, TLS), and restart the homeserver after a change."
         }
         Some("M_BAD_STATUS") => {
-            "Something else answers at the registration's `url`, or the homeserver has another registration: correct \
-             the url, or hand it the very file that `registration` names and restart it."
+            "Another program answers at the registration's `url`, or the homeserver has another registration: correct \
+             the url, or give the homeserver the same file as in `registration` and restart it."
         }
-        Some("M_URL_NOT_SET") => "Give the registration a `url`, and restart the homeserver.",
+        Some("M_URL_NOT_SET") => "Set `url` in the registration, and restart the homeserver.",
         Some("M_FORBIDDEN") => {
-            "The homeserver knows the registration by another `id`: hand it the very file that `registration` names."
+            "The homeserver has the registration under another `id`: give it the same file as in `registration`."
         }
         _ => "See the homeserver's log.",
     }
 }
 
-/// Whether the homeserver lets us send as much as we like, as far as that shows without sending anything.
-pub(super) fn rate_limited(report: &mut Report, config: &Config, pulse: &Pulse) {
-    let limited = pulse.limited.load(Ordering::Relaxed);
-    let requests = pulse.requests.load(Ordering::Relaxed);
-    let remedy =
-        "Set `rate_limited: false` in the registration, for us and for the homeserver, and restart it.";
+/// Whether the homeserver limits matrixbot's requests, as far as that can be seen without sending messages.
+pub(super) fn rate_limited(report: &mut Report, config: &Config, counts: &RequestCounts) {
+    let limited = counts.limited.load(Ordering::Relaxed);
+    let requests = counts.requests.load(Ordering::Relaxed);
+    let remedy = "Set `rate_limited: false` in the registration, for matrixbot and for the homeserver, and restart both.";
     if limited > 0 {
         let detail = format!("the homeserver answered {limited} of {requests} requests with 429");
         report.failed("rate limit", None, detail, remedy);
     } else if config.registration.rate_limited {
-        report.warning("rate limit", None, "the registration does not say `rate_limited: false`", remedy);
+        report.warning("rate limit", None, "the registration lacks `rate_limited: false`", remedy);
     } else {
-        let detail = format!("off in the registration; none of {requests} requests was held back");
+        let detail = format!("off in the registration; none of {requests} requests was rate limited");
         report.ok("rate limit", None, detail);
     }
 }
 
-/// An error with what caused it.
-pub(super) fn said(error: &ClientError) -> String {
+/// An error with its causes.
+pub(super) fn reason(error: &ClientError) -> String {
     causes(error)
 }

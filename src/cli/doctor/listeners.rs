@@ -1,4 +1,4 @@
-//! Where we listen: whether a matrixbot runs there, or could.
+//! The listeners: whether a matrixbot is running there, or could.
 
 use super::report::Report;
 use crate::cli::local;
@@ -10,7 +10,7 @@ use std::time::Duration;
 /// How long a running matrixbot may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(4);
 
-/// Looks at the addresses. Each is either free, or matrixbot's own.
+/// Checks the addresses. Each must be free, or used by matrixbot.
 pub(super) async fn examine(report: &mut Report, config: &Config) {
     let running = is_running(&config.listen.admin).await;
     let listen = &config.listen;
@@ -20,25 +20,27 @@ pub(super) async fn examine(report: &mut Report, config: &Config) {
         let subject = format!("{name} on {address}");
         match TcpListener::bind(address) {
             Ok(_) if running && address.port() != 0 => {
-                let remedy = "Restart matrixbot, so that it follows its configuration.";
+                let remedy = "Restart matrixbot to apply its configuration.";
                 report.warning(
                     "listener",
                     Some(&subject),
-                    "nothing listens here, though matrixbot runs",
+                    "nothing listens here, although matrixbot is running",
                     remedy,
                 );
             }
-            Ok(_) => report.ok("listener", Some(&subject), "free; no matrixbot runs here"),
+            Ok(_) => report.ok("listener", Some(&subject), "free; no matrixbot is running here"),
             Err(error) if error.kind() == ErrorKind::AddrInUse && running => {
-                report.ok("listener", Some(&subject), "matrixbot runs here");
+                report.ok("listener", Some(&subject), "matrixbot is running here");
             }
             Err(error) if error.kind() == ErrorKind::AddrInUse => {
-                let remedy = format!("Stop whatever listens on {address}, or change `listen.{name}`.");
-                let detail = "taken, and it is no matrixbot that answers on the admin listener";
+                let remedy =
+                    format!("Stop the program that listens on {address}, or change `listen.{name}`.");
+                let detail = "in use, but not by matrixbot: its admin listener does not answer";
                 report.failed("listener", Some(&subject), detail, remedy);
             }
             Err(error) => {
-                let remedy = format!("Let `listen.{name}` be an address of this machine that we may use.");
+                let remedy =
+                    format!("Set `listen.{name}` to an address of this machine that matrixbot may use.");
                 report.failed("listener", Some(&subject), error.to_string(), remedy);
             }
         }

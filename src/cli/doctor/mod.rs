@@ -1,4 +1,4 @@
-//! `matrixbot doctor`: everything tried for real, each failure with its remedy.
+//! `matrixbot doctor`: tests everything for real, and has a remedy for each failure.
 //!
 //! It changes what `run` changes at its start, and nothing else: it registers virtual users and joins the rooms of the
 //! configuration. It writes nothing to the database and sends nothing to any room.
@@ -13,7 +13,7 @@ mod report;
 mod rooms;
 mod users;
 
-use super::{ConfigFile, FAILED, block_on, tell};
+use super::{ConfigFile, FAILED, block_on, eprint};
 use crate::config::Config;
 use crate::matrix::{Client, RequestObserver, Timeouts};
 use clap::Args;
@@ -24,12 +24,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 pub(super) const EXAMPLES: &str = "\
-Pages nobody and says nothing in any room. Like `run` at its start, it registers the
-virtual users and joins the rooms of the configuration that they are not in yet; with
---read-only it does neither, and says what is missing. It works beside a running
-matrixbot and, for the time being, in place of one that does not run.
+Pages nobody and posts to no room. Like `run` at its start, it registers the virtual users
+and joins the rooms of the configuration; with --read-only it does neither and lists what
+is missing. It works beside a running matrixbot, and also while none is running.
 
-Exit code 0 if nothing failed, 1 if something did, 2 if the configuration is wrong.
+Exit code 0 if nothing failed, 1 if something did, 2 if the configuration is invalid.
 
 Examples:
   matrixbot doctor --config config.yaml
@@ -50,21 +49,21 @@ pub(super) struct Options {
     json: bool,
 }
 
-/// What the checks have in common.
-struct Patient<'a> {
+/// Shared by the checks.
+struct Examined<'a> {
     config: &'a Config,
     client: Client,
     read_only: bool,
 }
 
-/// Counts what the homeserver was asked, and what it wanted less of.
+/// Counts the requests to the homeserver, and those that were rate limited.
 #[derive(Debug, Default)]
-struct Pulse {
+struct RequestCounts {
     requests: AtomicU32,
     limited: AtomicU32,
 }
 
-impl RequestObserver for Pulse {
+impl RequestObserver for RequestCounts {
     fn on_request(&self, _endpoint: &'static str, code: Option<u16>, _elapsed: Duration) {
         self.requests.fetch_add(1, Ordering::Relaxed);
         if code == Some(429) {
@@ -73,7 +72,7 @@ impl RequestObserver for Pulse {
     }
 }
 
-/// Tries everything, and reports.
+/// Tests everything, and reports.
 pub(super) fn doctor(options: &Options) -> ExitCode {
     let config = match options.file.load() {
         Ok(config) => config,
@@ -82,7 +81,7 @@ pub(super) fn doctor(options: &Options) -> ExitCode {
     match block_on(examine(&config, options)) {
         Ok(report) => report.finish(),
         Err(error) => {
-            tell(&format!("error: {error:#}"));
+            eprint(&format!("error: {error:#}"));
             ExitCode::from(FAILED)
         }
     }
@@ -94,19 +93,19 @@ async fn examine(config: &Config, options: &Options) -> anyhow::Result<Report> {
     files::examine(&mut report, config);
     let store = database::examine(&mut report, config).await;
     listeners::examine(&mut report, config).await;
-    let pulse = Arc::new(Pulse::default());
+    let counts = Arc::new(RequestCounts::default());
     let client = Client::new(&config.homeserver.url, config.registration.as_token.clone(), TIMEOUTS)?
-        .observed_by(Arc::clone(&pulse) as Arc<dyn RequestObserver>);
-    let patient = Patient { config, client, read_only: options.read_only };
-    if homeserver::examine(&mut report, &patient).await {
+        .observed_by(Arc::clone(&counts) as Arc<dyn RequestObserver>);
+    let examined = Examined { config, client, read_only: options.read_only };
+    if homeserver::examine(&mut report, &examined).await {
         for list in &config.room_lists {
-            if let Some(identity) = users::examine(&mut report, &patient, list).await {
-                rooms::examine(&mut report, &patient, list, &identity, store.as_ref()).await;
+            if let Some(identity) = users::examine(&mut report, &examined, list).await {
+                rooms::examine(&mut report, &examined, list, &identity, store.as_ref()).await;
             }
         }
-        homeserver::rate_limited(&mut report, config, &pulse);
+        homeserver::rate_limited(&mut report, config, &counts);
     } else {
-        let why = "not tried: see the failures above";
+        let why = "skipped because of the failures above";
         report.skipped("virtual user", None, why);
         report.skipped("room", None, why);
     }
@@ -122,6 +121,6 @@ fn configuration(report: &mut Report, config: &Config, options: &Options) {
     let file = options.file.config.display();
     report.ok("configuration", None, format!("{file}; room lists: {}", names.join(", ")));
     for warning in &config.warnings {
-        report.warning("configuration", None, warning.to_string(), "Change the file that it names.");
+        report.warning("configuration", None, warning.to_string(), "Correct the file that it names.");
     }
 }

@@ -1,5 +1,5 @@
-//! What an Alertmanager's routes must keep to, so that its silence means what it is taken for: an incident of which
-//! nothing is heard for `stale_after` counts as over.
+//! Compares `stale_after` with Alertmanager's routes: an incident without updates for that long is resolved as stale, so
+//! no route may stay silent for longer while alerts are firing.
 
 use super::report::Report;
 use crate::alertmanager::routing::{WebhookRoute, webhook_routes};
@@ -9,20 +9,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use url::Url;
 
 const CHECK: &str = "stale_after";
-const HIDDEN: &str = "Alertmanager hides where its webhooks lead, so that this is the longest of all of them";
+const HIDDEN: &str = "Alertmanager hides the URLs of its webhooks, so this is the longest of all of them";
 
 /// Whether a route leads to a room list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Leads {
-    /// Its URL says so.
+    /// Its URL is the room list's.
     Here,
-    /// Its URL is not shown, or leaves it to the alerts.
+    /// Its URL is hidden, or the alerts decide.
     Perhaps,
-    /// Its URL says otherwise.
+    /// Its URL is another one.
     Elsewhere,
 }
 
-/// What a room list's `stale_after` is worth with the routes of one Alertmanager.
+/// How a room list's `stale_after` compares with the routes of one Alertmanager.
 #[derive(Debug, PartialEq, Eq)]
 enum Verdict<'a> {
     /// None of them leads here.
@@ -36,7 +36,7 @@ enum Verdict<'a> {
 /// Compares every room list with the routes of the Alertmanager of this name.
 pub(super) fn examine(report: &mut Report, config: &Config, name: &str, configuration: Option<&str>) {
     let Some(routes) = configuration.and_then(|shown| webhook_routes(shown).ok()) else {
-        let why = format!("not compared with repeat_interval: {name} does not show its configuration");
+        let why = format!("skipped: {name} does not show its configuration");
         return report.skipped(CHECK, None, why);
     };
     for list in &config.room_lists {
@@ -63,11 +63,11 @@ fn compare(
 ) {
     let subject = format!("{} by {name}", list.name);
     let Some(stale_after) = list.policy.stale_after else {
-        return report.ok(CHECK, Some(&subject), "none: silence never ends an incident");
+        return report.ok(CHECK, Some(&subject), "none: incidents are never resolved as stale");
     };
     let stale_after = duration::format(stale_after);
     match judge(list, compatibility, routes) {
-        Verdict::Unreached => report.skipped(CHECK, Some(&subject), "no route of it leads here"),
+        Verdict::Unreached => report.skipped(CHECK, Some(&subject), "none of its routes leads here"),
         Verdict::Longer(route) => {
             let detail = format!("{stale_after} is longer than {}", silence(route));
             report.ok(CHECK, Some(&subject), detail);
@@ -75,7 +75,7 @@ fn compare(
         Verdict::NotLonger { route, sure } => {
             let hidden = if sure { String::new() } else { format!(". {HIDDEN}") };
             let detail = format!(
-                "{stale_after} is not longer than {}: what fires on unchanged is then called over{hidden}",
+                "{stale_after} is not longer than {}: matrixbot would resolve alerts that are still firing{hidden}",
                 silence(route)
             );
             let twice = route.repeat_interval.max(route.group_interval).saturating_mul(2);
@@ -94,7 +94,7 @@ fn compare(
     }
 }
 
-/// How long a route may be silent, in words.
+/// How long a route may be silent, as text.
 fn silence(route: &WebhookRoute) -> String {
     format!(
         "the {} that Alertmanager may be silent (repeat_interval {} + group_interval {}, receiver {})",
@@ -105,21 +105,20 @@ fn silence(route: &WebhookRoute) -> String {
     )
 }
 
-/// What a webhook leaves out.
+/// What a webhook omits.
 fn webhook(report: &mut Report, name: &str, route: &WebhookRoute) {
     let subject = format!("receiver {} of {name}", route.receiver);
     if !route.send_resolved {
-        let detail =
-            "send_resolved is false: nothing says that alerts cleared, and incidents end by `stale_after`";
-        let remedy = "Set `send_resolved: true` in its webhook_configs, if that is the one that posts here.";
+        let detail = "send_resolved is false: resolved alerts are not reported, and incidents are only resolved as stale";
+        let remedy = "Set `send_resolved: true` in its webhook_configs, if it posts to matrixbot.";
         report.warning("webhook", Some(&subject), detail, remedy);
     }
     if route.max_alerts > 0 {
         let detail = format!(
-            "max_alerts is {}: further alerts of a group are neither shown nor seen to clear",
+            "max_alerts is {}: further alerts of a group are not shown, nor their resolution",
             route.max_alerts
         );
-        let remedy = "Leave max_alerts out of its webhook_configs, if that is the one that posts here.";
+        let remedy = "Remove max_alerts from its webhook_configs, if it posts to matrixbot.";
         report.warning("webhook", Some(&subject), detail, remedy);
     }
 }
@@ -143,16 +142,16 @@ fn judge<'a>(
 }
 
 fn leads(route: &WebhookRoute, list: &RoomListConfig, compatibility: &BTreeMap<String, String>) -> Leads {
-    // A URL that is hidden is no URL.
+    // A hidden URL cannot be parsed.
     let Some(url) = route.url.as_ref().and_then(|url| Url::parse(url).ok()) else { return Leads::Perhaps };
     let path = url.path().trim_end_matches('/');
-    // A proxy may have put something before our own path; of two that fit, the longer one is meant.
+    // A proxy may add a prefix to the path; if two paths match, the longer one counts.
     let old = compatibility.iter().filter(|(old, _)| path.ends_with(old.as_str()));
     let named = |here: bool| if here { Leads::Here } else { Leads::Elsewhere };
     if let Some((_, target)) = old.max_by_key(|(old, _)| old.len()) {
         named(*target == list.name)
     } else if path.ends_with("/webhook") {
-        // Of a receiver that no list is known by, the alerts' label room_list decides.
+        // Without a list of this receiver, the alerts' label room_list decides.
         let here = list.name == route.receiver || list.receivers.contains(&route.receiver);
         if here { Leads::Here } else { Leads::Perhaps }
     } else {

@@ -1,18 +1,18 @@
-//! What was found, row by row.
+//! The findings, row by row.
 
 use crate::cli::print;
 use serde::Serialize;
 use std::process::ExitCode;
 
-/// What a check came to.
+/// The result of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Outcome {
     Ok,
-    /// It works, but not all of it.
+    /// It works only in part.
     Warning,
     Failed,
-    /// It could not be tried, because something else failed.
+    /// It was not tested, because something else failed.
     Skipped,
 }
 
@@ -21,14 +21,14 @@ pub(super) enum Outcome {
 pub(super) struct Finding {
     check: &'static str,
     outcome: Outcome,
-    /// What was looked at, where there are several.
+    /// The checked object, if there are several.
     subject: Option<String>,
     detail: String,
-    /// What to do about it, in a sentence.
+    /// How to fix it, in a sentence.
     remedy: Option<String>,
 }
 
-/// Every row so far. For people each is shown as soon as it is known.
+/// Every row so far. The table prints each row immediately.
 #[derive(Debug)]
 pub(super) struct Report {
     as_json: bool,
@@ -69,7 +69,7 @@ impl Report {
         self.add(check, Outcome::Skipped, subject, why.into(), None);
     }
 
-    /// Says what was changed on the way.
+    /// Notes a change.
     pub(super) fn changed(&mut self, what: String) {
         self.changes.push(what);
     }
@@ -114,8 +114,8 @@ impl Report {
         };
         let all = [
             (failed, "failed"),
-            (self.count(Outcome::Warning), "to look at"),
-            (self.count(Outcome::Skipped), "not tried"),
+            (self.count(Outcome::Warning), "warnings"),
+            (self.count(Outcome::Skipped), "skipped"),
         ];
         let all: Vec<String> = all
             .into_iter()

@@ -1,7 +1,7 @@
-//! The rooms of a room list: found, joined, with the power to do what is done there, and readable.
+//! The rooms of a room list: whether each exists, is joined, grants the needed power levels, and is readable.
 
-use super::Patient;
-use super::homeserver::said;
+use super::Examined;
+use super::homeserver::reason;
 use super::report::Report;
 use crate::config::RoomListConfig;
 use crate::domain::policy::Mention;
@@ -11,58 +11,58 @@ use crate::store::Store;
 use ruma::OwnedRoomId;
 use std::collections::BTreeSet;
 
-/// One room of the list, and what is expected of it.
+/// One room of the list, and what it needs.
 struct Wanted {
     /// As the configuration names it.
     reference: String,
-    /// What it is for, in words: `level 1`.
+    /// Its places in the list: `level 1`.
     places: Vec<String>,
     /// Whether `@room` is mentioned there.
     calls_everybody: bool,
 }
 
-/// Looks at every room of a list.
+/// Checks every room of a list.
 pub(super) async fn examine(
     report: &mut Report,
-    patient: &Patient<'_>,
+    examined: &Examined<'_>,
     list: &RoomListConfig,
     identity: &Identity,
     store: Option<&Store>,
 ) {
-    let joined = match patient.client.joined_rooms(identity).await {
+    let joined = match examined.client.joined_rooms(identity).await {
         Ok(joined) => joined,
         Err(error) => {
-            return report.failed("room", Some(&list.name), said(&error), "See the homeserver's log.");
+            return report.failed("room", Some(&list.name), reason(&error), "See the homeserver's log.");
         }
     };
     let mut entered: Vec<(OwnedRoomId, String)> = Vec::new();
     for wanted in wanted(list) {
         let subject = format!("{} ({} of {})", wanted.reference, wanted.places.join(", "), list.name);
-        let Some(room) = enter(report, patient, identity, store, &wanted, &subject, &joined).await else {
+        let Some(room) = enter(report, examined, identity, store, &wanted, &subject, &joined).await else {
             continue;
         };
         if let Some((_, other)) = entered.iter().find(|(known, _)| *known == room) {
-            // A room that is named alike on two levels is meant to be paged twice.
+            // A room with the same name on two levels is paged on both on purpose.
             let detail = format!(
-                "it is the same room as {other}: on one level it is paged once, on another one again"
+                "it is the same room as {other}: one level pages it once, another level pages it again"
             );
-            let remedy = "Name another room; or, if this is meant, name it alike in each place.";
+            let remedy = "Use another room; or, if this is intended, the same name in each place.";
             report.warning("room", Some(&subject), detail, remedy);
         }
         entered.push((room.clone(), wanted.reference.clone()));
-        match patient.client.power_levels(identity, &room).await {
+        match examined.client.power_levels(identity, &room).await {
             Ok(levels) => powers(report, list, identity, &wanted, &subject, &levels),
-            Err(error) => report.failed("power", Some(&subject), said(&error), "See the homeserver's log."),
+            Err(error) => report.failed("power", Some(&subject), reason(&error), "See the homeserver's log."),
         }
-        match patient.client.is_encrypted(identity, &room).await {
+        match examined.client.is_encrypted(identity, &room).await {
             Ok(false) => {}
             Ok(true) => {
-                let detail = "it is encrypted: pages are not, and what people write there cannot be read";
-                let remedy = "Let people use reactions there, which work, or take a room without encryption.";
+                let detail = "it is encrypted: matrixbot posts unencrypted and cannot read messages";
+                let remedy = "Use reactions there, which work, or a room without encryption.";
                 report.warning("encryption", Some(&subject), detail, remedy);
             }
             Err(error) => {
-                report.failed("encryption", Some(&subject), said(&error), "See the homeserver's log.");
+                report.failed("encryption", Some(&subject), reason(&error), "See the homeserver's log.");
             }
         }
     }
@@ -92,16 +92,16 @@ fn wanted(list: &RoomListConfig) -> Vec<Wanted> {
         }
     }
     for room in &list.policy.fallback_rooms {
-        // What comes there is the last resort, and calls everybody.
+        // Fallback notices mention @room.
         add(room, "fallback".to_owned(), true);
     }
     rooms
 }
 
-/// Finds the room, and makes sure that the user is in it. Returns it if so.
+/// Resolves the room, and makes sure that the user has joined it. Returns it if so.
 async fn enter(
     report: &mut Report,
-    patient: &Patient<'_>,
+    examined: &Examined<'_>,
     identity: &Identity,
     store: Option<&Store>,
     wanted: &Wanted,
@@ -109,7 +109,7 @@ async fn enter(
     joined: &BTreeSet<OwnedRoomId>,
 ) -> Option<OwnedRoomId> {
     let user = &identity.user_id;
-    let found = match rooms::look_up(&patient.client, store, &wanted.reference).await {
+    let found = match rooms::look_up(&examined.client, store, &wanted.reference).await {
         Ok(found) => found,
         Err(error) => {
             let remedy = match error.failure() {
@@ -118,7 +118,7 @@ async fn enter(
                 }
                 _ => "See the homeserver's log.",
             };
-            report.failed("room", Some(subject), said(&error), remedy);
+            report.failed("room", Some(subject), reason(&error), remedy);
             return None;
         }
     };
@@ -126,14 +126,14 @@ async fn enter(
         report.ok("room", Some(subject), "joined");
         return Some(found);
     }
-    if patient.read_only {
-        let remedy = "Start `matrixbot run`, or leave out --read-only: either joins it, if it may; otherwise invite it.";
+    if examined.read_only {
+        let remedy = "Start `matrixbot run`, or leave out --read-only, to join it; if that is not allowed, invite the user.";
         report.warning("room", Some(subject), format!("{user} is not in it yet"), remedy);
         return None;
     }
-    // An alias also says through which servers the room can be joined.
+    // An alias also has the servers through which the room can be joined.
     let target = if wanted.reference.starts_with('#') { wanted.reference.as_str() } else { found.as_str() };
-    match rooms::join(&patient.client, identity, target).await {
+    match rooms::join(&examined.client, identity, target).await {
         Ok(room) => {
             report.ok("room", Some(subject), "joined just now");
             report.changed(format!("{user} joined {}", wanted.reference));
@@ -141,17 +141,17 @@ async fn enter(
         }
         Err(error) => {
             let remedy = match error.failure() {
-                Failure::Forbidden => format!("Invite it: say `/invite {user}` in the room."),
+                Failure::Forbidden => format!("Invite it: write `/invite {user}` in the room."),
                 Failure::NotFound => "Correct the room's id in the configuration.".to_owned(),
-                _ => format!("See the homeserver's log, or invite it: say `/invite {user}` in the room."),
+                _ => format!("See the homeserver's log, or invite it: write `/invite {user}` in the room."),
             };
-            report.failed("room", Some(subject), said(&error), remedy);
+            report.failed("room", Some(subject), reason(&error), remedy);
             None
         }
     }
 }
 
-/// Whether the user has the power to do what is done in the room.
+/// Whether the user has the power levels for what matrixbot does in the room.
 fn powers(
     report: &mut Report,
     list: &RoomListConfig,
@@ -174,7 +174,7 @@ fn powers(
         if levels.may_send(user, "m.reaction") {
             may.push("react");
         } else {
-            let detail = "it may not place the reaction that people tap";
+            let detail = "it may not place the reaction that people click";
             let remedy = give(levels.to_send("m.reaction"), "react");
             report.warning("power", Some(subject), detail, remedy);
         }
@@ -183,7 +183,7 @@ fn powers(
         if levels.may_mention_room(user) {
             may.push("mention @room");
         } else {
-            let detail = "its mention of @room wakes nobody";
+            let detail = "its mention of @room notifies nobody";
             let remedy = give(levels.to_mention_room(), "mention @room");
             report.warning("power", Some(subject), detail, remedy);
         }

@@ -1,7 +1,7 @@
 //! The virtual user of a room list.
 
-use super::Patient;
-use super::homeserver::said;
+use super::Examined;
+use super::homeserver::reason;
 use super::report::Report;
 use crate::config::RoomListConfig;
 use crate::matrix::{Client, ClientError, Failure, Identity};
@@ -9,65 +9,66 @@ use crate::rooms::{ensure_device, user_id};
 use ruma::UserId;
 
 const CHECK: &str = "virtual user";
-const NAMESPACE: &str = "Give the homeserver the very file that `registration` names: its copy has another \
-                         namespace; then restart it.";
+const NAMESPACE: &str = "Give the homeserver the same file as in `registration`, because its copy has another \
+                         namespace, and restart it.";
 
-/// What the homeserver makes of the user.
+/// Whether the homeserver knows the user.
 enum Found {
-    /// It is there.
-    There,
-    /// It was made just now.
-    Made,
-    /// It is not there, and was not to be made.
+    /// It exists.
+    Present,
+    /// It was registered just now.
+    Registered,
+    /// It does not exist, and --read-only forbids to register it.
     Absent,
 }
 
-/// Makes sure of a list's virtual user. Returns it if it can be asked for.
+/// Makes sure that a list's virtual user is registered. Returns it if so.
 pub(super) async fn examine(
     report: &mut Report,
-    patient: &Patient<'_>,
+    examined: &Examined<'_>,
     list: &RoomListConfig,
 ) -> Option<Identity> {
-    let config = patient.config;
+    let config = examined.config;
     let user_id =
         user_id::user_id_for(&list.name, &config.user_prefix, &config.homeserver.server_name).ok()?;
-    let found = match find(&patient.client, &user_id, patient.read_only).await {
+    let found = match find(&examined.client, &user_id, examined.read_only).await {
         Ok(found) => found,
         Err(error) => {
             let remedy = match error.failure() {
                 Failure::Temporary | Failure::RateLimited { .. } => "See the homeserver's log.",
                 _ => NAMESPACE,
             };
-            report.failed(CHECK, Some(user_id.as_str()), said(&error), remedy);
-            report.skipped("room", None, format!("not tried for {}: it has no virtual user", list.name));
+            report.failed(CHECK, Some(user_id.as_str()), reason(&error), remedy);
+            report.skipped("room", None, format!("skipped for {}: it has no virtual user", list.name));
             return None;
         }
     };
     match found {
-        Found::There => {}
-        Found::Made => report.changed(format!("{user_id} was registered")),
+        Found::Present => {}
+        Found::Registered => report.changed(format!("{user_id} was registered")),
         Found::Absent => {
-            let remedy = "Start `matrixbot run`, or leave out --read-only: either registers it.";
+            let remedy = "Start `matrixbot run`, or leave out --read-only, to register it.";
             report.warning(CHECK, Some(user_id.as_str()), "is not registered yet", remedy);
-            report.skipped("room", None, format!("not tried for {}: it has no virtual user yet", list.name));
+            report.skipped("room", None, format!("skipped for {}: it has no virtual user yet", list.name));
             return None;
         }
     }
-    let registered = if matches!(found, Found::Made) { "registered just now" } else { "is registered" };
-    let device = if patient.read_only { None } else { Some(ensure_device(&patient.client, &user_id).await) };
+    let registered = if matches!(found, Found::Registered) { "registered just now" } else { "is registered" };
+    let device =
+        if examined.read_only { None } else { Some(ensure_device(&examined.client, &user_id).await) };
     match device {
         None => report.ok(CHECK, Some(user_id.as_str()), registered),
         Some(Ok(true)) => {
-            report.ok(CHECK, Some(user_id.as_str()), format!("{registered}, with a device of its own"));
+            report.ok(CHECK, Some(user_id.as_str()), format!("{registered}, with its own device"));
         }
         Some(Ok(false)) => {
             let detail = format!(
-                "{registered}; without a device, so that uncertain sends are looked up before they are repeated"
+                "{registered}, without a device: matrixbot searches the room before it repeats an uncertain send"
             );
             report.ok(CHECK, Some(user_id.as_str()), detail);
         }
         Some(Err(error)) => {
-            report.warning(CHECK, Some(user_id.as_str()), said(&error), "See the homeserver's log.");
+            report.warning(CHECK, Some(user_id.as_str()), reason(&error), "See the homeserver's log.");
         }
     }
     Some(Identity::new(user_id))
@@ -76,12 +77,12 @@ pub(super) async fn examine(
 async fn find(client: &Client, user_id: &UserId, read_only: bool) -> Result<Found, ClientError> {
     let identity = Identity::new(user_id.to_owned());
     match client.whoami(Some(&identity)).await {
-        Ok(_) => Ok(Found::There),
+        Ok(_) => Ok(Found::Present),
         Err(error) => match error.failure() {
             Failure::UserNotRegistered if read_only => Ok(Found::Absent),
             Failure::UserNotRegistered | Failure::NotFound => {
                 client.register_virtual_user(user_id).await?;
-                client.whoami(Some(&identity)).await.map(|_| Found::Made)
+                client.whoami(Some(&identity)).await.map(|_| Found::Registered)
             }
             _ => Err(error),
         },

@@ -8,13 +8,13 @@ use crate::domain::duration;
 use serde_yaml::Value;
 use std::time::Duration;
 
-/// It never took less, and takes this if nothing is said.
+/// Its minimum and default.
 const SHORTEST: u64 = 60;
 
-pub(super) fn understand(root: &Value) -> Result<Old, String> {
+pub(super) fn parse(root: &Value) -> Result<Old, String> {
     let matrix = root.get("matrix").or_else(|| adapter(root, "matrix"));
     let Some(matrix) = matrix else {
-        return Err("there is no key `matrix`; is this matrixbot-ack's configuration?".to_owned());
+        return Err("there is no key `matrix`; is this a configuration of matrixbot-ack?".to_owned());
     };
     let settings = matrix.get("config").unwrap_or(matrix);
     let mut old = Old { homeserver: settings.get("homeserver").and_then(text), ..Old::default() };
@@ -24,8 +24,7 @@ pub(super) fn understand(root: &Value) -> Result<Old, String> {
     let escalates = escalates(root, matrix);
     let mut rooms = rooms(root, matrix, settings);
     if !escalates && rooms.len() > 1 {
-        old.left
-            .push("rooms, except the first: escalation is off, so that they were told nothing".to_owned());
+        old.left.push("rooms, except the first: escalation is off, so they received nothing".to_owned());
         rooms.truncate(1);
     }
     let window = duration::format(Duration::from_secs(window(root).unwrap_or(SHORTEST).max(SHORTEST)));
@@ -45,32 +44,28 @@ pub(super) fn understand(root: &Value) -> Result<Old, String> {
     Ok(old)
 }
 
-/// What has no place here.
+/// What is not imported.
 fn left(root: &Value, settings: &Value) -> Vec<String> {
     let mut left = Vec::new();
-    left.push(
-        "the account (username, password, device): the room list speaks as a user of its own".to_owned(),
-    );
+    left.push("the account (username, password, device): the room list posts as a virtual user".to_owned());
     if root.get("database").is_some_and(|database| !database.is_null()) || root.get("db_path").is_some() {
-        left.push(
-            "the database, and the alerts pending there: let people finish them before the change".to_owned(),
-        );
+        left.push("the database with its pending alerts: finish them before the change".to_owned());
     }
     if settings.get("db_path").is_some() {
-        let encrypted = "encrypted rooms: what people write there cannot be read; they acknowledge by reaction, or \
-                         you use rooms without encryption";
+        let encrypted = "encrypted rooms: matrixbot cannot read messages there; acknowledge with reactions, or use \
+                         rooms without encryption";
         left.push(encrypted.to_owned());
     }
     for (name, other) in [("pager_duty", "PagerDuty"), ("pagerduty", "PagerDuty"), ("email", "mail")] {
         if adapter(root, name).is_some_and(is_enabled) {
             left.push(format!(
-                "the adapter {name}: only Matrix is served; let Alertmanager call {other} itself"
+                "the adapter {name}: matrixbot supports only Matrix; let Alertmanager call {other} directly"
             ));
         }
     }
     for (key, instead) in [("users", "mention"), ("roles", "permissions.users")] {
         if root.get(key).is_some() {
-            left.push(format!("{key}: name people in a room list's `{instead}` if they are still needed"));
+            left.push(format!("{key}: if you still need it, name the people in a room list's `{instead}`"));
         }
     }
     left
@@ -91,10 +86,11 @@ fn is_enabled(adapter: &Value) -> bool {
 }
 
 fn escalates(root: &Value, matrix: &Value) -> bool {
-    let says = |value: Option<&Value>| value.and_then(|value| value.get("enabled")).and_then(Value::as_bool);
-    // With adapters, each said for itself whether it escalates.
-    says(matrix.get("escalation"))
-        .or_else(|| says(root.get("escalation")))
+    let enabled =
+        |value: Option<&Value>| value.and_then(|value| value.get("enabled")).and_then(Value::as_bool);
+    // Each adapter has its own setting.
+    enabled(matrix.get("escalation"))
+        .or_else(|| enabled(root.get("escalation")))
         .unwrap_or_else(|| window(root).is_some())
 }
 

@@ -1,7 +1,7 @@
 //! `matrixbot import`
 //!
-//! A predecessor's configuration is read for what has a place here (`opsdroid`, `matrixbot_ack`), and written as a
-//! configuration of ours (`writing`). What has none, and what is still missing, is told; no secret ever is.
+//! Reads a predecessor's configuration (`opsdroid`, `matrixbot_ack`), and writes one for matrixbot (`writing`). It lists
+//! what was not imported and what is still missing, and never prints a secret.
 
 mod matrixbot_ack;
 mod old;
@@ -9,7 +9,7 @@ mod opsdroid;
 mod writing;
 
 use super::registration::write_private;
-use super::{FAILED, MISUSED, print, tell};
+use super::{FAILED, MISUSED, eprint, print};
 use clap::{Args, ValueEnum};
 use old::Old;
 use serde_yaml::Value;
@@ -18,8 +18,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 pub(super) const EXAMPLES: &str = "\
-What is written is a whole configuration: what could be taken over, and `${…}` for what is
-still missing. docs/MIGRATION.md has the way from there.
+Writes a complete configuration with the imported values, and `${…}` for missing ones.
+docs/MIGRATION.md has the next steps.
 
 Examples:
   matrixbot import --from opsdroid configuration.yaml --output config.yaml
@@ -29,7 +29,7 @@ Examples:
 
 #[derive(Debug, Args)]
 pub(super) struct Options {
-    /// Whose configuration it is
+    /// The predecessor
     #[arg(long, value_enum)]
     from: Predecessor,
     /// The old configuration; -: standard input
@@ -47,32 +47,32 @@ pub(super) struct Options {
 enum Predecessor {
     /// opsdroid with the skills eventmanager, eventmanager-ack or alertmanager
     Opsdroid,
-    /// The Rust program of that name
+    /// The Rust program matrixbot-ack
     MatrixbotAck,
 }
 
-/// Writes a configuration of ours from a predecessor's.
+/// Converts a predecessor's configuration.
 pub(super) fn import(options: &Options) -> ExitCode {
     let file = options.old.display();
     let text = match read(&options.old) {
         Ok(text) => text,
         Err(error) => {
-            tell(&format!("error: {file} cannot be read: {error}"));
+            eprint(&format!("error: cannot read {file}: {error}"));
             return ExitCode::from(FAILED);
         }
     };
-    let old = match understand(options.from, &text) {
+    let old = match parse(options.from, &text) {
         Ok(old) => old,
         Err(problem) => {
-            tell(&format!("error: {file}: {problem}"));
+            eprint(&format!("error: {file}: {problem}"));
             return ExitCode::from(MISUSED);
         }
     };
     let config = writing::config(&old, options.from.name());
     let code = write(options, &config);
     if code == ExitCode::SUCCESS {
-        told("To be filled in", &writing::missing(&old));
-        told("Not taken over", &old.left);
+        list("To fill in", &writing::missing(&old));
+        list("Not imported", &old.left);
     }
     code
 }
@@ -85,9 +85,9 @@ fn read(path: &std::path::Path) -> std::io::Result<String> {
     }
 }
 
-/// What an old configuration says. `Err`: why it is none.
-fn understand(from: Predecessor, text: &str) -> Result<Old, String> {
-    // The parser's own words may repeat a line of the file, and with it a secret.
+/// Reads an old configuration. `Err`: why it is invalid.
+fn parse(from: Predecessor, text: &str) -> Result<Old, String> {
+    // The parser's message may contain a line of the file, and so a secret.
     let root: Value = serde_yaml::from_str(text).map_err(|error| {
         let place = error.location().map_or_else(String::new, |at| format!(" (line {})", at.line()));
         format!("this is not YAML{place}")
@@ -96,8 +96,8 @@ fn understand(from: Predecessor, text: &str) -> Result<Old, String> {
         return Err("this is not a table of keys and values".to_owned());
     }
     match from {
-        Predecessor::Opsdroid => opsdroid::understand(&root),
-        Predecessor::MatrixbotAck => matrixbot_ack::understand(&root),
+        Predecessor::Opsdroid => opsdroid::parse(&root),
+        Predecessor::MatrixbotAck => matrixbot_ack::parse(&root),
     }
 }
 
@@ -105,28 +105,28 @@ fn write(options: &Options, config: &str) -> ExitCode {
     let Some(path) = &options.output else { return print(config.as_bytes()) };
     match write_private(path, config, options.force) {
         Ok(()) => {
-            tell(&format!(
-                "{} was written; `matrixbot check` tells what is still wrong with it",
+            eprint(&format!(
+                "{} was written; `matrixbot check` lists the remaining problems",
                 path.display()
             ));
             ExitCode::SUCCESS
         }
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-            tell(&format!("error: {} exists; --force overwrites it", path.display()));
+            eprint(&format!("error: {} exists; --force overwrites it", path.display()));
             ExitCode::from(FAILED)
         }
         Err(error) => {
-            tell(&format!("error: {} cannot be written: {error}", path.display()));
+            eprint(&format!("error: cannot write {}: {error}", path.display()));
             ExitCode::from(FAILED)
         }
     }
 }
 
-fn told(heading: &str, lines: &[String]) {
+fn list(heading: &str, lines: &[String]) {
     if !lines.is_empty() {
-        tell(&format!("{heading}:"));
+        eprint(&format!("{heading}:"));
         for line in lines {
-            tell(&format!("  - {line}"));
+            eprint(&format!("  - {line}"));
         }
     }
 }

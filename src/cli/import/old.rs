@@ -1,4 +1,4 @@
-//! What an old configuration says, as far as it has a place here.
+//! The parts of an old configuration that are imported.
 
 use ruma::{OwnedRoomOrAliasId, OwnedServerName};
 use serde_yaml::Value;
@@ -9,42 +9,42 @@ use std::net::SocketAddr;
 pub(super) struct Old {
     /// Where the homeserver is.
     pub(super) homeserver: Option<String>,
-    /// The part after the colon in user ids, as the old configuration lets one guess.
+    /// The part after the colon in user ids, guessed from the old configuration.
     pub(super) server_name: Option<OwnedServerName>,
     /// Where Alertmanager reaches it.
     pub(super) webhook: Option<String>,
-    /// What becomes a room list each.
+    /// The future room lists.
     pub(super) lists: Vec<OldList>,
-    /// What has no place here, and what to do about it. Never a value that may be a secret.
+    /// What is not imported, and what to do about it. Never a value that may be a secret.
     pub(super) left: Vec<String>,
 }
 
-/// What becomes a room list.
+/// A future room list.
 #[derive(Debug)]
 pub(super) struct OldList {
     pub(super) name: String,
-    /// The path that Alertmanager posts to, if it can stay.
+    /// Alertmanager's path, if it can stay.
     pub(super) path: Option<String>,
-    /// A room for each level; nothing where none could be read.
+    /// A room for each level; `None` where it could not be read.
     pub(super) rooms: Vec<Option<String>>,
-    /// How long each level had.
+    /// The time of each level.
     pub(super) escalate_after: Option<String>,
-    /// How often the last room was told again.
+    /// How often the last room was reminded.
     pub(super) remind_every: Option<String>,
     /// Only the current level and those above could acknowledge.
     pub(super) current_level_acks: bool,
-    /// What Alertmanager has to show.
+    /// Alertmanager's token.
     pub(super) token: Option<String>,
 }
 
 impl Old {
-    /// Takes over where Alertmanager reaches the predecessor, if it is an address that can be listened on.
+    /// Imports the predecessor's listener, if it is a valid address.
     pub(super) fn listen_at(&mut self, address: String) {
         let numeric = address.replacen("localhost:", "127.0.0.1:", 1);
         if numeric.contains("${") || numeric.parse::<SocketAddr>().is_ok() {
             self.webhook = Some(address);
         } else {
-            self.left.push(format!("the listener {address}: give listen.webhook an ADDRESS:PORT"));
+            self.left.push(format!("the listener {address}: set listen.webhook to an ADDRESS:PORT"));
         }
     }
 
@@ -55,7 +55,7 @@ impl Old {
     }
 }
 
-/// A value as text, with what would be a reference to the environment kept as it stands.
+/// A value as text. A reference to the environment in it is escaped.
 pub(super) fn text(value: &Value) -> Option<String> {
     let text = match value {
         Value::String(text) => text.clone(),
@@ -70,7 +70,7 @@ pub(super) fn number(value: &Value) -> Option<u64> {
     text(value)?.parse().ok()
 }
 
-/// The value as a room, if it is one or will be.
+/// The value as a room, if it is one or a reference to one.
 pub(super) fn room(text: String) -> Option<String> {
     let is_room = text.len() > 1 && OwnedRoomOrAliasId::try_from(text.as_str()).is_ok();
     (is_room || is_reference(&text)).then_some(text)

@@ -9,25 +9,27 @@ use crate::domain::webhook::PREDECESSORS_PATHS;
 use regex::Regex;
 use serde_yaml::Value;
 
-/// The threshold that its chart set.
+/// The default of its chart, in hours.
 const THRESHOLD: u64 = 3;
-/// A month: more is meant by nobody.
+/// A month: the longest plausible threshold.
 const MOST_MINUTES: f64 = 43_200.0;
-/// opsdroid listens everywhere unless it is told otherwise.
+/// opsdroid's default address: all.
 const ANYWHERE: &str = "0.0.0.0";
-/// opsdroid's port, unless it is told otherwise.
+/// opsdroid's default port.
 const PORT: &str = "8080";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Escalating,
-    Telling,
+    PostsOnly,
 }
 
-pub(super) fn understand(root: &Value) -> Result<Old, String> {
+pub(super) fn parse(root: &Value) -> Result<Old, String> {
     let connectors = modules(root.get("connectors"));
     let Some((_, matrix)) = connectors.iter().find(|(name, _)| name == "matrix") else {
-        return Err("there is no connector named matrix; is this opsdroid's configuration.yaml?".to_owned());
+        return Err(
+            "there is no connector named matrix; is this a configuration.yaml of opsdroid?".to_owned()
+        );
     };
     let mut old = Old {
         homeserver: matrix
@@ -48,7 +50,7 @@ pub(super) fn understand(root: &Value) -> Result<Old, String> {
                 }
                 old.lists.push(list);
             }
-            None => old.left.push(format!("the skill {name}: it has nothing to do with alerts")),
+            None => old.left.push(format!("the skill {name}: it does not handle alerts")),
         }
     }
     if old.lists.is_empty() {
@@ -62,32 +64,30 @@ pub(super) fn understand(root: &Value) -> Result<Old, String> {
     Ok(old)
 }
 
-/// What has no place here, whatever the skills are.
+/// What is not imported, independent of the skills.
 fn left(root: &Value, matrix: &Value, connectors: &[(String, Value)], lists: &[OldList]) -> Vec<String> {
     let mut left = Vec::new();
     left.push(
-        "the account (mxid, password, access_token): each room list speaks as a user of its own".to_owned(),
+        "the account (mxid, password, access_token): each room list posts as a virtual user".to_owned(),
     );
     if matrix.get("enable_encryption").and_then(Value::as_bool) == Some(true) {
-        let encrypted = "enable_encryption: what people write in an encrypted room cannot be read; there they \
-                         acknowledge by reaction, or you use rooms without encryption";
+        let encrypted = "enable_encryption: matrixbot cannot read messages in encrypted rooms; acknowledge with \
+                         reactions there, or use rooms without encryption";
         left.push(encrypted.to_owned());
     }
     if root.get("databases").is_some() {
-        left.push(
-            "databases, and the alerts pending there: let people finish them before the change".to_owned(),
-        );
+        left.push("databases with their pending alerts: finish them before the change".to_owned());
     }
     if root.get("web").is_some_and(|web| web.get("ssl").is_some()) {
-        left.push("web.ssl: give its files to listen.webhook.tls".to_owned());
+        left.push("web.ssl: set its files in listen.webhook.tls".to_owned());
     }
     left.extend(unused_rooms(matrix, lists));
     let others = connectors.iter().filter(|(name, _)| name != "matrix");
-    left.extend(others.map(|(name, _)| format!("the connector {name}: only Matrix is served")));
+    left.extend(others.map(|(name, _)| format!("the connector {name}: matrixbot supports only Matrix")));
     left
 }
 
-/// The rooms of the connector that no skill for alerts posts to: opsdroid was in them all the same.
+/// The rooms of the connector that no alert skill posts to, although opsdroid joined them.
 fn unused_rooms(matrix: &Value, lists: &[OldList]) -> Vec<String> {
     let is_used =
         |room: &String| lists.iter().any(|list| list.rooms.iter().flatten().any(|used| used == room));
@@ -100,8 +100,7 @@ fn unused_rooms(matrix: &Value, lists: &[OldList]) -> Vec<String> {
             None => Some((name, String::new())),
         }
     });
-    let line =
-        |(name, room)| format!("the room {name} of the connector{room}: no skill for alerts posts there");
+    let line = |(name, room)| format!("the room {name} of the connector{room}: no alert skill posts there");
     unused.map(line).collect()
 }
 
@@ -139,7 +138,7 @@ fn kind(name: &str, skill: &Value) -> Option<Kind> {
         if text.contains("eventmanagerack") {
             Some(Kind::Escalating)
         } else if text.contains("eventmanager") || text.contains("alertmanager") {
-            Some(Kind::Telling)
+            Some(Kind::PostsOnly)
         } else {
             None
         }
@@ -152,7 +151,7 @@ fn list(name: &str, kind: Kind, skill: &Value, matrix: &Value, left: &mut Vec<St
     let path = format!("/skill/{name}/{webhook}");
     let can_stay = Regex::new(PREDECESSORS_PATHS).is_ok_and(|paths| paths.is_match(&path));
     if !can_stay {
-        left.push(format!("the path {path}: let Alertmanager post to /webhook/{}", list_name(name)));
+        left.push(format!("the path {path}: change Alertmanager's URL to /webhook/{}", list_name(name)));
     }
     let mut list = OldList {
         name: list_name(name),
@@ -168,17 +167,17 @@ fn list(name: &str, kind: Kind, skill: &Value, matrix: &Value, left: &mut Vec<St
         list.remind_every = Some("1h".to_owned());
         rooms.extend(escalation_rooms(skill).iter().map(|target| target_room(matrix, target)));
         left.push(format!(
-            "the hourly reminders of the skill {name} while a level has time: a level is paged once, and reminded \
-             when nobody has answered at all (remind_every, max_reminders)"
+            "the hourly reminders of the skill {name} within a level's time: matrixbot pages a level once, and reminds \
+             only unanswered incidents (remind_every, max_reminders)"
         ));
     } else if skill.get("escalation_rooms").is_some() {
-        left.push(format!("escalation_rooms of the skill {name}: it never escalated"));
+        left.push(format!("escalation_rooms of the skill {name}: this skill never escalated"));
     }
     list.rooms = rooms;
     list
 }
 
-/// How long a level has. Its hours may be a fraction; what is none is told.
+/// The time of a level. Hours may be a fraction; an invalid value is listed.
 fn threshold(name: &str, skill: &Value, left: &mut Vec<String>) -> String {
     let set = skill.get("escalation_threshold");
     let minutes =
@@ -194,7 +193,7 @@ fn threshold(name: &str, skill: &Value, left: &mut Vec<String>) -> String {
         _ => {
             if set.is_some() {
                 left.push(format!(
-                    "escalation_threshold of the skill {name}: it is no number of hours that makes a time; {THRESHOLD}h stands instead"
+                    "escalation_threshold of the skill {name}: not a valid number of hours; {THRESHOLD}h is used instead"
                 ));
             }
             format!("{THRESHOLD}h")
@@ -228,7 +227,7 @@ fn named_room(matrix: &Value, name: &str) -> Option<String> {
     entry.get("alias").or(Some(entry)).and_then(value).and_then(room)
 }
 
-/// Where Alertmanager reaches opsdroid.
+/// opsdroid's listener.
 fn address(web: Option<&Value>) -> String {
     let given = |key: &str| web.and_then(|web| web.get(key)).and_then(value);
     let host = given("host").unwrap_or_else(|| ANYWHERE.to_owned());

@@ -1,6 +1,6 @@
 //! What is written is a configuration once what is missing is there, and tells no secret that it does not need.
 
-use super::{Old, Predecessor, understand, writing};
+use super::{Old, Predecessor, parse, writing};
 use crate::config::{Config, Outside, load, schema};
 use crate::domain::policy::AckScope;
 use secrecy::ExposeSecret;
@@ -13,7 +13,7 @@ const ACK_FIRST: &str = include_str!("../../../tests/fixtures/predecessors/matri
 const ACK_ADAPTERS: &str = include_str!("../../../tests/fixtures/predecessors/matrixbot-ack-adapters.yaml");
 
 fn old(from: Predecessor, text: &str) -> Old {
-    understand(from, text).unwrap_or_else(|problem| panic!("{problem}"))
+    parse(from, text).unwrap_or_else(|problem| panic!("{problem}"))
 }
 
 /// What an operator puts in for what is missing.
@@ -67,8 +67,8 @@ fn every_old_configuration_becomes_one_that_is_accepted_and_names_what_is_missin
         for reference in
             written.split("${").skip(1).filter_map(|rest| rest.split_once('}')).map(|(name, _)| name)
         {
-            let told = missing.contains(&format!("${{{reference}}}"));
-            assert!(told || matches!(reference, "…" | "HOMESERVER"), "{reference} is missing in {missing}");
+            let listed = missing.contains(&format!("${{{reference}}}"));
+            assert!(listed || matches!(reference, "…" | "HOMESERVER"), "{reference} is missing in {missing}");
         }
         assert!(written.lines().all(|line| line.chars().count() <= 120), "{written}");
     }
@@ -156,14 +156,14 @@ fn no_secret_is_told_and_none_is_written_but_the_webhook_s_token() {
         (Predecessor::MatrixbotAck, ACK_ADAPTERS),
     ] {
         let old = old(from, text);
-        let told = [old.left.concat(), writing::missing(&old).concat()].concat();
+        let listed = [old.left.concat(), writing::missing(&old).concat()].concat();
         let written = writing::config(&old, from.name());
         for secret in ["hunter2", "mongo-secret", "pagerduty-secret", "BOT_PASSWORD", "hook-secret"] {
-            assert!(!told.contains(secret), "{told}");
+            assert!(!listed.contains(secret), "{listed}");
             assert!(secret == "hook-secret" || !written.contains(secret), "{written}");
         }
     }
-    let broken = understand(Predecessor::Opsdroid, "password: hunter2: x\n").unwrap_err();
+    let broken = parse(Predecessor::Opsdroid, "password: hunter2: x\n").unwrap_err();
     assert_eq!(broken, "this is not YAML (line 1)");
 }
 
@@ -175,7 +175,7 @@ fn what_is_no_such_configuration_is_refused_with_the_reason() {
         (Predecessor::MatrixbotAck, OPSDROID, "no key `matrix`"),
         (Predecessor::MatrixbotAck, "- a\n", "not a table"),
     ] {
-        let problem = understand(from, text).unwrap_err();
+        let problem = parse(from, text).unwrap_err();
         assert!(problem.contains(expected), "{problem}");
     }
 }
@@ -212,9 +212,9 @@ fn rooms_that_no_skill_posts_to_are_told() {
     assert_eq!(
         rooms,
         [
-            "the room lunch of the connector (#lunch:example.org): no skill for alerts posts there",
-            "the room broken of the connector: no skill for alerts posts there",
-            "the room again of the connector (${MAIN}): no skill for alerts posts there",
+            "the room lunch of the connector (#lunch:example.org): no alert skill posts there",
+            "the room broken of the connector: no alert skill posts there",
+            "the room again of the connector (${MAIN}): no alert skill posts there",
         ]
     );
     for all_used in [OPSDROID, BY_HAND] {

@@ -1,28 +1,27 @@
-//! An old configuration as one of ours. What is missing is a reference to the environment, so that `matrixbot check`
-//! names it, and it can be set there or written in its place.
+//! Writes an old configuration in the new format. Missing values are references to the environment, so `matrixbot check`
+//! names them, and operators can set or replace them.
 
 use super::old::{Old, OldList, is_reference};
 use crate::cli::registration::scalar;
 
-/// Where the registration is said to be.
+/// The registration's file.
 const REGISTRATION: &str = "registration.yaml";
 
 /// The configuration.
 pub(super) fn config(old: &Old, from: &str) -> String {
-    let guessed =
-        if old.server_name.is_some() { " Guessed from the old file's ids: is it right?" } else { "" };
+    let guessed = if old.server_name.is_some() { " Guessed from the old file's ids: check it." } else { "" };
     let mut text = format!(
         "\
-# Written by `matrixbot import --from {from}`. Set what is still `${{…}}` in the environment, or write it here
-# instead; `matrixbot check` names what is missing. Every further key with its default: docs/CONFIGURATION.md.
+# Written by `matrixbot import --from {from}`. Set each remaining `${{…}}` in the environment, or replace it here;
+# `matrixbot check` lists missing values. docs/CONFIGURATION.md has every other key with its default.
 
 homeserver:
-  # Where we call the homeserver's Client-Server API.
+  # The address of the homeserver's Client-Server API.
   url: {}
   # The part after the colon in your user ids.{guessed}
   server_name: {}
 
-# Made by `matrixbot registration`, and given to the homeserver, too.
+# Created by `matrixbot registration`; the homeserver needs the same file.
 registration: {REGISTRATION}
 
 database:
@@ -34,8 +33,7 @@ database:
         reference("MATRIXBOT_DATABASE_URL"),
     );
     if let Some(address) = &old.webhook {
-        let comment =
-            "As before, for the sake of Alertmanager's URLs. Another port, while both run on one machine.";
+        let comment = "As before, for Alertmanager's URLs. Use another port while both run on one machine.";
         text += &["\nlisten:\n  # ", comment, "\n  webhook: ", &scalar(address), "\n"].concat();
     }
     text += "\nroom_lists:\n";
@@ -46,7 +44,7 @@ database:
     let lines: Vec<String> =
         paths.map(|(path, name)| format!("  {}: {}\n", scalar(path), scalar(name))).collect();
     if !lines.is_empty() {
-        text += &["\n# Alertmanager's URLs, as they are.\ncompatibility:\n", &lines.concat()].concat();
+        text += &["\n# Alertmanager's existing URLs.\ncompatibility:\n", &lines.concat()].concat();
     }
     text
 }
@@ -56,8 +54,8 @@ fn room_list(list: &OldList) -> String {
     let token = value(list.token.as_deref(), &token_name(list));
     let mut text = format!(
         "  - name: {name}
-    # Alertmanager sends it: `http_config: {{authorization: {{credentials: …}}}}`. With `webhook_auth: none` instead of
-    # it, anybody may call the webhook who can reach it.
+    # Alertmanager sends it: `http_config: {{authorization: {{credentials: …}}}}`. With `webhook_auth: none` instead,
+    # anyone who can reach the webhook may call it.
     webhook_token: {token}
     levels:
 "
@@ -70,43 +68,44 @@ fn room_list(list: &OldList) -> String {
         }
     }
     if let Some(time) = &list.remind_every {
-        text += "    # Where else it is told that nobody answered.\n    fallback_rooms: []\n";
-        text += "    # The last room was reminded for ever; here it is max_reminders times.\n";
+        text += "    # Rooms notified when nobody acknowledged.\n    fallback_rooms: []\n";
+        text += "    # The last room was reminded without end; matrixbot reminds it max_reminders times.\n";
         text += &["    remind_every: ", time, "\n    max_reminders: 3\n"].concat();
     } else {
-        text += "    # It only told; nobody was reminded.\n    remind_every: none\n";
+        text += "    # This skill only posted alerts, without reminders.\n    remind_every: none\n";
     }
     if list.current_level_acks {
-        text +=
-            "    # As before: once it has gone to the next room, the rooms before can no longer take it.\n";
+        text += "    # As before: after an escalation, earlier rooms can no longer acknowledge.\n";
         text += "    ack_scope: current_level\n";
     }
     text
 }
 
-/// What is missing, each with what it is.
+/// The missing values with their meaning.
 pub(super) fn missing(old: &Old) -> Vec<String> {
     let mut missing = vec![
         format!(
-            "{REGISTRATION}: `matrixbot registration` writes it; whoever runs the homeserver must add it there"
+            "{REGISTRATION}: `matrixbot registration` writes it; the homeserver's operator must add it there"
         ),
         "${MATRIXBOT_DATABASE_URL}: the PostgreSQL database".to_owned(),
     ];
     if old.homeserver.is_none() {
-        missing.push("${MATRIXBOT_HOMESERVER_URL}: where the homeserver is".to_owned());
+        missing.push("${MATRIXBOT_HOMESERVER_URL}: the homeserver's URL".to_owned());
     }
     if old.server_name.is_none() {
         missing.push("${MATRIXBOT_SERVER_NAME}: the part after the colon in your user ids".to_owned());
     }
     for list in &old.lists {
         if list.token.is_none() {
-            let what = format!("what Alertmanager shows to the room list {}", list.name);
+            let what = format!("Alertmanager's token for the room list {}", list.name);
             missing.push(format!("${{{}}}: {what}; any long random text", token_name(list)));
         }
         for (room, level) in list.rooms.iter().zip(1..) {
             match room {
                 None => missing.push(format!("${{{}}}: the room of level {level}", room_name(list, level))),
-                Some(room) if is_reference(room) => missing.push(format!("{room}: as for the predecessor")),
+                Some(room) if is_reference(room) => {
+                    missing.push(format!("{room}: as set for the predecessor"))
+                }
                 Some(_) => {}
             }
         }
@@ -115,15 +114,15 @@ pub(super) fn missing(old: &Old) -> Vec<String> {
 }
 
 fn token_name(list: &OldList) -> String {
-    format!("MATRIXBOT_{}_WEBHOOK_TOKEN", shouted(&list.name))
+    format!("MATRIXBOT_{}_WEBHOOK_TOKEN", upper(&list.name))
 }
 
 fn room_name(list: &OldList, level: usize) -> String {
-    format!("MATRIXBOT_{}_ROOM_{level}", shouted(&list.name))
+    format!("MATRIXBOT_{}_ROOM_{level}", upper(&list.name))
 }
 
 /// A name as a part of an environment variable's.
-fn shouted(name: &str) -> String {
+fn upper(name: &str) -> String {
     name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }).collect()
 }
 

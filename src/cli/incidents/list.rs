@@ -13,13 +13,13 @@ use serde::Serialize;
 
 #[derive(Debug, Args)]
 pub(super) struct Options {
-    /// Only incidents in this state; several may be named
+    /// Only incidents in this state; can be repeated
     #[arg(long = "state", value_name = "STATE", conflicts_with = "all")]
     states: Vec<State>,
-    /// What is over as well; then the newest ones are listed
+    /// Include resolved and closed incidents, and list the newest ones
     #[arg(long)]
     all: bool,
-    /// How many to list at most
+    /// The maximum number of incidents
     #[arg(long, value_name = "N", default_value_t = MOST, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     limit: u32,
 }
@@ -32,7 +32,7 @@ impl Default for Options {
     }
 }
 
-/// A phase, as it is named at the shell.
+/// A phase, as named at the shell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum State {
     Firing,
@@ -58,7 +58,7 @@ impl State {
     }
 }
 
-/// One incident, as JSON has it.
+/// One incident in JSON.
 #[derive(Debug, Serialize)]
 pub(super) struct Line {
     number: i64,
@@ -66,7 +66,7 @@ pub(super) struct Line {
     name: String,
     state: &'static str,
     severity: Option<String>,
-    /// How many alerts fire.
+    /// The number of firing alerts.
     alerts_firing: u64,
     /// The level that was paged last, the first being 1.
     level: Option<u32>,
@@ -109,7 +109,10 @@ impl Desk {
         if self.json {
             print(format!("{:#}\n", serde_json::to_value(&lines)?).as_bytes());
         } else if lines.is_empty() {
-            print(if options.all { "There is no incident.\n" } else { "Nothing is open.\n" }.as_bytes());
+            print(
+                if options.all { "There are no incidents.\n" } else { "There are no open incidents.\n" }
+                    .as_bytes(),
+            );
         } else {
             print(table(&lines, self.now()).as_bytes());
         }
@@ -142,7 +145,7 @@ const LONGEST_NAME: usize = 60;
 /// The longest severity in the table: it is a label's value.
 const LONGEST_SEVERITY: usize = 20;
 
-/// The incidents below each other, the names last because they are the longest. JSON has them whole.
+/// The incidents as rows. Names come last because they are the longest; JSON has them in full.
 fn table(lines: &[Line], now: Timestamp) -> String {
     const HEAD: [&str; 8] = ["#", "STATE", "SEVERITY", "ALERTS", "LEVEL", "AGE", "ROOM LIST", "NAME"];
     let rows: Vec<[String; 8]> = lines.iter().map(|line| cells(line, now)).collect();

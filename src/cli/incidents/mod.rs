@@ -5,7 +5,7 @@ mod act;
 mod list;
 mod show;
 
-use super::{ConfigFile, FAILED, block_on, shell, tell};
+use super::{ConfigFile, FAILED, block_on, eprint, shell};
 use crate::config::Config;
 use crate::domain::duration;
 use crate::domain::input::Act;
@@ -191,7 +191,7 @@ pub(super) fn incidents(options: &Options) -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(FAILED),
         Err(error) => {
-            tell(&format!("error: {error:#}"));
+            eprint(&format!("error: {error:#}"));
             ExitCode::from(FAILED)
         }
     }

@@ -2,13 +2,13 @@
 
 use super::Desk;
 use super::list::Line;
-use crate::cli::{print, tell};
+use crate::cli::{eprint, print};
 use crate::domain::timeline::Entry;
 use crate::render::{answer, page};
 use crate::store::{StoredIncident, Target, incident, post, timeline};
 use serde_json::{Value, json};
 
-/// An incident with all that is known of it.
+/// An incident with its history and its posts.
 struct Whole {
     stored: StoredIncident,
     levels: u32,
@@ -17,7 +17,7 @@ struct Whole {
 }
 
 impl Desk {
-    /// Shows incidents as they stand. Returns whether each is there.
+    /// Shows incidents as they are now. Returns whether each exists.
     pub(super) async fn show(&self, numbers: &[i64]) -> anyhow::Result<bool> {
         let (found, all) = self.find(numbers).await?;
         if self.json {
@@ -32,20 +32,20 @@ impl Desk {
             let rooms: Vec<String> = one.posts.iter().filter_map(in_room).collect();
             let rooms = if rooms.is_empty() { "no room yet".to_owned() } else { rooms.join(", ") };
             let gap = if place > 0 { "\n" } else { "" };
-            print(format!("{gap}{}\n\nTold in {rooms}.\n", said.text.plain()).as_bytes());
+            print(format!("{gap}{}\n\nShown in {rooms}.\n", said.text.plain()).as_bytes());
         }
         Ok(all)
     }
 
-    /// Tells the story of incidents. Returns whether each is there.
+    /// Shows the history of incidents. Returns whether each exists.
     pub(super) async fn timeline(&self, numbers: &[i64]) -> anyhow::Result<bool> {
         let (found, all) = self.find(numbers).await?;
         if self.json {
-            let told: Vec<Value> = found
+            let shown: Vec<Value> = found
                 .iter()
                 .map(|one| json!({ "number": one.stored.number, "timeline": one.story }))
                 .collect();
-            print(format!("{:#}\n", Value::from(told)).as_bytes());
+            print(format!("{:#}\n", Value::from(shown)).as_bytes());
             return Ok(all);
         }
         for one in &found {
@@ -58,14 +58,14 @@ impl Desk {
         Ok(all)
     }
 
-    /// The incidents that are there, and whether all are; of others it is said that they are not.
+    /// The incidents that exist, and whether all do. Prints an error for each other one.
     async fn find(&self, numbers: &[i64]) -> anyhow::Result<(Vec<Whole>, bool)> {
         let mut tx = self.engine.store().begin().await?;
         let mut found = Vec::with_capacity(numbers.len());
         for number in numbers {
             let stored = incident::load(&mut tx, *number).await?;
             let Some(stored) = stored.filter(|stored| self.concerns(&stored.room_list)) else {
-                tell(&format!("error: there is no incident {number}"));
+                eprint(&format!("error: there is no incident {number}"));
                 continue;
             };
             let policy = self.engine.policy(stored.incident.run.policy_version).await?;
@@ -81,7 +81,7 @@ impl Desk {
     }
 }
 
-/// Where a post is to be seen; `None`: it is not sent yet.
+/// The room and the event of a post; `None`: it is not sent yet.
 fn in_room(post: &Target) -> Option<String> {
     post.event_id.as_ref().map(|event| format!("{} ({event})", post.room))
 }

@@ -38,8 +38,8 @@ async fn before_the_first_start_everything_is_tried_and_nothing_is_said_in_any_r
     for line in [
         "ok       database       PostgreSQL ",
         "ok       schema         up to date",
-        "ok       as_token       the homeserver knows us as @matrixbot:example.test",
-        "ok       hs_token       the homeserver reaches us, and shows the right token (",
+        "ok       as_token       the homeserver knows matrixbot as @matrixbot:example.test",
+        "ok       hs_token       the homeserver reaches matrixbot and sends the right token (",
         "ok       virtual user   @_alerts_finance:example.test: registered just now, with a device of its own",
         "ok       room           #ops:example.test (level 1 of finance): joined just now",
         "ok       power          #fallback:example.test (fallback of finance): it may send messages, react, mention @room",
@@ -72,7 +72,7 @@ async fn beside_a_running_matrixbot_the_ping_reaches_that_one() {
     assert_eq!(said.code, Some(0), "{said:#?}");
     assert_eq!(row(&said, "hs_token")["outcome"], "ok");
     for listener in rows(&said, "listener") {
-        assert_eq!(listener["detail"], "matrixbot runs here", "{listener:#}");
+        assert_eq!(listener["detail"], "matrixbot is running here", "{listener:#}");
     }
 }
 
@@ -98,7 +98,7 @@ async fn migrations_that_are_pending_are_named() {
     sqlx::query("DELETE FROM _sqlx_migrations").execute(&mut connection).await.unwrap();
     let said = site.run(&["doctor", "--json"]).await;
     let schema = row(&said, "schema");
-    assert_eq!((said.code, &schema["outcome"]), (Some(0), &"warning".into()), "run does it by itself");
+    assert_eq!((said.code, &schema["outcome"]), (Some(0), &"warning".into()), "run does it at its start");
     assert!(schema["detail"].as_str().unwrap().ends_with("foundations"), "{schema:#}");
     let config = site.config().replace("database: {", "database: {migrate: false, ");
     site.write("config.yaml", &config);
@@ -265,7 +265,7 @@ async fn routes_that_are_silent_for_longer_than_stale_after_are_told_with_both_f
     let said = examined(&hidden, "8h").await;
     let found = row(&said, "stale_after");
     assert_eq!((&found["outcome"], said.code), (&"warning".into(), Some(0)), "{said:#?}");
-    assert!(found["detail"].as_str().unwrap().contains("hides where its webhooks lead"), "{found:#}");
+    assert!(found["detail"].as_str().unwrap().contains("hides the URLs of its webhooks"), "{found:#}");
 }
 
 #[tokio::test]

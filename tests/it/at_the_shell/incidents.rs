@@ -36,7 +36,7 @@ impl Site {
 async fn what_is_done_at_the_shell_is_seen_in_the_room_with_who_did_it() {
     let site = Site::prepare().await;
     let _program = site.start().await;
-    assert_eq!(site.run(&["incidents"]).await.out, "Nothing is open.\n");
+    assert_eq!(site.run(&["incidents"]).await.out, "There are no open incidents.\n");
     let (disk, host) = (site.fires("DiskFull").await, site.fires("HostDown").await);
     site.shows("DiskFull", "FIRING").await;
     site.shows("HostDown", "FIRING").await;
@@ -75,7 +75,7 @@ async fn what_is_done_at_the_shell_is_seen_in_the_room_with_who_did_it() {
     }
     site.shows("DiskFull", "RESOLVED").await;
     assert_eq!((site.phase(disk).await, site.phase(host).await), ("resolved".into(), "resolved".into()));
-    assert_eq!(site.run(&["incidents"]).await.out, "Nothing is open.\n");
+    assert_eq!(site.run(&["incidents"]).await.out, "There are no open incidents.\n");
     assert_eq!(site.run(&["incidents", "list", "--all", "--json"]).await.json().as_array().unwrap().len(), 2);
 }
 
@@ -86,7 +86,7 @@ async fn what_is_taken_while_the_homeserver_is_away_is_never_paged() {
     site.homeserver.down().await;
     site.fires("DiskFull").await;
     let shown = site.run(&["incidents", "show", "1"]).await;
-    assert!(shown.out.contains("#1 DiskFull") && shown.out.contains("Told in no room yet."), "{shown:#?}");
+    assert!(shown.out.contains("#1 DiskFull") && shown.out.contains("Shown in no room yet."), "{shown:#?}");
     // Not even a running process is needed.
     drop(program);
     let taken = site.run(&["incidents", "ack", "all", "--room-list=finance"]).await;
