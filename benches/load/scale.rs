@@ -229,7 +229,7 @@ fn timed(database: &Database, work: impl Future<Output = anyhow::Result<()>>) ->
 async fn pending_of(engine: &Engine) -> anyhow::Result<()> {
     let phases = ["firing".to_owned(), "unanswered".to_owned()];
     let mut tx = engine.store().begin().await?;
-    let (lines, _) = overview::open_incidents(&mut tx, &[LIST.to_owned()], &phases, -1, 30).await?;
+    let (lines, _) = overview::open_from_level(&mut tx, &[LIST.to_owned()], &phases, -1, 30).await?;
     ensure!(lines.len() == 30, "{} lines", lines.len());
     Ok(())
 }

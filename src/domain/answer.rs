@@ -1,4 +1,4 @@
-//! What a command is answered: decided with the command, stored with its effects, rendered when it is sent.
+//! The answers to commands: decided with the command, stored with its effects, rendered when it is sent.
 
 use super::incident::PhaseName;
 use super::policy::{Role, Severity};
@@ -12,20 +12,20 @@ use std::time::Duration;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "answer", rename_all = "snake_case")]
 pub enum Answer {
-    /// What became of each incident that a person acted on.
+    /// The result for each incident that a person acted on.
     Acted {
         /// One result per incident, in the order they were named.
         results: Vec<Acted>,
     },
-    /// There was nothing to act on: `all` named no incident, or none that this room may act on.
+    /// `all` matched no incident, or none that this room may act on.
     NothingOpen {
         /// The room list.
         room_list: String,
-        /// What is open and not for this room.
+        /// The open incidents that this room may not act on.
         #[serde(default)]
         elsewhere: Vec<Acted>,
     },
-    /// The open incidents that wait for somebody.
+    /// The open incidents that nobody has acknowledged.
     Pending {
         /// The room list.
         room_list: String,
@@ -56,7 +56,7 @@ pub enum Answer {
         /// How many older entries there are.
         earlier: u64,
     },
-    /// What can be said, and what the reader may do.
+    /// The commands, and what the reader may do.
     Help {
         /// The room list.
         room_list: String,
@@ -88,81 +88,81 @@ pub enum Answer {
 }
 
 impl ActResult {
-    /// What it came to, in the words of logs.
+    /// The result in the words of logs.
     pub fn in_log(&self) -> &'static str {
         match self {
             Self::Acknowledged { .. } => "acknowledged",
-            Self::Joined { .. } => "joined",
-            Self::AlreadyYours => "acknowledged before",
-            Self::GivenBack { .. } => "given back",
+            Self::Joined { .. } => "also acknowledged",
+            Self::AlreadyYours => "already acknowledged",
+            Self::GivenBack { .. } => "acknowledgement withdrawn",
             Self::NotAcknowledged => "not acknowledged",
             Self::Snoozed { .. } => "snoozed",
             Self::SnoozeEnded => "snooze ended",
             Self::NotSnoozed => "not snoozed",
             Self::Escalated { .. } => "escalated",
-            Self::LadderEnded => "no further level",
-            Self::StalePage => "not the newest page",
+            Self::LadderEnded => "no next level",
+            Self::StalePage => "page not current",
             Self::Resolved { .. } => "resolved by hand",
             Self::TooLate { .. } => "too late",
             Self::UnderMaintenance => "under maintenance",
             Self::Nothing { .. } => "nothing to do",
             Self::Refused { why: Hidden::Unknown } => "no such incident",
-            Self::Refused { why: Hidden::NotToldHere } => "not told here",
+            Self::Refused { why: Hidden::NotToldHere } => "not posted here",
             Self::Refused { why: Hidden::HigherLevel } => "at a higher level",
-            Self::NoRight { .. } => "no right",
+            Self::NoRight { .. } => "not permitted",
         }
     }
 }
 
-/// What became of incidents, in the words of logs: `acknowledged #1 #2, too late #3`.
+/// The results for incidents, in the words of logs: `acknowledged #1 #2, too late #3`.
 pub fn in_log(results: &[Acted]) -> String {
-    let mut told: Vec<(&str, String)> = Vec::new();
+    let mut groups: Vec<(&str, String)> = Vec::new();
     for acted in results {
         let (words, number) = (acted.result.in_log(), format!(" #{}", acted.number));
-        match told.iter_mut().find(|(known, _)| *known == words) {
+        match groups.iter_mut().find(|(known, _)| *known == words) {
             Some((_, numbers)) => numbers.push_str(&number),
-            None => told.push((words, number)),
+            None => groups.push((words, number)),
         }
     }
-    told.iter().map(|(words, numbers)| format!("{words}{numbers}")).collect::<Vec<_>>().join(", ")
+    groups.iter().map(|(words, numbers)| format!("{words}{numbers}")).collect::<Vec<_>>().join(", ")
 }
 
-/// What became of one incident that a person acted on.
+/// The result for one incident that a person acted on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Acted {
     /// Its number, as it was said.
     pub number: i64,
     /// Its name; `None` if the person must not learn it, or there is no such incident.
     pub name: Option<String>,
-    /// What became of it.
+    /// The result.
     #[serde(flatten)]
     pub result: ActResult,
 }
 
-/// What an act came to.
+/// The result of an act.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "result", rename_all = "snake_case")]
 pub enum ActResult {
-    /// The person took it.
+    /// The person acknowledged it.
     Acknowledged {
         /// Until when; `None`: until it resolves.
         until: Option<Timestamp>,
     },
-    /// Others had taken it; the person is recorded besides.
+    /// The person acknowledged it after others.
     Joined {
         /// The others, first first.
         others: Vec<OwnedUserId>,
     },
-    /// The person had taken it before.
+    /// The person had already acknowledged it.
     AlreadyYours,
-    /// The person gave it back.
+    /// The person withdrew the acknowledgement.
     GivenBack {
         /// In how long it pages again.
         pages_in: Duration,
     },
-    /// Nobody had taken it, so that there is nothing to give back.
+    /// Nobody had acknowledged it, so there is nothing to withdraw.
     NotAcknowledged,
-    /// It is put off.
+    /// It is snoozed.
     Snoozed {
         /// Until when.
         until: Timestamp,
@@ -180,21 +180,21 @@ pub enum ActResult {
         /// How many levels there are.
         levels: u32,
     },
-    /// The ladder ran out by it.
+    /// There was no next level.
     LadderEnded,
-    /// The page that this was said of is no longer the last one.
+    /// The page that the person reacted to is no longer current.
     StalePage,
     /// It is resolved by hand.
     Resolved {
-        /// How many of its alerts still fire.
+        /// How many of its alerts are still firing.
         still_firing: u64,
     },
-    /// It was over before.
+    /// It was already resolved.
     TooLate {
         /// Since when.
         resolved_at: Option<Timestamp>,
     },
-    /// Maintenance holds it back; nothing pages.
+    /// Maintenance is active: nobody is paged.
     UnderMaintenance,
     /// Nothing had to change.
     Nothing {
@@ -206,9 +206,9 @@ pub enum ActResult {
         /// Why not.
         why: Hidden,
     },
-    /// The person has no right to it.
+    /// The person is not allowed to.
     NoRight {
-        /// What it takes.
+        /// What the person lacks.
         needs: Need,
     },
 }
@@ -219,13 +219,13 @@ pub enum ActResult {
 pub enum Hidden {
     /// There is no such incident.
     Unknown,
-    /// This room was not told of it.
+    /// It was not posted in this room.
     NotToldHere,
     /// It has gone to a higher level, and only that level and above may act.
     HigherLevel,
 }
 
-/// What an act takes that a person lacks.
+/// What a person lacks for an act.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "need", rename_all = "snake_case")]
 pub enum Need {
@@ -253,15 +253,15 @@ pub struct IncidentLine {
     pub phase: PhaseName,
     /// Its worst severity.
     pub severity: Option<Severity>,
-    /// How many alerts fire.
+    /// How many alerts are firing.
     pub alerts: u64,
     /// The level that was paged last, the first being 0; `None` before the first page.
     pub level: Option<u32>,
     /// How many levels there are.
     pub levels: u32,
-    /// Since when it fires.
+    /// Since when it is firing.
     pub since: Timestamp,
-    /// Who took it.
+    /// Who acknowledged it.
     pub ackers: Vec<OwnedUserId>,
     /// Until when it is acknowledged or snoozed, if that ends.
     pub until: Option<Timestamp>,
@@ -272,13 +272,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_log_line_tells_each_outcome_once_with_its_incidents() {
+    fn a_log_line_has_each_outcome_once_with_its_incidents() {
         let acted = |number, result| Acted { number, name: None, result };
         let results = [
             acted(1, ActResult::AlreadyYours),
             acted(99, ActResult::Refused { why: Hidden::Unknown }),
             acted(2, ActResult::AlreadyYours),
         ];
-        assert_eq!(in_log(&results), "acknowledged before #1 #2, no such incident #99");
+        assert_eq!(in_log(&results), "already acknowledged #1 #2, no such incident #99");
     }
 }

@@ -1,4 +1,4 @@
-//! What happened to an incident, by whom and when: the story that rooms, logs and the `timeline` command tell.
+//! What happened to an incident, by whom and when. Rooms, logs and the `timeline` command show it.
 
 use super::incident::{Fingerprint, Incident};
 use super::input::Via;
@@ -24,41 +24,41 @@ pub struct Entry {
 #[serde(tag = "kind", rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the fields are named after what they hold")]
 pub enum Kind {
-    /// A passage of the ladder begins, under the policy it keeps; held back if maintenance covers the incident.
+    /// A run of the ladder begins, under the policy that it keeps. `suppressed`: maintenance is active, nobody is paged.
     RunStarted { why: RunReason, policy_version: i64, suppressed: bool },
-    /// Alerts joined, left or changed their severity, and nothing else follows from it.
+    /// Alerts joined, resolved or changed their severity, without any other effect.
     AlertsChanged { joined: Vec<Fingerprint>, cleared: Vec<Fingerprint>, changed: Vec<Fingerprint> },
     /// A level was paged.
     Paged { loop_no: u32, level: u32 },
-    /// The page is in a room: the ladder's timer runs from here.
+    /// The page was sent to a room: the level's time runs from here.
     Told { loop_no: u32, level: u32 },
-    /// No room of a level can be reached.
+    /// No room of a level is reachable.
     Undeliverable { loop_no: u32, level: u32 },
-    /// The ladder ran out.
+    /// Nobody acknowledged on any level.
     Unanswered,
-    /// An unanswered incident is told once more.
+    /// A reminder of an unanswered incident was sent.
     Reminded { number: u32 },
-    /// A person took it.
+    /// A person acknowledged it.
     Acknowledged { who: OwnedUserId, via: Via, until: Option<Timestamp>, comment: Option<String> },
-    /// A further person took it.
+    /// Another person also acknowledged it.
     JoinedAck { who: OwnedUserId, via: Via, comment: Option<String> },
-    /// A person wanted to take it when it was over.
+    /// A person acknowledged it after it was resolved.
     LateAck { who: OwnedUserId, via: Via },
     /// The ackers were reminded that their acknowledgement ends.
     AckEndsSoon { until: Timestamp },
-    /// A person put it off.
+    /// A person snoozed it.
     Snoozed { who: OwnedUserId, via: Via, until: Timestamp, comment: Option<String> },
-    /// A person asked for the next level.
+    /// A person escalated it.
     EscalationAsked { who: OwnedUserId, via: Via },
-    /// It is over, for now.
+    /// It is resolved.
     Resolved { why: ResolveReason, lasted: Duration },
-    /// It fired again within the reopen window, and the acknowledgement still holds.
+    /// It fired again within the reopen window and is still acknowledged.
     RefiredAcknowledged,
-    /// Everything that a forced resolution held back has cleared.
+    /// It was resolved by hand, and now all its alerts are resolved.
     HoldEnded,
-    /// Maintenance holds it back.
+    /// Maintenance is active: nobody is paged.
     Suppressed,
-    /// It is over for good.
+    /// It is closed: if its alerts fire again, that is a new incident.
     Closed,
 }
 
@@ -71,19 +71,19 @@ pub enum RunReason {
     Fired,
     /// It fired again after it had resolved.
     Refired,
-    /// An alert that nobody knew of joined.
+    /// A new alert joined.
     NewAlert { joined: Vec<Fingerprint> },
-    /// An alert became worse.
+    /// The severity of an alert rose.
     SeverityRose { fingerprints: Vec<Fingerprint> },
-    /// A person gave it back.
+    /// A person withdrew the acknowledgement.
     GivenBack { who: OwnedUserId },
     /// The acknowledgement ended.
     AckExpired { ackers: Vec<OwnedUserId> },
     /// The snooze ended.
     SnoozeOver { who: Option<OwnedUserId> },
-    /// A person asked for escalation.
+    /// A person escalated it.
     EscalationAsked { who: OwnedUserId },
-    /// Maintenance is over.
+    /// Maintenance ended.
     MaintenanceOver,
 }
 
@@ -92,11 +92,11 @@ pub enum RunReason {
 #[serde(tag = "reason", rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the fields are named after what they hold")]
 pub enum ResolveReason {
-    /// Every alert cleared.
+    /// Every alert resolved.
     Cleared,
     /// A person resolved it.
     ByHand { who: OwnedUserId, via: Via, comment: Option<String> },
-    /// Nothing was heard of it for too long.
+    /// Alertmanager sent no updates for too long.
     Stale,
 }
 

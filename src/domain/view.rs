@@ -1,4 +1,4 @@
-//! An incident with all that people are shown of it: what messages are rendered from.
+//! An incident with everything that messages show of it.
 
 use super::answer::IncidentLine;
 use super::incident::{Fingerprint, Incident, Phase};
@@ -23,7 +23,7 @@ pub struct IncidentView {
     pub external_url: Option<String>,
     /// How many alerts Alertmanager left out of its newest webhook.
     pub truncated: u64,
-    /// Every alert that fires or has cleared, firing ones first, then by severity and the time it began.
+    /// Every firing or resolved alert, firing ones first, then by severity and the time it began.
     pub alerts: Vec<AlertView>,
     /// When it resolved, if it is resolved or closed.
     pub resolved_at: Option<Timestamp>,
@@ -36,7 +36,7 @@ pub struct IncidentView {
 pub struct AlertView {
     /// Its identity within the incident.
     pub fingerprint: Fingerprint,
-    /// Whether it fires.
+    /// Whether it is firing.
     pub firing: bool,
     /// How bad it is.
     pub severity: Severity,
@@ -46,7 +46,7 @@ pub struct AlertView {
     pub annotations: Labels,
     /// When the episode began, according to Alertmanager.
     pub starts_at: Timestamp,
-    /// When it cleared, by our clock; `None` while it fires.
+    /// When it resolved, by our clock; `None` while it is firing.
     pub cleared_at: Option<Timestamp>,
     /// Where the alert comes from: an `http(s)` URL.
     pub generator_url: Option<String>,

@@ -1,7 +1,7 @@
 //! Claiming the head of a room's queue: rendered, frozen and leased in one transaction.
 
 use super::dispatch::{Outbox, OutboxError};
-use super::rendering::{Rendered, Subject, render, render_answer, render_reaction};
+use super::rendering::{Rendered, Source, Subject, render, render_reaction};
 use crate::domain::reaction;
 use crate::domain::time::later;
 use crate::store::{
@@ -73,27 +73,37 @@ impl Outbox {
         let lists = self.engine.lists();
         let list = lists.get(&head.room_list);
         let ack_reaction = list.map_or(reaction::default_ack(), |list| list.ack_reaction());
-        let (rendered, version) = match (&head.payload, head.incident) {
-            (Payload::AckReaction { to }, _) => (render_reaction(head, to, ack_reaction)?, None),
-            (_, None) => {
-                let Some(list) = list else { return Ok(None) };
-                (render_answer(&head.payload, list, now)?, None)
-            }
-            (_, Some(number)) => {
-                let Some(stored) = incident::load(tx, number).await? else { return Ok(None) };
-                let policy = self.engine.policy(stored.incident.run.policy_version).await?;
-                let story = timeline::read(tx, number, STORY).await?;
-                let view = stored.view(u32::try_from(policy.levels.len()).unwrap_or(u32::MAX));
-                let none = BTreeMap::new();
-                let templates = list.map_or(&none, |list| &list.templates);
-                let subject = Subject { view: &view, story: &story, policy: &policy, templates };
-                (render(head, &subject, ack_reaction, now)?, Some(version_of(&stored)))
-            }
+        if let Payload::AckReaction { to } = &head.payload {
+            return Ok(ready(render_reaction(head, to, ack_reaction)?, None));
+        }
+        let none = BTreeMap::new();
+        let templates = list.map_or(&none, |list| &list.templates);
+        let source = |policy, subject| Source {
+            room_list: &head.room_list,
+            subject,
+            policy,
+            templates,
+            ack_reaction,
+            now,
         };
-        Ok(match rendered {
-            Rendered::Ready(event_type, content) => Some((event_type.to_owned(), content, version)),
-            Rendered::Unwanted => None,
-        })
+        let Some(number) = head.incident else {
+            let Some(list) = list else { return Ok(None) };
+            return Ok(ready(render(head, &source(&list.policy, None))?, None));
+        };
+        let Some(stored) = incident::load(tx, number).await? else { return Ok(None) };
+        let policy = self.engine.policy(stored.incident.run.policy_version).await?;
+        let story = timeline::read(tx, number, STORY).await?;
+        let view = stored.view(u32::try_from(policy.levels.len()).unwrap_or(u32::MAX));
+        let subject = Subject { view: &view, story: &story };
+        Ok(ready(render(head, &source(&policy, Some(subject)))?, Some(version_of(&stored))))
+    }
+}
+
+/// A rendered message with the version of the incident that it shows.
+fn ready(rendered: Rendered, version: Option<i64>) -> Option<(String, serde_json::Value, Option<i64>)> {
+    match rendered {
+        Rendered::Ready(event_type, content) => Some((event_type.to_owned(), content, version)),
+        Rendered::Unwanted => None,
     }
 }
 

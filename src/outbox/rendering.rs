@@ -1,7 +1,6 @@
 //! Rendering a message from its incident as it stands, at the moment of the first attempt.
 
 use crate::domain::incident::Phase;
-use crate::domain::lists::ListSettings;
 use crate::domain::policy::{Mention, Policy};
 use crate::domain::timeline::{Entry, Kind};
 use crate::domain::view::IncidentView;
@@ -13,55 +12,36 @@ use jiff::Timestamp;
 use ruma::EventId;
 use std::collections::BTreeMap;
 
-const MESSAGE: &str = "m.room.message";
-
 /// A message that is rendered, or why none is.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Rendered {
     /// Event type and content.
     Ready(&'static str, serde_json::Value),
-    /// It is not wanted any more, or shows nothing that is not shown.
+    /// It is not needed any more, or shows nothing new.
     Unwanted,
 }
 
-/// An incident and what its messages depend on.
+/// What a message is rendered from, apart from its payload.
+#[derive(Debug)]
+pub(super) struct Source<'a> {
+    pub(super) room_list: &'a str,
+    /// The incident, unless the message is about none.
+    pub(super) subject: Option<Subject<'a>>,
+    /// The policy of the incident's run, otherwise the list's.
+    pub(super) policy: &'a Policy,
+    pub(super) templates: &'a BTreeMap<String, String>,
+    pub(super) ack_reaction: &'a str,
+    pub(super) now: Timestamp,
+}
+
+/// An incident and its timeline.
 #[derive(Debug)]
 pub(super) struct Subject<'a> {
     pub(super) view: &'a IncidentView,
     pub(super) story: &'a [Entry],
-    pub(super) policy: &'a Policy,
-    pub(super) templates: &'a BTreeMap<String, String>,
 }
 
-/// Renders what has no incident: an answer.
-pub(super) fn render_answer(
-    payload: &Payload,
-    list: &ListSettings,
-    now: Timestamp,
-) -> serde_json::Result<Rendered> {
-    let context = Context { policy: &list.policy, ack_reaction: list.ack_reaction(), now };
-    let message = match payload {
-        Payload::Answer { answer, to, thread } => {
-            answer::answer(answer, &context).at(answer::reply(to, thread.clone()))
-        }
-        Payload::RoomMoved { from } => fallback::room_moved(&list.name, from),
-        Payload::RoomUnreachable { room, why } => fallback::room_unreachable(&list.name, room, why),
-        Payload::RoomReachable { room } => fallback::room_reachable(&list.name, room),
-        Payload::Page
-        | Payload::Fallback
-        | Payload::Reminder { .. }
-        | Payload::AckReminder
-        | Payload::Refresh
-        | Payload::RefreshNewest
-        | Payload::Tell { .. }
-        | Payload::TellFallback { .. }
-        | Payload::AckReaction { .. }
-        | Payload::Show { .. } => return Ok(Rendered::Unwanted),
-    };
-    Ok(Rendered::Ready(MESSAGE, message.content()?))
-}
-
-/// Renders the reaction that people tap. It needs nothing of its incident but that it is open.
+/// Renders the reaction that acknowledges. It needs nothing of its incident but that it is open.
 pub(super) fn render_reaction(head: &Head, to: &EventId, ack_reaction: &str) -> serde_json::Result<Rendered> {
     if !head.open {
         return Ok(Rendered::Unwanted);
@@ -69,82 +49,92 @@ pub(super) fn render_reaction(head: &Head, to: &EventId, ack_reaction: &str) -> 
     Ok(Rendered::Ready("m.reaction", serde_json::to_value(reaction(to, ack_reaction))?))
 }
 
-/// Renders what is about an incident.
-pub(super) fn render(
-    head: &Head,
-    subject: &Subject<'_>,
-    ack_reaction: &str,
-    now: Timestamp,
-) -> serde_json::Result<Rendered> {
-    let Subject { view, story, policy, .. } = subject;
-    let context = Context { policy, ack_reaction, now };
-    let root = head.root.as_deref().and_then(|root| <&EventId>::try_from(root).ok());
-    let phase = &view.incident.phase;
-    let fires = matches!(phase, Phase::Firing | Phase::Unanswered { .. });
-    let message = match (&head.payload, root) {
-        // I5: a page goes out only while firing or unanswered in the same run.
-        (Payload::Page, root) => match head.rung {
-            Some(rung) if fires && rung.run_no == view.incident.run.no => {
-                Some(again(page::page(view, story, rung, &context), root))
-            }
-            _ => None,
-        },
-        (Payload::Fallback, root) => {
-            let same_run = head.rung.is_some_and(|rung| rung.run_no == view.incident.run.no);
-            (matches!(phase, Phase::Unanswered { .. }) && same_run)
-                .then(|| again(fallback::unanswered(view, story, &context), root))
+/// Renders a message.
+pub(super) fn render(head: &Head, source: &Source<'_>) -> serde_json::Result<Rendered> {
+    let context = Context { policy: source.policy, ack_reaction: source.ack_reaction, now: source.now };
+    let Some((message, template)) = message(head, source, &context) else { return Ok(Rendered::Unwanted) };
+    let message = match (template, &source.subject) {
+        (Some(template), Some(subject)) => {
+            from_template(message, template, source.templates, subject.view, &context)
         }
-        (Payload::Reminder { number, last_resort }, root) => {
-            matches!(phase, Phase::Unanswered { .. }).then(|| {
-                let called = if *last_resort {
-                    vec![Mention::Room]
-                } else {
-                    page::called(view, view.levels.saturating_sub(1), &context)
-                };
-                again(fallback::reminder(view, story, *number, &called, &context), root)
-            })
-        }
-        (Payload::AckReminder, Some(root)) => match phase {
-            Phase::Acknowledged { until: Some(until), .. } => {
-                Some(thread::ack_reminder(root, view, *until, &context))
-            }
-            _ => None,
-        },
-        (Payload::Refresh, Some(root)) => {
-            let version = i64::try_from(view.incident.version).unwrap_or(i64::MAX);
-            (head.shown < version).then(|| page::edit(root, view, story, &context))
-        }
-        (Payload::RefreshNewest, Some(_)) => {
-            let version = i64::try_from(view.incident.version).unwrap_or(i64::MAX);
-            let newest = head.newest.as_deref().and_then(|newest| <&EventId>::try_from(newest).ok());
-            newest
-                .filter(|_| head.newest_shown < version)
-                .map(|newest| page::edit(newest, view, story, &context))
-        }
-        (Payload::Tell { entry }, Some(root)) => thread::notice(root, view, entry, &context),
-        (Payload::TellFallback { entry }, root) => match entry.kind {
-            Kind::Undeliverable { level, .. } => {
-                Some(again(fallback::unreachable(view, level, &context), root))
-            }
-            _ => None,
-        },
-        (Payload::Show { to, thread }, _) => {
-            Some(page::show(view, story, &context).at(answer::reply(to, thread.clone())))
-        }
-        (Payload::Answer { answer, to, thread }, _) => {
-            Some(answer::answer(answer, &context).at(answer::reply(to, thread.clone())))
-        }
-        (Payload::AckReminder | Payload::Refresh | Payload::RefreshNewest | Payload::Tell { .. }, None)
-        | (
-            Payload::RoomMoved { .. }
-            | Payload::RoomUnreachable { .. }
-            | Payload::RoomReachable { .. }
-            | Payload::AckReaction { .. },
-            _,
-        ) => None,
+        _ => message,
     };
-    let Some(message) = message else { return Ok(Rendered::Unwanted) };
-    Ok(Rendered::Ready(MESSAGE, in_own_words(message, &head.payload, subject, &context).content()?))
+    Ok(Rendered::Ready("m.room.message", message.content()?))
+}
+
+/// The message with the built-in text, and which template may replace it. `None`: it is not needed any more.
+fn message(head: &Head, source: &Source<'_>, context: &Context<'_>) -> Option<(Message, Option<Templated>)> {
+    let root = head.root.as_deref().and_then(|root| <&EventId>::try_from(root).ok());
+    let subject = source.subject.as_ref();
+    Some(match &head.payload {
+        Payload::Page => {
+            let Subject { view, story } = subject?;
+            let rung = head.rung.filter(|rung| is_firing(view) && rung.run_no == view.incident.run.no)?;
+            (again(page::page(view, story, rung, context), root), Some(Templated::Page))
+        }
+        Payload::Fallback => {
+            let Subject { view, story } = subject?;
+            head.rung.filter(|rung| is_unanswered(view) && rung.run_no == view.incident.run.no)?;
+            (again(fallback::unanswered(view, story, context), root), Some(Templated::Fallback))
+        }
+        Payload::Reminder { number, last_resort } => {
+            let Subject { view, story } = subject.filter(|subject| is_unanswered(subject.view))?;
+            let called = if *last_resort {
+                vec![Mention::Room]
+            } else {
+                page::called(view, view.levels.saturating_sub(1), context)
+            };
+            let reminder = fallback::reminder(view, story, *number, &called, context);
+            (again(reminder, root), Some(Templated::Reminder))
+        }
+        Payload::AckReminder => {
+            let view = subject?.view;
+            let Phase::Acknowledged { until: Some(until), .. } = view.incident.phase else { return None };
+            (thread::ack_reminder(root?, view, until, context), None)
+        }
+        Payload::Refresh => (edit(root?, head.shown, subject?, context)?, Some(Templated::Edit)),
+        Payload::RefreshNewest => {
+            root?;
+            let newest = <&EventId>::try_from(head.newest.as_deref()?).ok()?;
+            (edit(newest, head.newest_shown, subject?, context)?, Some(Templated::Edit))
+        }
+        Payload::Tell { entry } => {
+            (thread::notice(root?, subject?.view, entry, context)?, Some(Templated::Thread))
+        }
+        Payload::TellFallback { entry } => {
+            let Kind::Undeliverable { level, .. } = entry.kind else { return None };
+            let notice = fallback::unreachable(subject?.view, level, context);
+            (again(notice, root), Some(Templated::Fallback))
+        }
+        Payload::Show { to, thread } => {
+            let Subject { view, story } = subject?;
+            (page::show(view, story, context).at(answer::reply(to, thread.clone())), None)
+        }
+        Payload::Answer { answer, to, thread } => {
+            (answer::answer(answer, context).at(answer::reply(to, thread.clone())), None)
+        }
+        Payload::RoomMoved { from } => (fallback::room_moved(source.room_list, from), None),
+        Payload::RoomUnreachable { room, why } => {
+            (fallback::room_unreachable(source.room_list, room, why), None)
+        }
+        Payload::RoomReachable { room } => (fallback::room_reachable(source.room_list, room), None),
+        Payload::AckReaction { .. } => return None,
+    })
+}
+
+/// I5: a page goes out only while firing or unanswered, in the same run.
+fn is_firing(view: &IncidentView) -> bool {
+    matches!(view.incident.phase, Phase::Firing | Phase::Unanswered { .. })
+}
+
+fn is_unanswered(view: &IncidentView) -> bool {
+    matches!(view.incident.phase, Phase::Unanswered { .. })
+}
+
+/// The edit of a message that shows version `shown`, if there is a newer one.
+fn edit(message: &EventId, shown: i64, subject: &Subject<'_>, context: &Context<'_>) -> Option<Message> {
+    let version = i64::try_from(subject.view.incident.version).unwrap_or(i64::MAX);
+    (shown < version).then(|| page::edit(message, subject.view, subject.story, context))
 }
 
 /// The whole body is too large for the homeserver: its plain text alone, cut.
@@ -157,7 +147,7 @@ pub(super) fn shrink(content: &serde_json::Value) -> serde_json::Value {
         if let Some(serde_json::Value::String(body)) = object.get_mut("body") {
             let kept: String = body.chars().take(LONGEST).collect();
             if kept.len() < body.len() {
-                *body = format!("{kept}\n… (cut: the homeserver takes no more)");
+                *body = format!("{kept}\n… (cut: the message was too large for the homeserver)");
             }
         }
     };
@@ -170,8 +160,8 @@ pub(super) fn shrink(content: &serde_json::Value) -> serde_json::Value {
     smaller
 }
 
-/// A room has one post of an incident: what pages it again answers that post, so that it stands in the room's main
-/// timeline and leads to the thread.
+/// A room has one post of an incident: a later page is a reply to that post, so that it is in the room's main timeline
+/// and leads to the thread.
 fn again(message: Message, root: Option<&EventId>) -> Message {
     match root {
         Some(root) => message.at(Place::Reply { to: root.to_owned() }),
@@ -179,30 +169,17 @@ fn again(message: Message, root: Option<&EventId>) -> Message {
     }
 }
 
-/// The message in the operator's words, if there are any that work.
-fn in_own_words(
+/// The message with the text of the operator's template, if there is one and it works.
+fn from_template(
     message: Message,
-    payload: &Payload,
-    subject: &Subject<'_>,
+    template: Templated,
+    templates: &BTreeMap<String, String>,
+    view: &IncidentView,
     context: &Context<'_>,
 ) -> Message {
-    let what = match payload {
-        Payload::Page => Templated::Page,
-        Payload::Refresh | Payload::RefreshNewest => Templated::Edit,
-        Payload::Tell { .. } => Templated::Thread,
-        Payload::Fallback | Payload::TellFallback { .. } => Templated::Fallback,
-        Payload::Reminder { .. } => Templated::Reminder,
-        Payload::AckReminder
-        | Payload::AckReaction { .. }
-        | Payload::Answer { .. }
-        | Payload::Show { .. }
-        | Payload::RoomMoved { .. }
-        | Payload::RoomUnreachable { .. }
-        | Payload::RoomReachable { .. } => return message,
-    };
-    let (message, problem) = template::overridden(message, what, subject.templates, subject.view, context);
+    let (message, problem) = template::overridden(message, template, templates, view, context);
     if let Some(problem) = problem {
-        tracing::error!(room_list = subject.view.room_list, %problem, "a template fails, the built-in words are sent: {problem}");
+        tracing::error!(room_list = view.room_list, %problem, "a template fails, the built-in words are sent: {problem}");
     }
     message
 }

@@ -34,7 +34,7 @@ pub(super) struct Alerts<'a> {
 }
 
 impl<'a> Alerts<'a> {
-    /// Those that fire, or all when none does.
+    /// The firing ones, or all if none is firing.
     pub(super) fn of(view: &'a IncidentView) -> Self {
         let firing = view.alerts.iter().any(|alert| alert.firing);
         let shown: Vec<_> = view.alerts.iter().filter(|alert| alert.firing == firing).collect();
@@ -142,7 +142,7 @@ impl<'a> Alerts<'a> {
         let at = |at: Timestamp| instant(at, now);
         let time = match alert.cleared_at {
             Some(cleared) if self.view.resolved_at.map(at) == Some(at(cleared)) => String::new(),
-            Some(cleared) => format!("cleared {}", at(cleared)),
+            Some(cleared) => format!("resolved at {}", at(cleared)),
             None if at(alert.starts_at) == at(since) => String::new(),
             None => format!("since {}", at(alert.starts_at)),
         };
@@ -166,14 +166,26 @@ impl<'a> Alerts<'a> {
     }
 }
 
-/// Since when the incident fires: the earliest start of the alerts that do.
+/// Since when the incident is firing: the earliest start of its firing alerts.
 pub(super) fn since(view: &IncidentView) -> Timestamp {
     let firing = view.alerts.iter().filter(|alert| alert.firing).map(|alert| alert.starts_at);
     firing.min().unwrap_or(view.incident.opened_at)
 }
 
-/// The names of alerts by what tells them apart, for one line: `db-1:9100 /data1, db-2:9100 /data2`.
-pub(super) fn brief(view: &IncidentView, fingerprints: &[String], context: &Context<'_>) -> String {
+/// Whether the name of an alert is followed by its severity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ShowSeverity {
+    Yes,
+    No,
+}
+
+/// The names of alerts by what distinguishes them, for one line: `db-1:9100 /data1, db-2:9100 /data2`.
+pub(super) fn brief(
+    view: &IncidentView,
+    fingerprints: &[String],
+    severity: ShowSeverity,
+    context: &Context<'_>,
+) -> String {
     let all: Vec<_> = view.alerts.iter().collect();
     let shared = common(&all, |alert| &alert.labels);
     let wanted = |alert: &&&AlertView| fingerprints.contains(&alert.fingerprint);
@@ -181,7 +193,13 @@ pub(super) fn brief(view: &IncidentView, fingerprints: &[String], context: &Cont
         .iter()
         .filter(wanted)
         .take(5)
-        .map(|alert| own_name(alert, (all.len() > 1).then_some(&shared), context))
+        .map(|alert| {
+            let name = own_name(alert, (all.len() > 1).then_some(&shared), context);
+            match alert.severity.name.as_deref().filter(|_| severity == ShowSeverity::Yes) {
+                Some(severity) => format!("{name} ({})", short(severity, 20)),
+                None => name,
+            }
+        })
         .collect();
     match fingerprints.len().saturating_sub(names.len()) {
         0 => {}
@@ -191,7 +209,8 @@ pub(super) fn brief(view: &IncidentView, fingerprints: &[String], context: &Cont
     names.join(", ")
 }
 
-/// The values of the labels that an alert does not share with the others; `shared` is `None` if there are no others.
+/// The values of the labels that an alert does not share with the others, otherwise its `alertname`. `shared` is `None`
+/// if there are no others.
 fn own_name(alert: &AlertView, shared: Option<&Labels>, context: &Context<'_>) -> String {
     let elsewhere =
         |key: &str| key == context.policy.severity_label || (shared.is_none() && key == "alertname");
@@ -201,7 +220,8 @@ fn own_name(alert: &AlertView, shared: Option<&Labels>, context: &Context<'_>) -
         .filter(|(key, value)| !elsewhere(key) && shared.is_none_or(|shared| shared.get(*key) != Some(value)))
         .map(|(_, value)| short(value, 40))
         .collect();
-    let name = short(&own.join(" "), 80);
+    let name = if own.is_empty() { alert.labels.get("alertname").cloned() } else { Some(own.join(" ")) };
+    let name = short(&name.unwrap_or_default(), 80);
     if name.is_empty() { "1 alert".to_owned() } else { name }
 }
 

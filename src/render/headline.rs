@@ -12,7 +12,7 @@ use crate::domain::view::{AlertView, IncidentView};
 const LONGEST_NAME: usize = 48;
 /// The longest place in a headline.
 const LONGEST_PLACE: usize = 40;
-/// The labels that say where something is, most telling first.
+/// The labels that name a place, the most precise first.
 const PLACES: [&str; 14] = [
     "instance",
     "host",
@@ -33,7 +33,7 @@ const PLACES: [&str; 14] = [
 /// The headline: `mark` and `state` say where the incident stands.
 pub(super) fn headline(mark: &str, state: &str, view: &IncidentView, context: &Context<'_>) -> Rich {
     let lead = Rich::new().text(&format!("{mark} ")).strong(&format!("{state} {}", title(view)));
-    // What is over is bad no longer.
+    // A resolved incident has no severity any more.
     let severity = worst(view).filter(|_| view.incident.phase.is_open());
     let severity = severity
         .and_then(|severity| severity.name.as_deref())
@@ -59,7 +59,7 @@ pub(super) fn list_name(room_list: &str) -> String {
     short(room_list, 64)
 }
 
-/// How many alerts there are, and how many of them have cleared.
+/// How many alerts are firing, and how many are resolved.
 fn amount(view: &IncidentView) -> Rich {
     let firing = view.alerts.iter().filter(|alert| alert.firing).count();
     let cleared = view.alerts.len().saturating_sub(firing);
@@ -68,12 +68,12 @@ fn amount(view: &IncidentView) -> Rich {
         (0 | 1, 0) | (0, 1) => String::new(),
         (firing, 0) => count(firing, "alert"),
         (0, cleared) => count(cleared, "alert"),
-        (firing, cleared) => format!("{} ({cleared} cleared)", count(firing, "alert")),
+        (firing, cleared) => format!("{} ({cleared} resolved)", count(firing, "alert")),
     };
     Rich::from(words)
 }
 
-/// The severity of the worst alert that fires, or of the worst that has cleared when none does.
+/// The worst severity of the firing alerts, or of the resolved ones if none is firing.
 pub(super) fn worst(view: &IncidentView) -> Option<&Severity> {
     let firing = view.alerts.iter().any(|alert| alert.firing);
     let mut alerts: Vec<_> = view.alerts.iter().filter(|alert| alert.firing == firing).collect();
@@ -109,13 +109,13 @@ fn place(view: &IncidentView, context: &Context<'_>) -> String {
     short(&values.join(", "), LONGEST_PLACE)
 }
 
-/// The alerts that fire; all of them when none does.
+/// The firing alerts; all of them if none is firing.
 fn relevant(view: &IncidentView) -> impl Iterator<Item = &AlertView> {
     let firing = view.alerts.iter().any(|alert| alert.firing);
     view.alerts.iter().filter(move |alert| alert.firing == firing)
 }
 
-/// The mark of a severity: red, orange, blue, or a bell for what is not known.
+/// The mark of a severity: red, orange, blue, or a bell for an unknown one.
 pub(super) fn severity_mark(severity: Option<&Severity>) -> &'static str {
     let name =
         severity.and_then(|severity| severity.name.as_deref()).unwrap_or_default().to_ascii_lowercase();

@@ -33,7 +33,7 @@ mod tests;
 use crate::domain::policy::Policy;
 use jiff::Timestamp;
 
-/// What a message depends on besides its incident.
+/// What a message depends on, apart from its incident.
 #[derive(Debug, Clone, Copy)]
 pub struct Context<'a> {
     /// The policy of the incident's run.

@@ -1,6 +1,6 @@
 //! An incident in full: the page that is meant to wake somebody, the edit that keeps it true afterwards, and `show`.
 //!
-//! A page relates to nothing, so that a thread can begin from it. It can come late, because its room could not be reached or the homeserver was away. Then it says so; and if the
+//! A page relates to nothing, so that a thread can begin from it. It can be late, because its room or the homeserver was unreachable. Then it says so; and if the
 //! ladder has gone on meanwhile, it shows the incident as it stands instead of asking for what is past.
 
 use super::Context;
@@ -22,7 +22,7 @@ use ruma::events::Mentions;
 use ruma::{EventId, OwnedUserId};
 use std::time::Duration;
 
-/// How late a page may come without saying so.
+/// How late a page may be without a note.
 const LATE: Duration = Duration::from_mins(1);
 
 /// The page of a rung. `story` is the incident's timeline, at least from the beginning of its run.
@@ -44,7 +44,7 @@ pub fn page(view: &IncidentView, story: &[Entry], rung: Rung, context: &Context<
     Sections { headline, status, reasons, last: call(&called, view, context) }.waking(view, &called, context)
 }
 
-/// What the message `root` says from now on. It wakes nobody. `story` is the incident's timeline, at least from the
+/// The new text of the message `root`. It wakes nobody. `story` is the incident's timeline, at least from the
 /// beginning of its run.
 ///
 /// Some clients show an edit as one more message, so that its fallback is a short one that reads well on its own.
@@ -130,17 +130,17 @@ impl Sections {
 pub enum PageReason {
     /// A run began.
     RunBegan(RunReason),
-    /// Nobody took it from the rung before.
+    /// Nobody acknowledged the page before.
     NotAcknowledged {
-        /// How long that rung had been told; `None` if its page was never in a room.
-        told_for: Option<Duration>,
+        /// How long after its page was sent; `None` if it never was.
+        waited: Option<Duration>,
     },
-    /// No room of the level before can be reached.
+    /// No room of the level before is reachable.
     Unreachable {
         /// That level.
         level: u32,
     },
-    /// A person asked for the next level.
+    /// A person escalated it.
     Asked {
         /// The person.
         who: OwnedUserId,
@@ -152,7 +152,7 @@ impl PageReason {
     pub fn of(story: &[Entry], rung: Rung) -> Self {
         let run = of_run(story);
         let before: Vec<_> = run.iter().take_while(|entry| !is_page(entry, rung)).collect();
-        let mut told = None;
+        let mut sent = None;
         for entry in before.iter().rev() {
             match &entry.kind {
                 Kind::RunStarted { why, .. } if rung.level == 0 && rung.loop_no == 0 => {
@@ -161,7 +161,7 @@ impl PageReason {
                 Kind::EscalationAsked { who, .. } => return Self::Asked { who: who.clone() },
                 Kind::Undeliverable { level, .. } => return Self::Unreachable { level: *level },
                 Kind::Told { .. } => {
-                    told = Some(entry.at);
+                    sent = Some(entry.at);
                     break;
                 }
                 Kind::Paged { .. } => break,
@@ -169,11 +169,11 @@ impl PageReason {
             }
         }
         if rung.level == 0 && rung.loop_no == 0 {
-            // The beginning of the run is not in the story: nothing can be said of it.
+            // The beginning of the run is not in the story: the reason is unknown.
             return Self::RunBegan(RunReason::Fired);
         }
-        let told_for = |told: Timestamp| paged_at(story, rung).map(|paged| between(told, paged));
-        Self::NotAcknowledged { told_for: told.and_then(told_for) }
+        let waited = |sent: Timestamp| paged_at(story, rung).map(|paged| between(sent, paged));
+        Self::NotAcknowledged { waited: sent.and_then(waited) }
     }
 }
 
@@ -191,7 +191,7 @@ fn overtaken(view: &IncidentView, rung: Rung) -> bool {
     view.incident.phase != Phase::Firing || view.incident.rung().is_some_and(|newest| newest > rung)
 }
 
-/// Whom the page of a level calls: what the worst severity says, else what the level says.
+/// Whom the page of a level calls: the mentions of the worst severity, otherwise those of the level.
 pub fn called(view: &IncidentView, level: u32, context: &Context<'_>) -> Vec<Mention> {
     let severity = worst(view).and_then(|severity| severity.name.as_ref());
     let by_severity = severity.and_then(|name| context.policy.severities.get(name)?.mention.clone());
@@ -203,41 +203,41 @@ fn reason_line(view: &IncidentView, rung: Rung, reason: &PageReason, context: &C
     let place = rung_words(rung.loop_no, rung.level, view.levels);
     match reason {
         PageReason::RunBegan(why) => Wording::of(view, context).why_it_runs(why),
-        PageReason::NotAcknowledged { told_for: Some(told_for) } => {
-            Rich::from(format!("Nobody acknowledged within {}. Now paging {place}.", lasting(*told_for)))
+        PageReason::NotAcknowledged { waited: Some(waited) } => {
+            Rich::from(format!("Nobody acknowledged within {}. Now paging {place}.", lasting(*waited)))
         }
-        PageReason::NotAcknowledged { told_for: None } => {
+        PageReason::NotAcknowledged { waited: None } => {
             Rich::from(format!("Nobody acknowledged. Now paging {place}."))
         }
         PageReason::Unreachable { level } => {
-            Rich::from(format!("No room of level {} could be reached. Now paging {place}.", from_one(*level)))
+            Rich::from(format!("No room of level {} is reachable. Now paging {place}.", from_one(*level)))
         }
         PageReason::Asked { who } => {
-            Rich::new().user(who).text(&format!(" asked for escalation. Now paging {place}."))
+            Rich::new().user(who).text(&format!(" escalated it. Now paging {place}."))
         }
     }
 }
 
-/// When the page should have come, if it comes late.
+/// When the page was due, if it is late.
 fn late_line(view: &IncidentView, story: &[Entry], rung: Rung, context: &Context<'_>) -> Rich {
     match paged_at(story, rung).filter(|paged| between(*paged, context.now) >= LATE) {
         Some(paged) => Rich::from(format!(
-            "This page comes late: {} was paged at {}, and it could not be sent here before.",
-            rung_words(rung.loop_no, rung.level, view.levels),
-            instant(paged, context.now)
+            "This page is late. It was due at {} ({}), but could not be sent to this room.",
+            instant(paged, context.now),
+            rung_words(rung.loop_no, rung.level, view.levels)
         )),
         None => Rich::new(),
     }
 }
 
-/// Which list it concerns, and since when it fires, or when it began if it is over.
+/// The room list, and since when it is firing, or when it started if it is resolved.
 fn about(view: &IncidentView, context: &Context<'_>) -> Rich {
     let flaps = match view.incident.flap_count {
         0 => String::new(),
-        1 => " · came back once".to_owned(),
-        times => format!(" · came back {times} times"),
+        1 => " · fired again once".to_owned(),
+        times => format!(" · fired again {times} times"),
     };
-    let began = if view.incident.phase.is_open() { "firing since" } else { "began at" };
+    let began = if view.incident.phase.is_open() { "firing since" } else { "started at" };
     let at = instant(since(view), context.now);
     Rich::from(format!("{} · {began} {at}{flaps}", list_name(&view.room_list)))
 }
@@ -254,12 +254,12 @@ pub(super) fn call(called: &[Mention], view: &IncidentView, context: &Context<'_
     Rich::join(&[Rich::join(&names, " "), how_to_acknowledge(view, context)], " ")
 }
 
-/// How to take the incident.
+/// How to acknowledge the incident.
 fn how_to_acknowledge(view: &IncidentView, context: &Context<'_>) -> Rich {
     Rich::new()
-        .text(&format!("To acknowledge: react {}, reply ", context.ack_reaction))
+        .text(&format!("To acknowledge: react with {}, reply ", context.ack_reaction))
         .command("ack")
-        .text(", or say ")
+        .text(", or type ")
         .command(&format!("ack {}", view.number))
         .text(".")
 }

@@ -1,5 +1,5 @@
-//! Text twice at once: plain and as HTML. Every message is put together from these, so that the plain body tells
-//! everything that the HTML tells, and nothing from outside gets into the HTML unescaped.
+//! Text in two forms: plain and HTML. Every message is made of these, so the plain body says everything that the HTML
+//! says, and nothing from outside gets into the HTML unescaped.
 
 use super::text::clean;
 use ruma::UserId;
@@ -245,7 +245,7 @@ fn append(to: &mut String, pieces: &[&str]) {
     }
 }
 
-/// `text` with everything that HTML could take for markup escaped; fit for element content and for attributes in
+/// `text` with everything escaped that is markup in HTML; fit for element content and for attributes in
 /// double quotes.
 pub(super) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());

@@ -1,7 +1,7 @@
 //! The timeline of an incident in sentences: where the incident stands now, and each entry.
 
 use super::Context;
-use super::alerts::brief;
+use super::alerts::{ShowSeverity, brief};
 use super::rich::Rich;
 use super::text::{count, from_one, short};
 use super::time::{instant, lasting};
@@ -23,27 +23,27 @@ pub(super) fn status(view: &IncidentView, story: &[Entry], context: &Context<'_>
             let by = latest(story, |kind| matches!(kind, Kind::Snoozed { .. }));
             let until = instant(*until, context.now);
             match by {
-                Some(Entry { kind: Kind::Snoozed { who, comment, .. }, .. }) => Rich::from("By ")
+                Some(Entry { kind: Kind::Snoozed { who, comment, .. }, .. }) => Rich::from("Snoozed by ")
                     .user(who)
                     .text(&format!(" until {until}"))
-                    .then(&said(comment.as_deref()))
+                    .then(&quoted(comment.as_deref()))
                     .text(". Then it pages again."),
-                _ => Rich::from(format!("Until {until}. Then it pages again.")),
+                _ => Rich::from(format!("Snoozed until {until}. Then it pages again.")),
             }
         }
         Phase::Unanswered { .. } => {
             let when = latest(story, |kind| matches!(kind, Kind::Unanswered));
             let when =
                 when.map(|entry| format!(" at {}", instant(entry.at, context.now))).unwrap_or_default();
-            Rich::from(format!("Nobody acknowledged; the ladder ran out{when}."))
+            Rich::from(format!("Nobody acknowledged. Escalation ended{when}."))
         }
-        Phase::Suppressed => Rich::from("Held back by maintenance; nobody is paged."),
+        Phase::Suppressed => Rich::from("Maintenance is active. Nobody is paged."),
         Phase::Resolved { .. } | Phase::Closed => resolved(view, story, context),
     }
 }
 
 /// A comment, in quotes; nothing if there is none.
-fn said(comment: Option<&str>) -> Rich {
+fn quoted(comment: Option<&str>) -> Rich {
     let comment = short(comment.unwrap_or_default(), LONGEST_COMMENT);
     if comment.is_empty() { Rich::new() } else { Rich::from(": ").em(&format!("“{comment}”")) }
 }
@@ -75,17 +75,17 @@ fn acknowledged(
 ) -> Rich {
     let entry = latest(story, |kind| matches!(kind, Kind::Acknowledged { .. }));
     let mut line = if view.incident.ackers.is_empty() {
-        Rich::from("Somebody has it")
+        Rich::from("Acknowledged")
     } else {
-        Rich::from("By ").users(view.incident.ackers.iter().map(AsRef::as_ref))
+        Rich::from("Acknowledged by ").users(view.incident.ackers.iter().map(AsRef::as_ref))
     };
     if let Some(Entry { at, kind: Kind::Acknowledged { comment, .. }, .. }) = entry {
         line = line.text(&format!(" at {}", instant(*at, context.now)));
-        line = line.then(&said(comment.as_deref()));
+        line = line.then(&quoted(comment.as_deref()));
     }
     match until {
         Some(until) => {
-            line.text(&format!(". Pages again at {} if it still fires.", instant(until, context.now)))
+            line.text(&format!(". It pages again at {} if it is still firing.", instant(until, context.now)))
         }
         None => line.text("."),
     }
@@ -99,24 +99,24 @@ fn resolved(view: &IncidentView, story: &[Entry], context: &Context<'_>) -> Rich
             let lasted = lasting(*lasted);
             let at = instant(*at, context.now);
             match why {
-                ResolveReason::Cleared => Rich::from(format!("After {lasted}, at {at}.")),
-                ResolveReason::ByHand { who, comment, .. } => Rich::from("By ")
+                ResolveReason::Cleared => Rich::from(format!("Resolved after {lasted}, at {at}.")),
+                ResolveReason::ByHand { who, comment, .. } => Rich::from("Resolved by ")
                     .user(who)
                     .text(&format!(" after {lasted}, at {at}"))
-                    .then(&said(comment.as_deref()))
+                    .then(&quoted(comment.as_deref()))
                     .text("."),
-                ResolveReason::Stale => {
-                    Rich::from(format!("After {lasted}, at {at}: Alertmanager no longer reports it."))
-                }
+                ResolveReason::Stale => Rich::from(format!(
+                    "Resolved as stale after {lasted}, at {at}: Alertmanager sent no more updates."
+                )),
             }
         }
         _ => match view.resolved_at {
-            Some(at) => Rich::from(format!("At {}.", instant(at, context.now))),
+            Some(at) => Rich::from(format!("Resolved at {}.", instant(at, context.now))),
             None => Rich::new(),
         },
     };
     if forced && view.alerts.iter().any(|alert| alert.firing) {
-        line.text(" Its alerts still fire; something new will page again.")
+        line.text(" Its alerts are still firing. It pages again if an alert is new or gets worse.")
     } else {
         line
     }
@@ -127,9 +127,9 @@ fn latest(story: &[Entry], wanted: impl Fn(&Kind) -> bool) -> Option<&Entry> {
     story.iter().rev().find(|entry| wanted(&entry.kind))
 }
 
-fn of<'a>(users: impl Iterator<Item = &'a ruma::UserId>) -> Rich {
+fn by<'a>(users: impl Iterator<Item = &'a ruma::UserId>) -> Rich {
     let users = Rich::new().users(users);
-    if users.is_empty() { users } else { Rich::from(" of ").then(&users) }
+    if users.is_empty() { users } else { Rich::from(" by ").then(&users) }
 }
 
 /// What the sentences about an incident depend on.
@@ -166,18 +166,18 @@ impl<'a> Wording<'a> {
             Kind::AlertsChanged { joined, cleared, changed } => self.alerts_changed(joined, cleared, changed),
             Kind::Paged { loop_no, level } => say(&format!("🔔 Paging {}.", self.rung(*loop_no, *level))),
             Kind::Told { loop_no, level } => {
-                say(&format!("📨 The page of {} is in its room.", self.rung(*loop_no, *level)))
+                say(&format!("📨 The page to {} was sent.", self.rung(*loop_no, *level)))
             }
             Kind::Undeliverable { loop_no, level } => {
-                say(&format!("⚠️ No room of {} could be reached.", self.rung(*loop_no, *level)))
+                say(&format!("⚠️ No room of {} was reachable.", self.rung(*loop_no, *level)))
             }
-            Kind::Unanswered => say("🚨 Nobody acknowledged: the ladder ran out."),
-            Kind::Reminded { number } => say(&format!("🚨 Still nobody: reminder {number} was sent.")),
-            Kind::Suppressed => say("🔧 Held back by maintenance."),
+            Kind::Unanswered => say("🚨 Nobody acknowledged. Escalation ended."),
+            Kind::Reminded { number } => say(&format!("🚨 Still unanswered. Sent reminder {number}.")),
+            Kind::Suppressed => say("🔧 Maintenance is active. Nobody is paged."),
             Kind::Closed => say("🏁 Closed."),
-            Kind::HoldEnded => say("🟢 Every alert has cleared now."),
+            Kind::HoldEnded => say("🟢 All alerts are resolved now."),
             Kind::RefiredAcknowledged => {
-                say("🔁 It fires again. The acknowledgement still holds; nobody is paged.")
+                say("🔁 Firing again. It is still acknowledged, so nobody is paged.")
             }
             Kind::Resolved { why, lasted } => resolved_sentence(why, &lasting(*lasted)),
             Kind::AckEndsSoon { until } => {
@@ -198,28 +198,32 @@ impl<'a> Wording<'a> {
                     .user(who)
                     .text(" acknowledged")
                     .text(how(*via))
-                    .then(&said(comment.as_deref()));
+                    .then(&quoted(comment.as_deref()));
                 match until {
-                    Some(until) => {
-                        line.text(&format!(". It holds until {}.", instant(*until, self.context.now)))
-                    }
-                    None => line.text(". Escalation has stopped."),
+                    Some(until) => line.text(&format!(
+                        ". The acknowledgement ends at {}.",
+                        instant(*until, self.context.now)
+                    )),
+                    None => line.text(". Escalation stopped."),
                 }
             }
-            Kind::JoinedAck { who, via, comment } => {
-                say("👀 ").user(who).text(" joined").text(how(*via)).then(&said(comment.as_deref())).text(".")
-            }
+            Kind::JoinedAck { who, via, comment } => say("👀 ")
+                .user(who)
+                .text(" also acknowledged")
+                .text(how(*via))
+                .then(&quoted(comment.as_deref()))
+                .text("."),
             Kind::LateAck { who, .. } => {
-                Rich::new().user(who).text(" wanted to acknowledge, but it was over already.")
+                Rich::new().user(who).text(" acknowledged too late. It was already resolved.")
             }
             Kind::Snoozed { who, via, until, comment } => say("💤 ")
                 .user(who)
                 .text(&format!(" snoozed it until {}", instant(*until, self.context.now)))
                 .text(how(*via))
-                .then(&said(comment.as_deref()))
+                .then(&quoted(comment.as_deref()))
                 .text("."),
             Kind::EscalationAsked { who, via } => {
-                say("⏫ ").user(who).text(" asked for the next level").text(how(*via)).text(".")
+                say("⏫ ").user(who).text(" escalated it").text(how(*via)).text(".")
             }
             _ => Rich::new(),
         }
@@ -227,10 +231,10 @@ impl<'a> Wording<'a> {
 
     fn run_started(&self, why: &RunReason, suppressed: bool) -> Rich {
         let line = match why {
-            RunReason::Fired => say("🔥 It fires."),
+            RunReason::Fired => say("🔥 Firing."),
             _ => say("🔁 ").then(&self.why_it_runs(why)),
         };
-        if suppressed { line.text(" Maintenance holds it back; nobody is paged.") } else { line }
+        if suppressed { line.text(" Maintenance is active. Nobody is paged.") } else { line }
     }
 
     fn alerts_changed(
@@ -240,12 +244,13 @@ impl<'a> Wording<'a> {
         changed: &[Fingerprint],
     ) -> Rich {
         let piece = |words: &str, which: &[Fingerprint]| {
-            let names = self.names(which).unwrap_or_else(|| count(which.len() as u64, "alert"));
+            let names =
+                self.names(which, ShowSeverity::No).unwrap_or_else(|| count(which.len() as u64, "alert"));
             if which.is_empty() { Rich::new() } else { say(&format!("{words}: {names}.")) }
         };
         let pieces = [
-            piece("➕ Fires too", joined),
-            piece("➖ Cleared", cleared),
+            piece("➕ Also firing", joined),
+            piece("➖ Resolved", cleared),
             piece("〰️ Severity changed", changed),
         ];
         Rich::join(&pieces, " ")
@@ -255,36 +260,36 @@ impl<'a> Wording<'a> {
     pub(super) fn why_it_runs(&self, why: &RunReason) -> Rich {
         match why {
             RunReason::Fired => Rich::new(),
-            RunReason::Refired => Rich::from("It fires again after it had resolved."),
+            RunReason::Refired => Rich::from("It was resolved and is firing again."),
             RunReason::NewAlert { joined } => {
                 let what = match joined.len() {
-                    0 | 1 => "An alert".to_owned(),
-                    several => format!("{several} alerts"),
+                    0 | 1 => "New alert".to_owned(),
+                    several => format!("{several} new alerts"),
                 };
-                Rich::from(format!("{what} joined that nobody has seen yet{}.", self.named(joined)))
+                Rich::from(format!("{what} in this incident{}.", self.named(joined)))
             }
             RunReason::SeverityRose { fingerprints } => {
-                Rich::from(format!("It became worse{}.", self.named(fingerprints)))
+                Rich::from(format!("An alert got worse{}.", self.named(fingerprints)))
             }
-            RunReason::GivenBack { who } => Rich::new().user(who).text(" gave it back."),
-            RunReason::AckExpired { ackers } => Rich::from("The acknowledgement")
-                .then(&of(ackers.iter().map(AsRef::as_ref)))
-                .text(" has expired."),
+            RunReason::GivenBack { who } => Rich::new().user(who).text(" withdrew the acknowledgement."),
+            RunReason::AckExpired { ackers } => {
+                Rich::from("The acknowledgement").then(&by(ackers.iter().map(AsRef::as_ref))).text(" ended.")
+            }
             RunReason::SnoozeOver { who: Some(who) } => Rich::new().user(who).text(" ended the snooze."),
-            RunReason::SnoozeOver { who: None } => Rich::from("The snooze is over."),
-            RunReason::EscalationAsked { who } => Rich::new().user(who).text(" asked for escalation."),
-            RunReason::MaintenanceOver => Rich::from("Maintenance is over, and it still fires."),
+            RunReason::SnoozeOver { who: None } => Rich::from("The snooze ended."),
+            RunReason::EscalationAsked { who } => Rich::new().user(who).text(" escalated it."),
+            RunReason::MaintenanceOver => Rich::from("Maintenance ended and it is still firing."),
         }
     }
 
     /// The names of alerts; `None` where they are only counted.
-    fn names(&self, fingerprints: &[Fingerprint]) -> Option<String> {
-        let names = brief(self.view?, fingerprints, self.context);
+    fn names(&self, fingerprints: &[Fingerprint], severity: ShowSeverity) -> Option<String> {
+        let names = brief(self.view?, fingerprints, severity, self.context);
         (!names.is_empty()).then_some(names)
     }
 
     fn named(&self, fingerprints: &[Fingerprint]) -> String {
-        self.names(fingerprints).map(|names| format!(": {names}")).unwrap_or_default()
+        self.names(fingerprints, ShowSeverity::Yes).map(|names| format!(": {names}")).unwrap_or_default()
     }
 
     fn rung(&self, loop_no: u32, level: u32) -> String {
@@ -305,10 +310,10 @@ fn resolved_sentence(why: &ResolveReason, lasted: &str) -> Rich {
             .user(who)
             .text(&format!(" resolved it after {lasted}"))
             .text(how(*via))
-            .then(&said(comment.as_deref()))
+            .then(&quoted(comment.as_deref()))
             .text("."),
         ResolveReason::Stale => {
-            say(&format!("🟢 Taken for resolved after {lasted}: Alertmanager no longer reports it."))
+            say(&format!("🟢 Resolved as stale after {lasted}: Alertmanager sent no more updates."))
         }
     }
 }

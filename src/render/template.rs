@@ -21,6 +21,7 @@ use super::time::lasting;
 use super::{Context, fallback, page, sample, thread};
 use crate::domain::incident::Rung;
 use crate::domain::input::Via;
+use crate::domain::reaction;
 use crate::domain::time::between;
 use crate::domain::timeline::{Entry, Kind};
 use crate::domain::view::{AlertView, IncidentView};
@@ -48,7 +49,7 @@ pub enum Templated {
     Edit,
     /// A notice in an incident's thread.
     Thread,
-    /// What the fallback rooms are told: nobody answered, or nobody can be reached.
+    /// A notice in the fallback rooms: nobody acknowledged, or a room is unreachable.
     Fallback,
     /// Still nobody answered.
     Reminder,
@@ -107,7 +108,7 @@ pub fn check(templates: &Templates, now: Timestamp) -> Vec<TemplateProblem> {
         problem: "there is no template of this name".to_owned(),
     });
     let policy = sample::policy();
-    let context = Context { policy: &policy, ack_reaction: "✅", now };
+    let context = Context { policy: &policy, ack_reaction: reaction::default_ack(), now };
     let view = sample::view(now);
     let failing = Templated::ALL.into_iter().flat_map(|what| {
         // Each form on its own, so that all that is wrong is said at once.

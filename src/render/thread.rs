@@ -1,4 +1,4 @@
-//! The story of an incident, told in the thread below its page.
+//! The notices in the thread below a page.
 
 use super::Context;
 use super::headline::title;
@@ -12,25 +12,25 @@ use jiff::Timestamp;
 use ruma::EventId;
 use ruma::events::Mentions;
 
-/// What the thread of `root` is told of an entry; `None` for what the room sees anyway.
+/// The notice of an entry in the thread of `root`; `None` for an entry that the room sees anyway.
 pub fn notice(root: &EventId, view: &IncidentView, entry: &Entry, context: &Context<'_>) -> Option<Message> {
     let wording = Wording::of(view, context);
     let number = Rich::new().strong(&format!("#{}", view.number)).text(" ");
-    is_told(&entry.kind)
+    is_posted(&entry.kind)
         .then(|| Message::notice(Document::line(&number.then(&wording.sentence(entry)))).at(in_thread(root)))
 }
 
-/// Tells the ackers, in the thread, that their acknowledgement ends soon. Notifies them.
+/// Reminds the ackers, in the thread, that their acknowledgement ends soon. Notifies them.
 pub fn ack_reminder(root: &EventId, view: &IncidentView, until: Timestamp, context: &Context<'_>) -> Message {
     let ackers = &view.incident.ackers;
     let line = Rich::from("⏰ ")
         .strong(&title(view))
         .text(&format!(
-            ": the acknowledgement ends at {}, and it pages again. Say ",
+            ": the acknowledgement ends at {}. Then it pages again. To extend it, type ",
             instant(until, context.now)
         ))
         .command("snooze 1h")
-        .text(" to put that off. ")
+        .text(". ")
         .users(ackers.iter().map(AsRef::as_ref));
     Message::text(Document::line(&line), Mentions::with_user_ids(ackers.iter().cloned())).at(in_thread(root))
 }
@@ -40,8 +40,8 @@ fn in_thread(root: &EventId) -> Place {
     Place::Thread { root: root.to_owned(), reply_to: None }
 }
 
-/// Whether the thread is told of an entry: not of the first page, which it hangs from, nor of our own bookkeeping.
-fn is_told(kind: &Kind) -> bool {
+/// Whether an entry is posted in the thread: neither the first page, from which it begins, nor our own bookkeeping.
+fn is_posted(kind: &Kind) -> bool {
     match kind {
         Kind::RunStarted { why: RunReason::Fired, suppressed: false, .. }
         | Kind::Paged { loop_no: 0, level: 0 }

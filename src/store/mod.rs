@@ -29,7 +29,7 @@ pub use delivered::PageRow;
 pub use enqueue::{Kind, Payload};
 pub use inbox::{InboxEvent, WaitingEvent};
 pub use incident::{Reported, StoredIncident};
-pub use overview::{Backlog, IncidentLine};
+pub use overview::Backlog;
 pub use post::{About, Target};
 pub use room_list::{KnownRoomList, policy_hash};
 pub use schema::ENGINE_VERSION;

@@ -7,33 +7,6 @@ use super::{Store, StoreError, Tx};
 use jiff::Timestamp;
 use jiff_sqlx::{Timestamp as SqlTimestamp, ToSqlx};
 
-/// One open incident in a list.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct IncidentLine {
-    /// Its number.
-    pub number: i64,
-    /// Its room list.
-    pub room_list: String,
-    /// Its phase.
-    pub phase: String,
-    /// The level paged last.
-    pub level: Option<i32>,
-    /// The loop.
-    pub loop_no: i32,
-    /// When it opened.
-    pub opened_at: Timestamp,
-    /// Who took it.
-    pub ackers: Vec<String>,
-    /// The labels the group was made by.
-    pub group_labels: serde_json::Value,
-    /// The labels all alerts share.
-    pub common_labels: serde_json::Value,
-    /// How many alerts fire.
-    pub firing: i64,
-    /// The name of the worst severity.
-    pub severity: Option<String>,
-}
-
 /// What waits to be sent.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Backlog {
@@ -47,44 +20,23 @@ pub struct Backlog {
     pub oldest: Option<Timestamp>,
 }
 
-/// The open incidents of room lists in some phases, oldest first, `limit` at most, and how many there are. Those below
-/// `min_level` are left out; one that is not paged yet is at -1.
-pub async fn open_incidents(
+/// The numbers of the open incidents of room lists in some phases, oldest first, `limit` at most, and how many there
+/// are. Those below `min_level` are left out; one that is not paged yet is at -1.
+pub async fn open_from_level(
     tx: &mut Tx,
     room_lists: &[String],
     phases: &[String],
     min_level: i32,
     limit: i64,
-) -> Result<(Vec<IncidentLine>, i64), StoreError> {
-    struct Row {
-        id: i64,
-        room_list: String,
-        phase: String,
-        level: Option<i32>,
-        loop_no: i32,
-        opened_at: SqlTimestamp,
-        ackers: Vec<String>,
-        group_labels: serde_json::Value,
-        common_labels: serde_json::Value,
-        firing: i64,
-        severity: Option<String>,
-    }
-    let rows = sqlx::query_as!(
-        Row,
-        r#"SELECT id, room_list, phase, level, loop_no, opened_at, ackers, group_labels, common_labels,
-                  (SELECT count(*) FROM incident_alert WHERE incident = incident.id AND firing) AS "firing!",
-                  (SELECT severity FROM incident_alert WHERE incident = incident.id AND firing
-                   ORDER BY rank DESC, severity LIMIT 1) AS severity
-           FROM incident
-           WHERE id = ANY (ARRAY(
-               SELECT first.id
-               FROM unnest($1::text[]) AS list (name), unnest($2::text[]) AS wanted (phase), LATERAL (
-                   SELECT id, opened_at FROM incident
-                   WHERE room_list = list.name AND phase = wanted.phase AND phase NOT IN ('resolved', 'closed')
-                     AND (coalesce(level, -1) >= $3 OR ($3 > 0 AND phase = 'unanswered'))
-                   ORDER BY opened_at, id LIMIT $4) AS first
-               ORDER BY first.opened_at, first.id LIMIT $4))
-           ORDER BY opened_at, id"#,
+) -> Result<(Vec<i64>, i64), StoreError> {
+    let numbers = sqlx::query_scalar!(
+        "SELECT first.id
+         FROM unnest($1::text[]) AS list (name), unnest($2::text[]) AS wanted (phase), LATERAL (
+             SELECT id, opened_at FROM incident
+             WHERE room_list = list.name AND phase = wanted.phase AND phase NOT IN ('resolved', 'closed')
+               AND (coalesce(level, -1) >= $3 OR ($3 > 0 AND phase = 'unanswered'))
+             ORDER BY opened_at, id LIMIT $4) AS first
+         ORDER BY first.opened_at, first.id LIMIT $4",
         room_lists,
         phases,
         min_level,
@@ -92,40 +44,24 @@ pub async fn open_incidents(
     )
     .fetch_all(&mut **tx)
     .await?;
-    let total = if i64::try_from(rows.len()).unwrap_or(i64::MAX) < limit {
-        i64::try_from(rows.len()).unwrap_or(i64::MAX)
-    } else {
-        sqlx::query_scalar!(
-            r#"SELECT least(count(*), 1000) AS "count!"
-               FROM unnest($1::text[]) AS list (name), unnest($2::text[]) AS wanted (phase), LATERAL (
-                   SELECT 1 FROM incident
-                   WHERE room_list = list.name AND phase = wanted.phase AND phase NOT IN ('resolved', 'closed')
-                     AND (coalesce(level, -1) >= $3 OR ($3 > 0 AND phase = 'unanswered'))
-                   ORDER BY opened_at LIMIT 1000) AS first"#,
-            room_lists,
-            phases,
-            min_level
-        )
-        .fetch_one(&mut **tx)
-        .await?
-    };
-    let lines = rows
-        .into_iter()
-        .map(|row| IncidentLine {
-            number: row.id,
-            room_list: row.room_list,
-            phase: row.phase,
-            level: row.level,
-            loop_no: row.loop_no,
-            opened_at: row.opened_at.to_jiff(),
-            ackers: row.ackers,
-            group_labels: row.group_labels,
-            common_labels: row.common_labels,
-            firing: row.firing,
-            severity: row.severity,
-        })
-        .collect();
-    Ok((lines, total))
+    let found = i64::try_from(numbers.len()).unwrap_or(i64::MAX);
+    if found < limit {
+        return Ok((numbers, found));
+    }
+    let total = sqlx::query_scalar!(
+        r#"SELECT least(count(*), 1000) AS "count!"
+           FROM unnest($1::text[]) AS list (name), unnest($2::text[]) AS wanted (phase), LATERAL (
+               SELECT 1 FROM incident
+               WHERE room_list = list.name AND phase = wanted.phase AND phase NOT IN ('resolved', 'closed')
+                 AND (coalesce(level, -1) >= $3 OR ($3 > 0 AND phase = 'unanswered'))
+               ORDER BY opened_at LIMIT 1000) AS first"#,
+        room_lists,
+        phases,
+        min_level
+    )
+    .fetch_one(&mut **tx)
+    .await?;
+    Ok((numbers, total))
 }
 
 /// The numbers of the open incidents of room lists in some phases, oldest first, `limit` at most.

@@ -331,7 +331,7 @@ async fn what_is_told(plans: &mut Plans) {
     for limit in [20, 1000] {
         plans
             .within("open_incidents", async |tx| {
-                let (lines, _) = overview::open_incidents(tx, &lists, &phases, -1, limit).await.unwrap();
+                let (lines, _) = overview::open_from_level(tx, &lists, &phases, -1, limit).await.unwrap();
                 assert!(!lines.is_empty());
                 overview::open_numbers(tx, &lists, &phases, limit).await.unwrap();
             })

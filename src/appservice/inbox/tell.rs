@@ -82,11 +82,11 @@ impl Scene<'_> {
     ) -> Result<(Vec<IncidentLine>, u64), InboxError> {
         let lists: Vec<String> = said.lists.iter().map(|list| list.name.clone()).collect();
         let phases: Vec<String> = verb.row().phases.iter().map(|phase| phase.as_str().to_owned()).collect();
-        let (rows, total) =
-            overview::open_incidents(self.change.tx(), &lists, &phases, min_level, SHOWN).await?;
-        let mut lines = Vec::with_capacity(rows.len());
-        for row in rows {
-            if let Some(stored) = incident::load(self.change.tx(), row.number).await? {
+        let (numbers, total) =
+            overview::open_from_level(self.change.tx(), &lists, &phases, min_level, SHOWN).await?;
+        let mut lines = Vec::with_capacity(numbers.len());
+        for number in numbers {
+            if let Some(stored) = incident::load(self.change.tx(), number).await? {
                 let policy = self.inbox.engine.policy(stored.incident.run.policy_version).await?;
                 lines.push(stored.view(u32::try_from(policy.levels.len()).unwrap_or(u32::MAX)).line());
             }

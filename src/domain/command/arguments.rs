@@ -41,8 +41,8 @@ pub(super) fn read(verb: Verb, rest: &str, evidence: Evidence, here: bool) -> Pa
             Parsed::Chatter
         }
         (Unfit::NoIncident, _) => Parsed::Mistake(Mistake {
-            said: format!("`{}` needs to know which incident.", verb.word()),
-            hint: format!("Say `{}` with its number, or say it in a reply to its message.", verb.row().usage),
+            said: format!("`{}` needs an incident number.", verb.word()),
+            hint: format!("Type `{}`, or reply to the page.", verb.row().usage),
         }),
         (Unfit::TooMuch(_) | Unfit::NotAnIncident(_), Evidence::Bare) => Parsed::Chatter,
         (Unfit::TooMuch(_) | Unfit::NotAnIncident(_), Evidence::InThread) if !verb.row().unmistakable => {
@@ -102,7 +102,7 @@ fn with_comment(
     if selected.which.is_none() && !here && verb.row().unmistakable && is_range(word) {
         return Err(Unfit::Wrong(Mistake {
             said: format!("`{}` is not an incident number.", quotable(word)),
-            hint: format!("Name each of them: `{} 42 43 44`.", verb.word()),
+            hint: format!("Type each number: `{} 42 43 44`.", verb.word()),
         }));
     }
     // Addressed, but neither in a thread nor with a number: a word where a number belongs.
@@ -135,11 +135,11 @@ fn with_duration(verb: Verb, rest: &str, here: bool, act: fn(Duration) -> Act) -
     }
     let mistake = |said: String| Mistake {
         said,
-        hint: format!("Say for example `{} 42 2h`; durations are `90s`, `15m`, `1h30m`, `2d`.", verb.word()),
+        hint: format!("Type for example `{} 42 2h`. Durations are `90s`, `15m`, `1h30m`, `2d`.", verb.word()),
     };
     match selected.rest {
         "" if selected.which.is_none() && !here => Err(Unfit::NoIncident),
-        "" => Err(Unfit::Wrong(mistake(format!("`{}` needs to know for how long.", verb.word())))),
+        "" => Err(Unfit::Wrong(mistake(format!("`{}` needs a duration.", verb.word())))),
         said => {
             let word = split_word(said).0;
             let mut unclear = mistake(format!("`{}` is not a duration.", quotable(word)));
@@ -207,8 +207,8 @@ fn select(text: &str) -> Result<Selected<'_>, Unfit> {
         }
         if numbers.is_empty() && looks_like_uuid(bare.trim_start_matches('#')) {
             return Err(Unfit::Wrong(Mistake {
-                said: format!("`{}` is an id of another bot; I number incidents.", quotable(bare)),
-                hint: "Say `pending` for the numbers.".to_owned(),
+                said: format!("`{}` is an id of another bot. Incidents have numbers here.", quotable(bare)),
+                hint: "Type `pending` for the numbers.".to_owned(),
             }));
         }
         let joined = matches!(word, "and" | "&" | ",") && !numbers.is_empty();
@@ -224,8 +224,8 @@ fn select(text: &str) -> Result<Selected<'_>, Unfit> {
         }
         if numbers.len() > MOST_INCIDENTS {
             return Err(Unfit::Wrong(Mistake {
-                said: format!("These are more than {MOST_INCIDENTS} incidents."),
-                hint: "Name fewer at a time, or say `all`.".to_owned(),
+                said: format!("One command can name at most {MOST_INCIDENTS} incidents."),
+                hint: "Name fewer, or type `all`.".to_owned(),
             }));
         }
         rest = after;
@@ -276,12 +276,8 @@ fn comment(rest: &str) -> Option<String> {
 /// otherwise believes to have taken something, and is told.
 fn all_and_more(verb: Verb, rest: &str) -> Unfit {
     let mistake = Mistake {
-        said: format!("I do not understand `{}` after `{} all`.", quotable(rest), verb.word()),
-        hint: format!(
-            "Say `{} all` and nothing else, or name the incidents: `{}`.",
-            verb.word(),
-            verb.row().usage
-        ),
+        said: format!("Unexpected `{}` after `{} all`.", quotable(rest), verb.word()),
+        hint: format!("Type only `{} all`, or name the incidents: `{}`.", verb.word(), verb.row().usage),
     };
     if verb.row().unmistakable { Unfit::Wrong(mistake) } else { Unfit::TooMuch(mistake) }
 }
@@ -297,13 +293,13 @@ fn is_range(word: &str) -> bool {
 fn not_an_incident(said: &str) -> Mistake {
     Mistake {
         said: format!("`{}` is not an incident number.", quotable(said)),
-        hint: "Say `pending` for the numbers.".to_owned(),
+        hint: "Type `pending` for the numbers.".to_owned(),
     }
 }
 
 fn too_much(verb: Verb, rest: &str) -> Mistake {
     Mistake {
-        said: format!("I do not understand `{}` after `{}`.", quotable(rest), verb.word()),
-        hint: format!("Say `{}`.", verb.row().usage),
+        said: format!("Unexpected `{}` after `{}`.", quotable(rest), verb.word()),
+        hint: format!("Type `{}`.", verb.row().usage),
     }
 }

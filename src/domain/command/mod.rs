@@ -118,10 +118,10 @@ pub fn parse(text: &str, context: Context) -> Parsed {
 
 fn unknown(word: &str) -> Mistake {
     let hint = match Verb::nearest(word) {
-        Some(verb) => format!("Did you mean `{}`? Say `help` for all commands.", verb.row().usage),
-        None => "Say `help` for all commands.".to_owned(),
+        Some(verb) => format!("Did you mean `{}`? Type `help` for the list of commands.", verb.row().usage),
+        None => "Type `help` for the list of commands.".to_owned(),
     };
-    Mistake { said: format!("I do not know the command `{}`.", quotable(word)), hint }
+    Mistake { said: format!("Unknown command `{}`.", quotable(word)), hint }
 }
 
 /// The first word and what follows it, verbatim but for white space around it.

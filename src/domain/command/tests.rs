@@ -99,7 +99,7 @@ fn people_talk_and_are_not_answered() {
             ("pending stuff is fun", "-"),
             ("acknowledge that we are late", "-"),
             ("ack, looking", "-"),
-            ("ack all good here", "! I do not understand `good here` after `ack all`."),
+            ("ack all good here", "! Unexpected `good here` after `ack all`."),
             ("ack 3-5", "! `3-5` is not an incident number."),
             ("ack #3..#5 disks", "! `#3..#5` is not an incident number."),
             ("resolve all the things", "-"),
@@ -179,8 +179,8 @@ fn what_is_addressed_to_us_is_always_answered() {
                 ("!ack 42", "ack 42"),
                 ("! ack 42", "ack 42"),
                 ("!HELP", "help"),
-                ("!frobnicate", "! I do not know the command `frobnicate`."),
-                ("!pending 3", "! I do not understand `3` after `pending`."),
+                ("!frobnicate", "! Unknown command `frobnicate`."),
+                ("!pending 3", "! Unexpected `3` after `pending`."),
                 ("!silence", "later silence"),
             ],
         );
@@ -191,10 +191,10 @@ fn what_is_addressed_to_us_is_always_answered() {
             ("ack 42", "ack 42"),
             ("", "help"),
             ("!ack 42", "ack 42"),
-            ("thanks!", "! I do not know the command `thanks!`."),
-            ("ack", "! `ack` needs to know which incident."),
+            ("thanks!", "! Unknown command `thanks!`."),
+            ("ack", "! `ack` needs an incident number."),
             ("ack the disk", "! `the` is not an incident number."),
-            ("ack all good", "! I do not understand `good` after `ack all`."),
+            ("ack all good", "! Unexpected `good` after `ack all`."),
             ("show me", "! `me` is not an incident number."),
         ],
     );
@@ -205,10 +205,10 @@ fn a_mistake_says_what_is_wrong() {
     check(
         BARE,
         &[
-            ("ack", "! `ack` needs to know which incident."),
-            ("snooze", "! `snooze` needs to know which incident."),
-            ("snooze 2h", "! `snooze` needs to know which incident."),
-            ("snooze 42", "! `snooze` needs to know for how long."),
+            ("ack", "! `ack` needs an incident number."),
+            ("snooze", "! `snooze` needs an incident number."),
+            ("snooze 2h", "! `snooze` needs an incident number."),
+            ("snooze 42", "! `snooze` needs a duration."),
             ("snooze 42 tomorrow", "! `tomorrow` is not a duration."),
             ("snooze 42 0s", "! `0s` is not a duration."),
             ("snooze 42 1.5h", "! `1.5h` is not a duration."),
@@ -217,11 +217,11 @@ fn a_mistake_says_what_is_wrong() {
             ("ack 99999999999999999999", "! `99999999999999999999` is not an incident number."),
             (
                 "acknowledge 123e4567-e89b-12d3-a456-426614174000",
-                "! `123e4567-e89b-12d3-a456-426614174000` is an id of another bot; I number incidents.",
+                "! `123e4567-e89b-12d3-a456-426614174000` is an id of another bot. Incidents have numbers here.",
             ),
             (
                 "acknowledge 123E4567E89B12D3A456426614174000",
-                "! `123E4567E89B12D3A456426614174000` is an id of another bot; I number incidents.",
+                "! `123E4567E89B12D3A456426614174000` is an id of another bot. Incidents have numbers here.",
             ),
         ],
     );
@@ -229,16 +229,16 @@ fn a_mistake_says_what_is_wrong() {
         THREAD,
         &[
             ("snooze tomorrow", "! `tomorrow` is not a duration."),
-            ("unack please", "! I do not understand `please` after `unack`."),
-            ("snooze 42", "! `snooze` needs to know for how long."),
+            ("unack please", "! Unexpected `please` after `unack`."),
+            ("snooze 42", "! `snooze` needs a duration."),
         ],
     );
     let Parsed::Mistake(mistake) = parse("!akc 42", BARE) else { panic!("not a mistake") };
-    assert_eq!(mistake.hint, "Did you mean `ack 42 [comment]`? Say `help` for all commands.");
+    assert_eq!(mistake.hint, "Did you mean `ack 42 [comment]`? Type `help` for the list of commands.");
     let Parsed::Mistake(mistake) = parse("snooze 42 1.5h", BARE) else { panic!("not a mistake") };
     assert!(mistake.hint.starts_with("Did you mean `1h30m`? "), "{}", mistake.hint);
     let many = (1..=101).map(|n| n.to_string()).collect::<Vec<_>>().join(" ");
-    assert_eq!(told(&parse(&format!("ack {many}"), BARE)), "! These are more than 100 incidents.");
+    assert_eq!(told(&parse(&format!("ack {many}"), BARE)), "! One command can name at most 100 incidents.");
 }
 
 #[test]

@@ -124,7 +124,7 @@ verbs! {
     Acknowledge => Row {
         words: &["ack", "acknowledge"],
         usage: "ack 42 [comment]",
-        purpose: "take the incident; escalation stops",
+        purpose: "acknowledge; escalation stops",
         reactions: &["✅", "👀"],
         unmistakable: true,
         effect: VerbEffect::ActWithComment(Act::Acknowledge),
@@ -134,7 +134,7 @@ verbs! {
     Unacknowledge => Row {
         words: &["unack", "unacknowledge"],
         usage: "unack 42",
-        purpose: "give it back; it pages again",
+        purpose: "withdraw the acknowledgement; it pages again",
         reactions: &[],
         unmistakable: true,
         effect: VerbEffect::Act(Act::Unacknowledge),
@@ -144,7 +144,7 @@ verbs! {
     Snooze => Row {
         words: &["snooze"],
         usage: "snooze 42 2h [comment]",
-        purpose: "acknowledge until later",
+        purpose: "stop paging for this time; then it pages again",
         reactions: &["💤"],
         unmistakable: true,
         effect: VerbEffect::ActFor(Act::Snooze),
@@ -174,7 +174,7 @@ verbs! {
     Resolve => Row {
         words: &["resolve"],
         usage: "resolve 42 [comment]",
-        purpose: "close it by hand",
+        purpose: "resolve by hand",
         reactions: &[],
         unmistakable: false,
         effect: VerbEffect::ActWithComment(Act::Resolve),
@@ -184,7 +184,7 @@ verbs! {
     Pending => Row {
         words: &["pending"],
         usage: "pending",
-        purpose: "list what nobody took",
+        purpose: "list unacknowledged incidents",
         reactions: &[],
         unmistakable: false,
         effect: VerbEffect::Query(Query::Pending),
@@ -194,7 +194,7 @@ verbs! {
     Escalated => Row {
         words: &["escalated"],
         usage: "escalated",
-        purpose: "list what went beyond its first level",
+        purpose: "list incidents that were escalated",
         reactions: &[],
         unmistakable: false,
         effect: VerbEffect::Query(Query::Escalated),
@@ -214,7 +214,7 @@ verbs! {
     Timeline => Row {
         words: &["timeline"],
         usage: "timeline 42",
-        purpose: "tell what happened to it, by whom, when",
+        purpose: "show what happened, when, and who did it",
         reactions: &[],
         unmistakable: false,
         effect: VerbEffect::Show(View::Timeline),
@@ -254,7 +254,7 @@ verbs! {
     OnCall => Row {
         words: &["oncall"],
         usage: "oncall",
-        purpose: "say who is on call",
+        purpose: "show who is on call",
         reactions: &[],
         unmistakable: false,
         effect: VerbEffect::NotAvailable(Arguments::Nothing),
@@ -264,7 +264,7 @@ verbs! {
     Stats => Row {
         words: &["stats"],
         usage: "stats [7d]",
-        purpose: "show figures",
+        purpose: "show statistics",
         reactions: &[],
         unmistakable: false,
         effect: VerbEffect::NotAvailable(Arguments::MaybeDuration),
@@ -274,7 +274,7 @@ verbs! {
     Maintenance => Row {
         words: &["maintenance"],
         usage: "maintenance 2h",
-        purpose: "hold pages back for a while",
+        purpose: "pause paging for a while",
         reactions: &[],
         unmistakable: false,
         effect: VerbEffect::NotAvailable(Arguments::DurationOrEnd),
@@ -329,10 +329,11 @@ impl Verb {
 
     /// The verb that a word is a slip of: one letter wrong, missing, too many, or two swapped.
     pub(super) fn nearest(word: &str) -> Option<Self> {
-        let word: Vec<char> = word.to_lowercase().chars().take(16).collect();
-        Self::ALL.iter().copied().find(|verb| {
-            verb.row().words.iter().any(|known| is_slip(&word, &known.chars().collect::<Vec<_>>()))
-        })
+        let word: String = word.to_lowercase().chars().take(16).collect();
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|verb| verb.row().words.iter().any(|known| strsim::osa_distance(&word, known) <= 1))
     }
 }
 
@@ -357,16 +358,5 @@ impl Act {
                 None
             }
         }
-    }
-}
-
-fn is_slip(a: &[char], b: &[char]) -> bool {
-    let alike = a.iter().zip(b).take_while(|(x, y)| x == y).count();
-    let (a, b) = (a.get(alike..).unwrap_or_default(), b.get(alike..).unwrap_or_default());
-    match (a, b) {
-        ([], [_] | []) | ([_], []) => true,
-        ([a1, a2, a_rest @ ..], [b1, b2, b_rest @ ..]) if a1 == b2 && a2 == b1 && a_rest == b_rest => true,
-        ([_, a_rest @ ..], [_, b_rest @ ..]) => a_rest == b_rest || a_rest == b || a == b_rest,
-        ([], _) | (_, []) => false,
     }
 }

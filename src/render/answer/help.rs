@@ -1,4 +1,4 @@
-//! `help`: what can be said, and what the reader may do.
+//! `help`: the commands, and which of them the reader may use.
 
 use crate::domain::command::Verb;
 use crate::domain::policy::Role;
@@ -9,28 +9,27 @@ use crate::render::message::Message;
 use crate::render::rich::{Document, Rich};
 use crate::render::time::lasting;
 
-/// The commands of this release, each with what it does. `lists`: the room's, each with what the reader may do with its
-/// incidents.
+/// The commands of this release and their effects. `lists`: those of the room, each with the reader's role.
 pub(super) fn help(lists: &[(&str, Role)], context: &Context<'_>) -> Message {
     let best = lists.iter().map(|(_, role)| *role).max().unwrap_or(Role::None);
     let names: Vec<_> = lists.iter().map(|(name, _)| list_name(name)).collect();
     let mut text = Document::default();
-    text.paragraph(&[Rich::new().strong("What you can say here").text(&format!(" · {}", names.join(", ")))]);
+    text.paragraph(&[Rich::new().strong("Commands in this room").text(&format!(" · {}", names.join(", ")))]);
     let verbs = Verb::ALL.iter().copied().filter(|verb| verb.is_available());
     let items: Vec<_> = verbs.map(|verb| vec![verb_line(verb, best)]).collect();
     text.list(&items);
     let mut notes = vec![
         Rich::from(format!(
-            "React {} to a page to acknowledge; remove the reaction to give it back.",
+            "React to a page with {} to acknowledge. Remove the reaction to withdraw.",
             context.ack_reaction
         )),
         Rich::new().marked(
-            "In a reply to a page or in its thread, leave the number out. `ack 42 43` and `ack all` take several.",
+            "In a reply to a page or in its thread, you can omit the number. For several incidents: `ack 42 43` or `ack all`.",
         ),
     ];
     if lists.len() > 1 {
         notes.push(Rich::from(
-            "A command is answered once, by the list it concerns. Mention one of them to mean it alone.",
+            "Only the list that a command is about answers it. To address one list, mention its user.",
         ));
     }
     if lists.iter().all(|(_, role)| *role == best) {
@@ -48,7 +47,7 @@ fn verb_line(verb: Verb, role: Role) -> Rich {
     let row = verb.row();
     let line = Rich::new().code(row.usage).text(&format!(": {}", row.purpose));
     match allowed(verb, role) {
-        Allowed::No => line.em(" (not for you)"),
+        Allowed::No => line.em(" (not allowed for you)"),
         Allowed::UpTo(longest) => line.em(&format!(" (up to {})", lasting(longest))),
         Allowed::Yes => line,
     }
@@ -68,8 +67,8 @@ fn rights(role: Role) -> String {
         }
     }
     match may.split_last() {
-        None => "You may look, but not act.".to_owned(),
-        Some(_) if everything => "You may do everything.".to_owned(),
+        None => "You may only view incidents.".to_owned(),
+        Some(_) if everything => "You may use all commands.".to_owned(),
         Some((last, [])) => format!("You may {last}."),
         Some((last, others)) => format!("You may {} and {last}.", others.join(", ")),
     }

@@ -24,7 +24,9 @@ pub(super) fn incidents(
     let room_list = list_name(room_list);
     let all = (incidents.len() as u64).saturating_add(more);
     if all == 0 {
-        return Message::notice(Document::line(&Rich::from(format!("🟢 Nothing of {room_list} is {what}."))));
+        return Message::notice(Document::line(&Rich::from(format!(
+            "🟢 {room_list} has no {what} incidents."
+        ))));
     }
     let headline =
         Rich::new().strong(&format!("{} {what}", count(all, "incident"))).text(&format!(" · {room_list}"));

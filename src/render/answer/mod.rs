@@ -10,7 +10,7 @@ use super::headline::list_name;
 use super::message::{Message, Place};
 use super::rich::{Document, Rich};
 use super::size::fit_lines;
-use super::text::{count, from_one, short};
+use super::text::{from_one, short};
 use super::time::{instant, lasting};
 use crate::domain::answer::{ActResult, Acted, Answer, Hidden, Need};
 use crate::domain::incident::PhaseName;
@@ -45,9 +45,9 @@ pub fn answer(answer: &Answer, context: &Context<'_>) -> Message {
         Answer::NotAvailable { command } => line(
             &Rich::new()
                 .command(&short(command, 100))
-                .text(" is not available in this release. Say ")
+                .text(" is not available in this release. Type ")
                 .command("help")
-                .text(" for what is."),
+                .text(" for the list of commands."),
         ),
     }
 }
@@ -85,10 +85,10 @@ fn nothing(room_list: &str, elsewhere: &[Acted], context: &Context<'_>) -> Messa
     let room_list = list_name(room_list);
     let mut text = Document::default();
     if elsewhere.is_empty() {
-        let line = Rich::from(format!("Nothing of {room_list} is open that this could concern."));
+        let line = Rich::from(format!("{room_list} has no open incidents this applies to."));
         return Message::notice(Document::line(&line));
     }
-    text.paragraph(&[Rich::from(format!("Nothing of {room_list} is open that this room can act on."))]);
+    text.paragraph(&[Rich::from(format!("{room_list} has no open incidents that this room can act on."))]);
     let items: Vec<_> = elsewhere.iter().take(NAMED).map(|acted| vec![result_line(acted, context)]).collect();
     text.list(&items);
     if let more @ 1.. = elsewhere.len().saturating_sub(NAMED) {
@@ -109,58 +109,59 @@ fn words(result: &ActResult, context: &Context<'_>) -> (&'static str, Rich) {
     let at = |instant_: jiff::Timestamp| instant(instant_, context.now);
     match result {
         ActResult::Acknowledged { until: None } => {
-            ("👀", "acknowledged; escalation has stopped until it resolves or something new fires.".into())
+            ("👀", "acknowledged. Escalation stops until it is resolved or a new alert fires.".into())
         }
         ActResult::Acknowledged { until: Some(until) } => {
-            ("👀", format!("acknowledged until {}; escalation has stopped.", at(*until)).into())
+            ("👀", format!("acknowledged until {}. Escalation stops until then.", at(*until)).into())
         }
         ActResult::Joined { others } => (
             "👀",
-            Rich::from("you joined ")
+            Rich::from("acknowledged. ")
                 .users(others.iter().take(10).map(AsRef::as_ref))
-                .text(", who took it before."),
+                .text(" acknowledged before you."),
         ),
-        ActResult::AlreadyYours => ("👀", "you have it already.".into()),
+        ActResult::AlreadyYours => ("👀", "you have already acknowledged it.".into()),
         ActResult::GivenBack { pages_in } => {
-            ("↩️", format!("given back; it pages again in {}.", lasting(*pages_in)).into())
+            ("↩️", format!("acknowledgement withdrawn. It pages again in {}.", lasting(*pages_in)).into())
         }
         ActResult::NotAcknowledged => {
-            ("", "nobody has taken it, so that there is nothing to give back.".into())
+            ("", "nobody has acknowledged it, so there is nothing to withdraw.".into())
         }
         ActResult::Snoozed { until, shortened: false } => {
-            ("💤", format!("snoozed until {}; then it pages again.", at(*until)).into())
+            ("💤", format!("snoozed until {}. Then it pages again.", at(*until)).into())
         }
         ActResult::Snoozed { until, shortened: true } => {
-            ("💤", format!("snoozed until {}, the longest there is; then it pages again.", at(*until)).into())
+            ("💤", format!("snoozed until {}, the maximum. Then it pages again.", at(*until)).into())
         }
-        ActResult::SnoozeEnded => ("🔁", "the snooze has ended; it pages again.".into()),
+        ActResult::SnoozeEnded => ("🔁", "snooze ended. It pages again.".into()),
         ActResult::NotSnoozed => ("", "it is not snoozed.".into()),
         ActResult::Escalated { level, levels } => {
-            ("⏫", format!("paging level {} of {levels} now.", from_one(*level)).into())
+            ("⏫", format!("escalated. Now paging level {} of {levels}.", from_one(*level)).into())
         }
         ActResult::LadderEnded if context.policy.fallback_rooms.is_empty() => {
-            ("🚨", "there is no further level, and no fallback room to tell.".into())
+            ("🚨", "there is no next level and no fallback room.".into())
         }
-        ActResult::LadderEnded => ("🚨", "there is no further level; it goes to the fallback rooms.".into()),
-        ActResult::StalePage => {
-            ("", "that page is no longer the last one, so that nothing was escalated.".into())
-        }
+        ActResult::LadderEnded => ("🚨", "there is no next level. The fallback rooms are notified.".into()),
+        ActResult::StalePage => ("", "that page is no longer current; nothing was escalated.".into()),
         ActResult::Resolved { still_firing: 0 } => ("🟢", "resolved.".into()),
         ActResult::Resolved { still_firing } => (
             "🟢",
             format!(
-                "resolved by hand, though {} still fire; something new will page again.",
-                count(*still_firing, "alert")
+                "resolved by hand. {} still firing. It pages again if an alert is new or gets worse.",
+                if *still_firing == 1 {
+                    "1 alert is".to_owned()
+                } else {
+                    format!("{still_firing} alerts are")
+                }
             )
-            .replace("1 alert still fire", "1 alert still fires")
             .into(),
         ),
         ActResult::TooLate { resolved_at: Some(since) } => {
-            ("", format!("too late, it resolved at {}.", at(*since)).into())
+            ("", format!("too late: it was resolved at {}.", at(*since)).into())
         }
-        ActResult::TooLate { resolved_at: None } => ("", "too late, it is over.".into()),
-        ActResult::UnderMaintenance => ("🔧", "maintenance holds it back; nobody is paged.".into()),
-        ActResult::Nothing { phase } => ("", format!("nothing to do, it is {}.", standing(*phase)).into()),
+        ActResult::TooLate { resolved_at: None } => ("", "too late: it is already resolved.".into()),
+        ActResult::UnderMaintenance => ("🔧", "maintenance is active. Nobody is paged.".into()),
+        ActResult::Nothing { phase } => ("", format!("nothing to do: it is {}.", standing(*phase)).into()),
         ActResult::Refused { why } => ("", hidden(*why).into()),
         ActResult::NoRight { needs } => ("⛔", no_right(needs)),
     }
@@ -168,12 +169,12 @@ fn words(result: &ActResult, context: &Context<'_>) -> (&'static str, Rich) {
 
 fn no_right(needs: &Need) -> Rich {
     match needs {
-        Need::Membership => "only members of the room can do this.".into(),
+        Need::Membership => "only members of this room may do this.".into(),
         Need::PowerLevel { to, level } => Rich::from(format!(
-            "to {} takes power level {level} in this room, or the operator's permission.",
+            "to {}, you need power level {level} in this room or the operator's permission.",
             short(to, 100)
         )),
-        Need::Forbidden => "the operator has not given you the right to do this.".into(),
+        Need::Forbidden => "the operator does not allow you to do this.".into(),
     }
 }
 
@@ -183,7 +184,7 @@ fn standing(phase: PhaseName) -> &'static str {
         PhaseName::Acknowledged => "acknowledged",
         PhaseName::Snoozed => "snoozed",
         PhaseName::Unanswered => "unanswered",
-        PhaseName::Suppressed => "held back by maintenance",
+        PhaseName::Suppressed => "under maintenance",
         PhaseName::Resolved => "resolved",
         PhaseName::Closed => "closed",
     }
@@ -193,10 +194,8 @@ fn standing(phase: PhaseName) -> &'static str {
 fn hidden(why: Hidden) -> &'static str {
     match why {
         Hidden::Unknown => "there is no such incident.",
-        Hidden::NotToldHere => "this room has not been told of it yet, so that it cannot be handled here.",
-        Hidden::HigherLevel => {
-            "it has gone to a higher level; only the rooms of that level and above can take it."
-        }
+        Hidden::NotToldHere => "it has not been posted in this room yet, so you cannot act on it here.",
+        Hidden::HigherLevel => "it was escalated. Only the rooms of its level and above can act on it.",
     }
 }
 

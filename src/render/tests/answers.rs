@@ -106,15 +106,15 @@ fn nothing_is_pending_and_nothing_escalated() {
     let incidents = Vec::new;
     assert_eq!(
         nothing(Answer::Pending { room_list: room_list(), incidents: incidents(), more: 0 }),
-        "🟢 Nothing of finance is pending."
+        "🟢 finance has no pending incidents."
     );
     assert_eq!(
         nothing(Answer::Escalated { room_list: room_list(), incidents: incidents(), more: 0 }),
-        "🟢 Nothing of finance is escalated."
+        "🟢 finance has no escalated incidents."
     );
     assert_eq!(
         nothing(Answer::NothingOpen { room_list: room_list(), elsewhere: Vec::new() }),
-        "Nothing of finance is open that this could concern."
+        "finance has no open incidents this applies to."
     );
     let elsewhere = |number| Acted {
         number,
@@ -172,9 +172,9 @@ fn help_says_what_the_reader_may_do() {
     let help = |role| Answer::Help { room_list: "finance".to_owned(), role, others: Vec::new() };
     assert_snapshot!(answered(&help(Role::Respond)));
     let all = said(&help(Role::Moderate));
-    assert!(!all.contains("not for you"), "{all}");
+    assert!(!all.contains("not allowed for you"), "{all}");
     let none = said(&help(Role::None));
-    assert!(none.contains("take the incident; escalation stops (not for you)"), "{none}");
+    assert!(none.contains("acknowledge; escalation stops (not allowed for you)"), "{none}");
 }
 
 #[test]
@@ -184,25 +184,25 @@ fn help_in_a_room_of_several_lists_names_all_and_tells_them_apart_where_rights_d
         said(&Answer::Help { room_list: "finance".to_owned(), role: Role::Respond, others })
     };
     let same = help(Role::Respond);
-    assert!(same.starts_with("What you can say here · finance, network\n"), "{same}");
-    assert!(same.contains("A command is answered once, by the list it concerns."), "{same}");
+    assert!(same.starts_with("Commands in this room · finance, network\n"), "{same}");
+    assert!(same.contains("Only the list that a command is about answers it."), "{same}");
     assert!(same.ends_with("\nYou may ack, unack, snooze for up to 1 h, unsnooze and escalate."), "{same}");
     let more = help(Role::Moderate);
-    assert!(!more.contains("not for you"), "one of them allows it: {more}");
+    assert!(!more.contains("not allowed for you"), "one of them allows it: {more}");
     assert!(more.contains("\nfinance: You may ack, "), "{more}");
-    assert!(more.ends_with("\nnetwork: You may do everything."), "{more}");
+    assert!(more.ends_with("\nnetwork: You may use all commands."), "{more}");
 }
 
 #[test]
 fn mistakes_get_a_hint() {
     let mistake = Answer::Mistake {
-        said: "I do not know the command `akc`.".to_owned(),
-        hint: "Did you mean `ack 42`? Say `help` for all commands.".to_owned(),
+        said: "Unknown command `akc`.".to_owned(),
+        hint: "Did you mean `ack 42`? Type `help` for the list of commands.".to_owned(),
     };
     assert_snapshot!(answered(&mistake));
     assert_eq!(
         said(&Answer::NotAvailable { command: "silence".to_owned() }),
-        "\"silence\" is not available in this release. Say \"help\" for what is."
+        "\"silence\" is not available in this release. Type \"help\" for the list of commands."
     );
     assert_eq!(said(&Answer::NotShown { number: 7, why: Hidden::Unknown }), "#7: there is no such incident.");
 }

@@ -264,7 +264,7 @@ fn whatever_its_alerts_have_to_say_a_page_is_read_on_a_phone() {
         assert!(shown_characters(&message) <= MOST_SHOWN, "{alerts} alerts of {length}");
         let body = message.text.plain();
         assert!(body.starts_with("🔴 FIRING #42 DiskFull"), "{body}");
-        assert!(body.ends_with("or say \"ack 42\"."), "{body}");
+        assert!(body.ends_with("or type \"ack 42\"."), "{body}");
         for link in ["Runbook: https://runbooks", "Dashboard: https://grafana", "Alertmanager: http"] {
             assert!(body.contains(link), "{link}: {body}");
         }

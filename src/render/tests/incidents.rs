@@ -112,8 +112,8 @@ fn the_reason_of_a_page_is_read_off_the_timeline() {
     let first_loop = |level| Rung { run_no: 1, loop_no: 0, level };
     let story = [fired(30), paged(30, 0), told(29, 0), paged(14, 1)];
     assert_eq!(PageReason::of(&story, first_loop(0)), PageReason::RunBegan(RunReason::Fired));
-    let told_for = Some(Duration::from_mins(15));
-    assert_eq!(PageReason::of(&story, first_loop(1)), PageReason::NotAcknowledged { told_for });
+    let waited = Some(Duration::from_mins(15));
+    assert_eq!(PageReason::of(&story, first_loop(1)), PageReason::NotAcknowledged { waited });
 
     let story =
         [fired(30), paged(30, 0), entry(20, Kind::Undeliverable { loop_no: 0, level: 0 }), paged(20, 1)];
@@ -131,7 +131,7 @@ fn the_reason_of_a_page_is_read_off_the_timeline() {
     );
 
     let story = [fired(60), paged(60, 0), paged(50, 1)];
-    assert_eq!(PageReason::of(&story, first_loop(1)), PageReason::NotAcknowledged { told_for: None });
+    assert_eq!(PageReason::of(&story, first_loop(1)), PageReason::NotAcknowledged { waited: None });
     assert_eq!(PageReason::of(&[], first_loop(0)), PageReason::RunBegan(RunReason::Fired));
 }
 
@@ -186,7 +186,10 @@ fn an_edit_shows_an_acknowledgement_that_ends() {
     view.incident.phase = Phase::Acknowledged { until: Some(minutes_ahead(60)), reminded: false };
     view.incident.ackers = vec![alice()];
     let edited = edited(&view, &[fired(5), acknowledged(2, None)]);
-    assert!(edited.contains("By @alice:example.org at 03:05 UTC. Pages again at 04:07 UTC"), "{edited}");
+    assert!(
+        edited.contains("Acknowledged by @alice:example.org at 03:05 UTC. It pages again at 04:07 UTC"),
+        "{edited}"
+    );
 }
 
 #[test]
@@ -366,7 +369,7 @@ fn where_no_page_was_told_nobody_is_said_to_have_waited() {
     let story = [fired(45), paged(45, 0), lost(0), paged(45, 1), lost(1), entry(45, Kind::Unanswered)];
     let message = fallback::unanswered(&single(), &story, &context(&policy));
     let said = message.text.plain().split("\n\n").nth(1).unwrap().to_owned();
-    assert_eq!(said, "Nobody has taken it: the ladder of 2 levels has run out.");
+    assert_eq!(said, "Nobody acknowledged. There is no level after level 2.");
 }
 
 #[test]

@@ -55,7 +55,7 @@ async fn what_is_done_at_the_shell_is_seen_in_the_room_with_who_did_it() {
     assert!(told.out.contains(" acknowledged from the command line: “on my way”"), "{told:#?}");
     let as_alice = site.run(&["incidents", "ack", "#2", "--as", ALICE, "--json"]).await;
     assert_eq!(as_alice.json()[0]["result"], "acknowledged", "{as_alice:#?}");
-    site.shows("HostDown", "By @alice:example.test").await;
+    site.shows("HostDown", "Acknowledged by @alice:example.test").await;
     let admin = format!("http://127.0.0.1:{}", site.ports[2]);
     let counted = r#"matrixbot_acknowledgements_total{room_list="finance",via="api"}"#;
     until("the process that serves counts them", async || series_of(&admin, counted).await == Some(2.0))
@@ -64,11 +64,11 @@ async fn what_is_done_at_the_shell_is_seen_in_the_room_with_who_did_it() {
     assert_eq!(listed[1]["acknowledged_by"][0], ALICE, "{listed:#}");
 
     for (act, words) in [
-        (vec!["unack", "1"], "given back; it pages again in 10 s."),
-        (vec!["escalate", "1"], "paging level 1 of 2 now."),
+        (vec!["unack", "1"], "acknowledgement withdrawn. It pages again in 10 s."),
+        (vec!["escalate", "1"], "escalated. Now paging level 1 of 2."),
         (vec!["snooze", "1", "--for=2h"], "snoozed until"),
-        (vec!["unsnooze", "1"], "the snooze has ended"),
-        (vec!["resolve", "all"], "resolved by hand, though 1 alert still fires"),
+        (vec!["unsnooze", "1"], "snooze ended."),
+        (vec!["resolve", "all"], "resolved by hand. 1 alert is still firing."),
     ] {
         let said = site.run(&[&["incidents"], &act[..]].concat()).await;
         assert!(said.code == Some(0) && said.out.contains(words), "{act:?}: {said:#?}");
@@ -110,7 +110,7 @@ async fn what_cannot_be_done_is_said_and_is_a_failure() {
     drop(program);
     for (arguments, words) in [
         (vec!["ack", "7"], "#7: there is no such incident."),
-        (vec!["unack", "1"], "nobody has taken it"),
+        (vec!["unack", "1"], "nobody has acknowledged it"),
         (vec!["show", "7"], "there is no incident 7"),
         (vec!["list", "--room-list=nobody"], "the database knows no room list nobody; it knows finance"),
     ] {

@@ -160,7 +160,7 @@ async fn a_replacement_that_does_not_let_us_in_yet_is_entered_when_it_does() {
     assert!(world.homeserver.is_joined(&replacement, user.as_str()));
     let said = world.said(&replacement);
     assert!(
-        said.len() == 1 && said[0].body.contains("this room replaces"),
+        said.len() == 1 && said[0].body.contains("This room replaces"),
         "it is said there after all: {said:#?}"
     );
     world.report(&Group::firing("DiskFull", world.now())).await;

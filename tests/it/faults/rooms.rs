@@ -156,7 +156,7 @@ async fn a_page_that_comes_late_tells_how_things_stand_by_then() {
     let page = world.only(&room).body;
     assert!(page.contains("Escalated to level 2 of 2 at 12:00 UTC."), "{page}");
     let late =
-        "This page comes late: level 1 of 2 was paged at 12:00 UTC, and it could not be sent here before.";
+        "This page is late. It was due at 12:00 UTC (level 1 of 2), but could not be sent to this room.";
     assert!(page.contains(late), "{page}");
     alice.says(&room, "ack 1");
     world.pass(SECOND * 5).await;
@@ -181,7 +181,7 @@ async fn a_room_that_is_back_after_somebody_took_it_is_not_woken_and_can_ask_who
     world.settle().await;
     let shown = world.only(&room).body;
     assert!(shown.starts_with("👀 ACKNOWLEDGED #1 DiskFull"), "{shown}");
-    assert!(shown.contains("By @alice:example.test at 12:00 UTC: “on it”."), "{shown}");
+    assert!(shown.contains("Acknowledged by @alice:example.test at 12:00 UTC: “on it”."), "{shown}");
     world.nothing_is_left().await;
 }
 

@@ -11,14 +11,16 @@ async fn an_hour_s_snooze_takes_no_power_and_comes_back_unacknowledged() {
     world.homeserver.person(BOB).joins(&rooms.ops);
     let number = world.report(&Group::firing("DiskFull", world.now())).await;
     let answer = bob(&world).says(&rooms.ops, "snooze 1 1h after lunch").await;
-    assert_eq!(answer, "💤 #1 DiskFull: snoozed until 13:00 UTC; then it pages again.");
+    assert_eq!(answer, "💤 #1 DiskFull: snoozed until 13:00 UTC. Then it pages again.");
     assert!(
         headlines(&world, &rooms.ops)[0].starts_with("💤 SNOOZED #1"),
         "{:?}",
         headlines(&world, &rooms.ops)
     );
     assert!(
-        pages(&world, &rooms.ops)[0].body.contains("By @bob:example.test until 13:00 UTC: “after lunch”")
+        pages(&world, &rooms.ops)[0]
+            .body
+            .contains("Snoozed by @bob:example.test until 13:00 UTC: “after lunch”")
     );
     world.pass(just_before(minutes(60))).await;
     assert_eq!(rung(&world, &rooms.ops), ["alice"]);
@@ -42,17 +44,17 @@ async fn a_longer_snooze_takes_power_and_has_an_end() {
     let number = world.report(&Group::firing("DiskFull", world.now())).await;
     assert_eq!(
         bob(&world).says(&rooms.ops, "snooze 1 2h").await,
-        "⛔ #1 DiskFull: to snooze for more than 1 h takes power level 50 in this room, or the operator's permission."
+        "⛔ #1 DiskFull: to snooze for more than 1 h, you need power level 50 in this room or the operator's permission."
     );
     assert_eq!(phase(&world, number).await, "firing");
     world.homeserver.set_power(&rooms.ops, BOB, 50);
     assert_eq!(
         bob(&world).says(&rooms.ops, "snooze 1 2h").await,
-        "💤 #1 DiskFull: snoozed until 14:00 UTC; then it pages again."
+        "💤 #1 DiskFull: snoozed until 14:00 UTC. Then it pages again."
     );
     // Who made the room is above every power level and in no list of them.
     let answer = alice(&world).says(&rooms.ops, "snooze 1 3d").await;
-    assert!(answer.contains("the longest there is"), "{answer}");
+    assert!(answer.contains("the maximum"), "{answer}");
     world.nothing_is_left().await;
 }
 
@@ -66,7 +68,7 @@ async fn a_snooze_is_ended_by_command_and_broken_by_what_is_new() {
     assert_eq!(alice(&world).reacts(&page, "💤").await, "");
     assert_eq!(phase(&world, number).await, "snoozed");
     let answer = alice(&world).says(&rooms.ops, "unsnooze 1").await;
-    assert_eq!(answer, "🔁 #1 DiskFull: the snooze has ended; it pages again.");
+    assert_eq!(answer, "🔁 #1 DiskFull: snooze ended. It pages again.");
     assert_eq!(rung(&world, &rooms.ops), ["alice"; 2]);
 
     alice(&world).replies(&page, "snooze 30m").await;
@@ -83,13 +85,13 @@ async fn escalating_by_command_pages_the_next_level_at_once() {
     let number = world.report(&Group::firing("DiskFull", world.now())).await;
     assert_eq!(
         alice(&world).says(&rooms.ops, "escalate 1").await,
-        "⏫ #1 DiskFull: paging level 2 of 2 now."
+        "⏫ #1 DiskFull: escalated. Now paging level 2 of 2."
     );
     assert_eq!(rung(&world, &rooms.managers), ["bob"]);
     let told = &pages(&world, &rooms.managers)[0].body;
-    assert!(told.contains("@alice:example.test asked for escalation. Now paging level 2 of 2."), "{told}");
+    assert!(told.contains("@alice:example.test escalated it. Now paging level 2 of 2."), "{told}");
     let answer = bob(&world).says(&rooms.managers, "escalate 1").await;
-    assert_eq!(answer, "🚨 #1 DiskFull: there is no further level; it goes to the fallback rooms.");
+    assert_eq!(answer, "🚨 #1 DiskFull: there is no next level. The fallback rooms are notified.");
     assert_eq!(phase(&world, number).await, "unanswered");
     assert_eq!(rung(&world, &rooms.fallback).len(), 1);
     world.pass(seconds(5)).await;
@@ -106,7 +108,7 @@ async fn a_tap_on_the_newest_page_escalates_and_a_stale_one_says_so() {
     assert_eq!(rung(&world, &rooms.managers), ["bob"]);
     world.homeserver.person(BOB).joins(&rooms.ops);
     let answer = bob(&world).reacts(&first, "⏫").await;
-    assert_eq!(answer, "#1 DiskFull: that page is no longer the last one, so that nothing was escalated.");
+    assert_eq!(answer, "#1 DiskFull: that page is no longer current; nothing was escalated.");
     assert_eq!(history(&world, number).await, "run_started paged told escalation_asked paged told");
     assert_eq!(phase(&world, number).await, "firing");
     world.nothing_is_left().await;
@@ -119,7 +121,7 @@ async fn a_tap_on_the_page_of_a_later_round_counts_for_that_round() {
     world.pass(minutes(46)).await;
     let [first, again] = <[_; 2]>::try_from(pages(&world, &rooms.ops)).unwrap();
     let answer = alice(&world).reacts(&first.event_id, "⏫").await;
-    assert_eq!(answer, "#1 DiskFull: that page is no longer the last one, so that nothing was escalated.");
+    assert_eq!(answer, "#1 DiskFull: that page is no longer current; nothing was escalated.");
     assert_eq!(rung(&world, &rooms.managers), ["bob"]);
     assert_eq!(alice(&world).reacts(&again.event_id, "⏫").await, "");
     assert_eq!(rung(&world, &rooms.managers), ["bob"; 2]);
@@ -133,7 +135,7 @@ async fn what_is_taken_is_escalated_from_the_start() {
     let number = world.report(&Group::firing("DiskFull", world.now())).await;
     alice(&world).says(&rooms.ops, "ack 1").await;
     let answer = alice(&world).says(&rooms.ops, "escalate 1").await;
-    assert_eq!(answer, "⏫ #1 DiskFull: paging level 1 of 2 now.");
+    assert_eq!(answer, "⏫ #1 DiskFull: escalated. Now paging level 1 of 2.");
     assert_eq!(phase(&world, number).await, "firing");
     assert_eq!(rung(&world, &rooms.ops), ["alice"; 2]);
     world.nothing_is_left().await;
@@ -147,12 +149,12 @@ async fn resolving_by_hand_takes_power_and_holds_while_the_same_alerts_fire() {
     let number = world.report(&group).await;
     assert_eq!(
         bob(&world).says(&rooms.ops, "resolve 1").await,
-        "⛔ #1 DiskFull: to resolve takes power level 50 in this room, or the operator's permission."
+        "⛔ #1 DiskFull: to resolve, you need power level 50 in this room or the operator's permission."
     );
     let answer = alice(&world).says(&rooms.ops, "resolve 1 known, disk is ordered").await;
     assert_eq!(
         answer,
-        "🟢 #1 DiskFull: resolved by hand, though 1 alert still fires; something new will page again."
+        "🟢 #1 DiskFull: resolved by hand. 1 alert is still firing. It pages again if an alert is new or gets worse."
     );
     for _ in 0..4 {
         world.pass(minutes(30)).await;
@@ -190,6 +192,9 @@ async fn maintenance_and_silences_are_said_not_to_be_there_yet() {
     let (world, rooms) = World::finance("").await;
     world.report(&Group::firing("DiskFull", world.now())).await;
     let answer = alice(&world).says(&rooms.ops, "silence 1 2h").await;
-    assert_eq!(answer, "\"silence\" is not available in this release. Say \"help\" for what is.");
+    assert_eq!(
+        answer,
+        "\"silence\" is not available in this release. Type \"help\" for the list of commands."
+    );
     world.nothing_is_left().await;
 }

@@ -10,7 +10,7 @@ async fn an_acknowledgement_ends_after_a_reminder_and_pages_again() {
     let (world, rooms) = calling("    ack_timeout: 1h").await;
     let number = world.report(&Group::firing("DiskFull", world.now())).await;
     let answer = alice(&world).says(&rooms.ops, "ack 1").await;
-    assert_eq!(answer, "👀 #1 DiskFull: acknowledged until 13:00 UTC; escalation has stopped.");
+    assert_eq!(answer, "👀 #1 DiskFull: acknowledged until 13:00 UTC. Escalation stops until then.");
     world.pass(just_before(minutes(50))).await;
     assert_eq!(rung(&world, &rooms.ops), ["alice"]);
     world.pass(seconds(1)).await;
@@ -55,7 +55,10 @@ async fn what_alertmanager_no_longer_reports_is_over_after_a_while() {
     world.pass(seconds(20)).await;
     assert_eq!(phase(&world, number).await, "resolved");
     let shown = &pages(&world, &rooms.ops)[0].body;
-    assert!(shown.contains("Alertmanager no longer reports it."), "{shown}");
+    assert!(
+        shown.contains("Resolved as stale after 12 h, at 00:00 UTC: Alertmanager sent no more updates."),
+        "{shown}"
+    );
     // It was mistaken: what is reported again is the same incident, and pages.
     world.pass(minutes(5)).await;
     assert_eq!(world.report(&group).await, number);
@@ -112,6 +115,6 @@ async fn what_is_over_is_forgotten_after_the_time_the_operator_says() {
     // What hung on it means nothing any more, and breaks nothing.
     assert_eq!(alice(&world).reacts(&page(&world, &rooms.ops), "👀").await, "");
     let answer = alice(&world).replies(&page(&world, &rooms.ops), "ack").await;
-    assert!(answer.starts_with("\"ack\" needs to know which incident."), "{answer}");
+    assert!(answer.starts_with("\"ack\" needs an incident number."), "{answer}");
     assert_eq!(alice(&world).says(&rooms.ops, "show 1").await, "#1: there is no such incident.");
 }

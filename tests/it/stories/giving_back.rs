@@ -11,11 +11,11 @@ async fn given_back_by_command_it_pages_again_after_a_moment() {
     let number = world.report(&Group::firing("DiskFull", world.now())).await;
     assert_eq!(
         alice(&world).says(&rooms.ops, "unack 1").await,
-        "#1 DiskFull: nobody has taken it, so that there is nothing to give back."
+        "#1 DiskFull: nobody has acknowledged it, so there is nothing to withdraw."
     );
     alice(&world).says(&rooms.ops, "ack 1").await;
     let answer = alice(&world).says(&rooms.ops, "unack 1").await;
-    assert_eq!(answer, "↩️ #1 DiskFull: given back; it pages again in 10 s.");
+    assert_eq!(answer, "↩️ #1 DiskFull: acknowledgement withdrawn. It pages again in 10 s.");
     assert_eq!(rung(&world, &rooms.ops), ["alice"], "a slip can be put right");
     world.pass(seconds(10)).await;
     assert_eq!(rung(&world, &rooms.ops), ["alice"; 2]);
@@ -40,7 +40,10 @@ async fn who_takes_their_reaction_away_gives_it_back() {
     alice.redacts(&reaction);
     world.settle().await;
     assert_eq!(phase(&world, number).await, "firing");
-    assert_eq!(thread(&world, &rooms.ops).last().unwrap(), "#1 🔁 @alice:example.test gave it back.");
+    assert_eq!(
+        thread(&world, &rooms.ops).last().unwrap(),
+        "#1 🔁 @alice:example.test withdrew the acknowledgement."
+    );
     world.pass(seconds(10)).await;
     assert_eq!(rung(&world, &rooms.ops), ["alice"; 2]);
     world.pass(seconds(5)).await;

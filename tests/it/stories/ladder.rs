@@ -49,11 +49,11 @@ async fn what_burned_before_anybody_was_told_is_not_counted_against_those_who_we
     world.report(&Group::firing("DiskFull", long_ago)).await;
     world.pass(minutes(45)).await;
     let told = &pages(&world, &rooms.fallback)[0].body;
-    assert!(told.contains("Nobody has taken it in the 45 min since the first page: "), "{told}");
+    assert!(told.contains("Nobody acknowledged in the 45 min since the first page. "), "{told}");
     assert!(told.contains("since 10:30 UTC"), "it burns for longer: {told}");
     world.pass(minutes(60)).await;
     let reminder = &pages(&world, &rooms.managers)[1].body;
-    let said = "Nobody has taken it in the 1 h 45 min since the first page: reminder 1 of 3.";
+    let said = "Nobody acknowledged in the 1 h 45 min since the first page. Reminder 1 of 3.";
     assert!(reminder.contains(said), "{reminder}");
     world.nothing_is_left().await;
 }

@@ -115,9 +115,7 @@ impl Member<'_> {
 
 /// What is answered to whoever takes an incident.
 fn taken(number: i64, name: &str) -> String {
-    format!(
-        "👀 #{number} {name}: acknowledged; escalation has stopped until it resolves or something new fires."
-    )
+    format!("👀 #{number} {name}: acknowledged. Escalation stops until it is resolved or a new alert fires.")
 }
 
 /// What the virtual users answered to an event.

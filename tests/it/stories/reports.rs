@@ -198,7 +198,7 @@ async fn an_annotation_of_many_pages_is_cut_in_the_page_and_told_at_greater_leng
     assert!(shown.starts_with("🔴 FIRING #1 DiskFull"), "{shown}");
     assert!(shown.contains("… (18900 more characters)"), "{shown}");
     assert!(shown.contains("Runbook: https://runbooks.example.test/disk"), "{shown}");
-    assert!(shown.ends_with("or say \"ack 1\"."), "{shown}");
+    assert!(shown.ends_with("or type \"ack 1\"."), "{shown}");
     let asked = alice(&world).says(&rooms.ops, "show 1").await;
     assert!(asked.contains("… (14400 more characters)"), "{asked}");
     world.nothing_is_left().await;

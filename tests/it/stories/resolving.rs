@@ -42,7 +42,7 @@ async fn after_a_page_every_message_shows_that_it_is_over_and_how_long_it_lasted
     for room in [&rooms.ops, &rooms.managers] {
         let shown = pages(&world, room).remove(0);
         assert!(shown.body.starts_with("🟢 RESOLVED #1 DiskFull"), "{}", shown.body);
-        assert!(shown.body.contains("After 20 min, at 12:20 UTC."), "{}", shown.body);
+        assert!(shown.body.contains("Resolved after 20 min, at 12:20 UTC."), "{}", shown.body);
         assert_eq!(thread(&world, room).last().unwrap(), "#1 🟢 Resolved after 20 min.");
     }
     assert_eq!(rung(&world, &rooms.ops), ["alice"], "the end wakes nobody");
@@ -67,7 +67,7 @@ async fn what_comes_back_soon_is_the_same_incident_in_the_same_message() {
     world.pass(seconds(5)).await;
     let shown = headlines(&world, &rooms.ops);
     assert!(shown[0].contains("FIRING AGAIN #1 DiskFull"), "{shown:?}");
-    assert!(thread(&world, &rooms.ops).contains(&"#1 🔁 It fires again after it had resolved.".to_owned()));
+    assert!(thread(&world, &rooms.ops).contains(&"#1 🔁 It was resolved and is firing again.".to_owned()));
     assert_eq!(history(&world, number).await, "run_started paged told resolved run_started paged told");
     insta::assert_snapshot!(world.homeserver.rendered(&rooms.ops));
     world.nothing_is_left().await;
@@ -127,7 +127,7 @@ async fn an_acknowledgement_outlives_a_flap_and_wakes_nobody() {
     assert_eq!(rung(&world, &rooms.ops), ["alice"]);
     assert!(pages(&world, &rooms.managers).is_empty());
     let shown = &pages(&world, &rooms.ops)[0].body;
-    assert!(shown.contains("ACKNOWLEDGED") && shown.contains("came back 3 times"), "{shown}");
+    assert!(shown.contains("ACKNOWLEDGED") && shown.contains("fired again 3 times"), "{shown}");
     world.nothing_is_left().await;
 }
 
@@ -154,7 +154,7 @@ async fn an_alert_that_is_not_mentioned_has_not_cleared() {
     world.report(&Group::new("DiskFull").alert("db-2", "critical", "resolved", world.now())).await;
     world.pass(seconds(5)).await;
     assert_eq!(phase(&world, number).await, "firing", "db-1 may fire still");
-    assert!(headlines(&world, &rooms.ops)[0].contains("1 alert (1 cleared)"));
+    assert!(headlines(&world, &rooms.ops)[0].contains("1 alert (1 resolved)"));
     world.nothing_is_left().await;
 }
 

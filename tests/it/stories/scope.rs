@@ -36,8 +36,8 @@ async fn the_room_of_another_list_learns_nothing_of_an_incident() {
         let answer = alice(&world).says(&lab, command).await;
         assert_eq!(answer, "#1: there is no such incident.", "{command}");
     }
-    assert_eq!(alice(&world).says(&lab, "pending").await, "🟢 Nothing of lab is pending.");
-    assert_eq!(alice(&world).says(&lab, "ack all").await, "Nothing of lab is open that this could concern.");
+    assert_eq!(alice(&world).says(&lab, "pending").await, "🟢 lab has no pending incidents.");
+    assert_eq!(alice(&world).says(&lab, "ack all").await, "lab has no open incidents this applies to.");
     assert_eq!(phase(&world, number).await, "firing");
     assert_eq!(pages(&world, &rooms.ops).len(), 1);
     assert_eq!(pages(&world, &lab).len(), 0);
@@ -49,13 +49,10 @@ async fn a_room_that_was_not_told_yet_cannot_take_it() {
     let (world, rooms) = calling("").await;
     let number = world.report(&Group::firing("DiskFull", world.now())).await;
     let answer = bob(&world).says(&rooms.managers, "ack 1").await;
-    assert_eq!(
-        answer,
-        "#1 DiskFull: this room has not been told of it yet, so that it cannot be handled here."
-    );
+    assert_eq!(answer, "#1 DiskFull: it has not been posted in this room yet, so you cannot act on it here.");
     assert_eq!(
         bob(&world).says(&rooms.managers, "ack all").await,
-        "Nothing of finance is open that this room can act on.\n\n• #1 DiskFull: this room has not been told of it yet, so that it cannot be handled here."
+        "finance has no open incidents that this room can act on.\n\n• #1 DiskFull: it has not been posted in this room yet, so you cannot act on it here."
     );
     assert_eq!(phase(&world, number).await, "firing");
     world.pass(minutes(16)).await;
@@ -73,8 +70,8 @@ async fn before_its_page_is_in_the_room_ack_all_says_what_is_open_and_cannot_be_
     let asked = world.homeserver.person(ALICE).says(&rooms.ops, "ack all");
     world.pass(minutes(6)).await;
     let [answer] = <[_; 1]>::try_from(answers(&world, &asked)).unwrap();
-    assert!(answer.starts_with("Nothing of finance is open that this room can act on."), "{answer}");
-    assert!(answer.contains("• #1 DiskFull: this room has not been told of it yet"), "{answer}");
+    assert!(answer.starts_with("finance has no open incidents that this room can act on."), "{answer}");
+    assert!(answer.contains("• #1 DiskFull: it has not been posted in this room yet"), "{answer}");
     assert_eq!(phase(&world, number).await, "firing");
     assert_eq!(alice(&world).says(&rooms.ops, "ack all").await, taken(1, "DiskFull"));
     world.nothing_is_left().await;
@@ -110,8 +107,7 @@ async fn with_the_current_level_s_scope_a_lower_room_is_told_who_has_it_now() {
     let (world, rooms) = calling("    ack_scope: current_level").await;
     let number = world.report(&Group::firing("DiskFull", world.now())).await;
     world.pass(minutes(16)).await;
-    let higher =
-        "#1 DiskFull: it has gone to a higher level; only the rooms of that level and above can take it.";
+    let higher = "#1 DiskFull: it was escalated. Only the rooms of its level and above can act on it.";
     assert_eq!(alice(&world).says(&rooms.ops, "ack 1").await, higher);
     assert_eq!(alice(&world).replies(&page(&world, &rooms.ops), "ack").await, higher);
     assert_eq!(alice(&world).reacts(&page(&world, &rooms.ops), "✅").await, higher);
@@ -125,7 +121,7 @@ async fn whom_the_operator_gave_no_right_is_told_so_and_may_look() {
     let (world, rooms) = World::finance("    permissions: {users: {\"@bob:example.test\": none}}").await;
     world.homeserver.person(BOB).joins(&rooms.ops);
     let number = world.report(&Group::firing("DiskFull", world.now())).await;
-    let why = "the operator has not given you the right to do this.";
+    let why = "the operator does not allow you to do this.";
     for command in ["ack 1", "ack all", "escalate 1", "snooze 1 10m", "resolve 1"] {
         let answer = bob(&world).says(&rooms.ops, command).await;
         assert!(answer.ends_with(why), "{command}: {answer}");
@@ -134,7 +130,7 @@ async fn whom_the_operator_gave_no_right_is_told_so_and_may_look() {
     assert!(answer.ends_with(why), "{answer}");
     assert_eq!(phase(&world, number).await, "firing");
     assert!(bob(&world).says(&rooms.ops, "pending").await.contains("#1 DiskFull"));
-    assert!(bob(&world).says(&rooms.ops, "help").await.contains("You may look, but not act."));
+    assert!(bob(&world).says(&rooms.ops, "help").await.contains("You may only view incidents."));
     world.nothing_is_left().await;
 }
 
@@ -170,7 +166,7 @@ async fn help_the_answers_and_the_rules_agree_on_who_may_do_what() {
             let command = usage.replace("42", "1").replace(" [comment]", "");
             let lengths = match allowed(*verb, expected) {
                 Allowed::No => {
-                    assert!(line.ends_with(" (not for you)"), "{expected:?}: {line}");
+                    assert!(line.ends_with(" (not allowed for you)"), "{expected:?}: {line}");
                     vec![(command, true)]
                 }
                 Allowed::UpTo(longest) => {

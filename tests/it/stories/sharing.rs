@@ -59,7 +59,7 @@ async fn a_command_in_a_shared_room_is_answered_once_by_the_list_it_concerns() {
     assert_eq!(speakers("ack 99").await.len(), 1);
     assert_eq!(speakers("!nonsense").await.len(), 1);
     let [help] = <[_; 1]>::try_from(speakers("help").await).unwrap();
-    assert!(help.starts_with("_alerts_finance: What you can say here · finance, network"), "{help}");
+    assert!(help.starts_with("_alerts_finance: Commands in this room · finance, network"), "{help}");
     let [pending] = <[_; 1]>::try_from(speakers("pending").await).unwrap();
     assert!(pending.contains("#1 DiskFull") && !pending.contains("#2"), "{pending}");
     assert_eq!(speakers("show 2").await.len(), 1);

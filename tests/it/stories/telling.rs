@@ -7,8 +7,8 @@ use serde_json::json;
 #[tokio::test]
 async fn pending_lists_what_nobody_took_and_escalated_what_went_higher() {
     let (world, rooms) = calling("").await;
-    assert_eq!(alice(&world).says(&rooms.ops, "pending").await, "🟢 Nothing of finance is pending.");
-    assert_eq!(alice(&world).says(&rooms.ops, "escalated").await, "🟢 Nothing of finance is escalated.");
+    assert_eq!(alice(&world).says(&rooms.ops, "pending").await, "🟢 finance has no pending incidents.");
+    assert_eq!(alice(&world).says(&rooms.ops, "escalated").await, "🟢 finance has no escalated incidents.");
     world.report(&Group::firing("DiskFull", world.now())).await;
     world.pass(minutes(16)).await;
     world.report(&Group::new("NetDown").alert("sw-1", "warning", "firing", world.now())).await;
@@ -44,9 +44,9 @@ async fn help_says_what_the_reader_may_do() {
     world.homeserver.person(BOB).joins(&rooms.ops);
     insta::assert_snapshot!("help_for_a_member", bob(&world).says(&rooms.ops, "help").await);
     let mine = alice(&world).says(&rooms.ops, "!help").await;
-    assert!(mine.contains("You may do everything."), "{mine}");
+    assert!(mine.contains("You may use all commands."), "{mine}");
     let user = World::virtual_user("finance");
-    assert!(alice(&world).says_to(&rooms.ops, &user, "").await.contains("What you can say here"));
+    assert!(alice(&world).says_to(&rooms.ops, &user, "").await.contains("Commands in this room"));
     world.nothing_is_left().await;
 }
 
@@ -112,20 +112,17 @@ async fn a_mistake_gets_a_hint_where_it_is_meant_for_us() {
     let said = [
         (
             "!akc 1",
-            "I do not know the command \"akc\". Did you mean \"ack 42 [comment]\"? Say \"help\" for all commands.",
+            "Unknown command \"akc\". Did you mean \"ack 42 [comment]\"? Type \"help\" for the list of commands.",
         ),
-        ("!frobnicate", "I do not know the command \"frobnicate\". Say \"help\" for all commands."),
-        (
-            "ack",
-            "\"ack\" needs to know which incident. Say \"ack 42 [comment]\" with its number, or say it in a reply to its message.",
-        ),
+        ("!frobnicate", "Unknown command \"frobnicate\". Type \"help\" for the list of commands."),
+        ("ack", "\"ack\" needs an incident number. Type \"ack 42 [comment]\", or reply to the page."),
         (
             "snooze 1",
-            "\"snooze\" needs to know for how long. Say for example \"snooze 42 2h\"; durations are \"90s\", \"15m\", \"1h30m\", \"2d\".",
+            "\"snooze\" needs a duration. Type for example \"snooze 42 2h\". Durations are \"90s\", \"15m\", \"1h30m\", \"2d\".",
         ),
         (
             "acknowledge 0f8fad5b-d9cb-469f-a165-70867728950e",
-            "\"0f8fad5b-d9cb-469f-a165-70867728950e\" is an id of another bot; I number incidents. Say \"pending\" for the numbers.",
+            "\"0f8fad5b-d9cb-469f-a165-70867728950e\" is an id of another bot. Incidents have numbers here. Type \"pending\" for the numbers.",
         ),
     ];
     for (text, answer) in said {
@@ -133,7 +130,7 @@ async fn a_mistake_gets_a_hint_where_it_is_meant_for_us() {
     }
     let user = World::virtual_user("finance");
     let answer = alice.says_to(&rooms.ops, &user, "what is up?").await;
-    assert_eq!(answer, "I do not know the command \"what\". Say \"help\" for all commands.");
+    assert_eq!(answer, "Unknown command \"what\". Type \"help\" for the list of commands.");
     world.nothing_is_left().await;
 }
 
@@ -188,10 +185,10 @@ async fn the_inbox_and_the_log_say_in_plain_words_what_a_command_came_to() {
             "ack: acknowledged #1 #2, no such incident #99",
             "ack: nothing open",
             "not understood",
-            "unack: given back #1",
-            "escalate by reaction: not the newest page #1",
+            "unack: acknowledgement withdrawn #1",
+            "escalate by reaction: page not current #1",
             "ack by reaction: acknowledged #1",
-            "unack by reaction: given back #1",
+            "unack by reaction: acknowledgement withdrawn #1",
         ]
     );
 }
