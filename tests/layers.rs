@@ -53,6 +53,9 @@ const NAMED_ONLY_IN: &[(&str, &[&str])] = &[
 /// Where no parts may import each other in a circle.
 const NO_CIRCLES: &[&str] = &["render"];
 
+/// The one file that makes a request, so that there is one place to make it differently.
+const CALLED_ONLY_IN: &[(&str, &str)] = &[(".send_event(", "outbox/sending.rs")];
+
 /// The most lines a file may have, apart from its tests and empty lines.
 const LONGEST: usize = 400;
 
@@ -73,6 +76,11 @@ fn broken(path: &str, source: &str) -> Vec<String> {
     for (name, places) in NAMED_ONLY_IN {
         if names(&code, name) && !places.iter().any(|place| path.starts_with(place)) {
             broken.push(format!("{path}: {name} may only be named in {}", places.join(", ")));
+        }
+    }
+    for (call, place) in CALLED_ONLY_IN {
+        if code.contains(call) && path != *place {
+            broken.push(format!("{path}: {call} may only be called in {place}"));
         }
     }
     for line in code.lines().filter(|line| line.contains("tracing::")) {
@@ -298,6 +306,14 @@ fn a_crate_outside_of_its_place_is_found() {
     ] {
         assert_eq!(broken(path, code), Vec::<String>::new(), "{code}");
     }
+}
+
+#[test]
+fn a_message_that_is_sent_past_the_outbox_is_found() {
+    let code = "fn f() { client.send_event(identity, room, kind, id, content) }";
+    assert_eq!(broken("timers/ladder.rs", code).len(), 1);
+    assert_eq!(broken("outbox/sending.rs", code), Vec::<String>::new());
+    assert_eq!(broken("matrix/sending.rs", "pub async fn send_event(&self) {}"), Vec::<String>::new());
 }
 
 #[test]

@@ -1,14 +1,20 @@
-//! Scheduling: which rooms are served, and how many at once.
+//! Scheduling and claiming: which rooms are served, how many at once, and what each has to send next.
 
+use crate::domain::reaction;
 use crate::domain::time::later;
 use crate::engine::{Engine, EngineError};
 use crate::ids;
 use crate::matrix::Failure;
 use crate::rooms::{RoomError, Rooms};
-use crate::store::{Claimed, Lease, StoreError};
+use crate::store::{
+    Claimed, Head, Lease, Payload, StoreError, StoredIncident, Tx, claim, commit, incident, settle, timeline,
+};
+use crate::telemetry::DeliveryOutcome;
 use crate::worker::{self, Progress, Worker};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use jiff::Timestamp;
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::pin::pin;
 use std::time::Duration;
@@ -16,12 +22,16 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::pacing::pause;
-use super::sending::Attempt;
+use super::rendering::{Rendered, Source, Subject, render, render_reaction};
+use super::sending::{Attempt, Sender};
 
 /// How often settling is tried while the database is away: for about a minute. After that the message is sent again
 /// under the same id, when the lease has run out.
 const MOST_SETTLING: u32 = 10;
 const LONGEST_SETTLING_PAUSE: Duration = Duration::from_secs(10);
+
+/// How much of a timeline a message may be rendered from.
+const STORY: i64 = 200;
 
 /// How soon a room is retried that could not be served.
 const AGAIN: Duration = Duration::from_millis(200);
@@ -33,7 +43,7 @@ pub struct OutboxSettings {
     pub lease: Duration,
     /// How often a claim is renewed while its message is being sent: several times in a lease.
     pub renewal: Duration,
-    /// How long an attempt may take, with everything that is mended in its course. Longer than a request to the
+    /// How long an attempt may take, with every join and registration in its course. Longer than a request to the
     /// homeserver may take.
     pub attempt: Duration,
     /// How many rooms are served at once.
@@ -60,10 +70,10 @@ pub enum OutboxError {
     /// The database does not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The engine could not take what became of a message.
+    /// The engine could not record the outcome.
     #[error(transparent)]
     Engine(#[from] EngineError),
-    /// A virtual user is not as it must be.
+    /// A room or a virtual user could not be set up.
     #[error(transparent)]
     Room(#[from] RoomError),
     /// A message has a content that JSON cannot hold.
@@ -83,13 +93,14 @@ impl OutboxError {
     }
 }
 
-/// Sends what the outbox holds.
+/// Sends the messages of the outbox.
 #[derive(Debug)]
 pub struct Outbox {
     pub(super) engine: Engine,
-    pub(super) rooms: Rooms,
-    pub(super) settings: OutboxSettings,
-    pub(super) owner: Uuid,
+    rooms: Rooms,
+    sender: Sender,
+    settings: OutboxSettings,
+    owner: Uuid,
     shutdown: CancellationToken,
 }
 
@@ -168,7 +179,8 @@ impl Worker for Outbox {
 impl Outbox {
     /// An outbox that finishes its messages in flight, and claims no more, once `shutdown` is cancelled.
     pub fn new(engine: Engine, rooms: Rooms, settings: OutboxSettings, shutdown: CancellationToken) -> Self {
-        Self { engine, rooms, settings, owner: ids::unique(), shutdown }
+        let sender = Sender::new(rooms.clone(), settings.attempt);
+        Self { engine, rooms, sender, settings, owner: ids::unique(), shutdown }
     }
 
     /// Whether no more messages are claimed.
@@ -176,7 +188,7 @@ impl Outbox {
         self.shutdown.is_cancelled()
     }
 
-    /// Sends what a room holds, one message after another, until its queue is empty or it must wait.
+    /// Sends a room's messages, one after another, until its queue is empty or it must wait.
     async fn serve(&self, room: &str) -> Result<(), OutboxError> {
         if room.starts_with('#') {
             return self.resolve(room).await;
@@ -184,7 +196,7 @@ impl Outbox {
         let mut claimed = self.claim(room).await?;
         while let Some(message) = claimed {
             let attempt = tokio::select! {
-                attempt = self.send(&message) => attempt,
+                attempt = self.sender.send(&message, self.engine.clock().now()) => attempt,
                 never = self.keep(&message.lease) => match never {},
             };
             claimed = self.settle_fenced(&message, &attempt).await?;
@@ -224,7 +236,7 @@ impl Outbox {
         loop {
             match self.settle(message, attempt).await {
                 Err(OutboxError::Store(StoreError::LeaseLost { room })) => {
-                    self.engine.metrics().delivery(crate::telemetry::DeliveryOutcome::LeaseLost);
+                    self.engine.metrics().delivery(DeliveryOutcome::LeaseLost);
                     tracing::warn!(outbox_message = %message.head.id, room, "the lease on {room} ran out while {} was sent", message.head.id);
                     return Ok(None);
                 }
@@ -241,8 +253,92 @@ impl Outbox {
         }
     }
 
-    /// Finds the room behind an alias, and moves what waits for it there. An alias that leads nowhere makes what waits
-    /// for it undeliverable.
+    /// Claims the head of a room's queue: rendered, frozen and leased in one transaction. `None`: nothing is due, or the
+    /// room waits or is leased.
+    async fn claim(&self, room: &str) -> Result<Option<Claimed>, OutboxError> {
+        let now = self.engine.clock().now();
+        let mut tx = self.engine.store().begin().await?;
+        let Some(head) = claim::lock_head(&mut tx, room, now).await? else { return Ok(None) };
+        let claimed = self.claim_from(&mut tx, head, None, now).await?;
+        commit(tx).await?;
+        Ok(claimed)
+    }
+
+    /// Claims a message, or the next one that is still wanted. The room's gate is locked by this transaction, or ours by
+    /// the lease that is `held`.
+    pub(super) async fn claim_from(
+        &self,
+        tx: &mut Tx,
+        head: Head,
+        held: Option<&Lease>,
+        now: Timestamp,
+    ) -> Result<Option<Claimed>, OutboxError> {
+        let mut head = head;
+        loop {
+            match self.freeze(tx, &head, now).await {
+                Ok(Some((event_type, content, version))) => {
+                    let lease = Lease { room: head.room.clone(), owner: self.owner, message: head.id };
+                    let until = later(now, self.settings.lease);
+                    let frozen = (event_type.as_str(), &content);
+                    claim::freeze(tx, &head, (&lease, held), until, frozen, version, now).await?;
+                    return Ok(Some(Claimed { head, event_type, content, version, lease }));
+                }
+                Ok(None) => settle::cancelled(tx, &head, now).await?,
+                // One row that cannot be read must not stop its room for ever.
+                Err(error) if error.is_inconsistent() => {
+                    tracing::error!(outbox_message = %head.id, room = head.room, %error, "{} cannot be rendered and is given up: {error}", head.id);
+                    self.engine.metrics().delivery(DeliveryOutcome::Undeliverable);
+                    settle::undeliverable(tx, &head, &error.to_string(), now).await?;
+                }
+                Err(error) => return Err(error),
+            }
+            match claim::next_head(tx, &head.room, None, now).await? {
+                Some(next) => head = next,
+                None => return Ok(None),
+            }
+        }
+    }
+
+    /// The message's content: as it was frozen, or rendered now. `None`: it is not wanted any more.
+    async fn freeze(
+        &self,
+        tx: &mut Tx,
+        head: &Head,
+        now: Timestamp,
+    ) -> Result<Option<(String, serde_json::Value, Option<i64>)>, OutboxError> {
+        if let Some((event_type, content)) = &head.frozen {
+            return Ok(Some((event_type.clone(), content.clone(), head.version)));
+        }
+        let lists = self.engine.lists();
+        let list = lists.get(&head.room_list);
+        let ack_reaction = list.map_or(reaction::default_ack(), |list| list.ack_reaction());
+        if let Payload::AckReaction { to } = &head.payload {
+            return Ok(ready(render_reaction(head, to, ack_reaction)?, None));
+        }
+        let none = BTreeMap::new();
+        let templates = list.map_or(&none, |list| &list.templates);
+        let source = |policy, subject| Source {
+            room_list: &head.room_list,
+            subject,
+            policy,
+            templates,
+            ack_reaction,
+            now,
+        };
+        let Some(number) = head.incident else {
+            let Some(list) = list else { return Ok(None) };
+            return Ok(ready(render(head, &source(&list.policy, None))?, None));
+        };
+        let Some(stored) = incident::load(tx, number).await? else { return Ok(None) };
+        let policy = self.engine.policy(stored.incident.run.policy_version).await?;
+        let story = timeline::read(tx, number, STORY).await?;
+        let view = stored.view(u32::try_from(policy.levels.len()).unwrap_or(u32::MAX));
+        let subject = Subject { view: &view, story: &story };
+        Ok(ready(render(head, &source(&policy, Some(subject)))?, Some(version_of(&stored))))
+    }
+
+    /// Finds the room behind an alias, and moves the messages of the alias there. They are undeliverable if the alias
+    /// leads nowhere.
     async fn resolve(&self, alias: &str) -> Result<(), OutboxError> {
         let now = self.engine.clock().now();
         match self.rooms.resolve(alias, now).await {
@@ -250,7 +346,7 @@ impl Outbox {
                 tracing::info!(alias, room = resolved.room, "{alias} is {}", resolved.room);
                 Ok(())
             }
-            // Enqueued by somebody who did not know yet where the alias leads.
+            // Enqueued by a transaction that did not see yet where the alias leads.
             Ok(resolved) => Ok(self.engine.store().note_alias(alias, &resolved.room, now).await?),
             Err(RoomError::Store(error)) => Err(error.into()),
             Err(RoomError::Homeserver(error))
@@ -279,4 +375,16 @@ impl Outbox {
         }
         Ok(())
     }
+}
+
+/// A rendered message with the version of the incident that it shows.
+fn ready(rendered: Rendered, version: Option<i64>) -> Option<(String, serde_json::Value, Option<i64>)> {
+    match rendered {
+        Rendered::Ready(event_type, content) => Some((event_type.to_owned(), content, version)),
+        Rendered::Unwanted => None,
+    }
+}
+
+fn version_of(stored: &StoredIncident) -> i64 {
+    i64::try_from(stored.incident.version).unwrap_or(i64::MAX)
 }

@@ -5,7 +5,6 @@
 //! message is claimed in that same transaction. A worker that dies leaves a lease that runs out; whoever finds it
 //! sends the same body under the same transaction id.
 
-mod claiming;
 mod dispatch;
 mod pacing;
 mod rendering;

@@ -1,14 +1,16 @@
-//! One attempt to send a claimed message, with what can be mended on the spot.
+//! One attempt to send a claimed message, with what can be put right in its course: the account, the membership, the size.
+//!
+//! `transmit` is the one place where a frozen message becomes a request, and the seam for a second transport.
 
-use super::dispatch::Outbox;
 use super::pacing::must_look_up;
 use super::rendering::shrink;
-use crate::matrix::{ClientError, Failure, Identity};
-use crate::rooms::RoomError;
+use crate::matrix::{Client, ClientError, Failure, Identity};
+use crate::rooms::{RoomError, Rooms};
 use crate::store::{Claimed, Payload, StoreError};
 use jiff::Timestamp;
 use ruma::{OwnedEventId, OwnedTransactionId, OwnedUserId, RoomId, TransactionId, UserId};
 use serde_json::value::{RawValue, to_raw_value};
+use std::time::Duration;
 
 /// What became of an attempt.
 #[derive(Debug)]
@@ -33,7 +35,7 @@ impl From<ClientError> for Attempt {
 }
 
 impl Attempt {
-    /// Something failed that comes before sending: the message is not in the room.
+    /// A step before sending failed: the message is not in the room.
     pub(super) fn unsent(error: &ClientError) -> Self {
         Self::Failed { failure: error.failure(), uncertain: false, error: error.to_string() }
     }
@@ -54,112 +56,124 @@ impl From<RoomError> for Attempt {
     }
 }
 
-/// What is looked at of the events that hang on a page.
+/// The fields of an event that relates to a page, as far as they matter here.
 #[derive(serde::Deserialize)]
-struct Hanging {
+struct Related {
     event_id: OwnedEventId,
     sender: OwnedUserId,
     #[serde(rename = "type")]
     event_type: String,
 }
 
-/// A message as it goes over the wire.
-struct Letter<'a> {
+/// A frozen message, addressed and ready to be sent.
+struct Outgoing<'a> {
     room: &'a RoomId,
     event_type: &'a str,
     txn_id: &'a TransactionId,
     content: Box<RawValue>,
 }
 
-/// What was mended in the course of an attempt: each thing once.
+/// What was put right in the course of an attempt: each thing once.
 #[derive(Debug, Default)]
-struct Mended {
+struct Retried {
     registered: bool,
     joined: bool,
     shrunk: bool,
 }
 
-impl Outbox {
-    /// Sends a claimed message once. Joins the room, registers the user or cuts the message if that is what it takes.
-    pub(super) async fn send(&self, claimed: &Claimed) -> Attempt {
-        match tokio::time::timeout(self.settings.attempt, self.try_send(claimed)).await {
+/// Sends claimed messages.
+#[derive(Debug)]
+pub(super) struct Sender {
+    rooms: Rooms,
+    /// How long an attempt may take.
+    limit: Duration,
+}
+
+impl Sender {
+    pub(super) fn new(rooms: Rooms, limit: Duration) -> Self {
+        Self { rooms, limit }
+    }
+
+    /// Sends a claimed message once. Joins the room, registers the user or cuts the message if the homeserver asks for
+    /// it.
+    pub(super) async fn send(&self, claimed: &Claimed, now: Timestamp) -> Attempt {
+        match tokio::time::timeout(self.limit, self.try_send(claimed, now)).await {
             Ok(Ok(event_id)) => Attempt::Sent(event_id),
             Ok(Err(failed)) => failed,
             Err(_elapsed) => Attempt::Failed {
                 failure: Failure::Temporary,
                 uncertain: true,
-                error: format!("not done in {} s", self.settings.attempt.as_secs()),
+                error: format!("not finished within {} s", self.limit.as_secs()),
             },
         }
     }
 
-    async fn try_send(&self, claimed: &Claimed) -> Result<OwnedEventId, Attempt> {
+    async fn try_send(&self, claimed: &Claimed, now: Timestamp) -> Result<OwnedEventId, Attempt> {
         let head = &claimed.head;
-        let now = self.engine.clock().now();
-        let user_id = UserId::parse(&head.user_id).map_err(|error| never(&error))?;
-        let room = <&RoomId>::try_from(head.room.as_str()).map_err(|error| never(&error))?;
+        let user_id = UserId::parse(&head.user_id).map_err(|error| unsendable(&error))?;
+        let room = <&RoomId>::try_from(head.room.as_str()).map_err(|error| unsendable(&error))?;
         let txn_id = OwnedTransactionId::from(head.id.to_string());
-        let mut letter = Letter {
+        let mut outgoing = Outgoing {
             room,
             event_type: &claimed.event_type,
             txn_id: &txn_id,
-            content: to_raw_value(&claimed.content).map_err(|error| never(&error))?,
+            content: to_raw_value(&claimed.content).map_err(|error| unsendable(&error))?,
         };
         if !head.joined {
             self.rooms.ensure_joined(&user_id, room.as_str(), now).await?;
         }
-        let mut mended = Mended::default();
+        let mut retried = Retried::default();
         loop {
             let identity = self.rooms.users().identity(&user_id).await?;
-            let error = match self.find_or_post(claimed, &identity, &letter, now).await {
+            let error = match self.find_or_transmit(claimed, &identity, &outgoing, now).await {
                 Ok(event_id) => return Ok(event_id),
                 Err(error) => error,
             };
             match error.failure() {
-                Failure::UserNotRegistered | Failure::UnknownDevice if !mended.registered => {
-                    mended.registered = true;
+                Failure::UserNotRegistered | Failure::UnknownDevice if !retried.registered => {
+                    retried.registered = true;
                     self.rooms.users().register(&user_id).await?;
                 }
-                Failure::Forbidden if !mended.joined => {
-                    mended.joined = true;
+                Failure::Forbidden if !retried.joined => {
+                    retried.joined = true;
                     self.join_again(&user_id, room, now, error).await?;
                 }
-                Failure::TooLarge if !mended.shrunk => {
-                    mended.shrunk = true;
-                    letter.content =
-                        to_raw_value(&shrink(&claimed.content)).map_err(|error| never(&error))?;
+                Failure::TooLarge if !retried.shrunk => {
+                    retried.shrunk = true;
+                    outgoing.content =
+                        to_raw_value(&shrink(&claimed.content)).map_err(|error| unsendable(&error))?;
                 }
-                // The reaction is there already: somebody else's clock, or our own earlier attempt.
+                // The reaction exists: an earlier attempt was accepted.
                 _ if error.errcode() == Some("M_DUPLICATE_ANNOTATION") => {
-                    return self.reaction_there(claimed, &identity, error).await;
+                    return self.existing_reaction(claimed, &identity, error).await;
                 }
                 _ => return Err(error.into()),
             }
         }
     }
 
-    /// Sends the letter; but where the homeserver may not remember an earlier attempt, it is looked for in the room
-    /// first.
-    async fn find_or_post(
+    /// Sends the message; where the homeserver may not remember an earlier attempt, looks for it in the room first.
+    async fn find_or_transmit(
         &self,
         claimed: &Claimed,
         identity: &Identity,
-        letter: &Letter<'_>,
+        outgoing: &Outgoing<'_>,
         now: Timestamp,
     ) -> Result<OwnedEventId, ClientError> {
         let client = self.rooms.client();
         let head = &claimed.head;
         if must_look_up(head.uncertain, head.first_tried, identity.device_id.is_some(), now) {
             let since = head.first_tried.unwrap_or(head.created_at);
-            let found = client.find_by_transaction_id(identity, letter.room, letter.txn_id, since).await?;
+            let found =
+                client.find_by_transaction_id(identity, outgoing.room, outgoing.txn_id, since).await?;
             if let Some(event_id) = found {
                 return Ok(event_id);
             }
         }
-        client.send_event(identity, letter.room, letter.event_type, letter.txn_id, &letter.content).await
+        transmit(client, identity, outgoing).await
     }
 
-    /// Joins the room although we believed to be in it. `refused`: why.
+    /// Joins the room although the user was believed to be in it. `refused`: why.
     async fn join_again(
         &self,
         user_id: &UserId,
@@ -168,7 +182,7 @@ impl Outbox {
         refused: ClientError,
     ) -> Result<(), Attempt> {
         match self.rooms.join(user_id, room.as_str(), now).await {
-            Err(RoomError::Homeserver(error)) if !error.failure().is_temporary() => Err(Attempt::Failed {
+            Err(error) if error.is_refusal() => Err(Attempt::Failed {
                 failure: Failure::Forbidden,
                 uncertain: false,
                 error: format!("{refused}; and {error}"),
@@ -177,8 +191,8 @@ impl Outbox {
         }
     }
 
-    /// The event of a reaction that the homeserver says is there.
-    async fn reaction_there(
+    /// The event of a reaction that exists according to the homeserver.
+    async fn existing_reaction(
         &self,
         claimed: &Claimed,
         identity: &Identity,
@@ -192,14 +206,25 @@ impl Outbox {
         let page = self.rooms.client().relations(identity, room, to, None).await?;
         page.events
             .iter()
-            .filter_map(|event| serde_json::from_str::<Hanging>(event.get()).ok())
+            .filter_map(|event| serde_json::from_str::<Related>(event.get()).ok())
             .find(|event| event.sender == identity.user_id && event.event_type == "m.reaction")
             .map(|event| event.event_id)
             .ok_or_else(|| first.into())
     }
 }
 
-/// What our own rows cannot say: reported, and not tried again.
-fn never(error: &dyn std::fmt::Display) -> Attempt {
+/// Makes the request that sends a message as it is. A transport that sends it in another form (encrypted, say) is
+/// chosen here, for each room.
+async fn transmit(
+    client: &Client,
+    identity: &Identity,
+    outgoing: &Outgoing<'_>,
+) -> Result<OwnedEventId, ClientError> {
+    let Outgoing { room, event_type, txn_id, content } = outgoing;
+    client.send_event(identity, room, event_type, txn_id, content).await
+}
+
+/// A stored message that cannot be sent, however often it is tried.
+fn unsendable(error: &dyn std::fmt::Display) -> Attempt {
     Attempt::Failed { failure: Failure::BadRequest, uncertain: false, error: error.to_string() }
 }

@@ -81,7 +81,7 @@ impl Outbox {
         let now = change.now();
         if !self.stopping()
             && let Some(head) = claim::next_head(change.tx(), &lease.room, None, now).await?
-            && let Some(next) = self.take(change.tx(), head, Some(lease), now).await?
+            && let Some(next) = self.claim_from(change.tx(), head, Some(lease), now).await?
         {
             return Ok(Some(next));
         }

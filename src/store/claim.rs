@@ -247,9 +247,9 @@ async fn lock_row(
     .await?)
 }
 
-/// Freezes a message's content, counts the attempt and takes the room's lease: a free one, or the one that is `held`
+/// Freezes a message's content, counts the attempt and leases the room's gate: a free one, or the one that is `held`
 /// for a message which was settled in this transaction. Committed before anything is sent.
-pub async fn take(
+pub async fn freeze(
     tx: &mut Tx,
     head: &Head,
     (lease, held): (&Lease, Option<&Lease>),
@@ -258,7 +258,7 @@ pub async fn take(
     version: Option<i64>,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    let taken = sqlx::query!(
+    let leased = sqlx::query!(
         "WITH frozen AS (
              UPDATE outbox SET state = 'sending', event_type = $2, content = $3, version = $4, attempts = attempts + 1,
                     first_tried = coalesce(first_tried, $5)
@@ -281,7 +281,7 @@ pub async fn take(
     .execute(&mut **tx)
     .await?
     .rows_affected();
-    settle::fenced(lease, taken)
+    settle::fenced(lease, leased)
 }
 
 fn head(row: Row) -> Result<Head, StoreError> {

@@ -215,7 +215,7 @@ async fn messages(plans: &mut Plans) {
             let head = claim::lock_head(tx, "!room0:example.test", now()).await.unwrap().unwrap();
             let lease = settle::Lease { room: head.room.clone(), owner: Uuid::nil(), message: head.id };
             let content = json!({});
-            claim::take(tx, &head, (&lease, None), now(), ("m.room.message", &content), Some(2), now())
+            claim::freeze(tx, &head, (&lease, None), now(), ("m.room.message", &content), Some(2), now())
                 .await
                 .unwrap();
             assert!(claim::next_head(tx, &head.room, Some(head.id), now()).await.unwrap().is_some());
