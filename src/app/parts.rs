@@ -1,7 +1,7 @@
 //! What listeners and workers share, built from a configuration.
 
 use super::readiness;
-use crate::alertmanager::webhook::{self, Reporting, WebhookState};
+use crate::alertmanager::webhook::{self, WebhookState};
 use crate::appservice::http::{self, AppserviceState};
 use crate::clock::SharedClock;
 use crate::config::{Config, Listener, RoomListConfig};
@@ -55,7 +55,8 @@ impl Parts {
         let engine =
             Engine::new(store, Arc::clone(&clock), metrics, Lists::default().with_webhooks(webhooks(config)));
         let webhook = web::Data::new(WebhookState::new(
-            Reporting::new(engine.clone(), runtime.clone()),
+            engine.clone(),
+            runtime.clone(),
             clock,
             Arc::clone(engine.metrics()),
         ));

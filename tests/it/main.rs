@@ -35,4 +35,6 @@ mod upgrade;
 #[cfg(test)]
 mod waiting;
 #[cfg(test)]
+mod webhook;
+#[cfg(test)]
 mod world;

@@ -162,6 +162,12 @@ impl World {
         self.homeserver.set_appservice_url(&self.bot.appservice);
     }
 
+    /// Reloads the configuration with these room lists (YAML items of `room_lists`).
+    pub(crate) async fn reload(&mut self, room_lists: &str) {
+        room_lists.clone_into(&mut self.configuration.room_lists);
+        self.bot.parts.configure(&self.configuration.load()).await.unwrap();
+    }
+
     /// The present instant.
     pub(crate) fn now(&self) -> Timestamp {
         self.clock.now()

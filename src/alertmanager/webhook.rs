@@ -9,7 +9,6 @@ use super::payload::{self, Report};
 use super::refusal::Refusal;
 use crate::clock::SharedClock;
 use crate::domain::input::Outcome;
-use crate::domain::lists::Lists;
 use crate::domain::time;
 use crate::domain::webhook::{PREDECESSORS_ROUTES, Webhook};
 use crate::engine::{Accepted, Engine, EngineError};
@@ -19,7 +18,6 @@ use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,35 +26,22 @@ pub const LARGEST_BODY: usize = 8 * 1024 * 1024;
 /// How long a body may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Who takes reports: the engine.
-pub trait TakesReports: 'static {
-    /// Takes a report for a room list, which came at `now`. When this returns `Ok`, its effects are committed.
-    fn report(
-        &self,
-        room_list: &str,
-        webhook: Webhook,
-        now: Timestamp,
-    ) -> impl Future<Output = Result<Accepted, EngineError>>;
-
-    /// The room lists and webhooks as configured now.
-    fn lists(&self) -> Arc<Lists>;
-}
-
-/// The engine, which works on the main runtime.
-#[derive(Debug, Clone)]
-pub struct Reporting {
+/// What the handlers share. Reports are handled on the main runtime, which keeps the connections.
+#[derive(Debug)]
+pub struct WebhookState {
     engine: Engine,
     runtime: MainRuntime,
+    clock: SharedClock,
+    metrics: Arc<Metrics>,
 }
 
-impl Reporting {
-    /// Reports go to this engine.
-    pub fn new(engine: Engine, runtime: MainRuntime) -> Self {
-        Self { engine, runtime }
+impl WebhookState {
+    /// State for a webhook that reports to `engine`.
+    pub fn new(engine: Engine, runtime: MainRuntime, clock: SharedClock, metrics: Arc<Metrics>) -> Self {
+        Self { engine, runtime, clock, metrics }
     }
-}
 
-impl TakesReports for Reporting {
+    /// Gives a report that came at `now` to the engine. When this returns `Ok`, its effects are committed.
     async fn report(
         &self,
         room_list: &str,
@@ -66,53 +51,34 @@ impl TakesReports for Reporting {
         let (engine, room_list) = (self.engine.clone(), room_list.to_owned());
         self.runtime.run(async move { engine.report(&room_list, &webhook, now).await }).await
     }
-
-    fn lists(&self) -> Arc<Lists> {
-        self.engine.lists()
-    }
-}
-
-/// Everything the webhook needs.
-#[derive(Debug)]
-pub struct WebhookState<E = Reporting> {
-    engine: E,
-    clock: SharedClock,
-    metrics: Arc<Metrics>,
-}
-
-impl<E> WebhookState<E> {
-    /// A webhook that reports to `engine`.
-    pub fn new(engine: E, clock: SharedClock, metrics: Arc<Metrics>) -> Self {
-        Self { engine, clock, metrics }
-    }
 }
 
 /// Adds the webhook's paths to a listener.
-pub fn configure<E: TakesReports>(config: &mut web::ServiceConfig, state: web::Data<WebhookState<E>>) {
+pub fn configure(config: &mut web::ServiceConfig, state: web::Data<WebhookState>) {
     let only_post = || web::to(|request: HttpRequest| async move { answer::wrong_method(&request, "POST") });
     config.app_data(state);
     config.service(
         web::resource(["/webhook/{room_list}", "/webhook/{room_list}/"])
-            .route(web::post().to(by_path::<E>))
+            .route(web::post().to(by_path))
             .default_service(only_post()),
     );
     config.service(
         web::resource(["/webhook", "/webhook/"])
-            .route(web::post().to(by_content::<E>))
+            .route(web::post().to(by_content))
             .default_service(only_post()),
     );
     for path in PREDECESSORS_ROUTES {
         // opsdroid serves each with a slash at its end, too.
         config.service(
             web::resource([path.to_owned(), format!("{path}/")])
-                .route(web::post().to(by_predecessors_path::<E>))
+                .route(web::post().to(by_predecessors_path))
                 .default_service(only_post()),
         );
     }
 }
 
-async fn by_path<E: TakesReports>(
-    state: web::Data<WebhookState<E>>,
+async fn by_path(
+    state: web::Data<WebhookState>,
     request: HttpRequest,
     room_list: web::Path<String>,
     body: web::Payload,
@@ -120,16 +86,16 @@ async fn by_path<E: TakesReports>(
     handle(&state, &request, body, For::RoomList(&room_list)).await
 }
 
-async fn by_predecessors_path<E: TakesReports>(
-    state: web::Data<WebhookState<E>>,
+async fn by_predecessors_path(
+    state: web::Data<WebhookState>,
     request: HttpRequest,
     body: web::Payload,
 ) -> HttpResponse {
     handle(&state, &request, body, For::PredecessorsPath(request.path().trim_end_matches('/'))).await
 }
 
-async fn by_content<E: TakesReports>(
-    state: web::Data<WebhookState<E>>,
+async fn by_content(
+    state: web::Data<WebhookState>,
     request: HttpRequest,
     body: web::Payload,
 ) -> HttpResponse {
@@ -147,8 +113,8 @@ enum For<'a> {
     Content,
 }
 
-async fn handle<E: TakesReports>(
-    state: &WebhookState<E>,
+async fn handle(
+    state: &WebhookState,
     request: &HttpRequest,
     body: web::Payload,
     whom: For<'_>,
@@ -170,8 +136,8 @@ async fn handle<E: TakesReports>(
 }
 
 /// Takes a report, from its headers to its commit. `concerned`: the room list, as soon as it is clear.
-async fn take<'a, E: TakesReports>(
-    state: &WebhookState<E>,
+async fn take<'a>(
+    state: &WebhookState,
     access: Access<'a>,
     request: &HttpRequest,
     body: web::Payload,
@@ -199,7 +165,7 @@ async fn take<'a, E: TakesReports>(
     };
     let count = |firing: bool| webhook.alerts.iter().filter(|alert| alert.firing == firing).count();
     let (firing, resolved) = (count(true), count(false));
-    let accepted = state.engine.report(room_list, webhook, now).await?;
+    let accepted = state.report(room_list, webhook, now).await?;
     for remark in &remarks {
         tracing::warn!(room_list, "a webhook for {room_list} is odd: {remark}");
     }
@@ -283,6 +249,3 @@ fn outcome(outcome: Outcome) -> &'static str {
         | Outcome::StaleRung => "nothing",
     }
 }
-
-#[cfg(test)]
-mod tests;
