@@ -7,12 +7,13 @@ mod show;
 
 use super::{ConfigFile, FAILED, block_on, eprint, shell};
 use crate::config::Config;
+use crate::domain::command::{Act, Verb, VerbEffect};
 use crate::domain::duration;
-use crate::domain::input::Act;
 use crate::domain::policy::Policy;
 use crate::engine::Engine;
 use crate::render::Context;
-use clap::{Args, Subcommand};
+use clap::error::ErrorKind;
+use clap::{ArgMatches, Args, FromArgMatches, Subcommand};
 use jiff::Timestamp;
 use ruma::OwnedUserId;
 use std::path::PathBuf;
@@ -62,20 +63,17 @@ enum What {
     List(list::Options),
     /// Show incidents as they stand, with their alerts
     Show(Numbers),
-    /// Tell what happened to incidents, by whom, when
+    /// Show what happened to incidents, by whom and when
     Timeline(Numbers),
-    /// Take incidents; escalation stops
-    Ack(Acting),
-    /// Give incidents back; they page again
-    Unack(Acting),
-    /// Acknowledge incidents until later
-    Snooze(Snoozing),
-    /// End the snooze of incidents; they page again
-    Unsnooze(Acting),
-    /// Page the next level of incidents now
-    Escalate(Acting),
-    /// Close incidents by hand
-    Resolve(Acting),
+    #[command(flatten)]
+    Act(ActCommand),
+}
+
+/// A command that changes incidents: one for each such verb of the rooms.
+#[derive(Debug)]
+struct ActCommand {
+    act: Act,
+    acting: Acting,
 }
 
 #[derive(Debug, Args)]
@@ -99,12 +97,65 @@ struct Acting {
 }
 
 #[derive(Debug, Args)]
-struct Snoozing {
+struct Length {
     /// For how long, such as 2h
     #[arg(long = "for", value_name = "DURATION", value_parser = duration::parse)]
-    how_long: Duration,
-    #[command(flatten)]
-    acting: Acting,
+    length: Duration,
+}
+
+/// The verbs that change incidents.
+fn acts() -> impl Iterator<Item = Verb> {
+    Verb::ALL.iter().copied().filter(|verb| verb.is_act())
+}
+
+impl Subcommand for ActCommand {
+    fn augment_subcommands(command: clap::Command) -> clap::Command {
+        acts().fold(command, |command, verb| {
+            let row = verb.row();
+            let mut purpose = row.purpose.to_owned();
+            if let Some(first) = purpose.get_mut(..1) {
+                first.make_ascii_uppercase();
+            }
+            let subcommand = clap::Command::new(verb.word()).about(purpose);
+            let subcommand = match row.effect {
+                VerbEffect::ActFor(_) => Length::augment_args(subcommand),
+                _ => subcommand,
+            };
+            command.subcommand(Acting::augment_args(subcommand))
+        })
+    }
+
+    fn augment_subcommands_for_update(command: clap::Command) -> clap::Command {
+        Self::augment_subcommands(command)
+    }
+
+    fn has_subcommand(name: &str) -> bool {
+        acts().any(|verb| verb.word() == name)
+    }
+}
+
+impl FromArgMatches for ActCommand {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let given = matches.subcommand();
+        let given =
+            given.and_then(|(word, matches)| Some((acts().find(|verb| verb.word() == word)?, matches)));
+        let Some((verb, matches)) = given else {
+            return Err(clap::Error::new(ErrorKind::InvalidSubcommand));
+        };
+        let act = match verb.row().effect {
+            VerbEffect::Act(act) | VerbEffect::ActWithComment(act) => act,
+            VerbEffect::ActFor(act) => act(Length::from_arg_matches(matches)?.length),
+            VerbEffect::Show(_) | VerbEffect::Query(_) | VerbEffect::NotAvailable(_) => {
+                return Err(clap::Error::new(ErrorKind::InvalidSubcommand));
+            }
+        };
+        Ok(Self { act, acting: Acting::from_arg_matches(matches)? })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
 }
 
 /// An incident, or all of them.
@@ -200,19 +251,14 @@ pub(super) fn incidents(options: &Options) -> ExitCode {
 impl Desk {
     /// Returns whether all that was wanted was done.
     async fn serve(&self, config: &Config, what: Option<&What>) -> anyhow::Result<bool> {
-        let (acting, act) = match what {
+        let ActCommand { act, acting } = match what {
             None => return self.list(&list::Options::default()).await,
             Some(What::List(options)) => return self.list(options).await,
             Some(What::Show(wanted)) => return self.show(&wanted.numbers).await,
             Some(What::Timeline(wanted)) => return self.timeline(&wanted.numbers).await,
-            Some(What::Ack(acting)) => (acting, Act::Acknowledge),
-            Some(What::Unack(acting)) => (acting, Act::Unacknowledge),
-            Some(What::Snooze(snoozing)) => (&snoozing.acting, Act::Snooze(snoozing.how_long)),
-            Some(What::Unsnooze(acting)) => (acting, Act::Unsnooze),
-            Some(What::Escalate(acting)) => (acting, Act::Escalate(None)),
-            Some(What::Resolve(acting)) => (acting, Act::Resolve),
+            Some(What::Act(command)) => command,
         };
         let who = acting.who.clone().unwrap_or_else(|| shell::user(&config.homeserver.server_name));
-        self.act(&acting.which, act, &who, acting.comment.as_deref()).await
+        self.act(&acting.which, *act, &who, acting.comment.as_deref()).await
     }
 }
