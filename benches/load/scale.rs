@@ -11,6 +11,7 @@ use matrixbot::clock::{SharedClock, SystemClock};
 use matrixbot::domain::input::{Act, PersonAction, Via};
 use matrixbot::domain::lists::{ListSettings, Lists};
 use matrixbot::domain::policy::{Level, Policy};
+use matrixbot::domain::rights::Caller;
 use matrixbot::domain::webhook::{Webhook, WebhookAlert};
 use matrixbot::engine::{Engine, Standing};
 use matrixbot::store::{Store, overview};
@@ -244,7 +245,7 @@ async fn acknowledged(engine: &Engine, number: i64) -> anyhow::Result<()> {
     let mut change = engine.begin().await?;
     let standing = change.standing(number, ROOM).await?;
     let Standing::Here(stored) = standing else { bail!("{standing:?}") };
-    change.person(&stored, action, None).await?;
+    change.person(&stored, action, Caller::Shell, None).await?;
     Ok(change.commit().await?)
 }
 

@@ -6,6 +6,7 @@ use crate::clock::{Clock as _, SystemClock};
 use crate::config::{Config, RoomListConfig};
 use crate::domain::duration;
 use crate::domain::input::{Act, PersonAction, Via};
+use crate::domain::rights::Caller;
 use crate::domain::time::between;
 use crate::engine::Engine;
 use crate::store::{PageRow, incident};
@@ -228,7 +229,7 @@ impl Test<'_> {
         let stored = incident::lock(change.tx(), number).await?.context("the incident is gone")?;
         let who = shell::user(&self.config.homeserver.server_name);
         let action = PersonAction { who, via: Via::Api, act: Act::Escalate(None), comment: None };
-        change.person(&stored, action, None).await?;
+        change.person(&stored, action, Caller::Shell, None).await?;
         Ok(change.commit().await?)
     }
 

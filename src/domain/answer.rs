@@ -88,6 +88,34 @@ pub enum Answer {
 }
 
 impl ActResult {
+    /// Whether the incident is now as it was asked for.
+    pub fn is_done(&self) -> bool {
+        match self {
+            Self::Acknowledged { .. }
+            | Self::Joined { .. }
+            | Self::AlreadyYours
+            | Self::GivenBack { .. }
+            | Self::Snoozed { .. }
+            | Self::SnoozeEnded
+            | Self::Escalated { .. }
+            | Self::LadderEnded
+            | Self::Resolved { .. } => true,
+            Self::NotAcknowledged
+            | Self::NotSnoozed
+            | Self::StalePage
+            | Self::TooLate { .. }
+            | Self::UnderMaintenance
+            | Self::Nothing { .. }
+            | Self::Refused { .. }
+            | Self::NoRight { .. } => false,
+        }
+    }
+
+    /// Whether the act changed the incident.
+    pub fn changed(&self) -> bool {
+        self.is_done() && *self != Self::AlreadyYours
+    }
+
     /// The result in the words of logs.
     pub fn in_log(&self) -> &'static str {
         match self {

@@ -41,6 +41,8 @@ pub enum Caller<'a> {
         /// Their power level in the room; `None` if it was not fetched or is unknown.
         power_level: Option<i64>,
     },
+    /// The person who acknowledged and now removes the reaction that did it.
+    Acker,
     /// Somebody who can read the configuration and the database anyway.
     Shell,
 }
@@ -61,6 +63,7 @@ pub fn allowed(verb: Verb, role: Role) -> Allowed {
 pub fn role(caller: Caller<'_>, permissions: &Permissions) -> Role {
     match caller {
         Caller::Shell => Role::Moderate,
+        Caller::Acker => Role::Respond,
         Caller::Member { user_id, power_level } => match permissions.users.get(user_id) {
             Some(role) => *role,
             None if power_level.is_some_and(|level| level >= permissions.moderate_power_level) => {

@@ -8,7 +8,7 @@
 use super::effects::Effects;
 use super::{Engine, EngineError, TIMERS_POLL, Wake};
 use crate::domain::incident::{Fingerprint, Incident, Phase, Rung};
-use crate::domain::input::{Decision, Input, PersonAction, PolicyInForce, Surroundings};
+use crate::domain::input::{Decision, Input, PolicyInForce, Surroundings};
 use crate::domain::policy::Policy;
 use crate::domain::time::later;
 use crate::domain::totals::Counted;
@@ -87,17 +87,6 @@ impl Change {
         enqueue::enqueue(&mut self.tx, message, self.now).await?;
         self.wake(Wake::Outbox);
         Ok(())
-    }
-
-    /// Lets a person act on an incident that is locked. Whether the person and the room may is checked before.
-    /// `answered_in`: the room that is answered anyway, so that the incident's thread there gets no message.
-    pub async fn person(
-        &mut self,
-        stored: &StoredIncident,
-        action: PersonAction,
-        answered_in: Option<&str>,
-    ) -> Result<Decision, EngineError> {
-        self.decide(stored, &Input::Person(action), answered_in).await
     }
 
     /// The page of a rung is in a room. The incident is locked.

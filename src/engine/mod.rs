@@ -8,7 +8,7 @@ mod person;
 mod report;
 
 pub use change::Change;
-pub use person::{Standing, result_of};
+pub use person::Standing;
 pub use report::Accepted;
 
 use crate::clock::SharedClock;

@@ -1,10 +1,12 @@
-//! People act on incidents: what a room has to do with one, which incidents `all` means, and what an act came to.
+//! People act on incidents: what a room has to do with one, which incidents `all` means, and who may.
 
 use super::{Change, EngineError};
 use crate::domain::answer::ActResult;
-use crate::domain::incident::Phase;
-use crate::domain::input::{Act, Decision, Outcome};
-use crate::domain::policy::{AckScope, Policy};
+use crate::domain::command::Verb;
+use crate::domain::input::{Input, PersonAction};
+use crate::domain::policy::AckScope;
+use crate::domain::rights::{Caller, missing, role};
+use crate::domain::transition;
 use crate::store::{StoredIncident, incident, overview, post, room};
 
 /// What a room has to do with an incident.
@@ -61,55 +63,32 @@ impl Change {
         Ok(list.names_any(&room::references_to(self.tx(), room).await?))
     }
 
-    /// The open incidents of room lists that `all` means for an act, oldest first, `most` at most.
-    pub async fn candidates(
+    /// The open incidents of room lists that `all` stands for, the oldest first, `most` at most.
+    pub async fn all_of(
         &mut self,
         room_lists: &[String],
-        act: Act,
+        verb: Verb,
         most: i64,
     ) -> Result<Vec<i64>, EngineError> {
-        let phases = act.verb().row().phases;
-        let phases: Vec<String> = phases.iter().map(|phase| phase.as_str().to_owned()).collect();
+        let phases: Vec<String> = verb.row().phases.iter().map(|phase| phase.as_str().to_owned()).collect();
         Ok(overview::open_numbers(self.tx(), room_lists, &phases, most).await?)
     }
-}
 
-/// What an act came to, in the words of an answer.
-pub fn result_of(before: &StoredIncident, decision: &Decision, act: Act, policy: &Policy) -> ActResult {
-    match decision.outcome {
-        Outcome::Done => done(before, decision, act, policy),
-        Outcome::JoinedAck => ActResult::Joined { others: before.incident.ackers.clone() },
-        Outcome::AlreadyYours => ActResult::AlreadyYours,
-        Outcome::TooLate => ActResult::TooLate { resolved_at: before.resolved_at },
-        Outcome::NotAcknowledged => ActResult::NotAcknowledged,
-        Outcome::NotSnoozed => ActResult::NotSnoozed,
-        Outcome::StaleRung => ActResult::StalePage,
-        Outcome::UnderMaintenance => ActResult::UnderMaintenance,
-        Outcome::Repeated | Outcome::OrphanClear | Outcome::Nothing => {
-            ActResult::Nothing { phase: before.incident.phase.name() }
+    /// A person acts on an incident that is locked, if the person may. Whether the room may is checked before.
+    /// `answered_in`: the room that is answered anyway, so that the incident's thread there gets no message.
+    pub async fn person(
+        &mut self,
+        stored: &StoredIncident,
+        action: PersonAction,
+        caller: Caller<'_>,
+        answered_in: Option<&str>,
+    ) -> Result<ActResult, EngineError> {
+        let act = action.act;
+        let policy = self.engine().policy(stored.incident.run.policy_version).await?;
+        if let Some(needs) = missing(act, role(caller, &policy.permissions), &policy.permissions) {
+            return Ok(ActResult::NoRight { needs });
         }
-    }
-}
-
-fn done(before: &StoredIncident, decision: &Decision, act: Act, policy: &Policy) -> ActResult {
-    let Some(after) = &decision.incident else {
-        return ActResult::Nothing { phase: before.incident.phase.name() };
-    };
-    match (act, &after.phase) {
-        (Act::Acknowledge, Phase::Acknowledged { until, .. }) => ActResult::Acknowledged { until: *until },
-        (Act::Unacknowledge, _) => ActResult::GivenBack { pages_in: policy.unack_delay },
-        (Act::Snooze(wanted), Phase::Snoozed { until }) => {
-            ActResult::Snoozed { until: *until, shortened: wanted > policy.max_snooze }
-        }
-        (Act::Unsnooze, _) => ActResult::SnoozeEnded,
-        (Act::Escalate(_), Phase::Unanswered { .. }) => ActResult::LadderEnded,
-        (Act::Escalate(_), _) => ActResult::Escalated {
-            level: after.run.level.unwrap_or(0),
-            levels: u32::try_from(policy.levels.len()).unwrap_or(u32::MAX),
-        },
-        (Act::Resolve, _) => {
-            ActResult::Resolved { still_firing: u64::try_from(after.firing.len()).unwrap_or(u64::MAX) }
-        }
-        (_, phase) => ActResult::Nothing { phase: phase.name() },
+        let decision = self.decide(stored, &Input::Person(action), answered_in).await?;
+        Ok(transition::result(&stored.incident, stored.resolved_at, act, &decision, &policy))
     }
 }

@@ -1,95 +1,123 @@
-//! Something was said: is it a command, whose, and what is answered?
+//! Messages in rooms: which are commands, what a command does, and its answer.
 
 use super::InboxError;
-use super::scene::{Handled, Scene};
-use crate::domain::answer::Answer;
-use crate::domain::command::{Command, Context, Parsed, Query, View, Which, parse};
+use super::handler::{EventHandler, Handled};
+use crate::domain::answer::{ActResult, Acted, Answer, Hidden, IncidentLine, in_log};
+use crate::domain::command::{Command, Context, Parsed, Query, Verb, View, Which, parse};
 use crate::domain::incoming::Message;
-use crate::domain::input::Via;
+use crate::domain::input::{Act, PersonAction, Via};
 use crate::domain::lists::ListSettings;
-use crate::store::{About, inbox, incident, post};
+use crate::domain::rights::role;
+use crate::engine::Standing;
+use crate::store::{About, Payload, StoredIncident, inbox, incident, overview, post, timeline};
 use ruma::OwnedEventId;
 use std::sync::Arc;
 
-/// Where and how a command was said.
+/// How many incidents one command may change.
+const MAX_CHANGED: i64 = 100;
+/// How many incidents a list has.
+const MAX_LISTED: i64 = 30;
+/// How many incidents one command may show.
+const MAX_SHOWN: i64 = 5;
+/// How many entries of a timeline are shown.
+const MAX_ENTRIES: i64 = 40;
+/// The level of an incident that waits for its first page, as lists compare levels.
+const NOT_PAGED_YET: i32 = -1;
+
+/// A message that is a command, or was meant as one.
 #[derive(Debug)]
-pub(super) struct Said {
+pub(super) struct CommandMessage {
     /// The incident that the reply or thread is about.
-    pub(super) about: Option<About>,
-    /// The thread it was said in.
-    pub(super) thread: Option<OwnedEventId>,
-    /// The room lists of the room; the one that answers first.
-    pub(super) lists: Vec<Arc<ListSettings>>,
-    /// How it was said.
-    pub(super) via: Via,
+    about: Option<About>,
+    /// The thread it is in.
+    thread: Option<OwnedEventId>,
+    /// The room lists that it concerns; the first one answers.
+    lists: Vec<Arc<ListSettings>>,
+    /// How it was given.
+    via: Via,
 }
 
-impl Scene<'_> {
-    /// Somebody said something.
+impl CommandMessage {
+    /// The incidents that a command names itself; `None`: all.
+    fn named(&self, which: &Which) -> Option<Vec<i64>> {
+        match which {
+            Which::Numbers(numbers) => Some(numbers.clone()),
+            Which::This => Some(self.about.iter().map(|about| about.incident).collect()),
+            Which::All => None,
+        }
+    }
+
+    fn list_names(&self) -> Vec<String> {
+        self.lists.iter().map(|list| list.name.clone()).collect()
+    }
+}
+
+impl EventHandler<'_> {
+    /// A message: acts on it if it is a command.
     pub(super) async fn message(&mut self, message: &Message) -> Result<Handled, InboxError> {
         if !message.may_command() {
             return Ok(Handled::ignored("not a command"));
         }
         let (ours, text) = message.addressed(|user| self.inbox.is_ours(user));
-        let hangs_on = message.reply_to.as_ref().or(message.thread_root.as_ref());
+        let related = message.reply_to.as_ref().or(message.thread_root.as_ref());
         let mentioned = ours.is_some();
         let meaning = |reply_or_thread| parse(text, Context { reply_or_thread, mentioned });
-        // Most of what is said is chatter, and is told from commands without asking the database.
-        let hanging = meaning(hangs_on.is_some());
-        if hanging == Parsed::Chatter {
+        // Most messages are chatter, whatever they relate to: that needs no query.
+        let at_most = meaning(related.is_some());
+        if at_most == Parsed::Chatter {
             return Ok(Handled::ignored("chatter"));
         }
         let mut about = self.about(message).await?;
         let mut parsed = meaning(about.is_some());
-        if let Some(target) = hangs_on.filter(|_| parsed != hanging) {
+        if let Some(target) = related.filter(|_| parsed != at_most) {
             inbox::lock_target(self.change.tx(), target.as_str()).await?;
             about = self.about(message).await?;
             parsed = meaning(about.is_some());
-            // What is on its way may be what is meant: then this is handled once we know.
+            // A page on its way may be the target: then this is handled again once its event is known.
             let wait = parsed == Parsed::Chatter
                 || post::is_on_its_way(self.change.tx(), self.event.room.as_str()).await?;
             if about.is_none() && wait {
-                return Ok(Handled::hanging_on(target.clone(), "chatter"));
+                return Ok(Handled::ignored_for_now(target.clone(), "chatter"));
             }
         }
-        let lists = self.answering(ours.map(ToString::to_string), about.as_ref()).await?;
+        let lists = self.concerned_lists(ours.map(ToString::to_string), about.as_ref()).await?;
         if lists.is_empty() {
             return Ok(Handled::ignored("a room of no list"));
         }
-        let via = if hangs_on.is_some() && about.is_some() { Via::Reply } else { Via::Command };
-        let said = Said { about, thread: message.thread_root.clone(), lists, via };
+        let via = if related.is_some() && about.is_some() { Via::Reply } else { Via::Command };
+        let message = CommandMessage { about, thread: message.thread_root.clone(), lists, via };
         match parsed {
             Parsed::Chatter => Ok(Handled::ignored("chatter")),
             Parsed::Mistake(mistake) => {
-                self.reply(&said, Answer::Mistake { said: mistake.said, hint: mistake.hint }).await?;
+                self.answer(&message, Answer::Mistake { said: mistake.said, hint: mistake.hint }).await?;
                 Ok(Handled::refused("not understood"))
             }
-            Parsed::Command(command) => self.command(&said, command).await,
+            Parsed::Command(command) => self.command(&message, command).await,
         }
     }
 
-    async fn command(&mut self, said: &Said, command: Command) -> Result<Handled, InboxError> {
+    async fn command(&mut self, message: &CommandMessage, command: Command) -> Result<Handled, InboxError> {
         match command {
-            Command::Act { act, which, comment } => self.act(said, &which, act, comment).await,
-            Command::Show { view: View::Incident, which } => self.show(said, &which).await,
-            Command::Show { view: View::Timeline, which } => self.timeline(said, &which).await,
-            Command::Query(Query::Pending) => self.pending(said).await,
-            Command::Query(Query::Escalated) => self.escalated(said).await,
-            Command::Query(Query::Help) => self.help(said).await,
+            Command::Act { act, which, comment } => self.act(message, &which, act, comment).await,
+            Command::Show { view: View::Incident, which } => self.show(message, &which).await,
+            Command::Show { view: View::Timeline, which } => self.timeline(message, &which).await,
+            Command::Query(Query::Pending) => self.pending(message).await,
+            Command::Query(Query::Escalated) => self.escalated(message).await,
+            Command::Query(Query::Help) => self.help(message).await,
             Command::NotAvailable(verb) => {
-                self.reply(said, Answer::NotAvailable { command: verb.word().to_owned() }).await?;
+                self.answer(message, Answer::NotAvailable { command: verb.word().to_owned() }).await?;
                 Ok(Handled::refused(format!("{}: not in this release", verb.word())))
             }
         }
     }
 
-    /// Answers a command, spoken by the first of the lists that it concerns.
-    pub(super) async fn reply(&mut self, said: &Said, answer: Answer) -> Result<(), InboxError> {
-        let Some(list) = said.lists.first().cloned() else { return Ok(()) };
-        self.answer(&list.name, answer, said.thread.clone()).await
+    /// Answers a command as the first of the lists that it concerns.
+    async fn answer(&mut self, message: &CommandMessage, answer: Answer) -> Result<(), InboxError> {
+        let Some(list) = message.lists.first().cloned() else { return Ok(()) };
+        self.answer_as(&list.name, answer, message.thread.clone()).await
     }
 
-    /// The incident that a message hangs on: by what it replies to, or by the thread it is in.
+    /// The incident that a message relates to: by the message it replies to, or by its thread.
     async fn about(&mut self, message: &Message) -> Result<Option<About>, InboxError> {
         let room = self.event.room.as_str();
         for event_id in [message.reply_to.as_ref(), message.thread_root.as_ref()].into_iter().flatten() {
@@ -101,13 +129,13 @@ impl Scene<'_> {
     }
 
     /// The lists that a message concerns: the one that it mentions, or else all of the room, first the one whose message
-    /// it hangs on, then the others by name. A room that several lists share gets one answer.
-    async fn answering(
+    /// it relates to, then the others by name. A room that several lists share gets one answer.
+    async fn concerned_lists(
         &mut self,
         mentioned: Option<String>,
         about: Option<&About>,
     ) -> Result<Vec<Arc<ListSettings>>, InboxError> {
-        let mut lists = self.lists_here().await?;
+        let mut lists = self.lists().await?;
         let all = self.inbox.engine.lists();
         if let Some(about) = about {
             let stored = incident::load(self.change.tx(), about.incident).await?;
@@ -123,12 +151,194 @@ impl Scene<'_> {
         Ok(lists)
     }
 
-    /// The incidents that a command names, if it names them itself.
-    pub(super) fn named(said: &Said, which: &Which) -> Option<Vec<i64>> {
-        match which {
-            Which::Numbers(numbers) => Some(numbers.clone()),
-            Which::This => Some(said.about.iter().map(|about| about.incident).collect()),
-            Which::All => None,
+    /// Changes each incident as the command says, and answers once.
+    async fn act(
+        &mut self,
+        message: &CommandMessage,
+        which: &Which,
+        act: Act,
+        comment: Option<String>,
+    ) -> Result<Handled, InboxError> {
+        let (verb, all) = (act.verb(), *which == Which::All);
+        let mut numbers = match message.named(which) {
+            Some(numbers) => numbers,
+            None => self.change.all_of(&message.list_names(), verb, MAX_CHANGED).await?,
+        };
+        // Locked in one order, so that two commands cannot wait for each other.
+        if !all {
+            numbers.sort_unstable();
         }
+        let (mut results, mut elsewhere, mut answering) = (Vec::new(), Vec::new(), None);
+        for number in numbers {
+            let (acted, room_list) = self.act_on(message, number, act, comment.clone()).await?;
+            if all && matches!(acted.result, ActResult::Refused { .. }) {
+                elsewhere.push(acted);
+                continue;
+            }
+            answering = answering.or(room_list);
+            results.push(acted);
+        }
+        if results.is_empty() {
+            let handled = if elsewhere.is_empty() {
+                Handled::refused(format!("{}: nothing open", verb.word()))
+            } else {
+                Handled::refused(summary(verb, &elsewhere))
+            };
+            let room_list = message.list_names().join(", ");
+            self.answer(message, Answer::NothingOpen { room_list, elsewhere }).await?;
+            return Ok(handled);
+        }
+        let changed = results.iter().any(|acted| acted.result.changed());
+        let summary = summary(verb, &results);
+        match answering {
+            Some(room_list) => {
+                self.answer_as(&room_list, Answer::Acted { results }, message.thread.clone()).await?;
+            }
+            None => self.answer(message, Answer::Acted { results }).await?,
+        }
+        Ok(if changed { Handled::acted(summary) } else { Handled::refused(summary) })
     }
+
+    /// Changes one incident. Returns its room list as well, if the person had the right.
+    async fn act_on(
+        &mut self,
+        message: &CommandMessage,
+        number: i64,
+        act: Act,
+        comment: Option<String>,
+    ) -> Result<(Acted, Option<String>), InboxError> {
+        let room = self.event.room.as_str();
+        let (stored, refused) = match self.change.standing(number, room).await? {
+            Standing::Here(stored) => (stored, None),
+            Standing::NotTold(stored) => (stored, Some(Hidden::NotToldHere)),
+            Standing::Below(stored) => (stored, Some(Hidden::HigherLevel)),
+            Standing::Unknown => {
+                let result = ActResult::Refused { why: Hidden::Unknown };
+                return Ok((Acted { number, name: None, result }, None));
+            }
+        };
+        let name = Some(stored.view(0).name());
+        if let Some(why) = refused {
+            return Ok((Acted { number, name, result: ActResult::Refused { why } }, None));
+        }
+        let who = self.event.sender.clone();
+        let action = PersonAction { who, via: message.via, act, comment };
+        let result = self.change.person(&stored, action, self.caller(), Some(room)).await?;
+        let permitted = !matches!(result, ActResult::NoRight { .. });
+        Ok((Acted { number, name, result }, permitted.then_some(stored.room_list)))
+    }
+
+    /// Lists the incidents that nobody has acknowledged.
+    async fn pending(&mut self, message: &CommandMessage) -> Result<Handled, InboxError> {
+        let (incidents, more) = self.list(message, Verb::Pending, NOT_PAGED_YET).await?;
+        let room_list = message.list_names().join(", ");
+        self.answer(message, Answer::Pending { room_list, incidents, more }).await?;
+        Ok(Handled::acted("pending"))
+    }
+
+    /// Lists the incidents that were escalated beyond their first level.
+    async fn escalated(&mut self, message: &CommandMessage) -> Result<Handled, InboxError> {
+        let (incidents, more) = self.list(message, Verb::Escalated, 1).await?;
+        let room_list = message.list_names().join(", ");
+        self.answer(message, Answer::Escalated { room_list, incidents, more }).await?;
+        Ok(Handled::acted("escalated"))
+    }
+
+    /// Shows incidents as they are now.
+    async fn show(&mut self, message: &CommandMessage, which: &Which) -> Result<Handled, InboxError> {
+        for number in self.numbers_to_show(message, which, Verb::Show).await? {
+            if let Some(stored) = self.visible(message, number).await? {
+                let to = self.event.event_id.clone();
+                let payload = Payload::Show { to, thread: message.thread.clone() };
+                self.enqueue(&stored.room_list, payload, Some(number)).await?;
+            }
+        }
+        Ok(Handled::acted("show"))
+    }
+
+    /// Shows what happened to incidents.
+    async fn timeline(&mut self, message: &CommandMessage, which: &Which) -> Result<Handled, InboxError> {
+        for number in self.numbers_to_show(message, which, Verb::Timeline).await? {
+            let Some(stored) = self.visible(message, number).await? else { continue };
+            let policy = self.inbox.engine.policy(stored.incident.run.policy_version).await?;
+            let entries = timeline::read(self.change.tx(), number, MAX_ENTRIES).await?;
+            let earlier = entries.first().map_or(0, |first| first.version.saturating_sub(1));
+            let levels = u32::try_from(policy.levels.len()).unwrap_or(u32::MAX);
+            let name = stored.view(levels).name();
+            let answer = Answer::Timeline { number, name, levels, entries, earlier };
+            self.answer_as(&stored.room_list, answer, message.thread.clone()).await?;
+        }
+        Ok(Handled::acted("timeline"))
+    }
+
+    /// Lists the commands, and which of them the sender may use.
+    async fn help(&mut self, message: &CommandMessage) -> Result<Handled, InboxError> {
+        let caller = self.caller();
+        let role_in = |list: &ListSettings| role(caller, &list.policy.permissions);
+        let Some((first, others)) = message.lists.split_first() else {
+            return Ok(Handled::ignored("a room of no list"));
+        };
+        let others = others.iter().map(|list| (list.name.clone(), role_in(list))).collect();
+        let answer = Answer::Help { room_list: first.name.clone(), role: role_in(first), others };
+        self.answer(message, answer).await?;
+        Ok(Handled::acted("help"))
+    }
+
+    async fn list(
+        &mut self,
+        message: &CommandMessage,
+        verb: Verb,
+        min_level: i32,
+    ) -> Result<(Vec<IncidentLine>, u64), InboxError> {
+        let lists = message.list_names();
+        let phases: Vec<String> = verb.row().phases.iter().map(|phase| phase.as_str().to_owned()).collect();
+        let (numbers, total) =
+            overview::open_from_level(self.change.tx(), &lists, &phases, min_level, MAX_LISTED).await?;
+        let mut lines = Vec::with_capacity(numbers.len());
+        for number in numbers {
+            if let Some(stored) = incident::load(self.change.tx(), number).await? {
+                let policy = self.inbox.engine.policy(stored.incident.run.policy_version).await?;
+                lines.push(stored.view(u32::try_from(policy.levels.len()).unwrap_or(u32::MAX)).line());
+            }
+        }
+        let listed = i64::try_from(lines.len()).unwrap_or(i64::MAX);
+        Ok((lines, u64::try_from(total.saturating_sub(listed)).unwrap_or(0)))
+    }
+
+    /// The incidents that a command shows.
+    async fn numbers_to_show(
+        &mut self,
+        message: &CommandMessage,
+        which: &Which,
+        verb: Verb,
+    ) -> Result<Vec<i64>, InboxError> {
+        let mut numbers = match message.named(which) {
+            Some(numbers) => numbers,
+            None => self.change.all_of(&message.list_names(), verb, MAX_SHOWN).await?,
+        };
+        numbers.truncate(usize::try_from(MAX_SHOWN).unwrap_or(usize::MAX));
+        Ok(numbers)
+    }
+
+    /// The incident, if the room may see it: one of its lists has it, or it was posted here. Otherwise answers that
+    /// there is none.
+    async fn visible(
+        &mut self,
+        message: &CommandMessage,
+        number: i64,
+    ) -> Result<Option<StoredIncident>, InboxError> {
+        let stored = incident::load(self.change.tx(), number).await?;
+        let posted = post::was_told(self.change.tx(), number, self.event.room.as_str()).await?;
+        let visible =
+            stored.filter(|stored| posted || message.lists.iter().any(|list| list.name == stored.room_list));
+        if visible.is_none() {
+            self.answer(message, Answer::NotShown { number, why: Hidden::Unknown }).await?;
+        }
+        Ok(visible)
+    }
+}
+
+/// What a command did, for the log.
+fn summary(verb: Verb, results: &[Acted]) -> String {
+    format!("{}: {}", verb.word(), in_log(results))
 }

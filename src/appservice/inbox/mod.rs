@@ -1,53 +1,50 @@
-//! Handling what the homeserver told us: per room in the order of arrival, each event with all its effects in one
-//! database transaction.
+//! Handles the homeserver's events: each room's in the order of arrival, each event with all its effects in one change.
 //!
-//! What an event takes from the homeserver (joining a room, somebody's power level) is fetched before that
-//! transaction and can be fetched again: it changes nothing that an event does twice.
+//! What an event needs from the homeserver (joining a room, the sender's power level) is requested before that change and
+//! may be requested twice.
 
-mod act;
-mod membership;
+mod handler;
 mod message;
-mod preparing;
 mod reaction;
-mod scene;
-mod tell;
 
 use super::events::interpret;
-use crate::domain::incoming::{Happening, Incoming, RoomEvent};
+use crate::domain::command::{Context, Parsed, parse};
+use crate::domain::incoming::{Happening, Incoming, Membership, RoomEvent};
+use crate::domain::rights::depends_on_power_level;
 use crate::engine::{Change, Engine, EngineError};
+use crate::rooms::invitations::Invitation;
 use crate::rooms::{RoomError, Rooms};
 use crate::store::{StoreError, inbox};
 use crate::telemetry::EventResult;
 use crate::worker::{Progress, Worker};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use preparing::Prepared;
+use handler::{EventHandler, Handled};
 use ruma::{OwnedServerName, UserId};
-use scene::{Handled, Scene};
 use serde_json::value::to_raw_value;
 use std::time::Duration;
 
-/// How often it is looked for events that nobody told of.
+/// How often the worker looks for events without being woken.
 const POLL: Duration = Duration::from_secs(1);
-/// How soon a room is tried again whose event could not be handled.
-const AGAIN: Duration = Duration::from_secs(2);
+/// How soon a failed event is retried.
+const RETRY: Duration = Duration::from_secs(2);
 
-/// Why an event could not be handled. It stays where it is, and is tried again.
+/// Why an event could not be handled. It stays in the inbox and is retried.
 #[derive(Debug, thiserror::Error)]
 pub enum InboxError {
     /// The database does not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The engine could not take what it asks for.
+    /// The engine refused.
     #[error(transparent)]
     Engine(#[from] EngineError),
-    /// The homeserver did not do what it takes.
+    /// A request to the homeserver failed.
     #[error(transparent)]
     Room(#[from] RoomError),
 }
 
 impl InboxError {
-    /// Whether trying again cannot help.
+    /// Whether a retry cannot help.
     fn is_final(&self) -> bool {
         matches!(
             self,
@@ -58,6 +55,15 @@ impl InboxError {
                 )
         )
     }
+}
+
+/// What the handling of an event needs from the homeserver.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Prepared {
+    /// The sender's power level in the room, if the answer depends on it.
+    pub(super) power_level: Option<i64>,
+    /// Whether an invitation was accepted.
+    pub(super) joined: bool,
 }
 
 /// Handles the inbox.
@@ -80,16 +86,16 @@ impl Inbox {
         user_id.server_name() == self.server_name && user_id.localpart().starts_with(&self.user_prefix)
     }
 
-    /// Handles a room's events until none waits.
+    /// Handles all events of a room.
     async fn handle_room(&self, room: String) -> Result<(), InboxError> {
         while self.handle_one(&room).await? {}
         Ok(())
     }
 
-    /// Handles a room's oldest event. Returns whether there was one that is ours to handle.
+    /// Handles a room's oldest event. Returns whether there was one and no other worker had the room.
     async fn handle_one(&self, room: &str) -> Result<bool, InboxError> {
         let Some(peeked) = self.engine.store().peek_event(room).await? else { return Ok(false) };
-        let event = understand(&peeked);
+        let event = read_event(&peeked);
         let prepared = match &event {
             Ok(event) => self.prepare(event).await?,
             Err(_) => Prepared::default(),
@@ -97,7 +103,7 @@ impl Inbox {
         let mut change = self.engine.begin().await?;
         let Some(waiting) = inbox::take(change.tx(), room).await? else { return Ok(false) };
         if waiting.event != peeked {
-            // Another worker has handled the one that was looked at.
+            // Another worker has handled the event meanwhile.
             return Ok(true);
         }
         let result = match event {
@@ -129,6 +135,50 @@ impl Inbox {
         Ok(true)
     }
 
+    /// Does what the event needs from the homeserver, before any lock is held.
+    async fn prepare(&self, event: &RoomEvent) -> Result<Prepared, InboxError> {
+        match &event.what {
+            Happening::Message(message) if message.may_command() && !self.is_ours(&event.sender) => {
+                let (ours, text) = message.addressed(|user| self.is_ours(user));
+                let reply_or_thread = message.reply_to.is_some() || message.thread_root.is_some();
+                let context = Context { reply_or_thread, mentioned: ours.is_some() };
+                let needs_power_level = matches!(
+                    parse(text, context),
+                    Parsed::Command(command) if depends_on_power_level(&command)
+                );
+                let power_level = if needs_power_level { self.power_level(event).await? } else { None };
+                Ok(Prepared { power_level, joined: false })
+            }
+            Happening::Membership { user, membership: Membership::Invite } if self.is_ours(user) => {
+                let invitation = Invitation { user, room: &event.room, by: &event.sender };
+                let lists = self.engine.lists();
+                let now = self.engine.clock().now();
+                let joined = self.rooms.answer_invitation(&lists, &invitation, now).await?;
+                Ok(Prepared { power_level: None, joined })
+            }
+            Happening::Tombstone { replacement } => {
+                let (lists, now) = (self.engine.lists(), self.engine.clock().now());
+                self.rooms.join_successor(&lists, event.room.as_str(), replacement.as_str(), now).await?;
+                Ok(Prepared::default())
+            }
+            _ => Ok(Prepared::default()),
+        }
+    }
+
+    /// The sender's power level in the room, requested as one of our users there. `None`: none of them may read it.
+    async fn power_level(&self, event: &RoomEvent) -> Result<Option<i64>, InboxError> {
+        let lists = self.engine.lists();
+        for list in self.rooms.lists_of(&lists, event.room.as_str()).await? {
+            let identity = self.rooms.users().identity(&list.user_id).await?;
+            match self.rooms.client().power_level_of(&identity, &event.room, &event.sender).await {
+                Ok(level) => return Ok(Some(level)),
+                Err(error) if error.failure().is_temporary() => return Err(RoomError::from(error).into()),
+                Err(_) => {}
+            }
+        }
+        Ok(None)
+    }
+
     async fn handle(
         &self,
         change: &mut Change,
@@ -140,13 +190,13 @@ impl Inbox {
         {
             return Ok(Handled::ignored("our own"));
         }
-        let mut scene = Scene { inbox: self, change, event, prepared };
+        let mut handler = EventHandler { inbox: self, change, event, prepared };
         match &event.what {
-            Happening::Message(said) => scene.message(said).await,
-            Happening::Reaction { target, key } => scene.reaction(target, key).await,
-            Happening::Redaction { redacts } => scene.redaction(redacts).await,
-            Happening::Membership { user, membership } => scene.membership(user, *membership).await,
-            Happening::Tombstone { replacement } => scene.tombstone(replacement).await,
+            Happening::Message(message) => handler.message(message).await,
+            Happening::Reaction { target, key } => handler.reaction(target, key).await,
+            Happening::Redaction { redacts } => handler.redaction(redacts).await,
+            Happening::Membership { user, membership } => handler.membership(user, *membership).await,
+            Happening::Tombstone { replacement } => handler.tombstone(replacement).await,
             Happening::Encryption => {
                 tracing::warn!(room = %event.room, "{} is encrypted now: commands there cannot be read, reactions can", event.room);
                 Ok(Handled::ignored("encryption"))
@@ -187,11 +237,11 @@ impl Worker for Inbox {
                 failed = Some(error);
             }
         }
-        Ok(if failed.is_some() { Progress::Idle(AGAIN) } else { Progress::More })
+        Ok(if failed.is_some() { Progress::Idle(RETRY) } else { Progress::More })
     }
 }
 
-fn understand(event: &serde_json::Value) -> Result<RoomEvent, String> {
+fn read_event(event: &serde_json::Value) -> Result<RoomEvent, String> {
     let raw = to_raw_value(event).map_err(|error| error.to_string())?;
     match interpret(&raw) {
         Incoming::Event(event) => Ok(event),

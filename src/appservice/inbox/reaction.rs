@@ -1,18 +1,18 @@
-//! Reactions, and their being taken back.
+//! Reactions and their redaction.
 
 use super::InboxError;
-use super::scene::{Handled, Scene};
+use super::handler::{EventHandler, Handled};
 use crate::domain::answer::{ActResult, Acted, Answer, Hidden};
 use crate::domain::incident::Rung;
-use crate::domain::input::{Act, Outcome, PersonAction, Via};
+use crate::domain::input::{Act, PersonAction, Via};
 use crate::domain::reaction;
-use crate::domain::rights::missing;
-use crate::engine::{Standing, result_of};
+use crate::domain::rights::Caller;
+use crate::engine::Standing;
 use crate::store::{About, StoredIncident, inbox, post};
 use ruma::{EventId, OwnedEventId};
 
-impl Scene<'_> {
-    /// Somebody reacted. What is done is told in the incident's threads; only a refusal is answered.
+impl EventHandler<'_> {
+    /// A reaction: acts on the incident. The incident's threads show what changed; only a refusal is answered.
     pub(super) async fn reaction(&mut self, target: &EventId, key: &str) -> Result<Handled, InboxError> {
         let room = self.event.room.as_str();
         let mut about = post::about(self.change.tx(), room, target.as_str()).await?;
@@ -21,7 +21,7 @@ impl Scene<'_> {
             about = post::about(self.change.tx(), room, target.as_str()).await?;
         }
         let Some(about) = about else {
-            return Ok(Handled::hanging_on(target.to_owned(), "a reaction to something else"));
+            return Ok(Handled::ignored_for_now(target.to_owned(), "a reaction to something else"));
         };
         if inbox::is_redacted(self.change.tx(), self.event.event_id.as_str()).await? {
             return Ok(Handled::ignored("taken back before it came"));
@@ -38,35 +38,21 @@ impl Scene<'_> {
             let result = ActResult::Refused { why: Hidden::HigherLevel };
             return self.refuse(&about, &stored, act, result).await;
         }
-        let policy = self.inbox.engine.policy(stored.incident.run.policy_version).await?;
         let who = self.event.sender.clone();
-        if let Some(needs) = missing(act, self.role(&policy.permissions), &policy.permissions) {
-            return self.refuse(&about, &stored, act, ActResult::NoRight { needs }).await;
-        }
         let action = PersonAction { who, via: Via::Reaction, act, comment: None };
-        let decision = self.change.person(&stored, action, None).await?;
-        let result = result_of(&stored, &decision, act, &policy);
-        match decision.outcome {
-            Outcome::Done | Outcome::JoinedAck | Outcome::AlreadyYours => {
-                if act == Act::Acknowledge
-                    && let Some(after) = &decision.incident
-                {
-                    inbox::remember_reaction(
-                        self.change.tx(),
-                        self.event.event_id.as_str(),
-                        about.incident,
-                        after.run.no,
-                        self.event.sender.as_str(),
-                    )
-                    .await?;
-                }
-                Ok(Handled::acted(by_reaction(act, about.incident, &result)))
-            }
-            _ => self.refuse(&about, &stored, act, result).await,
+        let result = self.change.person(&stored, action, self.caller(), None).await?;
+        if !result.is_done() {
+            return self.refuse(&about, &stored, act, result).await;
         }
+        if act == Act::Acknowledge {
+            let (event_id, user_id) = (self.event.event_id.as_str(), self.event.sender.as_str());
+            let run_no = stored.incident.run.no;
+            inbox::remember_reaction(self.change.tx(), event_id, about.incident, run_no, user_id).await?;
+        }
+        Ok(Handled::acted(by_reaction(act, about.incident, &result)))
     }
 
-    /// Somebody took an event back: if it was the reaction that acknowledged, they give the incident back.
+    /// A redaction: if it removes the reaction that acknowledged, the acknowledgement is withdrawn.
     pub(super) async fn redaction(&mut self, redacts: &EventId) -> Result<Handled, InboxError> {
         let now = self.change.now();
         inbox::remember_redacted(self.change.tx(), redacts.as_str(), now).await?;
@@ -90,9 +76,7 @@ impl Scene<'_> {
         let who = self.event.sender.clone();
         let act = Act::Unacknowledge;
         let action = PersonAction { who, via: Via::Reaction, act, comment: None };
-        let decision = self.change.person(&stored, action, None).await?;
-        let policy = self.inbox.engine.policy(stored.incident.run.policy_version).await?;
-        let result = result_of(&stored, &decision, act, &policy);
+        let result = self.change.person(&stored, action, Caller::Acker, None).await?;
         Ok(Handled::acted(by_reaction(act, reaction.incident, &result)))
     }
 
@@ -105,7 +89,7 @@ impl Scene<'_> {
         }
     }
 
-    /// Says why a reaction did nothing, in the thread of what was reacted to.
+    /// Answers why a reaction did nothing, in the thread of the page.
     async fn refuse(
         &mut self,
         about: &About,
@@ -117,17 +101,17 @@ impl Scene<'_> {
         let name = Some(stored.view(0).name());
         let answer = Answer::Acted { results: vec![Acted { number: about.incident, name, result }] };
         let thread = about.root.as_deref().and_then(|root| OwnedEventId::try_from(root).ok());
-        self.answer(&stored.room_list, answer, thread).await?;
+        self.answer_as(&stored.room_list, answer, thread).await?;
         Ok(Handled::refused(why))
     }
 }
 
-/// What a reaction came to, in the words of logs.
+/// What became of a reaction, in the words of logs.
 fn by_reaction(act: Act, number: i64, result: &ActResult) -> String {
     format!("{} by reaction: {} #{number}", act.verb().word(), result.in_log())
 }
 
-/// The rung of the page that was reacted to, so that a stale tap escalates nothing.
+/// The rung of the page that the reaction is on: on an older page it escalates nothing.
 fn rung_of(about: &About) -> Option<Rung> {
     let number = |value: Option<i32>| value.and_then(|value| u32::try_from(value).ok());
     Some(Rung { run_no: number(about.run_no)?, loop_no: number(about.loop_no)?, level: number(about.level)? })

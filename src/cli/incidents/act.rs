@@ -5,8 +5,8 @@ use crate::cli::print;
 use crate::domain::answer::{ActResult, Acted, Answer, Hidden};
 use crate::domain::input::{Act, PersonAction, Via};
 use crate::domain::policy::Policy;
-use crate::domain::rights::{Caller, missing, role};
-use crate::engine::{Change, result_of};
+use crate::domain::rights::Caller;
+use crate::engine::Change;
 use crate::render::answer::answer;
 use crate::store::incident;
 use ruma::UserId;
@@ -26,7 +26,7 @@ impl Desk {
         let mut change = self.engine.begin().await?;
         let all = which.contains(&Which::All);
         let mut numbers = if all {
-            change.candidates(&self.room_lists, act, MOST).await?
+            change.all_of(&self.room_lists, act.verb(), MOST).await?
         } else {
             which
                 .iter()
@@ -43,7 +43,7 @@ impl Desk {
             results.push(self.act_on(&mut change, number, action).await?);
         }
         change.commit().await?;
-        let done = results.iter().all(|acted| is_done(&acted.result));
+        let done = results.iter().all(|acted| acted.result.is_done());
         self.answer(results)?;
         Ok(done)
     }
@@ -54,14 +54,7 @@ impl Desk {
         let Some(stored) = stored else {
             return Ok(Acted { number, name: None, result: ActResult::Refused { why: Hidden::Unknown } });
         };
-        let policy = self.engine.policy(stored.incident.run.policy_version).await?;
-        let act = action.act;
-        if let Some(needs) = missing(act, role(Caller::Shell, &policy.permissions), &policy.permissions) {
-            let result = ActResult::NoRight { needs };
-            return Ok(Acted { number, name: Some(stored.view(0).name()), result });
-        }
-        let decision = change.person(&stored, action, None).await?;
-        let result = result_of(&stored, &decision, act, &policy);
+        let result = change.person(&stored, action, Caller::Shell, None).await?;
         Ok(Acted { number, name: Some(stored.view(0).name()), result })
     }
 
@@ -81,28 +74,5 @@ impl Desk {
             print(format!("{}\n", said.text.plain()).as_bytes());
         }
         Ok(())
-    }
-}
-
-/// Whether it is now as it was wanted.
-fn is_done(result: &ActResult) -> bool {
-    match result {
-        ActResult::Acknowledged { .. }
-        | ActResult::Joined { .. }
-        | ActResult::AlreadyYours
-        | ActResult::GivenBack { .. }
-        | ActResult::Snoozed { .. }
-        | ActResult::SnoozeEnded
-        | ActResult::Escalated { .. }
-        | ActResult::LadderEnded
-        | ActResult::Resolved { .. } => true,
-        ActResult::NotAcknowledged
-        | ActResult::NotSnoozed
-        | ActResult::StalePage
-        | ActResult::TooLate { .. }
-        | ActResult::UnderMaintenance
-        | ActResult::Nothing { .. }
-        | ActResult::Refused { .. }
-        | ActResult::NoRight { .. } => false,
     }
 }

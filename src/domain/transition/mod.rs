@@ -23,6 +23,8 @@ mod tick;
 #[cfg(test)]
 mod tests;
 
+pub use person::result;
+
 use super::incident::Incident;
 use super::input::{Decision, Input, Surroundings};
 

@@ -1,10 +1,13 @@
 //! A person acts. Whether they may is decided before; here is what it does.
 
 use super::draft::{Draft, unchanged};
+use crate::domain::answer::ActResult;
 use crate::domain::incident::{Incident, Phase, Rung};
 use crate::domain::input::{Act, Decision, Outcome, PersonAction, Surroundings, Urgency};
+use crate::domain::policy::Policy;
 use crate::domain::time::later;
 use crate::domain::timeline::{Kind, ResolveReason, RunReason};
+use jiff::Timestamp;
 use std::time::Duration;
 
 pub(super) fn person(
@@ -27,6 +30,48 @@ pub(super) fn person(
         too_late(&mut draft, action)
     };
     draft.decided(outcome)
+}
+
+/// What became of an act on an incident, for the answer. `policy`: of its run. `resolved_at`: when it was resolved.
+pub fn result(
+    before: &Incident,
+    resolved_at: Option<Timestamp>,
+    act: Act,
+    decision: &Decision,
+    policy: &Policy,
+) -> ActResult {
+    let nothing = || ActResult::Nothing { phase: before.phase.name() };
+    match decision.outcome {
+        Outcome::Done => decision.incident.as_ref().map_or_else(nothing, |after| done(after, act, policy)),
+        Outcome::JoinedAck => ActResult::Joined { others: before.ackers.clone() },
+        Outcome::AlreadyYours => ActResult::AlreadyYours,
+        Outcome::TooLate => ActResult::TooLate { resolved_at },
+        Outcome::NotAcknowledged => ActResult::NotAcknowledged,
+        Outcome::NotSnoozed => ActResult::NotSnoozed,
+        Outcome::StaleRung => ActResult::StalePage,
+        Outcome::UnderMaintenance => ActResult::UnderMaintenance,
+        Outcome::Repeated | Outcome::OrphanClear | Outcome::Nothing => nothing(),
+    }
+}
+
+fn done(after: &Incident, act: Act, policy: &Policy) -> ActResult {
+    match (act, &after.phase) {
+        (Act::Acknowledge, Phase::Acknowledged { until, .. }) => ActResult::Acknowledged { until: *until },
+        (Act::Snooze(wanted), Phase::Snoozed { until }) => {
+            ActResult::Snoozed { until: *until, shortened: wanted > policy.max_snooze }
+        }
+        (Act::Acknowledge | Act::Snooze(_), phase) => ActResult::Nothing { phase: phase.name() },
+        (Act::Unacknowledge, _) => ActResult::GivenBack { pages_in: policy.unack_delay },
+        (Act::Unsnooze, _) => ActResult::SnoozeEnded,
+        (Act::Escalate(_), Phase::Unanswered { .. }) => ActResult::LadderEnded,
+        (Act::Escalate(_), _) => ActResult::Escalated {
+            level: after.run.level.unwrap_or(0),
+            levels: u32::try_from(policy.levels.len()).unwrap_or(u32::MAX),
+        },
+        (Act::Resolve, _) => {
+            ActResult::Resolved { still_firing: u64::try_from(after.firing.len()).unwrap_or(u64::MAX) }
+        }
+    }
 }
 
 /// I6: no person's event leaves resolved or closed. That somebody came too late is remembered.

@@ -1,0 +1,146 @@
+//! The handling of one event in its change: what became of it, how it is answered, and events about rooms.
+
+use super::{Inbox, InboxError, Prepared};
+use crate::domain::answer::Answer;
+use crate::domain::incoming::{Membership, RoomEvent};
+use crate::domain::lists::ListSettings;
+use crate::domain::rights::Caller;
+use crate::engine::{Change, Wake};
+use crate::ids;
+use crate::rooms::{self, successors};
+use crate::store::enqueue::Draft;
+use crate::store::{Payload, room};
+use crate::telemetry::EventResult;
+use ruma::{OwnedEventId, OwnedRoomId, UserId};
+use std::sync::Arc;
+
+/// What became of an event.
+#[derive(Debug)]
+pub(super) struct Handled {
+    /// In a few words, for the inbox and the log.
+    pub(super) result: String,
+    /// For metrics.
+    pub(super) kind: EventResult,
+    /// The event that it relates to, if that event may turn out to be ours later.
+    pub(super) target: Option<OwnedEventId>,
+}
+
+impl Handled {
+    pub(super) fn ignored(why: &str) -> Self {
+        Self { result: format!("ignored: {why}"), kind: EventResult::Ignored, target: None }
+    }
+
+    /// Ignored, and handled again if `target` turns out to be ours.
+    pub(super) fn ignored_for_now(target: OwnedEventId, why: &str) -> Self {
+        Self { target: Some(target), ..Self::ignored(why) }
+    }
+
+    pub(super) fn malformed(why: &str) -> Self {
+        Self { result: format!("malformed: {why}"), kind: EventResult::Malformed, target: None }
+    }
+
+    pub(super) fn refused(why: impl Into<String>) -> Self {
+        Self { result: why.into(), kind: EventResult::Refused, target: None }
+    }
+
+    pub(super) fn acted(what: impl Into<String>) -> Self {
+        Self { result: what.into(), kind: EventResult::Acted, target: None }
+    }
+}
+
+/// Handles one event in its change.
+pub(super) struct EventHandler<'a> {
+    pub(super) inbox: &'a Inbox,
+    pub(super) change: &'a mut Change,
+    pub(super) event: &'a RoomEvent,
+    pub(super) prepared: Prepared,
+}
+
+impl<'a> EventHandler<'a> {
+    /// The sender, as far as their rights depend on it.
+    pub(super) fn caller(&self) -> Caller<'a> {
+        Caller::Member { user_id: &self.event.sender, power_level: self.prepared.power_level }
+    }
+
+    /// The room lists that the room belongs to, by name.
+    pub(super) async fn lists(&mut self) -> Result<Vec<Arc<ListSettings>>, InboxError> {
+        let lists = self.inbox.engine.lists();
+        Ok(rooms::lists_of(self.change.tx(), &lists, self.event.room.as_str()).await?)
+    }
+
+    /// Answers the event as the virtual user of a room list.
+    pub(super) async fn answer_as(
+        &mut self,
+        room_list: &str,
+        answer: Answer,
+        thread: Option<OwnedEventId>,
+    ) -> Result<(), InboxError> {
+        let to = self.event.event_id.clone();
+        self.enqueue(room_list, Payload::Answer { answer, to, thread }, None).await
+    }
+
+    /// Enqueues a message for the event's room.
+    pub(super) async fn enqueue(
+        &mut self,
+        room_list: &str,
+        payload: Payload,
+        incident: Option<i64>,
+    ) -> Result<(), InboxError> {
+        let now = self.change.now();
+        let draft = Draft {
+            id: ids::unique(),
+            room_list,
+            room: self.event.room.as_str(),
+            payload,
+            incident,
+            rung: None,
+            post: None,
+            not_before: now,
+        };
+        Ok(self.change.enqueue(draft).await?)
+    }
+
+    /// Records where our own users are.
+    pub(super) async fn membership(
+        &mut self,
+        user: &UserId,
+        membership: Membership,
+    ) -> Result<Handled, InboxError> {
+        if !self.inbox.is_ours(user) {
+            return Ok(Handled::ignored("somebody else's membership"));
+        }
+        let is = match membership {
+            Membership::Join => "join",
+            Membership::Invite if self.prepared.joined => {
+                return Ok(Handled::acted("invitation taken"));
+            }
+            Membership::Invite => return Ok(Handled::refused("invitation declined")),
+            Membership::Knock => return Ok(Handled::ignored("a knock")),
+            Membership::Leave => "leave",
+            Membership::Ban => "ban",
+        };
+        let now = self.change.now();
+        let room_id = self.event.room.as_str();
+        room::note_membership(self.change.tx(), user.as_str(), room_id, is, now).await?;
+        if is != "join"
+            && self.event.sender != *user
+            && self.inbox.engine.lists().of_user(user.as_str()).is_some()
+        {
+            tracing::error!(user = %user, room = room_id, by = %self.event.sender, "{user} was removed from {room_id} by {}", self.event.sender);
+        }
+        // Readiness depends on it: check again whether every room can be reached.
+        self.change.wake(Wake::Attendance);
+        Ok(Handled::ignored("our own membership"))
+    }
+
+    /// Follows a room to its replacement, and posts that there.
+    pub(super) async fn tombstone(&mut self, replacement: &OwnedRoomId) -> Result<Handled, InboxError> {
+        let lists = self.inbox.engine.lists();
+        let (from, now) = (self.event.room.as_str(), self.change.now());
+        if !successors::record(self.change.tx(), &lists, from, replacement.as_str(), now).await? {
+            return Ok(Handled::ignored("a room of no list moved"));
+        }
+        self.change.wake(Wake::Outbox);
+        Ok(Handled::acted("room moved"))
+    }
+}
