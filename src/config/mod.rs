@@ -3,12 +3,11 @@
 //! The types (`types`, `registration`, and `domain::policy`) are the one source: `shape` reflects their doc comments,
 //! defaults and attributes. A file becomes a tree with places (`yaml`); `read` holds the tree against the shape, with the
 //! forms of text (`forms`); `checks` has the rules that concern several keys; then the types deserialize what was read.
-//! `schema` and `documents` make the documents from the shape.
+//! `schema` writes the JSON Schema, and the tests write the documents.
 //!
 //! Adding a key: a field with its doc comment.
 
 mod checks;
-mod documents;
 mod forms;
 mod read;
 mod registration;
@@ -18,7 +17,6 @@ mod swallowed;
 mod types;
 mod yaml;
 
-pub use documents::{example, reference};
 pub use read::Outside;
 pub use registration::{Namespace, Namespaces, Registration, appservice_address, read_registration};
 pub use schema::schema;

@@ -19,7 +19,7 @@ pub fn schema() -> Json {
 fn value(shape: &Shape) -> Json {
     match shape {
         Shape::Text(form) if form.pattern.is_empty() => json!({"type": "string", "pattern": r"\S"}),
-        Shape::Text(form) => text_like(form.pattern),
+        Shape::Text(form) => titled(text_like(form.pattern), form.name),
         Shape::Number { least, most } => {
             json!({"anyOf": [{"type": "integer", "minimum": least, "maximum": most}, reference()]})
         }
@@ -42,6 +42,14 @@ fn value(shape: &Shape) -> Json {
             json!({"anyOf": [short, long]})
         }
     }
+}
+
+/// A schema with the name of its form.
+fn titled(mut schema: Json, name: &str) -> Json {
+    if let Json::Object(schema) = &mut schema {
+        schema.insert("title".to_owned(), json!(name));
+    }
+    schema
 }
 
 fn reference() -> Json {
@@ -67,7 +75,7 @@ fn map(keys: &Form, values: &Shape) -> Json {
 fn table(table: &Table) -> Map<String, Json> {
     let (mut properties, mut required, mut rules) = (Map::new(), Vec::new(), Vec::new());
     for key in &table.keys {
-        properties.insert(key.name.clone(), described(value(&key.shape), key, &key.meaning));
+        properties.insert(key.name.clone(), described(value(&key.shape), key, &key.meaning()));
         if key.need == Need::Required {
             required.push(json!(key.name));
         }

@@ -2,15 +2,11 @@
 
 use super::forms::{self, Form};
 use super::registration::Registration;
-use super::types::{
-    AlertmanagerConfig, BasicAuth, Config, Database, Homeserver, Listen, Listener, Retention, RoomListConfig,
-    TlsFiles,
-};
+use super::types::Config;
 use crate::domain::duration;
-use crate::domain::policy::{Level, Permissions, Policy, SeverityRule};
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
-use serde::de::{Deserialize, Deserializer, Error, Visitor};
+use serde::Deserialize;
 use serde_json::{Map, Value as Json};
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -49,7 +45,7 @@ pub(super) enum Shape {
     Short(String, Table),
 }
 
-/// The known keys of a table, in the order of their type's fields.
+/// The known keys of a table.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Table {
     pub(super) keys: Vec<Key>,
@@ -59,12 +55,9 @@ pub(super) struct Table {
 #[derive(Debug, Clone)]
 pub(super) struct Key {
     pub(super) name: String,
-    /// The doc comment.
-    pub(super) meaning: String,
+    /// What `schemars` says about its field.
+    pub(super) field: Json,
     pub(super) need: Need,
-    pub(super) example: Example,
-    /// The heading of the keys from here on.
-    pub(super) group: Option<String>,
     /// The field that has the key's value in its type, if the key is lifted from there.
     pub(super) inside: Option<String>,
     pub(super) shape: Shape,
@@ -93,20 +86,12 @@ pub(super) enum Required {
     Unless(String),
 }
 
-/// A key in config.yaml.example.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Example {
-    /// Its default, or its keys.
-    Default,
-    /// Its keys, then this YAML.
-    Continued(String),
-    /// This YAML.
-    Shown(String),
-    /// This YAML, commented out.
-    Hinted(String),
-}
-
 impl Key {
+    /// The doc comment.
+    pub(super) fn meaning(&self) -> String {
+        text(&self.field, "description").unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+
     /// The key for the file of a secret.
     pub(super) fn file_key(&self) -> Option<String> {
         matches!(self.need, Need::Secret { .. }).then(|| format!("{}_file", self.name))
@@ -117,7 +102,7 @@ fn table_of<T: JsonSchema>() -> Table {
     let settings = SchemaSettings::draft2020_12().with(|settings| settings.transforms.clear());
     let root = settings.into_generator().into_root_schema_for::<T>();
     let definitions = root.get("$defs").cloned().unwrap_or_default();
-    Reflection { definitions }.table(&T::schema_name(), root.as_value())
+    Reflection { definitions }.table(root.as_value())
 }
 
 /// The schemas of all types by their names.
@@ -136,7 +121,7 @@ impl Reflection {
                     zero: none.is_none() && text(schema, "format").is_none(),
                 };
             }
-            return self.named(name, self.definitions.get(name).unwrap_or(&Json::Null));
+            return self.named(self.definitions.get(name).unwrap_or(&Json::Null));
         }
         let words = schema.get("enum").or_else(|| schema.get("oneOf")).and_then(Json::as_array);
         if let Some(words) = words {
@@ -173,61 +158,50 @@ impl Reflection {
         }
     }
 
-    fn named(&self, name: &str, schema: &Json) -> Shape {
+    fn named(&self, schema: &Json) -> Shape {
         match text(schema, "x-short") {
             _ if schema.get("properties").is_none() => self.shape(schema),
-            Some(key) => Shape::Short(key.to_owned(), self.table(name, schema)),
-            None => Shape::Table(self.table(name, schema)),
+            Some(key) => Shape::Short(key.to_owned(), self.table(schema)),
+            None => Shape::Table(self.table(schema)),
         }
     }
 
-    fn table(&self, name: &str, schema: &Json) -> Table {
-        let fields = TYPES.iter().map(|fields| fields()).find(|(known, _)| *known == name);
+    fn table(&self, schema: &Json) -> Table {
+        let properties = schema.get("properties").and_then(Json::as_object);
+        let required = schema.get("required").and_then(Json::as_array);
         let mut keys = Vec::new();
-        for field in fields.map_or(&[][..], |(_, fields)| fields) {
-            let Some(property) = schema.get("properties").and_then(|properties| properties.get(field)) else {
-                continue;
-            };
-            let required = schema.get("required").and_then(Json::as_array);
-            let required = required.is_some_and(|required| required.iter().any(|name| name == field));
-            match self.shape(property) {
-                Shape::Table(inner) if property.get("x-flat").is_some() => {
-                    let lifted = |key| Key { inside: Some((*field).to_owned()), ..key };
-                    keys.extend(inner.keys.into_iter().map(lifted));
+        for (name, field) in properties.into_iter().flatten() {
+            let required = required.is_some_and(|required| required.iter().any(|key| key == name));
+            match self.shape(field) {
+                Shape::Table(inner) if field.get("x-flat").is_some() => {
+                    keys.extend(inner.keys.into_iter().map(|key| Key { inside: Some(name.clone()), ..key }));
                 }
-                shape => keys.push(key(field, property, required, shape)),
+                shape => {
+                    let (need, field) = (need(field, required, &shape), field.clone());
+                    keys.push(Key { name: name.clone(), field, need, inside: None, shape });
+                }
             }
         }
         Table { keys }
     }
 }
 
-fn text<'a>(schema: &'a Json, key: &str) -> Option<&'a str> {
+pub(super) fn text<'a>(schema: &'a Json, key: &str) -> Option<&'a str> {
     schema.get(key).and_then(Json::as_str)
 }
 
-fn key(name: &str, schema: &Json, required: bool, shape: Shape) -> Key {
-    let owned = |key: &str| text(schema, key).map(str::to_owned);
-    let meaning = text(schema, "description").unwrap_or_default();
-    let need = match (owned("x-secret"), owned("x-unless")) {
-        (Some(file), Some(other)) => Need::Secret { file, required: Required::Unless(other) },
-        (Some(file), None) => {
-            Need::Secret { file, required: if required { Required::Yes } else { Required::No } }
-        }
-        (None, _) if required => Need::Required,
-        (None, _) => default(&shape, schema.get("default")),
-    };
-    let hint = owned("x-hint").map(Example::Hinted);
-    let example = hint.or_else(|| owned("x-example").map(Example::Shown));
-    let example = example.or_else(|| owned("x-continued").map(Example::Continued));
-    Key {
-        name: name.to_owned(),
-        meaning: meaning.split_whitespace().collect::<Vec<_>>().join(" "),
-        need,
-        example: example.unwrap_or(Example::Default),
-        group: owned("x-group"),
-        inside: None,
-        shape,
+fn need(field: &Json, required: bool, shape: &Shape) -> Need {
+    match text(field, "x-secret") {
+        Some(file) => Need::Secret {
+            file: file.to_owned(),
+            required: match text(field, "x-unless") {
+                Some(other) => Required::Unless(other.to_owned()),
+                None if required => Required::Yes,
+                None => Required::No,
+            },
+        },
+        None if required => Need::Required,
+        None => default(shape, field.get("default")),
     }
 }
 
@@ -264,8 +238,7 @@ fn configured(shape: &Shape, value: &Json) -> Json {
             for key in &table.keys {
                 let value = values.get(&key.name).filter(|value| !value.is_null());
                 let Some(value) = value.map(|value| configured(&key.shape, value)) else { continue };
-                // An entry that is all defaults shows its first key.
-                if key.need != Need::Default(value.clone()) || keys.is_empty() {
+                if key.need != Need::Default(value.clone()) {
                     keys.insert(key.name.clone(), value);
                 }
             }
@@ -275,61 +248,5 @@ fn configured(shape: &Shape, value: &Json) -> Json {
             }
         }
         (_, value) => value.clone(),
-    }
-}
-
-/// Every type that is a table: a schema does not keep the order of its fields.
-const TYPES: [fn() -> FieldsOf; 17] = [
-    fields_of::<Config>,
-    fields_of::<Homeserver>,
-    fields_of::<Database>,
-    fields_of::<Listen>,
-    fields_of::<Listener>,
-    fields_of::<TlsFiles>,
-    fields_of::<AlertmanagerConfig>,
-    fields_of::<BasicAuth>,
-    fields_of::<RoomListConfig>,
-    fields_of::<Policy>,
-    fields_of::<Level>,
-    fields_of::<SeverityRule>,
-    fields_of::<Permissions>,
-    fields_of::<Retention>,
-    fields_of::<Registration>,
-    fields_of::<super::registration::Namespaces>,
-    fields_of::<super::registration::Namespace>,
-];
-
-/// The name and the fields of a type.
-type FieldsOf = (&'static str, &'static [&'static str]);
-
-fn fields_of<'de, T: Deserialize<'de>>() -> FieldsOf {
-    let mut fields = ("", &[][..]);
-    // Nothing is deserialized: the fields are asked for first.
-    T::deserialize(Fields(&mut fields)).map_or(fields, |_| ("", &[]))
-}
-
-/// Is asked for a struct, and keeps its name and fields.
-struct Fields<'a>(&'a mut FieldsOf);
-
-impl<'de> Deserializer<'de> for Fields<'_> {
-    type Error = serde::de::value::Error;
-
-    fn deserialize_struct<V: Visitor<'de>>(
-        self,
-        name: &'static str,
-        fields: &'static [&'static str],
-        _visitor: V,
-    ) -> Result<V::Value, Self::Error> {
-        *self.0 = (name, fields);
-        Err(Error::custom("only the fields are wanted"))
-    }
-
-    fn deserialize_any<V: Visitor<'de>>(self, _visitor: V) -> Result<V::Value, Self::Error> {
-        Err(Error::custom("not a struct"))
-    }
-
-    serde::forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
-        newtype_struct seq tuple tuple_struct map enum identifier ignored_any
     }
 }

@@ -1,5 +1,6 @@
 //! The configuration as a whole: what is read, and that every problem is found at once.
 
+mod documents;
 mod problems;
 mod schema;
 

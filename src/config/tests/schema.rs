@@ -1,7 +1,7 @@
 //! Every key is documented; and the schema accepts what the reader accepts, and no typo.
 
+use super::documents::{example, in_a_line};
 use super::{Folder, MINIMAL};
-use crate::config::documents::{example, in_a_line};
 use crate::config::schema;
 use crate::config::shape::{CONFIG, Key, Need, Shape, Table};
 use boon::{Compiler, SchemaIndex, Schemas};
@@ -43,11 +43,8 @@ fn every_key_has_a_meaning_in_full_sentences() {
     let keys = keys(&CONFIG);
     assert!(keys.len() > 60, "keys were found: {}", keys.len());
     for key in keys {
-        assert!(key.meaning.ends_with('.') && key.meaning.len() > 8, "{}: {}", key.name, key.meaning);
-        assert!(!key.meaning.contains('|'), "{}: a table in Markdown ends there", key.name);
-        if let Shape::Table(table) | Shape::Short(_, table) = &key.shape {
-            assert!(!table.keys.is_empty(), "{}: its type is missing in shape::TYPES", key.name);
-        }
+        assert!(key.meaning().ends_with('.') && key.meaning().len() > 8, "{}: {}", key.name, key.meaning());
+        assert!(!key.meaning().contains('|'), "{}: a table in Markdown ends there", key.name);
         if let Shape::Text(form) | Shape::Map { keys: form, .. } = &key.shape {
             regex::Regex::new(form.pattern).unwrap_or_else(|error| panic!("{}: {error}", key.name));
         }

@@ -1,11 +1,21 @@
-//! The documents about the configuration: config.yaml.example and docs/CONFIGURATION.md.
+//! The documents about the configuration: config.yaml.example, docs/CONFIGURATION.md, docs/config.schema.json, and the
+//! part of the chart's values.schema.json that is the configuration.
 //!
-//! `UPDATE=1 cargo test --lib config::documents` writes them, docs/config.schema.json, and the part of the chart's
-//! values.schema.json that is the configuration; without it, the test compares.
+//! `UPDATE=1 cargo test --lib config::tests::documents` writes them; without it, the test compares.
 
-use super::shape::{CONFIG, Example, Key, Need, Required, Shape, Table};
-use super::yaml::join;
+use crate::config::registration::{Namespace, Namespaces, Registration};
+use crate::config::schema;
+use crate::config::shape::{CONFIG, Key, Need, Required, Shape, Table, text};
+use crate::config::types::{
+    AlertmanagerConfig, BasicAuth, Config, Database, Homeserver, Listen, Listener, Retention, RoomListConfig,
+    TlsFiles,
+};
+use crate::config::yaml::join;
+use crate::domain::policy::{Level, Permissions, Policy, SeverityRule};
+use serde::de::{Deserialize, Deserializer, Error, Visitor};
 use serde_json::{Value as Json, json};
+use std::collections::BTreeSet;
+use std::path::Path;
 
 const EXAMPLE_HEAD: &str = "\
 # yaml-language-server: $schema=docs/config.schema.json
@@ -24,7 +34,7 @@ const EXAMPLE_HEAD: &str = "\
 const REFERENCE_HEAD: &str = "\
 # Configuration
 
-<!-- Generated from the source: UPDATE=1 cargo test --lib config::documents -->
+<!-- Generated from the source: UPDATE=1 cargo test --lib config::tests::documents -->
 
 This page lists every key of `config.yaml`. [config.yaml.example](../config.yaml.example) is a complete file, and
 `matrixbot check --config config.yaml` lists every problem of your file at once, each with its line, column and key. Other
@@ -54,9 +64,9 @@ keys are refused.
 const WIDTH: usize = 118;
 
 /// The text of config.yaml.example.
-pub fn example() -> String {
+pub(super) fn example() -> String {
     let mut lines = Vec::new();
-    for key in &CONFIG.keys {
+    for key in ordered(&CONFIG) {
         lines.push(String::new());
         entry(&mut lines, key, 0);
     }
@@ -67,14 +77,14 @@ pub fn example() -> String {
 fn entry(lines: &mut Vec<String>, key: &Key, indent: usize) {
     comment(lines, &about(key), indent);
     let (margin, name) = (" ".repeat(indent), &key.name);
-    let value = match (&key.example, &key.need) {
-        (Example::Hinted(yaml), _) => {
-            lines.push(format!("{margin}#{name}: {yaml}"));
-            return;
-        }
-        (Example::Shown(yaml), _) => Some(yaml.clone()),
-        (_, Need::Default(default)) => Some(in_a_line(default)),
-        _ => None,
+    if let Some(yaml) = text(&key.field, "x-hint") {
+        lines.push(format!("{margin}#{name}: {yaml}"));
+        return;
+    }
+    let value = match (text(&key.field, "x-example"), &key.need) {
+        (Some(yaml), _) => Some(yaml.to_owned()),
+        (None, Need::Default(default)) => Some(in_a_line(default)),
+        (None, _) => None,
     };
     match value {
         Some(yaml) if yaml.contains('\n') || yaml.starts_with('"') => {
@@ -95,7 +105,7 @@ fn entry(lines: &mut Vec<String>, key: &Key, indent: usize) {
             }
         }
     }
-    if let Example::Continued(yaml) = &key.example {
+    if let Some(yaml) = text(&key.field, "x-continued") {
         block(lines, yaml, indent + 2);
     }
     if let (Some(file_key), Need::Secret { file, .. }) = (key.file_key(), &key.need) {
@@ -106,8 +116,8 @@ fn entry(lines: &mut Vec<String>, key: &Key, indent: usize) {
 /// The keys of a table.
 fn parts(lines: &mut Vec<String>, shape: &Shape, indent: usize) {
     let Shape::Table(table) = shape else { return };
-    for key in &table.keys {
-        if key.group.is_some() {
+    for key in ordered(table) {
+        if text(&key.field, "x-group").is_some() {
             lines.push(String::new());
         }
         entry(lines, key, indent);
@@ -140,19 +150,17 @@ fn about(key: &Key) -> String {
         }
         Need::Default(_) | Need::Optional | Need::Secret { .. } => String::new(),
     };
-    let default = match (&key.need, &key.example) {
+    let default = match &key.need {
+        Need::Default(_) if text(&key.field, "x-example").is_none() => String::new(),
         // The doc comment says what it means that there is none.
-        (Need::Default(default), Example::Shown(_))
-            if *default == json!([]) && !key.meaning.contains("Default: ") =>
-        {
-            " Default: none.".to_owned()
+        Need::Default(default) if *default == json!([]) && key.meaning().contains("Default: ") => {
+            String::new()
         }
-        (Need::Default(default), Example::Shown(_)) if *default != json!([]) => {
-            format!(" Default: {}.", in_a_line(default))
-        }
-        _ => String::new(),
+        Need::Default(default) if *default == json!([]) => " Default: none.".to_owned(),
+        Need::Default(default) => format!(" Default: {}.", in_a_line(default)),
+        Need::Required | Need::Optional | Need::Secret { .. } => String::new(),
     };
-    format!("{need}{}{default}", key.meaning)
+    format!("{need}{}{default}", key.meaning())
 }
 
 /// Words as lines of a comment.
@@ -169,7 +177,7 @@ fn comment(lines: &mut Vec<String>, words: &str, indent: usize) {
 }
 
 /// The text of docs/CONFIGURATION.md.
-pub fn reference() -> String {
+fn reference() -> String {
     let (mut lines, mut anchors) = (Vec::new(), Vec::new());
     section(&mut lines, &mut anchors, &CONFIG, "");
     format!("{REFERENCE_HEAD}{}\n", lines.join("\n"))
@@ -181,11 +189,11 @@ fn section(lines: &mut Vec<String>, anchors: &mut Vec<(String, String)>, table: 
     lines.extend([String::new(), format!("## {heading}")]);
     let mut inner = Vec::new();
     let mut begins = true;
-    for key in &table.keys {
-        if let Some(group) = &key.group {
+    for key in ordered(table) {
+        if let Some(group) = text(&key.field, "x-group") {
             lines.extend([String::new(), format!("**{group}**")]);
         }
-        if begins || key.group.is_some() {
+        if begins || text(&key.field, "x-group").is_some() {
             lines.extend(
                 ["", "| Key | Value | Default | Description |", "|---|---|---|---|"].map(str::to_owned),
             );
@@ -217,7 +225,7 @@ fn row(
         Need::Optional | Need::Secret { .. } => String::new(),
     };
     let value = kind(&key.shape, path, anchors, inner);
-    format!("| {name} | {value} | {default} | {} |", key.meaning)
+    format!("| {name} | {value} | {default} | {} |", key.meaning())
 }
 
 /// What a value may be, in words.
@@ -255,7 +263,7 @@ fn anchor(
     inner: &mut Vec<(String, Table)>,
 ) -> String {
     let keys =
-        table.keys.iter().map(|key| format!("{} {}", key.name, key.meaning)).collect::<Vec<_>>().join("\n");
+        table.keys.iter().map(|key| format!("{} {}", key.name, key.meaning())).collect::<Vec<_>>().join("\n");
     if let Some((_, anchor)) = anchors.iter().find(|(known, _)| *known == keys) {
         return anchor.clone();
     }
@@ -289,98 +297,161 @@ fn is_plain(text: &str) -> bool {
         && text.parse::<f64>().is_err()
 }
 
-#[cfg(test)]
-mod tests {
-    use super::{example, in_a_line, reference};
-    use crate::config::schema;
-    use serde_json::{Value as Json, json};
-    use std::path::Path;
+/// The keys of a table in the order of its type's fields, which a schema does not keep.
+fn ordered(table: &Table) -> Vec<&Key> {
+    let field = |key: &'_ Key| key.inside.clone().unwrap_or_else(|| key.name.clone());
+    let known: BTreeSet<String> = table.keys.iter().map(field).collect();
+    let mut types = TYPES.iter().map(|fields| fields());
+    let fields =
+        types.find(|fields| fields.iter().map(|field| (*field).to_owned()).collect::<BTreeSet<_>>() == known);
+    let fields = fields.unwrap_or_else(|| panic!("add the type with {known:?} to TYPES"));
+    let at = |name: &str, fields: &[&str]| fields.iter().position(|field| *field == name);
+    let mut keys: Vec<&Key> = table.keys.iter().collect();
+    // Only a policy is lifted.
+    keys.sort_by_key(|key| (at(&field(key), fields), at(&key.name, fields_of::<Policy>())));
+    keys
+}
 
-    /// The chart's values.schema.json with the configuration as the program has it.
-    fn chart_schema(text: &str) -> String {
-        let mut config = schema();
-        let keys = config.as_object_mut().unwrap();
-        keys.retain(|key, _| !matches!(key.as_str(), "$schema" | "title"));
-        for own in ["registration", "database", "listen"] {
-            keys["properties"].as_object_mut().unwrap().remove(own);
-        }
-        for_the_chart(&mut config);
-        // The values have neither until somebody sets them.
-        let config = config.as_object_mut().unwrap();
-        config.remove("required");
-        let properties = &mut config["properties"];
-        properties["homeserver"].as_object_mut().unwrap().remove("required");
-        properties["room_lists"].as_object_mut().unwrap().remove("minItems");
-        for path in ["/homeserver/properties/url", "/homeserver/properties/server_name", "/user_prefix"] {
-            let text = properties.pointer_mut(path).unwrap();
-            text["anyOf"].as_array_mut().unwrap().push(json!({"const": ""}));
-        }
-        let (start, end) = ("    \"config\": {\n", "\n    },\n");
-        let (before, rest) = text.split_once(start).unwrap();
-        let (_, after) = rest.split_once(end).unwrap();
-        let config = serde_json::to_string_pretty(&config).unwrap().replace('\n', "\n    ");
-        format!("{before}    \"config\": {config}{}{after}", end.trim_start_matches("\n    }"))
+/// Every type that is a table.
+const TYPES: [fn() -> FieldsOf; 17] = [
+    fields_of::<Config>,
+    fields_of::<Homeserver>,
+    fields_of::<Database>,
+    fields_of::<Listen>,
+    fields_of::<Listener>,
+    fields_of::<TlsFiles>,
+    fields_of::<AlertmanagerConfig>,
+    fields_of::<BasicAuth>,
+    fields_of::<RoomListConfig>,
+    fields_of::<Policy>,
+    fields_of::<Level>,
+    fields_of::<SeverityRule>,
+    fields_of::<Permissions>,
+    fields_of::<Retention>,
+    fields_of::<Registration>,
+    fields_of::<Namespaces>,
+    fields_of::<Namespace>,
+];
+
+/// The fields of a type.
+type FieldsOf = &'static [&'static str];
+
+fn fields_of<'de, T: Deserialize<'de>>() -> FieldsOf {
+    let mut fields = &[][..];
+    // Nothing is deserialized: the fields are asked for first.
+    T::deserialize(Fields(&mut fields)).map_or(fields, |_| &[])
+}
+
+/// Is asked for a struct, and keeps its fields.
+struct Fields<'a>(&'a mut FieldsOf);
+
+impl<'de> Deserializer<'de> for Fields<'_> {
+    type Error = serde::de::value::Error;
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        fields: FieldsOf,
+        _visitor: V,
+    ) -> Result<V::Value, Self::Error> {
+        *self.0 = fields;
+        Err(Error::custom("only the fields are wanted"))
     }
 
-    /// Secrets are references to the environment: the configuration is in a `ConfigMap`. The chart names the file of a webhook's
-    /// token itself.
-    fn for_the_chart(schema: &mut Json) {
-        if let Some(properties) = schema.get_mut("properties").and_then(Json::as_object_mut) {
-            let secrets: Vec<String> =
-                properties.keys().filter_map(|key| key.strip_suffix("_file")).map(str::to_owned).collect();
-            for secret in secrets {
-                let reference = json!({
-                    "description": properties[&secret]["description"],
-                    "type": "string",
-                    "pattern": r"^\$\{[A-Za-z_][A-Za-z0-9_]*\}$",
-                });
-                properties.insert(secret, reference);
-            }
-            if properties.remove("webhook_token_file").is_some() {
-                schema.as_object_mut().unwrap().remove("allOf");
-            }
-        }
-        match schema {
-            Json::Object(keys) => keys.values_mut().for_each(for_the_chart),
-            Json::Array(items) => items.iter_mut().for_each(for_the_chart),
-            _ => {}
-        }
+    fn deserialize_any<V: Visitor<'de>>(self, _visitor: V) -> Result<V::Value, Self::Error> {
+        Err(Error::custom("not a struct"))
     }
 
-    /// Compares a file with its source, or writes it.
-    fn is_up_to_date(path: &str, text: &str) {
-        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
-        if std::env::var_os("UPDATE").is_some() {
-            std::fs::write(&file, text).unwrap();
-        }
-        let current = std::fs::read_to_string(&file).unwrap_or_default();
-        assert!(current == text, "{path} is out of date: UPDATE=1 cargo test --lib config::documents");
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
+        newtype_struct seq tuple tuple_struct map enum identifier ignored_any
     }
+}
 
-    #[test]
-    fn the_documents_and_schemas_are_up_to_date() {
-        is_up_to_date("config.yaml.example", &example());
-        is_up_to_date("docs/CONFIGURATION.md", &reference());
-        is_up_to_date("docs/config.schema.json", &(serde_json::to_string_pretty(&schema()).unwrap() + "\n"));
-        let chart = include_str!("../../charts/matrixbot/values.schema.json");
-        is_up_to_date("charts/matrixbot/values.schema.json", &chart_schema(chart));
+/// The chart's values.schema.json with the configuration as the program has it.
+fn chart_schema(text: &str) -> String {
+    let mut config = schema();
+    let keys = config.as_object_mut().unwrap();
+    keys.retain(|key, _| !matches!(key.as_str(), "$schema" | "title"));
+    for own in ["registration", "database", "listen"] {
+        keys["properties"].as_object_mut().unwrap().remove(own);
     }
+    for_the_chart(&mut config);
+    // The values have neither until somebody sets them.
+    let config = config.as_object_mut().unwrap();
+    config.remove("required");
+    let properties = &mut config["properties"];
+    properties["homeserver"].as_object_mut().unwrap().remove("required");
+    properties["room_lists"].as_object_mut().unwrap().remove("minItems");
+    for path in ["/homeserver/properties/url", "/homeserver/properties/server_name", "/user_prefix"] {
+        let text = properties.pointer_mut(path).unwrap();
+        text["anyOf"].as_array_mut().unwrap().push(json!({"const": ""}));
+    }
+    let (start, end) = ("    \"config\": {\n", "\n    },\n");
+    let (before, rest) = text.split_once(start).unwrap();
+    let (_, after) = rest.split_once(end).unwrap();
+    let config = serde_json::to_string_pretty(&config).unwrap().replace('\n', "\n    ");
+    format!("{before}    \"config\": {config}{}{after}", end.trim_start_matches("\n    }"))
+}
 
-    #[test]
-    fn a_value_in_a_line_reads_as_itself() {
-        for value in [
-            json!("15m"),
-            json!("127.0.0.1:9009"),
-            json!("5"),
-            json!("#room"),
-            json!(["✅", "a: b"]),
-            json!({"critical": {"rank": 2}}),
-            json!(10),
-            json!([]),
-            json!(""),
-        ] {
-            let read: Json = serde_yaml::from_str(&in_a_line(&value)).unwrap();
-            assert_eq!(read, value, "{}", in_a_line(&value));
+/// Secrets are references to the environment: the configuration is in a `ConfigMap`. The chart names the file of a webhook's
+/// token itself.
+fn for_the_chart(schema: &mut Json) {
+    if let Some(properties) = schema.get_mut("properties").and_then(Json::as_object_mut) {
+        let secrets: Vec<String> =
+            properties.keys().filter_map(|key| key.strip_suffix("_file")).map(str::to_owned).collect();
+        for secret in secrets {
+            let reference = json!({
+                "description": properties[&secret]["description"],
+                "type": "string",
+                "pattern": r"^\$\{[A-Za-z_][A-Za-z0-9_]*\}$",
+            });
+            properties.insert(secret, reference);
         }
+        if properties.remove("webhook_token_file").is_some() {
+            schema.as_object_mut().unwrap().remove("allOf");
+        }
+    }
+    match schema {
+        Json::Object(keys) => keys.values_mut().for_each(for_the_chart),
+        Json::Array(items) => items.iter_mut().for_each(for_the_chart),
+        _ => {}
+    }
+}
+
+/// Compares a file with its source, or writes it.
+fn is_up_to_date(path: &str, text: &str) {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(&file, text).unwrap();
+    }
+    let current = std::fs::read_to_string(&file).unwrap_or_default();
+    assert!(current == text, "{path} is out of date: UPDATE=1 cargo test --lib config::documents");
+}
+
+#[test]
+fn the_documents_and_schemas_are_up_to_date() {
+    is_up_to_date("config.yaml.example", &example());
+    is_up_to_date("docs/CONFIGURATION.md", &reference());
+    is_up_to_date("docs/config.schema.json", &(serde_json::to_string_pretty(&schema()).unwrap() + "\n"));
+    let chart = include_str!("../../../charts/matrixbot/values.schema.json");
+    is_up_to_date("charts/matrixbot/values.schema.json", &chart_schema(chart));
+}
+
+#[test]
+fn a_value_in_a_line_reads_as_itself() {
+    for value in [
+        json!("15m"),
+        json!("127.0.0.1:9009"),
+        json!("5"),
+        json!("#room"),
+        json!(["✅", "a: b"]),
+        json!({"critical": {"rank": 2}}),
+        json!(10),
+        json!([]),
+        json!(""),
+    ] {
+        let read: Json = serde_yaml::from_str(&in_a_line(&value)).unwrap();
+        assert_eq!(read, value, "{}", in_a_line(&value));
     }
 }
