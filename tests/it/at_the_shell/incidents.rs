@@ -123,6 +123,6 @@ async fn what_cannot_be_done_is_said_and_is_a_failure() {
     assert_eq!((nothing.code, nothing.out.as_str()), (Some(0), "Nothing is open that this could concern.\n"));
     site.database.goes_away().await;
     let away = site.run(&["incidents"]).await;
-    assert!(away.code == Some(1) && away.err.contains("`matrixbot doctor` says more"), "{away:#?}");
+    assert!(away.code == Some(1) && away.err.contains("`matrixbot doctor` says how to fix it"), "{away:#?}");
     site.database.comes_back().await;
 }
