@@ -38,13 +38,13 @@ pub enum Shown {
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
     /// The authority's certificate cannot be used, or there are no authorities.
-    #[error("the HTTP client cannot be set up")]
+    #[error("cannot create the HTTP client")]
     Setup(#[source] reqwest::Error),
     /// No answer came.
     #[error("it does not answer")]
     Unanswered(#[source] reqwest::Error),
     /// It wants to be shown something else.
-    #[error("it answered {0}: it does not take what is shown to it")]
+    #[error("it answered {0}: it rejects the credentials")]
     Unauthorized(u16),
     /// It answered something else than asked.
     #[error("it answered {0}")]

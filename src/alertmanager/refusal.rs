@@ -17,13 +17,13 @@ const RETRY_AFTER: &str = "5";
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Refusal {
     /// The caller has no token, or a wrong one.
-    #[error("the token of the room list is needed, as Bearer or as the password of Basic")]
+    #[error("send the room list's webhook token as a Bearer token or as the Basic password")]
     Unauthorized,
     /// The path names a room list that does not exist.
     #[error("there is no such room list")]
     UnknownRoomList,
     /// The body is for no room list.
-    #[error("no room list is named as the receiver {receiver:?}, and no label room_list names one")]
+    #[error("no room list has the receiver {receiver:?}, and no label room_list names one")]
     NotRouted {
         /// The receiver.
         receiver: String,
@@ -38,7 +38,7 @@ pub(super) enum Refusal {
     #[error("the body did not arrive in time")]
     TooSlow,
     /// The body ended before its end.
-    #[error("the body was broken off")]
+    #[error("the request body ended early")]
     BrokenOff,
     /// The body cannot be read.
     #[error(transparent)]

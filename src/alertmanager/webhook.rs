@@ -167,7 +167,7 @@ async fn take<'a>(
     let (firing, resolved) = (count(true), count(false));
     let accepted = state.report(room_list, webhook, now).await?;
     for remark in &remarks {
-        tracing::warn!(room_list, "a webhook for {room_list} is odd: {remark}");
+        tracing::warn!(room_list, "a webhook for {room_list} has a problem: {remark}");
     }
     state
         .metrics

@@ -22,7 +22,7 @@ pub(super) fn checks(engine: &Engine, health: &Health, runtime: &MainRuntime) ->
         Check::new("migrations", on(runtime, move || migrations(two.clone()))),
         Check::new("homeserver", move || {
             let state = homeserver.homeserver();
-            async move { state.map(|()| "answers, and reaches us".to_owned()) }
+            async move { state.map(|()| "answers, and reaches matrixbot".to_owned()) }
         }),
         Check::new("rooms", move || {
             let state = rooms.rooms();

@@ -14,14 +14,14 @@ pub fn matrix_error(status: StatusCode, errcode: &str, error: &str) -> HttpRespo
 pub async fn unknown_path(request: HttpRequest) -> HttpResponse {
     if request.method() == Method::POST {
         let path = request.path();
-        tracing::warn!(path, "somebody posts to {path}, where nothing is: the answer is 404");
+        tracing::warn!(path, "a POST to {path} was answered 404: there is nothing at this path");
     }
     matrix_error(StatusCode::NOT_FOUND, "M_UNRECOGNIZED", "There is nothing at this path.")
 }
 
 /// The answer to a method that a path does not have.
 pub fn wrong_method(request: &HttpRequest, allowed: &'static str) -> HttpResponse {
-    let error = format!("{} is not understood here, only {allowed}.", request.method());
+    let error = format!("{} is not allowed here, only {allowed}.", request.method());
     let mut answer = matrix_error(StatusCode::METHOD_NOT_ALLOWED, "M_UNRECOGNIZED", &error);
     answer.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static(allowed));
     answer

@@ -137,7 +137,7 @@ impl ClientError {
         let shows_another_token = body.as_ref().is_some_and(ErrorBody::shows_another_token);
         let detail = match &errcode {
             _ if shows_another_token => {
-                "the homeserver reaches us, and shows another hs_token than our registration has".to_owned()
+                "the homeserver reaches matrixbot, but sends another hs_token than the one in the registration".to_owned()
             }
             Some(errcode) => match does_not_reach_us(errcode) {
                 Some(why) => format!("{why} ({errcode}: {said})"),
@@ -214,10 +214,10 @@ impl ErrorBody {
 fn does_not_reach_us(errcode: &str) -> Option<&'static str> {
     Some(match errcode {
         "M_BAD_STATUS" => {
-            "what answers the homeserver at the registration's url is not matrixbot, or refuses its ping"
+            "another program answers the homeserver at the registration's url, or it rejects the ping"
         }
         "M_CONNECTION_FAILED" => "the homeserver cannot connect to the registration's url",
-        "M_CONNECTION_TIMEOUT" => "nothing answers the homeserver in time at the registration's url",
+        "M_CONNECTION_TIMEOUT" => "the registration's url does not answer the homeserver in time",
         "M_URL_NOT_SET" => "the homeserver's copy of the registration has no url",
         _ => return None,
     })
@@ -314,15 +314,14 @@ mod tests {
         ];
         for body in refused_by_us {
             let error = pinged(body);
-            let words =
-                "ping: the homeserver reaches us, and shows another hs_token than our registration has";
+            let words = "ping: the homeserver reaches matrixbot, but sends another hs_token than the one in the registration";
             assert_eq!((error.to_string().as_str(), error.shows_another_token()), (words, true));
             assert_eq!(error.failure(), Failure::Temporary);
         }
         for (body, words) in [
             (
                 r#"{"errcode": "M_BAD_STATUS", "error": "HTTP 403", "status": 403, "body": "<html>"}"#,
-                "is not matrixbot",
+                "another program answers",
             ),
             (
                 r#"{"errcode": "M_BAD_STATUS", "error": "HTTP 404", "status": 404}"#,
@@ -332,7 +331,7 @@ mod tests {
                 r#"{"errcode": "M_CONNECTION_FAILED", "error": "refused"}"#,
                 "cannot connect to the registration's url",
             ),
-            (r#"{"errcode": "M_CONNECTION_TIMEOUT", "error": ""}"#, "nothing answers the homeserver in time"),
+            (r#"{"errcode": "M_CONNECTION_TIMEOUT", "error": ""}"#, "does not answer the homeserver in time"),
         ] {
             let error = pinged(body);
             assert!(error.to_string().contains(words) && !error.shows_another_token(), "{error}");

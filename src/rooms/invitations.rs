@@ -6,8 +6,7 @@ use jiff::Timestamp;
 use ruma::{RoomId, UserId};
 
 /// What a declined invitation says.
-const WHY_NOT: &str =
-    "I speak only in the rooms of my room list; ask whoever runs matrixbot to add this one.";
+const WHY_NOT: &str = "I only post in the rooms of my room list. Ask matrixbot's operator to add this room.";
 
 /// An invitation of one of our virtual users.
 #[derive(Debug)]

@@ -54,8 +54,8 @@ pub enum StoreError {
     /// The database does not answer, or refuses.
     #[error("the database refuses or does not answer: {0}")]
     Database(#[from] sqlx::Error),
-    /// The schema cannot be brought up to date.
-    #[error("the schema cannot be brought up to date: {0}")]
+    /// The schema cannot be migrated.
+    #[error("the schema cannot be migrated: {0}")]
     Migration(#[from] sqlx::migrate::MigrateError),
     /// A row says something that cannot be.
     #[error("{table}.{column} of {id} cannot be read: {reason}")]

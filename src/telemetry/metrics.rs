@@ -61,7 +61,7 @@ impl Metrics {
         let metrics = Self {
             webhook_requests: keep.counters(
                 "webhook_requests_total",
-                "Webhook requests by room list (empty: none could be told) and status code.",
+                "Webhook requests by room list (empty: unknown) and status code.",
                 &["room_list", "code"],
             )?,
             webhook_alerts: keep.counters(
@@ -74,10 +74,8 @@ impl Metrics {
                 "How long a webhook took from its first byte to its answer.",
                 SHORT,
             )?,
-            orphan_clears: keep.counter(
-                "orphan_clears_total",
-                "Webhooks that resolved a group of which no incident is known.",
-            )?,
+            orphan_clears: keep
+                .counter("orphan_clears_total", "Webhooks that resolved a group without a known incident.")?,
             incidents: keep.gauges(
                 "incidents",
                 "Incidents by room list and phase; closed ones are not counted.",
@@ -91,13 +89,13 @@ impl Metrics {
             )?,
             ladder_lag: keep.histogram(
                 "ladder_lag_seconds",
-                "How much later than due a timer of an incident was handled.",
+                "How late a timer of an incident was handled.",
                 LAG,
             )?,
             outbox_messages: keep.gauges("outbox_messages", "Outbox messages by state.", &["state"])?,
             outbox_oldest_pending: keep.gauge(
                 "outbox_oldest_pending_seconds",
-                "Age of the oldest outbox message that could be sent now and is not; 0 if there is none.",
+                "Age of the oldest outbox message that is due and not sent; 0 if there is none.",
             )?,
             outbox_deliveries: keep.counters(
                 "outbox_deliveries_total",
@@ -116,7 +114,7 @@ impl Metrics {
             )?,
             homeserver_duration: keep.histogram(
                 "homeserver_request_duration_seconds",
-                "How long the homeserver took to answer, or not to.",
+                "How long the homeserver took to answer, or until the request failed.",
                 SHORT,
             )?,
             homeserver_rate_limited: keep.counter(
@@ -130,7 +128,7 @@ impl Metrics {
             )?,
             appservice_events: keep.counters(
                 "appservice_events_total",
-                "Events of the homeserver by what became of them.",
+                "Events of the homeserver by result.",
                 &["result"],
             )?,
             registry,
@@ -287,7 +285,7 @@ impl Keep<'_> {
 
     fn about_the_process(&self) -> Result<(), prometheus::Error> {
         self.0.register(Box::new(ProcessCollector::for_self()))?;
-        let help = "Always 1; the labels say what is running.";
+        let help = "Always 1; the labels have the running version and commit.";
         let build = self.gauges("build_info", help, &["version", "commit"])?;
         build.with_label_values(&[super::VERSION, super::COMMIT]).set(1);
         Ok(())

@@ -24,7 +24,7 @@ struct Definition {
 const DEFINITIONS: [Definition; 6] = [
     Definition {
         name: names::ACKNOWLEDGEMENTS,
-        help: "Acknowledgements by room list and by how they were said.",
+        help: "Acknowledgements by room list and by how they were given.",
         labels: &["room_list", "via"],
         kind: MetricType::COUNTER,
     },
@@ -42,7 +42,7 @@ const DEFINITIONS: [Definition; 6] = [
     },
     Definition {
         name: names::UNANSWERED,
-        help: "Runs whose ladder ran out, by room list.",
+        help: "Runs in which every level was paged and nobody acknowledged, by room list.",
         labels: &["room_list"],
         kind: MetricType::COUNTER,
     },

@@ -80,7 +80,7 @@ fn read_labels(fields: &Fields<'_>, name: &str, defects: &mut Vec<String>) -> La
 
 fn labels_within(labels: Labels, most: usize, defects: &mut Vec<String>) -> Labels {
     let (labels, cut) = bounds::labels(labels, most);
-    let defect = "what is too long or too much of it is left out";
+    let defect = "parts that are too long or too many are left out";
     if cut && !defects.iter().any(|known| known == defect) {
         defects.push(defect.to_owned());
     }

@@ -263,7 +263,7 @@ fn huge_values_are_bounded_and_said() {
     );
     assert!(huge.labels["alertname"].len() < 5000 && huge.labels["alertname"].ends_with("é…"));
     assert_eq!(huge.annotations.len(), 128);
-    assert_eq!(huge.defect.as_deref(), Some("what is too long or too much of it is left out"));
+    assert_eq!(huge.defect.as_deref(), Some("parts that are too long or too many are left out"));
 
     let key = |end: &str| {
         let key = format!("{}{end}", "k".repeat(100_000));

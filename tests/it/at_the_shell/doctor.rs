@@ -110,7 +110,8 @@ async fn tokens_that_differ_are_told_in_each_direction() {
     let site = Site::prepare().await;
     site.register("another-hs-token");
     let said = site.run(&["doctor", "--json"]).await;
-    let another = "the homeserver reaches us, and shows another hs_token than our registration has";
+    let another =
+        "the homeserver reaches matrixbot, but sends another hs_token than the one in the registration";
     assert_failed(&said, "hs_token", another, "app_service_config_files");
     {
         // One that runs knows no better, and readyz says the same.
