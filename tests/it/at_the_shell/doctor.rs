@@ -40,7 +40,7 @@ async fn before_the_first_start_everything_is_tried_and_nothing_is_said_in_any_r
         "ok       schema         up to date",
         "ok       as_token       the homeserver knows matrixbot as @matrixbot:example.test",
         "ok       hs_token       the homeserver reaches matrixbot and sends the right token (",
-        "ok       virtual user   @_alerts_finance:example.test: registered just now, with a device of its own",
+        "ok       virtual user   @_alerts_finance:example.test: registered just now, with its own device",
         "ok       room           #ops:example.test (level 1 of finance): joined just now",
         "ok       power          #fallback:example.test (fallback of finance): it may send messages, react, mention @room",
         "Everything is well. Changed: @_alerts_finance:example.test was registered; ",
