@@ -98,7 +98,7 @@ async fn what_a_real_alertmanager_sent_is_paged_and_cleared() {
     .await;
     assert_eq!(
         (status, &answer["error"]),
-        (404, &json!("no room list is named as the receiver \"matrix\", and no label room_list names one"))
+        (404, &json!("no room list has the receiver \"matrix\", and no label room_list names one"))
     );
     world.nothing_is_left().await;
 }

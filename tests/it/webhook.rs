@@ -134,10 +134,7 @@ async fn a_report_without_a_list_in_its_path_goes_where_its_receiver_says() {
     assert_eq!(room_list(to("ops").bearer_auth("other")).await, "ops");
     let (unknown, _, body) = ask(to("who").bearer_auth("other")).await;
     assert_eq!(unknown, 404);
-    assert_eq!(
-        body["error"],
-        "no room list is named as the receiver \"who\", and no label room_list names one"
-    );
+    assert_eq!(body["error"], "no room list has the receiver \"who\", and no label room_list names one");
     assert_eq!(status(to("who")).await, 401);
     assert_eq!(room_list(to("lab")).await, "lab");
     let labelled =
