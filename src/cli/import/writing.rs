@@ -104,7 +104,7 @@ pub(super) fn missing(old: &Old) -> Vec<String> {
             match room {
                 None => missing.push(format!("${{{}}}: the room of level {level}", room_name(list, level))),
                 Some(room) if is_reference(room) => {
-                    missing.push(format!("{room}: as set for the predecessor"))
+                    missing.push(format!("{room}: as set for the predecessor"));
                 }
                 Some(_) => {}
             }
