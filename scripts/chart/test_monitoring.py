@@ -33,6 +33,12 @@ def metrics():
             found.update({f"{full}_bucket": names | {"le"}, f"{full}_sum": names, f"{full}_count": names})
         else:
             found[full] = names
+    # The totals over all processes are declared in a table, with the names of the domain.
+    constants = dict(re.findall(r'const (\w+): &str = "(\w+)"', (ROOT / "src/domain/totals.rs").read_text()))
+    table = re.findall(r"name: names::(\w+),.*?labels: &\[([^\]]*)\],\s*kind: MetricType::(\w+)", (ROOT / "src/telemetry/totals.rs").read_text(), re.S)
+    for constant, labels, kind in table:
+        full, names = f"matrixbot_{constants[constant]}", set(re.findall(r'"(\w+)"', labels))
+        found.update({f"{full}{end}": names | {"le"} for end in ("_bucket", "_sum", "_count")} if kind == "HISTOGRAM" else {full: names})
     return found
 
 
