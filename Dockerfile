@@ -1,18 +1,17 @@
-# The image: the program, the C library that it runs on, certificate authorities and time zones. Nothing else: no shell,
-# no package manager. It is built for linux/amd64 and linux/arm64 on either of them, by a cross compiler: nothing of the
-# target runs while it is built.
+# The image: the program, its C library, certificate authorities and time zones; no shell, no package manager. A cross
+# compiler builds it for linux/amd64 and linux/arm64 on either of them; no program of the target runs during the build.
 #
 #   scripts/image.sh build NAME     what the pipeline runs; see scripts/image.sh --help
 #   docker build -t matrixbot .
 #
-# The base is pinned by digest; `docker buildx imagetools inspect rust:1.95.0-bookworm` names the one of today. What comes
-# from Debian is its stable release of today, and with SNAPSHOT=20261101T000000Z that of then: the same commit then gives
+# The base is pinned by digest; `docker buildx imagetools inspect rust:1.95.0-bookworm` prints the current one. Debian
+# packages are the current ones of the stable release, or those of SNAPSHOT=20261101T000000Z: the same commit then gives
 # the same image at any time.
 ARG RUST_IMAGE=docker.io/library/rust:1.95.0-bookworm@sha256:6258907abe69656e41cd992e0b705cdcfabcbbe3db374f92ed2d47121282d4a1
 
 FROM --platform=$BUILDPLATFORM ${RUST_IMAGE} AS base
 ARG SNAPSHOT
-# What signed a snapshot may have expired since.
+# The signature of a snapshot may have expired.
 RUN if [ -n "${SNAPSHOT:-}" ]; then \
         set -eu; \
         rm -f /etc/apt/sources.list.d/*; \
@@ -29,7 +28,7 @@ RUN set -eu; \
     case "$TARGETARCH" in \
         amd64) cpu=x86_64 compiler=gcc-x86-64-linux-gnu ;; \
         arm64) cpu=aarch64 compiler=gcc-aarch64-linux-gnu ;; \
-        *) echo "There is no image for $TARGETARCH." >&2; exit 1 ;; \
+        *) echo "No image is available for $TARGETARCH." >&2; exit 1 ;; \
     esac; \
     if [ "$(gcc -dumpmachine)" != "$cpu-linux-gnu" ]; then \
         apt-get update; \
@@ -39,8 +38,8 @@ RUN set -eu; \
     fi; \
     printf '[build]\ntarget = "%s-unknown-linux-gnu"\n\n[target.%s-unknown-linux-gnu]\nlinker = "%s-linux-gnu-gcc"\n' \
         "$cpu" "$cpu" "$cpu" >>"$CARGO_HOME/config.toml"
-# The dependencies, in a layer that only they change. What is for tests is not in the context, and thus not in the
-# manifest; the program itself is an empty one.
+# The dependencies, in a layer of their own, with an empty program. Tests are not in the context, so they are removed from
+# the manifest.
 COPY Cargo.toml Cargo.lock ./
 RUN set -eu; \
     sed -i '/^\[\[\(test\|bench\|example\)\]\]$/,/^$/d' Cargo.toml; \
@@ -49,9 +48,9 @@ RUN set -eu; \
     echo 'fn main() {}' >src/main.rs; \
     cargo build --release --locked --bin matrixbot
 COPY . /context
-# What the program says of itself in `--version` and in the metric matrixbot_build_info.
+# The commit in `--version` and in the metric matrixbot_build_info.
 ARG REVISION=unknown
-# Cargo goes by age, and what was copied is older than what was built of the empty program.
+# Cargo compares ages, and the copied sources are older than the build of the empty program.
 RUN set -eu; \
     rm -r src /context/Cargo.*; \
     cp -a /context/. .; \
@@ -71,7 +70,7 @@ ARG VERSION=0.0.0
 ARG REVISION=unknown
 ARG CREATED=1970-01-01T00:00:00Z
 LABEL org.opencontainers.image.title="matrixbot" \
-    org.opencontainers.image.description="Takes Alertmanager's alerts into Matrix rooms, takes acknowledgements there, and escalates what nobody takes" \
+    org.opencontainers.image.description="Posts Alertmanager's alerts to Matrix rooms, lets people acknowledge them there, and escalates if nobody does" \
     org.opencontainers.image.version="$VERSION" \
     org.opencontainers.image.revision="$REVISION" \
     org.opencontainers.image.created="$CREATED" \
@@ -86,7 +85,7 @@ ENV PATH=/usr/bin \
 USER 65532:65532
 # The homeserver, Alertmanager, probes and metrics.
 EXPOSE 9009 9010 9011
-# Kubernetes has probes of its own and leaves this alone.
+# For Docker; Kubernetes has probes of its own.
 HEALTHCHECK --interval=15s --timeout=5s --start-period=60s --retries=3 CMD ["/usr/bin/matrixbot", "probe"]
 ENTRYPOINT ["/usr/bin/matrixbot"]
 CMD ["run"]

@@ -52,7 +52,7 @@ build() {
 # built FOLDER: where cargo puts a build of the profile.
 built() { printf '%s/%s\n' "$1" "${PROFILE/#dev/debug}"; }
 
-# build_against: builds COMMIT in a folder of its own. What it needs besides its sources is shared by all commits.
+# build_against: builds COMMIT in a folder of its own, with a build directory that all commits share.
 build_against() {
     local sources
     [[ ! -x $BINARY_AGAINST ]] || return 0

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Makes the secrets of compose.yaml: the registration, the database's password and URL, the webhook's token.
+# Creates the secrets of compose.yaml: the registration, the database's password and URL, the webhook token.
 #
 #   scripts/compose-secrets.sh --server-name example.org [--url http://127.0.0.1:9009]
 #
-# --url is where the homeserver reaches matrixbot. What is there already stays as it is. The folder is for its owner
-# only; the files in it can be read by the containers' users, to whom Docker gives them as they are.
+# --url is matrixbot's URL for the homeserver. Existing files stay. Only the owner can enter the folder; its files are
+# readable, because Docker mounts them with their modes for the containers' users.
 set -euo pipefail
 # shellcheck source=scripts/lib/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
@@ -21,15 +21,15 @@ while (($#)); do
     shift
 done
 [[ -n $server_name ]] || die "--server-name is missing: the part after the colon in your user ids."
-[[ $server_name =~ ^[A-Za-z0-9.:-]+$ ]] || die "$server_name is no name of a homeserver."
+[[ $server_name =~ ^[A-Za-z0-9.:-]+$ ]] || die "$server_name is not a homeserver name."
 
-# make NAME COMMAND…: a file that COMMAND writes, unless it is there.
+# make NAME COMMAND…: a file with the output of COMMAND, unless it exists.
 make() {
     [[ -s $DIR/$1 ]] && return
     "${@:2}" >"$DIR/$1.new"
     chmod 644 "$DIR/$1.new"
     mv "$DIR/$1.new" "$DIR/$1"
-    say "Made $DIR/$1"
+    say "Created $DIR/$1"
 }
 
 database_url() { printf 'postgres://matrixbot:%s@postgres/matrixbot' "$(<"$DIR/database-password")"; }
@@ -47,5 +47,5 @@ make database-password random_secret
 make database-url database_url
 make webhook-token random_secret
 make registration.yaml registration
-# It holds no secret, and the container's user reads it as it is here.
+# It contains no secret, and the container's user must be able to read it.
 chmod a+r "$ROOT/deploy/compose/config.yaml"

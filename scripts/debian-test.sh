@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Tries the Debian package that scripts/debian-package.sh makes. The last line says how many passed and how many failed.
+# Tests the Debian package of scripts/debian-package.sh. The last line counts passed and failed checks.
 #
-#   scripts/debian-test.sh            what needs no machine: contents, dependencies, the unit, the shipped configuration
-#   scripts/debian-test.sh machine    on a Debian 12 that is made and booted for it besides: install, run, reload, upgrade,
-#                                     remove, purge; needs root, downloads 150 MB, takes some minutes
+#   scripts/debian-test.sh            contents, dependencies, the unit, the configuration in the package
+#   scripts/debian-test.sh machine    in addition, on a Debian 12 booted for it: install, run, reload, upgrade, remove,
+#                                     purge; needs root, downloads 150 MB, takes some minutes
 #
-# The program is MATRIXBOT_BINARY, or the debug build. Without dpkg-deb nothing can be tried, and that is said.
+# The program is MATRIXBOT_BINARY, or the debug build. Without dpkg-deb it tests nothing and prints so.
 set -euo pipefail
 # shellcheck source=scripts/lib/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
@@ -24,7 +24,7 @@ on_exit() {
     [[ -z $SCRATCH ]] || rm -rf "$SCRATCH"
 }
 
-# check "What holds" COMMAND…
+# check "Description" COMMAND…
 check() { if step "$@"; then passed=$((passed + 1)); else failed=$((failed + 1)); fi; }
 
 # --- without a machine -------------------------------------------------------------------------------
@@ -36,20 +36,20 @@ depends_on() { [[ ", $(field Depends)," == *", $1"[,\ ]* ]] || { field Depends &
 is_configuration() { [[ $(dpkg-deb --ctrl-tarfile "$FIRST" | tar -xO ./conffiles) == /etc/matrixbot/config.yaml ]]; }
 contains() {
     local file
-    for file; do [[ -s $TREE/$file ]] || { echo "there is no $file" && return 1; }; done
+    for file; do [[ -s $TREE/$file ]] || { echo "$file is missing" && return 1; }; done
 }
 is_readable() { gzip -dc "$TREE/usr/share/man/man1/$1.1.gz" | grep -q '^\.TH matrixbot'; }
 bash_completes() { bash -c 'source "$1" && complete -p matrixbot' - "$TREE/usr/share/bash-completion/completions/matrixbot"; }
-names_what_it_contains() { "$ROOT/scripts/supply-chain.sh" notices --check; }
-lintian_is_content() {
+notices_are_complete() { "$ROOT/scripts/supply-chain.sh" notices --check; }
+lintian_finds_nothing() {
     lintian --allow-root --fail-on error,warning \
         --suppress-tags uses-no-compression-for-control-tarball,uses-no-compression-for-data-tarball "$FIRST"
 }
 
-# systemd wants to find the program.
-unit_is_understood() {
+# systemd requires the program to exist.
+unit_is_valid() {
     sed "s|/usr/bin/matrixbot|$TREE&|" packaging/matrixbot.service >"$SCRATCH/matrixbot.service"
-    # What it says about other units of this machine is not ours.
+    # Ignore findings about other units of this machine.
     systemd-analyze verify --man=no "$SCRATCH/matrixbot.service" 2>&1 | grep 'matrixbot.service' || return 0
     return 1
 }
@@ -57,9 +57,9 @@ unit_is_hardened() { systemd-analyze security --offline=true --threshold=15 pack
 
 program_check() { (cd "$TREE/etc/matrixbot" && "$TREE/usr/bin/matrixbot" check --config config.yaml 2>&1); }
 refused_until_set_up() {
-    local said status=0
-    said=$(program_check) || status=$?
-    [[ $status == 2 && $said == *registration.yaml* && $said == *finance-webhook-token* ]] || { echo "$status: $said" && return 1; }
+    local output status=0
+    output=$(program_check) || status=$?
+    [[ $status == 2 && $output == *registration.yaml* && $output == *finance-webhook-token* ]] || { echo "$status: $output" && return 1; }
 }
 accepted_once_set_up() {
     "$TREE/usr/bin/matrixbot" registration --url http://127.0.0.1:9009 --server-name example.org \
@@ -68,39 +68,39 @@ accepted_once_set_up() {
 }
 
 without_a_machine() {
-    check "The package is made" package first 1
+    check "The package is created" package first 1
     FIRST=$(find "$SCRATCH/first" -name '*.deb')
     [[ -n $FIRST ]] || return 0
     TREE=$SCRATCH/unpacked
     dpkg-deb -x "$FIRST" "$TREE"
-    check "The same is made again, byte by byte" same_twice
-    check "It is called matrixbot" test "$(field Package)" = matrixbot
+    check "A second build is identical" same_twice
+    check "Its name is matrixbot" test "$(field Package)" = matrixbot
     check "It depends on the C library" depends_on libc6
     check "It depends on adduser" depends_on adduser
     check "It depends on certificates" depends_on ca-certificates
-    check "The configuration is the administrator's" is_configuration
-    check "Program, unit, manual, completions, documents and licences are in it" contains usr/bin/matrixbot \
+    check "The configuration is a conffile" is_configuration
+    check "It contains program, unit, manual, completions, documents and licences" contains usr/bin/matrixbot \
         usr/lib/systemd/system/matrixbot.service usr/share/man/man1/matrixbot.1.gz usr/share/man/man1/matrixbot-run.1.gz \
         usr/share/bash-completion/completions/matrixbot usr/share/zsh/vendor-completions/_matrixbot \
         usr/share/fish/vendor_completions.d/matrixbot.fish usr/share/doc/matrixbot/copyright \
         usr/share/doc/matrixbot/changelog.gz usr/share/doc/matrixbot/changelog.Debian.gz \
         usr/share/doc/matrixbot/THIRD-PARTY.md.gz usr/share/doc/matrixbot/docs/DEBIAN.md \
         usr/share/doc/matrixbot/examples/config.yaml usr/share/doc/matrixbot/examples/alerts.yaml
-    check "The manual is a manual" is_readable matrixbot
-    check "Bash completes" bash_completes
-    check "The licences are those of what it contains" names_what_it_contains
-    check "The configuration is refused until it is set up, with every reason" refused_until_set_up
-    check "It is accepted once registration and token are there" accepted_once_set_up
+    check "The manual is readable" is_readable matrixbot
+    check "Completion works in bash" bash_completes
+    check "It has the licences of all libraries" notices_are_complete
+    check "matrixbot rejects the unfinished configuration, with every reason" refused_until_set_up
+    check "matrixbot accepts it after registration and token are created" accepted_once_set_up
     if have systemd-analyze; then
-        check "systemd understands the unit" unit_is_understood
+        check "The unit is valid for systemd" unit_is_valid
         check "The unit is hardened" unit_is_hardened
     else
-        say "There is no systemd-analyze here, so the unit is not looked at."
+        say "systemd-analyze is missing: the unit is not checked."
     fi
     if have lintian; then
-        check "Lintian has nothing to say" lintian_is_content
+        check "Lintian finds nothing" lintian_finds_nothing
     else
-        say "There is no lintian here, so Debian's policy is not looked at."
+        say "lintian is missing: Debian's policy is not checked."
     fi
 }
 
@@ -133,14 +133,14 @@ is_up() {
 }
 
 on_a_machine() {
-    is_root || die "A machine can be made by root only."
+    is_root || die "Only root can create a machine."
     if ! have debootstrap || ! have systemd-nspawn; then install_packages debootstrap systemd-container; fi
-    step "Making a Debian machine" make_machine || { failed=$((failed + 1)) && return 0; }
-    # Its network is its own and empty; nothing of it is registered with the systemd of this machine, if there is one.
+    step "Creating a Debian machine" make_machine || { failed=$((failed + 1)) && return 0; }
+    # It has its own empty network, and is not registered with the systemd of this machine.
     systemd-nspawn --register=no --keep-unit --private-network --boot --console=pipe -D "$SCRATCH/machine" \
         >"$SCRATCH/machine.log" 2>&1 </dev/null &
     MACHINE=$!
-    check "The machine runs" is_up
+    check "The machine is running" is_up
     local act
     for act in install start_unconfigured set_up serve reload refuse_to_reload survive refuse_to_upgrade upgrade hand_over_credentials \
         remove come_back purge; do
@@ -154,7 +154,7 @@ case ${1:-} in
     *) die "unknown option $1; see scripts/debian-test.sh --help" ;;
 esac
 if ! have dpkg-deb; then
-    say "There is no dpkg-deb here, so the Debian package is not tried."
+    say "dpkg-deb is missing: the Debian package is not tested."
     echo "0 passed, 0 failed"
     exit 0
 fi

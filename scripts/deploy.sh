@@ -6,10 +6,10 @@
 #   scripts/deploy.sh --registration FILE  writes the registration with its tokens, for the homeserver
 #
 # The secrets DIGITALOCEAN_ACCESS_TOKEN, MATRIXBOT_ACCESS_TOKEN and MATRIXBOT_ALERT_SERVICE_ID come from the environment;
-# docs/DEPLOYMENT.md tells what each is. They appear on no command line and in no output.
+# docs/DEPLOYMENT.md explains each. They appear on no command line and in no output.
 #
 # KUBERNETES_CLUSTER (production), NAMESPACE (monitoring), RELEASE (pager), VALUES (deploy/production.yaml) and CHART
-# (oci://ghcr.io/matrixbot/charts/matrixbot) name something else.
+# (oci://ghcr.io/matrixbot/charts/matrixbot) can be set in the environment.
 set -euo pipefail
 # shellcheck source=scripts/lib/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
@@ -24,9 +24,8 @@ CHART=${CHART:-oci://ghcr.io/matrixbot/charts/matrixbot}
 # Longer than a rollout of a few replicas, each of which may take two minutes to stop.
 TIMEOUT=15m
 
-# registration: deploy/registration.yaml with its tokens. The one by which the homeserver is known to matrixbot follows
-# from the one by which matrixbot is known to the homeserver, so that both sides can write the file from one secret;
-# it tells nothing about that.
+# registration: deploy/registration.yaml with its tokens. The hs_token is derived from the as_token, so both sides can
+# write the file from one secret; the as_token cannot be derived from the hs_token.
 registration() {
     local text hs_token
     [[ $MATRIXBOT_ACCESS_TOKEN =~ ^[A-Za-z0-9._~-]{32,}$ ]] ||
@@ -42,13 +41,13 @@ write_registration() {
     require_secrets MATRIXBOT_ACCESS_TOKEN
     text=$(registration)
     (umask 077 && printf '%s\n' "$text" >"$1")
-    say "$1 has the registration. Give it to the homeserver, and to nobody else."
+    say "$1 has the registration. Give it only to the homeserver."
 }
 
-# was_deployed: whether a revision of the release has ever been deployed, by what helm history says.
+# was_deployed: whether a revision of the release has ever been deployed, according to helm history.
 was_deployed() {
     helm --namespace "$NAMESPACE" history "$RELEASE" --output json 2>"$scratch/error" >"$scratch/history" || {
-        grep -qi 'not found' "$scratch/error" || die "The release cannot be asked for:" "$(<"$scratch/error")"
+        grep -qi 'not found' "$scratch/error" || die "helm history fails:" "$(<"$scratch/error")"
         return 1
     }
     grep -qE '"status": *"(deployed|superseded)"' "$scratch/history"
@@ -69,17 +68,17 @@ deploy() {
         shown "${upgrade[@]}" --atomic --timeout "$TIMEOUT"
         shown helm --namespace "$NAMESPACE" test "$RELEASE" --timeout "$TIMEOUT"
     elif was_deployed; then
-        # Helm 4 calls it --rollback-on-failure, and knows it by this name, too.
+        # Helm 4 also accepts this older name of --rollback-on-failure.
         run "${upgrade[@]}" --atomic --timeout "$TIMEOUT"
         run helm --namespace "$NAMESPACE" test "$RELEASE" --timeout "$TIMEOUT" ||
-            die "$tag is in production, but helm test fails." "kubectl -n $NAMESPACE logs $RELEASE-matrixbot-test tells why."
+            die "$tag is in production, but helm test fails." "For the reason: kubectl -n $NAMESPACE logs $RELEASE-matrixbot-test"
         say "$tag is in production."
     else
-        # A pod is ready when the homeserver reaches it and every room is joined. The first time the homeserver does not
-        # know the registration yet, and the virtual users, who are to be invited, are made only by a pod that runs:
-        # waiting for ready pods would be in vain, and --atomic would then remove what people still have to set up.
+        # A pod is ready when the homeserver can call it and every room is joined. Before the first installation, the
+        # homeserver does not have the registration, and only a running pod creates the virtual users that people invite.
+        # Pods cannot become ready before that, and --atomic would remove the release.
         run "${upgrade[@]}"
-        say "$tag is installed. Its pods become ready when what is told above is done; from the next time on, this waits for them."
+        say "$tag is installed. Its pods become ready after the steps above; later deployments wait for them."
     fi
 }
 

@@ -2,12 +2,12 @@
 # Builds, checks and publishes the image. Needs Docker with buildx.
 #
 #   scripts/image.sh build NAME [PLATFORM]   builds it for this machine, or for linux/amd64 or linux/arm64
-#   scripts/image.sh check NAME              tries what it promises: small, nothing but the program, not root, read-only
+#   scripts/image.sh check NAME              checks that it is small, has no shell, does not run as root and is read-only
 #   scripts/image.sh publish NAME VERSION    builds it for amd64 and arm64 and pushes NAME:VERSION, NAME:X.Y and NAME:latest
 #   scripts/image.sh --dry-run COMMAND…      prints the commands, runs none
 #
 # The same commit gives the same image: its times are the commit's (SOURCE_DATE_EPOCH), and SNAPSHOT=20261101T000000Z
-# takes Debian's packages as they were then.
+# selects Debian's packages of that time.
 set -euo pipefail
 # shellcheck source=scripts/lib/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
@@ -19,7 +19,7 @@ LIMIT=25000000
 
 commit() { git -C "$ROOT" log -1 --format="$1" 2>/dev/null; }
 
-# build_arguments VERSION: into the array `arguments`.
+# build_arguments VERSION: writes to the array `arguments`.
 build_arguments() {
     local revision
     SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(commit %ct || printf 0)}
@@ -38,8 +38,8 @@ build() {
     run docker buildx build "${arguments[@]}" --load --tag "$1" "$ROOT"
 }
 
-# refuses WHAT COMMAND…: whether COMMAND fails.
-refuses() { ! "${@:2}" >/dev/null 2>&1 || die "$1"; }
+# fails_or_dies MESSAGE COMMAND…: dies with MESSAGE if COMMAND succeeds.
+fails_or_dies() { ! "${@:2}" >/dev/null 2>&1 || die "$1"; }
 
 check() {
     local name=$1 size user
@@ -52,14 +52,14 @@ check() {
     read -r size user < <(docker image inspect --format '{{.Size}} {{.Config.User}}' "$name")
     ((size <= LIMIT)) || die "$name has $size bytes, more than $LIMIT."
     [[ $user == 65532:65532 ]] || die "$name runs as ${user:-root}, not as 65532:65532."
-    refuses "$name has a shell." "${hardened[@]}" --entrypoint /bin/sh "$name" -c true
+    fails_or_dies "$name has a shell." "${hardened[@]}" --entrypoint /bin/sh "$name" -c true
     say "$name: $size bytes, runs as $user on a read-only root, and has no shell."
 }
 
 publish() {
     local name=$1 version=$2 arguments status=0
     build_arguments "$version"
-    # The builder that every Docker has builds for its own platform only.
+    # Docker's default builder builds only for its own platform.
     run docker buildx create --name matrixbot --driver docker-container --use
     run docker buildx build "${arguments[@]}" --platform linux/amd64,linux/arm64 --provenance mode=max --sbom true \
         --output type=image,push=true,rewrite-timestamp=true \

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Installs the chart on a throw-away cluster with Postgres, Synapse and Alertmanager, plays the main job through it,
-# upgrades it, plays it again, and deletes everything. Exit status 0 if all of it was seen and nothing was left.
+# Installs the chart on a throw-away cluster with Postgres, Synapse and Alertmanager, runs the main job, upgrades the
+# chart, runs it again, and deletes everything. Exit status 0 if every step succeeded and nothing is left.
 #
-#   scripts/integration-tests.sh                 needs Docker; kind, kubectl and helm are fetched
-#   scripts/integration-tests.sh --in-container  the same from a container beside the cluster, for whoever is in one
+#   scripts/integration-tests.sh                 needs Docker; downloads kind, kubectl and helm
+#   scripts/integration-tests.sh --in-container  the same from a container beside the cluster, if you are in one
 #   scripts/integration-tests.sh --local         the same story on local processes: no Docker, no cluster
 #   scripts/integration-tests.sh --dry-run       prints the commands, runs none
 #
-# IMAGE=NAME tries an image that Docker has, instead of building it. KEEP=1 leaves the cluster, to look around in it.
+# IMAGE=NAME tests an existing image instead of building one. KEEP=1 keeps the cluster for inspection.
 set -euo pipefail
 # shellcheck source=scripts/lib/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
@@ -29,10 +29,10 @@ build_image() {
     run "$ROOT/scripts/image.sh" check "$image"
 }
 
-make_cluster() {
-    # One that was left by a run which could not clean up.
+create_cluster() {
+    # A cluster that an interrupted run left behind.
     run kind delete cluster --name "$CLUSTER"
-    cluster=made
+    cluster=created
     run kind create cluster --name "$CLUSTER" --image "$NODE_IMAGE" --kubeconfig "$scratch/kubeconfig" --wait 180s
     export KUBECONFIG=$scratch/kubeconfig
     run kind load docker-image "$image" --name "$CLUSTER"
@@ -41,7 +41,7 @@ make_cluster() {
 delete_cluster() {
     [[ -n $cluster ]] || return 0
     if [[ -n ${KEEP:-} ]]; then
-        say "The cluster stays. In it: kind export kubeconfig --name $CLUSTER; its end: kind delete cluster --name $CLUSTER"
+        say "The cluster stays. To use it: kind export kubeconfig --name $CLUSTER; to delete it: kind delete cluster --name $CLUSTER"
         return
     fi
     cluster=''
@@ -50,13 +50,13 @@ delete_cluster() {
 
 in_namespace() { run kubectl --namespace "$NAMESPACE" "$@"; }
 
-# --- what matrixbot works with -----------------------------------------------------------------------
+# --- the servers around matrixbot --------------------------------------------------------------------
 
 start_servers() {
     run_into "$scratch/registration.yaml" docker run --rm "$image" registration --server-name example.test \
         --url "http://$RELEASE-matrixbot-appservice.$NAMESPACE.svc:9009"
     run kubectl create namespace "$NAMESPACE"
-    # The chart's pods must be let in as the strictest of Kubernetes' own standards has it; the others only just.
+    # The chart's pods meet the strictest standard of Kubernetes; for other pods, violations are only warnings.
     run kubectl label namespace "$NAMESPACE" pod-security.kubernetes.io/warn=restricted
     in_namespace create secret generic registration --from-file "$scratch/registration.yaml"
     in_namespace create configmap story --from-file "$ROOT/scripts/story.py"
@@ -67,10 +67,10 @@ start_servers() {
     done
 }
 
-# in_synapse COMMAND…: Synapse's container has a Python and sees everything by its name.
+# in_synapse COMMAND…: Synapse's container has Python, and resolves the names of all Services.
 in_synapse() { in_namespace exec deployment/synapse -- "$@"; }
 
-make_people_and_rooms() {
+create_people_and_rooms() {
     local person
     for person in alice bob; do
         in_synapse register_new_matrix_user --exists-ok --no-admin --user "$person" --password "$person" \
@@ -95,16 +95,16 @@ chart() {
         --set-string "image.repository=${image%:*},image.tag=${image##*:}"
 }
 
-# Without --wait: pods are ready only once the story has invited the virtual user.
+# Without --wait: pods become ready only after the story has invited the virtual user.
 install_chart() { chart install; }
 upgrade_chart() { chart upgrade --set replicaCount=3 --set-string podAnnotations.upgraded=yes --atomic --timeout 600s; }
 all_pods_ready() { in_namespace rollout status "deployment/$RELEASE-matrixbot" --timeout 300s; }
-ask_doctor() { in_namespace exec "deployment/$RELEASE-matrixbot" -- matrixbot doctor; }
-# Its pod is gone when it went well, so that there are no logs to ask for.
+run_doctor() { in_namespace exec "deployment/$RELEASE-matrixbot" -- matrixbot doctor; }
+# Helm deletes its pod after success, so --logs would fail.
 test_chart() { in_release test "$RELEASE" --timeout 600s; }
 
 uninstall_chart() {
-    # With the pods, not only with what would have made more of them.
+    # Waits for the pods as well, not only for the Deployment.
     in_release uninstall "$RELEASE" --cascade foreground --wait --timeout 300s
     if [[ -n $DRY_RUN ]]; then
         in_namespace get all,configmap,secret,serviceaccount,networkpolicy,poddisruptionbudget \
@@ -114,17 +114,17 @@ uninstall_chart() {
     local left
     left=$(kubectl --namespace "$NAMESPACE" get all,configmap,secret,serviceaccount,networkpolicy,poddisruptionbudget \
         --selector "app.kubernetes.io/instance=$RELEASE" --output name)
-    [[ -z $left ]] || die "What the chart made is still there:" "$left"
+    [[ -z $left ]] || die "The chart left these objects behind:" "$left"
 }
 
 delete_namespace() { run kubectl delete namespace "$NAMESPACE" --wait --timeout 300s; }
 
 # --- all of it ---------------------------------------------------------------------------------------
 
-# What people look at first when something went wrong.
-tell_state() {
+# The state of the cluster after a failure.
+show_state() {
     set +e
-    title "How it is"
+    title "State"
     kubectl --namespace "$NAMESPACE" get pods,jobs,events
     kubectl --namespace "$NAMESPACE" logs --selector app.kubernetes.io/name=matrixbot --all-containers --prefix --tail 100
     kubectl --namespace "$NAMESPACE" logs deployment/synapse --tail 50
@@ -133,7 +133,7 @@ tell_state() {
 on_exit() {
     local status=$?
     trap '' INT TERM HUP
-    if ((status != 0)) && [[ -n $cluster && -z $DRY_RUN ]]; then tell_state; fi
+    if ((status != 0)) && [[ -n $cluster && -z $DRY_RUN ]]; then show_state; fi
     delete_cluster || status=1
     [[ -n $DRY_RUN ]] || rm -rf "$scratch"
     exit "$status"
@@ -141,25 +141,25 @@ on_exit() {
 
 everything() {
     tools kind kubectl helm
-    [[ -n $DRY_RUN ]] || have docker || die "There is no Docker." "Without it: scripts/integration-tests.sh --local"
+    [[ -n $DRY_RUN ]] || have docker || die "Docker is missing." "Without it, run: scripts/integration-tests.sh --local"
     cluster=''
     trap on_exit EXIT
     trap 'exit 130' INT
     trap 'exit 143' TERM HUP
     [[ -n $DRY_RUN ]] || scratch=$(mktemp -d "${TMPDIR:-/tmp}/matrixbot-integration-tests.XXXXXX")
     local part
-    for part in build_image make_cluster start_servers make_people_and_rooms \
-        install_chart play_story all_pods_ready ask_doctor test_chart \
+    for part in build_image create_cluster start_servers create_people_and_rooms \
+        install_chart play_story all_pods_ready run_doctor test_chart \
         upgrade_chart all_pods_ready play_story test_chart \
         uninstall_chart delete_namespace delete_cluster; do
         title "${part//_/ }"
         "$part"
     done
-    [[ -n $DRY_RUN ]] || say "All of it was seen, and nothing is left."
+    [[ -n $DRY_RUN ]] || say "Every step succeeded, and nothing is left."
 }
 
-# From within a container, what listens on the loopback of Docker's machine cannot be reached: the cluster, for one. A
-# container on that machine's network can.
+# A container cannot reach the loopback of Docker's machine, where the cluster listens. A container on that machine's
+# network can.
 in_container() {
     run "$ROOT/scripts/image.sh" build "$image"
     run docker build --file "$HERE/Dockerfile" --tag matrixbot-integration-tests "$ROOT"
@@ -173,7 +173,7 @@ for argument in "$@"; do
         -h | --help) usage "${BASH_SOURCE[0]}" && exit 0 ;;
         --dry-run) DRY_RUN=yes ;;
         --in-container) mode=in_container ;;
-        # The very same story, played by the part of the tests that has local processes.
+        # The same story on local processes, as a part of the other tests.
         --local) mode=local ;;
         *) die "unknown option $argument; see scripts/integration-tests.sh --help" ;;
     esac

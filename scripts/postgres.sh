@@ -1,24 +1,23 @@
 #!/usr/bin/env bash
-# A private Postgres cluster on loopback, for trying things out and for tests.
+# A private Postgres cluster on loopback, for trials and tests.
 #
 #   scripts/postgres.sh start DIR [--port PORT] [--fast]   a free port unless one is given
-#   scripts/postgres.sh url DIR [DATABASE]                 its URL; the database is made if it is not there
+#   scripts/postgres.sh url DIR [DATABASE]                 its URL; creates the database if it does not exist
 #   scripts/postgres.sh stop DIR
 #   scripts/postgres.sh remove DIR                         stops it and deletes its data
 #
-# It takes nothing but a password that only DIR holds. --fast gives durability away for speed, for data
-# that nobody will miss. The programs are Debian's postgresql, installed on demand; Debian's own clusters
-# are neither used nor touched.
+# The only login is with the password in DIR. --fast gives up durability for speed. The programs come from Debian's
+# postgresql, installed on demand; Debian's own clusters are neither used nor changed.
 #
-# Postgres refuses to run as root, so for root it runs as user postgres. Where that user cannot reach DIR
-# (a clone under /root), the data is in a directory of its own in /var/tmp, named in DIR/home.
+# Postgres refuses to run as root, so root runs it as user postgres. If that user cannot reach DIR (a clone under /root),
+# the data is in a directory in /var/tmp; DIR/home has its path.
 set -euo pipefail
 # shellcheck source=scripts/lib/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
 # shellcheck source=scripts/lib/install.sh
 source "$ROOT/scripts/lib/install.sh"
 
-# as_server COMMAND…: as the user the server runs as. From /, because that user may not see this directory.
+# as_server COMMAND…: runs it as the server's user. From /, because that user may not have access to this directory.
 as_server() {
     if is_root; then
         (cd / && runuser -u postgres -- "$@")
@@ -46,7 +45,7 @@ make_home() {
 initialise() {
     local dir=$1 home=$2
     random_secret >"$dir/password"
-    # A half-made cluster is not a cluster.
+    # Remove an incomplete cluster.
     as_server rm -rf "$home/data" "$home/password"
     as_server tee "$home/password" <"$dir/password" >/dev/null
     as_server chmod 600 "$home/password"
@@ -57,7 +56,7 @@ initialise() {
     touch "$dir/initialised"
 }
 
-# The port of the last time if it is still free, so that a URL somebody noted keeps working.
+# The previous port if it is still free, so that saved URLs continue to work.
 choose_port() {
     local dir=$1
     if [[ -s $dir/port ]] && port_is_free "$(<"$dir/port")"; then
@@ -95,7 +94,7 @@ start() {
     [[ -n $port ]] || port=$(choose_port "$dir")
     require_port "$port" Postgres "Choose another one with --port."
     printf '%s\n' "$port" >"$dir/port"
-    # What pg_ctl starts would hold our output open for as long as it runs.
+    # The server would keep this script's output open.
     if ! as_server "$(postgres_bin)/pg_ctl" --pgdata "$home/data" --log "$home/postgres.log" --wait --timeout 60 \
         --options "-c listen_addresses=127.0.0.1 -c port=$port ${options[*]}" start >/dev/null 2>&1 </dev/null; then
         as_server tail -n 20 "$home/postgres.log" >&2 || true
@@ -109,7 +108,7 @@ url() {
     port=$(<"$dir/port")
     if [[ $database != postgres ]]; then
         [[ $database =~ ^[a-z_][a-z0-9_]*$ ]] || die "A database name is [a-z0-9_], not $database."
-        # In the environment, because a command line can be read by everybody on the machine.
+        # In the environment, because every user of the machine can read command lines.
         export PGPASSWORD=$password
         psql=("$(postgres_bin)/psql" -X -h 127.0.0.1 -p "$port" -U postgres)
         [[ -n $("${psql[@]}" -Atc "SELECT 1 FROM pg_database WHERE datname = '$database'") ]] ||
@@ -118,7 +117,7 @@ url() {
     printf 'postgres://postgres:%s@127.0.0.1:%s/%s\n' "$password" "$port" "$database"
 }
 
-# Postgres waits for its sessions in vain when a program hangs, so they are ended.
+# A hanging program must not block the shutdown, so its sessions are ended.
 stop() {
     if is_running "$1"; then
         as_server "$(postgres_bin)/pg_ctl" --pgdata "$(<"$1/home")/data" --mode fast --wait stop >/dev/null

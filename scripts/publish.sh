@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Publishes a release: the image, the chart, and on GitHub its notes and the files of artifacts/, which are
-# scripts/debian-package.sh's and scripts/supply-chain.sh's.
+# Publishes a release: the image, the chart, and on GitHub its notes and the files of artifacts/, from
+# scripts/debian-package.sh and scripts/supply-chain.sh.
 #
 #   scripts/publish.sh vX.Y.Z              to docker.io/matrixbot/matrixbot, oci://ghcr.io/matrixbot/charts and GitHub
 #   scripts/publish.sh --dry-run vX.Y.Z    prints the commands, runs none
 #
-# It can be run again when it has stopped half-way. IMAGE, CHARTS, REPOSITORY and ARTIFACTS name other places. The secrets
+# It can be repeated after a failure. IMAGE, CHARTS, REPOSITORY and ARTIFACTS select other places. The secrets
 # DOCKER_USER, DOCKER_PASSWORD and GITHUB_BOT_TOKEN come from the environment and appear on no command line.
 set -euo pipefail
 # shellcheck source=scripts/lib/common.sh
@@ -34,7 +34,7 @@ publish_image() {
 publish_chart() {
     local registry=${CHARTS#oci://}
     run helm package "$ROOT/charts/matrixbot" --destination "$scratch"
-    # GitHub knows the account by its token.
+    # GitHub identifies the account by its token.
     run_with "$GITHUB_BOT_TOKEN" helm registry login "${registry%%/*}" --username matrixbot --password-stdin
     run helm push "$scratch/matrixbot-$version.tgz" "$CHARTS"
 }
@@ -46,7 +46,7 @@ api() {
         --retry 3 --header "Accept: application/vnd.github+json" --request "$1" "${@:3}" "$url"
 }
 
-# publish_notes: leaves what GitHub says of the release in $scratch/release.json.
+# publish_notes: leaves GitHub's answer about the release in $scratch/release.json.
 publish_notes() {
     local releases=https://api.github.com/repos/$REPOSITORY/releases
     if [[ -n $DRY_RUN ]]; then
@@ -54,17 +54,17 @@ publish_notes() {
         return
     fi
     if api GET "$releases/tags/$tag" --output "$scratch/release.json" 2>"$scratch/error"; then
-        say "The release $tag is there already."
+        say "The release $tag already exists."
         return
     fi
-    grep -q ' 404' "$scratch/error" || die "GitHub cannot be asked:" "$(<"$scratch/error")"
+    grep -q ' 404' "$scratch/error" || die "GitHub's API fails:" "$(<"$scratch/error")"
     "$ROOT/scripts/release-notes.sh" "$tag" >"$scratch/notes.md"
     printf '{"tag_name": %s, "name": %s, "body": %s}\n' "$(json "$tag")" "$(json "matrixbot $version")" \
         "$(json "$(<"$scratch/notes.md")")" >"$scratch/request.json"
     api POST "$releases" --data "@$scratch/request.json" --output "$scratch/release.json"
 }
 
-# publish_artifacts: those that the release does not have yet, and their checksums.
+# publish_artifacts: the files that the release does not have yet, and their checksums.
 publish_artifacts() {
     local uploads file name
     if [[ -n $DRY_RUN ]]; then
@@ -72,12 +72,12 @@ publish_artifacts() {
         return
     fi
     uploads=$(sed -n 's/.*"upload_url": *"\(https:[^"{]*\).*/\1/p' "$scratch/release.json")
-    [[ -n $uploads ]] || die "GitHub does not say where the files of $tag go:" "$(<"$scratch/release.json")"
+    [[ -n $uploads ]] || die "GitHub's answer about $tag has no upload_url:" "$(<"$scratch/release.json")"
     (cd "$ARTIFACTS" && sha256sum -- *) >"$scratch/SHA256SUMS"
     for file in "$ARTIFACTS"/* "$scratch/SHA256SUMS"; do
         name=${file##*/}
         if grep -qF "\"$name\"" "$scratch/release.json"; then
-            say "The release has $name already."
+            say "The release already has $name."
         else
             api POST "$uploads?name=$name" --header "Content-Type: application/octet-stream" --data-binary "@$file" \
                 --output "$scratch/uploaded.json"
@@ -98,7 +98,7 @@ done
 [[ -n $DRY_RUN ]] || "$ROOT/scripts/release-check.sh" "$tag"
 require_secrets DOCKER_USER DOCKER_PASSWORD GITHUB_BOT_TOKEN
 [[ -n $DRY_RUN ]] || compgen -G "$ARTIFACTS/*.deb" >/dev/null ||
-    die "There is no Debian package in $ARTIFACTS: scripts/debian-package.sh --output $ARTIFACTS"
+    die "There is no Debian package in $ARTIFACTS. Create it with: scripts/debian-package.sh --output $ARTIFACTS"
 version=${tag#v}
 tools helm
 scratch=/tmp/matrixbot-publish

@@ -1,19 +1,18 @@
 #!/usr/bin/env bash
-# Sets up everything on this machine and plays the main job: Alertmanager fires, a room is paged,
-# people acknowledge, an alert climbs, an alert resolves.
+# Sets up all servers on this machine and runs the main job: alerts fire, rooms are paged, people acknowledge, an
+# incident escalates, an alert resolves.
 #
-#   scripts/quickstart.sh           plays the story, then keeps everything running until Ctrl-C
-#   scripts/quickstart.sh --once    plays the story, stops everything; exit status 0 if all of it was seen
-#   scripts/quickstart.sh --clean   removes what it has made: .quickstart/ and .cache/
+#   scripts/quickstart.sh           runs the story, then keeps everything running until Ctrl-C
+#   scripts/quickstart.sh --once    runs the story, then stops everything; exit status 0 if every step was seen
+#   scripts/quickstart.sh --clean   removes .quickstart/ and .cache/
 #   scripts/quickstart.sh --help
 #
-# It installs only what is missing (Debian's postgresql and prometheus-alertmanager; Synapse in an
-# environment of its own under .cache/), builds the release binary and starts a private Postgres,
-# Synapse, Alertmanager and matrixbot on loopback under .quickstart/. Servers that were there before are
-# not touched. A second start takes seconds and keeps rooms and accounts.
+# It installs missing programs (Debian's postgresql and prometheus-alertmanager; Synapse in .cache/), builds the release
+# binary and starts a private Postgres, Synapse, Alertmanager and matrixbot on loopback in .quickstart/. Existing servers
+# are not touched. The next start needs only seconds and keeps rooms and accounts.
 #
 # Ports can be chosen with SYNAPSE_PORT (8008), ALERTMANAGER_PORT (9093), APPSERVICE_PORT (9009),
-# WEBHOOK_PORT (9010) and ADMIN_PORT (9011); Postgres takes one that is free.
+# WEBHOOK_PORT (9010) and ADMIN_PORT (9011); Postgres uses a free one.
 set -euo pipefail
 
 ports=("${SYNAPSE_PORT:-8008}" "${ALERTMANAGER_PORT:-9093}" "${APPSERVICE_PORT:-9009}" "${WEBHOOK_PORT:-9010}"
@@ -55,7 +54,7 @@ claim_directory() {
     trap on_exit EXIT
     trap 'exit 130' INT
     trap 'exit 143' TERM HUP
-    # Left over from a quickstart that was killed.
+    # Stops servers that a killed quickstart left behind.
     stack_stop
 }
 
@@ -63,7 +62,7 @@ require_ports() {
     local change='Free it, or choose another one, for example: %s=%s scripts/quickstart.sh'
     local name what
     while read -r name what; do
-        # shellcheck disable=SC2059 # The format is ours.
+        # shellcheck disable=SC2059 # The format is a constant.
         require_port "${!name}" "$what" "$(printf "$change" "$name" "$((${!name} + 10000))")"
     done <<'LIST'
 SYNAPSE_PORT Synapse
@@ -99,7 +98,7 @@ ${BOLD}Fire an alert yourself${PLAIN}
   amtool --alertmanager.url=http://127.0.0.1:$ALERTMANAGER_PORT alert add MyAlert severity=critical instance=web-1 \\
     --annotation=summary='Something is wrong'
   Then, in #first-line: react to the message, or write  ack NUMBER  or  help.
-  After $STACK_ESCALATE_AFTER s without an answer it climbs to #second-line, a minute later it is told in #fallback.
+  If nobody acknowledges within $STACK_ESCALATE_AFTER s, it escalates to #second-line; a minute later it notifies #fallback.
 
 Ctrl-C stops everything.
 TEXT
@@ -111,7 +110,7 @@ stay() {
         if name=$(stack_dead); then
             LOG_OF_FAILURE=$STACK_DIR/$name/$name.log
             [[ $name != matrixbot ]] || LOG_OF_FAILURE=$STACK_DIR/matrixbot.log
-            die "$name has ended by itself."
+            die "$name has ended unexpectedly."
         fi
     done
 }
@@ -141,7 +140,7 @@ title "Starting"
 started=yes
 LOG_OF_FAILURE=$STACK_DIR/matrixbot.log
 stack_start
-stack_play || die "The story was not seen to its end."
+stack_play || die "A step of the story failed."
 LOG_OF_FAILURE=''
 if [[ -z $once ]]; then
     summary

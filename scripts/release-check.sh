@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Checks that a tag can be released: everything that has a version says the same one, and the changelog tells of it.
+# Checks that a tag can be released: all versions agree, and the changelog has a section for it.
 #
 #   scripts/release-check.sh vX.Y.Z            tag = crate = chart = appVersion = compose.yaml, and CHANGELOG.md has X.Y.Z
-#   scripts/release-check.sh vX.Y.Z --secrets  and the pipeline's secrets are all there
+#   scripts/release-check.sh vX.Y.Z --secrets  and every secret of the pipeline is set
 #
-# Everything that is wrong is told at once.
+# It lists every problem at once.
 set -euo pipefail
 # shellcheck source=scripts/lib/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
@@ -33,7 +33,7 @@ done
 version=${tag#v}
 
 wrong=()
-# says WHAT FOUND: what must say this version.
+# says WHAT FOUND: FOUND must be this version.
 says() { [[ $2 == "$version" ]] || wrong+=("$1 says ${2:-nothing}, not $version"); }
 says "Cargo.toml, version," "$(crate_version)"
 says "Cargo.lock, matrixbot's version," "$(locked_version)"

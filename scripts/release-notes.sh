@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Prints the notes of a release, drawn from CHANGELOG.md.
+# Prints the notes of a release from CHANGELOG.md.
 #
 #   scripts/release-notes.sh vX.Y.Z        of this version
-#   scripts/release-notes.sh Unreleased    of what is to come
+#   scripts/release-notes.sh Unreleased    of the next version
 set -euo pipefail
 # shellcheck source=scripts/lib/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
@@ -28,7 +28,7 @@ introduction() { section | awk '/^- / && NR == 1 || /^- \[/ { exit } { print }';
 # The lines of changes, each of which is of a kind.
 changes() { section | awk '/^- / && NR == 1 || /^- \[/ { inside = 1 } inside && NF'; }
 
-# about KIND "Headline": the lines of this kind under their headline, if there are any.
+# about KIND "Headline": the lines of this kind below a headline, if there are any.
 about() {
     local lines
     lines=$(changes | sed -n "s/^- \[$1\] /- /p")

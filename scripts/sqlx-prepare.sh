@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Refreshes .sqlx/, the description of every query that the build checks the code against, so that
-# building needs no database. To be run after changing a query or adding a migration.
+# Updates .sqlx/, the descriptions of all queries, against which the build checks the code without a database. Run it
+# after changing a query or adding a migration.
 #
 #   scripts/sqlx-prepare.sh           writes .sqlx/
-#   scripts/sqlx-prepare.sh --check   changes nothing; exit status 1 if .sqlx/ is not what it would write
+#   scripts/sqlx-prepare.sh --check   only checks; exit status 1 if .sqlx/ is outdated
 #
 # It applies migrations/ to a private, empty Postgres and lets sqlx's own macros describe the queries while
 # the code compiles; sqlx-cli is not needed.
@@ -30,7 +30,7 @@ migrate() {
 }
 
 describe() {
-    # The macros run only when their crate is compiled, so it must not be taken for fresh.
+    # The macros run only during compilation, so the crate must be compiled again.
     touch src/lib.rs
     DATABASE_URL=$1 SQLX_OFFLINE=false SQLX_OFFLINE_DIR=$SCRATCH/queries cargo check --locked --all-targets
 }
@@ -58,7 +58,7 @@ step "Describing the queries" describe "$url"
 
 if [[ -n $check ]]; then
     if ! diff -rq .sqlx "$SCRATCH/queries" >&2; then
-        die ".sqlx/ does not describe the queries as they are." "Please run scripts/sqlx-prepare.sh and commit what it writes."
+        die ".sqlx/ is outdated." "Please run scripts/sqlx-prepare.sh and commit the result."
     fi
     say ".sqlx/ describes all $(find .sqlx -type f | wc -l) queries."
 else

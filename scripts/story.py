@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Plays the main job on real servers and says what the rooms show.
+"""Runs the main job on real servers and prints what the rooms show.
 
-Alerts go in through Alertmanager's own API, people act and read through the Matrix Client-Server API,
-and nothing else is looked at: what counts as seen is what an ordinary member of the room sees.
+Alerts go in through Alertmanager's API, and people act and read through the Matrix Client-Server API, as ordinary members
+of the rooms. Nothing else is checked.
 
-    story.py rooms …   makes the three rooms, before matrixbot starts
-    story.py play …    invites the virtual user and plays the story; exit status 1 if a step is not seen
+    story.py rooms …   creates the three rooms, before matrixbot starts
+    story.py play …    invites the virtual user and runs the story; exit status 1 if a step is not seen
 
 The accounts alice and bob exist, with their names as passwords. Only Python's standard library is used.
 """
@@ -20,7 +20,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
-# The rooms in the order an alert climbs through them; the aliases are in the configuration too.
+# The rooms in the order of escalation; the configuration has the same aliases.
 ROOMS = [("first-line", "First line"), ("second-line", "Second line"), ("fallback", "Fallback")]
 FIRST, SECOND, FALLBACK = (alias for alias, _ in ROOMS)
 
@@ -51,7 +51,7 @@ def call(method, url, body=None, token=None, timeout=60):
         request.add_header("Content-Type", "application/json")
     if token:
         request.add_header("Authorization", f"Bearer {token}")
-    # Everything is on loopback; a proxy of the environment has no part in it.
+    # Everything is on loopback: no proxy.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(request, timeout=timeout) as answer:
@@ -66,7 +66,7 @@ def quote(text):
 
 
 class Person:
-    """Somebody with an ordinary Matrix client."""
+    """A person with an ordinary Matrix client."""
 
     def __init__(self, homeserver, name):
         self.base = f"{homeserver}/_matrix/client/v3"
@@ -130,7 +130,7 @@ class Event:
         self.whom = event.get("state_key", "").split(":")[0]
 
     def lines(self):
-        """What a client shows of it."""
+        """The lines that a client shows."""
         who = self.sender.split(":")[0]
         if self.type == "m.reaction":
             return [f"{who} reacts {self.key}"]
@@ -140,9 +140,9 @@ class Event:
         if self.type != "m.room.message":
             return []
         how = " edits" if self.is_edit else " in the thread" if self.relation == "m.thread" else ""
-        said = [line for line in self.body.splitlines() if line.strip()] or [""]
-        more = ["…"] if len(said) > self.SHOWN else []
-        return [f"{who}{how}: {said[0]}", *("  " + line for line in said[1:self.SHOWN] + more)]
+        lines = [line for line in self.body.splitlines() if line.strip()] or [""]
+        more = ["…"] if len(lines) > self.SHOWN else []
+        return [f"{who}{how}: {lines[0]}", *("  " + line for line in lines[1:self.SHOWN] + more)]
 
 
 class Watcher:
@@ -195,26 +195,26 @@ class Story:
         server_name = self.alice.user_id.split(":", 1)[1]
         self.rooms = {alias: self.alice.room_id(f"#{alias}:{server_name}") for alias, _ in ROOMS}
         self.watcher = Watcher(self.alice, self.rooms)
-        # Sets the alerts of this telling apart from those of an earlier one.
-        self.telling = datetime.datetime.now().strftime("%H:%M:%S")
+        # Distinguishes the alerts of this run from those of an earlier one.
+        self.run = datetime.datetime.now().strftime("%H:%M:%S")
         self.passed = 0
 
-    # --- what the outside does -----------------------------------------------------------------------
+    # --- alerts --------------------------------------------------------------------------------------
 
     def fire(self, name, severity, instance, summary):
-        """Fires an alert, and gives it back for `clear`."""
+        """Fires an alert and returns it for `resolve`."""
         now = datetime.datetime.now(datetime.timezone.utc)
-        alert = {"labels": {"alertname": name, "severity": severity, "instance": instance, "story": self.telling},
+        alert = {"labels": {"alertname": name, "severity": severity, "instance": instance, "story": self.run},
                  "annotations": {"summary": summary}, "generatorURL": "http://prometheus.example/graph",
                  "startsAt": now.isoformat(), "endsAt": (now + datetime.timedelta(hours=1)).isoformat()}
         call("POST", f"{self.options.alertmanager}/api/v2/alerts", [alert])
         return alert
 
-    def clear(self, alert):
+    def resolve(self, alert):
         now = datetime.datetime.now(datetime.timezone.utc)
         call("POST", f"{self.options.alertmanager}/api/v2/alerts", [{**alert, "endsAt": now.isoformat()}])
 
-    # --- what is seen --------------------------------------------------------------------------------
+    # --- what alice sees -----------------------------------------------------------------------------
 
     def step(self, what, action, *arguments):
         started = time.monotonic()
@@ -227,9 +227,9 @@ class Story:
         return event.sender == self.bot and event.room == room and event.type == "m.room.message"
 
     def is_page(self, event, room, name):
-        """A message of its own, about this alert: neither an edit nor an answer."""
+        """A new message about this alert: neither an edit nor an answer."""
         return (self.from_bot(event, room) and event.relation is None and not event.is_reply and name in event.body
-                and self.telling in event.body)
+                and self.run in event.body)
 
     def page(self, room, name, timeout):
         return self.watcher.wait(f"a page about {name} in #{room}", timeout,
@@ -241,7 +241,7 @@ class Story:
             and word in event.body.lower() and who in event.body))
 
     def answer(self, room, after, number):
-        """A message by the virtual user, after that event, that says what became of the incident."""
+        """An answer of the virtual user to that event, about the incident."""
         return self.watcher.wait(f"an answer in #{room}", 30, lambda event: (
             self.from_bot(event, room) and not event.is_edit and self.is_after(event, after)
             and f"#{number}" in event.body and "acknowledged" in event.body))
@@ -253,11 +253,11 @@ class Story:
     def number(self, page):
         found = re.search(r"#(\d+)", page.body)
         if not found:
-            raise NotSeen(f"a number to acknowledge by in {page.body.splitlines()[0]!r}")
+            raise NotSeen(f"no incident number in {page.body.splitlines()[0]!r}")
         return found.group(1)
 
     def placed_reaction(self, page):
-        return self.watcher.wait("the reaction to tap on", 30, lambda event: (
+        return self.watcher.wait("the reaction of the virtual user", 30, lambda event: (
             event.sender == self.bot and event.type == "m.reaction" and event.target == page.id))
 
     def accept_invites(self):
@@ -282,48 +282,48 @@ class Story:
                 self.watcher.poll()
 
     def exactly_once(self, expected):
-        """Every page in the rooms it belongs to, once, and in no other."""
+        """Every page is in its rooms once, and in no other room."""
         self.watcher.poll()
         for name, rooms in expected.items():
             for alias, _ in ROOMS:
                 seen = sum(self.is_page(event, alias, name) for event in self.watcher.events)
                 if seen != rooms.count(alias):
-                    raise NotSeen(f"{name} was shown {seen} times in #{alias}, not {rooms.count(alias)}")
+                    raise NotSeen(f"{name} appears {seen} times in #{alias}, not {rooms.count(alias)}")
 
     # --- the story -----------------------------------------------------------------------------------
 
     def play(self):
-        climb = self.options.escalate_after
+        wait = self.options.escalate_after
 
         self.title("Invited into three rooms")
-        self.step("The virtual user is in all three", self.accept_invites)
-        self.step("matrixbot says that it is ready", self.is_ready)
+        self.step("The virtual user joined all three", self.accept_invites)
+        self.step("matrixbot is ready", self.is_ready)
 
-        self.title("1. An alert fires, alice takes it with one tap")
+        self.title("1. An alert fires; alice acknowledges it with a reaction")
         self.fire("DiskFull", "critical", "db-1", "The disk of db-1 is 98 % full")
         page = self.step("It pages the first room", self.page, FIRST, "DiskFull", 30)
-        tap = self.step("The reaction to tap on is there", self.placed_reaction, page)
-        reaction = self.alice.react(self.rooms[FIRST], page.id, tap.key)
-        self.step("The message now says who has it", self.edited, page, "acknowledged", "alice")
+        offered = self.step("The virtual user adds its reaction", self.placed_reaction, page)
+        reaction = self.alice.react(self.rooms[FIRST], page.id, offered.key)
+        self.step("The message is edited: acknowledged by alice", self.edited, page, "acknowledged", "alice")
         self.step("alice gets an answer", self.answer, FIRST, reaction, self.number(page))
 
-        self.title(f"2. Nobody answers within {climb} s, so it climbs; bob takes it with a command")
+        self.title(f"2. Nobody acknowledges within {wait} s, so it escalates; bob acknowledges it with a command")
         self.fire("ApiDown", "critical", "api-1", "The API of api-1 does not answer")
         low = self.step("It pages the first room", self.page, FIRST, "ApiDown", 30)
-        high = self.step("It climbs to the second room", self.page, SECOND, "ApiDown", climb + 30)
+        high = self.step("It escalates to the second room", self.page, SECOND, "ApiDown", wait + 30)
         command = self.bob.say(self.rooms[SECOND], f"ack {self.number(high)}")
         self.step("bob gets an answer", self.answer, SECOND, command, self.number(high))
-        self.step("The message in the second room says who has it", self.edited, high, "acknowledged", "bob")
-        self.step("So does the one in the first room", self.edited, low, "acknowledged", "bob")
+        self.step("The message in the second room is edited: acknowledged by bob", self.edited, high, "acknowledged", "bob")
+        self.step("The message in the first room as well", self.edited, low, "acknowledged", "bob")
 
-        self.title("3. An alert resolves by itself")
+        self.title("3. An alert resolves")
         alert = self.fire("HighLatency", "warning", "web-1", "The 99th percentile is above 2 s")
         page = self.step("It pages the first room", self.page, FIRST, "HighLatency", 30)
-        self.clear(alert)
+        self.resolve(alert)
         self.step("The message is edited to RESOLVED", self.edited, page, "resolved")
 
-        self.title("All in all")
-        self.step("Every page was shown once, where it belongs, and nowhere else", self.exactly_once,
+        self.title("In total")
+        self.step("Every page is in its rooms once, and in no other room", self.exactly_once,
                   {"DiskFull": [FIRST], "ApiDown": [FIRST, SECOND], "HighLatency": [FIRST]})
 
     @staticmethod
@@ -331,8 +331,8 @@ class Story:
         print("\n" + paint(1, text), flush=True)
 
 
-def make_rooms(options):
-    """The three rooms, with alice and bob in each; those that exist are left as they are."""
+def create_rooms(options):
+    """Creates the three rooms, with alice and bob in each, unless they exist."""
     alice, bob = Person(options.homeserver, "alice"), Person(options.homeserver, "bob")
     server_name = alice.user_id.split(":", 1)[1]
     for alias, name in ROOMS:
@@ -371,12 +371,12 @@ def main():
     parser.add_argument("--alertmanager", help="URL of Alertmanager")
     parser.add_argument("--admin", help="URL of matrixbot's admin listener")
     parser.add_argument("--virtual-user", help="user id of the room list's virtual user")
-    parser.add_argument("--escalate-after", type=int, default=10, help="seconds before the first level gives up")
+    parser.add_argument("--escalate-after", type=int, default=10, help="seconds before the first level escalates")
     options = parser.parse_args()
-    # A terminal that cannot show a sign gets a question mark for it.
+    # A terminal that cannot show a character gets a question mark.
     sys.stdout.reconfigure(errors="replace")
     if options.command == "rooms":
-        make_rooms(options)
+        create_rooms(options)
         return 0
     if not (options.alertmanager and options.admin and options.virtual_user):
         parser.error("play needs --alertmanager, --admin and --virtual-user")

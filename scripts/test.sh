@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs what the tests need and runs them. The last line says how many passed and how many failed.
+# Runs the tests and installs what they need. The last line counts passed and failed tests; above it is the duration of
+# each part.
 #
 #   scripts/test.sh                  everything
 #   scripts/test.sh fast             lint and unit: no server, nothing installed beyond Rust
@@ -8,17 +9,17 @@
 # Parts:
 #   lint      formatting and clippy
 #   unit      unit and property tests
-#   sqlx      .sqlx/ describes the queries as they are
+#   sqlx      .sqlx/ describes the current queries
 #   it        integration tests, against a throw-away Postgres
 #   doc       the examples in the documentation comments
-#   story     the main job on a real Synapse and a real Alertmanager, and the shell beside them
-#   chart     the chart by a real Helm, its alert rules by promtool; no cluster
+#   story     the main job on a real Synapse and a real Alertmanager, and the operator's commands
+#   chart     the chart with a real Helm, its alert rules with promtool; no cluster
 #   debian    the Debian package, without installing it
-#   supply    licences, banned crates and sources of what the program contains, and known holes where a database is there
+#   supply    licences, banned crates and sources of dependencies; known vulnerabilities if a database is available
 #   scripts   the pipeline's scripts with stand-ins for Docker and the cluster; shellcheck, hadolint, schemas
 #
-# Tests run with cargo nextest where it is installed, with cargo test otherwise. Where
-# MATRIXBOT_TEST_DATABASE_URL is set, that server is used instead of a throw-away one.
+# Tests run with cargo nextest if it is installed, otherwise with cargo test. MATRIXBOT_TEST_DATABASE_URL selects an
+# existing server instead of a throw-away one.
 set -euo pipefail
 # shellcheck source=scripts/lib/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
@@ -32,7 +33,7 @@ PARTS=(lint sqlx unit it doc story chart debian supply scripts)
 
 passed=0 failed=0 failures=() durations=()
 SCRATCH=''
-# The build checks queries against .sqlx/, whatever the surroundings say.
+# The build checks queries against .sqlx/, whatever the environment contains.
 export SQLX_OFFLINE=true
 unset DATABASE_URL
 
@@ -46,7 +47,7 @@ on_exit() {
     if ((failed == 0)); then rm -rf "$SCRATCH"; else say "Logs are in $SCRATCH"; fi
 }
 
-# check "What holds" COMMAND…: one check, counted as one test.
+# check "Description" COMMAND…: one check, counted as one test.
 check() {
     if step "$@"; then
         passed=$((passed + 1))
@@ -78,7 +79,7 @@ count() {
     fi
 }
 
-# counted WHAT COMMAND…: runs a test runner in the open and counts what it says.
+# counted WHAT COMMAND…: runs a test runner, shows its output and counts its summary.
 counted() {
     local what=$1 log=$SCRATCH/$1.log status=0
     shift
@@ -124,9 +125,9 @@ part() {
             ensure_rust_component fmt
             ensure_rust_component clippy
             check "The code is formatted" cargo fmt --check
-            check "Clippy has nothing to say" cargo clippy --locked --all-targets -- -D warnings
+            check "Clippy finds nothing" cargo clippy --locked --all-targets -- -D warnings
             ;;
-        sqlx) check "The queries are described as they are" "$ROOT/scripts/sqlx-prepare.sh" --check ;;
+        sqlx) check ".sqlx/ describes the current queries" "$ROOT/scripts/sqlx-prepare.sh" --check ;;
         unit) tests unit --lib --bins -- "${@:2}" ;;
         it)
             test_database
@@ -139,7 +140,7 @@ part() {
             step "Building matrixbot" cargo build --locked --bin matrixbot || { count debian 1 /dev/null && return 0; }
             counted debian "$ROOT/scripts/debian-test.sh" "${@:2}"
             ;;
-        supply) check "Everything the program contains may be in it" "$ROOT/scripts/supply-chain.sh" check --offline ;;
+        supply) check "Every dependency is allowed" "$ROOT/scripts/supply-chain.sh" check --offline ;;
         scripts) scripts "${@:2}" ;;
         *) die "there is no part $1; see scripts/test.sh --help" ;;
     esac

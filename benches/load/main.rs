@@ -5,7 +5,7 @@
 //! two builds. Each prints Markdown to standard output.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "the figures go to standard output")]
-#![expect(clippy::indexing_slicing, reason = "of JSON, where what is not there is null")]
+#![expect(clippy::indexing_slicing, reason = "of JSON, where missing values are null")]
 
 mod alerts;
 mod compare;

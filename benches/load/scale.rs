@@ -1,4 +1,4 @@
-//! Timers and commands while many incidents are open, and after many are over: the library itself on a database that
+//! Timers and commands with many open and many closed incidents: the library itself on a database that
 //! has them, without HTTP around it.
 
 use crate::database::Database;
@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 const LIST: &str = "bench0";
 const ROOM: &str = "!room1:example.test";
 
-/// What one number of incidents came to, in milliseconds.
+/// The costs with one number of incidents, in milliseconds.
 struct Costs {
     tick: Vec<f64>,
     nothing_due: Vec<f64>,
@@ -84,11 +84,11 @@ pub(crate) fn measure(settings: &Settings) -> anyhow::Result<()> {
     line("one report of a group that is not known", |costs| &costs.report)?;
     let gauges =
         all.iter().map(|costs| format!("{:.1}", median(&costs.gauges))).collect::<Vec<_>>().join(", ");
-    Figure::new("the gauges, sampled every 10 s (they count what is open)", gauges).print();
+    Figure::new("the gauges, sampled every 10 s (they count open incidents)", gauges).print();
     Ok(())
 }
 
-/// An engine with one room list of two levels, on a schema that is made if it is not there.
+/// An engine with one room list of two levels, on a schema that is created if necessary.
 async fn engine(url: &str) -> anyhow::Result<Engine> {
     let store = Store::new(&SecretString::from(url.to_owned()), 2)?;
     store.migrate().await?;

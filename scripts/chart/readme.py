@@ -19,7 +19,7 @@ KEY = re.compile(r"^(?P<indent> *)(?P<key>[A-Za-z_][A-Za-z0-9_]*):(?P<rest>.*)$"
 def entries(text):
     """Each section and key of values.yaml, in order: ("section", title, "") or ("key" or "group", path, comment)."""
     found, comment, path = [], [], []
-    # Below these, the default is one value: whoever changes it knows the keys of Kubernetes.
+    # Below these, the default is one value, with keys of Kubernetes.
     whole = None
     for line in text.splitlines():
         if section := SECTION.match(line):

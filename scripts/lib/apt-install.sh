@@ -1,9 +1,8 @@
 #!/usr/bin/env bash
-# apt-install.sh PACKAGE…: installs Debian packages as root, without letting them run anything.
+# apt-install.sh PACKAGE…: installs Debian packages as root, without starting services.
 #
-# Debian's postgresql makes a cluster and starts it, and prometheus-alertmanager starts a service now and
-# at every boot. Here only the programs are wanted, so both are held back, and what holds them back is
-# gone afterwards. A service that was there before is not touched.
+# Debian's postgresql creates and starts a cluster, and prometheus-alertmanager starts a service now and at every boot.
+# The scripts need only the programs, so this prevents both during the installation. Existing services are not touched.
 set -euo pipefail
 
 export DEBIAN_FRONTEND=noninteractive
@@ -19,16 +18,16 @@ trap cleanup EXIT
 trap 'exit 1' INT TERM HUP
 
 installed() { [[ $(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null) == installed ]]; }
-# Out of reach of the signals that end a step: packages are never left half installed.
+# In a session of its own: the signals that stop a step must not interrupt an installation.
 install() { setsid --wait apt-get -o DPkg::Lock::Timeout=120 install -y --no-install-recommends "$@"; }
 
 alertmanager_was_there=''
 if installed prometheus-alertmanager; then alertmanager_was_there=yes; fi
 
 # The package lists of a fresh machine are empty or old.
-apt-get update || echo "The package lists could not be refreshed; trying with those that are here."
+apt-get update || echo "The package lists could not be updated; trying with the existing ones."
 
-# invoke-rc.d asks this script and takes 101 for "may not". Somebody else's answer stays as it is.
+# invoke-rc.d runs this script, and 101 forbids starting services. An existing script stays.
 if [[ ! -e $policy ]]; then
     own_policy=yes
     printf '#!/bin/sh\nexit 101\n' >"$policy"

@@ -1,8 +1,8 @@
 # shellcheck shell=bash
-# What every script here shares: messages, progress, ports, processes, HTTP readiness. Sourced, never run.
+# Shared by all scripts: messages, progress, ports, processes, HTTP readiness. Sourced, never run.
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
-# What can be downloaded again lives here, apart from the state of a run.
+# Downloads and builds that can be repeated, apart from the state of a run.
 # shellcheck disable=SC2034 # install.sh and the scripts use it.
 CACHE=${MATRIXBOT_CACHE:-$ROOT/.cache}
 
@@ -31,13 +31,13 @@ is_root() { [[ $(id -u) -eq 0 ]]; }
 
 STEP_PID='' STEP_LOG=''
 
-# step "What is being done" COMMAND…: runs COMMAND quietly. Whatever takes more than two seconds shows
-# how long it has been running and the last line it said; a failure shows the end of its output.
+# step "Description" COMMAND…: runs COMMAND quietly. After two seconds it shows the elapsed time and the last line of
+# output; after a failure, the last lines.
 step() {
     local what=$1 started=$SECONDS rc=0 shown=0 last
     shift
     STEP_LOG=$(mktemp "${TMPDIR:-/tmp}/matrixbot-step.XXXXXX")
-    # Its own process group, so that an interrupted step takes its children with it.
+    # Its own process group, so that stopping a step also stops its children.
     set -m
     ("$@") >"$STEP_LOG" 2>&1 </dev/null &
     STEP_PID=$!
@@ -67,7 +67,7 @@ step() {
     return "$rc"
 }
 
-# Ends the step that is running, if any, and waits for that; for the traps.
+# Stops the running step, if any, and waits for it; for the traps.
 stop_step() {
     [[ -n $STEP_PID ]] || return 0
     kill -TERM -- "-$STEP_PID" 2>/dev/null || true
@@ -78,7 +78,7 @@ stop_step() {
 
 # --- ports -------------------------------------------------------------------------------------------
 
-# listener_inode PORT: the socket that listens on PORT on any local address, IPv4 or IPv6; empty if none.
+# listener_inode PORT: the inode of the socket that listens on PORT, IPv4 or IPv6; empty if none.
 listener_inode() {
     local hex
     hex=$(printf ':%04X' "$1")
@@ -88,7 +88,7 @@ listener_inode() {
 
 port_is_free() { [[ -z $(listener_inode "$1") ]]; }
 
-# port_owner PORT: who listens there, for people: "postgres (process 4711)".
+# port_owner PORT: the process that listens there: "postgres (process 4711)".
 port_owner() {
     local inode fd pid
     inode=$(listener_inode "$1")
@@ -105,10 +105,10 @@ port_owner() {
 
 # require_port PORT "what for" "how to choose another one"
 require_port() {
-    port_is_free "$1" || die "Port $1, meant for $2, is taken by $(port_owner "$1")." "$3"
+    port_is_free "$1" || die "Port $1, meant for $2, is in use by $(port_owner "$1")." "$3"
 }
 
-# free_port: a port of 20000 to 29999 that nobody listens on; the kernel gives none of these to clients.
+# free_port: an unused port from 20000 to 29999, which the kernel does not assign to clients.
 free_port() {
     local port
     while :; do
@@ -122,7 +122,7 @@ free_port() {
 
 # --- processes ---------------------------------------------------------------------------------------
 
-# A process id alone can come to mean another process; with its start time it cannot.
+# A process id can be reused; with the start time it is unique.
 process_start() { cut -d' ' -f22 <<<"$(sed 's/^\([0-9]*\) (.*) /\1 (x) /' "/proc/$1/stat" 2>/dev/null)"; }
 
 # start_process NAME DIR COMMAND…: runs COMMAND detached from the terminal; output to DIR/NAME.log.
@@ -134,7 +134,7 @@ start_process() {
     printf '%s %s\n' "$pid" "$(process_start "$pid")" >"$dir/$name.pid"
 }
 
-# process_id NAME DIR: the id if that very process still runs; fails otherwise.
+# process_id NAME DIR: the id if that process is still running; fails otherwise.
 process_id() {
     local pid started
     [[ -f $2/$1.pid ]] || return 1
@@ -144,14 +144,14 @@ process_id() {
     printf '%s\n' "$pid"
 }
 
-# stop_process NAME DIR: SIGTERM, then SIGKILL after 10 s. Nothing to do is success.
+# stop_process NAME DIR: SIGTERM, then SIGKILL after 10 s. Succeeds if it is not running.
 stop_process() {
     local pid tries=0
     if pid=$(process_id "$1" "$2"); then
         kill -TERM "$pid" 2>/dev/null || true
         while process_id "$1" "$2" >/dev/null && ((tries++ < 100)); do sleep 0.1; done
         if process_id "$1" "$2" >/dev/null; then
-            warn "$1 did not stop within 10 s and is killed."
+            warn "$1 did not stop within 10 s; killing it."
             kill -KILL "$pid" 2>/dev/null || true
         fi
     fi
@@ -171,7 +171,7 @@ http_ok() {
     [[ $status == 200 ]]
 }
 
-# wait_ready NAME DIR PORT PATH: until it answers 200; fails when the process ends or after 60 s.
+# wait_ready NAME DIR PORT PATH: waits until it answers 200; fails when the process ends or after 60 s.
 wait_ready() {
     local deadline=$((SECONDS + 60))
     until http_ok "$3" "$4"; do

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# life.sh ACT: one act of the package's life, run by scripts/debian-test.sh on a machine that is made for it.
+# life.sh ACT: one step in the life of the package; scripts/debian-test.sh runs it on a machine of its own.
 set -euxo pipefail
 
 cd /
@@ -17,7 +17,7 @@ alive() {
         sleep 0.2
     done
 }
-# It listens before it has looked at the database.
+# It listens before it has connected to the database.
 migrated() {
     local tries=0
     until curl -sS http://127.0.0.1:9011/readyz | grep -F '"migrations":{"ok":true'; do
@@ -26,7 +26,7 @@ migrated() {
     done
 }
 break_configuration() { sed -i 's/escalate_after: 15m/escalate_aftr: 15m/' "$config"; }
-mend_configuration() { sed -i 's/escalate_aftr: 15m/escalate_after: 15m/' "$config"; }
+fix_configuration() { sed -i 's/escalate_aftr: 15m/escalate_after: 15m/' "$config"; }
 
 install() {
     apt-get install -y "${packages[0]}"
@@ -37,14 +37,14 @@ install() {
     man matrixbot | grep -q Alertmanager
 }
 
-# Ends once, with 2, and is left alone.
+# It exits once with status 2, and systemd does not restart it.
 start_unconfigured() {
     systemctl start matrixbot
     sleep 5
     [[ $(systemctl show matrixbot -p ActiveState,NRestarts,ExecMainStatus --value | sort | xargs) == '0 2 failed' ]]
 }
 
-# As docs/DEBIAN.md says.
+# The steps of docs/DEBIAN.md.
 set_up() {
     runuser -u postgres -- createuser matrixbot
     runuser -u postgres -- createdb --owner matrixbot matrixbot
@@ -56,7 +56,7 @@ set_up() {
     runuser -u matrixbot -- matrixbot check --config "$config"
 }
 
-# The database is the local one, by peer authentication, through all that the unit forbids.
+# With the local database and peer authentication, despite the restrictions of the unit.
 serve() {
     systemctl enable --now matrixbot
     alive
@@ -79,9 +79,9 @@ refuse_to_reload() {
     is_active
 }
 
-# A process that is killed comes back.
+# systemd restarts a killed process.
 survive() {
-    mend_configuration
+    fix_configuration
     kill -KILL "$(main_process)"
     sleep 1
     alive
@@ -92,7 +92,7 @@ refuse_to_upgrade() {
     before=$(main_process)
     break_configuration
     apt-get install -y "${packages[1]}"
-    mend_configuration
+    fix_configuration
     [[ $(main_process) == "$before" ]]
 }
 
@@ -117,7 +117,7 @@ LoadCredential=finance-webhook-token:/root/matrixbot/finance-webhook-token
 ExecReload=
 ExecReload=/bin/kill -HUP $MAINPID
 END
-    # shellcheck disable=SC2016 # It is matrixbot that puts the folder in.
+    # shellcheck disable=SC2016 # matrixbot expands the variable.
     sed -i -e 's|registration: registration.yaml|registration: ${CREDENTIALS_DIRECTORY}/registration|' \
         -e 's|webhook_token_file: finance|webhook_token_file: ${CREDENTIALS_DIRECTORY}/finance|' "$config"
     systemctl daemon-reload
@@ -135,7 +135,7 @@ remove() {
     [[ -f $config && ! -e /usr/bin/matrixbot ]]
 }
 
-# With its configuration, enabled as before, and not started.
+# With its configuration, enabled as before, but not started.
 come_back() {
     apt-get install -y "${packages[0]}"
     systemctl --quiet is-enabled matrixbot
@@ -144,7 +144,7 @@ come_back() {
     alive
 }
 
-# What the administrator made stays.
+# Files and data of the administrator stay.
 purge() {
     touch /etc/matrixbot/mine
     apt-get purge -y matrixbot

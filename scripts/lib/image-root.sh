@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# image-root.sh ARCHITECTURE PROGRAM LICENCES DIR: puts what the image holds into DIR: the program, the libraries that it
-# names, certificate authorities, time zones, the licences of all this, and which packages it is from. LICENCES is the
-# folder with LICENSE and THIRD-PARTY.md.
+# image-root.sh ARCHITECTURE PROGRAM LICENCES DIR: writes the content of the image to DIR: the program, its libraries,
+# certificate authorities, time zones, their licences, and a list of their packages. LICENCES is the folder with LICENSE
+# and THIRD-PARTY.md.
 #
-# Run by Dockerfile, on Debian, as root. The packages are unpacked and not installed, so that ARCHITECTURE (amd64 or
-# arm64) need not be this machine's. With SOURCE_DATE_EPOCH everything is as old as that.
+# Dockerfile runs it, on Debian, as root. Packages are unpacked but not installed, so ARCHITECTURE (amd64 or arm64) may
+# differ from this machine's. SOURCE_DATE_EPOCH sets the times of all files.
 set -euo pipefail
 
 architecture=$1 program=$(realpath -e "$2") licences=$3 dir=$4
@@ -12,10 +12,10 @@ scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 umask 022
 
-# Foreign packages can be named only once apt knows their architecture.
+# apt must know the architecture of foreign packages first.
 if [[ $architecture != "$(dpkg --print-architecture)" ]]; then dpkg --add-architecture "$architecture"; fi
 apt-get -qq update
-# As who we are: apt would drop its rights, and then could not write here.
+# apt would drop root's rights, and then could not write here.
 (cd "$scratch" && apt-get -qq -o APT::Sandbox::User=root download "libc6:$architecture" "libgcc-s1:$architecture" \
     "gcc-12-base:$architecture" ca-certificates tzdata)
 
@@ -23,10 +23,10 @@ mkdir -p "$dir"/{etc/matrixbot,etc/ssl/certs,usr/bin,usr/share/doc/matrixbot,var
 for package in "$scratch"/*.deb; do
     name=$(dpkg-deb --field "$package" Package)
     dpkg-deb --extract "$package" "$scratch/root"
-    # Where scanners look for what an image without a package manager is made of.
+    # Vulnerability scanners read the packages of an image without a package manager here.
     dpkg-deb --field "$package" >"$dir/var/lib/dpkg/status.d/$name"
 done
-# That of libgcc-s1 is a link to gcc-12-base's.
+# The copyright of libgcc-s1 is a link to that of gcc-12-base.
 for name in libc6 gcc-12-base ca-certificates tzdata; do
     install -D -m 644 "$scratch/root/usr/share/doc/$name/copyright" "$dir/usr/share/doc/$name/copyright"
 done
@@ -35,7 +35,7 @@ install -m 755 "$program" "$dir/usr/bin/matrixbot"
 install -m 644 "$licences/LICENSE" "$dir/usr/share/doc/matrixbot/copyright"
 install -m 644 "$licences/THIRD-PARTY.md" "$dir/usr/share/doc/matrixbot/THIRD-PARTY.md"
 loader=$(readelf --program-headers "$program" | sed -n 's/.*program interpreter: \(.*\)\]$/\1/p')
-# The loader is where the program's header says; its package may have it elsewhere, with a link to it from there.
+# The program's header names the path of the loader; the package may have a link there and the file elsewhere.
 install -D -m 755 "$(find "$scratch/root" -type f -name "$(basename "$loader")")" "$dir$loader"
 for library in $(readelf --dynamic "$program" | sed -n 's/.*(NEEDED).*\[\(.*\)\]$/\1/p'); do
     [[ $library != "$(basename "$loader")" ]] || continue
@@ -46,11 +46,11 @@ done
 
 cat "$scratch"/root/usr/share/ca-certificates/mozilla/*.crt >"$dir/etc/ssl/certs/ca-certificates.crt"
 cp -a "$scratch/root/usr/share/zoneinfo" "$dir/usr/share/"
-# Copies of all zones with and without leap seconds, and tables for people.
+# Copies of all zones with and without leap seconds, and tables.
 rm -rf "$dir"/usr/share/zoneinfo/{posix,right,localtime,posixrules,leap*,*.tab,tzdata.zi}
 printf 'root:x:0:0:root:/:/sbin/nologin\nmatrixbot:x:65532:65532:matrixbot:/:/sbin/nologin\n' >"$dir/etc/passwd"
 printf 'root:x:0:\nmatrixbot:x:65532:\n' >"$dir/etc/group"
-# Names are looked up in /etc/hosts, then in the DNS; the C library has both built in.
+# Resolve names with /etc/hosts, then DNS; the C library has both built in.
 printf 'hosts: files dns\n' >"$dir/etc/nsswitch.conf"
 
 [[ -z ${SOURCE_DATE_EPOCH:-} ]] || find "$dir" -exec touch --no-dereference --date "@$SOURCE_DATE_EPOCH" {} +

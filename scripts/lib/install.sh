@@ -1,10 +1,10 @@
 # shellcheck shell=bash
-# Installs what is missing and nothing else. Sourced after common.sh, never run.
+# Installs missing programs and nothing else. Sourced after common.sh, never run.
 
 SYNAPSE_REQUIREMENTS=$ROOT/scripts/synapse-requirements.txt
 CHECKS_REQUIREMENTS=$ROOT/scripts/requirements.txt
 
-# as_root COMMAND…: as root, through sudo when there is one; otherwise says what to run by hand.
+# as_root COMMAND…: runs it as root, with sudo if necessary; fails if that is not possible.
 as_root() {
     if is_root; then
         "$@"
@@ -18,7 +18,7 @@ as_root() {
 # install_packages PACKAGE…: from Debian. No service is started or enabled, no cluster is created.
 install_packages() {
     have apt-get || die "Missing: $*." "This is not Debian, so please install them with your own package manager."
-    # Asked for here, because a step has no terminal.
+    # sudo asks for the password here, because a step has no terminal.
     if ! is_root && have sudo && [[ -t 0 ]]; then sudo -v || true; fi
     as_root true || die "Missing Debian packages: $*." "Please run as root:  $ROOT/scripts/lib/apt-install.sh $*"
     step "Installing Debian packages: $*" as_root bash "$ROOT/scripts/lib/apt-install.sh" "$@"
@@ -40,7 +40,7 @@ ensure() {
                 ;;
             postgres) postgres_bin >/dev/null || missing+=(postgresql) ;;
             alertmanager) alertmanager_bin >/dev/null || missing+=(prometheus-alertmanager) ;;
-            *) die "nothing here knows how to install $thing" ;;
+            *) die "unknown program to install: $thing" ;;
         esac
     done
     ((${#missing[@]} == 0)) || install_packages "${missing[@]}"
@@ -49,17 +49,17 @@ ensure() {
     done
 }
 
-# choose_toolchain: the one that rust-toolchain.toml pins, which rustup installs by itself where it may. Where it may not,
-# the stable one that is there; whether it is new enough, cargo says by `rust-version`.
+# choose_toolchain: the one in rust-toolchain.toml, which rustup installs automatically if it may. Otherwise the installed
+# stable one; cargo checks with `rust-version` whether that is new enough.
 choose_toolchain() {
     cargo --version >/dev/null 2>&1 && return
     RUSTUP_TOOLCHAIN=stable cargo --version >/dev/null 2>&1 || die "The Rust toolchain of rust-toolchain.toml is not installed." \
         "Please run:  rustup toolchain install"
     export RUSTUP_TOOLCHAIN=stable
-    warn "Rust $(sed -n 's/^channel = "\(.*\)"/\1/p' "$ROOT/rust-toolchain.toml") cannot be had; $(rustc --version) is used instead."
+    warn "Rust $(sed -n 's/^channel = "\(.*\)"/\1/p' "$ROOT/rust-toolchain.toml") cannot be installed; using $(rustc --version)."
 }
 
-# postgres_bin: where initdb and postgres are; the newest release. Fails if there is none.
+# postgres_bin: the folder with initdb and postgres of the newest release. Fails if there is none.
 postgres_bin() {
     local dir
     while read -r dir; do
@@ -71,7 +71,7 @@ postgres_bin() {
     return 1
 }
 
-# alertmanager_bin: Debian calls it prometheus-alertmanager, everybody else alertmanager.
+# alertmanager_bin: Debian's name is prometheus-alertmanager, elsewhere it is alertmanager.
 alertmanager_bin() { command -v prometheus-alertmanager || command -v alertmanager; }
 
 # python_bin: a Python of at least 3.10 that can make virtual environments and has SQLite and TLS.
@@ -86,7 +86,7 @@ python_bin() {
     return 1
 }
 
-# make_venv DIR PIP-ARGUMENTS…: complete or not there at all.
+# make_venv DIR PIP-ARGUMENTS…: creates a virtual environment; DIR/complete exists only if that succeeded.
 make_venv() {
     local dir=$1
     shift
@@ -97,7 +97,7 @@ make_venv() {
     touch "$dir/complete"
 }
 
-# venv_dir NAME SEED: changes with what is to be installed, so that an old one is never taken for it.
+# venv_dir NAME SEED: depends on the requirements (SEED), so that outdated environments are never used.
 venv_dir() { printf '%s/%s-%s\n' "$CACHE" "$1" "$(cksum <<<"$2" | cut -d' ' -f1)"; }
 
 synapse_venv() { venv_dir synapse "$(<"$SYNAPSE_REQUIREMENTS")"; }

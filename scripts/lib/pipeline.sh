@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What the scripts of the pipeline share: commands that are shown or run, secrets, and tools of fixed versions.
+# Shared by the scripts of the pipeline: printing and running commands, secrets, and tools of fixed versions.
 # Sourced after common.sh, never run.
 
 # shellcheck source=scripts/lib/versions.sh
@@ -9,22 +9,22 @@ DRY_RUN=''
 
 # --- secrets -----------------------------------------------------------------------------------------
 
-# The secrets of the pipeline; docs/DEPLOYMENT.md tells where each comes from.
+# The secrets of the pipeline; docs/DEPLOYMENT.md explains where each comes from.
 SECRETS=(DIGITALOCEAN_ACCESS_TOKEN MATRIXBOT_ACCESS_TOKEN MATRIXBOT_ALERT_SERVICE_ID GITHUB_BOT_TOKEN DOCKER_USER
     DOCKER_PASSWORD)
 
 secret_purpose() {
     case $1 in
-        DIGITALOCEAN_ACCESS_TOKEN) printf 'the token of the DigitalOcean API that reaches the production cluster' ;;
-        MATRIXBOT_ACCESS_TOKEN) printf "the appservice's as_token, by which matrixbot speaks to the homeserver" ;;
-        MATRIXBOT_ALERT_SERVICE_ID) printf 'what Alertmanager shows to the webhooks' ;;
+        DIGITALOCEAN_ACCESS_TOKEN) printf 'the token of the DigitalOcean API for the production cluster' ;;
+        MATRIXBOT_ACCESS_TOKEN) printf "the appservice's as_token, which matrixbot sends to the homeserver" ;;
+        MATRIXBOT_ALERT_SERVICE_ID) printf 'the webhook token, which Alertmanager sends' ;;
         GITHUB_BOT_TOKEN) printf 'the token that publishes the chart and the release' ;;
         DOCKER_USER) printf 'the account that publishes the image' ;;
         DOCKER_PASSWORD) printf "that account's password or access token" ;;
     esac
 }
 
-# require_secrets NAME…: names every one that is missing, all at once. A dry run does without.
+# require_secrets NAME…: dies with a list of all that are missing. A dry run needs none.
 require_secrets() {
     local name missing=()
     for name in "$@"; do
@@ -33,12 +33,12 @@ require_secrets() {
         missing+=("$name: $(secret_purpose "$name")")
     done
     if [[ -n $DRY_RUN ]] || ((${#missing[@]} == 0)); then return; fi
-    die "Missing in the environment:" "${missing[@]}" "docs/DEPLOYMENT.md tells where each comes from."
+    die "Missing in the environment:" "${missing[@]}" "docs/DEPLOYMENT.md explains where each comes from."
 }
 
 # --- commands -----------------------------------------------------------------------------------------
 
-# shown WORD…: a command as one could type it, with the names of secrets in the place of their values.
+# shown WORD…: a command as one would type it, with the names of secrets instead of their values.
 shown() {
     local word name line=''
     for word in "$@"; do
@@ -52,7 +52,7 @@ shown() {
     printf '%s\n' "${line# }"
 }
 
-# run COMMAND…: says it, then does it; with --dry-run only says it.
+# run COMMAND…: prints it, then runs it; with --dry-run only prints it.
 run() {
     if [[ -n $DRY_RUN ]]; then
         shown "$@"
@@ -62,7 +62,7 @@ run() {
     fi
 }
 
-# run_with TEXT COMMAND…: the same with TEXT on its standard input, which is not shown: it may be a secret.
+# run_with TEXT COMMAND…: the same with TEXT on its standard input, which is not printed: it may be a secret.
 run_with() {
     local text=$1
     shift
@@ -74,7 +74,7 @@ run_with() {
     fi
 }
 
-# run_into FILE COMMAND…: the same with its output in FILE, which nobody else can read.
+# run_into FILE COMMAND…: the same with its output in FILE, which only the owner can read.
 run_into() {
     local file=$1
     shift
@@ -88,10 +88,10 @@ run_into() {
 
 # --- tools -------------------------------------------------------------------------------------------
 
-# tools NAME…: puts these on the PATH, of the versions in versions.sh. What is not in the cache is fetched.
+# tools NAME…: adds these to the PATH, in the versions of versions.sh, and downloads those that are not in the cache.
 tools() {
     if [[ -n $DRY_RUN ]]; then return; fi
-    # A test has stand-ins on its PATH.
+    # Tests have stand-ins on their PATH.
     if [[ -n ${MATRIXBOT_TOOLS:-} ]]; then
         PATH=$MATRIXBOT_TOOLS:$PATH
         return
@@ -109,7 +109,7 @@ tools() {
     done
 }
 
-# fetch_tool NAME ARCHITECTURE DIR: complete and of the known checksum, or not there at all.
+# fetch_tool NAME ARCHITECTURE DIR: leaves the complete tool with the expected checksum, or nothing.
 fetch_tool() {
     local name=$1 architecture=$2 dir=$3 sum unpacked
     sum=$(tool_sum "$name" "$architecture")

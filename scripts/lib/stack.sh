@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# The whole chain on loopback: Postgres, Synapse, Alertmanager and matrixbot under one directory, as
-# quickstart.sh shows it and test.sh tests it. Sourced after common.sh and install.sh, never run.
+# All servers on loopback in one directory: Postgres, Synapse, Alertmanager and matrixbot, for quickstart.sh, test.sh and
+# soak.sh. Sourced after common.sh and install.sh, never run.
 #
 # The caller sets STACK_DIR, STACK_BINARY and the five ports below.
 
@@ -15,13 +15,13 @@ STACK_LAST_LEVEL=1m
 
 stack_prepare() {
     umask 077
-    # A proxy of the surroundings has no part in what stays on this machine.
+    # No proxy for connections on this machine.
     export NO_PROXY="127.0.0.1${NO_PROXY:+,$NO_PROXY}"
     export no_proxy=$NO_PROXY
     mkdir -p "$STACK_DIR"
     : >"$STACK_DIR/matrixbot.log"
     [[ -s $STACK_DIR/webhook_token ]] || random_secret >"$STACK_DIR/webhook_token"
-    # postgres.sh needs no secrecy of the directory: its data has a password and an owner of its own.
+    # Postgres may run as another user, who must be able to enter; its data has its own password and owner.
     chmod 711 "$STACK_DIR"
 }
 
@@ -35,7 +35,7 @@ stack_config() {
     local database_url
     database_url=$("$ROOT/scripts/postgres.sh" url "$STACK_DIR/postgres" matrixbot) || return 1
     cat >"$1" <<YAML
-# Written at every start; config.yaml.example explains all keys.
+# Written at every start; config.yaml.example explains every key.
 homeserver:
   url: http://127.0.0.1:$SYNAPSE_PORT
   server_name: $STACK_SERVER_NAME
@@ -68,7 +68,7 @@ stack_alertmanager_config() {
 route:
   receiver: matrixbot
   group_by: [alertname, instance, story]
-  # Short, so that one can watch it; 30s, 5m and 4h are usual.
+  # Short for a demonstration; 30s, 5m and 4h are usual.
   group_wait: 1s
   group_interval: 2s
   repeat_interval: 4h
@@ -119,7 +119,7 @@ stack_play() {
         --virtual-user "@_alerts_$STACK_ROOM_LIST:$STACK_SERVER_NAME" --escalate-after "$STACK_ESCALATE_AFTER"
 }
 
-# What an operator does at the shell, where everything runs and the rooms have been joined.
+# The commands of an operator, while all servers run and the rooms are joined.
 stack_operate() {
     local line good=0 bad=0
     title "At the shell"
@@ -141,7 +141,7 @@ LIST
     ((bad == 0))
 }
 
-# In the order in which things flow, so that nothing is lost on the way. Stops what runs, whatever that is.
+# Stops all running servers, in the direction of the data, so that nothing is lost.
 stack_stop() {
     [[ -d $STACK_DIR ]] || return 0
     "$ROOT/scripts/alertmanager.sh" stop "$STACK_DIR/alertmanager" || true
@@ -150,7 +150,7 @@ stack_stop() {
     "$ROOT/scripts/postgres.sh" stop "$STACK_DIR/postgres" || true
 }
 
-# stack_dead: the name of a server that has ended; fails while all run.
+# stack_dead: the name of a server that has ended; fails while all are running.
 stack_dead() {
     local name
     for name in alertmanager synapse; do

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# The versions of what the pipeline fetches, each with its checksum. Sourced by pipeline.sh, never run.
-# To take a newer one: its version here, and the checksums that its makers publish beside it.
+# The versions and checksums of the tools that the pipeline downloads. Sourced by pipeline.sh, never run.
+# To upgrade one, change its version and the checksums that its project publishes.
 
 tool_version() {
     case $1 in
@@ -23,7 +23,7 @@ tool_url() {
     esac
 }
 
-# tool_sum NAME ARCHITECTURE: the SHA-256 of what is fetched.
+# tool_sum NAME ARCHITECTURE: the SHA-256 of the download.
 tool_sum() {
     case $1-$2 in
         kind-amd64) printf 'aee6151561422756b764a4ae28e7f44cda5af5a9eead3cc9985112b1de8d8e0d' ;;
@@ -37,6 +37,6 @@ tool_sum() {
     esac
 }
 
-# The node of the throw-away cluster: the image that this kind was made with, for kubectl's version of Kubernetes.
+# The node of the throw-away cluster: the image that this version of kind supports, for kubectl's version of Kubernetes.
 # shellcheck disable=SC2034 # integration-tests.sh uses it.
 NODE_IMAGE=kindest/node:v1.36.4@sha256:099e049362a1526b2db71494e1947aae99bd16290d7c895f2b7ea312e3cbfaed

@@ -1,7 +1,7 @@
-"""Stands in for docker, kind, kubectl, helm, doctl and curl: remembers how it was called, and answers as it was told.
+"""Stands in for docker, kind, kubectl, helm, doctl and curl: records its calls and gives prepared answers.
 
-STAND_IN names a folder. `calls` in it gets a line of JSON for each call; `answers` holds a list of
-[pattern, exit status, standard output, standard error], of which the first whose pattern is found in the call counts.
+STAND_IN names a folder. Each call adds a line of JSON to `calls` in it. `answers` is a list of [pattern, exit status,
+standard output, standard error]; the first pattern that matches the call counts.
 """
 
 import json
@@ -14,9 +14,9 @@ import sys
 folder = pathlib.Path(os.environ["STAND_IN"])
 words = [pathlib.Path(sys.argv[0]).name, *sys.argv[1:]]
 call = " ".join(words)
-# Nothing waits for the end of a terminal's input.
+# Do not wait for input from a terminal.
 piped = sys.stdin.read() if not sys.stdin.isatty() and select.select([sys.stdin], [], [], 0)[0] else ""
-# What files that are named hold, and who may read them, before they are gone.
+# Modes and contents of the files that the call names, before they are deleted.
 files = {}
 for word in words:
     name = word.rpartition("=")[2].removeprefix("@")

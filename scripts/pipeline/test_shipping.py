@@ -186,7 +186,7 @@ def test_secrets_for_compose_are_made_once_and_for_nobody_else(world):
 
 def test_secrets_for_compose_need_a_server_name(world):
     make_secrets(world).fails("--server-name is missing")
-    make_secrets(world, "--server-name", "a|b").fails("is no name")
+    make_secrets(world, "--server-name", "a|b").fails("is not a homeserver name")
 
 
 def test_configuration_for_compose_finds_its_secrets_and_is_accepted(world):

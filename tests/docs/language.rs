@@ -95,7 +95,7 @@ const BANNED: &[(&str, &str)] = &[
 
 /// Documents that still have the old words.
 const NOT_REWRITTEN: [&str; 7] = [
-    "charts/matrixbot/README.md",
+    "config.yaml.example",
     "docs/ARCHITECTURE.md",
     "docs/CONFIGURATION.md",
     "docs/REFERENCE.md",
@@ -154,14 +154,17 @@ fn documents_are_in_plain_english() {
 }
 
 #[test]
-#[ignore = "not all of them are rewritten"]
 fn the_files_that_operators_edit_are_in_plain_english() {
     let mut paths = vec![root().join("config.yaml.example"), root().join("registration.yaml.example")];
     paths.push(root().join("compose.yaml"));
     for folder in ["charts/matrixbot", "deploy", "packaging"] {
         every_file(&root().join(folder), &mut paths);
     }
-    paths.retain(|path| !path.ends_with("THIRD-PARTY.md") && !has_extension(path, "png"));
+    paths.retain(|path| {
+        !path.ends_with("THIRD-PARTY.md")
+            && !has_extension(path, "png")
+            && !NOT_REWRITTEN.iter().any(|other| path.ends_with(other))
+    });
     let texts: Vec<Text> = paths
         .iter()
         .map(|path| Text {

@@ -1,8 +1,8 @@
-{{/* config.yaml, what it refers to, and how a pod sees it. */}}
+{{/* config.yaml, the files that it names, and how a pod mounts them. */}}
 
 {{/*
-config.yaml. Call with (dict "root" $), and "migrating" true for the migration Job: it serves nothing, and runs before
-there is a certificate.
+config.yaml. Call with (dict "root" $), and "migrating" true for the migration Job: it does not listen, and runs before
+the certificate exists.
 */}}
 {{- define "matrixbot.config" -}}
 {{- $root := .root }}
@@ -49,15 +49,15 @@ there is a certificate.
 {{- end }}
 
 {{/*
-Whether the program itself brings the schema up to date. With CloudNativePG it does besides the Job: there is no database
-yet before a first installation.
+Whether pods migrate the database at their start. With CloudNativePG they do so in addition to the Job: the database does
+not exist before the first installation.
 */}}
 {{- define "matrixbot.migratesAtStart" -}}
 {{ or (not .Values.migrationJob.enabled) .Values.cloudNativePG.enabled }}
 {{- end }}
 
 {{/*
-What the chart keeps in a Secret of its own: key to text, as JSON. Room lists' tokens are "webhook-token.<room list>",
+The chart's own Secret: key to text, as JSON. Room lists' tokens are "webhook-token.<room list>",
 files are "file.<name>".
 */}}
 {{- define "matrixbot.secretData" -}}
@@ -79,7 +79,7 @@ files are "file.<name>".
 {{- toJson $data }}
 {{- end }}
 
-{{/* Where the database's URL is: the Secret's name and key, as JSON. Call with root and own, the chart's own Secret. */}}
+{{/* The Secret with the database's URL: its name and key, as JSON. Call with root and own, the chart's own Secret. */}}
 {{- define "matrixbot.databaseSecret" -}}
 {{- $values := .root.Values }}
 {{- if $values.cloudNativePG.enabled }}
@@ -146,7 +146,7 @@ files are "file.<name>".
 {{- end }}
 {{- end }}
 
-{{/* Where its container mounts them. Call with root, migrating. */}}
+{{/* The mounts of those volumes. Call with root, migrating. */}}
 {{- define "matrixbot.volumeMounts" -}}
 {{- $values := .root.Values }}
 {{- $folders := list "config" "registration" "database" }}

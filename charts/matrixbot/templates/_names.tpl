@@ -4,7 +4,7 @@
 {{ .Values.nameOverride | default .Chart.Name | trunc 63 | trimSuffix "-" }}
 {{- end }}
 
-{{/* Room for the longest suffix, "-certificate" and the like, is left in 63 characters. */}}
+{{/* Leaves room for the longest suffix, such as "-certificate", within 63 characters. */}}
 {{- define "matrixbot.fullname" -}}
 {{- if .Values.fullnameOverride }}
 {{- .Values.fullnameOverride | trunc 46 | trimSuffix "-" }}
@@ -18,7 +18,7 @@
 {{- end }}
 {{- end }}
 
-{{/* What never changes over the life of a release: the Deployment's selector cannot. */}}
+{{/* Labels that never change during the life of a release, because the Deployment's selector cannot. */}}
 {{- define "matrixbot.selectorLabels" -}}
 app.kubernetes.io/name: {{ include "matrixbot.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
@@ -27,7 +27,7 @@ app.kubernetes.io/component: bot
 
 {{/*
 The labels of an object. Call with (dict "root" $ "component" "…" "extra" labels). A pod has no label of the chart's
-version, so that a release of the chart alone replaces no pods: call with "pod" true.
+version, so a release of the chart alone replaces no pods: call with "pod" true.
 */}}
 {{- define "matrixbot.labels" -}}
 {{- $own := dict
@@ -44,7 +44,7 @@ version, so that a release of the chart alone replaces no pods: call with "pod" 
 {{- end }}
 
 {{/*
-The metadata of an object. Call with a dict of root, name, and whatever is needed of: component, namespace, labels,
+The metadata of an object. Call with a dict of root, name, and any of: component, namespace, labels,
 annotations.
 */}}
 {{- define "matrixbot.metadata" -}}
@@ -91,7 +91,7 @@ annotations:
 {{ has .listener .root.Values.tls.listeners | ternary "https" "http" }}
 {{- end }}
 
-{{/* How matrixbot's own Service is called inside of the cluster. Call with (dict "root" $ "listener" "…"). */}}
+{{/* The URL of matrixbot's own Service inside the cluster. Call with (dict "root" $ "listener" "…"). */}}
 {{- define "matrixbot.serviceUrl" -}}
 {{ include "matrixbot.scheme" . }}://{{ include "matrixbot.fullname" .root }}-{{ .listener }}.{{ .root.Release.Namespace }}.svc:{{ (index .root.Values.service .listener).port }}
 {{- end }}

@@ -1,59 +1,59 @@
-{{/* Everything that is wrong with the values and that the schema cannot see, told at once. */}}
+{{/* Lists every problem of the values that the schema cannot express. */}}
 {{- define "matrixbot.problems" -}}
 {{- $values := .Values }}
 {{- $problems := list }}
 {{- if not $values.config.homeserver.url }}
-{{- $problems = append $problems "config.homeserver.url: is missing: where the homeserver is reached, such as http://synapse.matrix.svc:8008" }}
+{{- $problems = append $problems "config.homeserver.url is missing: the homeserver's URL, such as http://synapse.matrix.svc:8008" }}
 {{- end }}
 {{- if not $values.config.homeserver.server_name }}
-{{- $problems = append $problems "config.homeserver.server_name: is missing: the part after the colon in your user ids" }}
+{{- $problems = append $problems "config.homeserver.server_name is missing: the part after the colon in your user ids" }}
 {{- end }}
 {{- if not (or $values.registration.value $values.registration.existingSecret) }}
-{{- $problems = append $problems "registration.value: is missing, and so is registration.existingSecret; `matrixbot registration` writes one" }}
+{{- $problems = append $problems "registration.value or registration.existingSecret is missing; `matrixbot registration` writes a registration" }}
 {{- end }}
 {{- if and $values.registration.value $values.registration.existingSecret }}
 {{- $problems = append $problems "registration.value and registration.existingSecret: set only one of them" }}
 {{- end }}
 {{- $databases := len (compact (list $values.database.url $values.database.existingSecret ($values.cloudNativePG.enabled | ternary "yes" ""))) }}
 {{- if eq $databases 0 }}
-{{- $problems = append $problems "database.url: is missing, and so are database.existingSecret and cloudNativePG.enabled" }}
+{{- $problems = append $problems "database.url, database.existingSecret or cloudNativePG.enabled is missing" }}
 {{- else if gt $databases 1 }}
 {{- $problems = append $problems "database.url, database.existingSecret and cloudNativePG.enabled: set only one of them" }}
 {{- end }}
 {{- if not $values.config.room_lists }}
-{{- $problems = append $problems "config.room_lists: must hold at least one room list" }}
+{{- $problems = append $problems "config.room_lists must contain at least one room list" }}
 {{- end }}
 {{- if and (or $values.webhookTokens.values $values.webhookTokens.shared) $values.webhookTokens.existingSecret }}
-{{- $problems = append $problems "webhookTokens.values or .shared and webhookTokens.existingSecret: set only one of them" }}
+{{- $problems = append $problems "webhookTokens.values or .shared cannot be combined with webhookTokens.existingSecret" }}
 {{- end }}
 {{- $tokens := include "matrixbot.tokenLists" . | fromJsonArray }}
 {{- range $tokens }}
 {{- if contains "=" . }}
-{{- $problems = append $problems (printf "config.room_lists: %q cannot be a key of a Secret; set its webhook_token to ${ENV_NAME}, and that by extraEnv" .) }}
+{{- $problems = append $problems (printf "config.room_lists: %q cannot be a key of a Secret; set its webhook_token to ${ENV_NAME}, and the variable in extraEnv" .) }}
 {{- else if not (or $values.webhookTokens.existingSecret $values.webhookTokens.shared (index $values.webhookTokens.values .)) }}
-{{- $problems = append $problems (printf "webhookTokens.values.%s: is missing, and so are webhookTokens.shared and .existingSecret; a webhook that anybody may call needs `webhook_auth: none`" .) }}
+{{- $problems = append $problems (printf "webhookTokens.values.%s, .shared or .existingSecret is missing; for a webhook without a token, set `webhook_auth: none`" .) }}
 {{- end }}
 {{- end }}
 {{- range $name, $token := $values.webhookTokens.values }}
 {{- if not (has $name $tokens) }}
-{{- $problems = append $problems (printf "webhookTokens.values.%s: there is no room list of this name that takes its token from here" $name) }}
+{{- $problems = append $problems (printf "webhookTokens.values.%s: no room list of this name uses it" $name) }}
 {{- end }}
 {{- end }}
 {{- if and $values.tls.listeners (not (or $values.tls.existingSecret $values.tls.issuerRef.name)) }}
-{{- $problems = append $problems "tls.existingSecret: is missing, and so is tls.issuerRef.name: the listeners need a certificate" }}
+{{- $problems = append $problems "tls.existingSecret or tls.issuerRef.name is missing: the listeners need a certificate" }}
 {{- end }}
 {{- range $name := list "webhook" "appservice" }}
 {{- $ingress := index $values.ingress $name }}
 {{- if and $ingress.enabled (not $ingress.hosts) }}
-{{- $problems = append $problems (printf "ingress.%s.hosts: must hold at least one host name" $name) }}
+{{- $problems = append $problems (printf "ingress.%s.hosts must contain at least one host name" $name) }}
 {{- end }}
 {{- end }}
 {{- if $values.certificate.enabled }}
 {{- if not $values.certificate.issuerRef.name }}
-{{- $problems = append $problems "certificate.issuerRef.name: is missing: who issues the certificate" }}
+{{- $problems = append $problems "certificate.issuerRef.name is missing" }}
 {{- end }}
 {{- if not (include "matrixbot.ingressNames" . | fromJsonArray) }}
-{{- $problems = append $problems "certificate.enabled: nothing uses the certificate: enable an Ingress without tlsSecret, or name certificate.dnsNames" }}
+{{- $problems = append $problems "certificate.enabled: nothing uses the certificate; enable an Ingress without tlsSecret, or set certificate.dnsNames" }}
 {{- end }}
 {{- end }}
 {{- $ports := list (int $values.listen.appservice) (int $values.listen.webhook) (int $values.listen.admin) }}
@@ -64,11 +64,11 @@
 {{- $problems = append $problems "strategy.rollingUpdate: maxUnavailable and maxSurge cannot both be 0" }}
 {{- end }}
 {{- if $problems }}
-{{- fail (printf "\n\nThe values cannot be used:\n  - %s\n" (join "\n  - " $problems)) }}
+{{- fail (printf "\n\nThe values are invalid:\n  - %s\n" (join "\n  - " $problems)) }}
 {{- end }}
 {{- end }}
 
-{{/* The names that the Ingresses' certificate vouches for, as JSON. */}}
+{{/* The names in the Ingresses' certificate, as JSON. */}}
 {{- define "matrixbot.ingressNames" -}}
 {{- $names := .Values.certificate.dnsNames }}
 {{- range $name := list "webhook" "appservice" }}
@@ -78,12 +78,12 @@
 {{- uniq $names | toJson }}
 {{- end }}
 
-{{/* Whether cert-manager makes the listeners' certificate. */}}
+{{/* Whether cert-manager issues the listeners' certificate. */}}
 {{- define "matrixbot.listenersHaveCertificate" -}}
 {{ and (not (empty .Values.tls.listeners)) (empty .Values.tls.existingSecret) (not (empty .Values.tls.issuerRef.name)) }}
 {{- end }}
 
-{{/* The names of the Services whose listeners speak TLS, as JSON. */}}
+{{/* The names of the Services whose listeners use TLS, as JSON. */}}
 {{- define "matrixbot.listenerNames" -}}
 {{- $names := list }}
 {{- range .Values.tls.listeners }}
