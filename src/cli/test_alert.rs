@@ -20,8 +20,8 @@ use url::Url;
 
 pub(super) const EXAMPLES: &str = "\
 Posts an alert to the webhook as Alertmanager does, waits until its page is in every room
-of the level, and resolves it. The page says that it is a test, and calls whomever a page
-of that level calls. --level 2 pages the first level too, and then escalates.
+of the level, and resolves it. The page says that it is a test, and mentions the people
+whom a page of that level mentions. --level 2 pages the first level too, and then escalates.
 
 Exit code 0 if every page arrived in time, 1 if not.
 
@@ -30,7 +30,7 @@ Examples:
   matrixbot test-alert --room-list finance --level 2 --severity critical --keep
   matrixbot test-alert --room-list finance --url https://alerts.example.org";
 
-/// How often it is looked whether the pages have arrived.
+/// How often matrixbot checks whether the pages have arrived.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// How long the webhook may take to answer.
 const WEBHOOK_TIMEOUT: Duration = Duration::from_secs(15);
@@ -56,7 +56,7 @@ pub(super) struct Options {
     /// Where the webhook listener is reached; otherwise on this machine, as the configuration says
     #[arg(long)]
     url: Option<Url>,
-    /// Leave the incident open: it climbs its ladder until somebody takes it
+    /// Leave the incident open: it escalates until someone acknowledges it
     #[arg(long)]
     keep: bool,
     /// Report as one JSON object
@@ -130,7 +130,7 @@ async fn send(config: &Config, list: &RoomListConfig, options: &Options) -> anyh
     let number = test.post(false).await?;
     let took = began.elapsed().as_secs_f64();
     if !options.json {
-        let line = format!("{} took it as incident {number}, in {took:.3} s\n", test.webhook);
+        let line = format!("{} accepted it as incident {number}, in {took:.3} s\n", test.webhook);
         print(line.as_bytes());
     }
     // Whoever does not want to wait leaves nothing behind either.
@@ -291,7 +291,9 @@ fn why(pages: &[PageRow], list: &RoomListConfig, timeout: Duration) -> String {
                 page.room
             )
         }
-        "cancelled" => format!("the page to {} was cancelled: somebody took the incident first.", page.room),
+        "cancelled" => {
+            format!("the page to {} was cancelled: someone acknowledged the incident first.", page.room)
+        }
         _ if page.attempts > 0 => format!(
             "the page is not in {} after {timeout:?}{said}. It is tried again; `matrixbot doctor` says more.",
             page.room

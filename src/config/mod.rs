@@ -43,7 +43,7 @@ pub struct Problem {
     pub column: usize,
     /// The path of the key, such as `room_lists[0].levels[1].rooms`; may be empty.
     pub key: String,
-    /// What is wrong, and what would be valid.
+    /// The problem, and what would be valid.
     pub message: String,
 }
 

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// What the configuration depends on besides its files.
+/// What the configuration depends on apart from its files.
 #[derive(Clone, Copy)]
 pub struct Outside<'a> {
     /// A look at the environment.

@@ -167,7 +167,7 @@ fn rendered(name: &str, source: &str, variables: &Value) -> Result<String, Strin
     let in_words = |error: minijinja::Error| {
         let line = error.line().map(|line| format!("line {line}: ")).unwrap_or_default();
         let what = if error.kind() == ErrorKind::OutOfFuel {
-            "it does not come to an end".to_owned()
+            "it runs too long".to_owned()
         } else {
             error.to_string()
         };

@@ -68,7 +68,7 @@ impl EventHandler<'_> {
         };
         let current = i32::try_from(stored.incident.run.no).is_ok_and(|current| current == reaction.run_no);
         if !current || !stored.incident.ackers.contains(&self.event.sender) {
-            return Ok(Handled::ignored("the acknowledgement is over"));
+            return Ok(Handled::ignored("the acknowledgement has ended"));
         }
         if reaction.others > 0 {
             return Ok(Handled::ignored("another reaction of theirs stands"));

@@ -22,9 +22,9 @@ use std::str::FromStr;
 use std::time::Duration;
 
 pub(super) const EXAMPLES: &str = "\
-Without a command, lists what is open. Works directly on the database, whether matrixbot
+Without a command, lists open incidents. Works directly on the database, whether matrixbot
 runs or not, and whether the homeserver answers or not; rooms see what changed as soon
-as a running matrixbot has sent it. Whoever can read the configuration may do everything:
+as a running matrixbot has sent it. Anyone who can read the configuration may do everything:
 rights and scopes of rooms do not matter here. The timeline names the user of the shell,
 or whom --as names.
 
@@ -59,7 +59,7 @@ pub(super) struct Options {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// List incidents, the oldest first; without options, what is open
+    /// List incidents, the oldest first; without options, open incidents
     List(list::Options),
     /// Show incidents as they stand, with their alerts
     Show(Numbers),
@@ -88,7 +88,7 @@ struct Acting {
     /// The incidents, or `all` that this can concern
     #[arg(required = true, value_name = "N|all")]
     which: Vec<Which>,
-    /// What the timeline and the rooms are told with it, where they are told of it
+    /// A comment for the timeline and the messages in the rooms
     #[arg(long, value_name = "TEXT")]
     comment: Option<String>,
     /// The Matrix user who does it, such as @alice:example.org; otherwise the user of this shell

@@ -43,7 +43,7 @@ keys are refused.
 - **Durations** are whole numbers with the units `w`, `d`, `h`, `m` and `s`, largest first, each at most once: `90s`, `15m`,
   `1h30m`, `1h 30m`, `2d`, `0`. Rooms and the command line use the same form.
 - **Any value** may be, or contain, `${ENV_NAME}` or `${ENV_NAME:-default}`; write `$${` for a plain `${`. Numbers, `true`
-  and `false` can come from the environment, too.
+  and `false` can also come from the environment.
 - **A secret** may be in a file, which `<key>_file` names. A newline at its end is ignored.
 - **Paths** are relative to the folder of `config.yaml`.
 - **Room ids** (`!…`) and **room aliases** (`#…`) need quotes, because YAML reads them as tags and comments.

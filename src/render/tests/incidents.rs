@@ -311,11 +311,11 @@ fn the_thread_tells_every_kind_of_entry_that_the_page_does_not_show() {
     let story: Vec<_> = kinds
         .into_iter()
         .map(|kind| {
-            let name = kind.as_str();
+            let name = format!("`{}`", kind.as_str());
             let notice = thread::notice(event_id!("$root"), &view, &entry(0, kind), &context(&policy));
             format!(
-                "{name:20} {}",
-                notice.map_or("(not told)".to_owned(), |notice| notice.text.plain().to_owned())
+                "{name:22} {}",
+                notice.map_or("(no notice)".to_owned(), |notice| notice.text.plain().to_owned())
             )
         })
         .collect();

@@ -16,7 +16,7 @@ async fn a_test_goes_the_whole_way_says_that_it_is_one_and_is_resolved() {
     assert!(page.body.contains("This is a test, nothing is wrong."), "{}", page.body);
     assert!(page.body.contains("tries the room list finance"), "{}", page.body);
     for line in [
-        format!("http://127.0.0.1:{}/webhook/finance took it as incident 1, in 0.", site.ports[1]),
+        format!("http://127.0.0.1:{}/webhook/finance accepted it as incident 1, in 0.", site.ports[1]),
         format!("level 1: #ops:example.test {} after 0.", page.event_id),
         "It is resolved.".to_owned(),
     ] {
