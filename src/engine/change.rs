@@ -13,7 +13,7 @@ use crate::domain::policy::Policy;
 use crate::domain::time::later;
 use crate::domain::totals::Counted;
 use crate::domain::transition;
-use crate::store::enqueue::{self, Draft};
+use crate::store::enqueue::{self, NewMessage};
 use crate::store::{
     AlertDetails, Reported, StoreError, StoredIncident, Tx, alert, commit, incident, settle, timeline,
 };
@@ -83,7 +83,7 @@ impl Change {
     }
 
     /// Puts a message into the outbox.
-    pub async fn enqueue(&mut self, message: Draft<'_>) -> Result<(), StoreError> {
+    pub async fn enqueue(&mut self, message: NewMessage<'_>) -> Result<(), StoreError> {
         enqueue::enqueue(&mut self.tx, message, self.now).await?;
         self.wake(Wake::Outbox);
         Ok(())

@@ -1,5 +1,6 @@
 //! Scheduling and claiming: which rooms are served, how many at once, and what each has to send next.
 
+use crate::domain::outgoing::Outgoing;
 use crate::domain::reaction;
 use crate::domain::time::later;
 use crate::engine::{Engine, EngineError};
@@ -7,7 +8,7 @@ use crate::ids;
 use crate::matrix::Failure;
 use crate::rooms::{RoomError, Rooms};
 use crate::store::{
-    Claimed, Head, Lease, Payload, StoreError, StoredIncident, Tx, claim, commit, incident, settle, timeline,
+    Claimed, Head, Lease, StoreError, StoredIncident, Tx, claim, commit, incident, settle, timeline,
 };
 use crate::telemetry::DeliveryOutcome;
 use crate::worker::{self, Progress, Worker};
@@ -312,7 +313,7 @@ impl Outbox {
         let lists = self.engine.lists();
         let list = lists.get(&head.room_list);
         let ack_reaction = list.map_or(reaction::default_ack(), |list| list.ack_reaction());
-        if let Payload::AckReaction { to } = &head.payload {
+        if let Outgoing::AckReaction { to } = &head.payload {
             return Ok(ready(render_reaction(head, to, ack_reaction)?, None));
         }
         let none = BTreeMap::new();

@@ -4,9 +4,10 @@
 
 use super::pacing::must_look_up;
 use super::rendering::shrink;
+use crate::domain::outgoing::Outgoing;
 use crate::matrix::{Client, ClientError, Failure, Identity};
 use crate::rooms::{RoomError, Rooms};
-use crate::store::{Claimed, Payload, StoreError};
+use crate::store::{Claimed, StoreError};
 use jiff::Timestamp;
 use ruma::{OwnedEventId, OwnedTransactionId, OwnedUserId, RoomId, TransactionId, UserId};
 use serde_json::value::{RawValue, to_raw_value};
@@ -198,7 +199,7 @@ impl Sender {
         identity: &Identity,
         first: ClientError,
     ) -> Result<OwnedEventId, Attempt> {
-        let (Ok(room), Payload::AckReaction { to }) =
+        let (Ok(room), Outgoing::AckReaction { to }) =
             (<&RoomId>::try_from(claimed.head.room.as_str()), &claimed.head.payload)
         else {
             return Err(first.into());

@@ -26,7 +26,6 @@ mod virtual_user;
 pub use alert::AlertDetails;
 pub use claim::{Claimed, Head};
 pub use delivered::PageRow;
-pub use enqueue::{Kind, Payload};
 pub use inbox::{InboxEvent, WaitingEvent};
 pub use incident::{Reported, StoredIncident};
 pub use overview::Backlog;

@@ -4,12 +4,13 @@ use super::{Inbox, InboxError, Prepared};
 use crate::domain::answer::Answer;
 use crate::domain::incoming::{Membership, RoomEvent};
 use crate::domain::lists::ListSettings;
+use crate::domain::outgoing::Outgoing;
 use crate::domain::rights::Caller;
 use crate::engine::{Change, Wake};
 use crate::ids;
 use crate::rooms::{self, successors};
-use crate::store::enqueue::Draft;
-use crate::store::{Payload, room};
+use crate::store::enqueue::NewMessage;
+use crate::store::room;
 use crate::telemetry::EventResult;
 use ruma::{OwnedEventId, OwnedRoomId, UserId};
 use std::sync::Arc;
@@ -76,18 +77,18 @@ impl<'a> EventHandler<'a> {
         thread: Option<OwnedEventId>,
     ) -> Result<(), InboxError> {
         let to = self.event.event_id.clone();
-        self.enqueue(room_list, Payload::Answer { answer, to, thread }, None).await
+        self.enqueue(room_list, Outgoing::Answer { answer, to, thread }, None).await
     }
 
     /// Enqueues a message for the event's room.
     pub(super) async fn enqueue(
         &mut self,
         room_list: &str,
-        payload: Payload,
+        payload: Outgoing,
         incident: Option<i64>,
     ) -> Result<(), InboxError> {
         let now = self.change.now();
-        let draft = Draft {
+        let draft = NewMessage {
             id: ids::unique(),
             room_list,
             room: self.event.room.as_str(),
