@@ -12,7 +12,7 @@ use matrixbot::domain::input::{Act, PersonAction, Via};
 use matrixbot::domain::lists::{ListSettings, Lists};
 use matrixbot::domain::policy::{Level, Policy};
 use matrixbot::domain::rights::Caller;
-use matrixbot::domain::webhook::{Webhook, WebhookAlert};
+use matrixbot::domain::webhook::{AlertGroup, Webhook, WebhookAlert};
 use matrixbot::engine::{Engine, Standing};
 use matrixbot::store::{Store, overview};
 use matrixbot::telemetry::Metrics;
@@ -252,12 +252,14 @@ async fn acknowledged(engine: &Engine, number: i64) -> anyhow::Result<()> {
 fn webhook(group: &str, now: Timestamp) -> Webhook {
     let labels = BTreeMap::from([("alertname".to_owned(), group.to_owned())]);
     Webhook {
-        receiver: "bench".to_owned(),
-        group_key: format!("{{}}:{{alertname=\"{group}\"}}"),
-        group_labels: labels.clone(),
-        common_labels: labels.clone(),
-        external_url: None,
-        truncated: 0,
+        group: AlertGroup {
+            receiver: "bench".to_owned(),
+            group_key: format!("{{}}:{{alertname=\"{group}\"}}"),
+            group_labels: labels.clone(),
+            common_labels: labels.clone(),
+            external_url: None,
+            truncated: 0,
+        },
         alerts: vec![WebhookAlert {
             fingerprint: group.to_owned(),
             firing: true,

@@ -13,9 +13,10 @@ use crate::domain::policy::Policy;
 use crate::domain::time::later;
 use crate::domain::totals::Counted;
 use crate::domain::transition;
+use crate::domain::webhook::AlertGroup;
 use crate::store::enqueue::{self, NewMessage};
 use crate::store::{
-    AlertDetails, Reported, StoreError, StoredIncident, Tx, alert, commit, incident, settle, timeline,
+    AlertDetails, StoreError, StoredIncident, Tx, alert, commit, incident, settle, timeline,
 };
 use jiff::Timestamp;
 use std::collections::BTreeSet;
@@ -124,7 +125,7 @@ impl Change {
     pub(super) async fn open(
         &mut self,
         room_list: &str,
-        reported: &Reported,
+        group: &AlertGroup,
         decision: &Decision,
         policies: &Policies,
         alerts: &ReportedAlerts,
@@ -132,7 +133,7 @@ impl Change {
         let after = decision.incident.as_ref().filter(|incident| incident.phase != Phase::Closed);
         let Some(after) = after else { return Ok(None) };
         let policy = policies.governing(after);
-        let number = incident::insert(&mut self.tx, room_list, reported, after, policy.stale_after).await?;
+        let number = incident::insert(&mut self.tx, room_list, group, after, policy.stale_after).await?;
         alert::save(&mut self.tx, number, None, after, &alerts.details, &BTreeSet::new()).await?;
         self.log.push(LogLine {
             incident: number,

@@ -27,7 +27,7 @@ pub use alert::AlertDetails;
 pub use claim::{Claimed, Head};
 pub use delivered::PageRow;
 pub use inbox::{InboxEvent, WaitingEvent};
-pub use incident::{Reported, StoredIncident};
+pub use incident::StoredIncident;
 pub use overview::Backlog;
 pub use post::{About, Target};
 pub use room_list::{KnownRoomList, policy_hash};

@@ -194,7 +194,7 @@ async fn timers_and_incidents(plans: &mut Plans) {
         .within("lock and save", async |tx| {
             let stored = incident::lock(tx, OPEN).await.unwrap().unwrap();
             incident::update(tx, &stored, &stored.incident, None, now()).await.unwrap();
-            incident::update_reported(tx, OPEN, &stored.reported).await.unwrap();
+            incident::update_group(tx, OPEN, &stored.group).await.unwrap();
             incident::seen(tx, OPEN, Some(now())).await.unwrap();
             let changed = stored.incident.firing.keys().cloned().collect::<BTreeSet<_>>();
             alert::save(tx, OPEN, Some(&stored.incident), &stored.incident, &stored.details, &changed)
