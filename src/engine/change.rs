@@ -15,9 +15,7 @@ use crate::domain::totals::Counted;
 use crate::domain::transition;
 use crate::domain::webhook::AlertGroup;
 use crate::store::enqueue::{self, NewMessage};
-use crate::store::{
-    AlertDetails, StoreError, StoredIncident, Tx, alert, commit, incident, settle, timeline,
-};
+use crate::store::{AlertDetails, StoreError, StoredIncident, Tx, alert, commit, incident, settle, timeline};
 use jiff::Timestamp;
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -98,7 +98,7 @@ impl Outbox {
         event_id: &EventId,
     ) -> Result<(), OutboxError> {
         let now = change.now();
-        let wanted = self.engine.lists().get(&head.room_list).is_none_or(|list| list.place_reaction);
+        let wanted = self.lists.load().get(&head.room_list).is_none_or(|list| list.place_reaction);
         if !wanted || !head.payload.shows_incident() {
             return Ok(());
         }
@@ -119,7 +119,7 @@ impl Outbox {
 
     /// Counts and logs an attempt that is settled.
     fn note(&self, claimed: &Claimed, attempt: &Attempt, outcome: DeliveryOutcome, now: Timestamp) {
-        let metrics = self.engine.metrics();
+        let metrics = &self.metrics;
         metrics.delivery(outcome);
         let head = &claimed.head;
         let (message, room, kind) = (head.id, head.room.as_str(), head.payload.kind().as_str());

@@ -30,7 +30,7 @@ pub use inbox::{InboxEvent, WaitingEvent};
 pub use incident::StoredIncident;
 pub use overview::Backlog;
 pub use post::{About, Target};
-pub use room_list::{KnownRoomList, policy_hash};
+pub use room_list::KnownLists;
 pub use schema::ENGINE_VERSION;
 pub use settle::Lease;
 pub use virtual_user::VirtualUserRow;

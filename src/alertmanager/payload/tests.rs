@@ -181,8 +181,9 @@ fn a_start_that_cannot_be_is_now() {
 
 #[test]
 fn a_receiver_loses_the_escapes_of_regular_expressions() {
-    let named =
-        |escaped: &str| read(&json!({"receiver": escaped, "groupKey": "g", "alerts": []})).webhook.group.receiver;
+    let named = |escaped: &str| {
+        read(&json!({"receiver": escaped, "groupKey": "g", "alerts": []})).webhook.group.receiver
+    };
     assert_eq!(named(r"web\.hook"), "web.hook");
     assert_eq!(named(r"team\.infra/\(night\)\+\*\?\[\]\{\}\^\$\|-1"), "team.infra/(night)+*?[]{}^$|-1");
     assert_eq!(named(r"back\\slash\\"), r"back\slash\");

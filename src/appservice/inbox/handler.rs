@@ -65,7 +65,7 @@ impl<'a> EventHandler<'a> {
 
     /// The room lists that the room belongs to, by name.
     pub(super) async fn lists(&mut self) -> Result<Vec<Arc<ListSettings>>, InboxError> {
-        let lists = self.inbox.engine.lists();
+        let lists = self.inbox.lists.load();
         Ok(rooms::lists_of(self.change.tx(), &lists, self.event.room.as_str()).await?)
     }
 
@@ -125,7 +125,7 @@ impl<'a> EventHandler<'a> {
         room::note_membership(self.change.tx(), user.as_str(), room_id, is, now).await?;
         if is != "join"
             && self.event.sender != *user
-            && self.inbox.engine.lists().of_user(user.as_str()).is_some()
+            && self.inbox.lists.load().of_user(user.as_str()).is_some()
         {
             tracing::error!(user = %user, room = room_id, by = %self.event.sender, "{user} was removed from {room_id} by {}", self.event.sender);
         }
@@ -136,7 +136,7 @@ impl<'a> EventHandler<'a> {
 
     /// Follows a room to its replacement, and posts that there.
     pub(super) async fn tombstone(&mut self, replacement: &OwnedRoomId) -> Result<Handled, InboxError> {
-        let lists = self.inbox.engine.lists();
+        let lists = self.inbox.lists.load();
         let (from, now) = (self.event.room.as_str(), self.change.now());
         if !successors::record(self.change.tx(), &lists, from, replacement.as_str(), now).await? {
             return Ok(Handled::ignored("a room of no list moved"));

@@ -137,7 +137,7 @@ impl EventHandler<'_> {
         about: Option<&About>,
     ) -> Result<Vec<Arc<ListSettings>>, InboxError> {
         let mut lists = self.lists().await?;
-        let all = self.inbox.engine.lists();
+        let all = self.inbox.lists.load();
         if let Some(about) = about {
             let stored = incident::load(self.change.tx(), about.incident).await?;
             if let Some(first) = stored.and_then(|stored| all.get(&stored.room_list).cloned()) {
