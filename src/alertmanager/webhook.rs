@@ -199,7 +199,7 @@ fn routed<'a>(
     match access.admit(caller, *concerned) {
         Ok(name) => Ok(name),
         Err(Refused::Unauthorized) => Err(Refusal::Unauthorized),
-        Err(Refused::UnknownRoomList) => Err(Refusal::NotRouted { receiver: webhook.receiver.clone() }),
+        Err(Refused::UnknownRoomList) => Err(Refusal::NotRouted { receiver: webhook.group.receiver.clone() }),
     }
 }
 

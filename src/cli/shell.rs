@@ -25,8 +25,7 @@ impl Shell {
         crate::store::try_database(&config.database.url, super::DATABASE_TIMEOUT)
             .await
             .context("this command needs the database; `matrixbot doctor` says how to fix it")?;
-        let missing =
-            store.missing_migrations().await.context("cannot read the schema's version")?;
+        let missing = store.missing_migrations().await.context("cannot read the schema's version")?;
         anyhow::ensure!(missing == 0, "{missing} migrations are missing: run `matrixbot migrate`");
         let known = store.room_lists().await?;
         let metrics = Arc::new(Metrics::new()?);
