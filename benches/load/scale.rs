@@ -7,13 +7,13 @@ use crate::neighbours::load_average;
 use crate::{Settings, progress};
 use anyhow::{Context as _, bail, ensure};
 use jiff::Timestamp;
-use matrixbot::clock::{SharedClock, SystemClock};
+use matrixbot::clock::{Clock as _, SharedClock, SystemClock};
 use matrixbot::domain::input::{Act, PersonAction, Via};
-use matrixbot::domain::lists::{ListSettings, Lists};
+use matrixbot::domain::lists::ListSettings;
 use matrixbot::domain::policy::{Level, Policy};
 use matrixbot::domain::rights::Caller;
-use matrixbot::domain::webhook::{Webhook, WebhookAlert};
-use matrixbot::engine::{Engine, Standing};
+use matrixbot::domain::webhook::{AlertGroup, Webhook, WebhookAlert};
+use matrixbot::engine::{CurrentLists, Engine, Standing, Wakers};
 use matrixbot::store::{Store, overview};
 use matrixbot::telemetry::Metrics;
 use ruma::user_id;
@@ -45,15 +45,15 @@ pub(crate) fn measure(settings: &Settings) -> anyhow::Result<()> {
     let mut all = vec![];
     for (to_open, to_over) in steps {
         progress(&format!("{to_open} incidents open, {to_over} over"));
-        let engine = database.block_on(engine(url))?;
+        let bench = database.block_on(bench(url))?;
         let open = untouched(&mut database)?;
         fill(&mut database, "firing", to_open - open)?;
         fill(&mut database, "closed", to_over - over)?;
         over = to_over;
         database.execute("VACUUM ANALYZE")?;
         database.execute("CHECKPOINT")?;
-        all.push(costs(&mut database, &engine, times)?);
-        database.block_on(engine.store().close());
+        all.push(costs(&mut database, &bench, times)?);
+        database.block_on(bench.store.close());
     }
     head(&format!("Many incidents, median and p95 in ms (load: {})", load_average()));
     let line = |what: &str, of: fn(&Costs) -> &Vec<f64>| {
@@ -88,8 +88,14 @@ pub(crate) fn measure(settings: &Settings) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// An engine with one room list of two levels, on a schema that is created if necessary.
-async fn engine(url: &str) -> anyhow::Result<Engine> {
+/// The library on a database.
+struct Bench {
+    engine: Engine,
+    store: Store,
+}
+
+/// The library with one room list of two levels, on a schema that is made if it is not there.
+async fn bench(url: &str) -> anyhow::Result<Bench> {
     let store = Store::new(&SecretString::from(url.to_owned()), 2)?;
     store.migrate().await?;
     let level = |room: &str| Level {
@@ -100,20 +106,11 @@ async fn engine(url: &str) -> anyhow::Result<Engine> {
     let policy = Policy::with_levels(vec![level(ROOM), level("!room2:example.test")]);
     let user_id = user_id!("@_alerts_bench0:example.test").to_owned();
     let clock: SharedClock = Arc::new(SystemClock);
-    let mut list = ListSettings {
-        name: LIST.to_owned(),
-        user_id,
-        display_name: "Bench".to_owned(),
-        avatar: None,
-        version: 0,
-        policy: Arc::new(policy),
-        ack_reactions: vec!["✅".to_owned()],
-        place_reaction: true,
-        templates: BTreeMap::new(),
-    };
-    store.configure(std::slice::from_mut(&mut list), clock.now()).await?;
+    let lists =
+        store.configure(vec![ListSettings::new(LIST.to_owned(), user_id, policy)], clock.now()).await?;
     let metrics = Arc::new(Metrics::new()?);
-    Ok(Engine::new(store, clock, metrics, Lists::new([list])))
+    let engine = Engine::new(store.clone(), clock, metrics, CurrentLists::new(lists), Wakers::default());
+    Ok(Bench { engine, store })
 }
 
 /// Closes what was measured with, and says how many open incidents are as they were filled in.
@@ -168,7 +165,8 @@ fn fill(database: &mut Database, phase: &str, count: i32) -> anyhow::Result<()> 
     ))
 }
 
-fn costs(database: &mut Database, engine: &Engine, times: i64) -> anyhow::Result<Costs> {
+fn costs(database: &mut Database, bench: &Bench, times: i64) -> anyhow::Result<Costs> {
+    let Bench { engine, store } = bench;
     let mut nothing_due = vec![];
     for _ in 0..times {
         nothing_due.push(timed(database, async {
@@ -190,7 +188,7 @@ fn costs(database: &mut Database, engine: &Engine, times: i64) -> anyhow::Result
     }
     let mut pending = vec![];
     for _ in 0..times {
-        pending.push(timed(database, pending_of(engine))?);
+        pending.push(timed(database, pending_of(store))?);
     }
     let untouched: Vec<i64> = database.run(async |connection| {
         sqlx::query_scalar("SELECT id FROM incident WHERE phase = 'firing' AND version = 3 ORDER BY md5(id::text) DESC LIMIT $1")
@@ -204,17 +202,17 @@ fn costs(database: &mut Database, engine: &Engine, times: i64) -> anyhow::Result
     }
     let mut report = vec![];
     for n in 0..times {
-        let webhook = webhook(&format!("{n} {}", engine.clock().now()), engine.clock().now());
+        let webhook = webhook(&format!("{n} {}", SystemClock.now()), SystemClock.now());
         report.push(timed(database, async {
-            engine.report(LIST, &webhook, engine.clock().now()).await?;
+            engine.report(LIST, &webhook, SystemClock.now()).await?;
             Ok(())
         })?);
     }
     let mut gauges = vec![];
     for _ in 0..5 {
         gauges.push(timed(database, async {
-            engine.store().phase_counts().await?;
-            engine.store().backlog(engine.clock().now()).await?;
+            store.phase_counts().await?;
+            store.backlog(SystemClock.now()).await?;
             Ok(())
         })?);
     }
@@ -227,9 +225,9 @@ fn timed(database: &Database, work: impl Future<Output = anyhow::Result<()>>) ->
     Ok(ms(began.elapsed()))
 }
 
-async fn pending_of(engine: &Engine) -> anyhow::Result<()> {
+async fn pending_of(store: &Store) -> anyhow::Result<()> {
     let phases = ["firing".to_owned(), "unanswered".to_owned()];
-    let mut tx = engine.store().begin().await?;
+    let mut tx = store.begin().await?;
     let (lines, _) = overview::open_from_level(&mut tx, &[LIST.to_owned()], &phases, -1, 30).await?;
     ensure!(lines.len() == 30, "{} lines", lines.len());
     Ok(())
@@ -252,12 +250,14 @@ async fn acknowledged(engine: &Engine, number: i64) -> anyhow::Result<()> {
 fn webhook(group: &str, now: Timestamp) -> Webhook {
     let labels = BTreeMap::from([("alertname".to_owned(), group.to_owned())]);
     Webhook {
-        receiver: "bench".to_owned(),
-        group_key: format!("{{}}:{{alertname=\"{group}\"}}"),
-        group_labels: labels.clone(),
-        common_labels: labels.clone(),
-        external_url: None,
-        truncated: 0,
+        group: AlertGroup {
+            receiver: "bench".to_owned(),
+            group_key: format!("{{}}:{{alertname=\"{group}\"}}"),
+            group_labels: labels.clone(),
+            common_labels: labels.clone(),
+            external_url: None,
+            truncated: 0,
+        },
         alerts: vec![WebhookAlert {
             fingerprint: group.to_owned(),
             firing: true,

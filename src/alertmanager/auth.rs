@@ -78,10 +78,14 @@ impl<'a> Access<'a> {
     pub fn of_webhook(self, webhook: &Webhook) -> Option<&'a str> {
         let named = |name: &str| self.known(name);
         let label = || {
-            webhook.group_labels.get(ROOM_LIST_LABEL).or_else(|| webhook.common_labels.get(ROOM_LIST_LABEL))
+            webhook
+                .group
+                .group_labels
+                .get(ROOM_LIST_LABEL)
+                .or_else(|| webhook.group.common_labels.get(ROOM_LIST_LABEL))
         };
-        named(&webhook.receiver)
-            .or_else(|| self.0.receivers.get(&webhook.receiver).map(String::as_str))
+        named(&webhook.group.receiver)
+            .or_else(|| self.0.receivers.get(&webhook.group.receiver).map(String::as_str))
             .or_else(|| named(label()?))
     }
 
@@ -112,7 +116,7 @@ fn shown(header: &str) -> Option<Shown> {
 mod tests {
     use super::{Access, Refused};
     use crate::domain::lists::Webhooks;
-    use crate::domain::webhook::{Labels, Webhook};
+    use crate::domain::webhook::{AlertGroup, Labels, Webhook};
 
     fn of(lists: &[(&str, Option<&str>)]) -> Webhooks {
         let mut webhooks = Webhooks::default();
@@ -195,15 +199,15 @@ mod tests {
             let labels = |pairs: &[(&str, &str)]| -> Labels {
                 pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
             };
-            Webhook {
+            let group = AlertGroup {
                 receiver: receiver.to_owned(),
                 group_key: "g".to_owned(),
                 group_labels: labels(group),
                 common_labels: labels(common),
                 external_url: None,
                 truncated: 0,
-                alerts: Vec::new(),
-            }
+            };
+            Webhook { group, alerts: Vec::new() }
         };
         let webhooks = webhooks();
         let access = Access::new(&webhooks);

@@ -11,7 +11,7 @@ use crate::clock::SharedClock;
 use crate::domain::input::Outcome;
 use crate::domain::time;
 use crate::domain::webhook::{PREDECESSORS_ROUTES, Webhook};
-use crate::engine::{Accepted, Engine, EngineError};
+use crate::engine::{Accepted, CurrentLists, Engine, EngineError};
 use crate::http::{MainRuntime, answer};
 use crate::telemetry::Metrics;
 use actix_web::http::header;
@@ -30,15 +30,22 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub struct WebhookState {
     engine: Engine,
+    lists: CurrentLists,
     runtime: MainRuntime,
     clock: SharedClock,
     metrics: Arc<Metrics>,
 }
 
 impl WebhookState {
-    /// State for a webhook that reports to `engine`.
-    pub fn new(engine: Engine, runtime: MainRuntime, clock: SharedClock, metrics: Arc<Metrics>) -> Self {
-        Self { engine, runtime, clock, metrics }
+    /// A webhook that reports to `engine`.
+    pub fn new(
+        engine: Engine,
+        lists: CurrentLists,
+        runtime: MainRuntime,
+        clock: SharedClock,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self { engine, lists, runtime, clock, metrics }
     }
 
     /// Gives a report that came at `now` to the engine. When this returns `Ok`, its effects are committed.
@@ -120,7 +127,7 @@ async fn handle(
     whom: For<'_>,
 ) -> HttpResponse {
     let began = state.clock.now();
-    let lists = state.engine.lists();
+    let lists = state.lists.load();
     let access = Access::new(lists.webhooks());
     let mut concerned = None;
     let answer = match take(state, access, request, body, whom, &mut concerned).await {
@@ -192,7 +199,7 @@ fn routed<'a>(
     match access.admit(caller, *concerned) {
         Ok(name) => Ok(name),
         Err(Refused::Unauthorized) => Err(Refusal::Unauthorized),
-        Err(Refused::UnknownRoomList) => Err(Refusal::NotRouted { receiver: webhook.receiver.clone() }),
+        Err(Refused::UnknownRoomList) => Err(Refusal::NotRouted { receiver: webhook.group.receiver.clone() }),
     }
 }
 

@@ -54,7 +54,7 @@ pub async fn run(config: Config, read: impl Fn() -> Result<Config, Vec<Problem>>
     }
     let workers = Workers::spawn(workers(&parts, &config, &shutdown), store.clone(), shutdown);
     tracing::info!(
-        room_lists = parts.engine.lists().iter().count(),
+        room_lists = parts.lists.load().iter().count(),
         "matrixbot {} is running",
         env!("CARGO_PKG_VERSION")
     );

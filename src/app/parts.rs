@@ -6,10 +6,11 @@ use crate::appservice::http::{self, AppserviceState};
 use crate::clock::SharedClock;
 use crate::config::{Config, Listener, RoomListConfig};
 use crate::domain::lists::{ListSettings, Lists, Webhooks};
-use crate::engine::Engine;
+use crate::engine::{CurrentLists, Engine, Wakers};
 use crate::health::Health;
 use crate::http::{Binding, MainRuntime, Probes, Services, Tls};
 use crate::matrix::{Client, RequestObserver, Timeouts};
+use crate::outbox::{Outbox, OutboxSettings};
 use crate::rooms::{Rooms, user_id};
 use crate::store::Store;
 use crate::telemetry::Metrics;
@@ -21,7 +22,17 @@ use std::time::Duration;
 /// What listeners and workers share.
 #[derive(Debug)]
 pub struct Parts {
-    /// Handles inputs.
+    /// The database.
+    pub store: Store,
+    /// The time.
+    pub clock: SharedClock,
+    /// The metrics.
+    pub metrics: Arc<Metrics>,
+    /// The room lists as configured now.
+    pub lists: CurrentLists,
+    /// What wakes the workers.
+    pub wakers: Wakers,
+    /// Decides on inputs.
     pub engine: Engine,
     /// Rooms and virtual users.
     pub rooms: Rooms,
@@ -52,15 +63,27 @@ impl Parts {
             Client::new(&config.homeserver.url, config.registration.as_token.clone(), Timeouts::default())?
                 .observed_by(Arc::new(Observed(Arc::clone(&metrics))));
         let rooms = Rooms::new(client.clone(), store.clone());
+        let (lists, wakers) =
+            (CurrentLists::new(Lists::default().with_webhooks(webhooks(config))), Wakers::default());
         let engine =
-            Engine::new(store, Arc::clone(&clock), metrics, Lists::default().with_webhooks(webhooks(config)));
+            Engine::new(store.clone(), clock.clone(), metrics.clone(), lists.clone(), wakers.clone());
         let webhook = web::Data::new(WebhookState::new(
             engine.clone(),
+            lists.clone(),
             runtime.clone(),
-            clock,
-            Arc::clone(engine.metrics()),
+            clock.clone(),
+            metrics.clone(),
         ));
-        Ok(Self { engine, rooms, client, health: Health::default(), webhook, runtime })
+        let health = Health::default();
+        Ok(Self { store, clock, metrics, lists, wakers, engine, rooms, client, health, webhook, runtime })
+    }
+
+    /// An outbox that sends as the virtual users of `rooms`.
+    pub fn outbox(&self, rooms: Rooms, settings: OutboxSettings) -> Outbox {
+        let Self { engine, store, clock, metrics, lists, wakers, .. } = self;
+        let (store, clock, metrics) = (store.clone(), clock.clone(), metrics.clone());
+        Outbox::new(engine.clone(), store, clock, metrics, lists.clone(), rooms, settings)
+            .woken_by(wakers.outbox.clone())
     }
 
     /// The listeners' addresses and services.
@@ -76,10 +99,11 @@ impl Parts {
     fn appservice(&self, config: &Config) -> Services {
         let state = web::Data::new(AppserviceState::new(
             self.engine.clone(),
+            self.lists.clone(),
             self.rooms.users().clone(),
             self.runtime.clone(),
             &config.registration.hs_token,
-            Arc::clone(self.engine.metrics()),
+            self.metrics.clone(),
         ));
         Arc::new(move |config| http::configure(config, state.clone()))
     }
@@ -88,20 +112,21 @@ impl Parts {
     /// tokens and paths. Incidents keep the policy of their run.
     pub async fn configure(&self, config: &Config) -> anyhow::Result<()> {
         for list in &config.room_lists {
-            self.engine.metrics().introduce_room_list(&list.name, list.policy.levels.len());
+            self.metrics.introduce_room_list(&list.name, list.policy.levels.len());
         }
-        let lists = write_lists(config, self.engine.store(), self.engine.clock()).await?;
+        let lists = config.room_lists.iter().map(|list| settings(config, list)).collect::<Result<_, _>>()?;
+        let lists = self.store.configure(lists, self.clock.now()).await?;
         // One snapshot: no request sees half of a reload.
-        self.engine.replace_lists(lists.with_webhooks(webhooks(config)));
-        self.engine.wakers().attendance.notify_one();
+        self.lists.replace(lists.with_webhooks(webhooks(config)));
+        self.wakers.attendance.notify_one();
         Ok(())
     }
 
     fn probes(&self) -> Probes {
-        let (metrics, clock) = (Arc::clone(self.engine.metrics()), Arc::clone(self.engine.clock()));
+        let (metrics, clock) = (self.metrics.clone(), self.clock.clone());
         Probes {
             live: Vec::new(),
-            ready: readiness::checks(&self.engine, &self.health, &self.runtime),
+            ready: readiness::checks(&self.store, &self.clock, &self.health, &self.runtime),
             metrics: Box::new(move || metrics.render(clock.now()).ok()),
         }
     }
@@ -128,28 +153,15 @@ fn binding(name: &'static str, listener: &Listener, services: Services) -> Bindi
     Binding { name, address: listener.address, tls, services }
 }
 
-/// Writes the room lists to the database, and returns them with the versions of their policies.
-async fn write_lists(config: &Config, store: &Store, clock: &SharedClock) -> anyhow::Result<Lists> {
-    let mut lists = Vec::with_capacity(config.room_lists.len());
-    for list in &config.room_lists {
-        let user_id = user_id::user_id_for(&list.name, &config.user_prefix, &config.homeserver.server_name)
-            .with_context(|| format!("naming the virtual user of {}", list.name))?;
-        lists.push(settings(list, user_id));
-    }
-    store.configure(&mut lists, clock.now()).await?;
-    Ok(Lists::new(lists))
-}
-
-fn settings(list: &RoomListConfig, user_id: ruma::OwnedUserId) -> ListSettings {
-    ListSettings {
-        name: list.name.clone(),
-        user_id,
+fn settings(config: &Config, list: &RoomListConfig) -> anyhow::Result<ListSettings> {
+    let user_id = user_id::user_id_for(&list.name, &config.user_prefix, &config.homeserver.server_name)
+        .with_context(|| format!("naming the virtual user of {}", list.name))?;
+    Ok(ListSettings {
         display_name: list.display_name.clone(),
         avatar: list.avatar.clone(),
-        version: 0,
-        policy: Arc::new(list.policy.clone()),
         ack_reactions: list.ack_reactions.clone(),
         place_reaction: list.place_reaction,
         templates: list.templates.clone(),
-    }
+        ..ListSettings::new(list.name.clone(), user_id, list.policy.clone())
+    })
 }

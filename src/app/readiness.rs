@@ -1,11 +1,12 @@
 //! What must hold for the program to be ready. A failed check says in a few words what is wrong.
 
+use crate::clock::SharedClock;
 use crate::domain::time::between;
-use crate::engine::Engine;
 use crate::health::Health;
 use crate::http::{Check, MainRuntime};
 use crate::store::Store;
 use futures_util::future::BoxFuture;
+use jiff::Timestamp;
 use std::time::Duration;
 
 /// A message that waits for longer than this means that something is stuck.
@@ -14,8 +15,14 @@ const OLDEST: Duration = Duration::from_mins(5);
 /// What a check found: `Ok` if it holds, `Err` if not.
 type Found = Result<String, String>;
 
-pub(super) fn checks(engine: &Engine, health: &Health, runtime: &MainRuntime) -> Vec<Check> {
-    let (one, two, engine) = (engine.store().clone(), engine.store().clone(), engine.clone());
+pub(super) fn checks(
+    store: &Store,
+    clock: &SharedClock,
+    health: &Health,
+    runtime: &MainRuntime,
+) -> Vec<Check> {
+    let [one, two, three] = [(); 3].map(|()| store.clone());
+    let clock = clock.clone();
     let (homeserver, rooms) = (health.clone(), health.clone());
     vec![
         Check::new("database", on(runtime, move || database(one.clone()))),
@@ -28,7 +35,7 @@ pub(super) fn checks(engine: &Engine, health: &Health, runtime: &MainRuntime) ->
             let state = rooms.rooms();
             async move { state.map(|()| "all joined".to_owned()) }
         }),
-        Check::new("outbox", on(runtime, move || outbox(engine.clone()))),
+        Check::new("outbox", on(runtime, move || outbox(three.clone(), clock.now()))),
     ]
 }
 
@@ -44,9 +51,8 @@ async fn migrations(store: Store) -> Found {
     }
 }
 
-async fn outbox(engine: Engine) -> Found {
-    let now = engine.clock().now();
-    let backlog = engine.store().backlog(now).await.map_err(|error| error.to_string())?;
+async fn outbox(store: Store, now: Timestamp) -> Found {
+    let backlog = store.backlog(now).await.map_err(|error| error.to_string())?;
     let age = backlog.oldest.map_or(Duration::ZERO, |oldest| between(oldest, now));
     let found = format!("{} pending, the oldest for {} s", backlog.pending, age.as_secs());
     if age > OLDEST { Err(found) } else { Ok(found) }

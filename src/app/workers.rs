@@ -1,9 +1,9 @@
 //! The registry of the workers: production spawns them, tests step them.
 
 use super::Parts;
-use crate::appservice::inbox::Inbox;
+use crate::appservice::inbox::{Inbox, OurUsers};
 use crate::config::Config;
-use crate::outbox::{Outbox, OutboxSettings};
+use crate::outbox::OutboxSettings;
 use crate::timers::{Attendance, Gauges, Ladder, Liveness, Reconcile, Retention, Staleness, Totals};
 use crate::worker::Registered;
 use tokio_util::sync::CancellationToken;
@@ -11,33 +11,37 @@ use tokio_util::sync::CancellationToken;
 /// Every worker, and what wakes it besides its own deadlines. The outbox claims no more messages once `shutdown` is
 /// cancelled.
 pub fn workers(parts: &Parts, config: &Config, shutdown: &CancellationToken) -> Vec<Registered> {
-    let Parts { engine, rooms, client, health, .. } = parts;
-    let (store, clock, wakers) = (engine.store(), engine.clock(), engine.wakers());
-    let (prefix, server_name) = (&config.user_prefix, &config.homeserver.server_name);
-    let (keep, appservice_id) = (&config.retention, &config.registration.id);
-    let settings = OutboxSettings::default();
+    let Parts { engine, store, clock, metrics, lists, wakers, rooms, client, health, .. } = parts;
+    let engine = || engine.clone();
+    let (store, clock, metrics, lists) =
+        (|| store.clone(), || clock.clone(), || metrics.clone(), || lists.clone());
+    let ours =
+        OurUsers { prefix: config.user_prefix.clone(), server_name: config.homeserver.server_name.clone() };
+    let keep = &config.retention;
+    let appservice_id = config.registration.id.clone();
+    let outbox = parts.outbox(rooms.clone(), OutboxSettings::default()).stopped_by(shutdown.clone());
     vec![
         Registered::woken_by(
             &wakers.attendance,
-            Attendance::new(engine.clone(), rooms.clone(), health.clone()),
+            Attendance::new(clock(), metrics(), lists(), wakers.clone(), rooms.clone(), health.clone()),
         ),
         Registered::woken_by(
             &wakers.inbox,
-            Inbox::new(engine.clone(), rooms.clone(), prefix.clone(), server_name.clone()),
+            Inbox::new(engine(), store(), clock(), metrics(), lists(), rooms.clone(), ours),
         ),
-        Registered::woken_by(&wakers.timers, Ladder::new(engine.clone())),
-        Registered::periodic(Staleness::new(engine.clone())),
-        Registered::periodic(Retention::new(store.clone(), clock.clone(), keep.incidents, keep.events)),
-        Registered::periodic(Gauges::new(engine.clone())),
+        Registered::woken_by(&wakers.timers, Ladder::new(engine(), store(), clock())),
+        Registered::periodic(Staleness::new(engine())),
+        Registered::periodic(Retention::new(store(), clock(), keep.incidents, keep.events)),
+        Registered::periodic(Gauges::new(store(), clock(), metrics(), lists())),
         Registered::woken_by(
             &wakers.liveness,
-            Liveness::new(client.clone(), appservice_id.clone(), health.clone(), engine.clone()),
+            Liveness::new(client.clone(), appservice_id, health.clone(), store(), clock(), wakers.clone()),
         ),
-        Registered::woken_by(&wakers.reconcile, Reconcile::new(engine.clone(), rooms.clone())),
         Registered::woken_by(
-            &wakers.outbox,
-            Outbox::new(engine.clone(), rooms.clone(), settings, shutdown.clone()),
+            &wakers.reconcile,
+            Reconcile::new(engine(), store(), clock(), lists(), rooms.clone()),
         ),
-        Registered::periodic(Totals::new(store.clone(), clock.clone(), engine.metrics().clone())),
+        Registered::woken_by(&wakers.outbox, outbox),
+        Registered::periodic(Totals::new(store(), clock(), metrics())),
     ]
 }

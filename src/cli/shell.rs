@@ -3,43 +3,36 @@
 
 use crate::clock::SystemClock;
 use crate::config::Config;
-use crate::domain::lists::{ListSettings, Lists};
-use crate::engine::Engine;
-use crate::store::{KnownRoomList, Store};
+use crate::engine::{CurrentLists, Engine, Wakers};
+use crate::store::Store;
 use crate::telemetry::Metrics;
 use anyhow::Context as _;
 use ruma::{OwnedUserId, ServerName, UserId};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// An engine on the database of a configuration, with the room lists that the database has: those in the file change
-/// nothing.
-pub(super) async fn engine(config: &Config) -> anyhow::Result<(Engine, Vec<KnownRoomList>)> {
-    let store = Store::new(&config.database.url, 2).context("the database's URL is invalid")?;
-    crate::store::try_database(&config.database.url, super::DATABASE_TIMEOUT)
-        .await
-        .context("this command needs the database; `matrixbot doctor` says how to fix it")?;
-    let missing = store.missing_migrations().await.context("cannot read the schema's version")?;
-    anyhow::ensure!(missing == 0, "{missing} migrations are missing: run `matrixbot migrate`");
-    let known = store.room_lists().await?;
-    let lists = known.iter().filter(|list| list.active).map(settings).collect::<anyhow::Result<Vec<_>>>()?;
-    let metrics = Arc::new(Metrics::new()?);
-    Ok((Engine::new(store, Arc::new(SystemClock), metrics, Lists::new(lists)), known))
+/// An engine on the database of a configuration, and the room lists that the database knows.
+pub(super) struct Shell {
+    pub(super) engine: Engine,
+    pub(super) store: Store,
+    /// The names of all room lists in the database, inactive ones included.
+    pub(super) room_lists: Vec<String>,
 }
 
-fn settings(list: &KnownRoomList) -> anyhow::Result<ListSettings> {
-    Ok(ListSettings {
-        name: list.name.clone(),
-        user_id: UserId::parse(&list.user_id)
-            .with_context(|| format!("the virtual user of {}: {}", list.name, list.user_id))?,
-        display_name: list.name.clone(),
-        avatar: None,
-        version: list.version,
-        policy: Arc::new(list.policy.clone()),
-        ack_reactions: Vec::new(),
-        place_reaction: false,
-        templates: BTreeMap::new(),
-    })
+impl Shell {
+    /// Opens the database. The room lists are those that the database has: those in the configuration change nothing.
+    pub(super) async fn open(config: &Config) -> anyhow::Result<Self> {
+        let store = Store::new(&config.database.url, 2).context("the database's URL is invalid")?;
+        crate::store::try_database(&config.database.url, super::DATABASE_TIMEOUT)
+            .await
+            .context("this command needs the database; `matrixbot doctor` says how to fix it")?;
+        let missing = store.missing_migrations().await.context("cannot read the schema's version")?;
+        anyhow::ensure!(missing == 0, "{missing} migrations are missing: run `matrixbot migrate`");
+        let known = store.room_lists().await?;
+        let metrics = Arc::new(Metrics::new()?);
+        let lists = CurrentLists::new(known.active);
+        let engine = Engine::new(store.clone(), Arc::new(SystemClock), metrics, lists, Wakers::default());
+        Ok(Self { engine, store, room_lists: known.names })
+    }
 }
 
 /// The default user: the user of this shell, at this machine. A machine's name without its domain is not a homeserver's

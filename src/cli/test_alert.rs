@@ -1,7 +1,8 @@
 //! `matrixbot test-alert`
 
 use super::local::{self, Whose};
-use super::{ConfigFile, FAILED, MISUSED, block_on, eprint, print, shell};
+use super::shell::{self, Shell};
+use super::{ConfigFile, FAILED, MISUSED, block_on, eprint, print};
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::{Config, RoomListConfig};
 use crate::domain::duration;
@@ -9,7 +10,7 @@ use crate::domain::input::{Act, PersonAction, Via};
 use crate::domain::rights::Caller;
 use crate::domain::time::between;
 use crate::engine::Engine;
-use crate::store::{PageRow, incident};
+use crate::store::{PageRow, Store, incident};
 use anyhow::Context as _;
 use clap::Args;
 use serde::Serialize;
@@ -99,6 +100,7 @@ struct Test<'a> {
     list: &'a RoomListConfig,
     options: &'a Options,
     engine: Engine,
+    store: Store,
     webhook: String,
     firing: Value,
 }
@@ -121,11 +123,11 @@ async fn send(config: &Config, list: &RoomListConfig, options: &Options) -> anyh
         anyhow::ensure!(port != 0, "`listen.webhook` has no port of its own: say where it is by --url");
         local::url(&config.listen.webhook)
     };
-    let (engine, _) = shell::engine(config).await?;
+    let Shell { engine, store, .. } = Shell::open(config).await?;
     let who = shell::user(&config.homeserver.server_name);
     let firing = alert(list, options.severity.as_deref(), who.as_str());
     let webhook = format!("{base}/webhook/{}", list.name);
-    let test = Test { config, list, options, engine, webhook, firing };
+    let test = Test { config, list, options, engine, store, webhook, firing };
     let began = Instant::now();
     let number = test.post(false).await?;
     let took = began.elapsed().as_secs_f64();
@@ -146,7 +148,7 @@ async fn send(config: &Config, list: &RoomListConfig, options: &Options) -> anyh
         }
     }
     let arrived = arrived?;
-    test.engine.store().close().await;
+    test.store.close().await;
     if options.json {
         let report = json!({
             "incident": number, "room_list": list.name, "webhook_seconds": took, "pages": arrived,
@@ -237,7 +239,7 @@ impl Test<'_> {
     async fn wait(&self, number: i64, level: u32) -> anyhow::Result<Vec<Arrived>> {
         let deadline = Instant::now() + self.options.timeout;
         loop {
-            let mut pages = self.engine.store().pages(number).await?;
+            let mut pages = self.store.pages(number).await?;
             pages.retain(|page| u32::try_from(page.level).is_ok_and(|index| index + 1 == level));
             if !pages.is_empty() && pages.iter().all(|page| page.event_id.is_some()) {
                 return self.arrived(level, &pages).await;
@@ -258,7 +260,7 @@ impl Test<'_> {
         let rooms =
             self.list.policy.levels.get(index).map(|level| level.rooms.as_slice()).unwrap_or_default();
         for page in pages {
-            let leading = self.engine.store().references_to(&page.room).await?;
+            let leading = self.store.references_to(&page.room).await?;
             let alias = rooms.iter().rfind(|named| named.starts_with('#') && leading.contains(named));
             let room = alias.unwrap_or(&page.room).clone();
             let settled = page.settled_at.unwrap_or(page.created_at);

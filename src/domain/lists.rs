@@ -48,7 +48,7 @@ pub struct ListSettings {
     pub version: i64,
     /// The newest policy: what a new run begins with.
     pub policy: Arc<Policy>,
-    /// The reactions that acknowledge; the first is the one that is placed. Never empty.
+    /// The reactions that acknowledge; the first is the one that is placed.
     pub ack_reactions: Vec<String>,
     /// Whether it is placed.
     pub place_reaction: bool,
@@ -106,6 +106,21 @@ impl Lists {
 }
 
 impl ListSettings {
+    /// A list whose virtual user is named after it, without any setting that changes only how messages look.
+    pub fn new(name: String, user_id: OwnedUserId, policy: Policy) -> Self {
+        Self {
+            display_name: name.clone(),
+            name,
+            user_id,
+            avatar: None,
+            version: 0,
+            policy: Arc::new(policy),
+            ack_reactions: Vec::new(),
+            place_reaction: true,
+            templates: BTreeMap::new(),
+        }
+    }
+
     /// The reaction that is placed.
     pub fn ack_reaction(&self) -> &str {
         self.ack_reactions.first().map_or(reaction::default_ack(), String::as_str)

@@ -30,6 +30,7 @@ pub mod incident;
 pub mod incoming;
 pub mod input;
 pub mod lists;
+pub mod outgoing;
 pub mod policy;
 pub mod reaction;
 pub mod rights;

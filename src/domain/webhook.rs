@@ -19,6 +19,15 @@ pub type Labels = BTreeMap<String, String>;
 /// One webhook of Alertmanager: a report on one group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Webhook {
+    /// The group.
+    pub group: AlertGroup,
+    /// The alerts, in Alertmanager's order, each fingerprint once.
+    pub alerts: Vec<WebhookAlert>,
+}
+
+/// A group of alerts, as Alertmanager describes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AlertGroup {
     /// The receiver's name, with Alertmanager's regular-expression escapes undone.
     pub receiver: String,
     /// Alertmanager's identity of the group; may be long.
@@ -29,10 +38,8 @@ pub struct Webhook {
     pub common_labels: Labels,
     /// Where Alertmanager's own page is, if it is an `http(s)` URL.
     pub external_url: Option<String>,
-    /// How many alerts Alertmanager left out of `alerts`.
+    /// How many alerts Alertmanager left out of the webhook.
     pub truncated: u64,
-    /// The alerts, in Alertmanager's order, each fingerprint once.
-    pub alerts: Vec<WebhookAlert>,
 }
 
 /// One alert of a webhook.

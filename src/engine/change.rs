@@ -13,10 +13,9 @@ use crate::domain::policy::Policy;
 use crate::domain::time::later;
 use crate::domain::totals::Counted;
 use crate::domain::transition;
-use crate::store::enqueue::{self, Draft};
-use crate::store::{
-    AlertDetails, Reported, StoreError, StoredIncident, Tx, alert, commit, incident, settle, timeline,
-};
+use crate::domain::webhook::AlertGroup;
+use crate::store::enqueue::{self, NewMessage};
+use crate::store::{AlertDetails, StoreError, StoredIncident, Tx, alert, commit, incident, settle, timeline};
 use jiff::Timestamp;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -83,7 +82,7 @@ impl Change {
     }
 
     /// Puts a message into the outbox.
-    pub async fn enqueue(&mut self, message: Draft<'_>) -> Result<(), StoreError> {
+    pub async fn enqueue(&mut self, message: NewMessage<'_>) -> Result<(), StoreError> {
         enqueue::enqueue(&mut self.tx, message, self.now).await?;
         self.wake(Wake::Outbox);
         Ok(())
@@ -124,7 +123,7 @@ impl Change {
     pub(super) async fn open(
         &mut self,
         room_list: &str,
-        reported: &Reported,
+        group: &AlertGroup,
         decision: &Decision,
         policies: &Policies,
         alerts: &ReportedAlerts,
@@ -132,7 +131,7 @@ impl Change {
         let after = decision.incident.as_ref().filter(|incident| incident.phase != Phase::Closed);
         let Some(after) = after else { return Ok(None) };
         let policy = policies.governing(after);
-        let number = incident::insert(&mut self.tx, room_list, reported, after, policy.stale_after).await?;
+        let number = incident::insert(&mut self.tx, room_list, group, after, policy.stale_after).await?;
         alert::save(&mut self.tx, number, None, after, &alerts.details, &BTreeSet::new()).await?;
         self.log.push(LogLine {
             incident: number,

@@ -2,12 +2,13 @@
 
 use crate::domain::incident::{Incident, Rung};
 use crate::domain::input::{Effect, Urgency};
+use crate::domain::outgoing::Outgoing;
 use crate::domain::policy::Policy;
 use crate::domain::time::later;
 use crate::ids;
-use crate::store::enqueue::{self, Draft, Showing};
+use crate::store::enqueue::{self, NewMessage, Showing};
 use crate::store::post::{self, Target};
-use crate::store::{Payload, StoreError, Tx, room};
+use crate::store::{StoreError, Tx, room};
 use jiff::Timestamp;
 use std::time::Duration;
 
@@ -45,27 +46,27 @@ impl Effects<'_> {
             Effect::Page(rung) => {
                 let level = self.policy.level(rung.level);
                 let rooms = level.map(|level| level.rooms.as_slice()).unwrap_or_default();
-                self.show(tx, rooms, &Payload::Page, *rung).await?;
+                self.show(tx, rooms, &Outgoing::Page, *rung).await?;
             }
-            Effect::Fallback => self.show(tx, fallback, &Payload::Fallback, self.rung()).await?,
+            Effect::Fallback => self.show(tx, fallback, &Outgoing::Fallback, self.rung()).await?,
             Effect::Reminder(count) => {
                 let number = *count;
                 let last = self.policy.levels.last().map(|level| level.rooms.as_slice()).unwrap_or_default();
                 let mut last = room::rooms_of(tx, last).await?;
                 let fallback = room::rooms_of(tx, fallback).await?;
                 last.retain(|room| !fallback.contains(room));
-                let reminder = |last_resort| Payload::Reminder { number, last_resort };
+                let reminder = |last_resort| Outgoing::Reminder { number, last_resort };
                 self.show(tx, &last, &reminder(false), self.rung()).await?;
                 self.show(tx, &fallback, &reminder(true), self.rung()).await?;
             }
             Effect::AckReminder => {
                 // An acker may have spoken in any of the rooms.
                 for target in self.live_posts(tx).await? {
-                    self.put(tx, &target, Payload::AckReminder, self.now).await?;
+                    self.put(tx, &target, Outgoing::AckReminder, self.now).await?;
                 }
             }
             Effect::TellFallback(entry) => {
-                let notice = Payload::TellFallback { entry: entry.clone() };
+                let notice = Outgoing::TellFallback { entry: entry.clone() };
                 self.show(tx, fallback, &notice, self.rung()).await?;
             }
             Effect::Refresh(urgency) => {
@@ -74,16 +75,16 @@ impl Effects<'_> {
                     Urgency::Soon => later(self.now, EDIT_DEBOUNCE),
                 };
                 for target in self.live_posts(tx).await? {
-                    self.put(tx, &target, Payload::Refresh, at).await?;
+                    self.refresh(tx, &target, Outgoing::Refresh, at).await?;
                     if target.again {
-                        self.put(tx, &target, Payload::RefreshNewest, at).await?;
+                        self.refresh(tx, &target, Outgoing::RefreshNewest, at).await?;
                     }
                 }
             }
             Effect::Tell(entry) => {
                 for target in self.live_posts(tx).await? {
                     if self.answered_in != Some(target.room.as_str()) {
-                        self.put(tx, &target, Payload::Tell { entry: entry.clone() }, self.now).await?;
+                        self.put(tx, &target, Outgoing::Tell { entry: entry.clone() }, self.now).await?;
                     }
                 }
             }
@@ -96,7 +97,7 @@ impl Effects<'_> {
         &self,
         tx: &mut Tx,
         references: &[String],
-        payload: &Payload,
+        payload: &Outgoing,
         rung: Rung,
     ) -> Result<(), StoreError> {
         let showing = Showing { room_list: self.room_list, incident: self.number, payload, rung, references };
@@ -108,10 +109,10 @@ impl Effects<'_> {
         &self,
         tx: &mut Tx,
         post: &Target,
-        payload: Payload,
+        payload: Outgoing,
         not_before: Timestamp,
     ) -> Result<(), StoreError> {
-        let message = Draft {
+        let message = NewMessage {
             id: ids::unique(),
             room_list: self.room_list,
             room: &post.room,
@@ -121,7 +122,21 @@ impl Effects<'_> {
             post: Some(post.id),
             not_before,
         };
-        enqueue::enqueue(tx, message, self.now).await.map(drop)
+        enqueue::enqueue(tx, message, self.now).await
+    }
+
+    /// Puts an edit of a post into the outbox. One that waits already covers it, and is sent no later.
+    async fn refresh(
+        &self,
+        tx: &mut Tx,
+        post: &Target,
+        payload: Outgoing,
+        not_before: Timestamp,
+    ) -> Result<(), StoreError> {
+        if enqueue::hasten_edit(tx, post.id, &payload, not_before).await? {
+            return Ok(());
+        }
+        self.put(tx, post, payload, not_before).await
     }
 
     async fn live_posts(&self, tx: &mut Tx) -> Result<Vec<Target>, StoreError> {

@@ -85,68 +85,58 @@ impl Wakers {
     }
 }
 
+/// The room lists as configured now; a reload replaces them all at once. Clones follow.
+#[derive(Debug, Clone, Default)]
+pub struct CurrentLists(Arc<ArcSwap<Lists>>);
+
+impl CurrentLists {
+    /// These room lists, until they are replaced.
+    pub fn new(lists: Lists) -> Self {
+        Self(Arc::new(ArcSwap::from_pointee(lists)))
+    }
+
+    /// The room lists at this moment.
+    pub fn load(&self) -> Arc<Lists> {
+        self.0.load_full()
+    }
+
+    /// Replaces the room lists. Runs keep the policy they began with.
+    pub fn replace(&self, lists: Lists) {
+        self.0.store(Arc::new(lists));
+    }
+}
+
 /// Decides on inputs. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Engine {
     store: Store,
     clock: SharedClock,
     metrics: Arc<Metrics>,
-    lists: Arc<ArcSwap<Lists>>,
-    policies: Arc<Mutex<BTreeMap<i64, Arc<Policy>>>>,
+    lists: CurrentLists,
     wakers: Wakers,
+    policies: Arc<Mutex<BTreeMap<i64, Arc<Policy>>>>,
 }
 
 impl Engine {
     /// An engine on a database whose schema is up to date.
-    pub fn new(store: Store, clock: SharedClock, metrics: Arc<Metrics>, lists: Lists) -> Self {
-        Self {
-            store,
-            clock,
-            metrics,
-            lists: Arc::new(ArcSwap::from_pointee(lists)),
-            policies: Arc::default(),
-            wakers: Wakers::default(),
-        }
-    }
-
-    /// The database.
-    pub fn store(&self) -> &Store {
-        &self.store
-    }
-
-    /// The time.
-    pub fn clock(&self) -> &SharedClock {
-        &self.clock
-    }
-
-    /// The metrics.
-    pub fn metrics(&self) -> &Arc<Metrics> {
-        &self.metrics
-    }
-
-    /// The room lists as configured now.
-    pub fn lists(&self) -> Arc<Lists> {
-        self.lists.load_full()
+    pub fn new(
+        store: Store,
+        clock: SharedClock,
+        metrics: Arc<Metrics>,
+        lists: CurrentLists,
+        wakers: Wakers,
+    ) -> Self {
+        Self { store, clock, metrics, lists, wakers, policies: Arc::default() }
     }
 
     /// A room list by its name, or why there is none.
-    pub(super) fn list(&self, name: &str) -> Result<Arc<ListSettings>, EngineError> {
+    fn list(&self, name: &str) -> Result<Arc<ListSettings>, EngineError> {
         let lists = self.lists.load();
         match lists.get(name) {
             Some(list) => Ok(list.clone()),
             None if lists.is_empty() => Err(EngineError::Starting),
             None => Err(EngineError::UnknownRoomList(name.to_owned())),
         }
-    }
-
-    /// Replaces the room lists. Runs keep the policy they began with.
-    pub fn replace_lists(&self, lists: Lists) {
-        self.lists.store(Arc::new(lists));
-    }
-
-    /// What wakes the workers.
-    pub fn wakers(&self) -> &Wakers {
-        &self.wakers
     }
 
     /// Begins a change, at the present instant.

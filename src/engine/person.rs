@@ -58,7 +58,7 @@ impl Change {
 
     /// Whether a room belongs to an incident's list.
     async fn is_of_its_list(&mut self, stored: &StoredIncident, room: &str) -> Result<bool, EngineError> {
-        let lists = self.engine().lists();
+        let lists = self.engine().lists.load();
         let Some(list) = lists.get(&stored.room_list) else { return Ok(false) };
         Ok(list.names_any(&room::references_to(self.tx(), room).await?))
     }

@@ -6,7 +6,7 @@ use crate::domain::incident::Phase;
 use crate::domain::input::{Decision, Input, Outcome, ReportedAlert};
 use crate::domain::timeline::Kind;
 use crate::domain::webhook::{Webhook, WebhookAlert};
-use crate::store::{Reported, incident};
+use crate::store::incident;
 use jiff::Timestamp;
 
 /// What an accepted webhook came to.
@@ -31,14 +31,6 @@ impl Engine {
         let severity = |alert: &WebhookAlert| {
             list.policy.severity(alert.labels.get(&list.policy.severity_label).map(String::as_str))
         };
-        let reported = Reported {
-            receiver: webhook.receiver.clone(),
-            group_key: webhook.group_key.clone(),
-            group_labels: webhook.group_labels.clone(),
-            common_labels: webhook.common_labels.clone(),
-            external_url: webhook.external_url.clone(),
-            truncated: webhook.truncated,
-        };
         let input = Input::Report(
             webhook
                 .alerts
@@ -52,7 +44,7 @@ impl Engine {
                 .collect(),
         );
         let mut change = self.begin_at(now).await?;
-        let key = reported.key();
+        let key = incident::key(&webhook.group);
         incident::lock_key(change.tx(), room_list, &key).await?;
         let newest = incident::lock_newest(change.tx(), room_list, &key).await?;
         let before = newest.as_ref().map(|stored| &stored.incident);
@@ -63,13 +55,13 @@ impl Engine {
         let alerts = ReportedAlerts { details, changed };
         let incident = match newest.filter(|stored| stored.incident.phase != Phase::Closed) {
             Some(stored) => {
-                if reported_changed(&stored.reported, &reported) {
-                    incident::update_reported(change.tx(), stored.number, &reported).await?;
+                if stored.group != webhook.group {
+                    incident::update_group(change.tx(), stored.number, &webhook.group).await?;
                 }
                 change.save(&stored, &decision, &policies, Some(&alerts), None).await?;
                 Some(stored.number)
             }
-            None => change.open(room_list, &reported, &decision, &policies, &alerts).await?,
+            None => change.open(room_list, &webhook.group, &decision, &policies, &alerts).await?,
         };
         change.commit().await?;
         if decision.outcome == Outcome::OrphanClear {
@@ -91,9 +83,4 @@ fn with_first_page(mut decision: Decision, policies: &Policies, now: Timestamp) 
         decision.incident = tick.incident;
     }
     decision
-}
-
-fn reported_changed(before: &Reported, after: &Reported) -> bool {
-    (&before.common_labels, &before.external_url, before.truncated)
-        != (&after.common_labels, &after.external_url, after.truncated)
 }

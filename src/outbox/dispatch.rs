@@ -1,15 +1,17 @@
 //! Scheduling and claiming: which rooms are served, how many at once, and what each has to send next.
 
+use crate::clock::SharedClock;
+use crate::domain::outgoing::Outgoing;
 use crate::domain::reaction;
 use crate::domain::time::later;
-use crate::engine::{Engine, EngineError};
+use crate::engine::{CurrentLists, Engine, EngineError};
 use crate::ids;
 use crate::matrix::Failure;
 use crate::rooms::{RoomError, Rooms};
 use crate::store::{
-    Claimed, Head, Lease, Payload, StoreError, StoredIncident, Tx, claim, commit, incident, settle, timeline,
+    Claimed, Head, Lease, Store, StoreError, StoredIncident, Tx, claim, commit, incident, settle, timeline,
 };
-use crate::telemetry::DeliveryOutcome;
+use crate::telemetry::{DeliveryOutcome, Metrics};
 use crate::worker::{self, Progress, Worker};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -17,7 +19,9 @@ use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -97,10 +101,15 @@ impl OutboxError {
 #[derive(Debug)]
 pub struct Outbox {
     pub(super) engine: Engine,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) lists: CurrentLists,
+    store: Store,
+    clock: SharedClock,
     rooms: Rooms,
     sender: Sender,
     settings: OutboxSettings,
     owner: Uuid,
+    wake: Arc<Notify>,
     shutdown: CancellationToken,
 }
 
@@ -129,9 +138,9 @@ impl Worker for Outbox {
             let mut ended = Vec::new();
             let free = self.settings.rooms_at_once.saturating_sub(busy.len());
             if free > 0 && !self.stopping() {
-                let (now, limit) = (self.engine.clock().now(), i64::try_from(free).unwrap_or(i64::MAX));
+                let (now, limit) = (self.clock.now(), i64::try_from(free).unwrap_or(i64::MAX));
                 let found = {
-                    let mut lookup = pin!(self.engine.store().rooms_to_serve(now, limit, &busy));
+                    let mut lookup = pin!(self.store.rooms_to_serve(now, limit, &busy));
                     // Sending continues meanwhile.
                     loop {
                         tokio::select! {
@@ -157,7 +166,7 @@ impl Worker for Outbox {
             if ended.is_empty() && !serving.is_empty() {
                 tokio::select! {
                     Some(room) = serving.next() => ended.push(room),
-                    () = self.engine.wakers().outbox.notified() => {}
+                    () = self.wake.notified() => {}
                     () = tokio::time::sleep(wait) => {}
                     () = self.shutdown.cancelled(), if !self.stopping() => {}
                 }
@@ -177,10 +186,31 @@ impl Worker for Outbox {
 }
 
 impl Outbox {
-    /// An outbox that finishes its messages in flight, and claims no more, once `shutdown` is cancelled.
-    pub fn new(engine: Engine, rooms: Rooms, settings: OutboxSettings, shutdown: CancellationToken) -> Self {
-        let sender = Sender::new(rooms.clone(), settings.attempt);
-        Self { engine, rooms, sender, settings, owner: ids::unique(), shutdown }
+    /// An outbox that nothing stops and nothing wakes.
+    pub fn new(
+        engine: Engine,
+        store: Store,
+        clock: SharedClock,
+        metrics: Arc<Metrics>,
+        lists: CurrentLists,
+        rooms: Rooms,
+        settings: OutboxSettings,
+    ) -> Self {
+        let (wake, shutdown) = (Arc::default(), CancellationToken::new());
+        let (sender, owner) = (Sender::new(rooms.clone(), settings.attempt), ids::unique());
+        Self { engine, metrics, lists, store, clock, rooms, sender, settings, owner, wake, shutdown }
+    }
+
+    /// The same, finishing its messages in flight, and claiming no more, once `shutdown` is cancelled.
+    #[must_use]
+    pub fn stopped_by(self, shutdown: CancellationToken) -> Self {
+        Self { shutdown, ..self }
+    }
+
+    /// The same, looking for messages when it is notified.
+    #[must_use]
+    pub fn woken_by(self, wake: Arc<Notify>) -> Self {
+        Self { wake, ..self }
     }
 
     /// Whether no more messages are claimed.
@@ -196,7 +226,7 @@ impl Outbox {
         let mut claimed = self.claim(room).await?;
         while let Some(message) = claimed {
             let attempt = tokio::select! {
-                attempt = self.sender.send(&message, self.engine.clock().now()) => attempt,
+                attempt = self.sender.send(&message, self.clock.now()) => attempt,
                 never = self.keep(&message.lease) => match never {},
             };
             claimed = self.settle_fenced(&message, &attempt).await?;
@@ -218,8 +248,8 @@ impl Outbox {
     async fn keep(&self, lease: &Lease) -> Infallible {
         loop {
             tokio::time::sleep(self.settings.renewal).await;
-            let until = later(self.engine.clock().now(), self.settings.lease);
-            if let Err(error) = self.engine.store().renew(lease, until).await {
+            let until = later(self.clock.now(), self.settings.lease);
+            if let Err(error) = self.store.renew(lease, until).await {
                 tracing::warn!(outbox_message = %lease.message, room = lease.room, %error, "the lease on {} cannot be renewed: {error}", lease.room);
             }
         }
@@ -236,7 +266,7 @@ impl Outbox {
         loop {
             match self.settle(message, attempt).await {
                 Err(OutboxError::Store(StoreError::LeaseLost { room })) => {
-                    self.engine.metrics().delivery(DeliveryOutcome::LeaseLost);
+                    self.metrics.delivery(DeliveryOutcome::LeaseLost);
                     tracing::warn!(outbox_message = %message.head.id, room, "the lease on {room} ran out while {} was sent", message.head.id);
                     return Ok(None);
                 }
@@ -256,8 +286,8 @@ impl Outbox {
     /// Claims the head of a room's queue: rendered, frozen and leased in one transaction. `None`: nothing is due, or the
     /// room waits or is leased.
     async fn claim(&self, room: &str) -> Result<Option<Claimed>, OutboxError> {
-        let now = self.engine.clock().now();
-        let mut tx = self.engine.store().begin().await?;
+        let now = self.clock.now();
+        let mut tx = self.store.begin().await?;
         let Some(head) = claim::lock_head(&mut tx, room, now).await? else { return Ok(None) };
         let claimed = self.claim_from(&mut tx, head, None, now).await?;
         commit(tx).await?;
@@ -287,7 +317,7 @@ impl Outbox {
                 // One row that cannot be read must not stop its room for ever.
                 Err(error) if error.is_inconsistent() => {
                     tracing::error!(outbox_message = %head.id, room = head.room, %error, "{} cannot be rendered and is given up: {error}", head.id);
-                    self.engine.metrics().delivery(DeliveryOutcome::Undeliverable);
+                    self.metrics.delivery(DeliveryOutcome::Undeliverable);
                     settle::undeliverable(tx, &head, &error.to_string(), now).await?;
                 }
                 Err(error) => return Err(error),
@@ -309,10 +339,10 @@ impl Outbox {
         if let Some((event_type, content)) = &head.frozen {
             return Ok(Some((event_type.clone(), content.clone(), head.version)));
         }
-        let lists = self.engine.lists();
+        let lists = self.lists.load();
         let list = lists.get(&head.room_list);
         let ack_reaction = list.map_or(reaction::default_ack(), |list| list.ack_reaction());
-        if let Payload::AckReaction { to } = &head.payload {
+        if let Outgoing::AckReaction { to } = &head.payload {
             return Ok(ready(render_reaction(head, to, ack_reaction)?, None));
         }
         let none = BTreeMap::new();
@@ -340,14 +370,14 @@ impl Outbox {
     /// Finds the room behind an alias, and moves the messages of the alias there. They are undeliverable if the alias
     /// leads nowhere.
     async fn resolve(&self, alias: &str) -> Result<(), OutboxError> {
-        let now = self.engine.clock().now();
+        let now = self.clock.now();
         match self.rooms.resolve(alias, now).await {
             Ok(resolved) if resolved.is_new => {
                 tracing::info!(alias, room = resolved.room, "{alias} is {}", resolved.room);
                 Ok(())
             }
             // Enqueued by a transaction that did not see yet where the alias leads.
-            Ok(resolved) => Ok(self.engine.store().note_alias(alias, &resolved.room, now).await?),
+            Ok(resolved) => Ok(self.store.note_alias(alias, &resolved.room, now).await?),
             Err(RoomError::Store(error)) => Err(error.into()),
             Err(RoomError::Homeserver(error))
                 if matches!(

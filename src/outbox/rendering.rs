@@ -1,13 +1,14 @@
 //! Rendering a message from its incident as it stands, at the moment of the first attempt.
 
 use crate::domain::incident::Phase;
+use crate::domain::outgoing::Outgoing;
 use crate::domain::policy::{Mention, Policy};
 use crate::domain::timeline::{Entry, Kind};
 use crate::domain::view::IncidentView;
 use crate::render::message::{Message, Place, reaction};
 use crate::render::template::{self, Templated};
 use crate::render::{Context, answer, fallback, page, thread};
-use crate::store::{Head, Payload};
+use crate::store::Head;
 use jiff::Timestamp;
 use ruma::EventId;
 use std::collections::BTreeMap;
@@ -67,17 +68,17 @@ fn message(head: &Head, source: &Source<'_>, context: &Context<'_>) -> Option<(M
     let root = head.root.as_deref().and_then(|root| <&EventId>::try_from(root).ok());
     let subject = source.subject.as_ref();
     Some(match &head.payload {
-        Payload::Page => {
+        Outgoing::Page => {
             let Subject { view, story } = subject?;
             let rung = head.rung.filter(|rung| is_firing(view) && rung.run_no == view.incident.run.no)?;
             (again(page::page(view, story, rung, context), root), Some(Templated::Page))
         }
-        Payload::Fallback => {
+        Outgoing::Fallback => {
             let Subject { view, story } = subject?;
             head.rung.filter(|rung| is_unanswered(view) && rung.run_no == view.incident.run.no)?;
             (again(fallback::unanswered(view, story, context), root), Some(Templated::Fallback))
         }
-        Payload::Reminder { number, last_resort } => {
+        Outgoing::Reminder { number, last_resort } => {
             let Subject { view, story } = subject.filter(|subject| is_unanswered(subject.view))?;
             let called = if *last_resort {
                 vec![Mention::Room]
@@ -87,38 +88,38 @@ fn message(head: &Head, source: &Source<'_>, context: &Context<'_>) -> Option<(M
             let reminder = fallback::reminder(view, story, *number, &called, context);
             (again(reminder, root), Some(Templated::Reminder))
         }
-        Payload::AckReminder => {
+        Outgoing::AckReminder => {
             let view = subject?.view;
             let Phase::Acknowledged { until: Some(until), .. } = view.incident.phase else { return None };
             (thread::ack_reminder(root?, view, until, context), None)
         }
-        Payload::Refresh => (edit(root?, head.shown, subject?, context)?, Some(Templated::Edit)),
-        Payload::RefreshNewest => {
+        Outgoing::Refresh => (edit(root?, head.shown, subject?, context)?, Some(Templated::Edit)),
+        Outgoing::RefreshNewest => {
             root?;
             let newest = <&EventId>::try_from(head.newest.as_deref()?).ok()?;
             (edit(newest, head.newest_shown, subject?, context)?, Some(Templated::Edit))
         }
-        Payload::Tell { entry } => {
+        Outgoing::Tell { entry } => {
             (thread::notice(root?, subject?.view, entry, context)?, Some(Templated::Thread))
         }
-        Payload::TellFallback { entry } => {
+        Outgoing::TellFallback { entry } => {
             let Kind::Undeliverable { level, .. } = entry.kind else { return None };
             let notice = fallback::unreachable(subject?.view, level, context);
             (again(notice, root), Some(Templated::Fallback))
         }
-        Payload::Show { to, thread } => {
+        Outgoing::Show { to, thread } => {
             let Subject { view, story } = subject?;
             (page::show(view, story, context).at(answer::reply(to, thread.clone())), None)
         }
-        Payload::Answer { answer, to, thread } => {
+        Outgoing::Answer { answer, to, thread } => {
             (answer::answer(answer, context).at(answer::reply(to, thread.clone())), None)
         }
-        Payload::RoomMoved { from } => (fallback::room_moved(source.room_list, from), None),
-        Payload::RoomUnreachable { room, why } => {
+        Outgoing::RoomMoved { from } => (fallback::room_moved(source.room_list, from), None),
+        Outgoing::RoomUnreachable { room, why } => {
             (fallback::room_unreachable(source.room_list, room, why), None)
         }
-        Payload::RoomReachable { room } => (fallback::room_reachable(source.room_list, room), None),
-        Payload::AckReaction { .. } => return None,
+        Outgoing::RoomReachable { room } => (fallback::room_reachable(source.room_list, room), None),
+        Outgoing::AckReaction { .. } => return None,
     })
 }
 

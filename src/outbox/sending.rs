@@ -4,9 +4,10 @@
 
 use super::pacing::must_look_up;
 use super::rendering::shrink;
+use crate::domain::outgoing::Outgoing;
 use crate::matrix::{Client, ClientError, Failure, Identity};
 use crate::rooms::{RoomError, Rooms};
-use crate::store::{Claimed, Payload, StoreError};
+use crate::store::{Claimed, StoreError};
 use jiff::Timestamp;
 use ruma::{OwnedEventId, OwnedTransactionId, OwnedUserId, RoomId, TransactionId, UserId};
 use serde_json::value::{RawValue, to_raw_value};
@@ -66,7 +67,7 @@ struct Related {
 }
 
 /// A frozen message, addressed and ready to be sent.
-struct Outgoing<'a> {
+struct Request<'a> {
     room: &'a RoomId,
     event_type: &'a str,
     txn_id: &'a TransactionId,
@@ -113,7 +114,7 @@ impl Sender {
         let user_id = UserId::parse(&head.user_id).map_err(|error| unsendable(&error))?;
         let room = <&RoomId>::try_from(head.room.as_str()).map_err(|error| unsendable(&error))?;
         let txn_id = OwnedTransactionId::from(head.id.to_string());
-        let mut outgoing = Outgoing {
+        let mut request = Request {
             room,
             event_type: &claimed.event_type,
             txn_id: &txn_id,
@@ -125,7 +126,7 @@ impl Sender {
         let mut retried = Retried::default();
         loop {
             let identity = self.rooms.users().identity(&user_id).await?;
-            let error = match self.find_or_transmit(claimed, &identity, &outgoing, now).await {
+            let error = match self.find_or_transmit(claimed, &identity, &request, now).await {
                 Ok(event_id) => return Ok(event_id),
                 Err(error) => error,
             };
@@ -140,7 +141,7 @@ impl Sender {
                 }
                 Failure::TooLarge if !retried.shrunk => {
                     retried.shrunk = true;
-                    outgoing.content =
+                    request.content =
                         to_raw_value(&shrink(&claimed.content)).map_err(|error| unsendable(&error))?;
                 }
                 // The reaction exists: an earlier attempt was accepted.
@@ -157,7 +158,7 @@ impl Sender {
         &self,
         claimed: &Claimed,
         identity: &Identity,
-        outgoing: &Outgoing<'_>,
+        request: &Request<'_>,
         now: Timestamp,
     ) -> Result<OwnedEventId, ClientError> {
         let client = self.rooms.client();
@@ -165,12 +166,12 @@ impl Sender {
         if must_look_up(head.uncertain, head.first_tried, identity.device_id.is_some(), now) {
             let since = head.first_tried.unwrap_or(head.created_at);
             let found =
-                client.find_by_transaction_id(identity, outgoing.room, outgoing.txn_id, since).await?;
+                client.find_by_transaction_id(identity, request.room, request.txn_id, since).await?;
             if let Some(event_id) = found {
                 return Ok(event_id);
             }
         }
-        transmit(client, identity, outgoing).await
+        transmit(client, identity, request).await
     }
 
     /// Joins the room although the user was believed to be in it. `refused`: why.
@@ -198,7 +199,7 @@ impl Sender {
         identity: &Identity,
         first: ClientError,
     ) -> Result<OwnedEventId, Attempt> {
-        let (Ok(room), Payload::AckReaction { to }) =
+        let (Ok(room), Outgoing::AckReaction { to }) =
             (<&RoomId>::try_from(claimed.head.room.as_str()), &claimed.head.payload)
         else {
             return Err(first.into());
@@ -218,9 +219,9 @@ impl Sender {
 async fn transmit(
     client: &Client,
     identity: &Identity,
-    outgoing: &Outgoing<'_>,
+    request: &Request<'_>,
 ) -> Result<OwnedEventId, ClientError> {
-    let Outgoing { room, event_type, txn_id, content } = outgoing;
+    let Request { room, event_type, txn_id, content } = request;
     client.send_event(identity, room, event_type, txn_id, content).await
 }
 

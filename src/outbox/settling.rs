@@ -5,13 +5,14 @@ use super::dispatch::{Outbox, OutboxError};
 use super::pacing::{Verdict, verdict};
 use super::sending::Attempt;
 use crate::domain::incident::Rung;
+use crate::domain::outgoing::{Outgoing, OutgoingKind};
 use crate::domain::time::between;
 use crate::domain::totals::Counted;
 use crate::engine::{Change, Wake};
 use crate::ids;
-use crate::store::enqueue::{self, Draft};
+use crate::store::enqueue::{self, NewMessage};
 use crate::store::settle::Retry;
-use crate::store::{Claimed, Head, Kind, Lease, Payload, claim, inbox, incident, room, settle};
+use crate::store::{Claimed, Head, Lease, claim, inbox, incident, room, settle};
 use crate::telemetry::DeliveryOutcome;
 use jiff::Timestamp;
 use ruma::EventId;
@@ -26,7 +27,7 @@ impl Outbox {
         let mut change = self.engine.begin().await?;
         let now = change.now();
         let head = &claimed.head;
-        let is_page = head.payload.kind() == Kind::Page;
+        let is_page = head.payload.kind() == OutgoingKind::Page;
         // Lock order: the incident comes before its messages.
         let stored = match head.incident {
             Some(number) if is_page => incident::lock(change.tx(), number).await?,
@@ -97,15 +98,15 @@ impl Outbox {
         event_id: &EventId,
     ) -> Result<(), OutboxError> {
         let now = change.now();
-        let wanted = self.engine.lists().get(&head.room_list).is_none_or(|list| list.place_reaction);
+        let wanted = self.lists.load().get(&head.room_list).is_none_or(|list| list.place_reaction);
         if !wanted || !head.payload.shows_incident() {
             return Ok(());
         }
-        let draft = Draft {
+        let draft = NewMessage {
             id: ids::unique(),
             room_list: &head.room_list,
             room: &head.room,
-            payload: Payload::AckReaction { to: event_id.to_owned() },
+            payload: Outgoing::AckReaction { to: event_id.to_owned() },
             incident: head.incident,
             rung: None,
             post: head.post,
@@ -118,14 +119,14 @@ impl Outbox {
 
     /// Counts and logs an attempt that is settled.
     fn note(&self, claimed: &Claimed, attempt: &Attempt, outcome: DeliveryOutcome, now: Timestamp) {
-        let metrics = self.engine.metrics();
+        let metrics = &self.metrics;
         metrics.delivery(outcome);
         let head = &claimed.head;
         let (message, room, kind) = (head.id, head.room.as_str(), head.payload.kind().as_str());
         match attempt {
             Attempt::Sent(event_id) => {
                 tracing::info!(outbox_message = %message, room, kind, event = %event_id, incident = head.incident, "{kind} {message} is in {room} as {event_id}");
-                if head.payload == Payload::Page {
+                if head.payload == Outgoing::Page {
                     metrics.page_latency(between(head.created_at, now));
                 }
             }
@@ -141,7 +142,7 @@ impl Outbox {
 
 /// What counts of a message that is in its room.
 fn counted(head: &Head) -> Vec<Counted> {
-    let rung = head.rung.filter(|_| head.payload.kind() == Kind::Page);
+    let rung = head.rung.filter(|_| head.payload.kind() == OutgoingKind::Page);
     let paged = |rung: Rung| Counted::Paged { room_list: head.room_list.clone(), level: rung.level };
     rung.map(paged).into_iter().collect()
 }
@@ -149,7 +150,7 @@ fn counted(head: &Head) -> Vec<Counted> {
 /// What people said to the message before we knew that it is ours is handled again. They can see it as soon as the
 /// homeserver has it, which may be long before its reply reaches us.
 async fn find_answers(change: &mut Change, head: &Head, event_id: &EventId) -> Result<(), OutboxError> {
-    if head.incident.is_none() || matches!(head.payload.kind(), Kind::Edit | Kind::Reaction) {
+    if head.incident.is_none() || matches!(head.payload.kind(), OutgoingKind::Edit | OutgoingKind::Reaction) {
         return Ok(());
     }
     inbox::lock_target(change.tx(), event_id.as_str()).await?;
@@ -170,7 +171,10 @@ async fn follow_room(change: &mut Change, claimed: &Claimed, error: &str) -> Res
     }
     let retry = Retry { at: now, uncertain: false, counts: true, error };
     settle::retry(tx, &claimed.lease, &retry, now).await?;
-    if matches!(claimed.head.payload.kind(), Kind::Edit | Kind::Thread | Kind::Reaction) {
+    if matches!(
+        claimed.head.payload.kind(),
+        OutgoingKind::Edit | OutgoingKind::Thread | OutgoingKind::Reaction
+    ) {
         settle::cancelled(tx, &claimed.head, now).await?;
     }
     room::note_alias(tx, room, &replacement, now).await?;

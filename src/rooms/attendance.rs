@@ -3,9 +3,10 @@
 
 use super::{RoomError, Rooms};
 use crate::domain::lists::ListSettings;
+use crate::domain::outgoing::Outgoing;
 use crate::ids;
-use crate::store::enqueue::{self, Draft};
-use crate::store::{Payload, StoreError, Tx, commit, room, room_trouble};
+use crate::store::enqueue::{self, NewMessage};
+use crate::store::{StoreError, Tx, commit, room, room_trouble};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 
@@ -86,7 +87,7 @@ impl Rooms {
         let mut tx = self.store.begin().await?;
         let is_news = room_trouble::begins(&mut tx, &list.name, room, why, now).await?;
         if is_news {
-            let payload = Payload::RoomUnreachable { room: room.to_owned(), why: why.to_owned() };
+            let payload = Outgoing::RoomUnreachable { room: room.to_owned(), why: why.to_owned() };
             notify(&mut tx, list, room, &payload, now).await?;
         }
         commit(tx).await?;
@@ -102,7 +103,7 @@ impl Rooms {
         let mut tx = self.store.begin().await?;
         let is_news = room_trouble::ends(&mut tx, &list.name, room).await?;
         if is_news {
-            notify(&mut tx, list, room, &Payload::RoomReachable { room: room.to_owned() }, now).await?;
+            notify(&mut tx, list, room, &Outgoing::RoomReachable { room: room.to_owned() }, now).await?;
         }
         commit(tx).await?;
         Ok(is_news)
@@ -134,7 +135,7 @@ async fn notify(
     tx: &mut Tx,
     list: &ListSettings,
     about: &str,
-    payload: &Payload,
+    payload: &Outgoing,
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let others =
@@ -144,7 +145,7 @@ async fn notify(
         references = list.policy.levels.first().map(|level| others(&level.rooms)).unwrap_or_default();
     }
     for room in room::rooms_of(tx, &references).await? {
-        let draft = Draft {
+        let draft = NewMessage {
             id: ids::unique(),
             room_list: &list.name,
             room: &room,

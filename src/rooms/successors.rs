@@ -2,9 +2,10 @@
 
 use super::{RoomError, Rooms, lists_of};
 use crate::domain::lists::Lists;
+use crate::domain::outgoing::Outgoing;
 use crate::ids;
-use crate::store::enqueue::{self, Draft};
-use crate::store::{Payload, StoreError, Tx, room};
+use crate::store::enqueue::{self, NewMessage};
+use crate::store::{StoreError, Tx, room};
 use jiff::Timestamp;
 
 impl Rooms {
@@ -44,11 +45,11 @@ pub async fn record(
     }
     room::note_alias(tx, from, successor, now).await?;
     for list in &lists {
-        let draft = Draft {
+        let draft = NewMessage {
             id: ids::unique(),
             room_list: &list.name,
             room: successor,
-            payload: Payload::RoomMoved { from: from.to_owned() },
+            payload: Outgoing::RoomMoved { from: from.to_owned() },
             incident: None,
             rung: None,
             post: None,

@@ -3,7 +3,7 @@
 use super::settle::{self, Lease};
 use super::{Store, StoreError, Tx, inconsistent, to_u32};
 use crate::domain::incident::Rung;
-use crate::store::Payload;
+use crate::domain::outgoing::Outgoing;
 use jiff::Timestamp;
 use jiff_sqlx::{Timestamp as SqlTimestamp, ToSqlx};
 use uuid::Uuid;
@@ -20,7 +20,7 @@ pub struct Head {
     /// To which room.
     pub room: String,
     /// What it says.
-    pub payload: Payload,
+    pub payload: Outgoing,
     /// The incident it is about.
     pub incident: Option<i64>,
     /// The rung of a page.
@@ -54,9 +54,14 @@ pub struct Head {
 }
 
 impl Head {
+    /// Whether nothing of its post is in the room yet.
+    pub(super) fn is_first(&self) -> bool {
+        self.root.is_none() && self.post.is_some()
+    }
+
     /// Whether it is the message that its post becomes, once it is sent.
     pub fn makes_root(&self) -> bool {
-        self.root.is_none() && self.post.is_some() && self.payload.shows_incident()
+        self.is_first() && self.payload.shows_incident()
     }
 }
 

@@ -4,174 +4,15 @@
 //! order between incidents is free. A room's queue is read by (priority, seq).
 
 use super::{StoreError, Tx, inconsistent, to_i32};
-use crate::domain::answer::Answer;
 use crate::domain::incident::Rung;
-use crate::domain::timeline::Entry;
+use crate::domain::outgoing::Outgoing;
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
-use ruma::OwnedEventId;
-use serde::{Deserialize, Serialize};
 use uuid::Uuid;
-
-/// What a message is to say, besides the state of its incident.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "what", rename_all = "snake_case")]
-pub enum Payload {
-    /// A page.
-    Page,
-    /// Nobody answered.
-    Fallback,
-    /// Still nobody answered.
-    Reminder {
-        /// Counts from 1.
-        number: u32,
-        /// Whether it is for a fallback room: then it calls everybody there.
-        last_resort: bool,
-    },
-    /// The acknowledgement ends soon.
-    AckReminder,
-    /// Bring the post up to date.
-    Refresh,
-    /// Bring the newest message that pages it again beside its post up to date.
-    RefreshNewest,
-    /// Tell a story in the post's thread.
-    Tell {
-        /// The story.
-        entry: Entry,
-    },
-    /// Tell a story to a room that may have no post.
-    TellFallback {
-        /// The story.
-        entry: Entry,
-    },
-    /// The reaction that people tap.
-    AckReaction {
-        /// On which message.
-        to: OwnedEventId,
-    },
-    /// An answer to a command.
-    Answer {
-        /// What it says.
-        answer: Answer,
-        /// The event that it answers.
-        to: OwnedEventId,
-        /// The thread that event is in.
-        thread: Option<OwnedEventId>,
-    },
-    /// The incident as it stands, in answer to a command.
-    Show {
-        /// The event that it answers.
-        to: OwnedEventId,
-        /// The thread that event is in.
-        thread: Option<OwnedEventId>,
-    },
-    /// The room takes the place of another one.
-    RoomMoved {
-        /// The room it replaces.
-        from: String,
-    },
-    /// A room of the list cannot be reached.
-    RoomUnreachable {
-        /// The room, as the configuration names it.
-        room: String,
-        /// What the homeserver says.
-        why: String,
-    },
-    /// A room of the list can be reached again.
-    RoomReachable {
-        /// The room, as the configuration names it.
-        room: String,
-    },
-}
-
-/// The kind of a message, as the database has it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(missing_docs, reason = "`Payload` explains them")]
-pub enum Kind {
-    Page,
-    Fallback,
-    Reminder,
-    Edit,
-    Thread,
-    Notice,
-    Reaction,
-    Answer,
-}
-
-impl Kind {
-    /// The name in the database.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Page => "page",
-            Self::Fallback => "fallback",
-            Self::Reminder => "reminder",
-            Self::Edit => "edit",
-            Self::Thread => "thread",
-            Self::Notice => "notice",
-            Self::Reaction => "reaction",
-            Self::Answer => "answer",
-        }
-    }
-}
-
-impl Payload {
-    /// Its kind.
-    pub fn kind(&self) -> Kind {
-        match self {
-            Self::Page => Kind::Page,
-            Self::Fallback => Kind::Fallback,
-            Self::Reminder { .. } | Self::AckReminder => Kind::Reminder,
-            Self::Refresh | Self::RefreshNewest => Kind::Edit,
-            Self::Tell { .. } => Kind::Thread,
-            Self::TellFallback { .. } => Kind::Notice,
-            Self::AckReaction { .. } => Kind::Reaction,
-            Self::Answer { .. }
-            | Self::Show { .. }
-            | Self::RoomMoved { .. }
-            | Self::RoomUnreachable { .. }
-            | Self::RoomReachable { .. } => Kind::Answer,
-        }
-    }
-
-    /// Whether it shows its incident: the first of these in a room is the room's post of it.
-    pub fn shows_incident(&self) -> bool {
-        match self {
-            Self::Page | Self::Fallback | Self::Reminder { .. } | Self::TellFallback { .. } => true,
-            Self::AckReminder
-            | Self::Refresh
-            | Self::RefreshNewest
-            | Self::Tell { .. }
-            | Self::AckReaction { .. }
-            | Self::Answer { .. }
-            | Self::Show { .. }
-            | Self::RoomMoved { .. }
-            | Self::RoomUnreachable { .. }
-            | Self::RoomReachable { .. } => false,
-        }
-    }
-
-    /// Smaller goes first: first pages, escalations, what replaces them, answers that a person waits for, and then
-    /// what only keeps the picture up to date.
-    pub fn priority(&self, rung: Option<Rung>) -> i16 {
-        match self {
-            Self::Page if rung.is_some_and(|rung| rung.level == 0 && rung.loop_no == 0) => 0,
-            Self::Page => 1,
-            Self::Fallback | Self::Reminder { .. } | Self::AckReminder | Self::TellFallback { .. } => 2,
-            Self::Answer { .. }
-            | Self::Show { .. }
-            | Self::RoomMoved { .. }
-            | Self::RoomUnreachable { .. }
-            | Self::RoomReachable { .. } => 3,
-            Self::AckReaction { .. } => 4,
-            Self::Refresh | Self::RefreshNewest => 5,
-            Self::Tell { .. } => 6,
-        }
-    }
-}
 
 /// A message to be put into the outbox.
 #[derive(Debug)]
-pub struct Draft<'a> {
+pub struct NewMessage<'a> {
     /// Its identity and Matrix transaction id.
     pub id: Uuid,
     /// Whose virtual user sends it.
@@ -179,7 +20,7 @@ pub struct Draft<'a> {
     /// To which room (already led through `room_of`).
     pub room: &'a str,
     /// What it says.
-    pub payload: Payload,
+    pub payload: Outgoing,
     /// The incident it is about.
     pub incident: Option<i64>,
     /// The rung of a page; the run of a fallback notice.
@@ -198,7 +39,7 @@ pub struct Showing<'a> {
     /// The incident.
     pub incident: i64,
     /// What it says.
-    pub payload: &'a Payload,
+    pub payload: &'a Outgoing,
     /// The rung of a page; the run of a fallback notice.
     pub rung: Rung,
     /// The references.
@@ -254,51 +95,55 @@ pub async fn show(
     Ok(())
 }
 
-/// Puts a message into the outbox. Returns whether it is new: a page or a fallback notice exists once (I4, I15), and
-/// an edit that waits already covers what this one would show.
-pub async fn enqueue(tx: &mut Tx, draft: Draft<'_>, now: Timestamp) -> Result<bool, StoreError> {
-    let kind = draft.payload.kind();
-    let payload = serde_json::to_value(&draft.payload)
-        .map_err(|error| inconsistent("outbox", "payload", draft.id, error))?;
-    if kind == Kind::Edit
-        && sqlx::query!(
-            "UPDATE outbox SET not_before = least(not_before, $2)
-             WHERE post = $1 AND kind = 'edit' AND state = 'pending' AND content IS NULL AND payload ->> 'what' = $3::jsonb ->> 'what'",
-            draft.post,
-            draft.not_before.to_sqlx(),
-            payload
-        )
-        .execute(&mut **tx)
-        .await?
-        .rows_affected()
-            > 0
-    {
-        return Ok(false);
-    }
-    let enqueued = sqlx::query!(
+/// Puts a message into the outbox. A page or a fallback notice exists once (I4, I15): the same again changes nothing.
+pub async fn enqueue(tx: &mut Tx, message: NewMessage<'_>, now: Timestamp) -> Result<(), StoreError> {
+    let payload = serde_json::to_value(&message.payload)
+        .map_err(|error| inconsistent("outbox", "payload", message.id, error))?;
+    sqlx::query!(
         "WITH gate AS (INSERT INTO room_gate (room) VALUES ($3) ON CONFLICT (room) DO NOTHING)
          INSERT INTO outbox (id, room_list, room, kind, priority, incident, run_no, loop_no, level, post, payload,
                 state, not_before, created_at)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 'pending', $12, $13)
          ON CONFLICT DO NOTHING",
-        draft.id,
-        draft.room_list,
-        draft.room,
-        kind.as_str(),
-        draft.payload.priority(draft.rung),
-        draft.incident,
-        draft.rung.map(|rung| to_i32(rung.run_no)),
-        draft.rung.map(|rung| to_i32(rung.loop_no)),
-        draft.rung.map(|rung| to_i32(rung.level)),
-        draft.post,
+        message.id,
+        message.room_list,
+        message.room,
+        message.payload.kind().as_str(),
+        message.payload.priority(message.rung),
+        message.incident,
+        message.rung.map(|rung| to_i32(rung.run_no)),
+        message.rung.map(|rung| to_i32(rung.loop_no)),
+        message.rung.map(|rung| to_i32(rung.level)),
+        message.post,
         payload,
-        draft.not_before.to_sqlx(),
+        message.not_before.to_sqlx(),
         now.to_sqlx()
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Brings an edit of a post forward that waits to be rendered, if there is one: it covers what `payload` would show.
+pub async fn hasten_edit(
+    tx: &mut Tx,
+    post: Uuid,
+    payload: &Outgoing,
+    not_before: Timestamp,
+) -> Result<bool, StoreError> {
+    let payload =
+        serde_json::to_value(payload).map_err(|error| inconsistent("outbox", "payload", post, error))?;
+    let hastened = sqlx::query!(
+        "UPDATE outbox SET not_before = least(not_before, $2)
+         WHERE post = $1 AND kind = 'edit' AND state = 'pending' AND content IS NULL AND payload ->> 'what' = $3::jsonb ->> 'what'",
+        post,
+        not_before.to_sqlx(),
+        payload
     )
     .execute(&mut **tx)
     .await?
     .rows_affected();
-    Ok(enqueued > 0)
+    Ok(hastened > 0)
 }
 
 /// Cancels an incident's pages, reminders and fallback notices that were never tried, or whose every attempt is known

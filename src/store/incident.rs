@@ -4,7 +4,7 @@ use super::columns::Columns;
 use super::{AlertDetails, StoreError, Tx, alert, inconsistent, to_u32};
 use crate::domain::incident::{Incident, KeptAck, Phase, Run};
 use crate::domain::view::IncidentView;
-use crate::domain::webhook::Labels;
+use crate::domain::webhook::{AlertGroup, Labels};
 use jiff::Timestamp;
 use jiff_sqlx::{Timestamp as SqlTimestamp, ToSqlx};
 use ruma::UserId;
@@ -20,40 +20,21 @@ pub struct StoredIncident {
     pub room_list: String,
     /// The state.
     pub incident: Incident,
-    /// What Alertmanager says of the group.
-    pub reported: Reported,
+    /// The group, as Alertmanager described it last.
+    pub group: AlertGroup,
     /// What rooms are told of its alerts.
     pub details: AlertDetails,
     /// When it resolved.
     pub resolved_at: Option<Timestamp>,
 }
 
-/// What Alertmanager says of a group.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reported {
-    /// The receiver.
-    pub receiver: String,
-    /// The group key.
-    pub group_key: String,
-    /// The labels the group was made by.
-    pub group_labels: Labels,
-    /// The labels all its alerts share.
-    pub common_labels: Labels,
-    /// Alertmanager's own page.
-    pub external_url: Option<String>,
-    /// How many alerts were left out.
-    pub truncated: u64,
-}
-
-impl Reported {
-    /// What identifies the group within a room list.
-    pub fn key(&self) -> Vec<u8> {
-        let mut hash = Sha256::new();
-        hash.update(self.receiver.as_bytes());
-        hash.update([0]);
-        hash.update(self.group_key.as_bytes());
-        hash.finalize().to_vec()
-    }
+/// What identifies a group within a room list.
+pub fn key(group: &AlertGroup) -> Vec<u8> {
+    let mut hash = Sha256::new();
+    hash.update(group.receiver.as_bytes());
+    hash.update([0]);
+    hash.update(group.group_key.as_bytes());
+    hash.finalize().to_vec()
 }
 
 #[expect(clippy::struct_excessive_bools, reason = "the columns of the table")]
@@ -162,7 +143,7 @@ pub async fn load(tx: &mut Tx, number: i64) -> Result<Option<StoredIncident>, St
 pub async fn insert(
     tx: &mut Tx,
     room_list: &str,
-    reported: &Reported,
+    group: &AlertGroup,
     incident: &Incident,
     stale_after: Option<Duration>,
 ) -> Result<i64, StoreError> {
@@ -175,13 +156,13 @@ pub async fn insert(
                 $23, $24, $25, $26, $27, $28)
          RETURNING id",
         room_list,
-        reported.key(),
-        reported.receiver,
-        reported.group_key,
-        labels(&reported.group_labels),
-        labels(&reported.common_labels),
-        reported.external_url,
-        i64::try_from(reported.truncated).unwrap_or(i64::MAX),
+        key(group),
+        group.receiver,
+        group.group_key,
+        labels(&group.group_labels),
+        labels(&group.common_labels),
+        group.external_url,
+        i64::try_from(group.truncated).unwrap_or(i64::MAX),
         columns.phase,
         columns.next_at,
         columns.stale_at,
@@ -251,13 +232,13 @@ pub async fn update(
 }
 
 /// Writes what Alertmanager says of the group now.
-pub async fn update_reported(tx: &mut Tx, number: i64, reported: &Reported) -> Result<(), StoreError> {
+pub async fn update_group(tx: &mut Tx, number: i64, group: &AlertGroup) -> Result<(), StoreError> {
     sqlx::query!(
         "UPDATE incident SET common_labels = $2, external_url = $3, truncated = $4 WHERE id = $1",
         number,
-        labels(&reported.common_labels),
-        reported.external_url,
-        i64::try_from(reported.truncated).unwrap_or(i64::MAX)
+        labels(&group.common_labels),
+        group.external_url,
+        i64::try_from(group.truncated).unwrap_or(i64::MAX)
     )
     .execute(&mut **tx)
     .await?;
@@ -326,7 +307,7 @@ async fn read(tx: &mut Tx, row: Row) -> Result<StoredIncident, StoreError> {
             cleared: maps.cleared,
             known_at_ack: maps.known_at_ack,
         },
-        reported: Reported {
+        group: AlertGroup {
             receiver: row.receiver,
             group_key: row.group_key,
             group_labels: from_labels(TABLE, "group_labels", id, row.group_labels)?,
@@ -346,10 +327,10 @@ impl StoredIncident {
             number: self.number,
             room_list: self.room_list.clone(),
             incident: self.incident.clone(),
-            group_labels: self.reported.group_labels.clone(),
-            common_labels: self.reported.common_labels.clone(),
-            external_url: self.reported.external_url.clone(),
-            truncated: self.reported.truncated,
+            group_labels: self.group.group_labels.clone(),
+            common_labels: self.group.common_labels.clone(),
+            external_url: self.group.external_url.clone(),
+            truncated: self.group.truncated,
             alerts: self.details.views(&self.incident),
             resolved_at: self.resolved_at,
             levels,

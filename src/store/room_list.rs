@@ -1,37 +1,32 @@
 //! Room lists and their policies.
 
 use super::{Store, StoreError, Tx, inconsistent};
-use crate::domain::lists::ListSettings;
+use crate::domain::lists::{ListSettings, Lists};
 use crate::domain::policy::Policy;
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
+use ruma::UserId;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 
-/// A room list as the database knows it.
+/// The room lists that the database knows.
 #[derive(Debug, Clone)]
-pub struct KnownRoomList {
-    /// Its name.
-    pub name: String,
-    /// Its virtual user.
-    pub user_id: String,
-    /// Whether the configuration that was written last has it.
-    pub active: bool,
-    /// Its newest policy's row.
-    pub version: i64,
-    /// Its newest policy.
-    pub policy: Policy,
+pub struct KnownLists {
+    /// Those of the configuration that was written last. What only the configuration says is left out.
+    pub active: Lists,
+    /// The names of all that there have been.
+    pub names: Vec<String>,
 }
 
 /// What makes two policies the same: SHA-256 of the policy as JSON.
-pub fn policy_hash(policy: &Policy) -> Vec<u8> {
+fn policy_hash(policy: &Policy) -> Vec<u8> {
     Sha256::digest(serde_json::to_vec(policy).unwrap_or_default()).to_vec()
 }
 
 impl Store {
-    /// Writes the configured room lists, and sets the version of each one's policy. Lists that are no longer configured
-    /// become inactive; their open incidents keep escalating.
-    pub async fn configure(&self, lists: &mut [ListSettings], now: Timestamp) -> Result<(), StoreError> {
+    /// Writes the room lists of the configuration, and returns them with the versions of their policies. Lists that are
+    /// no longer configured become inactive; their open incidents keep escalating.
+    pub async fn configure(&self, mut lists: Vec<ListSettings>, now: Timestamp) -> Result<Lists, StoreError> {
         let mut tx = self.begin().await?;
         sqlx::query!("SELECT pg_advisory_xact_lock(hashtext('matrixbot configure'))")
             .execute(&mut *tx)
@@ -40,33 +35,31 @@ impl Store {
         sqlx::query!("UPDATE room_list SET active = false WHERE NOT name = ANY($1)", &names)
             .execute(&mut *tx)
             .await?;
-        for list in lists {
+        for list in &mut lists {
             list.version = configure_one(&mut tx, list, now).await?;
         }
         tx.commit().await?;
-        Ok(())
+        Ok(Lists::new(lists))
     }
 
-    /// Every room list that there has been, by name, as the configuration that was written last has it.
-    pub async fn room_lists(&self) -> Result<Vec<KnownRoomList>, StoreError> {
+    /// The room lists that the database knows.
+    pub async fn room_lists(&self) -> Result<KnownLists, StoreError> {
         let rows = sqlx::query!(
             "SELECT name, user_id, active, id, policy FROM room_list
              JOIN policy_version ON policy_version.id = room_list.policy_version ORDER BY name"
         )
         .fetch_all(&self.pool)
         .await?;
-        rows.into_iter()
-            .map(|row| {
-                let unreadable = |error| inconsistent("policy_version", "policy", row.id, error);
-                Ok(KnownRoomList {
-                    policy: serde_json::from_value(row.policy).map_err(unreadable)?,
-                    name: row.name,
-                    user_id: row.user_id,
-                    active: row.active,
-                    version: row.id,
-                })
-            })
-            .collect()
+        let names = rows.iter().map(|row| row.name.clone()).collect();
+        let mut active = Vec::with_capacity(rows.len());
+        for row in rows.into_iter().filter(|row| row.active) {
+            let user_id = UserId::parse(&row.user_id)
+                .map_err(|error| inconsistent("room_list", "user_id", &row.name, error))?;
+            let policy: Policy = serde_json::from_value(row.policy)
+                .map_err(|error| inconsistent("policy_version", "policy", row.id, error))?;
+            active.push(ListSettings { version: row.id, ..ListSettings::new(row.name, user_id, policy) });
+        }
+        Ok(KnownLists { active: Lists::new(active), names })
     }
 
     /// The policy of a version.

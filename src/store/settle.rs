@@ -4,8 +4,9 @@
 use super::totals::Deltas;
 use super::{Head, Store, StoreError, Tx, enqueue};
 use crate::domain::incident::Rung;
+use crate::domain::outgoing::PostRole;
 use crate::domain::totals::Counted;
-use crate::store::{Payload, to_i32};
+use crate::store::to_i32;
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
 use uuid::Uuid;
@@ -43,7 +44,7 @@ pub async fn sent(
     counted: &[Counted],
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    let role = role(head);
+    let role = head.payload.role(head.is_first()).map(PostRole::as_str);
     let deltas = Deltas::of(counted);
     sqlx::query!(
         "WITH shown AS (
@@ -75,17 +76,6 @@ pub async fn sent(
     .execute(&mut **tx)
     .await?;
     Ok(())
-}
-
-/// What a message that was sent is to its post: the post itself, or what pages it again, or an edit of either.
-fn role(head: &Head) -> Option<&'static str> {
-    match &head.payload {
-        _ if head.makes_root() => Some("root"),
-        Payload::Refresh => Some("edit"),
-        Payload::RefreshNewest => Some("edit_again"),
-        payload if payload.shows_incident() => Some("again"),
-        _ => None,
-    }
 }
 
 /// The message will not be sent: it is not wanted any more, or it shows nothing that is not shown. What hangs on a post

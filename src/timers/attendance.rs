@@ -1,12 +1,14 @@
 //! Visits the rooms of every list at start, after a reload, and again and again while a room cannot be reached.
 
-use crate::engine::Engine;
+use crate::clock::SharedClock;
+use crate::engine::{CurrentLists, Wakers};
 use crate::health::Health;
 use crate::rooms::Rooms;
 use crate::store::StoreError;
+use crate::telemetry::Metrics;
 use crate::worker::{Progress, Worker};
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// How often while every room can be reached: somebody may have removed us while events were lost.
@@ -17,7 +19,10 @@ const WHILE_UNREACHABLE: Duration = Duration::from_secs(20);
 /// The worker of attendance.
 #[derive(Debug)]
 pub struct Attendance {
-    engine: Engine,
+    clock: SharedClock,
+    metrics: Arc<Metrics>,
+    lists: CurrentLists,
+    wakers: Wakers,
     rooms: Rooms,
     health: Health,
     /// What could not be reached the last time, and why: a change is logged.
@@ -26,8 +31,15 @@ pub struct Attendance {
 
 impl Attendance {
     /// A worker that notes in `health` which rooms cannot be reached.
-    pub fn new(engine: Engine, rooms: Rooms, health: Health) -> Self {
-        Self { engine, rooms, health, unreachable: Mutex::default() }
+    pub fn new(
+        clock: SharedClock,
+        metrics: Arc<Metrics>,
+        lists: CurrentLists,
+        wakers: Wakers,
+        rooms: Rooms,
+        health: Health,
+    ) -> Self {
+        Self { clock, metrics, lists, wakers, rooms, health, unreachable: Mutex::default() }
     }
 
     fn log_changes(&self, unreachable: &BTreeMap<String, String>) {
@@ -51,12 +63,12 @@ impl Worker for Attendance {
 
     async fn step(&self) -> Result<Progress, StoreError> {
         let mut unreachable = BTreeMap::new();
-        for list in self.engine.lists().iter() {
-            let visit = self.rooms.visit(list, self.engine.clock().now()).await?;
+        for list in self.lists.load().iter() {
+            let visit = self.rooms.visit(list, self.clock.now()).await?;
             if visit.can_send {
-                self.engine.wakers().outbox.notify_one();
+                self.wakers.outbox.notify_one();
             }
-            self.engine.metrics().set_rooms_unreachable(&list.name, visit.unreachable.len());
+            self.metrics.set_rooms_unreachable(&list.name, visit.unreachable.len());
             unreachable.extend(visit.unreachable);
         }
         self.log_changes(&unreachable);

@@ -3,11 +3,12 @@
 use crate::clock::SharedClock;
 use crate::domain::incident::PhaseName;
 use crate::domain::time::between;
-use crate::engine::Engine;
-use crate::store::StoreError;
-use crate::telemetry::OutboxState;
+use crate::engine::CurrentLists;
+use crate::store::{Store, StoreError};
+use crate::telemetry::{Metrics, OutboxState};
 use crate::worker::{Progress, Worker};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How often: well below a scrape interval.
@@ -16,17 +17,16 @@ const EVERY: Duration = Duration::from_secs(10);
 /// The worker of the gauges.
 #[derive(Debug)]
 pub struct Gauges {
-    engine: Engine,
+    store: Store,
+    clock: SharedClock,
+    metrics: Arc<Metrics>,
+    lists: CurrentLists,
 }
 
 impl Gauges {
-    /// A worker on an engine.
-    pub fn new(engine: Engine) -> Self {
-        Self { engine }
-    }
-
-    fn clock(&self) -> &SharedClock {
-        self.engine.clock()
+    /// A worker that samples for `metrics`.
+    pub fn new(store: Store, clock: SharedClock, metrics: Arc<Metrics>, lists: CurrentLists) -> Self {
+        Self { store, clock, metrics, lists }
     }
 }
 
@@ -38,22 +38,22 @@ impl Worker for Gauges {
     }
 
     async fn step(&self) -> Result<Progress, StoreError> {
-        let store = self.engine.store();
-        let metrics = self.engine.metrics();
-        let counts: BTreeMap<(String, String), i64> = store
+        let metrics = &self.metrics;
+        let counts: BTreeMap<(String, String), i64> = self
+            .store
             .phase_counts()
             .await?
             .into_iter()
             .map(|(list, phase, count)| ((list, phase), count))
             .collect();
-        for list in self.engine.lists().iter() {
+        for list in self.lists.load().iter() {
             for phase in PhaseName::ALL.into_iter().filter(|phase| *phase != PhaseName::Closed) {
                 let key = (list.name.clone(), phase.as_str().to_owned());
                 metrics.set_incidents(&list.name, phase, counts.get(&key).copied().unwrap_or(0));
             }
         }
-        let now = self.clock().now();
-        let backlog = store.backlog(now).await?;
+        let now = self.clock.now();
+        let backlog = self.store.backlog(now).await?;
         metrics.set_outbox_messages(OutboxState::Pending, backlog.pending);
         metrics.set_outbox_messages(OutboxState::Leased, backlog.sending);
         metrics.set_outbox_messages(OutboxState::Undeliverable, backlog.undeliverable);

@@ -1,7 +1,9 @@
 //! Ticks every incident whose timer has passed: ladders, acknowledgements, snoozes, reminders, closings.
 
+use crate::clock::SharedClock;
 use crate::domain::time::between;
 use crate::engine::{Engine, EngineError, TIMERS_POLL};
+use crate::store::Store;
 use crate::worker::{Progress, Worker};
 use std::time::Duration;
 
@@ -9,12 +11,14 @@ use std::time::Duration;
 #[derive(Debug)]
 pub struct Ladder {
     engine: Engine,
+    store: Store,
+    clock: SharedClock,
 }
 
 impl Ladder {
     /// A worker on an engine.
-    pub fn new(engine: Engine) -> Self {
-        Self { engine }
+    pub fn new(engine: Engine, store: Store, clock: SharedClock) -> Self {
+        Self { engine, store, clock }
     }
 }
 
@@ -29,8 +33,8 @@ impl Worker for Ladder {
         if self.engine.tick_one().await? {
             return Ok(Progress::More);
         }
-        let next = self.engine.store().next_due().await?;
-        let wait = next.map_or(TIMERS_POLL, |next| between(self.engine.clock().now(), next));
+        let next = self.store.next_due().await?;
+        let wait = next.map_or(TIMERS_POLL, |next| between(self.clock.now(), next));
         Ok(Progress::Idle(wait.clamp(Duration::from_millis(5), TIMERS_POLL)))
     }
 }

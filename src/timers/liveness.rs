@@ -1,11 +1,12 @@
 //! Checks whether the homeserver answers and can call us. A successful ping also makes Synapse deliver the transactions
 //! that it holds back after an outage; and when an outage is over, the pauses that it caused in rooms end.
 
-use crate::engine::Engine;
+use crate::clock::SharedClock;
+use crate::engine::Wakers;
 use crate::health::Health;
 use crate::ids;
 use crate::matrix::{Client, ClientError, Failure};
-use crate::store::StoreError;
+use crate::store::{Store, StoreError};
 use crate::worker::{Progress, Worker};
 use ruma::OwnedTransactionId;
 use std::time::Duration;
@@ -21,13 +22,22 @@ pub struct Liveness {
     client: Client,
     appservice_id: String,
     health: Health,
-    engine: Engine,
+    store: Store,
+    clock: SharedClock,
+    wakers: Wakers,
 }
 
 impl Liveness {
     /// Pings as the application service of this id, and records in `health` what comes of it.
-    pub fn new(client: Client, appservice_id: String, health: Health, engine: Engine) -> Self {
-        Self { client, appservice_id, health, engine }
+    pub fn new(
+        client: Client,
+        appservice_id: String,
+        health: Health,
+        store: Store,
+        clock: SharedClock,
+        wakers: Wakers,
+    ) -> Self {
+        Self { client, appservice_id, health, store, clock, wakers }
     }
 
     async fn ping(&self) -> Result<(), ClientError> {
@@ -54,12 +64,12 @@ impl Worker for Liveness {
         match self.ping().await {
             Ok(()) => {
                 if self.health.homeserver().is_err() {
-                    self.engine.store().end_pauses(self.engine.clock().now()).await?;
-                    self.engine.wakers().outbox.notify_one();
+                    self.store.end_pauses(self.clock.now()).await?;
+                    self.wakers.outbox.notify_one();
                 }
                 if self.health.set_homeserver(Ok(())) {
                     tracing::info!("the homeserver answers and can call us");
-                    self.engine.wakers().reconcile.notify_one();
+                    self.wakers.reconcile.notify_one();
                 }
                 Ok(Progress::Idle(EVERY))
             }

@@ -1,11 +1,12 @@
 //! Reads the rooms for events that the homeserver did not push: Synapse loses events when it restarts while a
 //! transaction is under way (synapse#11637). Found events go into the same inbox, where each event counts once.
 
+use crate::clock::SharedClock;
 use crate::domain::time::{between, earlier};
-use crate::engine::{Engine, EngineError};
+use crate::engine::{CurrentLists, Engine, EngineError};
 use crate::matrix::{ClientError, Identity};
 use crate::rooms::{RoomError, Rooms};
-use crate::store::StoreError;
+use crate::store::{Store, StoreError};
 use crate::worker::{Progress, Worker};
 use jiff::Timestamp;
 use ruma::{EventId, RoomId, UserId};
@@ -52,6 +53,9 @@ pub enum ReconcileError {
 #[derive(Debug)]
 pub struct Reconcile {
     engine: Engine,
+    store: Store,
+    clock: SharedClock,
+    lists: CurrentLists,
     rooms: Rooms,
     last: Mutex<Last>,
 }
@@ -83,18 +87,18 @@ struct EventHeader<'a> {
 
 impl Reconcile {
     /// A worker that reads rooms as our virtual users.
-    pub fn new(engine: Engine, rooms: Rooms) -> Self {
-        Self { engine, rooms, last: Mutex::default() }
+    pub fn new(engine: Engine, store: Store, clock: SharedClock, lists: CurrentLists, rooms: Rooms) -> Self {
+        Self { engine, store, clock, lists, rooms, last: Mutex::default() }
     }
 
     /// Reads each room back to the end of the last reading. A room that was never read starts now: earlier messages are
     /// not for us.
     async fn rooms(&self, round: &mut Round) -> Result<(), ReconcileError> {
         let mut read = BTreeSet::new();
-        for list in self.engine.lists().iter() {
+        for list in self.lists.load().iter() {
             for reference in list.references() {
-                let room = self.engine.store().room_of(&reference).await?;
-                let joined = self.engine.store().membership(list.user_id.as_str(), &room).await?;
+                let room = self.store.room_of(&reference).await?;
+                let joined = self.store.membership(list.user_id.as_str(), &room).await?;
                 if joined.as_deref() != Some("join") || !read.insert(room.clone()) {
                     continue;
                 }
@@ -107,12 +111,12 @@ impl Reconcile {
     }
 
     async fn room(&self, identity: &Identity, room: &RoomId) -> Result<u64, ReconcileError> {
-        let now = self.engine.clock().now();
-        let Some(cursor) = self.engine.store().cursor(room.as_str()).await? else {
-            self.engine.store().note_cursor(room.as_str(), now.as_millisecond(), now).await?;
+        let now = self.clock.now();
+        let Some(cursor) = self.store.cursor(room.as_str()).await? else {
+            self.store.note_cursor(room.as_str(), now.as_millisecond(), now).await?;
             return Ok(0);
         };
-        let lists = self.engine.lists();
+        let lists = self.lists.load();
         let horizon = earlier(Timestamp::from_millisecond(cursor).unwrap_or(now), OVERLAP).as_millisecond();
         let mut events: Vec<Box<RawValue>> = Vec::new();
         let mut newest = cursor;
@@ -150,13 +154,13 @@ impl Reconcile {
         for batch in events.chunks(BATCH) {
             found += self.engine.accept_found(batch).await?;
         }
-        self.engine.store().note_cursor(room.as_str(), newest, now).await?;
+        self.store.note_cursor(room.as_str(), newest, now).await?;
         Ok(found)
     }
 
     /// Reads the relations of each open incident's messages.
     async fn posts(&self, round: &mut Round) -> Result<(), ReconcileError> {
-        for (user_id, room, event_id) in self.engine.store().open_posts(MOST_POSTS).await? {
+        for (user_id, room, event_id) in self.store.open_posts(MOST_POSTS).await? {
             let (Ok(user_id), Ok(room), Ok(event_id)) = (
                 UserId::parse(&user_id),
                 <&RoomId>::try_from(room.as_str()),
@@ -200,7 +204,7 @@ impl Worker for Reconcile {
 
     async fn step(&self) -> Result<Progress, ReconcileError> {
         let mut round = Round::default();
-        let now = self.engine.clock().now();
+        let now = self.clock.now();
         let last = *self.last.lock().unwrap_or_else(PoisonError::into_inner);
         self.rooms(&mut round).await?;
         let posts = if last.posts_are_due(now) {

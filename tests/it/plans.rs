@@ -5,10 +5,11 @@
 use crate::database::TestDatabase;
 use jiff::Timestamp;
 use matrixbot::domain::incident::Rung;
-use matrixbot::store::enqueue::{Draft, Showing};
+use matrixbot::domain::outgoing::Outgoing;
+use matrixbot::store::enqueue::{NewMessage, Showing};
 use matrixbot::store::{
-    InboxEvent, Payload, Store, Tx, alert, claim, enqueue, inbox, incident, overview, post, room, settle,
-    timeline, timers,
+    InboxEvent, Store, Tx, alert, claim, enqueue, inbox, incident, overview, post, room, settle, timeline,
+    timers,
 };
 use serde_json::json;
 use sqlx::{AssertSqlSafe, Executor, PgConnection};
@@ -193,7 +194,7 @@ async fn timers_and_incidents(plans: &mut Plans) {
         .within("lock and save", async |tx| {
             let stored = incident::lock(tx, OPEN).await.unwrap().unwrap();
             incident::update(tx, &stored, &stored.incident, None, now()).await.unwrap();
-            incident::update_reported(tx, OPEN, &stored.reported).await.unwrap();
+            incident::update_group(tx, OPEN, &stored.group).await.unwrap();
             incident::seen(tx, OPEN, Some(now())).await.unwrap();
             let changed = stored.incident.firing.keys().cloned().collect::<BTreeSet<_>>();
             alert::save(tx, OPEN, Some(&stored.incident), &stored.incident, &stored.details, &changed)
@@ -243,14 +244,14 @@ async fn messages(plans: &mut Plans) {
             let showing = Showing {
                 room_list: "finance",
                 incident: OPEN,
-                payload: &Payload::Page,
+                payload: &Outgoing::Page,
                 rung: Rung { run_no: 2, loop_no: 0, level: 0 },
                 references: &[ALIAS.to_owned(), "!room10:example.test".to_owned()],
             };
             enqueue::show(tx, &showing, fresh, now()).await.unwrap();
             let post = post::of_incident(tx, OPEN).await.unwrap().pop().unwrap();
-            for payload in [Payload::Refresh, Payload::RefreshNewest] {
-                let draft = Draft {
+            for payload in [Outgoing::Refresh, Outgoing::RefreshNewest] {
+                let draft = NewMessage {
                     id: fresh(),
                     room_list: "finance",
                     room: ROOM,
@@ -260,7 +261,7 @@ async fn messages(plans: &mut Plans) {
                     post: Some(post.id),
                     not_before: now(),
                 };
-                assert!(enqueue::enqueue(tx, draft, now()).await.unwrap());
+                enqueue::enqueue(tx, draft, now()).await.unwrap();
             }
         })
         .await;

@@ -14,7 +14,7 @@ mod text;
 mod unreadable;
 
 use crate::domain::incident::Fingerprint;
-use crate::domain::webhook::{Labels, Webhook, WebhookAlert};
+use crate::domain::webhook::{AlertGroup, Labels, Webhook, WebhookAlert};
 use jiff::Timestamp;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
@@ -71,12 +71,14 @@ pub fn parse(body: &[u8], now: Timestamp) -> Result<Report, Unreadable> {
     });
     Ok(Report {
         webhook: Webhook {
-            receiver,
-            group_key: bounds::cut_distinctly(group_key, bounds::GROUP_KEY),
-            group_labels,
-            common_labels,
-            external_url: fields.get("externalURL").and_then(|raw| text::read_url(raw)),
-            truncated,
+            group: AlertGroup {
+                receiver,
+                group_key: bounds::cut_distinctly(group_key, bounds::GROUP_KEY),
+                group_labels,
+                common_labels,
+                external_url: fields.get("externalURL").and_then(|raw| text::read_url(raw)),
+                truncated,
+            },
             alerts,
         },
         remarks,

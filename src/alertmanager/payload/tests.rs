@@ -61,12 +61,12 @@ fn what_alertmanager_sends_is_understood_without_a_remark() {
 #[test]
 fn every_field_of_a_real_body_is_found() {
     let webhook = fixture!("firing-0.33.1").webhook;
-    assert_eq!(webhook.receiver, "matrix");
-    assert_eq!(webhook.group_key, r#"{}:{alertname="HighCPU", cluster="eu"}"#);
-    assert_eq!(webhook.group_labels["cluster"], "eu");
-    assert_eq!(webhook.common_labels["instance"], "web-1:9100");
-    assert_eq!(webhook.external_url.as_deref(), Some("http://am.lab.test:9093"));
-    assert_eq!(webhook.truncated, 0);
+    assert_eq!(webhook.group.receiver, "matrix");
+    assert_eq!(webhook.group.group_key, r#"{}:{alertname="HighCPU", cluster="eu"}"#);
+    assert_eq!(webhook.group.group_labels["cluster"], "eu");
+    assert_eq!(webhook.group.common_labels["instance"], "web-1:9100");
+    assert_eq!(webhook.group.external_url.as_deref(), Some("http://am.lab.test:9093"));
+    assert_eq!(webhook.group.truncated, 0);
     let alert = &webhook.alerts[0];
     assert_eq!(alert.fingerprint, "4c1ec779f82ab322");
     assert_eq!(alert.starts_at, "2026-11-24T03:02:32.799976Z".parse().unwrap());
@@ -75,7 +75,7 @@ fn every_field_of_a_real_body_is_found() {
         alert.generator_url.as_deref(),
         Some("http://prom.lab.test:9090/graph?g0.expr=up+%3D%3D+0&g0.tab=1")
     );
-    assert_eq!(fixture!("truncated-max2-of-5-0.25.0").webhook.truncated, 3);
+    assert_eq!(fixture!("truncated-max2-of-5-0.25.0").webhook.group.truncated, 3);
     assert_eq!(fixture!("firing-0.25.0").webhook.alerts[0].fingerprint, alert.fingerprint);
 }
 
@@ -181,8 +181,9 @@ fn a_start_that_cannot_be_is_now() {
 
 #[test]
 fn a_receiver_loses_the_escapes_of_regular_expressions() {
-    let named =
-        |escaped: &str| read(&json!({"receiver": escaped, "groupKey": "g", "alerts": []})).webhook.receiver;
+    let named = |escaped: &str| {
+        read(&json!({"receiver": escaped, "groupKey": "g", "alerts": []})).webhook.group.receiver
+    };
     assert_eq!(named(r"web\.hook"), "web.hook");
     assert_eq!(named(r"team\.infra/\(night\)\+\*\?\[\]\{\}\^\$\|-1"), "team.infra/(night)+*?[]{}^$|-1");
     assert_eq!(named(r"back\\slash\\"), r"back\slash\");
@@ -196,14 +197,14 @@ fn a_missing_group_key_is_made_from_receiver_and_labels_and_said() {
         read(&json!({"receiver": "team", "groupLabels": group, "commonLabels": common, "alerts": []}))
     };
     let report = without(json!({"cluster": "eu", "alertname": "A\"B"}), json!({"x": "y"}));
-    assert_eq!(report.webhook.group_key, r#"computed:team:{alertname="A\"B", cluster="eu"}"#);
+    assert_eq!(report.webhook.group.group_key, r#"computed:team:{alertname="A\"B", cluster="eu"}"#);
     assert_eq!(
         report.remarks,
         ["`groupKey` is missing; it is made from the receiver and the group's labels."]
     );
-    assert_eq!(without(json!({}), json!({"x": "y"})).webhook.group_key, r#"computed:team:{x="y"}"#);
+    assert_eq!(without(json!({}), json!({"x": "y"})).webhook.group.group_key, r#"computed:team:{x="y"}"#);
     let nothing = read(&json!({"alerts": [], "groupLabels": 7, "groupKey": ""}));
-    assert_eq!(nothing.webhook.group_key, "computed::{}");
+    assert_eq!(nothing.webhook.group.group_key, "computed::{}");
     assert_eq!(nothing.remarks.len(), 3);
 }
 
@@ -212,6 +213,7 @@ fn only_web_addresses_are_kept_and_without_credentials() {
     let kept = |url: &str| {
         read(&json!({"receiver": "r", "groupKey": "g", "alerts": [], "externalURL": url}))
             .webhook
+            .group
             .external_url
     };
     assert_eq!(kept("https://am.example.org/x?y=z#f").as_deref(), Some("https://am.example.org/x?y=z#f"));
@@ -247,8 +249,8 @@ fn nothing_that_postgres_or_matrix_refuses_comes_through() {
     let body = b"\xef\xbb\xbf{\"receiver\": \"r\\u0000\", \"groupKey\": \"g\\ud800\", \"alerts\": [
         {\"labels\": {\"alertname\": \"\\ud83d\\ude00 \\udc00 \xff\", \"\\ud800\": \"x\", \"n\\u0000\": [\"\\u0000\"]}}]}";
     let webhook = parse(body, now()).unwrap().webhook;
-    assert_eq!(webhook.receiver, "r\u{fffd}");
-    assert!(webhook.group_key.starts_with("g\u{fffd}"));
+    assert_eq!(webhook.group.receiver, "r\u{fffd}");
+    assert!(webhook.group.group_key.starts_with("g\u{fffd}"));
     let labels = &webhook.alerts[0].labels;
     assert!(labels["alertname"].starts_with("😀 \u{fffd}") && labels["alertname"].ends_with(" \u{fffd}"));
     assert_eq!(labels["n\u{fffd}"], r#"["\u0000"]"#, "the escape is text here");
@@ -267,7 +269,7 @@ fn huge_values_are_bounded_and_said() {
 
     let key = |end: &str| {
         let key = format!("{}{end}", "k".repeat(100_000));
-        read(&json!({"receiver": "r", "groupKey": key, "alerts": []})).webhook.group_key
+        read(&json!({"receiver": "r", "groupKey": key, "alerts": []})).webhook.group.group_key
     };
     assert!(key("a").len() < 17_000);
     assert_ne!(key("a"), key("b"), "different groups stay different");
@@ -275,7 +277,7 @@ fn huge_values_are_bounded_and_said() {
     let alerts: Vec<Value> = (0..MOST_ALERTS + 5).map(|n| json!({"labels": {"n": n.to_string()}})).collect();
     let report = read(&json!({"receiver": "r", "groupKey": "g", "alerts": alerts, "truncatedAlerts": 2}));
     assert_eq!(report.webhook.alerts.len(), MOST_ALERTS);
-    assert_eq!(report.webhook.truncated, 7);
+    assert_eq!(report.webhook.group.truncated, 7);
 }
 
 #[test]
@@ -284,7 +286,7 @@ fn a_count_of_what_was_left_out_may_be_anything() {
         [(json!(3), 3), (json!("3"), 3), (json!(-1), 0), (json!(1.5), 0), (json!(null), 0), (json!([]), 0)]
     {
         let report = read(&json!({"receiver": "r", "groupKey": "g", "alerts": [], "truncatedAlerts": said}));
-        assert_eq!(report.webhook.truncated, count, "{said}");
+        assert_eq!(report.webhook.group.truncated, count, "{said}");
     }
 }
 

@@ -10,7 +10,7 @@ mod stand_in;
 
 pub use stand_in::StandIn;
 
-use crate::engine::{Engine, EngineError};
+use crate::engine::{CurrentLists, Engine, EngineError};
 use crate::http::MainRuntime;
 use crate::http::answer::{matrix_error, wrong_method};
 use crate::http::token::Token;
@@ -37,6 +37,7 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub struct AppserviceState {
     engine: Engine,
+    lists: CurrentLists,
     users: VirtualUsers,
     runtime: MainRuntime,
     hs_token: Option<Token>,
@@ -47,12 +48,13 @@ impl AppserviceState {
     /// State for a homeserver that authenticates with `hs_token`.
     pub fn new(
         engine: Engine,
+        lists: CurrentLists,
         users: VirtualUsers,
         runtime: MainRuntime,
         hs_token: &SecretString,
         metrics: Arc<Metrics>,
     ) -> Self {
-        Self { engine, users, runtime, hs_token: Token::new(hs_token), metrics }
+        Self { engine, lists, users, runtime, hs_token: Token::new(hs_token), metrics }
     }
 
     /// Stores the events of a transaction, each event id once. When this returns `Ok`, they are committed; returns how
@@ -64,7 +66,7 @@ impl AppserviceState {
 
     /// Registers the user if it is one of our virtual users. Returns whether it is.
     async fn ensure_user(&self, user_id: &UserId) -> Result<bool, RoomError> {
-        if self.engine.lists().of_user(user_id.as_str()).is_none() {
+        if self.lists.load().of_user(user_id.as_str()).is_none() {
             return Ok(false);
         }
         // The homeserver does not know the user, whatever our database says.

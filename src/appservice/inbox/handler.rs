@@ -4,12 +4,13 @@ use super::{Inbox, InboxError, Prepared};
 use crate::domain::answer::Answer;
 use crate::domain::incoming::{Membership, RoomEvent};
 use crate::domain::lists::ListSettings;
+use crate::domain::outgoing::Outgoing;
 use crate::domain::rights::Caller;
 use crate::engine::{Change, Wake};
 use crate::ids;
 use crate::rooms::{self, successors};
-use crate::store::enqueue::Draft;
-use crate::store::{Payload, room};
+use crate::store::enqueue::NewMessage;
+use crate::store::room;
 use crate::telemetry::EventResult;
 use ruma::{OwnedEventId, OwnedRoomId, UserId};
 use std::sync::Arc;
@@ -64,7 +65,7 @@ impl<'a> EventHandler<'a> {
 
     /// The room lists that the room belongs to, by name.
     pub(super) async fn lists(&mut self) -> Result<Vec<Arc<ListSettings>>, InboxError> {
-        let lists = self.inbox.engine.lists();
+        let lists = self.inbox.lists.load();
         Ok(rooms::lists_of(self.change.tx(), &lists, self.event.room.as_str()).await?)
     }
 
@@ -76,18 +77,18 @@ impl<'a> EventHandler<'a> {
         thread: Option<OwnedEventId>,
     ) -> Result<(), InboxError> {
         let to = self.event.event_id.clone();
-        self.enqueue(room_list, Payload::Answer { answer, to, thread }, None).await
+        self.enqueue(room_list, Outgoing::Answer { answer, to, thread }, None).await
     }
 
     /// Enqueues a message for the event's room.
     pub(super) async fn enqueue(
         &mut self,
         room_list: &str,
-        payload: Payload,
+        payload: Outgoing,
         incident: Option<i64>,
     ) -> Result<(), InboxError> {
         let now = self.change.now();
-        let draft = Draft {
+        let draft = NewMessage {
             id: ids::unique(),
             room_list,
             room: self.event.room.as_str(),
@@ -124,7 +125,7 @@ impl<'a> EventHandler<'a> {
         room::note_membership(self.change.tx(), user.as_str(), room_id, is, now).await?;
         if is != "join"
             && self.event.sender != *user
-            && self.inbox.engine.lists().of_user(user.as_str()).is_some()
+            && self.inbox.lists.load().of_user(user.as_str()).is_some()
         {
             tracing::error!(user = %user, room = room_id, by = %self.event.sender, "{user} was removed from {room_id} by {}", self.event.sender);
         }
@@ -135,7 +136,7 @@ impl<'a> EventHandler<'a> {
 
     /// Follows a room to its replacement, and posts that there.
     pub(super) async fn tombstone(&mut self, replacement: &OwnedRoomId) -> Result<Handled, InboxError> {
-        let lists = self.inbox.engine.lists();
+        let lists = self.inbox.lists.load();
         let (from, now) = (self.event.room.as_str(), self.change.now());
         if !successors::record(self.change.tx(), &lists, from, replacement.as_str(), now).await? {
             return Ok(Handled::ignored("a room of no list moved"));

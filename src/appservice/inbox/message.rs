@@ -7,9 +7,10 @@ use crate::domain::command::{Command, Context, Parsed, Query, Verb, View, Which,
 use crate::domain::incoming::Message;
 use crate::domain::input::{Act, PersonAction, Via};
 use crate::domain::lists::ListSettings;
+use crate::domain::outgoing::Outgoing;
 use crate::domain::rights::role;
 use crate::engine::Standing;
-use crate::store::{About, Payload, StoredIncident, inbox, incident, overview, post, timeline};
+use crate::store::{About, StoredIncident, inbox, incident, overview, post, timeline};
 use ruma::OwnedEventId;
 use std::sync::Arc;
 
@@ -136,7 +137,7 @@ impl EventHandler<'_> {
         about: Option<&About>,
     ) -> Result<Vec<Arc<ListSettings>>, InboxError> {
         let mut lists = self.lists().await?;
-        let all = self.inbox.engine.lists();
+        let all = self.inbox.lists.load();
         if let Some(about) = about {
             let stored = incident::load(self.change.tx(), about.incident).await?;
             if let Some(first) = stored.and_then(|stored| all.get(&stored.room_list).cloned()) {
@@ -249,7 +250,7 @@ impl EventHandler<'_> {
         for number in self.numbers_to_show(message, which, Verb::Show).await? {
             if let Some(stored) = self.visible(message, number).await? {
                 let to = self.event.event_id.clone();
-                let payload = Payload::Show { to, thread: message.thread.clone() };
+                let payload = Outgoing::Show { to, thread: message.thread.clone() };
                 self.enqueue(&stored.room_list, payload, Some(number)).await?;
             }
         }

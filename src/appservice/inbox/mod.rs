@@ -8,20 +8,22 @@ mod message;
 mod reaction;
 
 use super::events::interpret;
+use crate::clock::SharedClock;
 use crate::domain::command::{Context, Parsed, parse};
 use crate::domain::incoming::{Happening, Incoming, Membership, RoomEvent};
 use crate::domain::rights::depends_on_power_level;
-use crate::engine::{Change, Engine, EngineError};
+use crate::engine::{Change, CurrentLists, Engine, EngineError};
 use crate::rooms::invitations::Invitation;
 use crate::rooms::{RoomError, Rooms};
-use crate::store::{StoreError, inbox};
-use crate::telemetry::EventResult;
+use crate::store::{Store, StoreError, inbox};
+use crate::telemetry::{EventResult, Metrics};
 use crate::worker::{Progress, Worker};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use handler::{EventHandler, Handled};
 use ruma::{OwnedServerName, UserId};
 use serde_json::value::to_raw_value;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How often the worker looks for events without being woken.
@@ -66,24 +68,44 @@ pub(super) struct Prepared {
     pub(super) joined: bool,
 }
 
+/// How to recognise our virtual users.
+#[derive(Debug, Clone)]
+pub struct OurUsers {
+    /// The prefix of their localparts.
+    pub prefix: String,
+    /// The homeserver.
+    pub server_name: OwnedServerName,
+}
+
 /// Handles the inbox.
 #[derive(Debug)]
 pub struct Inbox {
     engine: Engine,
+    store: Store,
+    clock: SharedClock,
+    metrics: Arc<Metrics>,
+    lists: CurrentLists,
     rooms: Rooms,
-    user_prefix: String,
-    server_name: OwnedServerName,
+    ours: OurUsers,
 }
 
 impl Inbox {
-    /// A handler that knows our own users by the prefix of their localparts.
-    pub fn new(engine: Engine, rooms: Rooms, user_prefix: String, server_name: OwnedServerName) -> Self {
-        Self { engine, rooms, user_prefix, server_name }
+    /// A handler for the rooms of these lists.
+    pub fn new(
+        engine: Engine,
+        store: Store,
+        clock: SharedClock,
+        metrics: Arc<Metrics>,
+        lists: CurrentLists,
+        rooms: Rooms,
+        ours: OurUsers,
+    ) -> Self {
+        Self { engine, store, clock, metrics, lists, rooms, ours }
     }
 
     /// Whether a user is one of our virtual users.
     fn is_ours(&self, user_id: &UserId) -> bool {
-        user_id.server_name() == self.server_name && user_id.localpart().starts_with(&self.user_prefix)
+        user_id.server_name() == self.ours.server_name && user_id.localpart().starts_with(&self.ours.prefix)
     }
 
     /// Handles all events of a room.
@@ -94,7 +116,7 @@ impl Inbox {
 
     /// Handles a room's oldest event. Returns whether there was one and no other worker had the room.
     async fn handle_one(&self, room: &str) -> Result<bool, InboxError> {
-        let Some(peeked) = self.engine.store().peek_event(room).await? else { return Ok(false) };
+        let Some(peeked) = self.store.peek_event(room).await? else { return Ok(false) };
         let event = read_event(&peeked);
         let prepared = match &event {
             Ok(event) => self.prepare(event).await?,
@@ -127,7 +149,7 @@ impl Inbox {
                     inbox::handled(change.tx(), waiting.seq, &result, None).await?;
                 }
                 change.commit().await?;
-                self.engine.metrics().events(EventResult::Failed, 1);
+                self.metrics.events(EventResult::Failed, 1);
                 tracing::error!(event = waiting.event_id, %error, "event {} cannot be handled: {error}", waiting.event_id);
             }
             Err(error) => return Err(error),
@@ -151,13 +173,13 @@ impl Inbox {
             }
             Happening::Membership { user, membership: Membership::Invite } if self.is_ours(user) => {
                 let invitation = Invitation { user, room: &event.room, by: &event.sender };
-                let lists = self.engine.lists();
-                let now = self.engine.clock().now();
+                let lists = self.lists.load();
+                let now = self.clock.now();
                 let joined = self.rooms.answer_invitation(&lists, &invitation, now).await?;
                 Ok(Prepared { power_level: None, joined })
             }
             Happening::Tombstone { replacement } => {
-                let (lists, now) = (self.engine.lists(), self.engine.clock().now());
+                let (lists, now) = (self.lists.load(), self.clock.now());
                 self.rooms.join_successor(&lists, event.room.as_str(), replacement.as_str(), now).await?;
                 Ok(Prepared::default())
             }
@@ -167,7 +189,7 @@ impl Inbox {
 
     /// The sender's power level in the room, requested as one of our users there. `None`: none of them may read it.
     async fn power_level(&self, event: &RoomEvent) -> Result<Option<i64>, InboxError> {
-        let lists = self.engine.lists();
+        let lists = self.lists.load();
         for list in self.rooms.lists_of(&lists, event.room.as_str()).await? {
             let identity = self.rooms.users().identity(&list.user_id).await?;
             match self.rooms.client().power_level_of(&identity, &event.room, &event.sender).await {
@@ -208,7 +230,7 @@ impl Inbox {
 
     /// Counts and logs an event whose handling is committed.
     fn note(&self, event_id: &str, handled: &Handled) {
-        self.engine.metrics().events(handled.kind, 1);
+        self.metrics.events(handled.kind, 1);
         if handled.kind != EventResult::Ignored {
             tracing::info!(event = event_id, result = handled.result, "event {event_id}: {}", handled.result);
         }
@@ -223,7 +245,7 @@ impl Worker for Inbox {
     }
 
     async fn step(&self) -> Result<Progress, InboxError> {
-        let rooms = self.engine.store().rooms_with_events(64).await?;
+        let rooms = self.store.rooms_with_events(64).await?;
         if rooms.is_empty() {
             return Ok(Progress::Idle(POLL));
         }
@@ -232,7 +254,7 @@ impl Worker for Inbox {
             rooms.into_iter().map(|room| self.handle_room(room)).collect();
         while let Some(result) = handling.next().await {
             if let Err(error) = result {
-                self.engine.metrics().events(EventResult::Failed, 1);
+                self.metrics.events(EventResult::Failed, 1);
                 tracing::warn!(%error, "an event cannot be handled yet: {error}");
                 failed = Some(error);
             }

@@ -81,7 +81,7 @@ impl EventHandler<'_> {
     }
 
     fn meaning(&self, room_list: &str, key: &str, about: &About) -> Option<Act> {
-        let lists = self.inbox.engine.lists();
+        let lists = self.inbox.lists.load();
         let ack_reactions = lists.get(room_list).map_or(&[][..], |list| &list.ack_reactions);
         match reaction::act(key, ack_reactions)? {
             Act::Escalate(_) => Some(Act::Escalate(rung_of(about))),

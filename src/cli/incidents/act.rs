@@ -1,6 +1,6 @@
 //! Acting on incidents.
 
-use super::{Desk, Which};
+use super::{Incidents, Which};
 use crate::cli::print;
 use crate::domain::answer::{ActResult, Acted, Answer, Hidden};
 use crate::domain::input::{Act, PersonAction, Via};
@@ -14,7 +14,7 @@ use ruma::UserId;
 /// How many incidents `all` means at most, as in a room.
 const MOST: i64 = 100;
 
-impl Desk {
+impl Incidents {
     /// Does it to each, in one database transaction. Returns whether it was done to each.
     pub(super) async fn act(
         &self,
@@ -70,7 +70,7 @@ impl Desk {
         let policy = Policy::with_levels(Vec::new());
         for acted in results {
             // One at a time: a room is told of no more than fits into a message.
-            let said = answer(&Answer::Acted { results: vec![acted] }, &self.context(&policy));
+            let said = answer(&Answer::Acted { results: vec![acted] }, &Self::context(&policy));
             print(format!("{}\n", said.text.plain()).as_bytes());
         }
         Ok(())

@@ -1,7 +1,8 @@
 //! Listing incidents.
 
-use super::Desk;
+use super::Incidents;
 use crate::cli::print;
+use crate::clock::{Clock as _, SystemClock};
 use crate::domain::answer::IncidentLine;
 use crate::domain::incident::PhaseName;
 use crate::render::text::short;
@@ -94,10 +95,10 @@ impl Line {
     }
 }
 
-impl Desk {
+impl Incidents {
     /// Lists incidents.
     pub(super) async fn list(&self, options: &Options) -> anyhow::Result<bool> {
-        let mut tx = self.engine.store().begin().await?;
+        let mut tx = self.store.begin().await?;
         let mut lines = Vec::new();
         for number in self.numbers(&mut tx, options).await? {
             if let Some(stored) = incident::load(&mut tx, number).await? {
@@ -114,7 +115,7 @@ impl Desk {
                     .as_bytes(),
             );
         } else {
-            print(table(&lines, self.now()).as_bytes());
+            print(table(&lines, SystemClock.now()).as_bytes());
         }
         Ok(true)
     }

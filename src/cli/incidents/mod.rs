@@ -5,16 +5,18 @@ mod act;
 mod list;
 mod show;
 
-use super::{ConfigFile, FAILED, block_on, eprint, shell};
+use super::shell::{self, Shell};
+use super::{ConfigFile, FAILED, block_on, eprint};
+use crate::clock::{Clock as _, SystemClock};
 use crate::config::Config;
 use crate::domain::command::{Act, Verb, VerbEffect};
 use crate::domain::duration;
 use crate::domain::policy::Policy;
 use crate::engine::Engine;
 use crate::render::Context;
+use crate::store::Store;
 use clap::error::ErrorKind;
 use clap::{ArgMatches, Args, FromArgMatches, Subcommand};
-use jiff::Timestamp;
 use ruma::OwnedUserId;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -189,30 +191,25 @@ fn user(text: &str) -> Result<OwnedUserId, String> {
 }
 
 /// What the commands have in common.
-struct Desk {
+struct Incidents {
     engine: Engine,
+    store: Store,
     room_lists: Vec<String>,
     json: bool,
 }
 
-impl Desk {
+impl Incidents {
     async fn open(config: &Config, options: &Options) -> anyhow::Result<Self> {
-        let (engine, known) = shell::engine(config).await?;
-        let names = || known.iter().map(|list| list.name.clone());
+        let Shell { engine, store, room_lists: known } = Shell::open(config).await?;
         for wanted in &options.room_lists {
             anyhow::ensure!(
-                known.iter().any(|list| list.name == *wanted),
+                known.contains(wanted),
                 "the database knows no room list {wanted}; it knows {}",
-                names().collect::<Vec<_>>().join(", ")
+                known.join(", ")
             );
         }
-        let room_lists =
-            if options.room_lists.is_empty() { names().collect() } else { options.room_lists.clone() };
-        Ok(Self { engine, room_lists, json: options.json })
-    }
-
-    fn now(&self) -> Timestamp {
-        self.engine.clock().now()
+        let room_lists = if options.room_lists.is_empty() { known } else { options.room_lists.clone() };
+        Ok(Self { engine, store, room_lists, json: options.json })
     }
 
     /// Whether incidents of the room list are meant.
@@ -221,8 +218,8 @@ impl Desk {
     }
 
     /// What words depend on.
-    fn context<'a>(&self, policy: &'a Policy) -> Context<'a> {
-        Context { policy, ack_reaction: "", now: self.now() }
+    fn context(policy: &Policy) -> Context<'_> {
+        Context { policy, ack_reaction: "", now: SystemClock.now() }
     }
 }
 
@@ -233,9 +230,9 @@ pub(super) fn incidents(options: &Options) -> ExitCode {
         Err(code) => return code,
     };
     let done = block_on(async {
-        let desk = Desk::open(&config, options).await?;
-        let done = desk.serve(&config, options.what.as_ref()).await;
-        desk.engine.store().close().await;
+        let incidents = Incidents::open(&config, options).await?;
+        let done = incidents.serve(&config, options.what.as_ref()).await;
+        incidents.store.close().await;
         done
     });
     match done {
@@ -248,7 +245,7 @@ pub(super) fn incidents(options: &Options) -> ExitCode {
     }
 }
 
-impl Desk {
+impl Incidents {
     /// Returns whether all that was wanted was done.
     async fn serve(&self, config: &Config, what: Option<&What>) -> anyhow::Result<bool> {
         let ActCommand { act, acting } = match what {

@@ -1,6 +1,6 @@
 //! Showing incidents.
 
-use super::Desk;
+use super::Incidents;
 use super::list::Line;
 use crate::cli::{eprint, print};
 use crate::domain::timeline::Entry;
@@ -16,7 +16,7 @@ struct Whole {
     posts: Vec<Target>,
 }
 
-impl Desk {
+impl Incidents {
     /// Shows incidents as they are now. Returns whether each exists.
     pub(super) async fn show(&self, numbers: &[i64]) -> anyhow::Result<bool> {
         let (found, all) = self.find(numbers).await?;
@@ -28,7 +28,7 @@ impl Desk {
         for (place, one) in found.iter().enumerate() {
             let policy = self.engine.policy(one.stored.incident.run.policy_version).await?;
             let view = one.stored.view(one.levels);
-            let said = page::show(&view, &one.story, &self.context(&policy));
+            let said = page::show(&view, &one.story, &Self::context(&policy));
             let rooms: Vec<String> = one.posts.iter().filter_map(in_room).collect();
             let rooms = if rooms.is_empty() { "no room yet".to_owned() } else { rooms.join(", ") };
             let gap = if place > 0 { "\n" } else { "" };
@@ -51,7 +51,7 @@ impl Desk {
         for one in &found {
             let policy = self.engine.policy(one.stored.incident.run.policy_version).await?;
             let name = one.stored.view(one.levels).name();
-            let context = self.context(&policy);
+            let context = Self::context(&policy);
             let said = answer::timeline(one.stored.number, &name, one.levels, &one.story, 0, &context);
             print(format!("{}\n", said.text.plain()).as_bytes());
         }
@@ -60,7 +60,7 @@ impl Desk {
 
     /// The incidents that exist, and whether all do. Prints an error for each other one.
     async fn find(&self, numbers: &[i64]) -> anyhow::Result<(Vec<Whole>, bool)> {
-        let mut tx = self.engine.store().begin().await?;
+        let mut tx = self.store.begin().await?;
         let mut found = Vec::with_capacity(numbers.len());
         for number in numbers {
             let stored = incident::load(&mut tx, *number).await?;

@@ -9,7 +9,6 @@ use matrixbot::rooms;
 use matrixbot::worker::Worker as _;
 use secrecy::SecretString;
 use std::time::Duration;
-use tokio_util::sync::CancellationToken;
 
 /// What happens while the page is sent.
 enum Blow {
@@ -39,9 +38,8 @@ fn impatient(world: &World) -> Outbox {
     let token = SecretString::from(world.homeserver.appservice().as_token);
     let timeouts = Timeouts { connect: Duration::from_millis(200), request: Duration::from_millis(200) };
     let client = Client::new(world.homeserver.url(), token, timeouts).unwrap();
-    let engine = world.bot.parts.engine.clone();
-    let homeserver_rooms = rooms::Rooms::new(client, engine.store().clone());
-    Outbox::new(engine, homeserver_rooms, OutboxSettings::default(), CancellationToken::new())
+    let parts = &world.bot.parts;
+    parts.outbox(rooms::Rooms::new(client, parts.store.clone()), OutboxSettings::default())
 }
 
 async fn strike(world: &mut World, rooms: &Rooms, blow: &Blow) {

@@ -74,7 +74,7 @@ async fn it_goes_away_while_a_page_is_sent_and_the_page_is_there_once() {
 
 /// Waits until the outbox cannot be read.
 async fn fails(world: &World) {
-    while world.bot.parts.engine.store().ping().await.is_ok() {
+    while world.bot.parts.store.ping().await.is_ok() {
         tokio::task::yield_now().await;
     }
 }

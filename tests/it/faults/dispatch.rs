@@ -4,7 +4,7 @@ use super::{MINUTE, list, messages_to};
 use crate::homeserver::{Endpoint, Fault};
 use crate::world::{Group, Scenery, World};
 use matrixbot::matrix::{Client, Timeouts};
-use matrixbot::outbox::{Outbox, OutboxSettings};
+use matrixbot::outbox::OutboxSettings;
 use matrixbot::rooms;
 use matrixbot::worker::Registered;
 use secrecy::SecretString;
@@ -18,13 +18,13 @@ const BOUND: Duration = Duration::from_secs(20);
 fn outbox(world: &World, rooms_at_once: usize) -> (Registered, CancellationToken) {
     let token = SecretString::from(world.homeserver.appservice().as_token);
     let client = Client::new(world.homeserver.url(), token, Timeouts::default()).unwrap();
-    let engine = world.bot.parts.engine.clone();
-    let homeserver_rooms = rooms::Rooms::new(client, engine.store().clone());
+    let parts = &world.bot.parts;
+    let homeserver_rooms = rooms::Rooms::new(client, parts.store.clone());
     let settings =
         OutboxSettings { rooms_at_once, poll: Duration::from_millis(20), ..OutboxSettings::default() };
     let shutdown = CancellationToken::new();
-    let wake = engine.wakers().outbox.clone();
-    (Registered::woken_by(&wake, Outbox::new(engine, homeserver_rooms, settings, shutdown.clone())), shutdown)
+    let outbox = parts.outbox(homeserver_rooms, settings).stopped_by(shutdown.clone());
+    (Registered::woken_by(&parts.wakers.outbox, outbox), shutdown)
 }
 
 /// Waits until something holds, while the outbox runs.

@@ -3,15 +3,13 @@
 use super::{ALICE, MINUTE, SECOND, messages_to};
 use crate::homeserver::{Fault, Homeserver};
 use crate::world::{Bot, Group, Rooms, TOKEN, World, post};
-use matrixbot::app::Parts;
 use matrixbot::domain::time::later;
-use matrixbot::outbox::{Outbox, OutboxSettings};
+use matrixbot::outbox::OutboxSettings;
 use matrixbot::worker::Worker as _;
 use ruma::RoomId;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::time::Duration;
-use tokio_util::sync::CancellationToken;
 
 /// How many incidents there are at once.
 const MANY: usize = 30;
@@ -193,8 +191,8 @@ async fn a_lease_that_was_lost_settles_nothing() {
 async fn a_lease_is_kept_for_as_long_as_the_sending_takes() {
     let (world, other, rooms) = two().await;
     let settings = OutboxSettings { renewal: Duration::from_millis(1), ..OutboxSettings::default() };
-    let Parts { engine, rooms: homeserver_rooms, .. } = &world.bot.parts;
-    let slow = Outbox::new(engine.clone(), homeserver_rooms.clone(), settings, CancellationToken::new());
+    let parts = &world.bot.parts;
+    let slow = parts.outbox(parts.rooms.clone(), settings);
     let held = world.homeserver.hold_after(messages_to(&rooms.ops));
     world.post(&Group::firing("G0", world.now()).payload()).await;
     let (sent, ()) = tokio::join!(slow.step(), async {
