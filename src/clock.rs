@@ -1,19 +1,19 @@
-//! Where time comes from. Nobody else reads it.
+//! The clock. No other code reads the time.
 
 use jiff::Timestamp;
 use std::fmt::Debug;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// A source of the present instant.
+/// A source of the current time.
 pub trait Clock: Debug + Send + Sync + 'static {
-    /// The present instant, to the microsecond (what Postgres keeps).
+    /// The current time in microseconds, the precision of Postgres.
     fn now(&self) -> Timestamp;
 }
 
-/// The clock as the program holds it.
+/// A clock that several parts of the program share.
 pub type SharedClock = Arc<dyn Clock>;
 
-/// The machine's clock.
+/// The system clock.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemClock;
 
@@ -24,17 +24,17 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that stands still until it is moved.
+/// A clock that only `advance` moves.
 #[derive(Debug)]
 pub struct ManualClock(Mutex<Timestamp>);
 
 impl ManualClock {
-    /// A clock that shows `start`.
+    /// A clock at `start`.
     pub fn new(start: Timestamp) -> Self {
         Self(Mutex::new(to_microseconds(start)))
     }
 
-    /// Moves the clock forward and returns what it shows then.
+    /// Moves the clock forward and returns the new time.
     pub fn advance(&self, by: std::time::Duration) -> Timestamp {
         let mut now = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         *now = crate::domain::time::later(*now, by);

@@ -1,10 +1,9 @@
-//! The state of the homeserver and of our rooms, for readiness and to notice that an outage is over.
+//! The state of the homeserver and of our rooms, for `/readyz` and to notice the end of an outage.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// The state of the homeserver and of the rooms, shared by the workers that find it out and the probes that show it.
-/// Cheap to clone.
+/// The state of the homeserver and of the rooms. Workers record it, and probes report it. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct Health(Arc<Mutex<State>>);
 
@@ -16,8 +15,8 @@ struct State {
 }
 
 impl Health {
-    /// Records whether the homeserver answers and can call us. Returns whether this ends an outage, or is the first
-    /// contact.
+    /// Records whether the homeserver answers and can reach matrixbot. Returns whether this ends an outage or is the
+    /// first contact.
     pub fn set_homeserver(&self, state: Result<(), String>) -> bool {
         let mut health = self.lock();
         let was_up = matches!(health.homeserver, Some(Ok(())));
@@ -33,7 +32,7 @@ impl Health {
         health.checked = true;
     }
 
-    /// Whether the homeserver answers and can call us, as last recorded; the error says what is wrong.
+    /// Whether the homeserver answers and can reach matrixbot, as last recorded; the error is the reason.
     pub fn homeserver(&self) -> Result<(), String> {
         match &self.lock().homeserver {
             Some(state) => state.clone(),
@@ -41,7 +40,7 @@ impl Health {
         }
     }
 
-    /// Whether every room of every list is reachable; the error says which are not.
+    /// Whether every room of every list is reachable; the error lists unreachable rooms and reasons.
     pub fn rooms(&self) -> Result<(), String> {
         let health = self.lock();
         if !health.checked {

@@ -1,9 +1,9 @@
-//! matrixbot takes Alertmanager's webhooks into Matrix rooms, takes acknowledgements from the people there, and
-//! escalates what nobody takes.
+//! matrixbot posts firing alerts from Alertmanager to Matrix rooms, lets people there acknowledge them, and escalates
+//! to the next room if nobody does.
 //!
-//! The folders are the picture: `alertmanager`, `appservice` and `timers` bring input in; `engine` turns each
-//! input into one database transaction around a pure decision of `domain`; `store` holds the only SQL; `outbox`
-//! and `matrix` carry messages out. See `docs/ARCHITECTURE.md`.
+//! `alertmanager`, `appservice` and `timers` receive input. `engine` handles each input in one database transaction
+//! around a pure decision of `domain`. `store` has all SQL. `outbox` and `matrix` send messages. See
+//! `docs/ARCHITECTURE.md`.
 
 pub mod alertmanager;
 pub mod app;

@@ -1,4 +1,4 @@
-//! The `matrixbot` program: the library behind a command line.
+//! The `matrixbot` program: the command line of the library.
 
 use clap::Parser as _;
 

@@ -15,22 +15,22 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-/// The pause after the first failure; it doubles with each: 0.5 s, 1 s, 2 s, … 10 s.
+/// The pause after the first failure. It doubles with each failure: 0.5 s, 1 s, 2 s, … 10 s.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
-/// From this failure in a row on, the failure is logged as an error: after about two minutes.
+/// This number of failures in a row (after about two minutes) is logged as an error.
 const LASTING: u32 = 12;
 
 /// The result of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
-    /// It did something, and there may be more: the next step follows immediately.
+    /// The step did something, and there may be more to do: the next step follows immediately.
     More,
-    /// Nothing is left to do now. The next step is due after this time, or when notified.
+    /// Nothing is left to do now. The next step follows after this time, or when the worker is notified.
     Idle(Duration),
 }
 
-/// One unit of work, repeated for as long as the program runs.
+/// A step that the loop repeats until shutdown.
 pub trait Worker: Send + Sync {
     /// How a step can fail. The loop logs it and retries.
     type Error: Error + Send + Sync + 'static;
@@ -38,16 +38,16 @@ pub trait Worker: Send + Sync {
     /// The worker's name in logs.
     fn name(&self) -> &'static str;
 
-    /// Does what is due, or returns how long there is nothing to do.
+    /// Does the work that is due, and returns when to call it again.
     fn step(&self) -> impl Future<Output = Result<Progress, Self::Error>> + Send;
 
-    /// Gives back what it holds, after the last step.
+    /// Releases the worker's resources after the last step.
     fn end(&self) -> impl Future<Output = ()> + Send {
         std::future::ready(())
     }
 }
 
-/// Why a step failed, whichever worker it belongs to.
+/// Why a step of any worker failed.
 pub type StepError = Box<dyn Error + Send + Sync>;
 
 /// `Worker` as a trait object.
@@ -71,7 +71,7 @@ impl<W: Worker> Step for W {
     }
 }
 
-/// A worker of any kind, and what wakes it. The registry is a list of these.
+/// A worker of any type with its notification. The registry is a list of these.
 pub struct Registered {
     worker: Box<dyn Step>,
     wake: Arc<Notify>,
@@ -84,12 +84,12 @@ impl fmt::Debug for Registered {
 }
 
 impl Registered {
-    /// A worker that only its own deadlines wake.
+    /// A worker that wakes only after the time that its step returned.
     pub fn periodic(worker: impl Worker + 'static) -> Self {
         Self::woken_by(&Arc::default(), worker)
     }
 
-    /// A worker that also notifications wake. `Notify::notify_one` is remembered while a step is running.
+    /// A worker that a notification also wakes. `Notify` stores a `notify_one` that comes during a step.
     pub fn woken_by(wake: &Arc<Notify>, worker: impl Worker + 'static) -> Self {
         Self { worker: Box::new(worker), wake: Arc::clone(wake) }
     }
@@ -99,12 +99,12 @@ impl Registered {
         self.worker.name()
     }
 
-    /// What wakes the worker.
+    /// The notification that wakes the worker.
     pub fn wake(&self) -> &Notify {
         &self.wake
     }
 
-    /// Does what is due, or returns how long there is nothing to do.
+    /// Does the work that is due, and returns when to call it again.
     pub async fn step(&self) -> Result<Progress, StepError> {
         self.worker.step().await
     }
@@ -122,7 +122,7 @@ impl Registered {
                 }
                 Err(error) => {
                     streak.count(self.name(), &*error);
-                    // A notification does not shorten this pause: it means that there is work, not that it can be done.
+                    // A notification does not shorten this pause: it means that there is work, not that work succeeds.
                     rest(pause(streak.failures, rand::random()), None, shutdown).await;
                 }
             }
@@ -145,15 +145,15 @@ async fn rest(wait: Duration, wake: Option<&Notify>, shutdown: &CancellationToke
     }
 }
 
-/// The pause after this number of failures in a row. `roll` in 0..1 spreads it over the upper half, so replicas that
-/// fail together do not retry together.
+/// The pause after this number of failures in a row. `roll` in 0..1 is random: it spreads the pause over the upper
+/// half, so replicas that fail together do not retry together.
 pub fn pause(failures: u32, roll: f64) -> Duration {
     let doublings = failures.saturating_sub(1).min(16);
     let full = FIRST_PAUSE.saturating_mul(1_u32 << doublings).min(LONGEST_PAUSE);
     full.mul_f64(0.5 + roll.clamp(0.0, 1.0) / 2.0)
 }
 
-/// Failures in a row. Logged once when they begin, once when they last, once when they end.
+/// Counts failures in a row. Logs the first one, the one with number `LASTING`, and the recovery.
 #[derive(Debug, Default)]
 struct Streak {
     failures: u32,
@@ -192,7 +192,7 @@ mod tests {
     #[error("no luck")]
     struct NoLuck;
 
-    /// Plays a script of results, records when each step came, and shuts down at the end.
+    /// Returns the scripted results, records the time of each step, and shuts down at the end.
     struct Scripted {
         results: Mutex<VecDeque<Result<Progress, NoLuck>>>,
         steps: Arc<Mutex<Vec<Duration>>>,
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_notification_that_came_during_a_step_is_not_lost() {
+    async fn a_notification_during_a_step_is_not_lost() {
         let wake = Arc::new(Notify::new());
         wake.notify_one();
         let steps = play(vec![Ok(Progress::Idle(Duration::from_hours(1)))], &wake).await;

@@ -6,7 +6,7 @@
 
 use crate::domain::lists::Webhooks;
 use crate::domain::webhook::Webhook;
-use crate::http::token::{Shown, Token, credentials};
+use crate::http::token::{PresentedToken, Token, credentials};
 use ruma::serde::base64::{Base64, Standard};
 use std::collections::BTreeSet;
 
@@ -101,15 +101,15 @@ impl<'a> Access<'a> {
 }
 
 /// What an `Authorization` header shows.
-fn shown(header: &str) -> Option<Shown> {
+fn shown(header: &str) -> Option<PresentedToken> {
     if let Some(token) = credentials(header, "Bearer") {
-        return Some(Shown::new(token.as_bytes()));
+        return Some(PresentedToken::new(token.as_bytes()));
     }
     let encoded = credentials(header, "Basic")?;
     let decoded = Base64::<Standard>::parse(encoded).ok()?.into_inner();
     let mut parts = decoded.splitn(2, |byte| *byte == b':');
     let _user = parts.next()?;
-    parts.next().map(Shown::new)
+    parts.next().map(PresentedToken::new)
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ const EVERY: Duration = Duration::from_secs(30);
 pub(super) struct Certificates(Vec<Arc<Certificate>>);
 
 impl Certificates {
-    /// Reloads these.
+    /// A worker for these certificates.
     pub(super) fn new(certificates: Vec<Arc<Certificate>>) -> Self {
         Self(certificates)
     }

@@ -1,4 +1,4 @@
-//! Composition: build, bind, spawn, drain and stop in order. The only place that spawns.
+//! Composition: builds, binds, spawns, drains and stops, in this order. The only module that spawns tasks.
 
 mod certificates;
 mod parts;
@@ -27,13 +27,13 @@ use tokio_util::task::TaskTracker;
 
 /// How long shutdown waits for in-flight work: longer than a request to the homeserver may take.
 const DRAIN: Duration = Duration::from_secs(75);
-/// How often the database is tried while it is unavailable at the start.
+/// The pause between attempts to reach the database at the start.
 const DATABASE_PAUSE: Duration = Duration::from_secs(2);
 /// How often the workers check whether a newer release runs on the database.
 const VERSION_EVERY: Duration = Duration::from_secs(15);
 
-/// Serves until SIGTERM or SIGINT, then stops accepting, finishes in-flight work and returns. On SIGHUP `read` reads the
-/// configuration again; one with problems changes nothing.
+/// Serves until SIGTERM or SIGINT, then accepts no more requests, finishes in-flight work and returns. On SIGHUP,
+/// `read` reads the configuration again; a configuration with problems changes nothing.
 pub async fn run(config: Config, read: impl Fn() -> Result<Config, Vec<Problem>>) -> anyhow::Result<()> {
     let shutdown = CancellationToken::new();
     let mut signals = Signals::new()?;
@@ -75,7 +75,7 @@ pub async fn run(config: Config, read: impl Fn() -> Result<Config, Vec<Problem>>
     serving.end().await;
     workers.finish().await;
     store.close().await;
-    // Without one of its workers the program only seems to work: it exits, and its supervisor restarts it.
+    // Without one of its workers the program only seems to work. It exits, so its supervisor restarts it.
     anyhow::ensure!(!workers.panicked.is_cancelled(), "a worker panicked");
     tracing::info!("stopped");
     Ok(())
@@ -85,7 +85,7 @@ pub async fn run(config: Config, read: impl Fn() -> Result<Config, Vec<Problem>>
 struct Serving {
     tasks: TaskTracker,
     handles: Vec<ServerHandle>,
-    /// Wakes the worker of the certificates.
+    /// Wakes the worker that reloads the certificates.
     renewal: Arc<Notify>,
     ended: CancellationToken,
 }
@@ -109,7 +109,7 @@ impl Serving {
         serving
     }
 
-    /// Accepts no more requests, and finishes those in flight.
+    /// Accepts no more requests, and finishes the requests in flight.
     async fn end(self) {
         self.ended.cancel();
         join_all(self.handles.iter().map(|handle| handle.stop(true))).await;
@@ -118,7 +118,7 @@ impl Serving {
     }
 }
 
-/// Migrates the schema and applies the configuration. Waits for the database; meanwhile requests are answered 503.
+/// Waits for the database, migrates the schema and applies the configuration. Until then the listeners answer 503.
 async fn open(config: &Config, store: &Store, parts: &Parts) -> anyhow::Result<()> {
     loop {
         match store.ping().await {
@@ -145,7 +145,7 @@ async fn open(config: &Config, store: &Store, parts: &Parts) -> anyhow::Result<(
     parts.configure(config).await
 }
 
-/// Applies a configuration that was read again, except for the keys that need a restart.
+/// Applies the configuration that was read again, except for the keys that need a restart.
 async fn reload(parts: &Parts, running: &Config, read: Result<Config, Vec<Problem>>) {
     let config = match read {
         Ok(config) => config,
@@ -189,7 +189,7 @@ fn is_same_registration(one: &Registration, other: &Registration) -> bool {
 struct Workers {
     tasks: TaskTracker,
     shutdown: CancellationToken,
-    /// Cancelled when one of them panicked.
+    /// Cancelled when a worker panics.
     panicked: CancellationToken,
 }
 
@@ -213,7 +213,7 @@ impl Workers {
         });
     }
 
-    /// Finishes in-flight work, for `DRAIN` at most.
+    /// Finishes in-flight work, within `DRAIN`.
     async fn finish(&self) {
         self.shutdown.cancel();
         self.tasks.close();
@@ -237,7 +237,8 @@ impl Drop for Alarm {
     }
 }
 
-/// Stops the workers once a newer release runs that they must not run beside. Webhooks and transactions are still accepted.
+/// Stops the workers once a newer release has raised the engine version. The listeners keep accepting webhooks and
+/// transactions.
 async fn watch_version(store: &Store, shutdown: &CancellationToken) {
     while !shutdown.is_cancelled() {
         if let Ok(version) = store.engine_version().await
@@ -256,7 +257,7 @@ async fn watch_version(store: &Store, shutdown: &CancellationToken) {
     }
 }
 
-/// What a signal requests.
+/// The request of a signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Request {
     Stop,
@@ -289,7 +290,7 @@ impl Signals {
         }
     }
 
-    /// Waits for a request to stop. Before the start there is nothing to reload.
+    /// Waits for a request to stop. Ignores reloads: before the start there is nothing to reload.
     async fn stop(&mut self) {
         while self.next().await != Request::Stop {}
     }

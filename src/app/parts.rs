@@ -1,4 +1,4 @@
-//! What listeners and workers share, built from a configuration.
+//! The parts that listeners and workers share, built from a configuration.
 
 use super::readiness;
 use crate::alertmanager::webhook::{self, WebhookState};
@@ -19,20 +19,20 @@ use anyhow::Context as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What listeners and workers share.
+/// The parts that listeners and workers share.
 #[derive(Debug)]
 pub struct Parts {
     /// The database.
     pub store: Store,
-    /// The time.
+    /// The clock.
     pub clock: SharedClock,
     /// The metrics.
     pub metrics: Arc<Metrics>,
-    /// The room lists as configured now.
+    /// The current room lists.
     pub lists: CurrentLists,
-    /// What wakes the workers.
+    /// The notifications that wake the workers.
     pub wakers: Wakers,
-    /// Decides on inputs.
+    /// Handles inputs.
     pub engine: Engine,
     /// Rooms and virtual users.
     pub rooms: Rooms,
@@ -51,7 +51,7 @@ impl RequestObserver for Observed {
 }
 
 impl Parts {
-    /// Builds everything, without the database: until `configure` has been called there are no room lists, and every
+    /// Builds all parts without using the database. Until `configure` is called there are no room lists, and every
     /// report is answered 503.
     pub fn build(config: &Config, store: Store, clock: SharedClock) -> anyhow::Result<Self> {
         let runtime = MainRuntime::current();
@@ -108,8 +108,8 @@ impl Parts {
         Arc::new(move |config| http::configure(config, state.clone()))
     }
 
-    /// Writes a configuration's room lists to the database, whose schema is up to date, and applies them with their
-    /// tokens and paths. Incidents keep the policy of their run.
+    /// Writes the configured room lists to the database, and applies them with their tokens and paths. Requires an
+    /// up-to-date schema. Open incidents keep the policy of their run.
     pub async fn configure(&self, config: &Config) -> anyhow::Result<()> {
         for list in &config.room_lists {
             self.metrics.introduce_room_list(&list.name, list.policy.levels.len());

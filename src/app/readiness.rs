@@ -1,4 +1,4 @@
-//! What must hold for the program to be ready. A failed check says in a few words what is wrong.
+//! The checks of `/readyz`. Each returns a short description of its result.
 
 use crate::clock::SharedClock;
 use crate::domain::time::between;
@@ -9,11 +9,11 @@ use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use std::time::Duration;
 
-/// A message that waits for longer than this means that something is stuck.
-const OLDEST: Duration = Duration::from_mins(5);
+/// If a due message waits longer than this, the outbox is stuck.
+const MAX_WAIT: Duration = Duration::from_mins(5);
 
-/// What a check found: `Ok` if it holds, `Err` if not.
-type Found = Result<String, String>;
+/// The result of a check: `Ok` if it passes, `Err` if it fails.
+type CheckResult = Result<String, String>;
 
 pub(super) fn checks(
     store: &Store,
@@ -39,11 +39,11 @@ pub(super) fn checks(
     ]
 }
 
-async fn database(store: Store) -> Found {
+async fn database(store: Store) -> CheckResult {
     store.ping().await.map(|()| "answers".to_owned()).map_err(|error| error.to_string())
 }
 
-async fn migrations(store: Store) -> Found {
+async fn migrations(store: Store) -> CheckResult {
     match store.missing_migrations().await {
         Ok(0) => Ok("up to date".to_owned()),
         Ok(missing) => Err(format!("{missing} are missing")),
@@ -51,21 +51,21 @@ async fn migrations(store: Store) -> Found {
     }
 }
 
-async fn outbox(store: Store, now: Timestamp) -> Found {
+async fn outbox(store: Store, now: Timestamp) -> CheckResult {
     let backlog = store.backlog(now).await.map_err(|error| error.to_string())?;
     let age = backlog.oldest.map_or(Duration::ZERO, |oldest| between(oldest, now));
-    let found = format!("{} pending, the oldest for {} s", backlog.pending, age.as_secs());
-    if age > OLDEST { Err(found) } else { Ok(found) }
+    let detail = format!("{} pending, the oldest for {} s", backlog.pending, age.as_secs());
+    if age > MAX_WAIT { Err(detail) } else { Ok(detail) }
 }
 
-/// A check that queries the database, on the runtime that keeps its connections.
-fn on<F: Future<Output = Found> + Send + 'static>(
+/// A check that queries the database, on the runtime that owns the connections.
+fn on<F: Future<Output = CheckResult> + Send + 'static>(
     runtime: &MainRuntime,
     query: impl Fn() -> F + Send + Sync + 'static,
-) -> impl Fn() -> BoxFuture<'static, Found> + Send + Sync + 'static {
+) -> impl Fn() -> BoxFuture<'static, CheckResult> + Send + Sync + 'static {
     let runtime = runtime.clone();
     move || {
-        let (runtime, found) = (runtime.clone(), query());
-        Box::pin(async move { runtime.run(found).await })
+        let (runtime, check) = (runtime.clone(), query());
+        Box::pin(async move { runtime.run(check).await })
     }
 }

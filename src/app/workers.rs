@@ -1,4 +1,4 @@
-//! The registry of the workers: production spawns them, tests step them.
+//! The registry of the workers. Production spawns them, tests step them.
 
 use super::Parts;
 use crate::appservice::inbox::{Inbox, OurUsers};
@@ -8,8 +8,7 @@ use crate::timers::{Attendance, Gauges, Ladder, Liveness, Reconcile, Retention, 
 use crate::worker::Registered;
 use tokio_util::sync::CancellationToken;
 
-/// Every worker, and what wakes it besides its own deadlines. The outbox claims no more messages once `shutdown` is
-/// cancelled.
+/// All workers with their notifications. The outbox claims no more messages once `shutdown` is cancelled.
 pub fn workers(parts: &Parts, config: &Config, shutdown: &CancellationToken) -> Vec<Registered> {
     let Parts { engine, store, clock, metrics, lists, wakers, rooms, client, health, .. } = parts;
     let engine = || engine.clone();

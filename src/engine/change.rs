@@ -159,7 +159,7 @@ impl Change {
         if after.version == before.version && after.phase == before.phase && after.next_at == before.next_at {
             let stale_at = incident::stale_at(after, stale_after);
             if stale_at != incident::stale_at(before, stale_after) {
-                incident::seen(&mut self.tx, number, stale_at).await?;
+                incident::set_stale_at(&mut self.tx, number, stale_at).await?;
             }
         } else {
             incident::update(&mut self.tx, stored, after, stale_after, self.now).await?;

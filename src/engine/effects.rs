@@ -6,7 +6,7 @@ use crate::domain::outgoing::Outgoing;
 use crate::domain::policy::Policy;
 use crate::domain::time::later;
 use crate::ids;
-use crate::store::enqueue::{self, NewMessage, Showing};
+use crate::store::enqueue::{self, IncidentMessage, NewMessage};
 use crate::store::post::{self, Target};
 use crate::store::{StoreError, Tx, room};
 use jiff::Timestamp;
@@ -100,8 +100,9 @@ impl Effects<'_> {
         payload: &Outgoing,
         rung: Rung,
     ) -> Result<(), StoreError> {
-        let showing = Showing { room_list: self.room_list, incident: self.number, payload, rung, references };
-        enqueue::show(tx, &showing, ids::unique, self.now).await
+        let message =
+            IncidentMessage { room_list: self.room_list, incident: self.number, payload, rung, references };
+        enqueue::enqueue_for_rooms(tx, &message, ids::unique, self.now).await
     }
 
     /// Puts a message that hangs on a post into the post's room.
@@ -133,7 +134,7 @@ impl Effects<'_> {
         payload: Outgoing,
         not_before: Timestamp,
     ) -> Result<(), StoreError> {
-        if enqueue::hasten_edit(tx, post.id, &payload, not_before).await? {
+        if enqueue::bring_edit_forward(tx, post.id, &payload, not_before).await? {
             return Ok(());
         }
         self.put(tx, post, payload, not_before).await

@@ -11,7 +11,7 @@ impl Engine {
     /// An event without a usable `event_id` or `room_id` is kept as malformed.
     pub async fn accept_events(&self, txn_id: &str, events: &[Box<RawValue>]) -> Result<u64, EngineError> {
         let events: Vec<InboxEvent> = events.iter().map(|event| inbox_event(event)).collect();
-        let kept = self.store.keep_events(&events, "transaction", self.clock.now()).await?;
+        let kept = self.store.store_events(&events, "transaction", self.clock.now()).await?;
         tracing::debug!(txn_id, kept, "transaction {txn_id}: {kept} events kept");
         self.wakers.wake(Wake::Inbox);
         Ok(kept)
@@ -20,7 +20,7 @@ impl Engine {
     /// Keeps events that reconciliation found. Returns how many were new: the homeserver had not pushed them.
     pub async fn accept_found(&self, events: &[Box<RawValue>]) -> Result<u64, EngineError> {
         let events: Vec<InboxEvent> = events.iter().map(|event| inbox_event(event)).collect();
-        let kept = self.store.keep_events(&events, "reconcile", self.clock.now()).await?;
+        let kept = self.store.store_events(&events, "reconcile", self.clock.now()).await?;
         if kept > 0 {
             self.wakers.wake(Wake::Inbox);
         }

@@ -28,7 +28,7 @@ impl Change {
         let Some(stored) = incident::lock(self.tx(), number).await?.map(Box::new) else {
             return Ok(Standing::Unknown);
         };
-        let told = post::was_told(self.tx(), number, room).await?;
+        let told = post::was_notified(self.tx(), number, room).await?;
         if !told && !self.is_of_its_list(&stored, room).await? {
             return Ok(Standing::Unknown);
         }

@@ -51,7 +51,7 @@ impl Engine {
         let policies = self.policies_around(room_list, before).await?;
         let decision = with_first_page(policies.decide(before, &input, now), &policies, now);
         let mut details = newest.as_ref().map(|stored| stored.details.clone()).unwrap_or_default();
-        let changed = details.learn(&webhook.alerts, severity, now);
+        let changed = details.update(&webhook.alerts, severity, now);
         let alerts = ReportedAlerts { details, changed };
         let incident = match newest.filter(|stored| stored.incident.phase != Phase::Closed) {
             Some(stored) => {

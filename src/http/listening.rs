@@ -1,4 +1,4 @@
-//! Listening on several addresses, each with its services. Bindings of one address share its listener.
+//! Listens on several addresses, each with its services. Bindings of one address share its listener.
 
 use super::access_log;
 use super::answer::unknown_path;
@@ -12,24 +12,24 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What a listener serves: adds its routes and data to an application.
+/// The services of a listener: adds their routes and data to an application.
 pub type Services = Arc<dyn Fn(&mut ServiceConfig) + Send + Sync>;
 
-/// How long a client may take to send its request's head.
+/// How long a client may take to send the head of its request.
 const SLOW_CLIENT: Duration = Duration::from_secs(10);
-/// How long a graceful stop waits for requests that are being answered.
+/// How long a graceful stop waits for requests in flight.
 const DRAIN_SECONDS: u64 = 30;
-/// Threads per address. What they do is wait for the database.
+/// Threads per address. They mostly wait for the database.
 const THREADS: usize = 2;
 
-/// Services and where they are to be found.
+/// Services and the address to listen on.
 #[derive(Clone)]
 pub struct Binding {
-    /// What they are called in logs.
+    /// The services' name in logs.
     pub name: &'static str,
     /// The address.
     pub address: SocketAddr,
-    /// The certificate, if the listener speaks TLS.
+    /// The certificate files, if the listener uses TLS.
     pub tls: Option<Tls>,
     /// The services.
     pub services: Services,
@@ -45,14 +45,14 @@ impl fmt::Debug for Binding {
 /// A listener could not be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
-    /// The address cannot be had.
+    /// The listener cannot bind the address.
     #[error("cannot listen on {address} for {name}: {source}")]
     Address {
-        /// What the listener is for.
+        /// The names of its services.
         name: String,
         /// The address.
         address: SocketAddr,
-        /// Why not.
+        /// The cause.
         source: std::io::Error,
     },
     /// The certificate cannot be used.
@@ -60,15 +60,15 @@ pub enum ListenError {
     Tls(#[from] TlsError),
 }
 
-/// One address that is being listened on. The server answers nothing until it is awaited.
+/// A listener on one address. The server answers nothing until it is awaited.
 pub struct Listening {
-    /// What is served, in words: `webhook` or `webhook and admin`.
+    /// The names of its services: `webhook` or `webhook and admin`.
     pub name: String,
-    /// The address, with the port that was found if none was given.
+    /// The address. If the configured port is 0, with the port that the system chose.
     pub address: SocketAddr,
-    /// The certificate that it shows, if it speaks TLS.
+    /// The certificate, if it uses TLS.
     pub certificate: Option<Arc<Certificate>>,
-    /// The server: a future that ends when it was stopped.
+    /// The server: a future that ends after a stop.
     pub server: Server,
 }
 
@@ -82,17 +82,17 @@ impl fmt::Debug for Listening {
 }
 
 impl Listening {
-    /// What stops the server: `stop(true)` lets it finish the requests that it holds.
+    /// The handle that stops the server: `stop(true)` finishes requests in flight.
     pub fn handle(&self) -> ServerHandle {
         self.server.handle()
     }
 }
 
-/// Takes every address, or none. Must be called within a tokio runtime.
+/// Binds every address; fails if one cannot be bound. Must be called within a tokio runtime.
 pub fn bind(bindings: Vec<Binding>) -> Result<Vec<Listening>, ListenError> {
     let mut groups: Vec<(Binding, Vec<Binding>)> = Vec::new();
     for binding in bindings {
-        // Port 0 means: any that is free; two of them are two.
+        // Port 0 means any free port: two bindings with port 0 do not share one.
         let shares = |first: &Binding| first.address == binding.address && binding.address.port() != 0;
         match groups.iter_mut().find(|(first, _)| shares(first)) {
             Some((_, others)) => others.push(binding),
@@ -106,11 +106,11 @@ fn listen(first: &Binding, others: &[Binding]) -> Result<Listening, ListenError>
     let all = std::iter::once(first).chain(others);
     let name = all.clone().map(|binding| binding.name).collect::<Vec<_>>().join(" and ");
     let services: Vec<Services> = all.map(|binding| Arc::clone(&binding.services)).collect();
-    let refused = |source| ListenError::Address { name: name.clone(), address: first.address, source };
+    let failed = |source| ListenError::Address { name: name.clone(), address: first.address, source };
     let certificate = first.tls.clone().map(Certificate::load).transpose()?;
     let tls = certificate.as_ref().map(Certificate::server).transpose()?;
-    let socket = TcpListener::bind(first.address).map_err(refused)?;
-    let address = socket.local_addr().map_err(refused)?;
+    let socket = TcpListener::bind(first.address).map_err(failed)?;
+    let address = socket.local_addr().map_err(failed)?;
     let server = HttpServer::new(move || {
         let app = App::new().wrap(from_fn(access_log::log)).default_service(web::to(unknown_path));
         services.iter().fold(app, |app, services| app.configure(|config| services(config)))
@@ -123,7 +123,7 @@ fn listen(first: &Binding, others: &[Binding]) -> Result<Listening, ListenError>
         Some(tls) => server.listen_rustls_0_23(socket, tls),
         None => server.listen(socket),
     };
-    let server = server.map_err(refused)?.run();
+    let server = server.map_err(failed)?.run();
     Ok(Listening { name, address, certificate, server })
 }
 
@@ -134,14 +134,14 @@ mod tests {
     use std::net::SocketAddr;
     use std::sync::Arc;
 
-    fn answering(path: &'static str) -> Services {
+    fn serving(path: &'static str) -> Services {
         Arc::new(move |config| {
             config.route(path, web::get().to(move || async move { HttpResponse::Ok().body(path) }));
         })
     }
 
     fn binding(name: &'static str, address: SocketAddr, path: &'static str) -> Binding {
-        Binding { name, address, tls: None, services: answering(path) }
+        Binding { name, address, tls: None, services: serving(path) }
     }
 
     fn loopback(port: u16) -> SocketAddr {
@@ -158,8 +158,8 @@ mod tests {
     }
 
     fn client(root: Option<&str>) -> reqwest::Client {
-        // Another test may have been first.
-        let _first = rustls::crypto::ring::default_provider().install_default();
+        // Another test may have installed it already.
+        let _already_installed = rustls::crypto::ring::default_provider().install_default();
         let mut builder = reqwest::Client::builder();
         if let Some(root) = root {
             let root = reqwest::Certificate::from_pem(root.as_bytes()).unwrap();
@@ -183,7 +183,7 @@ mod tests {
         let other = listening[1].address.port();
         let handles: Vec<_> = listening.iter().map(super::Listening::handle).collect();
         let servers = futures_util::future::join_all(listening.into_iter().map(|one| one.server));
-        let asked = async {
+        let requests = async {
             let client = client(Some(&certificate().0));
             for (port, path, status) in [
                 (port, "/a", 200),
@@ -192,25 +192,25 @@ mod tests {
                 (other, "/b", 200),
                 (other, "/a?token=x", 404),
             ] {
-                let (found, body) = get(&client, format!("http://127.0.0.1:{port}{path}")).await;
-                assert_eq!(found, status, "{port} {path}: {body}");
+                let (answered, body) = get(&client, format!("http://127.0.0.1:{port}{path}")).await;
+                assert_eq!(answered, status, "{port} {path}: {body}");
                 assert!(status == 200 || body.contains("M_UNRECOGNIZED"), "{body}");
             }
             for handle in handles {
                 handle.stop(true).await;
             }
         };
-        let (ended, ()) = tokio::join!(servers, asked);
+        let (ended, ()) = tokio::join!(servers, requests);
         assert!(ended.iter().all(Result::is_ok));
     }
 
     fn certificate() -> (String, String) {
-        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-        (made.cert.pem(), made.signing_key.serialize_pem())
+        let generated = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        (generated.cert.pem(), generated.signing_key.serialize_pem())
     }
 
     #[tokio::test]
-    async fn a_listener_with_a_certificate_speaks_tls() {
+    async fn a_listener_with_a_certificate_uses_tls() {
         let folder = tempfile::tempdir().unwrap();
         let tls = Tls { certificate: folder.path().join("crt"), key: folder.path().join("key") };
         let (certificate, key) = certificate();
@@ -219,17 +219,17 @@ mod tests {
         let one = Binding { tls: Some(tls), ..binding("webhook", loopback(0), "/a") };
         let listening = bind(vec![one]).unwrap().remove(0);
         let (handle, port) = (listening.handle(), listening.address.port());
-        let asked = async {
+        let request = async {
             let answer = get(&client(Some(&certificate)), format!("https://localhost:{port}/a")).await;
             assert_eq!(answer, (200, "/a".to_owned()));
             handle.stop(true).await;
         };
-        let (ended, ()) = tokio::join!(listening.server, asked);
+        let (ended, ()) = tokio::join!(listening.server, request);
         ended.unwrap();
     }
 
     #[tokio::test]
-    async fn a_certificate_that_changes_is_shown_from_then_on_and_a_broken_one_never() {
+    async fn a_changed_certificate_is_reloaded_and_an_invalid_one_is_never_used() {
         let folder = tempfile::tempdir().unwrap();
         let tls = Tls { certificate: folder.path().join("crt"), key: folder.path().join("key") };
         let write = |(certificate, key): &(String, String)| {
@@ -241,42 +241,42 @@ mod tests {
         let one = Binding { tls: Some(tls.clone()), ..binding("webhook", loopback(0), "/a") };
         let listening = bind(vec![one]).unwrap().remove(0);
         let (handle, port) = (listening.handle(), listening.address.port());
-        let shown = listening.certificate.clone().unwrap();
-        // A client of its own for each look, because a connection keeps the certificate that it began with.
-        let trusted = async |certificate: &str| {
+        let current = listening.certificate.clone().unwrap();
+        // A new client for each check, because an open connection keeps its certificate.
+        let is_used = async |certificate: &str| {
             let url = format!("https://localhost:{port}/a");
             client(Some(certificate)).get(url).send().await.is_ok()
         };
-        let asked = async {
-            assert!(trusted(&first.0).await);
-            assert!(!shown.reload().unwrap(), "nothing has changed");
-            // The certificate comes before its key.
+        let checks = async {
+            assert!(is_used(&first.0).await);
+            assert!(!current.reload().unwrap(), "nothing has changed");
+            // The new certificate is written before its key.
             std::fs::write(&tls.certificate, &second.0).unwrap();
-            let half = shown.reload().unwrap_err().to_string();
-            assert!(half.contains("crt cannot be used"), "{half}");
-            assert!(!shown.reload().unwrap(), "it is told once");
-            assert!(trusted(&first.0).await && !trusted(&second.0).await);
+            let error = current.reload().unwrap_err().to_string();
+            assert!(error.contains("crt cannot be used"), "{error}");
+            assert!(!current.reload().unwrap(), "the error is returned once");
+            assert!(is_used(&first.0).await && !is_used(&second.0).await);
             std::fs::write(&tls.key, &second.1).unwrap();
-            assert!(shown.reload().unwrap());
-            assert!(trusted(&second.0).await && !trusted(&first.0).await);
-            // Not even a file that is gone takes the certificate away.
+            assert!(current.reload().unwrap());
+            assert!(is_used(&second.0).await && !is_used(&first.0).await);
+            // The certificate stays in use even if a file is deleted.
             std::fs::remove_file(&tls.key).unwrap();
-            assert!(shown.reload().unwrap_err().to_string().contains("key cannot be used for TLS"));
-            assert!(!shown.reload().unwrap(), "it is told once");
-            assert!(trusted(&second.0).await);
+            assert!(current.reload().unwrap_err().to_string().contains("key cannot be used for TLS"));
+            assert!(!current.reload().unwrap(), "the error is returned once");
+            assert!(is_used(&second.0).await);
             write(&first);
-            assert!(shown.reload().unwrap());
-            assert!(trusted(&first.0).await);
+            assert!(current.reload().unwrap());
+            assert!(is_used(&first.0).await);
             handle.stop(true).await;
         };
-        let (ended, ()) = tokio::join!(listening.server, asked);
+        let (ended, ()) = tokio::join!(listening.server, checks);
         ended.unwrap();
     }
 
     #[tokio::test]
-    async fn an_address_that_is_taken_is_told_with_what_it_was_for() {
-        let taken = std::net::TcpListener::bind(loopback(0)).unwrap();
-        let address = taken.local_addr().unwrap();
+    async fn the_error_of_an_address_in_use_names_the_services() {
+        let in_use = std::net::TcpListener::bind(loopback(0)).unwrap();
+        let address = in_use.local_addr().unwrap();
         let error = bind(vec![binding("webhook", address, "/a")]).unwrap_err();
         assert!(matches!(error, ListenError::Address { .. }));
         assert!(
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_certificate_without_its_key_is_told_with_the_file() {
+    async fn the_error_of_a_certificate_without_its_key_names_the_file() {
         let folder = tempfile::tempdir().unwrap();
         let tls = Tls { certificate: folder.path().join("crt"), key: folder.path().join("key") };
         std::fs::write(&tls.certificate, certificate().0).unwrap();

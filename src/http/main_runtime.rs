@@ -1,32 +1,31 @@
-//! Where what a request asks for is done.
+//! Runs the work of requests on the main runtime.
 
 use tokio::runtime::Handle;
 
 /// The runtime of the workers.
 ///
-/// Each thread of a listener has a runtime of its own, which ends with the listener, and every connection that was
-/// opened in it is dead from then on. The pools of connections are for all, and a stop closes the listeners before
-/// the workers have finished: whatever may open a connection runs here. A request whose sender gives up is done to its
-/// end.
+/// Each thread of a listener has its own runtime. It ends with the listener, and with it every connection opened there.
+/// The connection pools are shared, and shutdown stops the listeners before the workers finish: so all work that may
+/// open a connection runs on this runtime. The work of a request continues to its end even if the client disconnects.
 #[derive(Debug, Clone)]
 pub struct MainRuntime(Handle);
 
 impl MainRuntime {
-    /// The runtime that calls this.
+    /// The runtime of the caller.
     ///
     /// # Panics
-    /// Outside of a runtime.
+    /// Outside a runtime.
     pub fn current() -> Self {
         Self(Handle::current())
     }
 
-    /// Does `work` there and returns what it returns. A panic of it goes on here.
+    /// Runs `work` on this runtime and returns its result. If `work` panics, the caller panics too.
     pub async fn run<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> T {
         match self.0.spawn(work).await {
-            Ok(done) => done,
+            Ok(result) => result,
             Err(error) => match error.try_into_panic() {
                 Ok(panic) => std::panic::resume_unwind(panic),
-                // That runtime has ended, and the whole program with it.
+                // The runtime has ended, and the program with it.
                 Err(_cancelled) => std::future::pending().await,
             },
         }
@@ -43,12 +42,12 @@ mod tests {
     }
 
     #[test]
-    fn work_of_another_runtime_outlives_that_one() {
-        let (main, passing) = (runtime(), runtime());
+    fn a_socket_outlives_the_runtime_that_requested_it() {
+        let (main, listener) = (runtime(), runtime());
         let here = main.block_on(async { MainRuntime::current() });
-        // A socket belongs to the runtime it was made in.
-        let socket = passing.block_on(here.run(async { UdpSocket::bind("127.0.0.1:0").await.unwrap() }));
-        drop(passing);
+        // A socket belongs to the runtime that opened it.
+        let socket = listener.block_on(here.run(async { UdpSocket::bind("127.0.0.1:0").await.unwrap() }));
+        drop(listener);
         let sent = main.block_on(async {
             socket.send_to(b"to itself", socket.local_addr().unwrap()).await.unwrap();
             socket.recv_from(&mut [0; 16]).await
@@ -57,10 +56,10 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "as in one's own")]
-    fn a_panic_is_one_of_whoever_waits() {
-        let (main, passing) = (runtime(), runtime());
+    #[should_panic(expected = "from the work")]
+    fn the_caller_panics_if_the_work_panics() {
+        let (main, listener) = (runtime(), runtime());
         let here = main.block_on(async { MainRuntime::current() });
-        passing.block_on(here.run(async { panic!("as in one's own") }));
+        listener.block_on(here.run(async { panic!("from the work") }));
     }
 }

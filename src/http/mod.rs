@@ -1,4 +1,4 @@
-//! Listeners, TLS, errors and probes.
+//! Listeners, TLS, tokens, error answers and probes.
 
 mod access_log;
 pub mod answer;

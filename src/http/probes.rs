@@ -1,7 +1,7 @@
-//! Whether the program lives, whether it is ready, and its metrics.
+//! Liveness and readiness probes, and metrics.
 //!
 //! - `GET /livez`: 200 while the program itself works; 503 means that a restart may help.
-//! - `GET /readyz`: 200 while it can do its work; 503 means that something around it is missing.
+//! - `GET /readyz`: 200 while it can do its work; 503 means that something it depends on is unavailable.
 //! - `GET /metrics`: Prometheus's text format.
 //!
 //! Both probes answer `{"status": "…", "checks": {"<name>": {"ok": true, "detail": "…"}}}`.
@@ -22,7 +22,7 @@ const CHECK_TIMEOUT: Duration = Duration::from_secs(3);
 
 type Run = dyn Fn() -> BoxFuture<'static, Result<String, String>> + Send + Sync;
 
-/// One thing that must hold.
+/// A check of a probe.
 pub struct Check {
     name: &'static str,
     run: Box<Run>,
@@ -35,7 +35,7 @@ impl fmt::Debug for Check {
 }
 
 impl Check {
-    /// A check that says in a few words what it found: `Ok` if it holds, `Err` if not.
+    /// A check with its function, which returns a short description: `Ok` if the check passes, `Err` if it fails.
     pub fn new<F>(name: &'static str, run: impl Fn() -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = Result<String, String>> + Send + 'static,
@@ -44,8 +44,8 @@ impl Check {
     }
 
     async fn finding(&self) -> (&'static str, Finding) {
-        let found = tokio::time::timeout(CHECK_TIMEOUT, (self.run)()).await;
-        let finding = match found {
+        let result = tokio::time::timeout(CHECK_TIMEOUT, (self.run)()).await;
+        let finding = match result {
             Ok(Ok(detail)) => Finding { ok: true, detail },
             Ok(Err(detail)) => Finding { ok: false, detail },
             Err(_) => {
@@ -56,13 +56,13 @@ impl Check {
     }
 }
 
-/// What the admin listener tells.
+/// The probes and metrics of the admin listener.
 pub struct Probes {
-    /// What must hold for the program to live.
+    /// The checks of `/livez`.
     pub live: Vec<Check>,
-    /// What must hold for it to be ready.
+    /// The checks of `/readyz`.
     pub ready: Vec<Check>,
-    /// Renders the metrics; `None`: they cannot be rendered.
+    /// Renders the metrics; `None`: rendering failed.
     pub metrics: Box<dyn Fn() -> Option<String> + Send + Sync>,
 }
 
@@ -86,7 +86,7 @@ impl Probes {
     }
 }
 
-/// What a check found.
+/// The result of a check.
 #[derive(Debug, Serialize)]
 struct Finding {
     ok: bool,
@@ -141,14 +141,14 @@ mod tests {
         (status, String::from_utf8(test::read_body(answer).await.to_vec()).unwrap())
     }
 
-    fn database(holds: bool) -> Check {
+    fn database(is_up: bool) -> Check {
         Check::new("database", move || async move {
-            if holds { Ok("answers".to_owned()) } else { Err("connection refused".to_owned()) }
+            if is_up { Ok("answers".to_owned()) } else { Err("connection refused".to_owned()) }
         })
     }
 
     #[tokio::test]
-    async fn ready_names_each_check() {
+    async fn readyz_reports_each_check() {
         let (status, body) = ask("/readyz", vec![database(true)]).await;
         assert_eq!(status, 200);
         let body: Value = serde_json::from_str(&body).unwrap();
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_check_that_fails_makes_it_not_ready_but_it_lives() {
+    async fn one_failed_check_makes_it_not_ready_but_it_stays_live() {
         let homeserver = Check::new("homeserver", || async { Ok("answers".to_owned()) });
         let (status, body) = ask("/readyz", vec![database(false), homeserver]).await;
         assert_eq!(status, 503);
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_check_that_hangs_counts_as_failed() {
+    async fn a_check_that_times_out_fails() {
         let (status, body) = ask("/readyz", vec![Check::new("homeserver", std::future::pending)]).await;
         assert_eq!(status, 503);
         assert!(body.contains("no answer within 3 s"), "{body}");

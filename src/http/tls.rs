@@ -1,4 +1,4 @@
-//! TLS from a certificate and its key, taken again from their files while a listener runs.
+//! TLS with a certificate and its key, reloaded from their files while a listener runs.
 
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;
@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// The files of a TLS server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tls {
-    /// The certificate and those that vouch for it, in PEM.
+    /// The certificate chain, in PEM.
     pub certificate: PathBuf,
     /// Its private key, in PEM.
     pub key: PathBuf,
@@ -22,34 +22,34 @@ pub struct Tls {
 /// TLS could not be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    /// A file cannot be read, or holds something else.
+    /// A file cannot be read, or its content is invalid.
     #[error("{file} cannot be used for TLS: {source}")]
     File {
         /// The file.
         file: PathBuf,
-        /// What is wrong with it.
+        /// The cause.
         source: pem::Error,
     },
-    /// The certificate and the key do not belong together, or cannot be used.
+    /// The certificate and the key do not match, or cannot be used.
     #[error("the certificate in {certificate} cannot be used: {source}")]
     Unusable {
         /// The certificate's file.
         certificate: PathBuf,
-        /// What is wrong.
+        /// The cause.
         source: rustls::Error,
     },
 }
 
-/// The certificate that a listener shows: the last one in its files that could be used.
+/// The certificate that a listener uses: the last valid one in its files.
 #[derive(Debug)]
 pub struct Certificate {
     files: Tls,
-    shown: ArcSwap<CertifiedKey>,
-    /// What was in the files when they were last looked at; `None`: they could not be read.
-    seen: Mutex<Option<[u8; 32]>>,
+    current: ArcSwap<CertifiedKey>,
+    /// Digest of the files when they were last read; `None`: they could not be read.
+    last_read: Mutex<Option<[u8; 32]>>,
 }
 
-/// What the files hold.
+/// The content of the files.
 struct Content {
     certificate: Vec<u8>,
     key: Vec<u8>,
@@ -64,16 +64,16 @@ impl Tls {
         Ok(Content { certificate: read(&self.certificate)?, key: read(&self.key)? })
     }
 
-    /// The certificate and key that `content` holds, if they belong together.
+    /// Parses the certificate and key in `content`. Fails if they do not match.
     fn certified(&self, content: &Content) -> Result<CertifiedKey, TlsError> {
-        let wrong = |file: &Path| {
+        let invalid = |file: &Path| {
             let file = file.to_owned();
             move |source| TlsError::File { file, source }
         };
         let chain = CertificateDer::pem_slice_iter(&content.certificate)
             .collect::<Result<Vec<_>, _>>()
-            .map_err(wrong(&self.certificate))?;
-        let key = PrivateKeyDer::from_pem_slice(&content.key).map_err(wrong(&self.key))?;
+            .map_err(invalid(&self.certificate))?;
+        let key = PrivateKeyDer::from_pem_slice(&content.key).map_err(invalid(&self.key))?;
         CertifiedKey::from_der(chain, key, &rustls::crypto::ring::default_provider())
             .map_err(|source| TlsError::Unusable { certificate: self.certificate.clone(), source })
     }
@@ -90,33 +90,34 @@ impl Content {
 }
 
 impl Certificate {
-    /// Takes the certificate from its files.
+    /// Loads the certificate from its files.
     pub fn load(files: Tls) -> Result<Arc<Self>, TlsError> {
         let content = files.read()?;
-        let shown = ArcSwap::from_pointee(files.certified(&content)?);
-        Ok(Arc::new(Self { shown, seen: Mutex::new(Some(content.digest())), files }))
+        let current = ArcSwap::from_pointee(files.certified(&content)?);
+        Ok(Arc::new(Self { current, last_read: Mutex::new(Some(content.digest())), files }))
     }
 
-    /// Where it comes from.
+    /// Its files.
     pub fn files(&self) -> &Tls {
         &self.files
     }
 
-    /// Takes what the files hold now. Returns whether another certificate is shown from now on. What cannot be used
-    /// changes nothing, and is an error once: when it is first seen.
+    /// Reloads the files. Returns whether the certificate changed. If the files are invalid, the current certificate
+    /// stays in use; the error is returned once, until the files change again.
     pub fn reload(&self) -> Result<bool, TlsError> {
         let content = self.files.read();
-        let found = content.as_ref().ok().map(Content::digest);
-        let before = std::mem::replace(&mut *self.seen.lock().unwrap_or_else(PoisonError::into_inner), found);
-        if found == before {
+        let digest = content.as_ref().ok().map(Content::digest);
+        let before =
+            std::mem::replace(&mut *self.last_read.lock().unwrap_or_else(PoisonError::into_inner), digest);
+        if digest == before {
             return Ok(false);
         }
         let certified = self.files.certified(&content?)?;
-        self.shown.store(Arc::new(certified));
+        self.current.store(Arc::new(certified));
         Ok(true)
     }
 
-    /// What a listener speaks that shows it.
+    /// The TLS configuration of a listener that uses this certificate.
     pub(super) fn server(self: &Arc<Self>) -> Result<ServerConfig, TlsError> {
         let provider = rustls::crypto::ring::default_provider().into();
         let builder = ServerConfig::builder_with_provider(provider)
@@ -129,6 +130,6 @@ impl Certificate {
 
 impl ResolvesServerCert for Certificate {
     fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.shown.load_full())
+        Some(self.current.load_full())
     }
 }

@@ -1,10 +1,10 @@
-//! Shared secrets that callers show us, compared in constant time.
+//! Shared secrets that callers send, compared in constant time.
 
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 
-/// A secret that a caller must show. Kept as a hash, so that comparing takes the same time whatever the lengths.
+/// A secret that a caller must send. Stored as a hash, so comparing takes the same time for every length.
 #[derive(Clone)]
 pub struct Token([u8; 32]);
 
@@ -15,52 +15,52 @@ impl std::fmt::Debug for Token {
 }
 
 impl Token {
-    /// The token that equals `secret`; `None` if that is empty, because nothing must equal it.
+    /// The token that equals `secret`; `None` if `secret` is empty, because an empty token must never match.
     pub fn new(secret: &SecretString) -> Option<Self> {
         let secret = secret.expose_secret();
         (!secret.is_empty()).then(|| Self(Sha256::digest(secret.as_bytes()).into()))
     }
 
-    /// Whether `shown` is this token. Always takes the same time for the same `shown`.
-    pub fn equals(&self, shown: &Shown) -> Choice {
-        self.0.ct_eq(&shown.0)
+    /// Whether `presented` equals this token. Compares in constant time.
+    pub fn equals(&self, presented: &PresentedToken) -> Choice {
+        self.0.ct_eq(&presented.0)
     }
 }
 
-/// What a caller shows.
-pub struct Shown([u8; 32]);
+/// A token that a caller sent, as a hash.
+pub struct PresentedToken([u8; 32]);
 
-impl std::fmt::Debug for Shown {
+impl std::fmt::Debug for PresentedToken {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str("Shown")
+        formatter.write_str("PresentedToken")
     }
 }
 
-impl Shown {
-    /// What `bytes` show.
+impl PresentedToken {
+    /// The token in `bytes`.
     pub fn new(bytes: &[u8]) -> Self {
         Self(Sha256::digest(bytes).into())
     }
 }
 
-/// The credentials of an `Authorization` header with this scheme, whatever its case.
+/// The credentials of an `Authorization` header with this scheme, in any case.
 pub fn credentials<'a>(header: &'a str, scheme: &str) -> Option<&'a str> {
-    let (said, credentials) = header.trim().split_once(' ')?;
-    said.eq_ignore_ascii_case(scheme).then(|| credentials.trim())
+    let (header_scheme, credentials) = header.trim().split_once(' ')?;
+    header_scheme.eq_ignore_ascii_case(scheme).then(|| credentials.trim())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Shown, Token, credentials};
+    use super::{PresentedToken, Token, credentials};
 
     #[test]
-    fn only_the_same_secret_is_the_same() {
+    fn a_token_equals_only_its_secret() {
         let token = Token::new(&"s3cret".into()).unwrap();
-        assert!(bool::from(token.equals(&Shown::new(b"s3cret"))));
+        assert!(bool::from(token.equals(&PresentedToken::new(b"s3cret"))));
         for wrong in ["", "s3cre", "s3crets", "S3CRET"] {
-            assert!(!bool::from(token.equals(&Shown::new(wrong.as_bytes()))), "{wrong}");
+            assert!(!bool::from(token.equals(&PresentedToken::new(wrong.as_bytes()))), "{wrong}");
         }
-        assert!(Token::new(&"".into()).is_none(), "an empty secret opens nothing");
+        assert!(Token::new(&"".into()).is_none(), "an empty secret matches nothing");
         assert_eq!(format!("{token:?}"), "Token");
     }
 

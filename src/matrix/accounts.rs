@@ -1,4 +1,4 @@
-//! The virtual user itself: account, device, profile.
+//! Virtual users: account, device, profile.
 
 use super::client::{Client, Identity};
 use super::endpoint::Endpoint;
@@ -10,12 +10,12 @@ use ruma::profile::ProfileFieldValue;
 use ruma::{DeviceId, MxcUri, UserId};
 
 impl Client {
-    /// Makes sure that the virtual user has an account. Returns whether it had none before.
+    /// Registers the virtual user unless it has an account. Returns whether the account is new.
     pub async fn register_virtual_user(&self, user_id: &UserId) -> Result<bool, ClientError> {
         let mut request = register::v3::Request::new();
         request.username = Some(user_id.localpart().to_owned());
         request.login_type = Some(LoginType::ApplicationService);
-        // Application Service API §Server admin style permissions: servers without the legacy login demand it.
+        // Application Service API §Server admin style permissions: servers without the legacy login require it.
         request.inhibit_login = true;
         match self.call(Endpoint::Register, None, request).await {
             Err(error) if error.errcode() == Some("M_USER_IN_USE") => Ok(false),
@@ -23,9 +23,9 @@ impl Client {
         }
     }
 
-    /// Makes sure that the virtual user has the device, and says whether the homeserver lets application services
-    /// have devices (Application Service API, since v1.17). It is tried rather than read off `/versions`: Synapse
-    /// supports it long before it lists that version.
+    /// Creates the virtual user's device unless it exists. Returns whether the homeserver supports devices of
+    /// application services (Application Service API, since v1.17). Only a request shows this: Synapse supported
+    /// devices long before `/versions` listed v1.17.
     pub async fn ensure_device(
         &self,
         user_id: &UserId,
@@ -46,12 +46,12 @@ impl Client {
         }
     }
 
-    /// Sets the name that people see.
+    /// Sets the display name.
     pub async fn set_display_name(&self, identity: &Identity, name: &str) -> Result<(), ClientError> {
         self.set_profile(identity, ProfileFieldValue::DisplayName(name.to_owned())).await
     }
 
-    /// Sets the picture that people see.
+    /// Sets the avatar.
     pub async fn set_avatar(&self, identity: &Identity, avatar: &MxcUri) -> Result<(), ClientError> {
         self.set_profile(identity, ProfileFieldValue::AvatarUrl(avatar.to_owned())).await
     }

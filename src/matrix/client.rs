@@ -17,17 +17,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use url::Url;
 
-/// How long an unused connection is kept: 30 s. Synapse closes it after 60 s, nginx after 75 s, and a request that
-/// meets the closing is lost.
+/// How long an idle connection stays open: 30 s. Synapse closes it after 60 s, nginx after 75 s, and a request at that
+/// moment is lost.
 const IDLE_CONNECTION: Duration = Duration::from_secs(30);
 
-/// For whom a request is made.
+/// The virtual user that a request acts as.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
     /// The virtual user.
     pub user_id: OwnedUserId,
-    /// Its device, if the homeserver supports devices of virtual users: it makes a resend safe across restarts of
-    /// the homeserver.
+    /// Its device, if the homeserver supports devices of virtual users. With a device, a resend is safe across restarts
+    /// of the homeserver.
     pub device_id: Option<OwnedDeviceId>,
 }
 
@@ -38,12 +38,12 @@ impl Identity {
     }
 }
 
-/// How long to wait for the homeserver.
+/// Timeouts of requests to the homeserver.
 #[derive(Debug, Clone, Copy)]
 pub struct Timeouts {
-    /// For a connection.
+    /// To connect.
     pub connect: Duration,
-    /// For a request as a whole. An outbox lease is longer than this.
+    /// For the whole request. An outbox lease lasts longer than this.
     pub request: Duration,
 }
 
@@ -53,13 +53,13 @@ impl Default for Timeouts {
     }
 }
 
-/// What is told about every request, for metrics.
+/// Observes every request, for metrics.
 pub trait RequestObserver: Send + Sync + 'static {
-    /// A request to `endpoint` ended after `elapsed`: with the status `code`, or without an answer.
+    /// A request to `endpoint` ended after `elapsed`, with the status `code` or without an answer (`None`).
     fn on_request(&self, endpoint: &'static str, code: Option<u16>, elapsed: Duration);
 }
 
-/// Nobody watches.
+/// Ignores every request.
 #[derive(Debug, Clone, Copy)]
 pub struct Unobserved;
 
@@ -67,15 +67,15 @@ impl RequestObserver for Unobserved {
     fn on_request(&self, _endpoint: &'static str, _code: Option<u16>, _elapsed: Duration) {}
 }
 
-/// Why there is no client.
+/// Why a client could not be created.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
-    /// The HTTP client cannot be made.
+    /// The HTTP client cannot be set up.
     #[error(
         "the HTTP client cannot be set up; if this machine has no CA certificates, install ca-certificates"
     )]
     Http(#[source] reqwest::Error),
-    /// The token cannot be sent.
+    /// The `as_token` cannot be sent in a header.
     #[error("the as_token holds characters that an HTTP header cannot carry")]
     Token,
 }
@@ -86,7 +86,7 @@ pub struct Client {
     http: reqwest::Client,
     homeserver: Arc<str>,
     as_token: SecretString,
-    spoken: Arc<SupportedVersions>,
+    supported: Arc<SupportedVersions>,
     observer: Arc<dyn RequestObserver>,
 }
 
@@ -97,7 +97,7 @@ impl fmt::Debug for Client {
 }
 
 impl Client {
-    /// A client of the homeserver at `homeserver`, which knows us by `as_token`. Nothing is sent yet.
+    /// A client of the homeserver at `homeserver`, which authenticates with `as_token`. Sends nothing yet.
     pub fn new(homeserver: &Url, as_token: SecretString, timeouts: Timeouts) -> Result<Self, SetupError> {
         if reqwest::header::HeaderValue::from_str(as_token.expose_secret()).is_err() {
             return Err(SetupError::Token);
@@ -108,19 +108,19 @@ impl Client {
             .connect_timeout(timeouts.connect)
             .timeout(timeouts.request)
             .pool_idle_timeout(IDLE_CONNECTION)
-            // A followed redirect would turn PUT into GET; it is told as an unexpected answer instead.
+            // Following a redirect would turn PUT into GET. Without it, a redirect is an unexpected answer.
             .redirect(reqwest::redirect::Policy::none());
         if homeserver.scheme() == "http" {
-            // Without TLS no certificates are needed, so their absence must not matter.
+            // Without TLS the client needs no CA certificates, so it must not fail if there are none.
             builder = builder.tls_certs_only([]);
         }
         Ok(Self {
             http: builder.build().map_err(SetupError::Http)?,
             homeserver: homeserver.as_str().into(),
             as_token,
-            spoken: Arc::new(SupportedVersions {
-                // `/versions` is not asked before every request: these versions' paths are known everywhere, and
-                // a server that lists less often knows them all the same.
+            supported: Arc::new(SupportedVersions {
+                // Not read from `/versions`: every homeserver supports the paths of these versions, even some that do
+                // not list them.
                 versions: [MatrixVersion::V1_1, MatrixVersion::V1_3, MatrixVersion::V1_7].into(),
                 features: BTreeSet::new(),
             }),
@@ -128,13 +128,13 @@ impl Client {
         })
     }
 
-    /// The same client, with somebody told about every request.
+    /// The same client, with an observer of every request.
     #[must_use]
     pub fn observed_by(self, observer: Arc<dyn RequestObserver>) -> Self {
         Self { observer, ..self }
     }
 
-    /// Makes one request as `identity`; as the registration's own user without one.
+    /// Makes one request as `identity`, or as the registration's own user if there is none.
     pub(super) async fn call<R>(
         &self,
         endpoint: Endpoint,
@@ -155,23 +155,23 @@ impl Client {
                 &self.homeserver,
                 self.token(),
                 assertion,
-                Cow::Borrowed(&*self.spoken),
+                Cow::Borrowed(&*self.supported),
             )
             .map_err(|error| ClientError::unbuildable(endpoint, error))?;
         self.exchange(endpoint, request).await
     }
 
-    /// Our token, always in the header: the specification drops tokens in the query.
+    /// The `as_token`, always in the header: the specification deprecates tokens in the query.
     fn token(&self) -> SendAccessToken<'_> {
         SendAccessToken::Always(self.as_token.expose_secret())
     }
 
-    /// Where the homeserver is.
+    /// The homeserver's URL.
     pub(super) fn homeserver(&self) -> &str {
         &self.homeserver
     }
 
-    /// Sends a request that is ready, and understands the answer.
+    /// Sends a request and parses the answer.
     pub(super) async fn exchange<A: IncomingResponse>(
         &self,
         endpoint: Endpoint,
@@ -201,9 +201,9 @@ impl Client {
     async fn fetch(&self, request: reqwest::Request) -> Result<http::Response<Vec<u8>>, reqwest::Error> {
         let answer = self.http.execute(request).await?;
         let (status, headers) = (answer.status(), answer.headers().clone());
-        let mut whole = http::Response::new(answer.bytes().await?.into());
-        *whole.status_mut() = status;
-        *whole.headers_mut() = headers;
-        Ok(whole)
+        let mut complete = http::Response::new(answer.bytes().await?.into());
+        *complete.status_mut() = status;
+        *complete.headers_mut() = headers;
+        Ok(complete)
     }
 }

@@ -1,10 +1,10 @@
-//! What is asked of the homeserver, as metrics and errors name it.
+//! The endpoints of the homeserver, as metrics and errors name them.
 
 use std::fmt;
 
-/// One kind of request of the Client-Server API.
+/// An endpoint of the Client-Server API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-#[expect(missing_docs, reason = "the names say it; `as_str` is the metric's label")]
+#[expect(missing_docs, reason = "the names explain themselves; `as_str` is the metric's label")]
 pub enum Endpoint {
     Versions,
     WhoAmI,
@@ -26,7 +26,7 @@ pub enum Endpoint {
 }
 
 impl Endpoint {
-    /// Every endpoint, so that each metric's label value exists from start-up.
+    /// Every endpoint, so each label value of a metric exists from start-up.
     pub const ALL: [Self; 17] = [
         Self::Versions,
         Self::WhoAmI,

@@ -1,53 +1,53 @@
-//! Why a request came to nothing, and who acts next.
+//! Why a request failed, and who acts next.
 
 use super::endpoint::Endpoint;
 use serde::Deserialize;
 use std::fmt;
 use std::time::Duration;
 
-/// What a failed request means for whoever made it.
+/// What a failed request means for the caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Failure {
-    /// 429: the homeserver wants less. Nothing was done; ask again later.
+    /// 429: the homeserver limits the rate. It did nothing; retry later.
     RateLimited {
-        /// How long it wants to be left alone, if it said so.
+        /// How long the homeserver requests to wait, if it does.
         retry_after: Option<Duration>,
     },
-    /// 5xx, no connection, timeout, a lost or unreadable reply: the same request again, later. Whether the
-    /// homeserver acted is answered by [`ClientError::may_have_acted`].
+    /// 5xx, no connection, timeout, a lost or unreadable answer: retry the same request later.
+    /// [`ClientError::may_have_acted`] returns whether the homeserver may have acted.
     Temporary,
-    /// 403: the virtual user may not, most often because it is not in the room.
+    /// 403: the virtual user has no permission, most often because it is not in the room.
     Forbidden,
     /// 404: no such room, alias, event or state.
     NotFound,
-    /// 413: the event is larger than the homeserver takes.
+    /// 413: the event is too large for the homeserver.
     TooLarge,
     /// 401: the homeserver does not know our `as_token`. An operator has to act.
     UnknownToken,
-    /// The homeserver has no account of this virtual user: register it, then ask again.
+    /// The homeserver has no account of this virtual user: register it, then retry.
     UserNotRegistered,
-    /// The homeserver does not know the asserted device: ensure it, then ask again.
+    /// The homeserver does not know the asserted device: create it, then retry.
     UnknownDevice,
-    /// Any other 4xx: asking again will not help.
+    /// Any other 4xx: a retry will not help.
     BadRequest,
 }
 
 impl Failure {
-    /// Whether the same request may well succeed later without anybody doing anything.
+    /// Whether the same request may succeed later without anybody acting.
     pub fn is_temporary(self) -> bool {
         matches!(self, Self::RateLimited { .. } | Self::Temporary)
     }
 }
 
-/// A request that failed. Its text is fit for logs and rooms: it holds no token and no body.
+/// A failed request. Logs and rooms may show its text: it contains no token and no body.
 #[derive(Debug)]
 pub struct ClientError {
     endpoint: Endpoint,
     failure: Failure,
     may_have_acted: bool,
     errcode: Option<String>,
-    shows_another_token: bool,
-    ping_came_through: bool,
+    is_hs_token_mismatch: bool,
+    ping_succeeded: bool,
     detail: String,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
@@ -63,37 +63,38 @@ impl ClientError {
         self.errcode.as_deref()
     }
 
-    /// Whether the homeserver's ping was refused for its token: its copy of the registration is not ours.
-    pub fn shows_another_token(&self) -> bool {
-        self.shows_another_token
+    /// Whether matrixbot rejected the homeserver's ping for its `hs_token`: the homeserver has another copy of the
+    /// registration.
+    pub fn is_hs_token_mismatch(&self) -> bool {
+        self.is_hs_token_mismatch
     }
 
-    /// Whether the homeserver's ping was answered well all the same.
-    pub(super) fn ping_came_through(&self) -> bool {
-        self.ping_came_through
+    /// Whether matrixbot received and answered the homeserver's ping despite the error.
+    pub(super) fn ping_succeeded(&self) -> bool {
+        self.ping_succeeded
     }
 
-    /// Whether the homeserver may have done what was asked although the answer did not say so: the request reached
-    /// it, or may have, and the reply was lost, unreadable or a 5xx.
+    /// Whether the homeserver may have carried out the request despite the error: the request may have reached it, and
+    /// the answer was lost, unreadable or a 5xx.
     pub fn may_have_acted(&self) -> bool {
         self.may_have_acted
     }
 
-    /// The request could not even be built: a fault of ours or of the configuration.
+    /// The request cannot be built: matrixbot has a defect, or the configuration is wrong.
     pub fn unbuildable(endpoint: Endpoint, cause: impl std::error::Error + Send + Sync + 'static) -> Self {
         Self {
             endpoint,
             failure: Failure::BadRequest,
             may_have_acted: false,
             errcode: None,
-            shows_another_token: false,
-            ping_came_through: false,
+            is_hs_token_mismatch: false,
+            ping_succeeded: false,
             detail: "the request cannot be built".to_owned(),
             source: Some(Box::new(cause)),
         }
     }
 
-    /// No whole answer came.
+    /// No complete answer arrived.
     pub(super) fn unanswered(endpoint: Endpoint, cause: reqwest::Error) -> Self {
         let detail = if cause.is_connect() {
             "the homeserver cannot be reached"
@@ -107,49 +108,49 @@ impl ClientError {
             failure: Failure::Temporary,
             may_have_acted: !cause.is_connect(),
             errcode: None,
-            shows_another_token: false,
-            ping_came_through: false,
+            is_hs_token_mismatch: false,
+            ping_succeeded: false,
             detail: detail.to_owned(),
-            // The address is the operator's own configuration plus ids; it would only make the text long.
+            // Without the URL: the operator knows the homeserver, and the URL only makes the text long.
             source: Some(Box::new(cause.without_url())),
         }
     }
 
-    /// A successful status came with a body that is not what the specification says.
+    /// The status was a success, but the body violates the specification.
     pub(super) fn unreadable(endpoint: Endpoint, cause: impl fmt::Display) -> Self {
         Self {
             endpoint,
             failure: Failure::Temporary,
             may_have_acted: true,
             errcode: None,
-            shows_another_token: false,
-            ping_came_through: false,
+            is_hs_token_mismatch: false,
+            ping_succeeded: false,
             detail: format!("the homeserver's answer cannot be read: {cause}"),
             source: None,
         }
     }
 
-    /// An answer with a status other than 2xx came. `retry_after` is the header of that name.
+    /// The answer had a status other than 2xx. `retry_after` is the header `Retry-After`.
     pub(super) fn refused(endpoint: Endpoint, status: u16, retry_after: Option<&str>, body: &[u8]) -> Self {
         let body = serde_json::from_slice::<ErrorBody>(body).ok();
         let errcode = body.as_ref().and_then(|body| body.errcode.clone());
-        let said = body.as_ref().and_then(|body| body.error.as_deref()).unwrap_or_default();
-        let shows_another_token = body.as_ref().is_some_and(ErrorBody::shows_another_token);
+        let message = body.as_ref().and_then(|body| body.error.as_deref()).unwrap_or_default();
+        let is_hs_token_mismatch = body.as_ref().is_some_and(ErrorBody::is_hs_token_mismatch);
         let detail = match &errcode {
-            _ if shows_another_token => {
+            _ if is_hs_token_mismatch => {
                 "the homeserver reaches matrixbot, but sends another hs_token than the one in the registration".to_owned()
             }
-            Some(errcode) => match does_not_reach_us(errcode) {
-                Some(why) => format!("{why} ({errcode}: {said})"),
-                None => format!("the homeserver answered {status} {errcode}: {said}"),
+            Some(errcode) => match ping_problem(errcode) {
+                Some(why) => format!("{why} ({errcode}: {message})"),
+                None => format!("the homeserver answered {status} {errcode}: {message}"),
             },
             None => format!("something answered {status} without a Matrix error"),
         };
-        // Client-Server API §Rate limiting: the header wins over the deprecated field of the body.
+        // Client-Server API §Rate limiting: the header has priority over the deprecated field of the body.
         let retry_after = retry_after
             .and_then(|seconds| seconds.trim().parse().ok().map(Duration::from_secs))
             .or_else(|| body.as_ref().and_then(|body| body.retry_after_ms).map(Duration::from_millis));
-        let failure = match classify(status, errcode.as_deref(), said) {
+        let failure = match classify(status, errcode.as_deref(), message) {
             Failure::RateLimited { .. } => Failure::RateLimited { retry_after },
             other => other,
         };
@@ -158,8 +159,8 @@ impl ClientError {
             failure,
             may_have_acted: failure == Failure::Temporary,
             errcode,
-            shows_another_token,
-            ping_came_through: body.as_ref().is_some_and(ErrorBody::ping_came_through),
+            is_hs_token_mismatch,
+            ping_succeeded: body.as_ref().is_some_and(ErrorBody::ping_succeeded),
             detail,
             source: None,
         }
@@ -178,40 +179,41 @@ impl std::error::Error for ClientError {
     }
 }
 
-/// The fields of a Matrix error that matter here.
+/// The fields of a Matrix error that this file reads.
 #[derive(Deserialize)]
 struct ErrorBody {
     errcode: Option<String>,
     error: Option<String>,
     retry_after_ms: Option<u64>,
-    /// What its ping was answered by the application service.
+    /// The status that the application service answered to the homeserver's ping.
     status: Option<u16>,
-    /// With this body, if it says so.
+    /// The body of that answer, if the homeserver reports it.
     body: Option<String>,
 }
 
 impl ErrorBody {
-    /// Client-Server API §Pinging: `M_BAD_STATUS` comes with the status and the body of the application service's
-    /// answer. Ours is 401 or 403 for one reason only; a proxy's has no Matrix error.
-    fn shows_another_token(&self) -> bool {
-        let by_us = |body: &String| body.contains("M_FORBIDDEN") || body.contains("M_UNAUTHORIZED");
+    /// Client-Server API §Pinging: `M_BAD_STATUS` contains the status and the body of the application service's answer.
+    /// matrixbot answers 401 or 403 only to a wrong token; the answer of a proxy has no Matrix error.
+    fn is_hs_token_mismatch(&self) -> bool {
+        let is_ours = |body: &String| body.contains("M_FORBIDDEN") || body.contains("M_UNAUTHORIZED");
         self.errcode.as_deref() == Some("M_BAD_STATUS")
             && matches!(self.status, Some(401 | 403))
-            && self.body.as_ref().is_none_or(by_us)
+            && self.body.as_ref().is_none_or(is_ours)
     }
 
-    /// After a ping that was answered, Synapse tries at once what it could not deliver before, and stumbles over its own
-    /// timer if that has fired or was stopped by the ping before (`_Recoverer.force_retry`, 1.163): the error is
-    /// Twisted's, and nothing of the connection.
-    fn ping_came_through(&self) -> bool {
-        let stumbled =
+    /// After a successful ping, Synapse immediately retries undelivered transactions. This fails with an error of
+    /// Twisted if Synapse's own retry timer has fired or the previous ping cancelled it (`_Recoverer.force_retry`,
+    /// 1.163). The connection works.
+    fn ping_succeeded(&self) -> bool {
+        let is_timer_error =
             |error: &String| error.starts_with("AlreadyCancelled:") || error.starts_with("AlreadyCalled:");
-        self.errcode.as_deref() == Some("M_CONNECTION_FAILED") && self.error.as_ref().is_some_and(stumbled)
+        self.errcode.as_deref() == Some("M_CONNECTION_FAILED")
+            && self.error.as_ref().is_some_and(is_timer_error)
     }
 }
 
-/// What the homeserver's ping came to, by its error code, in words.
-fn does_not_reach_us(errcode: &str) -> Option<&'static str> {
+/// Explains the error code of a failed ping.
+fn ping_problem(errcode: &str) -> Option<&'static str> {
     Some(match errcode {
         "M_BAD_STATUS" => {
             "another program answers the homeserver at the registration's url, or it rejects the ping"
@@ -223,19 +225,19 @@ fn does_not_reach_us(errcode: &str) -> Option<&'static str> {
     })
 }
 
-/// The one place where status and error code become a [`Failure`].
-fn classify(status: u16, errcode: Option<&str>, said: &str) -> Failure {
+/// Maps status, error code and error message to a [`Failure`]. No other code does.
+fn classify(status: u16, errcode: Option<&str>, message: &str) -> Failure {
     match (status, errcode) {
         (429, _) | (_, Some("M_LIMIT_EXCEEDED")) => Failure::RateLimited { retry_after: None },
         (413, _) | (_, Some("M_TOO_LARGE")) => Failure::TooLarge,
-        // Without an error code it is not the homeserver that spoke, but something on the way to it.
+        // Without an error code the answer is not from the homeserver, but from a proxy in front of it.
         (408 | 500.., _) | (_, None) => Failure::Temporary,
         (401, _) | (_, Some("M_UNKNOWN_TOKEN" | "M_MISSING_TOKEN")) => Failure::UnknownToken,
         (_, Some("M_UNKNOWN_DEVICE")) => Failure::UnknownDevice,
-        // Tuwunel has no code of its own for it.
-        (400, Some("M_INVALID_PARAM")) if said.contains("Unknown device") => Failure::UnknownDevice,
-        // Synapse has no code of its own for it.
-        (403, _) if said.contains("has not registered this user") => Failure::UserNotRegistered,
+        // Tuwunel has no error code for this.
+        (400, Some("M_INVALID_PARAM")) if message.contains("Unknown device") => Failure::UnknownDevice,
+        // Synapse has no error code for this.
+        (403, _) if message.contains("has not registered this user") => Failure::UserNotRegistered,
         (403, _) => Failure::Forbidden,
         (404, _) => Failure::NotFound,
         (_, Some(_)) => Failure::BadRequest,
@@ -252,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn every_answer_says_who_acts() {
+    fn status_and_error_code_decide_the_failure() {
         let of = |status, errcode: &str, error: &str| {
             refused(status, None, &format!(r#"{{"errcode": "{errcode}", "error": "{error}"}}"#)).failure()
         };
@@ -276,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_proxy_says_is_temporary_unless_its_status_is_plain() {
+    fn a_proxys_answer_is_temporary_except_413_and_429() {
         assert_eq!(refused(404, None, "<html>").failure(), Failure::Temporary);
         assert_eq!(refused(403, None, "{}").failure(), Failure::Temporary);
         assert_eq!(refused(413, None, "<html>").failure(), Failure::TooLarge);
@@ -284,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn the_header_wins_over_the_body_and_a_date_says_nothing() {
+    fn the_header_has_priority_over_the_body_and_a_date_is_ignored() {
         let body = r#"{"errcode": "M_LIMIT_EXCEEDED", "error": "", "retry_after_ms": 4053}"#;
         assert_eq!(refused(429, Some("5"), body).failure(), limited(Some(5_000)));
         assert_eq!(refused(429, None, body).failure(), limited(Some(4_053)));
@@ -296,26 +298,26 @@ mod tests {
     }
 
     #[test]
-    fn only_temporary_failures_leave_in_doubt_whether_something_was_done() {
+    fn the_homeserver_may_have_acted_only_after_a_temporary_failure() {
         assert!(refused(503, None, "").may_have_acted());
         assert!(!refused(429, None, "").may_have_acted());
         assert!(!refused(403, None, r#"{"errcode": "M_FORBIDDEN"}"#).may_have_acted());
     }
 
-    fn pinged(body: &str) -> ClientError {
+    fn failed_ping(body: &str) -> ClientError {
         ClientError::refused(Endpoint::Ping, 502, None, body.as_bytes())
     }
 
     #[test]
-    fn a_ping_that_came_to_nothing_says_why_in_words() {
+    fn a_failed_ping_explains_its_reason() {
         let refused_by_us = [
             r#"{"errcode": "M_BAD_STATUS", "error": "HTTP 403 Forbidden", "status": 403}"#,
             r#"{"errcode": "M_BAD_STATUS", "error": "", "status": 401, "body": "{\"errcode\": \"M_UNAUTHORIZED\"}"}"#,
         ];
         for body in refused_by_us {
-            let error = pinged(body);
+            let error = failed_ping(body);
             let words = "ping: the homeserver reaches matrixbot, but sends another hs_token than the one in the registration";
-            assert_eq!((error.to_string().as_str(), error.shows_another_token()), (words, true));
+            assert_eq!((error.to_string().as_str(), error.is_hs_token_mismatch()), (words, true));
             assert_eq!(error.failure(), Failure::Temporary);
         }
         for (body, words) in [
@@ -333,25 +335,25 @@ mod tests {
             ),
             (r#"{"errcode": "M_CONNECTION_TIMEOUT", "error": ""}"#, "does not answer the homeserver in time"),
         ] {
-            let error = pinged(body);
-            assert!(error.to_string().contains(words) && !error.shows_another_token(), "{error}");
+            let error = failed_ping(body);
+            assert!(error.to_string().contains(words) && !error.is_hs_token_mismatch(), "{error}");
         }
     }
 
     #[test]
-    fn a_ping_that_was_answered_has_come_through() {
-        for (said, came_through) in [
+    fn synapses_timer_errors_do_not_make_a_ping_fail() {
+        for (message, succeeded) in [
             ("AlreadyCancelled: Tried to cancel an already-cancelled event.", true),
             ("AlreadyCalled: Tried to cancel an already-called event.", true),
             ("ConnectionRefusedError: Connection was refused by other side", false),
         ] {
-            let body = format!(r#"{{"errcode": "M_CONNECTION_FAILED", "error": "{said}"}}"#);
-            assert_eq!(pinged(&body).ping_came_through(), came_through, "{said}");
+            let body = format!(r#"{{"errcode": "M_CONNECTION_FAILED", "error": "{message}"}}"#);
+            assert_eq!(failed_ping(&body).ping_succeeded(), succeeded, "{message}");
         }
     }
 
     #[test]
-    fn an_error_reads_aloud() {
+    fn an_error_names_endpoint_status_and_message() {
         let body = r#"{"errcode": "M_FORBIDDEN", "error": "User not in room"}"#;
         let error = refused(403, None, body);
         assert_eq!(error.to_string(), "send: the homeserver answered 403 M_FORBIDDEN: User not in room");

@@ -1,4 +1,4 @@
-//! Reading rooms back: for reconciliation, and to find out whether an uncertain send has arrived.
+//! Reads the history of rooms, for reconciliation and to check whether an uncertain send has arrived.
 
 use super::client::{Client, Identity};
 use super::endpoint::Endpoint;
@@ -13,21 +13,21 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::time::Duration;
 
-/// How many events are asked for at once: what Synapse gives at most.
+/// How many events one request asks for: Synapse's maximum.
 const PAGE_SIZE: u32 = 100;
 /// How far the homeserver's clock may be behind ours: 10 min.
-const CLOCKS_APART: Duration = Duration::from_mins(10);
+const MAX_CLOCK_SKEW: Duration = Duration::from_mins(10);
 
-/// Some events of a room, newest first, and where the older ones go on.
+/// A page of a room's events, newest first.
 #[derive(Debug)]
 pub struct Page {
-    /// The events as the homeserver gave them.
+    /// The events as the homeserver sent them.
     pub events: Vec<Box<RawValue>>,
-    /// What to ask for next; `None`: there is nothing older.
+    /// The token of the next, older page; `None`: there is none.
     pub next: Option<String>,
 }
 
-/// What tells whether an event is the one that was sent.
+/// The fields that identify a sent event.
 #[derive(Deserialize)]
 struct Sent {
     event_id: OwnedEventId,
@@ -61,7 +61,7 @@ impl Client {
         })
     }
 
-    /// The room's events from `from` backwards, the newest first; only those of `senders`, unless it is empty.
+    /// The room's events from `from` backwards, newest first; only events of `senders`, unless `senders` is empty.
     pub async fn messages(
         &self,
         identity: &Identity,
@@ -82,9 +82,9 @@ impl Client {
         })
     }
 
-    /// Whether the virtual user's send with this transaction id has arrived, and as what. Homeservers keep the id
-    /// with the event for good and show it to its sender; Synapse, where a device sent it, only to that device.
-    /// Looks back until `since`, a time at which the send had not been tried yet.
+    /// Finds the virtual user's event with this transaction id. Homeservers store the id permanently with the event and
+    /// show it to its sender; if a device sent the event, Synapse shows it only to that device. Searches back to
+    /// `since`, a time before the first attempt to send.
     pub async fn find_by_transaction_id(
         &self,
         identity: &Identity,
@@ -93,11 +93,11 @@ impl Client {
         since: Timestamp,
     ) -> Result<Option<OwnedEventId>, ClientError> {
         let own = [identity.user_id.clone()];
-        let earliest = earlier(since, CLOCKS_APART).as_millisecond();
+        let earliest = earlier(since, MAX_CLOCK_SKEW).as_millisecond();
         let mut from = None;
         loop {
             let page = self.messages(identity, room_id, from.as_deref(), &own).await?;
-            let mut passed = false;
+            let mut is_before_since = false;
             for event in page.events.iter().filter_map(|event| serde_json::from_str::<Sent>(event.get()).ok())
             {
                 if event.sender == identity.user_id
@@ -105,10 +105,10 @@ impl Client {
                 {
                     return Ok(Some(event.event_id));
                 }
-                passed |= event.origin_server_ts < earliest;
+                is_before_since |= event.origin_server_ts < earliest;
             }
-            // A token that leads to itself would be walked for ever.
-            if passed || page.next.is_none() || page.next == from {
+            // A page whose next token is its own would be requested for ever.
+            if is_before_since || page.next.is_none() || page.next == from {
                 return Ok(None);
             }
             from = page.next;

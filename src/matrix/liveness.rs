@@ -1,4 +1,4 @@
-//! Whether the homeserver is there, knows us, and reaches us.
+//! Checks whether the homeserver is reachable, accepts the `as_token`, and reaches matrixbot.
 
 use super::client::{Client, Identity};
 use super::endpoint::Endpoint;
@@ -12,16 +12,16 @@ use ruma::{OwnedDeviceId, OwnedUserId, TransactionId};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// What the homeserver says it speaks: to be shown, not to decide on.
+/// The versions that the homeserver lists. They are only for display; no decision depends on them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerVersions {
     /// The versions of the specification.
     pub versions: Vec<String>,
-    /// Features beyond them.
+    /// Unstable features.
     pub unstable_features: BTreeMap<String, bool>,
 }
 
-/// Whom the homeserver takes us for.
+/// The user that the homeserver identifies us as.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WhoAmI {
     /// The user.
@@ -31,8 +31,8 @@ pub struct WhoAmI {
 }
 
 impl Client {
-    /// What the homeserver speaks. Shows no token, so that it tells whether the homeserver is there at all: Synapse
-    /// refuses one that it does not know even here.
+    /// The versions that the homeserver supports. Sends no token, so this also works while the `as_token` is wrong:
+    /// Synapse rejects an unknown token even here.
     pub async fn versions(&self) -> Result<ServerVersions, ClientError> {
         let request = get_supported_versions::Request::new()
             .try_into_http_request::<Vec<u8>>(self.homeserver(), SendAccessToken::None, ())
@@ -41,14 +41,15 @@ impl Client {
         Ok(ServerVersions { versions: answer.versions, unstable_features: answer.unstable_features })
     }
 
-    /// Whom the homeserver takes us for; without an identity the registration's own user.
+    /// The user that the homeserver identifies us as: `identity`, or the registration's own user if there is none.
     pub async fn whoami(&self, identity: Option<&Identity>) -> Result<WhoAmI, ClientError> {
         let answer = self.call(Endpoint::WhoAmI, identity, whoami::v3::Request::new()).await?;
         Ok(WhoAmI { user_id: answer.user_id, device_id: answer.device_id })
     }
 
-    /// Asks the homeserver to call us back, and says how long that took (zero if it does not say). Succeeding makes Synapse deliver held
-    /// transactions at once. `appservice_id` is the registration's `id`.
+    /// Requests that the homeserver pings matrixbot. Returns the duration of its ping (zero if it does not report that).
+    /// After a successful ping, Synapse immediately delivers undelivered transactions. `appservice_id` is the
+    /// registration's `id`.
     pub async fn ping(
         &self,
         appservice_id: &str,
@@ -58,7 +59,7 @@ impl Client {
         request.transaction_id = txn_id.map(ToOwned::to_owned);
         match self.call(Endpoint::Ping, None, request).await {
             Ok(answer) => Ok(answer.duration),
-            Err(error) if error.ping_came_through() => Ok(Duration::ZERO),
+            Err(error) if error.ping_succeeded() => Ok(Duration::ZERO),
             Err(error) => Err(error),
         }
     }

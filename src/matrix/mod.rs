@@ -1,8 +1,8 @@
-//! The Client-Server API as a virtual user.
+//! The client of the homeserver's Client-Server API.
 //!
-//! One [`Client`] speaks for every virtual user; an [`Identity`] says for which one. Each function is one request:
-//! it is tried once, and a [`ClientError`] says who acts next. Trying again, pacing and remembering are duties of
-//! the outbox. ruma's request types do not leave this folder.
+//! One [`Client`] makes the requests of every virtual user; an [`Identity`] names the user. Each function makes one
+//! request and does not retry; a [`ClientError`] says who acts next. The outbox paces, retries and stores results. No
+//! other folder uses ruma's request types of the Client-Server API.
 
 mod accounts;
 mod client;

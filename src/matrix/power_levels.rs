@@ -1,4 +1,4 @@
-//! Who may do what in a room.
+//! Power levels of a room.
 
 use ruma::events::room::power_levels::{
     RoomPowerLevels, RoomPowerLevelsEventContent, RoomPowerLevelsSource, UserPowerLevel,
@@ -8,11 +8,11 @@ use ruma::{OwnedUserId, RoomVersionId, UserId};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-/// The power levels of a room, with its creators where the room version lifts them above all levels.
+/// The power levels of a room. In room versions from 12 on, its creators are above every level.
 #[derive(Debug, Clone)]
 pub struct PowerLevels(RoomPowerLevels);
 
-/// What of `m.room.create` decides about power.
+/// The parts of `m.room.create` that affect power levels.
 #[derive(Deserialize)]
 struct Create {
     sender: Option<OwnedUserId>,
@@ -28,7 +28,7 @@ struct CreateContent {
 }
 
 impl PowerLevels {
-    /// Reads the event `m.room.create` and the content of `m.room.power_levels`.
+    /// Parses the event `m.room.create` and the content of `m.room.power_levels`.
     pub(super) fn read(create: Option<&RawValue>, levels: Option<&RawValue>) -> serde_json::Result<Self> {
         let create: Option<Create> = create.map(|create| serde_json::from_str(create.get())).transpose()?;
         let levels: Option<RoomPowerLevelsEventContent> =
@@ -37,8 +37,7 @@ impl PowerLevels {
             let creators = create.sender.into_iter().chain(create.content.additional_creators).collect();
             (create.content.room_version, creators)
         });
-        // Client-Server API §m.room.create: without a version it is 1. A version that ruma does not know is most
-        // likely a later one.
+        // Client-Server API §m.room.create: the default version is 1. A version unknown to ruma is probably newer.
         let rules = version
             .unwrap_or(RoomVersionId::V1)
             .rules()
@@ -46,7 +45,7 @@ impl PowerLevels {
         Ok(Self(RoomPowerLevels::new(RoomPowerLevelsSource::from(levels), &rules, creators)))
     }
 
-    /// The user's power; `i64::MAX` where it is above every number.
+    /// The user's power level; `i64::MAX` for a creator above every level.
     pub fn of(&self, user_id: &UserId) -> i64 {
         match self.0.for_user(user_id) {
             UserPowerLevel::Int(level) => level.into(),
@@ -59,17 +58,17 @@ impl PowerLevels {
         self.0.user_can_send_message(user_id, event_type.into())
     }
 
-    /// Whether `@room` by this user reaches anybody.
+    /// Whether `@room` by this user notifies the room.
     pub fn may_mention_room(&self, user_id: &UserId) -> bool {
         self.0.user_can_trigger_room_notification(user_id)
     }
 
-    /// The power that it takes to send events of this type.
+    /// The power level required to send events of this type.
     pub fn to_send(&self, event_type: &str) -> i64 {
         self.0.for_message(event_type.into()).into()
     }
 
-    /// The power that it takes for `@room` to reach anybody.
+    /// The power level required for `@room` to notify the room.
     pub fn to_mention_room(&self) -> i64 {
         self.0.notifications.room.into()
     }
@@ -105,13 +104,13 @@ mod tests {
     }
 
     #[test]
-    fn a_version_that_is_not_known_is_taken_for_a_later_one() {
+    fn an_unknown_version_has_the_rules_of_the_newest() {
         let levels = levels(&created_in("99"), Some(&json!({})));
         assert_eq!(levels.of(user_id!("@alice:example.org")), i64::MAX);
     }
 
     #[test]
-    fn creators_of_older_rooms_are_listed_or_nobody() {
+    fn creators_of_older_rooms_have_only_their_listed_level() {
         let listed = levels(&created_in("11"), Some(&json!({"users": {"@alice:example.org": 90}})));
         assert_eq!(listed.of(user_id!("@alice:example.org")), 90);
         let unlisted = levels(&created_in("11"), Some(&json!({"users_default": 10})));
@@ -126,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn room_mentions_and_redactions_of_others_want_50_unless_told_otherwise() {
+    fn room_mentions_require_50_and_events_their_listed_level() {
         let content = json!({"users": {"@carol:example.org": 50}, "events": {"m.reaction": 60}});
         let levels = levels(&created_in("12"), Some(&content));
         let (carol, dave) = (user_id!("@carol:example.org"), user_id!("@dave:example.org"));

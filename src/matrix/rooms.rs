@@ -1,4 +1,4 @@
-//! Being in rooms, and knowing about them.
+//! Joins and leaves rooms, and reads their members and state.
 
 use super::client::{Client, Identity};
 use super::endpoint::Endpoint;
@@ -11,17 +11,17 @@ use ruma::{OwnedRoomId, OwnedServerName, OwnedUserId, RoomAliasId, RoomId, RoomO
 use serde_json::value::RawValue;
 use std::collections::BTreeSet;
 
-/// Where an alias leads.
+/// The room of an alias.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ResolvedAlias {
-    /// The room.
+    /// The room's id.
     pub room_id: OwnedRoomId,
-    /// Servers through which it can be joined: a room id alone need not name any.
+    /// Servers through which a user can join it: a room id alone may name none.
     pub via: Vec<OwnedServerName>,
 }
 
 impl Client {
-    /// Joins a room, through one of `via` if the homeserver is not in it. Joining again changes nothing.
+    /// Joins a room, through one of the servers in `via` if the homeserver is not in it. Joining again changes nothing.
     pub async fn join(
         &self,
         identity: &Identity,
@@ -33,7 +33,7 @@ impl Client {
         self.call(Endpoint::Join, Some(identity), request).await.map(|answer| answer.room_id)
     }
 
-    /// Leaves a room, or declines an invite to it, with a word.
+    /// Leaves a room or declines an invitation to it, with an optional reason.
     pub async fn leave(
         &self,
         identity: &Identity,
@@ -45,7 +45,7 @@ impl Client {
         self.call(Endpoint::Leave, Some(identity), request).await.map(|_| ())
     }
 
-    /// Follows an alias.
+    /// Resolves an alias.
     pub async fn resolve_alias(&self, alias: &RoomAliasId) -> Result<ResolvedAlias, ClientError> {
         let answer = self.call(Endpoint::Alias, None, get_alias::v3::Request::new(alias.to_owned())).await?;
         Ok(ResolvedAlias { room_id: answer.room_id, via: answer.servers })
@@ -58,7 +58,7 @@ impl Client {
         Ok(answer.joined_rooms.into_iter().collect())
     }
 
-    /// Who is in the room.
+    /// The users in the room.
     pub async fn joined_members(
         &self,
         identity: &Identity,
@@ -69,7 +69,8 @@ impl Client {
         Ok(answer.joined.into_keys().collect())
     }
 
-    /// Who may do what in the room. Two requests: since room version 12 the creators are not in the list.
+    /// The power levels of the room. Makes two requests: since room version 12, `m.room.power_levels` does not list the
+    /// creators.
     pub async fn power_levels(
         &self,
         identity: &Identity,
@@ -81,7 +82,7 @@ impl Client {
             .map_err(|error| ClientError::unreadable(Endpoint::State, error))
     }
 
-    /// What power `user_id` has in the room. Creators since room version 12 have more than any number.
+    /// The power level of `user_id` in the room; `i64::MAX` for a creator since room version 12.
     pub async fn power_level_of(
         &self,
         identity: &Identity,

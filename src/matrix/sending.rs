@@ -1,4 +1,4 @@
-//! Putting events into rooms: the one way out, and the seam for end-to-end encryption.
+//! Sends events to rooms. No other code does; end-to-end encryption would be added here.
 
 use super::client::{Client, Identity};
 use super::endpoint::Endpoint;
@@ -11,10 +11,10 @@ use ruma::{EventId, OwnedEventId, RoomId, TransactionId};
 use serde_json::value::RawValue;
 
 impl Client {
-    /// Sends one event: a message, an edit, a reaction. The body goes out byte for byte.
+    /// Sends one event: a message, an edit or a reaction. Sends the content unchanged, byte for byte.
     ///
-    /// `txn_id` must be unique over all virtual users, rooms and times: Synapse remembers it by room, type and
-    /// application service only, others by user and device only, and what they remember they do not send.
+    /// `txn_id` must be globally unique, and never used again: homeservers do not send an event whose `txn_id` they
+    /// know. Synapse stores it only by room, event type and application service, others only by user and device.
     pub async fn send_event(
         &self,
         identity: &Identity,
@@ -32,7 +32,7 @@ impl Client {
         self.call(Endpoint::Send, Some(identity), request).await.map(|answer| answer.event_id)
     }
 
-    /// Takes an event back: one of our own, or anybody's with the power to.
+    /// Redacts an event: one of our own, or of any user if the power level allows it.
     pub async fn redact(
         &self,
         identity: &Identity,
@@ -47,7 +47,7 @@ impl Client {
         self.call(Endpoint::Redact, Some(identity), request).await.map(|answer| answer.event_id)
     }
 
-    /// Sets a piece of room state. The same content again is no second event on Synapse, but may be elsewhere.
+    /// Sends a state event. If the content is unchanged, Synapse creates no new event; other homeservers may.
     pub async fn send_state(
         &self,
         identity: &Identity,

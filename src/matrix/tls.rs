@@ -1,8 +1,8 @@
-//! One TLS implementation for the whole process.
+//! The TLS provider of the process.
 
-/// Makes `ring` the process's TLS provider. Must run before the first client, server or database connection is
-/// made; running it again changes nothing.
+/// Installs `ring` as the TLS provider of the process. Call it before the first client, server or database connection;
+/// calling it again changes nothing.
 pub fn install_tls_provider() {
-    // The only error is that a provider is installed already, which is what is wanted.
+    // The only error means that a provider is already installed.
     let _already_installed = rustls::crypto::ring::default_provider().install_default().is_err();
 }

@@ -1,5 +1,5 @@
-//! Makes a virtual user what and where its room list needs it: registered, named, in each room. A room that cannot be
-//! reached is reported once in the fallback rooms, and once more when it can be reached again.
+//! Registers the virtual user of a room list, sets its profile, and joins it to each room. An unreachable room is
+//! reported once in the fallback rooms, and once more when it is reachable again.
 
 use super::{RoomError, Rooms};
 use crate::domain::lists::ListSettings;
@@ -10,20 +10,20 @@ use crate::store::{StoreError, Tx, commit, room, room_trouble};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 
-/// What one visit to the rooms of a list found and did.
+/// The result of one visit to the rooms of a list.
 #[derive(Debug, Default)]
 pub struct Visit {
-    /// What cannot be reached, and why: rooms by their reference, or the virtual user.
+    /// Unreachable rooms (by reference) and virtual users (by user id), with the reason.
     pub unreachable: BTreeMap<String, String>,
-    /// Whether there is more to send than before.
+    /// Whether the outbox has new messages to send.
     pub can_send: bool,
 }
 
 impl Rooms {
-    /// Registers and names the virtual user of a list, and brings it into each of the list's rooms.
+    /// Registers the virtual user of a list, sets its profile, and joins it to each of the list's rooms.
     pub async fn visit(&self, list: &ListSettings, now: Timestamp) -> Result<Visit, StoreError> {
         let mut visit = Visit::default();
-        // First: this discovers that the account is gone, and with it its name and its rooms.
+        // This comes first: it detects that the homeserver lost the account, with its profile and its rooms.
         if let Err(error) = self.review_memberships(&list.user_id, now).await {
             visit.unreachable.insert(list.user_id.to_string(), reason(error)?);
         }
@@ -45,16 +45,16 @@ impl Rooms {
                     }
                 }
                 Err(error) => {
-                    let lasts = error.is_refusal();
+                    let is_refusal = error.is_refusal();
                     let why = reason(error)?;
-                    if lasts && !was_troubled {
+                    if is_refusal && !was_troubled {
                         visit.can_send |= self.trouble_begins(list, &reference, &why, now).await?;
                     }
                     visit.unreachable.insert(reference, why);
                 }
             }
         }
-        // Nothing is posted about rooms that the list no longer has.
+        // A room that is no longer in the list is not reported as reachable.
         for reference in troubled {
             let mut tx = self.store.begin().await?;
             room_trouble::ends(&mut tx, &list.name, &reference).await?;
@@ -63,7 +63,7 @@ impl Rooms {
         Ok(visit)
     }
 
-    /// Brings the list's user into a room. Returns which room that is, and whether the user was not known to be there.
+    /// Joins the list's user to a room. Returns the room's id, and whether the user was not recorded as joined before.
     async fn enter(
         &self,
         list: &ListSettings,
@@ -85,13 +85,13 @@ impl Rooms {
         now: Timestamp,
     ) -> Result<bool, StoreError> {
         let mut tx = self.store.begin().await?;
-        let is_news = room_trouble::begins(&mut tx, &list.name, room, why, now).await?;
-        if is_news {
+        let is_new = room_trouble::begins(&mut tx, &list.name, room, why, now).await?;
+        if is_new {
             let payload = Outgoing::RoomUnreachable { room: room.to_owned(), why: why.to_owned() };
             notify(&mut tx, list, room, &payload, now).await?;
         }
         commit(tx).await?;
-        Ok(is_news)
+        Ok(is_new)
     }
 
     async fn trouble_ends(
@@ -101,15 +101,16 @@ impl Rooms {
         now: Timestamp,
     ) -> Result<bool, StoreError> {
         let mut tx = self.store.begin().await?;
-        let is_news = room_trouble::ends(&mut tx, &list.name, room).await?;
-        if is_news {
+        let was_recorded = room_trouble::ends(&mut tx, &list.name, room).await?;
+        if was_recorded {
             notify(&mut tx, list, room, &Outgoing::RoomReachable { room: room.to_owned() }, now).await?;
         }
         commit(tx).await?;
-        Ok(is_news)
+        Ok(was_recorded)
     }
 
-    /// Sends what was given up for a room while it could not be reached. Returns whether there is any.
+    /// Makes the messages pending again that were given up while the room was unreachable. Returns whether there are
+    /// any.
     async fn revive(
         &self,
         list: &ListSettings,
@@ -130,7 +131,7 @@ impl Rooms {
     }
 }
 
-/// Posts about a room in the fallback rooms; in the first level, if there is no other fallback room.
+/// Enqueues a notice about a room for the fallback rooms, or for the first level if there is no other fallback room.
 async fn notify(
     tx: &mut Tx,
     list: &ListSettings,
@@ -145,7 +146,7 @@ async fn notify(
         references = list.policy.levels.first().map(|level| others(&level.rooms)).unwrap_or_default();
     }
     for room in room::rooms_of(tx, &references).await? {
-        let draft = NewMessage {
+        let message = NewMessage {
             id: ids::unique(),
             room_list: &list.name,
             room: &room,
@@ -155,12 +156,12 @@ async fn notify(
             post: None,
             not_before: now,
         };
-        enqueue::enqueue(tx, draft, now).await?;
+        enqueue::enqueue(tx, message, now).await?;
     }
     Ok(())
 }
 
-/// Why a room cannot be reached. An error of the database is none of the room's.
+/// Why a room is unreachable. A database error is returned as an error: it is not the room's fault.
 fn reason(error: RoomError) -> Result<String, StoreError> {
     match error {
         RoomError::Homeserver(error) => Ok(error.to_string()),

@@ -1,21 +1,22 @@
-//! Invitations of virtual users: accepted to the rooms of their list, declined to all others.
+//! Invitations of virtual users: they accept those to rooms of their list, and decline all others.
 
 use super::{RoomError, Rooms};
 use crate::domain::lists::Lists;
 use jiff::Timestamp;
 use ruma::{RoomId, UserId};
 
-/// What a declined invitation says.
-const WHY_NOT: &str = "I only post in the rooms of my room list. Ask matrixbot's operator to add this room.";
+/// The reason that the virtual user gives when it declines.
+const DECLINE_REASON: &str =
+    "I only post in the rooms of my room list. Ask matrixbot's operator to add this room.";
 
-/// An invitation of one of our virtual users.
+/// An invitation to one of our virtual users.
 #[derive(Debug)]
 pub struct Invitation<'a> {
-    /// Who is invited.
+    /// The invited virtual user.
     pub user: &'a UserId,
-    /// To which room.
+    /// The room.
     pub room: &'a RoomId,
-    /// By whom.
+    /// The person who invited it.
     pub by: &'a UserId,
 }
 
@@ -28,27 +29,28 @@ impl Rooms {
         now: Timestamp,
     ) -> Result<bool, RoomError> {
         let Invitation { user, room, by } = *invitation;
-        if self.is_wanted(lists, user, room, now).await? {
+        if self.is_of_list(lists, user, room, now).await? {
             return match self.join(user, room.as_str(), now).await {
                 Ok(()) => {
                     tracing::info!(user = %user, room = %room, by = %by, "{user} accepted the invitation of {by} to {room}");
                     Ok(true)
                 }
-                // Withdrawn meanwhile, or no longer possible: the next message tries again and reports it.
+                // Somebody withdrew the invitation, or joining is no longer allowed. The next message tries to join
+                // again and reports the failure.
                 Err(error) if error.is_refusal() => Ok(false),
                 Err(error) => Err(error),
             };
         }
         tracing::info!(user = %user, room = %room, by = %by, "{user} declined the invitation to {room}: it is not a room of its list");
         let identity = self.users().identity(user).await?;
-        match self.client().leave(&identity, room, Some(WHY_NOT)).await {
+        match self.client().leave(&identity, room, Some(DECLINE_REASON)).await {
             Err(error) if error.failure().is_temporary() => Err(error.into()),
             _ => Ok(false),
         }
     }
 
-    /// Whether a room belongs to the list of a virtual user. Aliases that are still unknown are resolved.
-    async fn is_wanted(
+    /// Whether a room belongs to the list of a virtual user. Resolves the list's unknown aliases.
+    async fn is_of_list(
         &self,
         lists: &Lists,
         user: &UserId,

@@ -1,7 +1,7 @@
-//! Rooms and the virtual users in them: where references lead, who is in a room, and what cannot be reached.
+//! Rooms and the virtual users in them: references, memberships, invitations and unreachable rooms.
 //!
-//! The homeserver is asked only for what the database does not know; what it answers is remembered there. A refusal
-//! makes the next request ask again.
+//! A request to the homeserver is made only for what the database does not know; the answer is stored there. A refusal
+//! is not final: the next call requests it again.
 
 pub mod attendance;
 pub mod invitations;
@@ -18,34 +18,34 @@ use jiff::Timestamp;
 use ruma::{OwnedRoomId, RoomAliasId, RoomId, RoomOrAliasId, UserId};
 use std::sync::Arc;
 
-/// Why something about a room or a virtual user failed.
+/// Why an operation on a room or a virtual user failed.
 #[derive(Debug, thiserror::Error)]
 pub enum RoomError {
-    /// The homeserver refuses or does not answer.
+    /// The homeserver refuses the request or does not answer.
     #[error(transparent)]
     Homeserver(#[from] ClientError),
-    /// The database does not answer.
+    /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
 impl RoomError {
-    /// Whether the homeserver refuses for good: the same request fails again until somebody acts.
+    /// Whether the homeserver refused permanently: the same request fails until somebody acts.
     pub fn is_refusal(&self) -> bool {
         matches!(self, Self::Homeserver(error) if !error.failure().is_temporary())
     }
 }
 
-/// Where a reference leads.
+/// The room of a reference.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resolved {
-    /// The room.
+    /// The room's id.
     pub room: String,
-    /// Whether this was unknown before: messages that waited for the alias can be sent now.
+    /// Whether the database did not know it: messages that waited for the alias can be sent now.
     pub is_new: bool,
 }
 
-/// The rooms of the homeserver, and our virtual users there. Cheap to clone.
+/// The homeserver's rooms, and our virtual users. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Rooms {
     client: Client,
@@ -69,19 +69,19 @@ impl Rooms {
         &self.users
     }
 
-    /// The room that a reference of the configuration leads to: as the database knows it, through its alias and
-    /// through upgrades. The homeserver is asked for an alias that is unknown, and its answer is remembered.
+    /// Resolves a reference of the configuration to a room, through its alias and through upgrades. Requests an alias
+    /// from the homeserver only if the database does not know it, and stores the answer.
     pub async fn resolve(&self, reference: &str, now: Timestamp) -> Result<Resolved, RoomError> {
         let known = self.store.room_of(reference).await?;
         if !known.starts_with('#') {
             return Ok(Resolved { room: known, is_new: false });
         }
-        let room = ask(&self.client, &known).await?.to_string();
+        let room = resolve_alias(&self.client, &known).await?.to_string();
         self.store.note_alias(&known, &room, now).await?;
         Ok(Resolved { room, is_new: true })
     }
 
-    /// Joins a room unless the user is known to be in it. Returns whether it was not.
+    /// Joins a room unless the database has the user as joined. Returns whether it had to join.
     pub async fn ensure_joined(
         &self,
         user_id: &UserId,
@@ -95,7 +95,7 @@ impl Rooms {
         Ok(true)
     }
 
-    /// Joins a room, whatever is remembered, and remembers the result.
+    /// Joins a room, whatever the database has stored, and stores the result.
     pub async fn join(&self, user_id: &UserId, room: &str, now: Timestamp) -> Result<(), RoomError> {
         let request = |identity| async move { join(&self.client, &identity, room).await };
         let joined = self.users.as_user(user_id, request).await;
@@ -108,8 +108,8 @@ impl Rooms {
         joined.map(drop)
     }
 
-    /// Asks the homeserver which rooms the user is in, and corrects what is remembered: somebody may have removed it
-    /// while events were lost.
+    /// Corrects the stored memberships of a user by the homeserver's list of joined rooms: somebody may have removed
+    /// the user in an event that the homeserver lost.
     pub async fn review_memberships(&self, user_id: &UserId, now: Timestamp) -> Result<(), RoomError> {
         let request = |identity| async move { self.client.joined_rooms(&identity).await };
         let joined = self.users.as_user(user_id, request).await?;
@@ -130,20 +130,20 @@ impl Rooms {
     }
 }
 
-/// The room lists that a room belongs to, by name, within a transaction. One query, however many lists there are.
+/// The room lists that a room belongs to, by name, within a transaction. Makes one query for any number of lists.
 pub async fn lists_of(tx: &mut Tx, lists: &Lists, room: &str) -> Result<Vec<Arc<ListSettings>>, StoreError> {
     Ok(lists.naming(&room::references_to(tx, room).await?))
 }
 
-/// The room that a reference leads to at this moment, without remembering it: the homeserver is asked for an alias
-/// even if the database knows it. Upgrades are followed if there is a database that knows them.
+/// Resolves a reference now and stores nothing: requests an alias from the homeserver even if the database knows it.
+/// Follows upgrades only if there is a database.
 pub async fn look_up(
     client: &Client,
     store: Option<&Store>,
     reference: &str,
 ) -> Result<OwnedRoomId, ClientError> {
     let room = if reference.starts_with('#') {
-        ask(client, reference).await?.to_string()
+        resolve_alias(client, reference).await?.to_string()
     } else {
         reference.to_owned()
     };
@@ -154,14 +154,14 @@ pub async fn look_up(
     RoomId::parse(followed).map_err(|error| ClientError::unbuildable(Endpoint::Join, error))
 }
 
-/// Joins a room by its id or alias, remembering nothing.
+/// Joins a room by its id or alias, and stores nothing.
 pub async fn join(client: &Client, identity: &Identity, room: &str) -> Result<OwnedRoomId, ClientError> {
     let room =
         <&RoomOrAliasId>::try_from(room).map_err(|error| ClientError::unbuildable(Endpoint::Join, error))?;
     client.join(identity, room, &[]).await
 }
 
-async fn ask(client: &Client, alias: &str) -> Result<OwnedRoomId, ClientError> {
+async fn resolve_alias(client: &Client, alias: &str) -> Result<OwnedRoomId, ClientError> {
     let alias =
         <&RoomAliasId>::try_from(alias).map_err(|error| ClientError::unbuildable(Endpoint::Alias, error))?;
     Ok(client.resolve_alias(alias).await?.room_id)

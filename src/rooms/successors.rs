@@ -1,4 +1,4 @@
-//! Rooms that were upgraded: their lists follow them to the room that replaces them.
+//! Upgraded rooms: room lists follow a room to its successor.
 
 use super::{RoomError, Rooms, lists_of};
 use crate::domain::lists::Lists;
@@ -9,7 +9,7 @@ use crate::store::{StoreError, Tx, room};
 use jiff::Timestamp;
 
 impl Rooms {
-    /// Joins the successor of a room as the virtual user of each list that has the room. A refusal is only logged:
+    /// Joins the successor of a room as the virtual user of each list that has the room. Only logs a refusal:
     /// attendance tries again.
     pub async fn join_successor(
         &self,
@@ -30,8 +30,8 @@ impl Rooms {
     }
 }
 
-/// Leads everything that was meant for a room to its successor, and posts a notice there for each list that has the
-/// room. Returns whether any has.
+/// Moves the waiting messages of a room to its successor, and enqueues a notice there for each list that has the room.
+/// Returns whether any list has it.
 pub async fn record(
     tx: &mut Tx,
     lists: &Lists,
@@ -45,7 +45,7 @@ pub async fn record(
     }
     room::note_alias(tx, from, successor, now).await?;
     for list in &lists {
-        let draft = NewMessage {
+        let message = NewMessage {
             id: ids::unique(),
             room_list: &list.name,
             room: successor,
@@ -55,7 +55,7 @@ pub async fn record(
             post: None,
             not_before: now,
         };
-        enqueue::enqueue(tx, draft, now).await?;
+        enqueue::enqueue(tx, message, now).await?;
     }
     tracing::info!(from, to = successor, "{from} moved to {successor}");
     Ok(true)

@@ -1,11 +1,11 @@
-//! What virtual users are called: the one place that names, namespace and registration come from.
+//! User ids of virtual users: the only source of their names, of the namespace and of the registration.
 
 use ruma::{IdParseError, OwnedUserId, ServerName, UserId};
 
-/// The device of every virtual user.
+/// The device id of every virtual user.
 pub const DEVICE_ID: &str = "MATRIXBOT";
 
-/// The virtual user of a room list.
+/// The user id of a room list's virtual user.
 pub fn user_id_for(
     room_list: &str,
     user_prefix: &str,
@@ -14,12 +14,12 @@ pub fn user_id_for(
     UserId::parse(format!("@{user_prefix}{room_list}:{server_name}"))
 }
 
-/// The users namespace as the registration has it. Anchored at its end, because Synapse anchors only the start.
+/// The users namespace of the registration. Its end is anchored because Synapse anchors only the start.
 pub fn namespace_regex(user_prefix: &str, server_name: &ServerName) -> String {
     format!("@{}.*:{}$", escape(user_prefix), escape(server_name.as_str()))
 }
 
-/// Escapes for the regular expressions of Python and Rust alike.
+/// Escapes `text` for regular expressions of both Python and Rust.
 fn escape(text: &str) -> String {
     text.chars().fold(String::new(), |mut escaped, c| {
         if !(c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '=' | '/' | ':')) {

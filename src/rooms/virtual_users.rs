@@ -1,4 +1,4 @@
-//! Virtual users as the homeserver must know them: registered, with a device, a name and a picture.
+//! Registers virtual users at the homeserver, each with a device, a display name and an avatar.
 
 use super::RoomError;
 use super::user_id::DEVICE_ID;
@@ -21,26 +21,26 @@ impl VirtualUsers {
         Self { client, store, known: Arc::default() }
     }
 
-    /// The identity that requests as this user carry. Registers the user and creates its device if that was not done
-    /// before.
+    /// The identity for requests as this user. Registers the user and creates its device if the database does not have
+    /// them.
     pub async fn identity(&self, user_id: &UserId) -> Result<Identity, RoomError> {
         if let Some(known) = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(user_id.as_str()) {
             return Ok(known.clone());
         }
         let row = self.store.virtual_user(user_id.as_str()).await?;
         if row.registered {
-            return Ok(self.remember(user_id, row.device_id.map(OwnedDeviceId::from)));
+            return Ok(self.cache(user_id, row.device_id.map(OwnedDeviceId::from)));
         }
         self.register(user_id).await
     }
 
-    /// Registers the user and creates its device, whatever is remembered.
+    /// Registers the user and creates its device, whatever the database has stored.
     pub async fn register(&self, user_id: &UserId) -> Result<Identity, RoomError> {
         let is_new = self.client.register_virtual_user(user_id).await?;
         let has_device = ensure_device(&self.client, user_id).await?;
         let device = has_device.then(|| OwnedDeviceId::from(DEVICE_ID));
         let known = if is_new {
-            // Whatever is remembered belongs to an account that is gone.
+            // The stored data belongs to an account that no longer exists.
             self.store.forget_memberships(user_id.as_str()).await?;
             VirtualUserRow::default()
         } else {
@@ -50,10 +50,10 @@ impl VirtualUsers {
             VirtualUserRow { registered: true, device_id: device.as_ref().map(ToString::to_string), ..known };
         self.store.note_virtual_user(user_id.as_str(), &row).await?;
         tracing::info!(user = %user_id, device = has_device, "virtual user {user_id} is registered");
-        Ok(self.remember(user_id, device))
+        Ok(self.cache(user_id, device))
     }
 
-    /// Sets the user's name and picture if they differ from what was set last.
+    /// Sets the user's display name and avatar if they differ from the last ones that were set.
     pub async fn set_profile(
         &self,
         user_id: &UserId,
@@ -75,7 +75,8 @@ impl VirtualUsers {
         Ok(self.store.note_virtual_user(user_id.as_str(), &row).await?)
     }
 
-    /// Makes a request as the user; once more if the homeserver does not know the user or its device (any more).
+    /// Makes a request as the user. If the homeserver does not know the user or its device, registers the user and
+    /// makes the request once more.
     pub(super) async fn as_user<T, F: Future<Output = Result<T, ClientError>> + Send>(
         &self,
         user_id: &UserId,
@@ -89,7 +90,7 @@ impl VirtualUsers {
         }
     }
 
-    fn remember(&self, user_id: &UserId, device_id: Option<OwnedDeviceId>) -> Identity {
+    fn cache(&self, user_id: &UserId, device_id: Option<OwnedDeviceId>) -> Identity {
         let identity = Identity { user_id: user_id.to_owned(), device_id };
         self.known
             .lock()

@@ -1,4 +1,4 @@
-//! The alerts of an incident: the state of each, and what rooms are told of it.
+//! The alerts of an incident: their state, and the details that messages show.
 
 use super::incident::{from_labels, labels};
 use super::{StoreError, Tx};
@@ -11,7 +11,7 @@ use jiff_sqlx::{Timestamp as SqlTimestamp, ToSqlx};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What rooms are told of an incident's alerts, besides their state.
+/// The details of an incident's alerts that messages show, apart from their state.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AlertDetails(BTreeMap<Fingerprint, Detail>);
 
@@ -26,7 +26,7 @@ struct Detail {
     defect: Option<String>,
 }
 
-/// The state of the alerts, as the rules have it.
+/// The state of the alerts, as `domain` uses it.
 #[derive(Debug, Default)]
 pub struct AlertMaps {
     pub(super) firing: BTreeMap<Fingerprint, Firing>,
@@ -35,8 +35,8 @@ pub struct AlertMaps {
 }
 
 impl AlertDetails {
-    /// Takes what a webhook says of its alerts, and returns which of them it changes.
-    pub fn learn(
+    /// Updates the details from a webhook's alerts. Returns the alerts whose details changed.
+    pub fn update(
         &mut self,
         alerts: &[WebhookAlert],
         severity: impl Fn(&WebhookAlert) -> Severity,
@@ -65,14 +65,15 @@ impl AlertDetails {
         changed
     }
 
-    /// The alerts as messages show them: firing ones first, then the worst, then the oldest.
+    /// The alerts as messages show them: firing alerts first, then by severity, then the oldest first.
     pub fn views(&self, incident: &Incident) -> Vec<AlertView> {
         let mut views: Vec<AlertView> = self
             .0
             .iter()
             .filter_map(|(fingerprint, detail)| {
                 let firing = incident.firing.get(fingerprint);
-                // What cleared before it opened belongs to the incident before; it is kept to recognise replays.
+                // An alert that resolved before this incident opened belongs to the previous incident. The row only
+                // serves to recognise replayed webhooks.
                 let cleared =
                     incident.cleared.get(fingerprint).filter(|alert| alert.at >= incident.opened_at);
                 if firing.is_none() && cleared.is_none() {

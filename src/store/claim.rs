@@ -1,4 +1,4 @@
-//! Claiming what is to be sent: one message in flight per room, under a lease that is committed before the request.
+//! Claims messages to send: one message in flight per room, under a lease that is committed before the request.
 
 use super::settle::{self, Lease};
 use super::{Store, StoreError, Tx, inconsistent, to_u32};
@@ -13,70 +13,70 @@ use uuid::Uuid;
 pub struct Head {
     /// Its identity and Matrix transaction id.
     pub id: Uuid,
-    /// Whose virtual user sends it.
+    /// The room list whose virtual user sends it.
     pub room_list: String,
-    /// That user's Matrix id.
+    /// That virtual user's Matrix id.
     pub user_id: String,
-    /// To which room.
+    /// The room that receives it.
     pub room: String,
-    /// What it says.
+    /// Its content before rendering.
     pub payload: Outgoing,
     /// The incident it is about.
     pub incident: Option<i64>,
     /// The rung of a page.
     pub rung: Option<Rung>,
-    /// The post it makes, or hangs on.
+    /// The post that it creates or refers to.
     pub post: Option<Uuid>,
     /// That post's event, once sent.
     pub root: Option<String>,
     /// The incident's version that the post shows.
     pub shown: i64,
-    /// The newest message that pages the incident again beside that post.
+    /// The event of the newest message that paged the incident again in this room.
     pub newest: Option<String>,
-    /// The incident's version that the newest message shows.
+    /// The incident's version that this newest message shows.
     pub newest_shown: i64,
-    /// Event type and content, if it was tried before.
+    /// Event type and content, if a worker tried to send it before.
     pub frozen: Option<(String, serde_json::Value)>,
     /// The version that the frozen content shows.
     pub version: Option<i64>,
-    /// How often it was tried.
+    /// The number of attempts.
     pub attempts: i32,
-    /// When it was first tried.
+    /// The time of the first attempt.
     pub first_tried: Option<Timestamp>,
-    /// Whether an earlier attempt may have been accepted.
+    /// Whether the homeserver may have accepted an earlier attempt.
     pub uncertain: bool,
-    /// When it was put into the outbox.
+    /// When it was enqueued.
     pub created_at: Timestamp,
-    /// Whether the virtual user is known to be in the room.
+    /// Whether the database has the virtual user as joined to the room.
     pub joined: bool,
-    /// Whether its incident is open, if it is about one.
+    /// Whether its incident is open; `false` without an incident.
     pub open: bool,
 }
 
 impl Head {
-    /// Whether nothing of its post is in the room yet.
+    /// Whether its post has no event in the room yet.
     pub(super) fn is_first(&self) -> bool {
         self.root.is_none() && self.post.is_some()
     }
 
-    /// Whether it is the message that its post becomes, once it is sent.
+    /// Whether its event becomes the root of its post.
     pub fn makes_root(&self) -> bool {
         self.is_first() && self.payload.shows_incident()
     }
 }
 
-/// A message that is ours to send until the lease runs out.
+/// A message that this worker may send until the lease expires.
 #[derive(Debug, Clone)]
 pub struct Claimed {
     /// The message.
     pub head: Head,
     /// Its event type.
     pub event_type: String,
-    /// Its content: the same for every attempt.
+    /// Its content: identical in every attempt.
     pub content: serde_json::Value,
     /// The incident's version that the content shows.
     pub version: Option<i64>,
-    /// The claim.
+    /// The lease.
     pub lease: Lease,
 }
 
@@ -107,8 +107,8 @@ struct Row {
 }
 
 impl Store {
-    /// Rooms that have something to send and whose gate is free, `limit` at most, and not those in `busy`. Costs as
-    /// much as there are rooms with something to send, however long their queues are.
+    /// Rooms with messages to send and a free gate, at most `limit`, without those in `busy`. The cost grows with the
+    /// number of rooms that have messages to send, not with the length of their queues.
     pub async fn rooms_to_serve(
         &self,
         now: Timestamp,
@@ -144,8 +144,8 @@ impl Store {
     }
 }
 
-/// Locks a room's gate if it is free and open, and the message at the head of its queue: the one that a lost worker
-/// was sending, or else the first that may go. `None`: nothing to do there now.
+/// Locks a room's gate if it is free and open, and the message at the head of its queue: the message of an expired
+/// lease if there is one, otherwise the first message that is due. `None`: nothing to send there now.
 pub async fn lock_head(tx: &mut Tx, room: &str, now: Timestamp) -> Result<Option<Head>, StoreError> {
     let gate = sqlx::query!(
         "SELECT message FROM room_gate
@@ -157,16 +157,17 @@ pub async fn lock_head(tx: &mut Tx, room: &str, now: Timestamp) -> Result<Option
     .fetch_optional(&mut **tx)
     .await?;
     let Some(gate) = gate else { return Ok(None) };
-    let Some(lost) = gate.message else { return next_head(tx, room, None, now).await };
-    // Nobody knows how far the worker that is lost had come: the message may be in its room.
-    let there = sqlx::query!("UPDATE outbox SET uncertain = true WHERE id = $1 AND state = 'sending'", lost)
-        .execute(&mut **tx)
-        .await?
-        .rows_affected();
-    if there > 0 {
-        return next_head(tx, room, Some(lost), now).await;
+    let Some(in_flight) = gate.message else { return next_head(tx, room, None, now).await };
+    // The worker whose lease expired may have sent the message.
+    let found =
+        sqlx::query!("UPDATE outbox SET uncertain = true WHERE id = $1 AND state = 'sending'", in_flight)
+            .execute(&mut **tx)
+            .await?
+            .rows_affected();
+    if found > 0 {
+        return next_head(tx, room, Some(in_flight), now).await;
     }
-    // The message was forgotten together with its incident.
+    // Retention deleted the message with its incident.
     sqlx::query!(
         "UPDATE room_gate SET lease_owner = NULL, lease_until = NULL, message = NULL WHERE room = $1",
         room
@@ -176,8 +177,8 @@ pub async fn lock_head(tx: &mut Tx, room: &str, now: Timestamp) -> Result<Option
     next_head(tx, room, None, now).await
 }
 
-/// Locks the head of the queue of a room whose gate this transaction holds. A row that cannot be read is given up: it must
-/// not stop its room for ever.
+/// Locks the head of the queue of a room whose gate this transaction holds. Gives up a row that cannot be read: it
+/// must not block its room for ever.
 pub async fn next_head(
     tx: &mut Tx,
     room: &str,
@@ -252,8 +253,8 @@ async fn lock_row(
     .await?)
 }
 
-/// Freezes a message's content, counts the attempt and leases the room's gate: a free one, or the one that is `held`
-/// for a message which was settled in this transaction. Committed before anything is sent.
+/// Freezes a message's content, counts the attempt and leases the room's gate. The gate is free, or this worker has it
+/// (`held`) for a message that this transaction settled. The caller commits before it sends.
 pub async fn freeze(
     tx: &mut Tx,
     head: &Head,

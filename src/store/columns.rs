@@ -1,4 +1,4 @@
-//! How an incident's state lies in its columns.
+//! Converts an incident's state to its columns.
 
 use super::incident::stale_at;
 use super::to_i32;
@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use jiff_sqlx::{Timestamp as SqlTimestamp, ToSqlx};
 use std::time::Duration;
 
-/// The columns of an incident that its state decides. `incident.rs` reads them back.
+/// The columns that hold an incident's state. `incident.rs` reads them back.
 pub(super) struct Columns {
     pub(super) phase: &'static str,
     pub(super) next_at: Option<SqlTimestamp>,
@@ -29,7 +29,6 @@ pub(super) struct Columns {
 }
 
 impl Columns {
-    /// The columns of this state.
     pub(super) fn of(
         incident: &Incident,
         stale_after: Option<Duration>,

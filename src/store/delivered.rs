@@ -1,32 +1,32 @@
-//! What became of an incident's pages: for whoever waits for them.
+//! The delivery status of an incident's pages, for commands that wait for a page.
 
 use super::{Store, StoreError};
 use jiff::Timestamp;
 use jiff_sqlx::Timestamp as SqlTimestamp;
 
-/// A page, and what became of it so far.
+/// A page and its delivery status.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PageRow {
-    /// The room: its id, or an alias that is not resolved yet.
+    /// The room: its id, or its alias while that is unresolved.
     pub room: String,
-    /// The level, the first being 0.
+    /// The level; the first is 0.
     pub level: i32,
     /// `pending`, `sending`, `sent`, `cancelled` or `undeliverable`.
     pub state: String,
-    /// The Matrix event that it became.
+    /// Its Matrix event, once sent.
     pub event_id: Option<String>,
     /// Why the last attempt failed.
     pub error: Option<String>,
-    /// How often it was tried.
+    /// The number of attempts.
     pub attempts: i32,
-    /// When it was put into the outbox.
+    /// When it was enqueued.
     pub created_at: Timestamp,
     /// When it was sent, cancelled or given up.
     pub settled_at: Option<Timestamp>,
 }
 
 impl Store {
-    /// The pages of an incident, in the order in which they were put into the outbox.
+    /// The pages of an incident, in the order in which they were enqueued.
     pub async fn pages(&self, incident: i64) -> Result<Vec<PageRow>, StoreError> {
         Ok(sqlx::query!(
             r#"SELECT room, level AS "level!", state, event_id, error, attempts, created_at, settled_at

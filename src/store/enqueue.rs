@@ -1,7 +1,7 @@
-//! Putting messages into the outbox, and taking unsent ones back.
+//! Enqueues messages in the outbox, and cancels unsent ones.
 //!
-//! Enqueuing takes no lock on the room: messages of one incident are ordered by the incident's own lock, and the
-//! order between incidents is free. A room's queue is read by (priority, seq).
+//! Enqueuing does not lock the room: the incident's own lock orders the messages of one incident, and the order between
+//! incidents does not matter. A room's queue is read by (priority, seq).
 
 use super::{StoreError, Tx, inconsistent, to_i32};
 use crate::domain::incident::Rung;
@@ -10,53 +10,53 @@ use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
 use uuid::Uuid;
 
-/// A message to be put into the outbox.
+/// A message to enqueue.
 #[derive(Debug)]
 pub struct NewMessage<'a> {
     /// Its identity and Matrix transaction id.
     pub id: Uuid,
-    /// Whose virtual user sends it.
+    /// The room list whose virtual user sends it.
     pub room_list: &'a str,
-    /// To which room (already led through `room_of`).
+    /// The room that receives it (already resolved by `room_of`).
     pub room: &'a str,
-    /// What it says.
+    /// Its content before rendering.
     pub payload: Outgoing,
     /// The incident it is about.
     pub incident: Option<i64>,
     /// The rung of a page; the run of a fallback notice.
     pub rung: Option<Rung>,
-    /// The post it makes, or hangs on.
+    /// The post that it creates or refers to.
     pub post: Option<Uuid>,
-    /// When it may be sent.
+    /// The earliest time to send it.
     pub not_before: Timestamp,
 }
 
-/// A message that shows an incident, for each room that references of the configuration lead to.
+/// A message that shows an incident, to enqueue for several rooms.
 #[derive(Debug)]
-pub struct Showing<'a> {
-    /// Whose virtual user sends it.
+pub struct IncidentMessage<'a> {
+    /// The room list whose virtual user sends it.
     pub room_list: &'a str,
     /// The incident.
     pub incident: i64,
-    /// What it says.
+    /// Its content before rendering.
     pub payload: &'a Outgoing,
     /// The rung of a page; the run of a fallback notice.
     pub rung: Rung,
-    /// The references.
+    /// The rooms, as the configuration names them.
     pub references: &'a [String],
 }
 
-/// Puts a message into the outbox for each room once, on the room's one post of the incident, which is made if there is
-/// none. `fresh` makes the identities.
-pub async fn show(
+/// Enqueues a message once for each room. A room has one post for each incident; this creates the post if it is
+/// missing. `new_id` makes the ids of messages and posts.
+pub async fn enqueue_for_rooms(
     tx: &mut Tx,
-    showing: &Showing<'_>,
-    fresh: impl Fn() -> Uuid,
+    message: &IncidentMessage<'_>,
+    new_id: impl Fn() -> Uuid,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    let payload = serde_json::to_value(showing.payload)
-        .map_err(|error| inconsistent("outbox", "payload", showing.incident, error))?;
-    let ids = || showing.references.iter().map(|_| fresh()).collect::<Vec<_>>();
+    let payload = serde_json::to_value(message.payload)
+        .map_err(|error| inconsistent("outbox", "payload", message.incident, error))?;
+    let ids = || message.references.iter().map(|_| new_id()).collect::<Vec<_>>();
     sqlx::query!(
         "WITH target AS MATERIALIZED (
              SELECT DISTINCT ON (room) room, message, post, n
@@ -77,17 +77,17 @@ pub async fn show(
          SELECT target.message, $6, target.room, $7, $8, $4, $9, $10, $11, shown.id, $12, 'pending', $5, $5
          FROM target JOIN shown ON shown.room = target.room ORDER BY target.n
          ON CONFLICT DO NOTHING",
-        showing.references,
+        message.references,
         &ids(),
         &ids(),
-        showing.incident,
+        message.incident,
         now.to_sqlx(),
-        showing.room_list,
-        showing.payload.kind().as_str(),
-        showing.payload.priority(Some(showing.rung)),
-        to_i32(showing.rung.run_no),
-        to_i32(showing.rung.loop_no),
-        to_i32(showing.rung.level),
+        message.room_list,
+        message.payload.kind().as_str(),
+        message.payload.priority(Some(message.rung)),
+        to_i32(message.rung.run_no),
+        to_i32(message.rung.loop_no),
+        to_i32(message.rung.level),
         payload
     )
     .execute(&mut **tx)
@@ -95,7 +95,7 @@ pub async fn show(
     Ok(())
 }
 
-/// Puts a message into the outbox. A page or a fallback notice exists once (I4, I15): the same again changes nothing.
+/// Enqueues a message. A page or a fallback notice exists once (I4, I15): enqueuing it again changes nothing.
 pub async fn enqueue(tx: &mut Tx, message: NewMessage<'_>, now: Timestamp) -> Result<(), StoreError> {
     let payload = serde_json::to_value(&message.payload)
         .map_err(|error| inconsistent("outbox", "payload", message.id, error))?;
@@ -124,8 +124,9 @@ pub async fn enqueue(tx: &mut Tx, message: NewMessage<'_>, now: Timestamp) -> Re
     Ok(())
 }
 
-/// Brings an edit of a post forward that waits to be rendered, if there is one: it covers what `payload` would show.
-pub async fn hasten_edit(
+/// Moves an enqueued edit of the post, not yet rendered, forward to `not_before`. Returns whether there is such an
+/// edit: it will also show what `payload` would show.
+pub async fn bring_edit_forward(
     tx: &mut Tx,
     post: Uuid,
     payload: &Outgoing,
@@ -133,7 +134,7 @@ pub async fn hasten_edit(
 ) -> Result<bool, StoreError> {
     let payload =
         serde_json::to_value(payload).map_err(|error| inconsistent("outbox", "payload", post, error))?;
-    let hastened = sqlx::query!(
+    let updated = sqlx::query!(
         "UPDATE outbox SET not_before = least(not_before, $2)
          WHERE post = $1 AND kind = 'edit' AND state = 'pending' AND content IS NULL AND payload ->> 'what' = $3::jsonb ->> 'what'",
         post,
@@ -143,11 +144,11 @@ pub async fn hasten_edit(
     .execute(&mut **tx)
     .await?
     .rows_affected();
-    Ok(hastened > 0)
+    Ok(updated > 0)
 }
 
-/// Cancels an incident's pages, reminders and fallback notices that were never tried, or whose every attempt is known
-/// to have failed. One that may have been accepted stays: it may be in the room already.
+/// Cancels an incident's unsent pages, reminders and fallback notices. A message that the homeserver may have accepted
+/// stays: it may be in the room already.
 pub async fn cancel_unsent(tx: &mut Tx, incident: i64, now: Timestamp) -> Result<u64, StoreError> {
     let cancelled = sqlx::query!(
         "UPDATE outbox SET state = 'cancelled', settled_at = $2
@@ -160,14 +161,14 @@ pub async fn cancel_unsent(tx: &mut Tx, incident: i64, now: Timestamp) -> Result
     .await?
     .rows_affected();
     if cancelled > 0 {
-        cancel_hanging(tx, incident, now).await?;
+        cancel_dependents(tx, incident, now).await?;
     }
     Ok(cancelled)
 }
 
-/// Cancels what hangs on an incident's posts that will not be: nothing of them is in a room, and nothing that would make
-/// them is left.
-pub async fn cancel_hanging(tx: &mut Tx, incident: i64, now: Timestamp) -> Result<(), StoreError> {
+/// Cancels the edits, thread messages and reactions of posts that will never exist: the post has no event, and no
+/// message that would create it is left.
+pub async fn cancel_dependents(tx: &mut Tx, incident: i64, now: Timestamp) -> Result<(), StoreError> {
     sqlx::query!(
         "UPDATE outbox SET state = 'cancelled', settled_at = $2
          FROM post

@@ -1,39 +1,39 @@
-//! The inbox: every event the homeserver gave us, once.
+//! The inbox: every event of the homeserver, stored once.
 
 use super::{Store, StoreError, Tx};
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
 
-/// An event as it came.
+/// An event as the homeserver sent it.
 #[derive(Debug, Clone)]
 pub struct InboxEvent {
-    /// Its identity; for an event without one, something that stands for it.
+    /// Its event id, or a substitute for an event without one.
     pub event_id: String,
     /// Its room; empty if it has none.
     pub room: String,
     /// The event.
     pub event: serde_json::Value,
-    /// What is wrong with it, if it cannot be used at all.
+    /// The problem, if the event cannot be used at all.
     pub malformed: Option<&'static str>,
 }
 
-/// An event that waits to be handled; its room is ours until the transaction ends.
+/// An event to handle. The transaction that read it has its room's queue locked.
 #[derive(Debug, Clone)]
 pub struct WaitingEvent {
-    /// Its place in the order of arrival.
+    /// Its position in the order of arrival.
     pub seq: i64,
-    /// Its identity.
+    /// Its event id.
     pub event_id: String,
     /// The event.
     pub event: serde_json::Value,
 }
 
 impl Store {
-    /// Keeps events, each event id once, in the order of `events`. Returns how many were new.
+    /// Stores events in the order of `events`, each event id once. Returns how many were new.
     ///
-    /// They are numbered as they came and inserted by event id, so that two callers with the same events in different
-    /// orders wait for each other instead of dying of a deadlock.
-    pub async fn keep_events(
+    /// The query numbers them in the order of arrival but inserts them by event id: two callers with the same events
+    /// in different orders wait for each other and do not deadlock.
+    pub async fn store_events(
         &self,
         events: &[InboxEvent],
         source: &'static str,
@@ -72,7 +72,7 @@ impl Store {
         .rows_affected())
     }
 
-    /// Rooms that have events waiting, `limit` at most.
+    /// Rooms with waiting events, at most `limit`.
     pub async fn rooms_with_events(&self, limit: i64) -> Result<Vec<String>, StoreError> {
         Ok(sqlx::query_scalar!(
             r#"WITH RECURSIVE waiting (room) AS (
@@ -89,7 +89,7 @@ impl Store {
         .await?)
     }
 
-    /// Looks at a room's oldest waiting event without locking it.
+    /// Reads a room's oldest waiting event without a lock.
     pub async fn peek_event(&self, room: &str) -> Result<Option<serde_json::Value>, StoreError> {
         Ok(sqlx::query_scalar!(
             "SELECT event FROM inbox WHERE room = $1 AND state = 'waiting' ORDER BY seq LIMIT 1",
@@ -100,8 +100,9 @@ impl Store {
     }
 }
 
-/// Takes a room's oldest waiting event. `None`: there is none, or another worker has the room.
-pub async fn take(tx: &mut Tx, room: &str) -> Result<Option<WaitingEvent>, StoreError> {
+/// Locks a room's queue until the transaction ends, and reads its oldest waiting event. `None`: there is no event, or
+/// another worker has the lock.
+pub async fn lock_next(tx: &mut Tx, room: &str) -> Result<Option<WaitingEvent>, StoreError> {
     let ours =
         sqlx::query_scalar!(r#"SELECT pg_try_advisory_xact_lock(hashtextextended($1, 1)) AS "ours!""#, room)
             .fetch_one(&mut **tx)
@@ -118,7 +119,7 @@ pub async fn take(tx: &mut Tx, room: &str) -> Result<Option<WaitingEvent>, Store
     .await?)
 }
 
-/// Notes what became of an event. `target`: what it hangs on, if that is not known to be ours.
+/// Records the result of an event. `target`: the event that it refers to, if that is not known as one of ours.
 pub async fn handled(tx: &mut Tx, seq: i64, result: &str, target: Option<&str>) -> Result<(), StoreError> {
     sqlx::query!(
         "UPDATE inbox SET state = 'handled', result = $2, target = $3 WHERE seq = $1",
@@ -131,8 +132,9 @@ pub async fn handled(tx: &mut Tx, seq: i64, result: &str, target: Option<&str>) 
     Ok(())
 }
 
-/// Keeps others from learning whose an event is until this transaction ends. Whoever finds an event unknown, and whoever
-/// makes it known, does so under this lock: otherwise each could miss what the other writes.
+/// Locks an event id until the transaction ends. The inbox holds this lock while it checks whether the event is ours
+/// and records that it is unknown; the outbox holds it while it stores the event id of a sent message. Without the
+/// lock, each could miss the other's write.
 pub async fn lock_target(tx: &mut Tx, event_id: &str) -> Result<(), StoreError> {
     sqlx::query!("SELECT pg_advisory_xact_lock(hashtextextended($1, 2))", event_id)
         .execute(&mut **tx)
@@ -140,8 +142,8 @@ pub async fn lock_target(tx: &mut Tx, event_id: &str) -> Result<(), StoreError> 
     Ok(())
 }
 
-/// An event turns out to be ours: people may have seen it, and answered it, before we knew. Returns how many such answers
-/// are to be handled again.
+/// Reopens the events that refer to `event_id`, which is ours: people may have answered it before we knew its id.
+/// Returns how many events the inbox worker handles again.
 pub async fn reopen(tx: &mut Tx, event_id: &str) -> Result<u64, StoreError> {
     Ok(sqlx::query!(
         "UPDATE inbox SET state = 'waiting', result = NULL, target = NULL WHERE target = $1",
@@ -152,7 +154,7 @@ pub async fn reopen(tx: &mut Tx, event_id: &str) -> Result<u64, StoreError> {
     .rows_affected())
 }
 
-/// Notes that a reaction acknowledged an incident.
+/// Records that a reaction acknowledged an incident.
 pub async fn remember_reaction(
     tx: &mut Tx,
     event_id: &str,
@@ -172,23 +174,23 @@ pub async fn remember_reaction(
     Ok(())
 }
 
-/// A reaction that acknowledged and that was taken back.
+/// A redacted reaction that had acknowledged an incident.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TakenReaction {
-    /// What it acknowledged.
+pub struct RedactedReaction {
+    /// The incident that it acknowledged.
     pub incident: i64,
-    /// In which run.
+    /// The run that it acknowledged.
     pub run_no: i32,
-    /// Whose it is.
+    /// The person who reacted.
     pub user_id: String,
-    /// How many others of the same person still stand for that run.
+    /// How many other acknowledging reactions this person still has in that run.
     pub others: i64,
 }
 
-/// Forgets a reaction that acknowledged. `None`: it did not.
-pub async fn take_reaction(tx: &mut Tx, event_id: &str) -> Result<Option<TakenReaction>, StoreError> {
+/// Forgets a reaction that acknowledged an incident. `None`: it did not acknowledge one.
+pub async fn forget_reaction(tx: &mut Tx, event_id: &str) -> Result<Option<RedactedReaction>, StoreError> {
     Ok(sqlx::query_as!(
-        TakenReaction,
+        RedactedReaction,
         r#"WITH taken AS (DELETE FROM ack_reaction WHERE event_id = $1 RETURNING incident, run_no, user_id)
            SELECT incident, run_no, user_id,
                   (SELECT count(*) FROM ack_reaction AS other
@@ -201,7 +203,7 @@ pub async fn take_reaction(tx: &mut Tx, event_id: &str) -> Result<Option<TakenRe
     .await?)
 }
 
-/// Notes that an event was taken back.
+/// Records that somebody redacted an event.
 pub async fn remember_redacted(tx: &mut Tx, event_id: &str, now: Timestamp) -> Result<(), StoreError> {
     sqlx::query!(
         "INSERT INTO redacted (event_id, at) VALUES ($1, $2) ON CONFLICT DO NOTHING",
@@ -213,7 +215,7 @@ pub async fn remember_redacted(tx: &mut Tx, event_id: &str, now: Timestamp) -> R
     Ok(())
 }
 
-/// Whether an event is known to have been taken back.
+/// Whether an event is recorded as redacted.
 pub async fn is_redacted(tx: &mut Tx, event_id: &str) -> Result<bool, StoreError> {
     Ok(sqlx::query_scalar!(
         r#"SELECT EXISTS (SELECT 1 FROM redacted WHERE event_id = $1) AS "redacted!""#,

@@ -1,4 +1,4 @@
-//! Incidents: locked, read and written whole.
+//! Incidents: locks, reads and writes them as a whole.
 
 use super::columns::Columns;
 use super::{AlertDetails, StoreError, Tx, alert, inconsistent, to_u32};
@@ -11,18 +11,18 @@ use ruma::UserId;
 use sha2::{Digest, Sha256};
 use std::time::Duration;
 
-/// An incident as it is stored, with what is told of it besides its state.
+/// An incident as stored: its state, and the details that messages show.
 #[derive(Debug, Clone)]
 pub struct StoredIncident {
     /// Its number.
     pub number: i64,
-    /// Whose ladder it climbs.
+    /// The room list whose ladder it climbs.
     pub room_list: String,
     /// The state.
     pub incident: Incident,
     /// The group, as Alertmanager described it last.
     pub group: AlertGroup,
-    /// What rooms are told of its alerts.
+    /// The alert details that messages show.
     pub details: AlertDetails,
     /// When it resolved.
     pub resolved_at: Option<Timestamp>,
@@ -68,7 +68,7 @@ struct Row {
     resolved_at: Option<SqlTimestamp>,
 }
 
-/// Waits until nobody else decides on the group, so that two first reports make one incident (I1).
+/// Waits until no other transaction decides on the group, so two simultaneous first reports open one incident (I1).
 pub async fn lock_key(tx: &mut Tx, room_list: &str, key: &[u8]) -> Result<(), StoreError> {
     let mut hash = Sha256::new();
     hash.update(room_list.as_bytes());
@@ -139,7 +139,7 @@ pub async fn load(tx: &mut Tx, number: i64) -> Result<Option<StoredIncident>, St
     }
 }
 
-/// Writes a fresh incident and returns its number.
+/// Inserts a new incident and returns its number.
 pub async fn insert(
     tx: &mut Tx,
     room_list: &str,
@@ -189,7 +189,7 @@ pub async fn insert(
     Ok(number)
 }
 
-/// Writes an incident's state. `before` is what was locked; `now` becomes the time of its resolution if it resolves.
+/// Writes an incident's state. `before` is the locked incident; `now` becomes `resolved_at` if the incident resolves.
 pub async fn update(
     tx: &mut Tx,
     before: &StoredIncident,
@@ -231,7 +231,7 @@ pub async fn update(
     Ok(())
 }
 
-/// Writes what Alertmanager says of the group now.
+/// Updates the group with Alertmanager's latest report.
 pub async fn update_group(tx: &mut Tx, number: i64, group: &AlertGroup) -> Result<(), StoreError> {
     sqlx::query!(
         "UPDATE incident SET common_labels = $2, external_url = $3, truncated = $4 WHERE id = $1",
@@ -245,15 +245,15 @@ pub async fn update_group(tx: &mut Tx, number: i64, group: &AlertGroup) -> Resul
     Ok(())
 }
 
-/// Puts off the moment from which an incident counts as stale.
-pub async fn seen(tx: &mut Tx, number: i64, stale_at: Option<Timestamp>) -> Result<(), StoreError> {
+/// Sets when an open incident becomes stale.
+pub async fn set_stale_at(tx: &mut Tx, number: i64, stale_at: Option<Timestamp>) -> Result<(), StoreError> {
     sqlx::query!("UPDATE incident SET stale_at = $2 WHERE id = $1", number, stale_at.map(ToSqlx::to_sqlx))
         .execute(&mut **tx)
         .await?;
     Ok(())
 }
 
-/// When an incident counts as over unless a webhook comes before (only open ones do).
+/// When an open incident becomes stale if no webhook updates it before.
 pub fn stale_at(incident: &Incident, stale_after: Option<Duration>) -> Option<Timestamp> {
     stale_after.filter(|_| incident.phase.is_open()).and_then(|after| incident.stale_at(after))
 }
@@ -321,7 +321,7 @@ async fn read(tx: &mut Tx, row: Row) -> Result<StoredIncident, StoreError> {
 }
 
 impl StoredIncident {
-    /// What messages are rendered from.
+    /// The view that messages are rendered from.
     pub fn view(&self, levels: u32) -> IncidentView {
         IncidentView {
             number: self.number,

@@ -41,34 +41,34 @@ use sqlx::{Connection as _, PgConnection, PgPool, Postgres, Transaction};
 use std::str::FromStr;
 use std::time::Duration;
 
-/// How long it may take to find out why there is no connection.
-const CAUSE: Duration = Duration::from_secs(1);
+/// Timeout of the extra connection that finds out why the pool cannot connect.
+const CAUSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A database transaction.
 pub type Tx = Transaction<'static, Postgres>;
 
-/// Why the store could not do as asked.
+/// Why an operation of the store failed.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The database does not answer, or refuses.
+    /// The database does not answer, or it rejects the query.
     #[error("the database refuses or does not answer: {0}")]
     Database(#[from] sqlx::Error),
     /// The schema cannot be migrated.
     #[error("the schema cannot be migrated: {0}")]
     Migration(#[from] sqlx::migrate::MigrateError),
-    /// A row says something that cannot be.
+    /// A row holds an invalid value.
     #[error("{table}.{column} of {id} cannot be read: {reason}")]
     Inconsistent {
         /// The table.
         table: &'static str,
         /// The column.
         column: &'static str,
-        /// Which row.
+        /// The row's id.
         id: String,
-        /// What is wrong.
+        /// Why the value is invalid.
         reason: String,
     },
-    /// A lease ran out while its holder was at work: somebody else has the message now.
+    /// The lease expired before its owner settled the message: another worker may own the message now.
     #[error("the lease on {room} was lost")]
     LeaseLost {
         /// The room.
@@ -77,7 +77,7 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// The SQLSTATE, if it was the database that said what is wrong.
+    /// The SQLSTATE, if the database reported the error.
     pub fn sqlstate(&self) -> Option<String> {
         match self {
             Self::Database(error) => error.as_database_error()?.code().map(std::borrow::Cow::into_owned),
@@ -86,18 +86,18 @@ impl StoreError {
     }
 }
 
-/// Opens a connection and closes it again. Unlike a pool, which goes on trying, it says at once what is wrong. Returns
-/// the server's version.
+/// Opens a connection and closes it again. A pool retries until it times out; this fails at once with the cause.
+/// Returns the server's version.
 pub async fn try_database(url: &SecretString, within: Duration) -> Result<String, StoreError> {
     let options = PgConnectOptions::from_str(url.expose_secret())?.application_name("matrixbot");
-    let trying = async {
+    let attempt = async {
         let mut connection = PgConnection::connect_with(&options).await?;
         let version = sqlx::query_scalar("SHOW server_version").fetch_one(&mut connection).await?;
         connection.close().await?;
         Ok(version)
     };
-    match tokio::time::timeout(within, trying).await {
-        Ok(tried) => tried,
+    match tokio::time::timeout(within, attempt).await {
+        Ok(result) => result,
         Err(_elapsed) => Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()).into()),
     }
 }
@@ -109,7 +109,7 @@ pub struct Store {
 }
 
 impl Store {
-    /// Prepares to connect; connections are made when they are needed.
+    /// Creates the pool. It connects only when a query needs a connection.
     pub fn new(url: &SecretString, max_connections: u32) -> Result<Self, StoreError> {
         let options = PgConnectOptions::from_str(url.expose_secret())?.application_name("matrixbot");
         let pool = PgPoolOptions::new()
@@ -127,7 +127,7 @@ impl Store {
         }
     }
 
-    /// Begins a database transaction. Dropped without `commit`, it is as if it had not been.
+    /// Begins a database transaction. Dropping it without `commit` rolls it back.
     pub async fn begin(&self) -> Result<Tx, StoreError> {
         match self.pool.begin().await {
             Ok(tx) => Ok(tx),
@@ -135,13 +135,13 @@ impl Store {
         }
     }
 
-    /// A pool that cannot connect says only that it waited in vain: finds out why.
+    /// A pool that cannot connect reports only a timeout. This opens one connection to find the cause.
     async fn cause(&self, error: sqlx::Error) -> sqlx::Error {
         if !matches!(error, sqlx::Error::PoolTimedOut) {
             return error;
         }
         let options = self.pool.connect_options();
-        match tokio::time::timeout(CAUSE, PgConnection::connect_with(&options)).await {
+        match tokio::time::timeout(CAUSE_TIMEOUT, PgConnection::connect_with(&options)).await {
             Ok(Err(cause)) => cause,
             Ok(Ok(_)) | Err(_) => error,
         }
@@ -153,7 +153,7 @@ impl Store {
     }
 }
 
-/// Commits.
+/// Commits a transaction.
 pub async fn commit(tx: Tx) -> Result<(), StoreError> {
     Ok(tx.commit().await?)
 }

@@ -1,27 +1,28 @@
-//! What is open, and what waits: for the commands that tell, and for metrics.
+//! Open incidents and the outbox backlog, for commands that list and for metrics.
 //!
-//! Lists are read from the index of each room list and phase, as far as they are shown: what they cost does not grow with
-//! what is open.
+//! A list reads only as many rows as it returns, from an index on room list and phase: its cost does not grow with the
+//! number of open incidents.
 
 use super::{Store, StoreError, Tx};
 use jiff::Timestamp;
 use jiff_sqlx::{Timestamp as SqlTimestamp, ToSqlx};
 
-/// What waits to be sent.
+/// The outbox backlog.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Backlog {
-    /// How many messages are pending.
+    /// Number of pending messages.
     pub pending: i64,
-    /// How many are being sent.
+    /// Number of messages in flight.
     pub sending: i64,
-    /// How many were given up and not forgotten yet.
+    /// Number of undeliverable messages that retention has not deleted yet.
     pub undeliverable: i64,
-    /// Since when the oldest waits that may be sent.
+    /// Since when the oldest due message waits.
     pub oldest: Option<Timestamp>,
 }
 
-/// The numbers of the open incidents of room lists in some phases, oldest first, `limit` at most, and how many there
-/// are. Those below `min_level` are left out; one that is not paged yet is at -1.
+/// The numbers of the open incidents of room lists in these phases, oldest first, at most `limit`, and the total, which
+/// is counted up to 1,000 for each list and phase. Skips incidents below `min_level`; an incident without a page yet
+/// has level -1.
 pub async fn open_from_level(
     tx: &mut Tx,
     room_lists: &[String],
@@ -64,7 +65,7 @@ pub async fn open_from_level(
     Ok((numbers, total))
 }
 
-/// The numbers of the open incidents of room lists in some phases, oldest first, `limit` at most.
+/// The numbers of the open incidents of room lists in these phases, oldest first, at most `limit`.
 pub async fn open_numbers(
     tx: &mut Tx,
     room_lists: &[String],
@@ -86,7 +87,7 @@ pub async fn open_numbers(
     .await?)
 }
 
-/// The numbers of the newest incidents of room lists in some phases, over or not, newest first, `limit` at most.
+/// The numbers of the newest incidents of room lists in these phases, open or not, newest first, at most `limit`.
 pub async fn newest_numbers(
     tx: &mut Tx,
     room_lists: &[String],
@@ -104,7 +105,7 @@ pub async fn newest_numbers(
 }
 
 impl Store {
-    /// How many incidents of each room list are in each phase that is not over.
+    /// The number of open incidents by room list and phase.
     pub async fn phase_counts(&self) -> Result<Vec<(String, String, i64)>, StoreError> {
         Ok(sqlx::query!(
             r#"SELECT room_list, phase, count(*) AS "count!" FROM incident WHERE phase NOT IN ('resolved', 'closed')
@@ -117,7 +118,7 @@ impl Store {
         .collect())
     }
 
-    /// What waits to be sent.
+    /// The outbox backlog.
     pub async fn backlog(&self, now: Timestamp) -> Result<Backlog, StoreError> {
         let row = sqlx::query!(
             r#"SELECT count(*) FILTER (WHERE state = 'pending') AS "pending!",

@@ -3,12 +3,12 @@
 use super::{Store, StoreError, Tx};
 use uuid::Uuid;
 
-/// What a message of ours that somebody answered is about.
+/// What one of our messages is about; a person answered it or reacted to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct About {
     /// The incident.
     pub incident: i64,
-    /// The run of the page, if it is one that names its run.
+    /// The run of the page; `None` for other messages.
     pub run_no: Option<i32>,
     /// The loop of the page.
     pub loop_no: Option<i32>,
@@ -18,7 +18,7 @@ pub struct About {
     pub root: Option<String>,
 }
 
-/// A post that messages can hang on.
+/// A post that edits, thread messages and reactions can refer to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
     /// Its identity.
@@ -29,9 +29,9 @@ pub struct Target {
     pub event_id: Option<String>,
     /// The version it shows.
     pub shown: i64,
-    /// Whether it is in its room, or may be: then later changes must reach it.
+    /// Whether it is in its room, or may be: if so, later changes must update it.
     pub live: bool,
-    /// Whether the same holds for a message that pages it again.
+    /// Whether a message that pages the incident again is in the room, or may be.
     pub again: bool,
 }
 
@@ -53,7 +53,7 @@ pub async fn of_incident(tx: &mut Tx, incident: i64) -> Result<Vec<Target>, Stor
     .await?)
 }
 
-/// The incident that an event of ours in a room is about.
+/// What our event `event_id` in a room is about. `None`: it is not ours, or it is about no incident.
 pub async fn about(tx: &mut Tx, room: &str, event_id: &str) -> Result<Option<About>, StoreError> {
     Ok(sqlx::query_as!(
         About,
@@ -68,7 +68,7 @@ pub async fn about(tx: &mut Tx, room: &str, event_id: &str) -> Result<Option<Abo
     .await?)
 }
 
-/// Whether a message may be in a room without our knowing its event.
+/// Whether a message may be in a room although we do not know its event id yet.
 pub async fn is_on_its_way(tx: &mut Tx, room: &str) -> Result<bool, StoreError> {
     Ok(sqlx::query_scalar!(
         r#"SELECT EXISTS (SELECT 1 FROM room_gate WHERE room = $1 AND message IS NOT NULL)
@@ -79,9 +79,9 @@ pub async fn is_on_its_way(tx: &mut Tx, room: &str) -> Result<bool, StoreError> 
     .await?)
 }
 
-/// Whether a room has been told of an incident, or may have been: people see a message as soon as the homeserver has it,
-/// which may be long before we know.
-pub async fn was_told(tx: &mut Tx, incident: i64, room: &str) -> Result<bool, StoreError> {
+/// Whether a room was notified of an incident, or may have been: people see a message as soon as the homeserver accepts
+/// it, possibly long before we learn that.
+pub async fn was_notified(tx: &mut Tx, incident: i64, room: &str) -> Result<bool, StoreError> {
     Ok(sqlx::query_scalar!(
         r#"SELECT EXISTS (SELECT 1 FROM post WHERE incident = $1 AND room_of(room) = room_of($2) AND event_id IS NOT NULL)
                OR EXISTS (SELECT 1 FROM outbox WHERE incident = $1 AND room_of(room) = room_of($2)
@@ -95,7 +95,8 @@ pub async fn was_told(tx: &mut Tx, incident: i64, room: &str) -> Result<bool, St
 }
 
 impl Store {
-    /// Open posts of a list's current incidents, newest first: what reconciliation asks the homeserver about.
+    /// Posts of open incidents, the newest incident first, at most `limit`: user id, room and event id. Reconciliation
+    /// requests their relations.
     pub async fn open_posts(&self, limit: i64) -> Result<Vec<(String, String, String)>, StoreError> {
         Ok(sqlx::query!(
             r#"SELECT room_list.user_id, room_of(post.room) AS "room!", post.event_id AS "event_id!"

@@ -1,12 +1,13 @@
-//! Forgetting what is over, in batches. A batch is an array, so that no plan takes it for a tenth of the table.
+//! Deletes old data in batches. A batch is an array: for a subquery the planner would assume a tenth of the table.
 
 use super::{Store, StoreError};
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
 
 impl Store {
-    /// Forgets incidents that closed before `horizon`, with their alerts, timelines and messages, and settled messages
-    /// without an incident; `batch` of each at most. Returns how many rows went.
+    /// Deletes closed incidents that resolved before `horizon`, with their alerts, timelines and messages, and messages
+    /// without an incident that were settled before `horizon`; at most `batch` of each. Returns the number of deleted
+    /// incidents and messages.
     pub async fn forget_incidents(&self, horizon: Timestamp, batch: i64) -> Result<u64, StoreError> {
         let horizon = horizon.to_sqlx();
         let incidents = sqlx::query!(
@@ -32,7 +33,8 @@ impl Store {
         Ok(incidents + messages)
     }
 
-    /// Forgets events that came before `horizon` and are handled, `batch` at most. Returns how many went.
+    /// Deletes handled events that arrived before `horizon`, and redactions recorded before it; at most `batch` of
+    /// each. Returns the number of deleted rows.
     pub async fn forget_events(&self, horizon: Timestamp, batch: i64) -> Result<u64, StoreError> {
         let horizon = horizon.to_sqlx();
         let events = sqlx::query!(

@@ -1,4 +1,6 @@
-//! Rooms: where references lead, who is in them, and how far they have been read.
+//! Rooms: resolved references, memberships, and how far reconciliation has read each room.
+//!
+//! A reference is a room as the configuration names it: an alias or a room id.
 
 use super::{Store, StoreError, Tx};
 use jiff::Timestamp;
@@ -6,22 +8,22 @@ use jiff_sqlx::ToSqlx;
 use sqlx::PgExecutor;
 
 impl Store {
-    /// The room that a reference is known to lead to: itself, if nothing else is known.
+    /// The known room of a reference; the reference itself if none is known.
     pub async fn room_of(&self, reference: &str) -> Result<String, StoreError> {
         Ok(sqlx::query_scalar!(r#"SELECT room_of($1) AS "room!""#, reference).fetch_one(&self.pool).await?)
     }
 
-    /// The rooms that references are known to lead to, each once, in order.
+    /// The known rooms of references, each once, in order.
     pub async fn rooms_of(&self, references: &[String]) -> Result<Vec<String>, StoreError> {
-        lead(&self.pool, references).await
+        read_rooms(&self.pool, references).await
     }
 
-    /// The references that are known to lead to a room, the room itself among them.
+    /// The known references of a room, including the room itself.
     pub async fn references_to(&self, room: &str) -> Result<Vec<String>, StoreError> {
-        leading_to(&self.pool, room).await
+        read_references(&self.pool, room).await
     }
 
-    /// What the virtual user is known to be in a room.
+    /// The virtual user's stored membership of a room.
     pub async fn membership(&self, user_id: &str, room: &str) -> Result<Option<String>, StoreError> {
         Ok(sqlx::query_scalar!(
             "SELECT membership FROM room_membership WHERE user_id = $1 AND room = $2",
@@ -32,7 +34,7 @@ impl Store {
         .await?)
     }
 
-    /// Notes what a virtual user is in a room.
+    /// Stores a virtual user's membership of a room.
     pub async fn note_membership(
         &self,
         user_id: &str,
@@ -45,7 +47,7 @@ impl Store {
         Ok(tx.commit().await?)
     }
 
-    /// Where a virtual user is known to be what: rooms with memberships.
+    /// A virtual user's stored memberships: room and membership.
     pub async fn memberships(&self, user_id: &str) -> Result<Vec<(String, String)>, StoreError> {
         Ok(sqlx::query!(
             "SELECT room, membership FROM room_membership WHERE user_id = $1 ORDER BY room",
@@ -58,27 +60,27 @@ impl Store {
         .collect())
     }
 
-    /// Forgets where a virtual user was.
+    /// Deletes a virtual user's stored memberships.
     pub async fn forget_memberships(&self, user_id: &str) -> Result<(), StoreError> {
         sqlx::query!("DELETE FROM room_membership WHERE user_id = $1", user_id).execute(&self.pool).await?;
         Ok(())
     }
 
-    /// Notes where a reference leads, and moves what waits for it.
+    /// Stores the room of a reference, and moves waiting messages there.
     pub async fn note_alias(&self, reference: &str, room: &str, now: Timestamp) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
         note_alias(&mut tx, reference, room, now).await?;
         Ok(tx.commit().await?)
     }
 
-    /// How far a room has been read: `origin_server_ts` of the newest event, in milliseconds.
+    /// How far reconciliation has read a room: `origin_server_ts` of the newest event, in milliseconds.
     pub async fn cursor(&self, room: &str) -> Result<Option<i64>, StoreError> {
         Ok(sqlx::query_scalar!("SELECT ts FROM room_cursor WHERE room = $1", room)
             .fetch_optional(&self.pool)
             .await?)
     }
 
-    /// Notes how far a room has been read.
+    /// Stores how far reconciliation has read a room.
     pub async fn note_cursor(&self, room: &str, ts: i64, now: Timestamp) -> Result<(), StoreError> {
         sqlx::query!(
             "INSERT INTO room_cursor (room, ts, checked) VALUES ($1, $2, $3)
@@ -93,22 +95,22 @@ impl Store {
     }
 }
 
-/// The room that a reference is known to lead to, within a transaction.
+/// The known room of a reference, within a transaction.
 pub async fn room_of(tx: &mut Tx, reference: &str) -> Result<String, StoreError> {
     Ok(sqlx::query_scalar!(r#"SELECT room_of($1) AS "room!""#, reference).fetch_one(&mut **tx).await?)
 }
 
-/// The rooms that references are known to lead to, each once, in order, within a transaction.
+/// The known rooms of references, each once, in order, within a transaction.
 pub async fn rooms_of(tx: &mut Tx, references: &[String]) -> Result<Vec<String>, StoreError> {
-    lead(&mut **tx, references).await
+    read_rooms(&mut **tx, references).await
 }
 
-/// The references that are known to lead to a room, the room itself among them, within a transaction.
+/// The known references of a room, including the room itself, within a transaction.
 pub async fn references_to(tx: &mut Tx, room: &str) -> Result<Vec<String>, StoreError> {
-    leading_to(&mut **tx, room).await
+    read_references(&mut **tx, room).await
 }
 
-async fn lead(database: impl PgExecutor<'_>, references: &[String]) -> Result<Vec<String>, StoreError> {
+async fn read_rooms(database: impl PgExecutor<'_>, references: &[String]) -> Result<Vec<String>, StoreError> {
     let rooms = sqlx::query_scalar!(
         r#"SELECT room_of(reference) AS "room!" FROM unnest($1::text[]) WITH ORDINALITY AS t (reference, n) ORDER BY n"#,
         references
@@ -124,9 +126,9 @@ async fn lead(database: impl PgExecutor<'_>, references: &[String]) -> Result<Ve
     Ok(distinct)
 }
 
-/// Goes back from the room, so that the cost depends on its aliases and upgrades and not on how many references there
-/// are. A room that has a successor is led away from: nothing leads to it.
-async fn leading_to(database: impl PgExecutor<'_>, room: &str) -> Result<Vec<String>, StoreError> {
+/// Starts at the room and follows aliases and upgrades backwards: the cost depends on this room's aliases and upgrades,
+/// not on the number of all references. A room with a successor has no references.
+async fn read_references(database: impl PgExecutor<'_>, room: &str) -> Result<Vec<String>, StoreError> {
     Ok(sqlx::query_scalar!(
         r#"WITH RECURSIVE origin (reference, depth) AS (
                SELECT $1::text, 0
@@ -142,7 +144,7 @@ async fn leading_to(database: impl PgExecutor<'_>, room: &str) -> Result<Vec<Str
     .await?)
 }
 
-/// Notes what a virtual user is in a room.
+/// Stores a virtual user's membership of a room.
 pub async fn note_membership(
     tx: &mut Tx,
     user_id: &str,
@@ -163,9 +165,9 @@ pub async fn note_membership(
     Ok(())
 }
 
-/// Takes what waits for an alias out of the hands of a worker that was lost. Nothing is ever sent to an alias, so that
-/// nothing can be on its way.
-async fn put_back(tx: &mut Tx, alias: &str) -> Result<(), StoreError> {
+/// Ends the lease on an alias, and makes its message pending again. The message cannot be in flight: the outbox
+/// resolves an alias before it sends.
+async fn end_lease(tx: &mut Tx, alias: &str) -> Result<(), StoreError> {
     sqlx::query!(
         "UPDATE outbox SET state = 'pending', event_type = NULL, content = NULL, version = NULL
          WHERE id = (SELECT message FROM room_gate WHERE room = $1) AND state = 'sending'",
@@ -183,13 +185,13 @@ async fn put_back(tx: &mut Tx, alias: &str) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Notes where a reference leads, and moves what waits for it there. A reference that leads to itself is ignored.
+/// Stores the room of a reference, and moves waiting messages there. Ignores a reference to itself.
 pub async fn note_alias(tx: &mut Tx, reference: &str, room: &str, now: Timestamp) -> Result<(), StoreError> {
     if reference == room {
         return Ok(());
     }
     if reference.starts_with('#') {
-        put_back(tx, reference).await?;
+        end_lease(tx, reference).await?;
     }
     sqlx::query!(
         "INSERT INTO room_alias (reference, room, resolved_at) VALUES ($1, $2, $3)
@@ -200,8 +202,8 @@ pub async fn note_alias(tx: &mut Tx, reference: &str, room: &str, now: Timestamp
     )
     .execute(&mut **tx)
     .await?;
-    // What waits is read once: what somebody else puts there meanwhile, not knowing yet where the reference leads, is
-    // left for the next time, and neither moved by half nor taken for what could not move.
+    // One query reads everything to move. What another transaction enqueues meanwhile under the old reference is left
+    // for the next call: it must not be moved in part, or be cancelled below as a duplicate.
     let waiting = sqlx::query!(
         r#"SELECT ARRAY(SELECT id FROM outbox WHERE room = $1 AND state = 'pending') AS "messages!",
                   ARRAY(SELECT id FROM post WHERE room = $1 AND event_id IS NULL) AS "posts!""#,
@@ -231,7 +233,7 @@ pub async fn note_alias(tx: &mut Tx, reference: &str, room: &str, now: Timestamp
     )
     .execute(&mut **tx)
     .await?;
-    // What could not move is in the room already: two references led to one room.
+    // A page that was not moved exists in the room already: two references had the same room.
     sqlx::query!(
         "UPDATE outbox SET state = 'cancelled', settled_at = $3
          WHERE id = ANY($1) AND room = $2 AND state = 'pending' AND kind IN ('page', 'fallback')",

@@ -9,23 +9,23 @@ use ruma::UserId;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 
-/// The room lists that the database knows.
+/// The room lists in the database.
 #[derive(Debug, Clone)]
 pub struct KnownLists {
-    /// Those of the configuration that was written last. What only the configuration says is left out.
+    /// The lists of the latest configuration, without the settings that the database does not store.
     pub active: Lists,
-    /// The names of all that there have been.
+    /// The names of all lists, including former ones.
     pub names: Vec<String>,
 }
 
-/// What makes two policies the same: SHA-256 of the policy as JSON.
+/// Identifies a policy: SHA-256 of its JSON.
 fn policy_hash(policy: &Policy) -> Vec<u8> {
     Sha256::digest(serde_json::to_vec(policy).unwrap_or_default()).to_vec()
 }
 
 impl Store {
-    /// Writes the room lists of the configuration, and returns them with the versions of their policies. Lists that are
-    /// no longer configured become inactive; their open incidents keep escalating.
+    /// Writes the configured room lists, and returns them with their policy versions. A list that is no longer
+    /// configured becomes inactive; its open incidents keep escalating.
     pub async fn configure(&self, mut lists: Vec<ListSettings>, now: Timestamp) -> Result<Lists, StoreError> {
         let mut tx = self.begin().await?;
         sqlx::query!("SELECT pg_advisory_xact_lock(hashtext('matrixbot configure'))")
@@ -42,7 +42,7 @@ impl Store {
         Ok(Lists::new(lists))
     }
 
-    /// The room lists that the database knows.
+    /// The room lists in the database.
     pub async fn room_lists(&self) -> Result<KnownLists, StoreError> {
         let rows = sqlx::query!(
             "SELECT name, user_id, active, id, policy FROM room_list
@@ -105,8 +105,8 @@ async fn configure_one(tx: &mut Tx, list: &ListSettings, now: Timestamp) -> Resu
     Ok(version)
 }
 
-/// Makes the gates of all rooms beforehand. Reports that make them as they go, each in the order of its own list, wait for
-/// each other in a circle.
+/// Creates the gates of all rooms in advance. If reports created them, each in the order of its own list, they could
+/// deadlock.
 async fn make_gates(tx: &mut Tx, policy: &Policy) -> Result<(), StoreError> {
     let rooms: Vec<String> = policy
         .levels

@@ -1,12 +1,12 @@
-//! Rooms that a room list cannot reach: each is told of once, however many processes notice it; and what was meant for
-//! one comes to it after all once it can be reached.
+//! Unreachable rooms of a room list. Each is reported once, however many processes notice it. Once the room is
+//! reachable again, the messages that were given up for it are sent.
 
 use super::{Store, StoreError, Tx};
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
 
 impl Store {
-    /// The rooms that a room list could not reach so far, as the configuration names them.
+    /// The unreachable rooms of a room list, as the configuration names them.
     pub async fn troubled_rooms(&self, room_list: &str) -> Result<Vec<String>, StoreError> {
         Ok(sqlx::query_scalar!(
             "SELECT reference FROM room_trouble WHERE room_list = $1 ORDER BY reference",
@@ -16,9 +16,9 @@ impl Store {
         .await?)
     }
 
-    /// A room can be reached again: what was given up for it while it could not is sent after all, if it still matters.
-    /// Answers to people do not. Whether a page still matters is asked again when it is rendered. Returns how many
-    /// messages that are.
+    /// Makes the undeliverable messages of a room pending again after the room became reachable. Only pages and notices
+    /// whose incident is still firing or unanswered, not answers to people. The outbox checks again when it renders
+    /// them. Returns the number of messages.
     pub async fn revive(
         &self,
         room_list: &str,
@@ -51,7 +51,7 @@ impl Store {
     }
 }
 
-/// A room cannot be reached. Returns whether that is news.
+/// Records that a room is unreachable. Returns whether that was not recorded before.
 pub async fn begins(
     tx: &mut Tx,
     room_list: &str,
@@ -72,7 +72,7 @@ pub async fn begins(
     Ok(rows > 0)
 }
 
-/// A room can be reached, or is no room of the list any more. Returns whether that is news.
+/// Records that a room is reachable, or is no longer in the list. Returns whether it was recorded as unreachable.
 pub async fn ends(tx: &mut Tx, room_list: &str, reference: &str) -> Result<bool, StoreError> {
     let rows = sqlx::query!(
         "DELETE FROM room_trouble WHERE room_list = $1 AND reference = $2",

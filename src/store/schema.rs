@@ -1,47 +1,49 @@
-//! The schema: brought up to date, and compared with what this release knows.
+//! The schema: runs the migrations, and compares the schema with this release.
 
 use super::{Store, StoreError};
 use sqlx::migrate::Migrator;
 use std::sync::LazyLock;
 
-/// The schema, embedded. A newer release may have added to it: each migration works with the release before.
+/// The embedded migrations. The database may have more of them, from a newer release: each migration also works with
+/// the previous release.
 static MIGRATOR: LazyLock<Migrator> = LazyLock::new(|| {
     let mut migrator = sqlx::migrate!();
     migrator.set_ignore_missing(true);
     migrator
 });
 
-/// The release of the workers: a newer one may raise it when older workers must not run beside it.
+/// The version of the workers. A release raises it if older workers must not run at the same time.
 pub const ENGINE_VERSION: i32 = 1;
 
 impl Store {
-    /// Brings the schema up to date. Several processes may do it at once: one at a time works.
+    /// Runs the missing migrations. Several processes may call this at once: they migrate one after the other.
     pub async fn migrate(&self) -> Result<(), StoreError> {
         Ok(MIGRATOR.run(&self.pool).await?)
     }
 
-    /// Whether the schema has every migration that this release knows, and how many it lacks.
+    /// How many of this release's migrations the schema lacks.
     pub async fn missing_migrations(&self) -> Result<usize, StoreError> {
         Ok(self.pending_migrations().await?.len())
     }
 
-    /// The migrations that this release knows and the schema lacks, by name.
+    /// The migrations of this release that the schema lacks, by name.
     pub async fn pending_migrations(&self) -> Result<Vec<String>, StoreError> {
-        let there = sqlx::query_scalar::<_, bool>("SELECT to_regclass('_sqlx_migrations') IS NOT NULL")
+        let has_table = sqlx::query_scalar::<_, bool>("SELECT to_regclass('_sqlx_migrations') IS NOT NULL")
             .fetch_one(&self.pool)
             .await?;
-        let done: Vec<i64> = if there {
+        let applied: Vec<i64> = if has_table {
             sqlx::query_scalar("SELECT version FROM _sqlx_migrations WHERE success")
                 .fetch_all(&self.pool)
                 .await?
         } else {
             Vec::new()
         };
-        let pending = MIGRATOR.iter().filter(|migration| !done.contains(&migration.version));
+        let pending = MIGRATOR.iter().filter(|migration| !applied.contains(&migration.version));
         Ok(pending.map(|migration| format!("{} {}", migration.version, migration.description)).collect())
     }
 
-    /// The newest release of the workers that has run on this database. Raises it to ours if ours is newer.
+    /// Returns the highest [`ENGINE_VERSION`] that has run on this database, after raising it to ours if ours is
+    /// higher.
     pub async fn engine_version(&self) -> Result<i32, StoreError> {
         let version = sqlx::query_scalar!(
             "UPDATE engine_version SET version = greatest(version, $1) WHERE version < $1 RETURNING version",
@@ -55,7 +57,7 @@ impl Store {
         }
     }
 
-    /// The same, changing nothing.
+    /// Returns the highest [`ENGINE_VERSION`] that has run on this database, without changing it.
     pub async fn newest_engine(&self) -> Result<i32, StoreError> {
         Ok(sqlx::query_scalar!("SELECT version FROM engine_version").fetch_one(&self.pool).await?)
     }

@@ -1,5 +1,4 @@
-//! Recording what became of a send. Every settlement is fenced by the lease: a worker whose lease was taken over
-//! changes nothing.
+//! Records the result of a send. The lease fences every settlement: a worker that lost its lease changes nothing.
 
 use super::totals::Deltas;
 use super::{Head, Store, StoreError, Tx, enqueue};
@@ -11,31 +10,31 @@ use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
 use uuid::Uuid;
 
-/// A claim on a room's gate.
+/// A lease on a room's gate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lease {
     /// The room.
     pub room: String,
-    /// Who holds it.
+    /// The worker that owns it.
     pub owner: Uuid,
-    /// The message that is being sent.
+    /// The message in flight.
     pub message: Uuid,
 }
 
-/// How soon the room may be tried again, and what is remembered of the failure.
+/// When to retry, and what to store about the failure.
 #[derive(Debug, Clone)]
 pub struct Retry<'a> {
-    /// When the room may be tried again.
+    /// The earliest time of the next attempt in the room.
     pub at: Timestamp,
-    /// Whether the attempt may have been accepted.
+    /// Whether the homeserver may have accepted the attempt.
     pub uncertain: bool,
     /// Whether it counts as a failure; a rate limit does not.
     pub counts: bool,
-    /// What went wrong.
+    /// The error.
     pub error: &'a str,
 }
 
-/// The message is in its room, and `counted` is added to the totals.
+/// Records that the message is in its room, and adds `counted` to the totals.
 pub async fn sent(
     tx: &mut Tx,
     head: &Head,
@@ -78,8 +77,8 @@ pub async fn sent(
     Ok(())
 }
 
-/// The message will not be sent: it is not wanted any more, or it shows nothing that is not shown. What hangs on a post
-/// that will not be is cancelled with it.
+/// Cancels the message: nobody needs it any more, or it would change nothing in the room. If its post will therefore
+/// never exist, this also cancels the messages that refer to the post.
 pub async fn cancelled(tx: &mut Tx, head: &Head, now: Timestamp) -> Result<(), StoreError> {
     sqlx::query!(
         "UPDATE outbox SET state = 'cancelled', settled_at = $2 WHERE id = $1",
@@ -88,10 +87,11 @@ pub async fn cancelled(tx: &mut Tx, head: &Head, now: Timestamp) -> Result<(), S
     )
     .execute(&mut **tx)
     .await?;
-    without_root(tx, head, now).await
+    cancel_dependents(tx, head, now).await
 }
 
-/// The message cannot be sent. What hangs on a post that will not be is cancelled with it.
+/// Gives the message up as undeliverable. If its post will therefore never exist, this also cancels the messages that
+/// refer to the post.
 pub async fn undeliverable(tx: &mut Tx, head: &Head, error: &str, now: Timestamp) -> Result<(), StoreError> {
     sqlx::query!(
         "UPDATE outbox SET state = 'undeliverable', error = $2, settled_at = $3 WHERE id = $1",
@@ -101,19 +101,19 @@ pub async fn undeliverable(tx: &mut Tx, head: &Head, error: &str, now: Timestamp
     )
     .execute(&mut **tx)
     .await?;
-    without_root(tx, head, now).await
+    cancel_dependents(tx, head, now).await
 }
 
-async fn without_root(tx: &mut Tx, head: &Head, now: Timestamp) -> Result<(), StoreError> {
+async fn cancel_dependents(tx: &mut Tx, head: &Head, now: Timestamp) -> Result<(), StoreError> {
     match head.incident {
-        Some(incident) if head.makes_root() => enqueue::cancel_hanging(tx, incident, now).await,
+        Some(incident) if head.makes_root() => enqueue::cancel_dependents(tx, incident, now).await,
         _ => Ok(()),
     }
 }
 
-/// The message stays at the head of its queue, and the room waits. What may have been accepted stays frozen: the next
-/// attempt must be the same one. What was certainly refused is rendered again when its time comes, so that it tells
-/// the state of that time, or nothing if nothing is wanted any more.
+/// Keeps the message at the head of its queue, and closes the room's gate until the next attempt. If the homeserver may
+/// have accepted the message, its content stays frozen: the next attempt must be identical. Otherwise the next attempt
+/// renders the message again from the state at that time, or cancels it.
 pub async fn retry(tx: &mut Tx, lease: &Lease, retry: &Retry<'_>, now: Timestamp) -> Result<(), StoreError> {
     sqlx::query!(
         "UPDATE outbox SET state = 'pending', uncertain = uncertain OR $2, error = $3,
@@ -126,7 +126,7 @@ pub async fn retry(tx: &mut Tx, lease: &Lease, retry: &Retry<'_>, now: Timestamp
     )
     .execute(&mut **tx)
     .await?;
-    // An edit that was put into the outbox meanwhile covers what this one would show.
+    // An edit that was enqueued meanwhile also shows what this edit would show.
     sqlx::query!(
         "UPDATE outbox SET state = 'cancelled', settled_at = $2
          WHERE id = $1 AND kind = 'edit' AND NOT uncertain AND EXISTS (
@@ -161,7 +161,7 @@ pub async fn retry(tx: &mut Tx, lease: &Lease, retry: &Retry<'_>, now: Timestamp
 }
 
 impl Store {
-    /// Prolongs a lease that is still held. One that was lost stays lost: settling will say so.
+    /// Extends a lease that this worker still owns. A lost lease stays lost: settling reports it.
     pub async fn renew(&self, lease: &Lease, until: Timestamp) -> Result<(), StoreError> {
         sqlx::query!(
             "UPDATE room_gate SET lease_until = $4 WHERE room = $1 AND lease_owner = $2 AND message = $3",
@@ -175,8 +175,8 @@ impl Store {
         Ok(())
     }
 
-    /// Ends the pauses of rooms that failed: what they failed for is over. Returns how many there were. A pause that the
-    /// homeserver asked for goes on, unless the room had failed as well.
+    /// Ends the pauses of rooms that failed, after an outage. Returns how many pauses ended. A pause that the
+    /// homeserver requested (429) continues, unless the room had other failures.
     pub async fn end_pauses(&self, now: Timestamp) -> Result<u64, StoreError> {
         let ended = sqlx::query!(
             "UPDATE room_gate SET next_allowed_at = $1, failures = 0
@@ -191,7 +191,7 @@ impl Store {
     }
 }
 
-/// Gives the room's gate back after a message was settled.
+/// Releases the room's gate after a message was settled.
 pub async fn release(tx: &mut Tx, lease: &Lease) -> Result<(), StoreError> {
     let rows = sqlx::query!(
         "UPDATE room_gate SET lease_owner = NULL, lease_until = NULL, message = NULL, failures = 0
@@ -206,7 +206,7 @@ pub async fn release(tx: &mut Tx, lease: &Lease) -> Result<(), StoreError> {
     fenced(lease, rows)
 }
 
-/// How often in a row the room failed.
+/// The room's number of failures in a row.
 pub async fn failures(tx: &mut Tx, room: &str) -> Result<u32, StoreError> {
     let failures = sqlx::query_scalar!("SELECT failures FROM room_gate WHERE room = $1", room)
         .fetch_optional(&mut **tx)
@@ -214,7 +214,7 @@ pub async fn failures(tx: &mut Tx, room: &str) -> Result<u32, StoreError> {
     Ok(failures.and_then(|failures| u32::try_from(failures).ok()).unwrap_or(0))
 }
 
-/// Whether every page of a rung has been given up or cancelled, none sent and none waiting.
+/// Whether every page of a rung is undeliverable or cancelled: none is sent, pending or in flight.
 pub async fn rung_failed(tx: &mut Tx, incident: i64, rung: Rung) -> Result<bool, StoreError> {
     Ok(sqlx::query_scalar!(
         r#"SELECT NOT EXISTS (SELECT 1 FROM outbox WHERE kind = 'page' AND incident = $1 AND run_no = $2
@@ -228,7 +228,7 @@ pub async fn rung_failed(tx: &mut Tx, incident: i64, rung: Rung) -> Result<bool,
     .await?)
 }
 
-/// Whether the lease is still held. It may be lost right after: what is settled under it is fenced besides.
+/// Fails if the lease is lost. The lease may still be lost afterwards, so settling checks it again.
 pub async fn check(tx: &mut Tx, lease: &Lease) -> Result<(), StoreError> {
     let held = sqlx::query_scalar!(
         r#"SELECT count(*) AS "held!" FROM room_gate WHERE room = $1 AND lease_owner = $2 AND message = $3"#,

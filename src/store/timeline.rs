@@ -6,7 +6,7 @@ use crate::domain::timeline::{Entry, Kind, ResolveReason, RunReason};
 use crate::domain::totals::Counted;
 use jiff_sqlx::{Timestamp as SqlTimestamp, ToSqlx};
 
-/// Adds entries to an incident's timeline, and to the totals what counts of them.
+/// Adds entries to an incident's timeline, and `counted` to the totals.
 pub async fn append(
     tx: &mut Tx,
     number: i64,
@@ -54,7 +54,7 @@ pub async fn append(
     Ok(())
 }
 
-/// An incident's timeline, oldest first, `limit` newest entries at most.
+/// The newest entries of an incident's timeline, at most `limit`, oldest first.
 pub async fn read(tx: &mut Tx, number: i64, limit: i64) -> Result<Vec<Entry>, StoreError> {
     let mut rows = sqlx::query_scalar!(
         "SELECT entry FROM timeline WHERE incident = $1 ORDER BY id DESC LIMIT $2",
@@ -71,7 +71,7 @@ pub async fn read(tx: &mut Tx, number: i64, limit: i64) -> Result<Vec<Entry>, St
         .collect()
 }
 
-/// The person who did it, if one did.
+/// The person who acted, if it was a person.
 fn actor(kind: &Kind) -> Option<String> {
     let (Kind::Acknowledged { who, .. }
     | Kind::JoinedAck { who, .. }

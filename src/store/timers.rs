@@ -1,10 +1,10 @@
-//! Which incidents are due.
+//! Due incidents.
 
 use super::{Store, StoreError, Tx};
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
 
-/// Locks the most overdue incident that nobody else is at work on, and says since when it is due.
+/// Locks the most overdue incident that no other transaction has locked. Returns its number and when it was due.
 pub async fn lock_due(tx: &mut Tx, now: Timestamp) -> Result<Option<(i64, Timestamp)>, StoreError> {
     Ok(sqlx::query!(
         r#"SELECT id, next_at AS "next_at!" FROM incident WHERE next_at <= $1
@@ -16,7 +16,7 @@ pub async fn lock_due(tx: &mut Tx, now: Timestamp) -> Result<Option<(i64, Timest
     .map(|row| (row.id, row.next_at.to_jiff())))
 }
 
-/// Locks an open incident that nothing was heard of for too long.
+/// Locks a stale incident that no other transaction has locked.
 pub async fn lock_stale(tx: &mut Tx, now: Timestamp) -> Result<Option<i64>, StoreError> {
     Ok(sqlx::query_scalar!(
         "SELECT id FROM incident WHERE stale_at <= $1 ORDER BY stale_at LIMIT 1 FOR UPDATE SKIP LOCKED",
@@ -27,7 +27,7 @@ pub async fn lock_stale(tx: &mut Tx, now: Timestamp) -> Result<Option<i64>, Stor
 }
 
 impl Store {
-    /// When the next incident is due.
+    /// When the next incident is due or becomes stale.
     pub async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
         let next = sqlx::query_scalar!(
             "SELECT least((SELECT min(next_at) FROM incident WHERE next_at IS NOT NULL),

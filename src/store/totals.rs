@@ -1,4 +1,4 @@
-//! Totals over all processes: written as deltas with the change that counts, and added up by one process at a time.
+//! Totals over all processes. A change writes its deltas in its own transaction; one process at a time adds them up.
 
 use super::{Store, StoreError, Tx};
 use crate::domain::totals::{Counted, Total};
@@ -6,10 +6,10 @@ use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
 use uuid::Uuid;
 
-/// How many deltas are added up at once: few enough that the lease outlasts it.
+/// How many deltas one call adds up: few enough to finish before the lease expires.
 const BATCH: i64 = 20_000;
 
-/// What counts, as columns of `total_delta`.
+/// Deltas as columns of `total_delta`.
 #[derive(Debug, Default)]
 pub(super) struct Deltas {
     pub(super) metrics: Vec<String>,
@@ -32,8 +32,8 @@ impl Deltas {
 }
 
 impl Store {
-    /// Takes or renews the lease on the totals until `until`, adds up what was counted since the last time, and returns
-    /// every total. `None`: another process has the lease.
+    /// Acquires or renews the lease on the totals until `until`, adds up a batch of deltas, and returns every total.
+    /// `None`: another process has the lease.
     pub async fn add_up_totals(
         &self,
         owner: Uuid,
@@ -70,7 +70,7 @@ impl Store {
         Ok(Some(totals))
     }
 
-    /// Gives the lease on the totals back, so that another process need not wait for its end.
+    /// Releases the lease on the totals, so another process does not have to wait until it expires.
     pub async fn release_totals(&self, owner: Uuid) -> Result<(), StoreError> {
         sqlx::query!("UPDATE total_lease SET owner = NULL, until = NULL WHERE owner = $1", owner)
             .execute(&self.pool)
@@ -79,7 +79,7 @@ impl Store {
     }
 }
 
-/// Adds deltas to their totals. The lease's row is locked: nobody else does it.
+/// Adds deltas to their totals. The caller has locked the lease's row, so no other process does this at the same time.
 async fn add_up(tx: &mut Tx) -> Result<(), StoreError> {
     sqlx::query!(
         "WITH added AS (

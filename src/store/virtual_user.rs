@@ -1,8 +1,8 @@
-//! What the homeserver knows of each virtual user.
+//! What the homeserver knows about each virtual user.
 
 use super::{Store, StoreError};
 
-/// A virtual user as the homeserver has it.
+/// A virtual user as the homeserver knows it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct VirtualUserRow {
     /// Whether it is registered.
@@ -16,7 +16,7 @@ pub struct VirtualUserRow {
 }
 
 impl Store {
-    /// What is known of a virtual user.
+    /// The stored data of a virtual user; the default if there is none.
     pub async fn virtual_user(&self, user_id: &str) -> Result<VirtualUserRow, StoreError> {
         Ok(sqlx::query_as!(
             VirtualUserRow,
@@ -28,7 +28,7 @@ impl Store {
         .unwrap_or_default())
     }
 
-    /// Notes what the homeserver knows of a virtual user.
+    /// Stores what the homeserver knows about a virtual user.
     pub async fn note_virtual_user(&self, user_id: &str, row: &VirtualUserRow) -> Result<(), StoreError> {
         sqlx::query!(
             "INSERT INTO virtual_user (user_id, registered, device_id, display_name, avatar) VALUES ($1, $2, $3, $4, $5)

@@ -1,4 +1,4 @@
-//! The values that metric labels take. Each is a closed set, so that every series exists from start-up.
+//! The values of metric labels. Each is a closed set, so every series exists from start-up.
 
 /// Defines a closed set of label values.
 macro_rules! label_values {
@@ -24,76 +24,76 @@ macro_rules! label_values {
 }
 
 label_values! {
-    /// Where an outbox message stands, as far as somebody still has to care for it.
+    /// The state of an outbox message that is not sent or cancelled.
     OutboxState {
-        /// It waits for its turn.
+        /// It waits to be sent.
         Pending = "pending",
-        /// A worker holds it.
+        /// A worker has claimed it.
         Leased = "leased",
-        /// It could not be delivered, and is given up.
+        /// It was given up.
         Undeliverable = "undeliverable",
     }
 }
 
 label_values! {
-    /// What became of one attempt to deliver an outbox message.
+    /// The outcome of one attempt to deliver an outbox message.
     DeliveryOutcome {
-        /// The homeserver took it.
+        /// The homeserver accepted it.
         Sent = "sent",
-        /// It is tried again later.
+        /// The attempt failed, and a worker will retry it.
         Retried = "retried",
-        /// The homeserver asked to wait; the attempt does not count.
+        /// The homeserver answered 429; the attempt does not count.
         RateLimited = "rate_limited",
         /// It is given up.
         Undeliverable = "undeliverable",
-        /// Its lease had passed to another worker before its outcome was recorded.
+        /// The lease was lost before the worker recorded the outcome.
         LeaseLost = "lease_lost",
     }
 }
 
 label_values! {
-    /// What a transaction of the homeserver was answered.
+    /// The result of a transaction of the homeserver.
     TransactionResult {
-        /// Taken and committed.
+        /// Committed.
         Accepted = "accepted",
-        /// Refused: no token, or a wrong one.
+        /// Rejected: the token is missing or wrong.
         Unauthorized = "unauthorized",
-        /// Refused: its body cannot be read.
+        /// Rejected: its body cannot be read.
         Unreadable = "unreadable",
-        /// Not taken: the database is away; the homeserver tries again.
+        /// Not accepted: the database is unavailable; the homeserver retries.
         Unavailable = "unavailable",
     }
 }
 
 label_values! {
-    /// What became of one event of the homeserver.
+    /// The result of one event of the homeserver.
     EventResult {
-        /// Kept in the inbox.
+        /// Stored in the inbox.
         Accepted = "accepted",
-        /// Known already.
+        /// Already stored.
         Duplicate = "duplicate",
         /// A command or a reaction that was carried out.
         Acted = "acted",
-        /// A command or a reaction that was refused, and the room was told why.
+        /// A command or a reaction that was refused; the answer in the room has the reason.
         Refused = "refused",
-        /// Nothing that concerns us.
+        /// An event that does not concern matrixbot.
         Ignored = "ignored",
         /// It cannot be read.
         Malformed = "malformed",
-        /// It could not be handled, and is tried again.
+        /// Handling it failed.
         Failed = "failed",
     }
 }
 
-/// The status codes that have a series of their own; any other counts as `other`, no answer at all as `none`.
+/// The homeserver's status codes with a series of their own; any other code counts as `other`, no answer as `none`.
 pub(super) const HOMESERVER_CODES: &[&str] =
     &["200", "400", "401", "403", "404", "413", "429", "500", "502", "503", "504", "other", "none"];
 
-/// The status codes of the webhook's answers.
+/// The webhook's status codes with a series of their own; any other code counts as `other`.
 pub(super) const WEBHOOK_CODES: &[&str] =
     &["200", "400", "401", "404", "408", "413", "415", "500", "503", "other"];
 
-/// The label's value for a status code: one of `known`.
+/// The label value of a status code: one of `known`.
 pub(super) fn code_label(known: &[&'static str], code: Option<u16>) -> &'static str {
     let Some(code) = code else { return "none" };
     let code = code.to_string();

@@ -1,5 +1,5 @@
-//! Logs: to standard error, for people on a terminal, as JSON for machines. They never hold secrets, bodies, query
-//! strings, or more of a person than the user id.
+//! Logs to standard error: text for people on a terminal, JSON for machines. Logs never contain secrets, bodies or
+//! query strings, and nothing about a person except the user id.
 
 use std::error::Error;
 use std::io::IsTerminal;
@@ -8,14 +8,14 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-/// How log lines look.
+/// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Format {
-    /// For people.
+    /// Text for people.
     Human,
     /// One JSON object per line.
     Json,
-    /// For people if standard error is a terminal, otherwise JSON.
+    /// Text if standard error is a terminal, otherwise JSON.
     #[default]
     Auto,
 }
@@ -26,29 +26,29 @@ pub enum LogsError {
     /// The level is neither a level nor a list of directives.
     #[error("the log level `{level}` cannot be read: {source}")]
     Level {
-        /// What was asked for.
+        /// The configured level.
         level: String,
-        /// What is wrong with it.
+        /// The cause.
         source: tracing_subscriber::filter::ParseError,
     },
-    /// Somebody else collects this process's logs already.
+    /// This process already has a log subscriber.
     #[error("the logs are set up already")]
     Twice(#[from] tracing_subscriber::util::TryInitError),
 }
 
-/// Sets up the logs of this process, and sees to it that a panic is logged like everything else. `level`: a level,
-/// which concerns this program (others only warn), or directives as `RUST_LOG` takes them.
+/// Sets up the logs of this process; panics are logged as well. `level` is a level for matrixbot (libraries log only
+/// warnings and errors), or a list of directives as in `RUST_LOG`.
 pub fn init(format: Format, level: &str) -> Result<(), LogsError> {
     let filter = filter(level)?;
     let terminal = std::io::stderr().is_terminal();
-    let human = match format {
+    let is_text = match format {
         Format::Human => true,
         Format::Json => false,
         Format::Auto => terminal,
     };
     let registry = tracing_subscriber::registry().with(filter);
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
-    if human {
+    if is_text {
         registry.with(lines.with_ansi(terminal).with_target(false)).try_init()?;
     } else {
         registry.with(lines.json().flatten_event(true).with_current_span(true)).try_init()?;
@@ -74,13 +74,13 @@ fn log_panic(panic: &PanicHookInfo<'_>) {
     tracing::error!(place, thread, %backtrace, "the program has a defect and panicked at {place}: {message}");
 }
 
-/// An error and everything behind it, in one line.
+/// An error with all its sources, in one line.
 pub fn causes(error: &(dyn Error + 'static)) -> String {
     let mut line = error.to_string();
     let mut next = error.source();
     while let Some(cause) = next {
         let cause_line = cause.to_string();
-        // Some errors repeat their source in their own words.
+        // Some errors already contain the text of their source.
         if !line.contains(&cause_line) {
             line.push_str(": ");
             line.push_str(&cause_line);
@@ -95,17 +95,17 @@ mod tests {
     use super::filter;
 
     #[test]
-    fn a_level_concerns_this_program_and_others_only_warn() {
+    fn a_level_applies_to_matrixbot_and_libraries_log_only_warnings() {
         assert_eq!(filter("debug").unwrap().to_string(), "matrixbot=debug,warn");
     }
 
     #[test]
-    fn directives_are_taken_as_they_are() {
+    fn directives_are_used_unchanged() {
         assert_eq!(filter("sqlx=info,matrixbot=trace").unwrap().to_string(), "matrixbot=trace,sqlx=info");
     }
 
     #[test]
-    fn a_level_that_is_none_is_told() {
+    fn an_unknown_level_is_an_error() {
         let error = filter("loud").unwrap_err().to_string();
         assert!(error.contains("`loud` cannot be read"), "{error}");
     }

@@ -1,8 +1,9 @@
-//! The metrics, in words of the domain. Every series exists from start-up, no label names a room, a user, an
-//! alert or a fingerprint, and nobody else in the program knows the library behind them.
+//! The metrics. Every series exists from start-up. No label contains a room, a user, an alert or a fingerprint. Only
+//! this folder uses the `prometheus` library.
 //!
-//! Adding a metric: a field, its construction in `Metrics::new`, its series in `start_at_zero` or `introduce_…`, and
-//! a method that says what happened. `contract` in the tests lists what operators rely on.
+//! To add a metric: a field, its construction in `Metrics::new`, its series in `start_at_zero` or `introduce_…`, and a
+//! method named after the event. `every_series_operators_rely_on_exists_from_start_up` in the tests lists the metrics
+//! that operators use.
 
 use super::labels::{
     DeliveryOutcome, EventResult, HOMESERVER_CODES, OutboxState, TransactionResult, WEBHOOK_CODES, code_label,
@@ -19,7 +20,7 @@ use prometheus::{
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The metrics of one process. Cheap to clone: clones count together.
+/// The metrics of one process. Cheap to clone: clones share their counts.
 #[derive(Debug, Clone)]
 pub struct Metrics {
     registry: Registry,
@@ -42,91 +43,92 @@ pub struct Metrics {
     appservice_events: IntCounterVec,
 }
 
-/// The metrics could not be set up or written out: two have one name, or a name is not valid.
+/// The metrics could not be set up or written: two have the same name, or a name is invalid.
 #[derive(Debug, thiserror::Error)]
 #[error("the metrics cannot be set up or written out")]
 pub struct MetricsError(#[from] prometheus::Error);
 
-/// 1 ms, 2.5 ms, … 10 s: requests and deliveries.
+/// Buckets for requests and deliveries: 1 ms, 2.5 ms, … 10 s.
 const SHORT: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
-/// 10 ms … 10 min: how late something is.
+/// Buckets for delays: 10 ms … 10 min.
 const LAG: &[f64] = &[0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 600.0];
+
 impl Metrics {
-    /// The metrics of a process that serves nothing yet. What has no fixed
-    /// set of label values is introduced: room lists, and the kinds of request to the homeserver.
+    /// Metrics without room lists and homeserver endpoints, whose label values are not fixed: `introduce_room_list` and
+    /// `introduce_endpoint` create their series.
     pub fn new() -> Result<Self, MetricsError> {
         let registry = Registry::new();
-        let keep = Keep(&registry);
-        keep.about_the_process()?;
+        let registrar = Registrar(&registry);
+        registrar.register_process()?;
         let metrics = Self {
-            webhook_requests: keep.counters(
+            webhook_requests: registrar.counters(
                 "webhook_requests_total",
                 "Webhook requests by room list (empty: unknown) and status code.",
                 &["room_list", "code"],
             )?,
-            webhook_alerts: keep.counters(
+            webhook_alerts: registrar.counters(
                 "webhook_alerts_total",
                 "Alerts in accepted webhooks, by status.",
                 &["status"],
             )?,
-            webhook_duration: keep.histogram(
+            webhook_duration: registrar.histogram(
                 "webhook_duration_seconds",
                 "How long a webhook took from its first byte to its answer.",
                 SHORT,
             )?,
-            orphan_clears: keep
+            orphan_clears: registrar
                 .counter("orphan_clears_total", "Webhooks that resolved a group without a known incident.")?,
-            incidents: keep.gauges(
+            incidents: registrar.gauges(
                 "incidents",
                 "Incidents by room list and phase; closed ones are not counted.",
                 &["room_list", "phase"],
             )?,
             totals: Arc::default(),
-            rooms_unreachable: keep.gauges(
+            rooms_unreachable: registrar.gauges(
                 "rooms_unreachable",
                 "Rooms of the configuration that cannot be reached, by room list.",
                 &["room_list"],
             )?,
-            ladder_lag: keep.histogram(
+            ladder_lag: registrar.histogram(
                 "ladder_lag_seconds",
                 "How late a timer of an incident was handled.",
                 LAG,
             )?,
-            outbox_messages: keep.gauges("outbox_messages", "Outbox messages by state.", &["state"])?,
-            outbox_oldest_pending: keep.gauge(
+            outbox_messages: registrar.gauges("outbox_messages", "Outbox messages by state.", &["state"])?,
+            outbox_oldest_pending: registrar.gauge(
                 "outbox_oldest_pending_seconds",
                 "Age of the oldest outbox message that is due and not sent; 0 if there is none.",
             )?,
-            outbox_deliveries: keep.counters(
+            outbox_deliveries: registrar.counters(
                 "outbox_deliveries_total",
                 "Attempts to deliver an outbox message, by outcome.",
                 &["outcome"],
             )?,
-            page_latency: keep.histogram(
+            page_latency: registrar.histogram(
                 "page_latency_seconds",
                 "From the commit of a page to the event id of its message.",
                 LAG,
             )?,
-            homeserver_requests: keep.counters(
+            homeserver_requests: registrar.counters(
                 "homeserver_requests_total",
                 "Requests to the homeserver by endpoint and status code (none: no answer).",
                 &["endpoint", "code"],
             )?,
-            homeserver_duration: keep.histogram(
+            homeserver_duration: registrar.histogram(
                 "homeserver_request_duration_seconds",
                 "How long the homeserver took to answer, or until the request failed.",
                 SHORT,
             )?,
-            homeserver_rate_limited: keep.counter(
+            homeserver_rate_limited: registrar.counter(
                 "homeserver_rate_limited_total",
                 "Requests to the homeserver that were answered 429.",
             )?,
-            appservice_transactions: keep.counters(
+            appservice_transactions: registrar.counters(
                 "appservice_transactions_total",
                 "Transactions of the homeserver by result.",
                 &["result"],
             )?,
-            appservice_events: keep.counters(
+            appservice_events: registrar.counters(
                 "appservice_events_total",
                 "Events of the homeserver by result.",
                 &["result"],
@@ -137,14 +139,14 @@ impl Metrics {
         Ok(metrics)
     }
 
-    /// Makes every series of a kind of request to the homeserver exist.
+    /// Creates every series of a homeserver endpoint.
     pub fn introduce_endpoint(&self, endpoint: &str) {
         for code in HOMESERVER_CODES {
             self.homeserver_requests.with_label_values(&[endpoint, code]);
         }
     }
 
-    /// Makes every series of a room list with so many levels exist.
+    /// Creates every series of a room list with this number of levels.
     pub fn introduce_room_list(&self, room_list: &str, levels: usize) {
         for code in WEBHOOK_CODES {
             self.webhook_requests.with_label_values(&[room_list, code]);
@@ -177,55 +179,55 @@ impl Metrics {
         }
     }
 
-    /// A webhook was answered. `room_list`: the configured one that it concerned, if that was clear.
-    pub fn webhook(&self, room_list: Option<&str>, code: u16, took: Duration) {
+    /// A webhook was answered with the status `code`. `room_list`: its configured room list, if known.
+    pub fn webhook(&self, room_list: Option<&str>, code: u16, elapsed: Duration) {
         let code = code_label(WEBHOOK_CODES, Some(code));
         self.webhook_requests.with_label_values(&[room_list.unwrap_or(""), code]).inc();
-        self.webhook_duration.observe(took.as_secs_f64());
+        self.webhook_duration.observe(elapsed.as_secs_f64());
     }
 
-    /// A webhook with so many alerts of each kind was accepted.
+    /// A webhook with these numbers of firing and resolved alerts was accepted.
     pub fn alerts(&self, firing: u64, resolved: u64) {
         self.webhook_alerts.with_label_values(&["firing"]).inc_by(firing);
         self.webhook_alerts.with_label_values(&["resolved"]).inc_by(resolved);
     }
 
-    /// A webhook resolved a group of which no incident is known.
+    /// A webhook resolved a group without a known incident.
     pub fn orphan_clear(&self) {
         self.orphan_clears.inc();
     }
 
-    /// There are so many incidents of a room list in a phase.
+    /// Sets the number of incidents of a room list in a phase.
     pub fn set_incidents(&self, room_list: &str, phase: PhaseName, count: i64) {
         self.incidents.with_label_values(&[room_list, phase.as_str()]).set(count);
     }
 
-    /// These are the totals over all processes, for this one to export until the lease on them ends.
+    /// Sets the totals over all processes. This process exports them until `until`, when its lease ends.
     pub fn export_totals(&self, totals: Vec<Total>, until: Timestamp) {
         self.totals.export(totals, until);
     }
 
-    /// Another process exports the totals.
+    /// Stops exporting the totals: another process exports them.
     pub fn withdraw_totals(&self) {
         self.totals.withdraw();
     }
 
-    /// So many rooms of a room list cannot be reached.
+    /// Sets the number of unreachable rooms of a room list.
     pub fn set_rooms_unreachable(&self, room_list: &str, count: usize) {
         self.rooms_unreachable.with_label_values(&[room_list]).set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
-    /// A timer was handled so much later than it was due.
+    /// A timer of an incident was handled `late` after it was due.
     pub fn ladder_lag(&self, late: Duration) {
         self.ladder_lag.observe(late.as_secs_f64());
     }
 
-    /// There are so many outbox messages in a state.
+    /// Sets the number of outbox messages in a state.
     pub fn set_outbox_messages(&self, state: OutboxState, count: i64) {
         self.outbox_messages.with_label_values(&[state.as_str()]).set(count);
     }
 
-    /// The oldest outbox message that could be sent is so old; zero if there is none.
+    /// Sets the age of the oldest due outbox message; zero if there is none.
     pub fn set_outbox_oldest_pending(&self, age: Duration) {
         self.outbox_oldest_pending.set(age.as_secs_f64());
     }
@@ -235,16 +237,16 @@ impl Metrics {
         self.outbox_deliveries.with_label_values(&[outcome.as_str()]).inc();
     }
 
-    /// A page reached its room so long after it was committed.
-    pub fn page_latency(&self, took: Duration) {
-        self.page_latency.observe(took.as_secs_f64());
+    /// A page reached its room `elapsed` after its commit.
+    pub fn page_latency(&self, elapsed: Duration) {
+        self.page_latency.observe(elapsed.as_secs_f64());
     }
 
-    /// The homeserver answered a request with a status code, or not at all.
-    pub fn homeserver_request(&self, endpoint: &str, code: Option<u16>, took: Duration) {
+    /// A request to the homeserver ended with the status `code`, or without an answer (`None`).
+    pub fn homeserver_request(&self, endpoint: &str, code: Option<u16>, elapsed: Duration) {
         let code_value = code_label(HOMESERVER_CODES, code);
         self.homeserver_requests.with_label_values(&[endpoint, code_value]).inc();
-        self.homeserver_duration.observe(took.as_secs_f64());
+        self.homeserver_duration.observe(elapsed.as_secs_f64());
         if code == Some(429) {
             self.homeserver_rate_limited.inc();
         }
@@ -255,12 +257,12 @@ impl Metrics {
         self.appservice_transactions.with_label_values(&[result.as_str()]).inc();
     }
 
-    /// So many events of the homeserver came to this.
+    /// `count` events of the homeserver had this result.
     pub fn events(&self, result: EventResult, count: u64) {
         self.appservice_events.with_label_values(&[result.as_str()]).inc_by(count);
     }
 
-    /// Everything in Prometheus's text format, at the present instant.
+    /// Renders all metrics in Prometheus's text format. `now` decides whether the totals are still exported.
     pub fn render(&self, now: Timestamp) -> Result<String, MetricsError> {
         let mut families = self.registry.gather();
         families.extend(self.totals.families(now));
@@ -274,16 +276,16 @@ fn opts(name: &str, help: &str) -> Opts {
     Opts::new(name, help).namespace("matrixbot")
 }
 
-/// Makes metrics and registers them.
-struct Keep<'a>(&'a Registry);
+/// Creates and registers metrics.
+struct Registrar<'a>(&'a Registry);
 
-impl Keep<'_> {
-    fn keep<C: Collector + Clone + 'static>(&self, metric: C) -> Result<C, prometheus::Error> {
+impl Registrar<'_> {
+    fn register<C: Collector + Clone + 'static>(&self, metric: C) -> Result<C, prometheus::Error> {
         self.0.register(Box::new(metric.clone()))?;
         Ok(metric)
     }
 
-    fn about_the_process(&self) -> Result<(), prometheus::Error> {
+    fn register_process(&self) -> Result<(), prometheus::Error> {
         self.0.register(Box::new(ProcessCollector::for_self()))?;
         let help = "Always 1; the labels have the running version and commit.";
         let build = self.gauges("build_info", help, &["version", "commit"])?;
@@ -292,24 +294,24 @@ impl Keep<'_> {
     }
 
     fn counter(&self, name: &str, help: &str) -> Result<IntCounter, prometheus::Error> {
-        self.keep(IntCounter::with_opts(opts(name, help))?)
+        self.register(IntCounter::with_opts(opts(name, help))?)
     }
 
     fn counters(&self, name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec, prometheus::Error> {
-        self.keep(IntCounterVec::new(opts(name, help), labels)?)
+        self.register(IntCounterVec::new(opts(name, help), labels)?)
     }
 
     fn gauge(&self, name: &str, help: &str) -> Result<Gauge, prometheus::Error> {
-        self.keep(Gauge::with_opts(opts(name, help))?)
+        self.register(Gauge::with_opts(opts(name, help))?)
     }
 
     fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> Result<IntGaugeVec, prometheus::Error> {
-        self.keep(IntGaugeVec::new(opts(name, help), labels)?)
+        self.register(IntGaugeVec::new(opts(name, help), labels)?)
     }
 
     fn histogram(&self, name: &str, help: &str, buckets: &[f64]) -> Result<Histogram, prometheus::Error> {
         let opts = HistogramOpts { common_opts: opts(name, help), buckets: buckets.to_vec() };
-        self.keep(Histogram::with_opts(opts)?)
+        self.register(Histogram::with_opts(opts)?)
     }
 }
 
@@ -366,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn what_happens_is_counted_where_it_belongs() {
+    fn each_event_is_counted_in_its_series() {
         let metrics = metrics();
         metrics.webhook(Some("finance"), 200, Duration::from_millis(3));
         metrics.delivery(DeliveryOutcome::Sent);

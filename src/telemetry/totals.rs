@@ -1,9 +1,9 @@
-//! The totals over all processes (`crate::domain::totals`), as this process exports them while it has their lease.
+//! The totals over all processes (`crate::domain::totals`). This process exports them while it has their lease.
 //!
-//! To aggregate them: `sum` over the replicas, as for every counter. The process with the lease exports all of them, the
-//! others none. When the lease passes on, the series end on one instance and go on from the same numbers on another:
-//! they never decrease, and `sum(rate(…))` is right. What is counted between the last scrape of the one and the first
-//! scrape of the other is in the totals and in no increase.
+//! To aggregate them, `sum` over the replicas, as for every counter. The process with the lease exports all totals, the
+//! others none. When another process acquires the lease, the series end on one instance and continue with the same
+//! values on the other: they never decrease, and `sum(rate(…))` is correct. Counts between the last scrape of the first
+//! instance and the first scrape of the second are in the totals, but in no rate.
 
 use crate::domain::input::Via;
 use crate::domain::totals::{BUCKETS, LONGER, Total, level_label, names};
@@ -12,11 +12,12 @@ use prometheus::proto::{Bucket, Counter, Histogram, LabelPair, Metric, MetricFam
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// A metric: its name without prefix, what it says, and its labels.
+/// A metric.
 struct Definition {
+    /// Without the prefix.
     name: &'static str,
     help: &'static str,
-    /// Besides the buckets of a histogram.
+    /// Without the bucket label of a histogram.
     labels: &'static [&'static str],
     kind: MetricType,
 }
@@ -60,18 +61,19 @@ const DEFINITIONS: [Definition; 6] = [
     },
 ];
 
-/// The label `room_list` and the other label, or the bucket.
+/// The value of the label `room_list`, and of the other label or the bucket.
 type Labels = (String, String);
 
 /// Counts and sums of seconds, by metric and labels.
 type Samples = BTreeMap<&'static str, BTreeMap<Labels, (u64, f64)>>;
 
-/// What is exported, and until when.
+/// The exported totals.
 #[derive(Debug, Default)]
 pub(super) struct Totals {
-    /// The series that exist before anything was counted.
+    /// The series that exist from start-up.
     introduced: Mutex<Vec<(&'static str, Labels)>>,
-    held: Mutex<Option<(Vec<Total>, Timestamp)>>,
+    /// The totals, and when the lease on them ends.
+    exported: Mutex<Option<(Vec<Total>, Timestamp)>>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -79,7 +81,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Totals {
-    /// Makes every series of a room list with so many levels exist.
+    /// Creates every series of a room list with this number of levels.
     pub(super) fn introduce_room_list(&self, room_list: &str, levels: usize) {
         let series = |name, label: String| (name, (room_list.to_owned(), label));
         let levels = u32::try_from(levels).unwrap_or(u32::MAX);
@@ -91,20 +93,22 @@ impl Totals {
         introduced.dedup();
     }
 
-    /// Exports these totals until the lease ends.
+    /// Exports these totals until `until`.
     pub(super) fn export(&self, totals: Vec<Total>, until: Timestamp) {
-        *lock(&self.held) = Some((totals, until));
+        *lock(&self.exported) = Some((totals, until));
     }
 
     /// Exports no totals: another process does.
     pub(super) fn withdraw(&self) {
-        *lock(&self.held) = None;
+        *lock(&self.exported) = None;
     }
 
-    /// What Prometheus is told at the present instant.
+    /// The metric families at `now`; none if this process does not have the lease.
     pub(super) fn families(&self, now: Timestamp) -> Vec<MetricFamily> {
-        let held = lock(&self.held);
-        let Some((totals, _)) = held.as_ref().filter(|(_, until)| now < *until) else { return Vec::new() };
+        let exported = lock(&self.exported);
+        let Some((totals, _)) = exported.as_ref().filter(|(_, until)| now < *until) else {
+            return Vec::new();
+        };
         let mut samples: Samples =
             DEFINITIONS.iter().map(|definition| (definition.name, BTreeMap::new())).collect();
         for (name, labels) in lock(&self.introduced).iter() {
@@ -113,7 +117,7 @@ impl Totals {
             }
         }
         for total in totals {
-            // A newer release may have others.
+            // A newer release may have totals that this one does not know.
             if let Some(series) = samples.get_mut(total.metric.as_str()) {
                 let labels = (total.room_list.clone(), total.label.clone());
                 series.insert(labels, (total.count, total.seconds));

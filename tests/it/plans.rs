@@ -6,7 +6,7 @@ use crate::database::TestDatabase;
 use jiff::Timestamp;
 use matrixbot::domain::incident::Rung;
 use matrixbot::domain::outgoing::Outgoing;
-use matrixbot::store::enqueue::{NewMessage, Showing};
+use matrixbot::store::enqueue::{IncidentMessage, NewMessage};
 use matrixbot::store::{
     InboxEvent, Store, Tx, alert, claim, enqueue, inbox, incident, overview, post, room, settle, timeline,
     timers,
@@ -195,7 +195,7 @@ async fn timers_and_incidents(plans: &mut Plans) {
             let stored = incident::lock(tx, OPEN).await.unwrap().unwrap();
             incident::update(tx, &stored, &stored.incident, None, now()).await.unwrap();
             incident::update_group(tx, OPEN, &stored.group).await.unwrap();
-            incident::seen(tx, OPEN, Some(now())).await.unwrap();
+            incident::set_stale_at(tx, OPEN, Some(now())).await.unwrap();
             let changed = stored.incident.firing.keys().cloned().collect::<BTreeSet<_>>();
             alert::save(tx, OPEN, Some(&stored.incident), &stored.incident, &stored.details, &changed)
                 .await
@@ -241,14 +241,14 @@ async fn messages(plans: &mut Plans) {
         .within("enqueue", async |tx| {
             let id = std::cell::Cell::new(0);
             let fresh = || Uuid::from_u128(id.replace(id.get() + 1));
-            let showing = Showing {
+            let message = IncidentMessage {
                 room_list: "finance",
                 incident: OPEN,
                 payload: &Outgoing::Page,
                 rung: Rung { run_no: 2, loop_no: 0, level: 0 },
                 references: &[ALIAS.to_owned(), "!room10:example.test".to_owned()],
             };
-            enqueue::show(tx, &showing, fresh, now()).await.unwrap();
+            enqueue::enqueue_for_rooms(tx, &message, fresh, now()).await.unwrap();
             let post = post::of_incident(tx, OPEN).await.unwrap().pop().unwrap();
             for payload in [Outgoing::Refresh, Outgoing::RefreshNewest] {
                 let draft = NewMessage {
@@ -273,7 +273,7 @@ async fn posts_and_rooms(plans: &mut Plans) {
     plans
         .within("posts", async |tx| {
             assert_eq!(post::of_incident(tx, OPEN).await.unwrap().len(), 1);
-            post::was_told(tx, OPEN, ALIAS).await.unwrap();
+            post::was_notified(tx, OPEN, ALIAS).await.unwrap();
         })
         .await;
     plans
@@ -302,8 +302,8 @@ async fn events(plans: &mut Plans) {
         malformed: None,
     };
     plans
-        .of("keep_events", async |store| {
-            store.keep_events(&[event("$event7"), event("$fresh")], "transaction", now()).await.unwrap();
+        .of("store_events", async |store| {
+            store.store_events(&[event("$event7"), event("$fresh")], "transaction", now()).await.unwrap();
         })
         .await;
     plans
@@ -313,11 +313,11 @@ async fn events(plans: &mut Plans) {
         })
         .await;
     plans
-        .within("take", async |tx| {
-            let event = inbox::take(tx, ROOM).await.unwrap().unwrap();
+        .within("lock_next", async |tx| {
+            let event = inbox::lock_next(tx, ROOM).await.unwrap().unwrap();
             inbox::handled(tx, event.seq, "chatter", None).await.unwrap();
             inbox::remember_reaction(tx, "$tapped", OPEN, 1, "@alice:example.test").await.unwrap();
-            inbox::take_reaction(tx, "$tapped").await.unwrap().unwrap();
+            inbox::forget_reaction(tx, "$tapped").await.unwrap().unwrap();
             inbox::remember_redacted(tx, "$tapped", now()).await.unwrap();
             assert!(inbox::is_redacted(tx, "$tapped").await.unwrap());
             inbox::lock_target(tx, "$tapped").await.unwrap();

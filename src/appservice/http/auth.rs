@@ -1,7 +1,7 @@
 //! Authentication of the homeserver.
 
 use crate::http::answer::matrix_error;
-use crate::http::token::{Shown, Token, credentials};
+use crate::http::token::{PresentedToken, Token, credentials};
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse};
 use subtle::Choice;
@@ -25,12 +25,12 @@ pub(super) fn check(request: &HttpRequest, hs_token: Option<&Token>) -> Result<(
     let in_headers = headers.map(|header| {
         let token = header.to_str().ok().and_then(|header| credentials(header, "Bearer"));
         // A header of another scheme counts as a wrong token.
-        Shown::new(token.unwrap_or_default().as_bytes())
+        PresentedToken::new(token.unwrap_or_default().as_bytes())
     });
     let in_query = form_urlencoded::parse(request.query_string().as_bytes())
         .filter(|(name, _)| name == "access_token")
-        .map(|(_, token)| Shown::new(token.as_bytes()));
-    let shown: Vec<Shown> = in_headers.chain(in_query).collect();
+        .map(|(_, token)| PresentedToken::new(token.as_bytes()));
+    let shown: Vec<PresentedToken> = in_headers.chain(in_query).collect();
     if shown.is_empty() {
         return Err(Refused::Missing);
     }

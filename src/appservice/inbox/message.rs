@@ -329,7 +329,7 @@ impl EventHandler<'_> {
         number: i64,
     ) -> Result<Option<StoredIncident>, InboxError> {
         let stored = incident::load(self.change.tx(), number).await?;
-        let posted = post::was_told(self.change.tx(), number, self.event.room.as_str()).await?;
+        let posted = post::was_notified(self.change.tx(), number, self.event.room.as_str()).await?;
         let visible =
             stored.filter(|stored| posted || message.lists.iter().any(|list| list.name == stored.room_list));
         if visible.is_none() {

@@ -123,7 +123,7 @@ impl Inbox {
             Err(_) => Prepared::default(),
         };
         let mut change = self.engine.begin().await?;
-        let Some(waiting) = inbox::take(change.tx(), room).await? else { return Ok(false) };
+        let Some(waiting) = inbox::lock_next(change.tx(), room).await? else { return Ok(false) };
         if waiting.event != peeked {
             // Another worker has handled the event meanwhile.
             return Ok(true);
@@ -142,7 +142,7 @@ impl Inbox {
             Err(error) if error.is_final() => {
                 drop(change);
                 let mut change = self.engine.begin().await?;
-                if let Some(waiting) = inbox::take(change.tx(), room).await?
+                if let Some(waiting) = inbox::lock_next(change.tx(), room).await?
                     && waiting.event == peeked
                 {
                     let result = format!("failed: {error}");

@@ -56,7 +56,7 @@ impl EventHandler<'_> {
     pub(super) async fn redaction(&mut self, redacts: &EventId) -> Result<Handled, InboxError> {
         let now = self.change.now();
         inbox::remember_redacted(self.change.tx(), redacts.as_str(), now).await?;
-        let Some(reaction) = inbox::take_reaction(self.change.tx(), redacts.as_str()).await? else {
+        let Some(reaction) = inbox::forget_reaction(self.change.tx(), redacts.as_str()).await? else {
             return Ok(Handled::ignored("a redaction of something else"));
         };
         if self.event.sender != reaction.user_id {

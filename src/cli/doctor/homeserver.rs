@@ -142,7 +142,7 @@ async fn reaching_us(report: &mut Report, examined: &Examined<'_>) {
             report.warning("hs_token", None, "skipped: this homeserver has no ping", remedy);
         }
         // Not every homeserver reports the answer to its ping.
-        Err(error) if stand_in.has_refused() && !error.shows_another_token() => {
+        Err(error) if stand_in.has_refused() && !error.is_hs_token_mismatch() => {
             let detail = format!(
                 "the homeserver sends another token than the one in the registration; {}",
                 reason(&error)
@@ -167,7 +167,7 @@ async fn ping(client: &Client, id: &str) -> Result<Option<Duration>, ClientError
 
 fn unreached(error: &ClientError) -> &'static str {
     match error.errcode() {
-        _ if error.shows_another_token() => REGISTER,
+        _ if error.is_hs_token_mismatch() => REGISTER,
         Some("M_CONNECTION_FAILED" | "M_CONNECTION_TIMEOUT") => {
             "Make sure that the registration's `url` leads from the homeserver to `listen.appservice` (firewall, \
              container network, TLS), and restart the homeserver after a change."
