@@ -239,7 +239,7 @@ class Kills(story.Story):
 
     def counted(self):
         """How many incidents matrixbot counts as acknowledged."""
-        command = [self.options.binary, "incidents", "list", "--all", "--state", "acknowledged", "--limit", "10000", "--json",
+        command = [self.options.binary, "incidents", "list", "--state", "acknowledged", "--limit", "10000", "--json",
                    "--config", pathlib.Path(self.options.folder) / "a.yaml"]
         return len(json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout))
 
