@@ -1,6 +1,6 @@
 //! The state of the homeserver and of our rooms, for `/readyz` and to notice the end of an outage.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The state of the homeserver and of the rooms. Workers record it, and probes report it. Cheap to clone.
@@ -10,8 +10,16 @@ pub struct Health(Arc<Mutex<State>>);
 #[derive(Debug, Default)]
 struct State {
     homeserver: Option<Result<(), String>>,
-    rooms: BTreeMap<String, String>,
-    checked: bool,
+    rooms: Option<RoomHealth>,
+}
+
+/// What a visit to all rooms found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RoomHealth {
+    /// The rooms and virtual users that are unreachable, and why.
+    pub unreachable: BTreeMap<String, String>,
+    /// The room lists of which no level has a reachable room: none of their pages can arrive.
+    pub silent_lists: BTreeSet<String>,
 }
 
 impl Health {
@@ -25,11 +33,9 @@ impl Health {
         is_up && !was_up
     }
 
-    /// Records which rooms are unreachable, and why.
-    pub fn set_rooms(&self, unreachable: BTreeMap<String, String>) {
-        let mut health = self.lock();
-        health.rooms = unreachable;
-        health.checked = true;
+    /// Records the state of the rooms.
+    pub fn set_rooms(&self, rooms: RoomHealth) {
+        self.lock().rooms = Some(rooms);
     }
 
     /// Whether the homeserver answers and can reach matrixbot, as last recorded; the error is the reason.
@@ -40,16 +46,9 @@ impl Health {
         }
     }
 
-    /// Whether every room of every list is reachable; the error lists unreachable rooms and reasons.
-    pub fn rooms(&self) -> Result<(), String> {
-        let health = self.lock();
-        if !health.checked {
-            return Err("not checked yet".to_owned());
-        }
-        if health.rooms.is_empty() {
-            return Ok(());
-        }
-        Err(health.rooms.iter().map(|(room, why)| format!("{room}: {why}")).collect::<Vec<_>>().join("; "))
+    /// The state of the rooms, as last recorded.
+    pub fn rooms(&self) -> Option<RoomHealth> {
+        self.lock().rooms.clone()
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {

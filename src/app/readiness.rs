@@ -1,19 +1,19 @@
-//! The checks of `/readyz`. Each returns a short description of its result.
+//! The checks of `/readyz`. Each returns a short description of its result. A check fails only if pages do not arrive;
+//! everything else that needs a person degrades it.
 
 use crate::clock::SharedClock;
 use crate::domain::time::between;
-use crate::health::Health;
-use crate::http::{Check, MainRuntime};
+use crate::health::{Health, RoomHealth};
+use crate::http::{Check, Found, MainRuntime};
 use crate::store::Store;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use std::time::Duration;
 
+/// How long the database may take to answer. What is left of a check's time is for finding out why it does not.
+const PING: Duration = Duration::from_secs(1);
 /// If a due message waits longer than this, the outbox is stuck.
 const MAX_WAIT: Duration = Duration::from_mins(5);
-
-/// The result of a check: `Ok` if it passes, `Err` if it fails.
-type CheckResult = Result<String, String>;
 
 pub(super) fn checks(
     store: &Store,
@@ -33,17 +33,34 @@ pub(super) fn checks(
         }),
         Check::new("rooms", move || {
             let state = rooms.rooms();
-            async move { state.map(|()| "all joined".to_owned()) }
+            async move { rooms_found(state) }
         }),
         Check::new("outbox", on(runtime, move || outbox(three.clone(), clock.now()))),
     ]
 }
 
-async fn database(store: Store) -> CheckResult {
-    store.ping().await.map(|()| "answers".to_owned()).map_err(|error| error.to_string())
+/// A room that is unreachable is for its people to repair; a list that can page nobody is not ready.
+fn rooms_found(rooms: Option<RoomHealth>) -> Found {
+    let Some(RoomHealth { unreachable, silent_lists }) = rooms else {
+        return Found::Failed("not checked yet".to_owned());
+    };
+    if unreachable.is_empty() {
+        return Found::Ok("all joined".to_owned());
+    }
+    let rooms: Vec<String> = unreachable.iter().map(|(room, why)| format!("{room}: {why}")).collect();
+    let detail = rooms.join("; ");
+    if silent_lists.is_empty() {
+        return Found::Degraded(detail);
+    }
+    let lists: Vec<&str> = silent_lists.iter().map(String::as_str).collect();
+    Found::Failed(format!("no page of {} can arrive; {detail}", lists.join(", ")))
 }
 
-async fn migrations(store: Store) -> CheckResult {
+async fn database(store: Store) -> Result<String, String> {
+    store.ping_within(PING).await.map(|()| "answers".to_owned()).map_err(|error| error.to_string())
+}
+
+async fn migrations(store: Store) -> Result<String, String> {
     match store.missing_migrations().await {
         Ok(0) => Ok("up to date".to_owned()),
         Ok(missing) => Err(format!("{missing} are missing")),
@@ -51,7 +68,7 @@ async fn migrations(store: Store) -> CheckResult {
     }
 }
 
-async fn outbox(store: Store, now: Timestamp) -> CheckResult {
+async fn outbox(store: Store, now: Timestamp) -> Result<String, String> {
     let backlog = store.backlog(now).await.map_err(|error| error.to_string())?;
     let age = backlog.oldest.map_or(Duration::ZERO, |oldest| between(oldest, now));
     let detail = format!("{} pending, the oldest for {} s", backlog.pending, age.as_secs());
@@ -59,10 +76,10 @@ async fn outbox(store: Store, now: Timestamp) -> CheckResult {
 }
 
 /// A check that queries the database, on the runtime that owns the connections.
-fn on<F: Future<Output = CheckResult> + Send + 'static>(
+fn on<T: Send + 'static, F: Future<Output = T> + Send + 'static>(
     runtime: &MainRuntime,
     query: impl Fn() -> F + Send + Sync + 'static,
-) -> impl Fn() -> BoxFuture<'static, CheckResult> + Send + Sync + 'static {
+) -> impl Fn() -> BoxFuture<'static, T> + Send + Sync + 'static {
     let runtime = runtime.clone();
     move || {
         let (runtime, check) = (runtime.clone(), query());

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 pub(super) const EXAMPLES: &str = "\
 For Docker's HEALTHCHECK and other tools that can only run a command. Exit code 0 if the
-answer is 200, 1 if it is another one or none arrives. Reads only `listen` from the
+answer is 200, 1 if it is another one or none arrives. With --ready, 200 also means
+degraded: pages arrive, but something needs a person; the answer is printed. Reads only `listen` from the
 configuration: the running program works even if the file has become invalid.
 
 Examples:
@@ -16,6 +17,9 @@ Examples:
 
 /// Docker's health check has a timeout of its own, which is longer.
 const TIMEOUT: Duration = Duration::from_secs(4);
+
+/// What the answer of a program contains that is ready but needs a person.
+const DEGRADED: &str = r#""status":"degraded""#;
 
 #[derive(Debug, Args)]
 pub(super) struct Options {
@@ -40,7 +44,13 @@ pub(super) fn probe(options: &Options) -> ExitCode {
         Ok(())
     });
     match answer {
-        Some((200, _)) | None => asked,
+        Some((200, body)) => {
+            if body.contains(DEGRADED) {
+                eprint(&format!("{url}: {body}"));
+            }
+            asked
+        }
+        None => asked,
         Some((code, body)) => {
             eprint(&format!("{url} answers {code}: {body}"));
             ExitCode::from(FAILED)

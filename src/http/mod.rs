@@ -10,5 +10,5 @@ pub mod token;
 
 pub use listening::{Binding, ListenError, Listening, Services, bind};
 pub use main_runtime::MainRuntime;
-pub use probes::{Check, Probes};
+pub use probes::{Check, Found, Probes};
 pub use tls::{Certificate, Tls, TlsError};

@@ -1,10 +1,12 @@
 //! Liveness and readiness probes, and metrics.
 //!
 //! - `GET /livez`: 200 while the program itself works; 503 means that a restart may help.
-//! - `GET /readyz`: 200 while it can do its work; 503 means that something it depends on is unavailable.
+//! - `GET /readyz`: 200 with the status `ready`; 200 with `degraded` if something needs a person but is no reason to stop a
+//!   rollout; 503 with `not ready` if pages do not arrive.
 //! - `GET /metrics`: Prometheus's text format.
 //!
-//! Both probes answer `{"status": "…", "checks": {"<name>": {"ok": true, "detail": "…"}}}`.
+//! Both probes answer within 2 s with `{"status": "…", "checks": {"<name>": {"ok": true, "detail": "…"}}}`. A check that
+//! only degrades has `"degraded": true` beside `"ok": false`.
 
 use super::answer::matrix_error;
 use super::listening::Services;
@@ -17,14 +19,36 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long a check may take before it counts as failed.
-const CHECK_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long a check may take before it counts as failed: so that a probe is answered within 2 s.
+const CHECK_TIMEOUT: Duration = Duration::from_millis(1500);
 
-type Run = dyn Fn() -> BoxFuture<'static, Result<String, String>> + Send + Sync;
+/// The result of a check, with a short description.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found {
+    /// The check passes.
+    Ok(String),
+    /// The check fails and a person should act, but pages arrive: the program stays ready.
+    Degraded(String),
+    /// The check fails: the program is not ready.
+    Failed(String),
+}
+
+impl From<Result<String, String>> for Found {
+    fn from(result: Result<String, String>) -> Self {
+        match result {
+            Ok(detail) => Self::Ok(detail),
+            Err(detail) => Self::Failed(detail),
+        }
+    }
+}
+
+type Run = dyn Fn() -> BoxFuture<'static, Found> + Send + Sync;
 
 /// A check of a probe.
 pub struct Check {
     name: &'static str,
+    /// Whether a failure only degrades.
+    degrades: bool,
     run: Box<Run>,
 }
 
@@ -35,22 +59,38 @@ impl fmt::Debug for Check {
 }
 
 impl Check {
-    /// A check with its function, which returns a short description: `Ok` if the check passes, `Err` if it fails.
-    pub fn new<F>(name: &'static str, run: impl Fn() -> F + Send + Sync + 'static) -> Self
+    /// A check without which the program is not ready. It returns a [`Found`], or a `Result` of which `Err` means
+    /// [`Found::Failed`].
+    pub fn new<F, T>(name: &'static str, run: impl Fn() -> F + Send + Sync + 'static) -> Self
     where
-        F: Future<Output = Result<String, String>> + Send + 'static,
+        F: Future<Output = T> + Send + 'static,
+        T: Into<Found>,
     {
-        Self { name, run: Box::new(move || Box::pin(run())) }
+        let run = move || -> BoxFuture<'static, Found> {
+            let found = run();
+            Box::pin(async move { found.await.into() })
+        };
+        Self { name, degrades: false, run: Box::new(run) }
+    }
+
+    /// A check whose failure, whatever it is, only degrades.
+    pub fn degrading<F, T>(name: &'static str, run: impl Fn() -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = T> + Send + 'static,
+        T: Into<Found>,
+    {
+        Self { degrades: true, ..Self::new(name, run) }
     }
 
     async fn finding(&self) -> (&'static str, Finding) {
-        let result = tokio::time::timeout(CHECK_TIMEOUT, (self.run)()).await;
-        let finding = match result {
-            Ok(Ok(detail)) => Finding { ok: true, detail },
-            Ok(Err(detail)) => Finding { ok: false, detail },
-            Err(_) => {
-                Finding { ok: false, detail: format!("no answer within {} s", CHECK_TIMEOUT.as_secs()) }
-            }
+        let found = match tokio::time::timeout(CHECK_TIMEOUT, (self.run)()).await {
+            Ok(found) => found,
+            Err(_) => Found::Failed(format!("no answer within {} s", CHECK_TIMEOUT.as_secs_f32())),
+        };
+        let finding = match found {
+            Found::Ok(detail) => Finding { ok: true, degraded: false, detail },
+            Found::Failed(detail) if !self.degrades => Finding { ok: false, degraded: false, detail },
+            Found::Degraded(detail) | Found::Failed(detail) => Finding { ok: false, degraded: true, detail },
         };
         (self.name, finding)
     }
@@ -86,10 +126,12 @@ impl Probes {
     }
 }
 
-/// The result of a check.
+/// The result of a check, as the answer shows it.
 #[derive(Debug, Serialize)]
 struct Finding {
     ok: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    degraded: bool,
     detail: String,
 }
 
@@ -109,10 +151,12 @@ async fn readyz(probes: web::Data<Probes>) -> HttpResponse {
 
 async fn answer(checks: &[Check], good: &'static str, bad: &'static str) -> HttpResponse {
     let checks: BTreeMap<_, _> = join_all(checks.iter().map(Check::finding)).await.into_iter().collect();
-    let (code, status) = if checks.values().all(|finding| finding.ok) {
-        (StatusCode::OK, good)
-    } else {
+    let (code, status) = if checks.values().any(|finding| !finding.ok && !finding.degraded) {
         (StatusCode::SERVICE_UNAVAILABLE, bad)
+    } else if checks.values().any(|finding| finding.degraded) {
+        (StatusCode::OK, "degraded")
+    } else {
+        (StatusCode::OK, good)
     };
     HttpResponse::build(code).insert_header(("Cache-Control", "no-store")).json(Report { status, checks })
 }
@@ -128,7 +172,7 @@ async fn metrics(probes: web::Data<Probes>) -> HttpResponse {
 
 #[cfg(test)]
 mod tests {
-    use super::{Check, Probes};
+    use super::{Check, Found, Probes};
     use actix_web::{App, test};
     use serde_json::{Value, json};
 
@@ -170,11 +214,40 @@ mod tests {
         assert_eq!(ask("/livez", vec![database(false)]).await.0, 200);
     }
 
+    #[tokio::test]
+    async fn a_check_that_only_degrades_leaves_it_ready_and_says_so() {
+        let rooms = Check::new("rooms", || async { Found::Degraded("#ops: not invited".to_owned()) });
+        let events =
+            Check::degrading("events", || async { Result::<String, _>::Err("1 set aside".to_owned()) });
+        let (status, body) = ask("/readyz", vec![database(true), rooms, events]).await;
+        assert_eq!(status, 200);
+        let body: Value = serde_json::from_str(&body).unwrap();
+        assert_eq!(
+            body,
+            json!({"status": "degraded", "checks": {
+                "database": {"ok": true, "detail": "answers"},
+                "events": {"ok": false, "degraded": true, "detail": "1 set aside"},
+                "rooms": {"ok": false, "degraded": true, "detail": "#ops: not invited"},
+            }})
+        );
+        let rooms = Check::new("rooms", || async { Found::Degraded("#ops: not invited".to_owned()) });
+        let (status, body) = ask("/readyz", vec![database(false), rooms]).await;
+        assert_eq!(status, 503, "what fails outweighs what degrades");
+        assert!(body.contains(r#""status":"not ready""#), "{body}");
+    }
+
     #[tokio::test(start_paused = true)]
-    async fn a_check_that_times_out_fails() {
-        let (status, body) = ask("/readyz", vec![Check::new("homeserver", std::future::pending)]).await;
+    async fn a_check_that_hangs_counts_as_failed_in_time_for_a_probe() {
+        let hangs = || async {
+            std::future::pending::<()>().await;
+            Found::Ok(String::new())
+        };
+        let begun = tokio::time::Instant::now();
+        let (status, body) = ask("/readyz", vec![Check::new("homeserver", hangs)]).await;
         assert_eq!(status, 503);
-        assert!(body.contains("no answer within 3 s"), "{body}");
+        assert!(body.contains("no answer within 1.5 s"), "{body}");
+        assert!(begun.elapsed() < std::time::Duration::from_secs(2));
+        assert_eq!(ask("/readyz", vec![Check::degrading("events", hangs)]).await.0, 200);
     }
 
     #[tokio::test]

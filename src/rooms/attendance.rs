@@ -17,6 +17,8 @@ pub struct Visit {
     pub unreachable: BTreeMap<String, String>,
     /// Whether the outbox has new messages to send.
     pub can_send: bool,
+    /// Whether a room of any level can be reached.
+    pub can_page: bool,
 }
 
 impl Rooms {
@@ -37,6 +39,7 @@ impl Rooms {
             troubled.retain(|room| *room != reference);
             match self.enter(list, &reference, &mut visit, now).await {
                 Ok((room, joined)) => {
+                    visit.can_page |= list.policy.levels.iter().any(|level| level.rooms.contains(&reference));
                     if was_troubled {
                         visit.can_send |= self.trouble_ends(list, &reference, now).await?;
                     }

@@ -127,6 +127,14 @@ impl Store {
         }
     }
 
+    /// Whether the database answers within this time; if not, why. Finding out why may take another second.
+    pub async fn ping_within(&self, limit: Duration) -> Result<(), StoreError> {
+        match tokio::time::timeout(limit, self.ping()).await {
+            Ok(answered) => answered,
+            Err(_elapsed) => Err(self.cause(sqlx::Error::PoolTimedOut).await.into()),
+        }
+    }
+
     /// Begins a database transaction. Dropping it without `commit` rolls it back.
     pub async fn begin(&self) -> Result<Tx, StoreError> {
         match self.pool.begin().await {

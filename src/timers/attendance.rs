@@ -2,12 +2,12 @@
 
 use crate::clock::SharedClock;
 use crate::engine::{CurrentLists, Wakers};
-use crate::health::Health;
+use crate::health::{Health, RoomHealth};
 use crate::rooms::Rooms;
 use crate::store::StoreError;
 use crate::telemetry::Metrics;
 use crate::worker::{Progress, Worker};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -62,7 +62,7 @@ impl Worker for Attendance {
     }
 
     async fn step(&self) -> Result<Progress, StoreError> {
-        let mut unreachable = BTreeMap::new();
+        let (mut unreachable, mut silent_lists) = (BTreeMap::new(), BTreeSet::new());
         for list in self.lists.load().iter() {
             let visit = self.rooms.visit(list, self.clock.now()).await?;
             if visit.can_send {
@@ -70,10 +70,13 @@ impl Worker for Attendance {
             }
             self.metrics.set_rooms_unreachable(&list.name, visit.unreachable.len());
             unreachable.extend(visit.unreachable);
+            if !visit.can_page {
+                silent_lists.insert(list.name.clone());
+            }
         }
         self.log_changes(&unreachable);
         let wait = if unreachable.is_empty() { EVERY } else { WHILE_UNREACHABLE };
-        self.health.set_rooms(unreachable);
+        self.health.set_rooms(RoomHealth { unreachable, silent_lists });
         Ok(Progress::Idle(wait))
     }
 }

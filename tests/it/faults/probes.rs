@@ -47,7 +47,11 @@ async fn it_is_alive_but_not_ready_while_the_database_is_away() {
     let (world, _) = World::finance("").await;
     pings(&world).await;
     world.database.goes_away().await;
-    let (status, checks) = probe(&world, "/readyz").await;
+    let begun = std::time::Instant::now();
+    let (status, text) = get(&world, "/readyz").await;
+    assert!(begun.elapsed() < SECOND * 2, "an orchestrator does not wait for long: {:?}", begun.elapsed());
+    assert!(text.contains("not currently accepting connections"), "it says why: {text}");
+    let (_, checks) = probe(&world, "/readyz").await;
     assert_eq!((status, failing(&checks)), (503, vec!["database", "migrations", "outbox"]));
     assert_eq!(probe(&world, "/livez").await.0, 200, "a restart would not help");
     assert_eq!(get(&world, "/metrics").await.0, 200);
@@ -76,15 +80,31 @@ async fn it_is_not_ready_while_the_homeserver_is_away() {
 }
 
 #[tokio::test]
-async fn a_room_that_cannot_be_reached_is_named() {
+async fn a_room_that_cannot_be_reached_is_named_and_blocks_no_rollout() {
     let scenery = Scenery::prepare().await;
     scenery.rooms();
     let world = scenery.begin(&list("finance", &[&["#ops:example.test", "#nowhere:example.test"]])).await;
     pings(&world).await;
     let (status, text) = get(&world, "/readyz").await;
-    assert_eq!(status, 503);
+    let answer: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((status, &answer["status"]), (200, &Value::from("degraded")));
+    assert_eq!(answer["checks"]["rooms"]["degraded"], true);
     assert!(text.contains("#nowhere:example.test"), "{text}");
     assert!(!text.contains(&world.homeserver.appservice().as_token));
+}
+
+#[tokio::test]
+async fn a_list_that_can_page_nobody_is_not_ready() {
+    let scenery = Scenery::prepare().await;
+    scenery.rooms();
+    let lists = list("finance", &[&["#ops:example.test"]])
+        + &list("net", &[&["#nowhere:example.test"], &["#gone:example.test"]]);
+    let world = scenery.begin(&lists).await;
+    pings(&world).await;
+    let (status, text) = get(&world, "/readyz").await;
+    assert_eq!(status, 503, "{text}");
+    assert!(text.contains("no page of net can arrive"), "{text}");
+    assert!(text.contains("#nowhere:example.test") && text.contains("#gone:example.test"), "{text}");
 }
 
 /// Every series of an exposition: the sample's name with its labels.
