@@ -1,4 +1,4 @@
-//! Alertmanager's own API, version 2: as much of it as is asked for.
+//! The part of Alertmanager's API v2 that matrixbot uses.
 
 use reqwest::{Certificate, RequestBuilder};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -14,7 +14,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 pub struct Alertmanager {
     http: reqwest::Client,
     url: Url,
-    shown: Shown,
+    credentials: Credentials,
 }
 
 impl fmt::Debug for Alertmanager {
@@ -23,53 +23,53 @@ impl fmt::Debug for Alertmanager {
     }
 }
 
-/// What we show to it.
+/// How matrixbot authenticates.
 #[derive(Debug, Clone)]
-pub enum Shown {
-    /// Nothing.
-    Nothing,
+pub enum Credentials {
+    /// Without credentials.
+    None,
     /// HTTP Basic: a name and a password.
     Basic(String, SecretString),
     /// HTTP Bearer.
     Bearer(SecretString),
 }
 
-/// Why Alertmanager could not be asked, or gave no use of an answer.
+/// Why a request to Alertmanager failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
-    /// The authority's certificate cannot be used, or there are no authorities.
+    /// The configured CA certificate is invalid, or the system has no CA certificates.
     #[error("cannot create the HTTP client")]
     Setup(#[source] reqwest::Error),
-    /// No answer came.
+    /// It did not answer.
     #[error("it does not answer")]
     Unanswered(#[source] reqwest::Error),
-    /// It wants to be shown something else.
+    /// It rejected the credentials.
     #[error("it answered {0}: it rejects the credentials")]
     Unauthorized(u16),
-    /// It answered something else than asked.
+    /// It answered another error.
     #[error("it answered {0}")]
     Refused(u16),
-    /// It is not Alertmanager, or not one of this API.
+    /// It is not Alertmanager, or has another API version.
     #[error("its answer is not Alertmanager's")]
     Unreadable(#[source] serde_json::Error),
 }
 
-/// What Alertmanager says of itself.
+/// The status of an Alertmanager.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Status {
     /// Its release.
     pub version: String,
-    /// How its cluster is: `ready`, `settling` or `disabled`.
+    /// State of its cluster: `ready`, `settling` or `disabled`.
     pub cluster: String,
-    /// How many of it there are, itself included.
+    /// Size of the cluster, with itself.
     pub peers: usize,
-    /// Its configuration in YAML, with `<secret>` in place of secrets, if it shows it.
+    /// Its configuration in YAML, with `<secret>` in place of secrets, if the status has it.
     pub configuration: Option<String>,
 }
 
 impl Alertmanager {
-    /// The Alertmanager at `url`. `ca`: an authority in PEM that vouches for it besides the system's.
-    pub fn new(url: &Url, shown: Shown, ca: Option<&[u8]>) -> Result<Self, ApiError> {
+    /// The Alertmanager at `url`. `ca`: CA certificates in PEM to trust in addition to the system's.
+    pub fn new(url: &Url, credentials: Credentials, ca: Option<&[u8]>) -> Result<Self, ApiError> {
         let mut builder = reqwest::Client::builder()
             .user_agent(concat!("matrixbot/", env!("CARGO_PKG_VERSION")))
             .timeout(TIMEOUT);
@@ -82,10 +82,10 @@ impl Alertmanager {
             builder = builder.tls_certs_only([]);
         }
         let http = builder.build().map_err(ApiError::Setup)?;
-        Ok(Self { http, url: url.clone(), shown })
+        Ok(Self { http, url: url.clone(), credentials })
     }
 
-    /// What it says of itself.
+    /// Reads its status.
     pub async fn status(&self) -> Result<Status, ApiError> {
         #[derive(Deserialize)]
         struct Answer {
@@ -122,7 +122,7 @@ impl Alertmanager {
     async fn get(&self, path: &str) -> Result<String, ApiError> {
         let url = format!("{}{path}", self.url.as_str().trim_end_matches('/'));
         let unanswered = |error: reqwest::Error| ApiError::Unanswered(error.without_url());
-        let answer = self.shown.to(self.http.get(url)).send().await.map_err(unanswered)?;
+        let answer = self.credentials.add_to(self.http.get(url)).send().await.map_err(unanswered)?;
         match answer.status().as_u16() {
             200 => answer.text().await.map_err(unanswered),
             code @ (401 | 403) => Err(ApiError::Unauthorized(code)),
@@ -131,10 +131,10 @@ impl Alertmanager {
     }
 }
 
-impl Shown {
-    fn to(&self, request: RequestBuilder) -> RequestBuilder {
+impl Credentials {
+    fn add_to(&self, request: RequestBuilder) -> RequestBuilder {
         match self {
-            Self::Nothing => request,
+            Self::None => request,
             Self::Basic(name, password) => request.basic_auth(name, Some(password.expose_secret())),
             Self::Bearer(token) => request.bearer_auth(token.expose_secret()),
         }

@@ -1,8 +1,8 @@
-//! Who may report to which room list.
+//! Authentication of the webhook: which callers may report to which room list.
 //!
-//! A caller shows the token of a room list, as `Bearer` or as the password of `Basic`. Without a valid token nothing
-//! can be learned of which room lists there are: a list that does not exist is answered like a wrong token, after
-//! the same comparisons.
+//! A caller sends the token of a room list, as `Bearer` or as the password of `Basic`. A caller without a valid token
+//! cannot learn which room lists exist: an unknown list gets the same answer as a wrong token, after the same
+//! comparisons.
 
 use crate::domain::lists::Webhooks;
 use crate::domain::webhook::Webhook;
@@ -10,14 +10,14 @@ use crate::http::token::{PresentedToken, Token, credentials};
 use ruma::serde::base64::{Base64, Standard};
 use std::collections::BTreeSet;
 
-/// The label that names a room list where the receiver does not.
+/// The label that names a room list if the receiver does not.
 const ROOM_LIST_LABEL: &str = "room_list";
 
-/// Who may report to which room list, by a snapshot of the configuration.
+/// The access rules of one snapshot of the configuration.
 #[derive(Debug, Clone, Copy)]
 pub struct Access<'a>(&'a Webhooks);
 
-/// Which room lists a caller's token opens.
+/// The room lists whose token the caller sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
     opened: BTreeSet<String>,
@@ -26,26 +26,26 @@ pub struct Caller {
 /// Why a caller may not report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refused {
-    /// It has no token, or not that of the room list.
+    /// Its token is missing, or not that of the room list.
     Unauthorized,
-    /// It has a valid token, and there is no such room list.
+    /// Its token is valid, but the room list does not exist.
     UnknownRoomList,
 }
 
 impl<'a> Access<'a> {
-    /// The access that these webhooks have.
+    /// The access rules of these webhooks.
     pub fn new(webhooks: &'a Webhooks) -> Self {
         Self(webhooks)
     }
 
-    /// The caller that shows this `Authorization` header.
+    /// The caller that sent this `Authorization` header.
     pub fn caller(self, authorization: Option<&str>) -> Caller {
-        let shown = authorization.and_then(shown);
+        let sent = authorization.and_then(sent_token);
         let mut opened = BTreeSet::new();
-        // Every token is compared, whichever list is asked for. An empty one equals nothing.
+        // Compare every token, so the time does not depend on the list. An empty token equals nothing.
         for (name, token) in &self.0.tokens {
-            if let (Some(token), Some(shown)) = (token.as_ref().and_then(Token::new), &shown)
-                && bool::from(token.equals(shown))
+            if let (Some(token), Some(sent)) = (token.as_ref().and_then(Token::new), &sent)
+                && bool::from(token.equals(sent))
             {
                 opened.insert(name.clone());
             }
@@ -53,7 +53,7 @@ impl<'a> Access<'a> {
         Caller { opened }
     }
 
-    /// Whether the caller may report to the room list of that name; `None`: to one that does not exist.
+    /// The room list of that name, if the caller may report to it. `None`: a room list that does not exist.
     pub fn admit(self, caller: &Caller, room_list: Option<&str>) -> Result<&'a str, Refused> {
         match room_list.and_then(|name| self.0.tokens.get_key_value(name)) {
             Some((name, None)) => Ok(name),
@@ -63,18 +63,18 @@ impl<'a> Access<'a> {
         }
     }
 
-    /// Whether the caller may report to any room list at all: asked before a body is read that says to which.
+    /// Whether the caller may report to any room list: checked before the body, which names the room list, is read.
     pub fn admit_to_any(self, caller: &Caller) -> Result<(), Refused> {
         let any_open = self.0.tokens.values().any(Option::is_none);
         if any_open || self.is_trusted(caller) { Ok(()) } else { Err(Refused::Unauthorized) }
     }
 
-    /// The room list that a predecessor's path stands for.
+    /// The room list that a predecessor's path is mapped to.
     pub fn of_path(self, path: &str) -> Option<&'a str> {
         self.0.compatibility.get(path).map(String::as_str)
     }
 
-    /// The room list that a webhook without one in its path is for: by its receiver, then by its label.
+    /// The room list of a webhook whose path names none: by its receiver, or else by its label.
     pub fn of_webhook(self, webhook: &Webhook) -> Option<&'a str> {
         let named = |name: &str| self.known(name);
         let label = || {
@@ -89,19 +89,19 @@ impl<'a> Access<'a> {
             .or_else(|| named(label()?))
     }
 
-    /// The name of a room list, if there is one of that name.
+    /// The room list of that name, if it exists.
     pub fn known(self, name: &str) -> Option<&'a str> {
         self.0.tokens.get_key_value(name).map(|(name, _)| name.as_str())
     }
 
-    /// A caller with a valid token, or anybody where no list has a token to show.
+    /// Whether the caller has a valid token, or no list has a token.
     fn is_trusted(self, caller: &Caller) -> bool {
         !caller.opened.is_empty() || self.0.tokens.values().all(Option::is_none)
     }
 }
 
-/// What an `Authorization` header shows.
-fn shown(header: &str) -> Option<PresentedToken> {
+/// The token in an `Authorization` header.
+fn sent_token(header: &str) -> Option<PresentedToken> {
     if let Some(token) = credentials(header, "Bearer") {
         return Some(PresentedToken::new(token.as_bytes()));
     }
@@ -118,7 +118,7 @@ mod tests {
     use crate::domain::lists::Webhooks;
     use crate::domain::webhook::{AlertGroup, Labels, Webhook};
 
-    fn of(lists: &[(&str, Option<&str>)]) -> Webhooks {
+    fn webhooks_of(lists: &[(&str, Option<&str>)]) -> Webhooks {
         let mut webhooks = Webhooks::default();
         for (name, token) in lists {
             webhooks.add(name, token.map(Into::into), &[format!("{name}-am")].into());
@@ -130,11 +130,11 @@ mod tests {
         let compatibility = [("/webhook-ack".to_owned(), "finance".to_owned())].into();
         Webhooks {
             compatibility,
-            ..of(&[("finance", Some("s3cret")), ("ops", Some("other")), ("lab", None)])
+            ..webhooks_of(&[("finance", Some("s3cret")), ("ops", Some("other")), ("lab", None)])
         }
     }
 
-    fn asked(authorization: Option<&str>, room_list: &str) -> Result<String, Refused> {
+    fn admitted(authorization: Option<&str>, room_list: &str) -> Result<String, Refused> {
         let webhooks = webhooks();
         let access = Access::new(&webhooks);
         let caller = access.caller(authorization);
@@ -142,16 +142,16 @@ mod tests {
     }
 
     #[test]
-    fn the_token_of_a_list_opens_that_list() {
-        assert_eq!(asked(Some("Bearer s3cret"), "finance").unwrap(), "finance");
-        assert_eq!(asked(Some("bearer s3cret"), "finance").unwrap(), "finance");
+    fn the_token_of_a_list_is_accepted_for_that_list() {
+        assert_eq!(admitted(Some("Bearer s3cret"), "finance").unwrap(), "finance");
+        assert_eq!(admitted(Some("bearer s3cret"), "finance").unwrap(), "finance");
         // alertmanager:s3cret and :s3cret
-        assert_eq!(asked(Some("Basic YWxlcnRtYW5hZ2VyOnMzY3JldA=="), "finance").unwrap(), "finance");
-        assert_eq!(asked(Some("Basic OnMzY3JldA=="), "finance").unwrap(), "finance");
+        assert_eq!(admitted(Some("Basic YWxlcnRtYW5hZ2VyOnMzY3JldA=="), "finance").unwrap(), "finance");
+        assert_eq!(admitted(Some("Basic OnMzY3JldA=="), "finance").unwrap(), "finance");
     }
 
     #[test]
-    fn anything_else_does_not() {
+    fn anything_else_is_unauthorized() {
         for wrong in [
             None,
             Some(""),
@@ -164,37 +164,37 @@ mod tests {
             Some("Basic czNjcmV0"),
             Some("Digest s3cret"),
         ] {
-            assert_eq!(asked(wrong, "finance"), Err(Refused::Unauthorized), "{wrong:?}");
+            assert_eq!(admitted(wrong, "finance"), Err(Refused::Unauthorized), "{wrong:?}");
         }
     }
 
     #[test]
-    fn only_a_valid_token_tells_a_missing_list_from_a_locked_one() {
-        assert_eq!(asked(None, "nobody"), Err(Refused::Unauthorized));
-        assert_eq!(asked(Some("Bearer wrong"), "nobody"), Err(Refused::Unauthorized));
-        assert_eq!(asked(Some("Bearer other"), "nobody"), Err(Refused::UnknownRoomList));
+    fn only_a_caller_with_a_valid_token_learns_that_a_list_is_unknown() {
+        assert_eq!(admitted(None, "nobody"), Err(Refused::Unauthorized));
+        assert_eq!(admitted(Some("Bearer wrong"), "nobody"), Err(Refused::Unauthorized));
+        assert_eq!(admitted(Some("Bearer other"), "nobody"), Err(Refused::UnknownRoomList));
     }
 
     #[test]
-    fn a_list_without_a_token_is_open_because_the_operator_said_so() {
-        assert_eq!(asked(None, "lab").unwrap(), "lab");
-        assert_eq!(asked(Some("Bearer wrong"), "lab").unwrap(), "lab");
-        let lists = of(&[("lab", None)]);
+    fn a_list_configured_without_a_token_accepts_everybody() {
+        assert_eq!(admitted(None, "lab").unwrap(), "lab");
+        assert_eq!(admitted(Some("Bearer wrong"), "lab").unwrap(), "lab");
+        let lists = webhooks_of(&[("lab", None)]);
         let open = Access::new(&lists);
         assert_eq!(open.admit(&open.caller(None), Some("nobody")), Err(Refused::UnknownRoomList));
     }
 
     #[test]
-    fn an_empty_token_opens_nothing() {
-        let lists = of(&[("finance", Some(""))]);
+    fn an_empty_token_is_never_accepted() {
+        let lists = webhooks_of(&[("finance", Some(""))]);
         let access = Access::new(&lists);
-        for shown in [None, Some("Bearer "), Some("Basic Og==")] {
-            assert_eq!(access.admit(&access.caller(shown), Some("finance")), Err(Refused::Unauthorized));
+        for header in [None, Some("Bearer "), Some("Basic Og==")] {
+            assert_eq!(access.admit(&access.caller(header), Some("finance")), Err(Refused::Unauthorized));
         }
     }
 
     #[test]
-    fn a_webhook_is_for_its_receiver_s_list_and_failing_that_for_its_label_s() {
+    fn a_webhook_is_routed_by_its_receiver_or_else_by_its_label() {
         let webhook = |receiver: &str, group: &[(&str, &str)], common: &[(&str, &str)]| {
             let labels = |pairs: &[(&str, &str)]| -> Labels {
                 pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()

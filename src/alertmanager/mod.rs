@@ -1,4 +1,4 @@
-//! In: Alertmanager's webhook (payload v4), and its authentication. And its own API.
+//! In: Alertmanager's webhook (payload v4) with its authentication, and a client for Alertmanager's own API.
 
 pub mod api;
 pub mod auth;

@@ -1,4 +1,4 @@
-//! Why a report is not taken, and how that is answered: the one place that knows the status codes.
+//! Why matrixbot rejects a report, and the answer: the one place that knows the status codes.
 
 use super::auth::Refused;
 use super::payload::Unreadable;
@@ -10,10 +10,10 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use serde_json::json;
 
-/// When a caller that takes notice of it should try again, in seconds.
+/// Value of the `Retry-After` header, in seconds.
 const RETRY_AFTER: &str = "5";
 
-/// Why a report is not taken.
+/// Why a report is rejected.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Refusal {
     /// The caller has no token, or a wrong one.
@@ -22,28 +22,28 @@ pub(super) enum Refusal {
     /// The path names a room list that does not exist.
     #[error("there is no such room list")]
     UnknownRoomList,
-    /// The body is for no room list.
+    /// Neither the receiver nor a label names a room list.
     #[error("no room list has the receiver {receiver:?}, and no label room_list names one")]
     NotRouted {
         /// The receiver.
         receiver: String,
     },
-    /// The body says that it is something else.
+    /// The headers announce another type, or compression.
     #[error("the body must be application/json, not compressed")]
     NotJson,
     /// The body is too large.
     #[error("the body is larger than {LARGEST_BODY} bytes; set max_alerts in Alertmanager")]
     TooLarge,
-    /// The body does not arrive.
+    /// The body did not arrive in time.
     #[error("the body did not arrive in time")]
     TooSlow,
-    /// The body ended before its end.
+    /// The body ended early.
     #[error("the request body ended early")]
     BrokenOff,
-    /// The body cannot be read.
+    /// The body cannot be parsed.
     #[error(transparent)]
     Unreadable(#[from] Unreadable),
-    /// Nothing was kept: try again.
+    /// Nothing was committed: try again.
     #[error("the report could not be kept; try again")]
     Unavailable(#[source] EngineError),
 }
@@ -58,8 +58,8 @@ impl From<Refused> for Refusal {
 }
 
 impl From<EngineError> for Refusal {
-    // A list that the webhook knows and the engine does not is being added or removed at this moment: the same
-    // report will be taken, or refused for good, when it comes again.
+    // If the webhook knows a list and the engine does not, the list is just being added or removed: a retry of the same
+    // report is accepted, or rejected for good.
     fn from(error: EngineError) -> Self {
         Self::Unavailable(error)
     }
@@ -78,7 +78,7 @@ impl Refusal {
         }
     }
 
-    /// The answer. Nothing of the request is in it but the receiver's name, and what and where is unreadable.
+    /// The answer. Of the request, it contains only the receiver's name and the path and position of a problem.
     pub(super) fn answer(&self) -> HttpResponse {
         let mut body = json!({ "error": self.to_string() });
         if let (Self::Unreadable(unreadable), Some(body)) = (self, body.as_object_mut()) {
@@ -109,7 +109,7 @@ impl Refusal {
         answer
     }
 
-    /// Says in the log that a report was not taken. `room_list`: the one that it was for, if that is clear.
+    /// Logs the rejection. `room_list`: the target, if known.
     pub(super) fn log(&self, room_list: Option<&str>, path: &str) {
         let status = self.status().as_u16();
         if let Self::Unavailable(error) = self {

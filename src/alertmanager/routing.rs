@@ -1,5 +1,5 @@
-//! Alertmanager's own configuration, as its status shows it: which webhooks its routes call, and how long it may say
-//! nothing of a group that goes on firing unchanged. What else is in it is Alertmanager's business.
+//! Reads the webhooks of Alertmanager's routes from its own configuration, and after how long each route repeats an
+//! unchanged firing group.
 
 use crate::domain::duration::{self, Units};
 use serde::{Deserialize, Deserializer};
@@ -16,31 +16,30 @@ const UNITS: &Units = &[
     ("ms", 1),
 ];
 
-/// What a route has whose ancestors say nothing either.
+/// Alertmanager's defaults for routes that neither set nor inherit an interval.
 const GROUP_INTERVAL: Duration = Duration::from_mins(5);
 const REPEAT_INTERVAL: Duration = Duration::from_hours(4);
 
-/// A webhook that a route leads to.
+/// A webhook that a route calls.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WebhookRoute {
     /// The receiver that has it.
     pub receiver: String,
-    /// Where it posts to, as far as it is shown: Alertmanager writes `<secret>` in its place since 0.26. `None`: the
-    /// URL is in a file.
+    /// The URL it posts to. Alertmanager 0.26 and later hide it as `<secret>`. `None`: the URL is in a file.
     pub url: Option<String>,
-    /// How long a group waits before what changed in it is told.
+    /// How long Alertmanager waits before it reports changes of a group.
     pub group_interval: Duration,
-    /// How long a group waits before it is told again unchanged.
+    /// How long Alertmanager waits before it repeats an unchanged group.
     pub repeat_interval: Duration,
-    /// Whether it is told that alerts cleared.
+    /// Whether Alertmanager reports resolved alerts.
     pub send_resolved: bool,
-    /// How many alerts it is told at most; 0: all.
+    /// The most alerts in one report; 0: no limit.
     pub max_alerts: u64,
 }
 
 impl WebhookRoute {
-    /// How long nothing may be heard of a group that fires unchanged: the group is looked at every `group_interval`,
-    /// and told again the first time that `repeat_interval` has passed by then.
+    /// The longest time between two reports of an unchanged firing group: Alertmanager checks the group every
+    /// `group_interval`, and repeats it at the first check after `repeat_interval`.
     pub fn longest_silence(&self) -> Duration {
         self.repeat_interval.saturating_add(self.group_interval)
     }
@@ -59,7 +58,7 @@ pub fn webhook_routes(configuration: &str) -> Result<Vec<WebhookRoute>, serde_ya
     Ok(found)
 }
 
-/// What a route has from those above it, unless it says otherwise.
+/// The settings that a route inherits unless it sets its own.
 struct Inherited {
     receiver: String,
     group_interval: Duration,
@@ -138,11 +137,11 @@ mod tests {
     use super::webhook_routes;
     use std::time::Duration;
 
-    const SHOWN: &str = include_str!("../../tests/fixtures/alertmanager/configuration-0.25.0.yaml");
+    const CONFIGURATION: &str = include_str!("../../tests/fixtures/alertmanager/configuration-0.25.0.yaml");
 
     #[test]
-    fn every_webhook_of_every_route_is_found_with_what_its_route_inherits() {
-        let routes = webhook_routes(SHOWN).unwrap();
+    fn every_webhook_of_every_route_is_found_with_inherited_settings() {
+        let routes = webhook_routes(CONFIGURATION).unwrap();
         let found: Vec<_> = routes
             .iter()
             .map(|route| (route.receiver.as_str(), route.repeat_interval, route.group_interval))
@@ -163,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_said_is_alertmanager_s_default() {
+    fn unset_fields_get_alertmanager_s_defaults() {
         let routes =
             webhook_routes("route: {receiver: a}\nreceivers: [{name: a, webhook_configs: [{url_file: /x}]}]")
                 .unwrap();
@@ -173,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_configuration_of_alertmanager_s_has_no_routes() {
+    fn another_configuration_has_no_routes() {
         assert_eq!(webhook_routes("").unwrap_or_default(), []);
         assert_eq!(webhook_routes("global: {}").unwrap(), []);
         webhook_routes("route: {repeat_interval: soon}").unwrap_err();

@@ -1,8 +1,8 @@
-//! `POST /webhook…`: Alertmanager reports.
+//! `POST /webhook…`: accepts Alertmanager's reports.
 //!
-//! 200 is answered only after the report is committed. Alertmanager tries again after a 5xx and never after a 4xx,
-//! so a 4xx is for what would fail again: who is not known, where nothing is, what cannot be read. Whoever has no
-//! token is told before the body is read.
+//! matrixbot answers 200 only after the report is committed. Alertmanager retries after a 5xx and never after a 4xx, so
+//! matrixbot answers 4xx only where a retry would fail again: a wrong token, an unknown path, an unreadable body. It
+//! checks the token before it reads the body.
 
 use super::auth::{Access, Caller, Refused};
 use super::payload::{self, Report};
@@ -21,12 +21,12 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The largest body that is read.
+/// The largest accepted body.
 pub const LARGEST_BODY: usize = 8 * 1024 * 1024;
 /// How long a body may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What the handlers share. Reports are handled on the main runtime, which keeps the connections.
+/// The state that the handlers share. Reports are handled on the main runtime, which owns the connections.
 #[derive(Debug)]
 pub struct WebhookState {
     engine: Engine,
@@ -48,7 +48,7 @@ impl WebhookState {
         Self { engine, lists, runtime, clock, metrics }
     }
 
-    /// Gives a report that came at `now` to the engine. When this returns `Ok`, its effects are committed.
+    /// Passes a report that arrived at `now` to the engine. When this returns `Ok`, its effects are committed.
     async fn report(
         &self,
         room_list: &str,
@@ -75,7 +75,7 @@ pub fn configure(config: &mut web::ServiceConfig, state: web::Data<WebhookState>
             .default_service(only_post()),
     );
     for path in PREDECESSORS_ROUTES {
-        // opsdroid serves each with a slash at its end, too.
+        // opsdroid also serves each path with a slash at its end.
         config.service(
             web::resource([path.to_owned(), format!("{path}/")])
                 .route(web::post().to(by_predecessors_path))
@@ -90,7 +90,7 @@ async fn by_path(
     room_list: web::Path<String>,
     body: web::Payload,
 ) -> HttpResponse {
-    handle(&state, &request, body, For::RoomList(&room_list)).await
+    handle(&state, &request, body, AddressedBy::RoomList(&room_list)).await
 }
 
 async fn by_predecessors_path(
@@ -98,7 +98,7 @@ async fn by_predecessors_path(
     request: HttpRequest,
     body: web::Payload,
 ) -> HttpResponse {
-    handle(&state, &request, body, For::PredecessorsPath(request.path().trim_end_matches('/'))).await
+    handle(&state, &request, body, AddressedBy::PredecessorsPath(request.path().trim_end_matches('/'))).await
 }
 
 async fn by_content(
@@ -106,17 +106,17 @@ async fn by_content(
     request: HttpRequest,
     body: web::Payload,
 ) -> HttpResponse {
-    handle(&state, &request, body, For::Content).await
+    handle(&state, &request, body, AddressedBy::Content).await
 }
 
-/// How a request says which room list it is for.
+/// What in a request names the room list.
 #[derive(Debug, Clone, Copy)]
-enum For<'a> {
-    /// By its path.
+enum AddressedBy<'a> {
+    /// Its path.
     RoomList(&'a str),
-    /// By a predecessor's path, which the configuration maps.
+    /// A predecessor's path, which the configuration maps.
     PredecessorsPath(&'a str),
-    /// By its body.
+    /// Its body.
     Content,
 }
 
@@ -124,13 +124,13 @@ async fn handle(
     state: &WebhookState,
     request: &HttpRequest,
     body: web::Payload,
-    whom: For<'_>,
+    addressed_by: AddressedBy<'_>,
 ) -> HttpResponse {
     let began = state.clock.now();
     let lists = state.lists.load();
     let access = Access::new(lists.webhooks());
     let mut concerned = None;
-    let answer = match take(state, access, request, body, whom, &mut concerned).await {
+    let answer = match accept(state, access, request, body, addressed_by, &mut concerned).await {
         Ok(accepted) => HttpResponse::Ok().json(accepted),
         Err(refusal) => {
             refusal.log(concerned, request.path());
@@ -142,20 +142,20 @@ async fn handle(
     answer
 }
 
-/// Takes a report, from its headers to its commit. `concerned`: the room list, as soon as it is clear.
-async fn take<'a>(
+/// Accepts a report: checks its token, parses it, commits it. `concerned`: the room list, as soon as it is known.
+async fn accept<'a>(
     state: &WebhookState,
     access: Access<'a>,
     request: &HttpRequest,
     body: web::Payload,
-    whom: For<'_>,
+    addressed_by: AddressedBy<'_>,
     concerned: &mut Option<&'a str>,
 ) -> Result<Value, Refusal> {
     let caller = access.caller(authorization(request));
-    let named = match whom {
-        For::RoomList(name) => Some(access.known(name)),
-        For::PredecessorsPath(path) => Some(access.of_path(path).and_then(|name| access.known(name))),
-        For::Content => None,
+    let named = match addressed_by {
+        AddressedBy::RoomList(name) => Some(access.known(name)),
+        AddressedBy::PredecessorsPath(path) => Some(access.of_path(path).and_then(|name| access.known(name))),
+        AddressedBy::Content => None,
     };
     if let Some(named) = named {
         *concerned = named;
@@ -203,7 +203,7 @@ fn routed<'a>(
     }
 }
 
-/// The one `Authorization` header; with several it is not clear who calls.
+/// The `Authorization` header. `None` if there are several, which is ambiguous.
 fn authorization(request: &HttpRequest) -> Option<&str> {
     let mut headers = request.headers().get_all(header::AUTHORIZATION);
     headers.next().filter(|_| headers.next().is_none())?.to_str().ok()
@@ -220,14 +220,14 @@ async fn read(request: &HttpRequest, body: web::Payload) -> Result<web::Bytes, R
     }
     match tokio::time::timeout(BODY_TIMEOUT, body.to_bytes_limited(LARGEST_BODY)).await {
         Ok(Ok(Ok(bytes))) => Ok(bytes),
-        Ok(Ok(Err(_broken_off))) => Err(Refusal::BrokenOff),
+        Ok(Ok(Err(_ended_early))) => Err(Refusal::BrokenOff),
         Ok(Err(_limit_exceeded)) => Err(Refusal::TooLarge),
         Err(_elapsed) => Err(Refusal::TooSlow),
     }
 }
 
-/// `application/json` or `application/…+json`, with any parameters, and not compressed. A body without a type is
-/// taken for JSON: what it is shows when it is read.
+/// `application/json` or `application/…+json`, with any parameters, and not compressed. A body without a type counts as
+/// JSON: the parser finds out.
 fn is_json(request: &HttpRequest) -> bool {
     let header =
         |name: header::HeaderName| request.headers().get(name).map(|value| value.to_str().unwrap_or("?"));

@@ -1,4 +1,4 @@
-//! The mention that a message begins with.
+//! The mention at the start of a message.
 //!
 //! Clients write one as a link to `https://matrix.to/#/@user:server` in the HTML body (a "pill") and as a display
 //! name, a user id or a Markdown link in the text body.
@@ -29,13 +29,13 @@ fn pill(text: &str, html: &str) -> Option<LeadingMention> {
     let link = html.trim_start();
     let link = link.strip_prefix("<p>").unwrap_or(link).trim_start().strip_prefix("<a ")?;
     let (attributes, link) = link.split_once('>')?;
-    let (shown, after) = link.split_once("</a>")?;
+    let (label, after) = link.split_once("</a>")?;
     let user = linked_user(&unescape(attribute(attributes, "href")?))?;
-    let shown = plain(shown);
+    let label = plain(label);
     let text = text.trim_start();
     let markdown =
-        || text.strip_prefix(&format!("[{shown}]("))?.split_once(')').map(|(_target, after)| after);
-    let after = [shown.as_str(), user.as_str(), user.localpart()]
+        || text.strip_prefix(&format!("[{label}]("))?.split_once(')').map(|(_target, after)| after);
+    let after = [label.as_str(), user.as_str(), user.localpart()]
         .into_iter()
         .filter(|name| !name.is_empty())
         .find_map(|name| text.strip_prefix(name).or_else(|| text.strip_prefix('@')?.strip_prefix(name)))
@@ -62,12 +62,12 @@ fn attribute<'a>(attributes: &'a str, name: &str) -> Option<&'a str> {
     value.strip_prefix(quote)?.split_once(quote).map(|(value, _after)| value)
 }
 
-/// The text after a mention, without the colon or comma that sets it off.
+/// The text after a mention, without a colon or comma between them.
 fn without_separator(after: &str) -> String {
     after.trim_start().trim_start_matches([':', ',']).trim().to_owned()
 }
 
-/// HTML as text: tags go, line breaks stay.
+/// HTML as text, without tags, with line breaks.
 fn plain(html: &str) -> String {
     let mut text = String::new();
     let mut rest = html;
@@ -98,7 +98,7 @@ fn unescape(text: &str) -> String {
 mod tests {
     use super::leading;
 
-    fn told(text: &str, html: Option<&str>) -> Option<(String, String)> {
+    fn parsed(text: &str, html: Option<&str>) -> Option<(String, String)> {
         leading(text, html).map(|mention| (mention.user.to_string(), mention.after))
     }
 
@@ -118,23 +118,23 @@ mod tests {
                 "[Finance alerts](https://matrix.to/#/@_alerts_finance:example.org): ack 42",
                 "something else altogether",
             ] {
-                assert_eq!(told(text, Some(html)), finance(), "{text} / {html}");
+                assert_eq!(parsed(text, Some(html)), finance(), "{text} / {html}");
             }
         }
         let reply = format!("<mx-reply><blockquote>quoted</blockquote></mx-reply>{link}");
-        assert_eq!(told("Finance alerts: ack 42", Some(&reply)), finance());
+        assert_eq!(parsed("Finance alerts: ack 42", Some(&reply)), finance());
     }
 
     #[test]
     fn a_user_id_needs_no_html() {
         let ours = || Some(("@_alerts_finance:example.org".to_owned(), "help".to_owned()));
-        assert_eq!(told("@_alerts_finance:example.org: help", None), ours());
-        assert_eq!(told("@_alerts_finance:example.org help", Some("<em>help</em>")), ours());
-        assert_eq!(told("@_alerts_finance:example.org", None).map(|(_, after)| after), Some(String::new()));
+        assert_eq!(parsed("@_alerts_finance:example.org: help", None), ours());
+        assert_eq!(parsed("@_alerts_finance:example.org help", Some("<em>help</em>")), ours());
+        assert_eq!(parsed("@_alerts_finance:example.org", None).map(|(_, after)| after), Some(String::new()));
     }
 
     #[test]
-    fn what_is_not_a_mention_at_the_start_is_none() {
+    fn only_a_valid_mention_at_the_start_counts() {
         for (text, html) in [
             ("ack 42", None),
             ("@everybody listen", None),
@@ -145,7 +145,7 @@ mod tests {
             ("broken", Some("<a >x</a>")),
             ("", Some("")),
         ] {
-            assert_eq!(told(text, html), None, "{text}");
+            assert_eq!(parsed(text, html), None, "{text}");
         }
     }
 
@@ -153,7 +153,7 @@ mod tests {
     fn names_and_texts_are_unescaped() {
         let html =
             r#"<a href="https://matrix.to/#/@a:b.org">R&amp;D &lt;x&gt;</a>: <code>show</code><br/>42"#;
-        assert_eq!(told("R&D <x>: show 42", Some(html)).unwrap().1, "show 42");
-        assert_eq!(told("?", Some(html)).unwrap().1, "show\n42");
+        assert_eq!(parsed("R&D <x>: show 42", Some(html)).unwrap().1, "show 42");
+        assert_eq!(parsed("?", Some(html)).unwrap().1, "show\n42");
     }
 }

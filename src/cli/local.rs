@@ -6,7 +6,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-/// Where a listener is reached on this machine, without a path.
+/// The URL at which this machine reaches a listener, without a path.
 pub(super) fn url(listener: &Listener) -> String {
     let ip = match listener.address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
@@ -19,36 +19,36 @@ pub(super) fn url(listener: &Listener) -> String {
 
 /// Sends a request to a listener of this machine. Returns the status code and the body.
 pub(super) async fn get(url: &str, timeout: Duration) -> anyhow::Result<(u16, String)> {
-    answer(client(url, timeout, Whose::This)?.get(url)).await
+    answer(client(url, timeout, Machine::This)?.get(url)).await
 }
 
 /// Posts JSON as Alertmanager does. Returns the status code and the body.
 pub(super) async fn post(
     url: &str,
-    whose: Whose,
+    machine: Machine,
     token: Option<&SecretString>,
     body: String,
     timeout: Duration,
 ) -> anyhow::Result<(u16, String)> {
-    let mut request = client(url, timeout, whose)?.post(url).header("Content-Type", "application/json");
+    let mut request = client(url, timeout, machine)?.post(url).header("Content-Type", "application/json");
     if let Some(token) = token {
         request = request.bearer_auth(token.expose_secret());
     }
     answer(request.body(body)).await
 }
 
-/// Where the listener is.
+/// The machine of a listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Whose {
+pub(super) enum Machine {
     /// On this machine: its certificate may have any name.
     This,
     /// On another machine.
     Another,
 }
 
-fn client(url: &str, timeout: Duration, whose: Whose) -> anyhow::Result<reqwest::Client> {
+fn client(url: &str, timeout: Duration, machine: Machine) -> anyhow::Result<reqwest::Client> {
     let mut builder = reqwest::Client::builder().timeout(timeout).redirect(reqwest::redirect::Policy::none());
-    if whose == Whose::This {
+    if machine == Machine::This {
         builder = builder.no_proxy().tls_danger_accept_invalid_certs(true);
     }
     if !url.starts_with("https:") {
@@ -80,14 +80,14 @@ mod tests {
     }
 
     #[test]
-    fn a_listener_on_every_address_is_asked_on_loopback() {
+    fn a_listener_on_every_address_is_reached_on_loopback() {
         assert_eq!(url(&listener("0.0.0.0:9011", false)), "http://127.0.0.1:9011");
         assert_eq!(url(&listener("[::]:9011", true)), "https://[::1]:9011");
         assert_eq!(url(&listener("192.0.2.7:9011", false)), "http://192.0.2.7:9011");
     }
 
     #[tokio::test]
-    async fn the_answer_is_returned_as_it_is() {
+    async fn the_status_code_and_body_are_returned() {
         let server = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = server.local_addr().unwrap();
         let answering = std::thread::spawn(move || {

@@ -145,13 +145,13 @@ impl ConfigFile {
         self.read().map_err(misused)
     }
 
-    /// Where it listens, even if other parts of it are invalid.
+    /// Only `listen`, even if other parts of the configuration are invalid.
     fn load_listen(&self) -> Result<Listen, ExitCode> {
         load_listen(&self.config, OUTSIDE).map_err(misused)
     }
 }
 
-/// What the configuration may use from outside of its file.
+/// What the configuration uses from outside its file.
 const OUTSIDE: Outside<'static> =
     Outside { environment: &|name| std::env::var(name).ok(), template: &check_template };
 
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn the_documented_commands_are_understood() {
+    fn the_documented_commands_are_valid() {
         for line in [
             "matrixbot run --config config.yaml",
             "matrixbot check --config config.yaml --log-format json",
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn a_user_is_named_by_the_whole_id() {
+    fn option_as_requires_a_whole_user_id() {
         for user in ["alice", "@alice", "alice:example.org"] {
             let error =
                 Cli::try_parse_from(["matrixbot", "incidents", "ack", "42", "--as", user]).unwrap_err();
@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn the_version_says_what_was_built() {
+    fn the_version_names_the_release_and_the_commit() {
         let version = Cli::command().render_version();
         assert!(version.contains(env!("CARGO_PKG_VERSION")) && version.contains("commit"), "{version}");
     }

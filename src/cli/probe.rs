@@ -39,7 +39,7 @@ pub(super) fn probe(options: &Options) -> ExitCode {
     let path = if options.ready { "/readyz" } else { "/livez" };
     let url = format!("{}{path}", local::url(&listen.admin));
     let mut answer = None;
-    let asked = finish("matrixbot probe", async {
+    let result = finish("matrixbot probe", async {
         answer = Some(local::get(&url, TIMEOUT).await?);
         Ok(())
     });
@@ -48,9 +48,9 @@ pub(super) fn probe(options: &Options) -> ExitCode {
             if body.contains(DEGRADED) {
                 eprint(&format!("{url}: {body}"));
             }
-            asked
+            result
         }
-        None => asked,
+        None => result,
         Some((code, body)) => {
             eprint(&format!("{url} answers {code}: {body}"));
             ExitCode::from(FAILED)

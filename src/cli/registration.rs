@@ -87,13 +87,13 @@ pub(super) fn write_private(path: &Path, text: &str, force: bool) -> std::io::Re
         options.create_new(true);
     }
     let mut file = options.open(path)?;
-    // A file that was there keeps its mode.
+    // An existing file would keep its mode.
     file.set_permissions(std::fs::Permissions::from_mode(0o600))?;
     file.write_all(text.as_bytes())?;
     file.sync_all()
 }
 
-/// 64 hexadecimal digits that nobody can guess.
+/// A random token of 64 hexadecimal digits.
 fn token() -> String {
     format!("{:032x}{:032x}", rand::random::<u128>(), rand::random::<u128>())
 }
@@ -106,7 +106,7 @@ fn localpart(text: &str) -> Result<String, String> {
     Err("only a-z, 0-9, `.`, `_`, `=` and `-` are allowed".to_owned())
 }
 
-/// The registration. For Synapse a missing `rate_limited` means true.
+/// The registration's text. Synapse treats a missing `rate_limited` as true.
 fn text(options: &Options, as_token: &str, hs_token: &str) -> String {
     let Options { url, server_name, id, sender_localpart, user_prefix, .. } = options;
     let url = url.as_str().trim_end_matches('/');
@@ -168,7 +168,7 @@ mod tests {
     const EXAMPLE: &str = "--url http://127.0.0.1:9009 --server-name example.org";
 
     #[test]
-    fn the_example_is_what_is_written() {
+    fn the_example_file_is_up_to_date() {
         let example = include_str!("../../registration.yaml.example");
         assert_eq!(
             text(&options(EXAMPLE), "REPLACE_WITH_A_RANDOM_TOKEN", "REPLACE_WITH_ANOTHER_ONE"),
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_what_the_configuration_reads() {
+    fn the_configuration_reads_a_written_registration() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("registration.yaml");
         let line = "--url https://bot.example.org/ --server-name chat.example.org --user-prefix _pager-";
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_private_and_is_only_replaced_by_force() {
+    fn a_file_is_private_and_only_force_overwrites_it() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("registration.yaml");
         let mode = || std::fs::metadata(&path).unwrap().permissions().mode() & 0o777;
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn tokens_are_long_and_never_the_same() {
+    fn tokens_are_long_and_unique() {
         assert_eq!(token().len(), 64);
         assert_ne!(token(), token());
     }

@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use ruma::{OwnedUserId, ServerName, UserId};
 use std::sync::Arc;
 
-/// An engine on the database of a configuration, and the room lists that the database knows.
+/// An engine on the configured database, and the room lists of that database.
 pub(super) struct Shell {
     pub(super) engine: Engine,
     pub(super) store: Store,
@@ -19,7 +19,7 @@ pub(super) struct Shell {
 }
 
 impl Shell {
-    /// Opens the database. The room lists are those that the database has: those in the configuration change nothing.
+    /// Opens the database. The room lists come from the database, not from the configuration.
     pub(super) async fn open(config: &Config) -> anyhow::Result<Self> {
         let store = Store::new(&config.database.url, 2).context("the database's URL is invalid")?;
         crate::store::try_database(&config.database.url, super::DATABASE_TIMEOUT)
@@ -35,8 +35,8 @@ impl Shell {
     }
 }
 
-/// The default user: the user of this shell, at this machine. A machine's name without its domain is not a homeserver's
-/// name, so no Matrix user has this id.
+/// The default user: the user of this shell at this machine. No Matrix user has this id, because a machine's name without
+/// its domain is not a homeserver's name.
 pub(super) fn user(homeserver: &ServerName) -> OwnedUserId {
     let login = std::env::var("SUDO_USER").ok().or_else(|| whoami::username().ok()).unwrap_or_default();
     let machine = whoami::hostname().unwrap_or_default();

@@ -1,6 +1,6 @@
 //! `matrixbot test-alert`
 
-use super::local::{self, Whose};
+use super::local::{self, Machine};
 use super::shell::{self, Shell};
 use super::{ConfigFile, FAILED, MISUSED, block_on, eprint, print};
 use crate::clock::{Clock as _, SystemClock};
@@ -31,18 +31,18 @@ Examples:
   matrixbot test-alert --room-list finance --level 2 --severity critical --keep
   matrixbot test-alert --room-list finance --url https://alerts.example.org";
 
-/// How often matrixbot checks whether the pages have arrived.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// Polling interval for arrived pages.
+const POLL: Duration = Duration::from_millis(50);
 /// How long the webhook may take to answer.
 const WEBHOOK_TIMEOUT: Duration = Duration::from_secs(15);
-/// The name of every test.
+/// The alertname of every test.
 const NAME: &str = "MatrixbotTest";
 
 #[derive(Debug, Args)]
 pub(super) struct Options {
     #[command(flatten)]
     file: ConfigFile,
-    /// Whose rooms are tried
+    /// Machine rooms are tried
     #[arg(long, value_name = "NAME")]
     room_list: String,
     /// Up to which level; the first one is 1
@@ -65,7 +65,7 @@ pub(super) struct Options {
     json: bool,
 }
 
-/// Sends a test through the whole path.
+/// Sends a test alert through the whole path.
 pub(super) fn test_alert(options: &Options) -> ExitCode {
     let config = match options.file.load() {
         Ok(config) => config,
@@ -94,7 +94,7 @@ pub(super) fn test_alert(options: &Options) -> ExitCode {
     }
 }
 
-/// The test on its way.
+/// A running test.
 struct Test<'a> {
     config: &'a Config,
     list: &'a RoomListConfig,
@@ -135,9 +135,9 @@ async fn send(config: &Config, list: &RoomListConfig, options: &Options) -> anyh
         let line = format!("{} accepted it as incident {number}, in {took:.3} s\n", test.webhook);
         print(line.as_bytes());
     }
-    // Whoever does not want to wait leaves nothing behind either.
+    // After Ctrl-C, resolve the test alert as well.
     let arrived = tokio::select! {
-        arrived = test.climb(number) => arrived,
+        arrived = test.page_levels(number) => arrived,
         _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
     };
     if !options.keep {
@@ -178,9 +178,9 @@ impl Test<'_> {
             }
         }
         let (url, name) = (&self.webhook, &self.list.name);
-        let whose = if self.options.url.is_some() { Whose::Another } else { Whose::This };
+        let machine = if self.options.url.is_some() { Machine::Another } else { Machine::This };
         let token = self.list.webhook_token.as_ref();
-        let posted = local::post(url, whose, token, body.to_string(), WEBHOOK_TIMEOUT).await;
+        let posted = local::post(url, machine, token, body.to_string(), WEBHOOK_TIMEOUT).await;
         let (code, answer) = match posted {
             Ok(answered) => answered,
             Err(error) => anyhow::bail!(
@@ -207,8 +207,8 @@ impl Test<'_> {
         }
     }
 
-    /// Waits for the pages of the first level, and escalates as far as wanted.
-    async fn climb(&self, number: i64) -> anyhow::Result<Vec<Arrived>> {
+    /// Waits for the pages of each level, and escalates up to the wanted level.
+    async fn page_levels(&self, number: i64) -> anyhow::Result<Vec<Arrived>> {
         let mut arrived = Vec::new();
         for level in 1..=self.options.level {
             if level > 1 {
@@ -225,7 +225,7 @@ impl Test<'_> {
         Ok(arrived)
     }
 
-    /// Asks for the next level, as a person does.
+    /// Escalates to the next level, as a person does.
     async fn escalate(&self, number: i64) -> anyhow::Result<()> {
         let mut change = self.engine.begin().await?;
         let stored = incident::lock(change.tx(), number).await?.context("the incident is gone")?;
@@ -235,7 +235,7 @@ impl Test<'_> {
         Ok(change.commit().await?)
     }
 
-    /// Waits until the pages of a level have arrived, or cannot any more.
+    /// Waits until the pages of a level have arrived. Fails if one is given up or the timeout ends.
     async fn wait(&self, number: i64, level: u32) -> anyhow::Result<Vec<Arrived>> {
         let deadline = Instant::now() + self.options.timeout;
         loop {
@@ -250,7 +250,7 @@ impl Test<'_> {
                 let why = why(&pages, self.list, self.options.timeout);
                 anyhow::bail!("incident {number}, level {level}: {why}");
             }
-            tokio::time::sleep(LOOK_EVERY).await;
+            tokio::time::sleep(POLL).await;
         }
     }
 
@@ -260,8 +260,8 @@ impl Test<'_> {
         let rooms =
             self.list.policy.levels.get(index).map(|level| level.rooms.as_slice()).unwrap_or_default();
         for page in pages {
-            let leading = self.store.references_to(&page.room).await?;
-            let alias = rooms.iter().rfind(|named| named.starts_with('#') && leading.contains(named));
+            let references = self.store.references_to(&page.room).await?;
+            let alias = rooms.iter().rfind(|named| named.starts_with('#') && references.contains(named));
             let room = alias.unwrap_or(&page.room).clone();
             let settled = page.settled_at.unwrap_or(page.created_at);
             let seconds = between(page.created_at, settled).as_secs_f64();
@@ -272,7 +272,7 @@ impl Test<'_> {
     }
 }
 
-/// Why not every page has arrived, and what to do about it.
+/// Why a page has not arrived, and how to fix it.
 fn why(pages: &[PageRow], list: &RoomListConfig, timeout: Duration) -> String {
     let Some(page) = pages.iter().find(|page| page.event_id.is_none()) else {
         let delay = list.policy.initial_delay;
@@ -285,11 +285,11 @@ fn why(pages: &[PageRow], list: &RoomListConfig, timeout: Duration) -> String {
         };
     };
     let error = page.error.as_deref().map(|error| error.trim_end_matches('.'));
-    let said = error.map(|error| format!(": {error}")).unwrap_or_default();
+    let cause = error.map(|error| format!(": {error}")).unwrap_or_default();
     match page.state.as_str() {
         "undeliverable" => {
             format!(
-                "the page cannot be delivered to {}{said}. `matrixbot doctor` says what to do.",
+                "the page cannot be delivered to {}{cause}. `matrixbot doctor` says what to do.",
                 page.room
             )
         }
@@ -297,7 +297,7 @@ fn why(pages: &[PageRow], list: &RoomListConfig, timeout: Duration) -> String {
             format!("the page to {} was cancelled: someone acknowledged the incident first.", page.room)
         }
         _ if page.attempts > 0 => format!(
-            "the page is not in {} after {timeout:?}{said}. It is tried again; `matrixbot doctor` says more.",
+            "the page is not in {} after {timeout:?}{cause}. It is tried again; `matrixbot doctor` says more.",
             page.room
         ),
         _ => format!(
@@ -308,7 +308,7 @@ fn why(pages: &[PageRow], list: &RoomListConfig, timeout: Duration) -> String {
     }
 }
 
-/// What Alertmanager would post.
+/// The test alert in Alertmanager's format.
 fn alert(list: &RoomListConfig, severity: Option<&str>, who: &str) -> Value {
     let now = SystemClock.now().to_string();
     let id = format!("{:016x}", rand::random::<u64>());

@@ -1,57 +1,58 @@
-//! The alerts of an incident as people read them: what all of them share is shown once, and each shows what is its own.
+//! Renders the alerts of an incident: labels and annotations that all alerts share appear once, the others with their
+//! alert.
 
 use super::Context;
 use super::headline::severity_mark;
 use super::rich::{Document, Rich, WebLink};
 use super::size::Limits;
-use super::text::{capitalised, clean, clip_loudly, count, one_line, short};
+use super::text::{capitalised, clean, clip_with_count, count, one_line, short};
 use super::time::instant;
 use crate::domain::view::{AlertView, IncidentView};
 use crate::domain::webhook::Labels;
 use jiff::Timestamp;
 
-/// The annotations that say in a few words what is wrong, best first.
+/// The annotations that can serve as the summary, best first.
 const SUMMARIES: [&str; 3] = ["summary", "title", "message"];
-/// The annotation that says it at length.
+/// The annotation with the description.
 const DESCRIPTION: &str = "description";
-/// How many further annotations are shown.
+/// The most other annotations of an alert in a message.
 const OTHERS: usize = 5;
-/// How many annotations that are links are shown.
+/// The most links from annotations in a message.
 const LINKS: usize = 5;
 
-/// The alerts that a message is about, and what they have in common.
+/// The alerts of a message, and what they share.
 pub(super) struct Alerts<'a> {
     view: &'a IncidentView,
-    shown: Vec<&'a AlertView>,
+    alerts: Vec<&'a AlertView>,
     /// The labels that are the same in all.
     labels: Labels,
     /// The annotations that are the same in all.
     annotations: Labels,
-    /// Where all come from.
+    /// The source URL that all share.
     generator_url: Option<&'a str>,
     /// Whether they differ in severity.
     severities_differ: bool,
 }
 
 impl<'a> Alerts<'a> {
-    /// The firing ones, or all if none is firing.
+    /// The firing alerts, or all if none is firing.
     pub(super) fn of(view: &'a IncidentView) -> Self {
         let firing = view.alerts.iter().any(|alert| alert.firing);
-        let shown: Vec<_> = view.alerts.iter().filter(|alert| alert.firing == firing).collect();
-        let url = shown.first().and_then(|alert| alert.generator_url.as_deref());
-        let same = shown.iter().all(|alert| alert.generator_url.as_deref() == url);
-        let severity = shown.first().map(|alert| &alert.severity.name);
+        let alerts: Vec<_> = view.alerts.iter().filter(|alert| alert.firing == firing).collect();
+        let url = alerts.first().and_then(|alert| alert.generator_url.as_deref());
+        let same = alerts.iter().all(|alert| alert.generator_url.as_deref() == url);
+        let severity = alerts.first().map(|alert| &alert.severity.name);
         Self {
             view,
-            labels: common(&shown, |alert| &alert.labels),
-            annotations: common(&shown, |alert| &alert.annotations),
+            labels: common(&alerts, |alert| &alert.labels),
+            annotations: common(&alerts, |alert| &alert.annotations),
             generator_url: url.filter(|_| same),
-            severities_differ: shown.iter().any(|alert| Some(&alert.severity.name) != severity),
-            shown,
+            severities_differ: alerts.iter().any(|alert| Some(&alert.severity.name) != severity),
+            alerts,
         }
     }
 
-    /// The summary for the line below the headline: of the only alert, or the one that all alerts share.
+    /// The summary for the line below the headline: that of the only alert, or the one that all alerts share.
     pub(super) fn summary(&self, limits: Limits) -> Rich {
         Rich::from(summary(&self.annotations, limits))
     }
@@ -61,23 +62,23 @@ impl<'a> Alerts<'a> {
         let common_description = description(&self.annotations, limits.text);
         let common_others = others(&self.annotations, limits);
         let common_labels = labels(&self.labels, None, limits, context);
-        if let [alert] = self.shown.as_slice() {
+        if let [alert] = self.alerts.as_slice() {
             document.paragraph(&[common_description]);
             document.paragraph(&common_others);
             document.paragraph(&[common_labels, defect(alert), self.left_out(0)]);
             return;
         }
-        let shown = self.shown.len().min(limits.alerts);
-        let budget = limits.text / shown.max(1);
+        let count = self.alerts.len().min(limits.alerts);
+        let budget = limits.text / count.max(1);
         let since = since(self.view);
         let items: Vec<_> = self
-            .shown
+            .alerts
             .iter()
-            .take(shown)
+            .take(count)
             .map(|alert| self.item(alert, since, Limits { text: budget, ..limits }, context))
             .collect();
         document.list(&items);
-        document.paragraph(&[self.left_out(self.shown.len().saturating_sub(shown))]);
+        document.paragraph(&[self.left_out(self.alerts.len().saturating_sub(count))]);
         document.paragraph(&[common_description]);
         document.paragraph(&common_others);
         if !common_labels.is_empty() {
@@ -97,7 +98,7 @@ impl<'a> Alerts<'a> {
             let base = url.trim_end_matches('/');
             let group = matchers(&self.view.group_labels);
             add("Alertmanager", Some(&format!("{base}/#/alerts?filter={group}")));
-            // With all labels that the alerts share, so that the silence covers nothing else.
+            // Use all shared labels, so the silence covers no other alert.
             if self.view.incident.phase.is_open() && !self.labels.is_empty() {
                 let exactly = matchers(&self.labels);
                 add("Silence", Some(&format!("{base}/#/silences/new?filter={exactly}")));
@@ -106,7 +107,7 @@ impl<'a> Alerts<'a> {
         Rich::join_links(&links)
     }
 
-    /// One of several alerts: what it is, what is its own, since when if not since the beginning.
+    /// One of several alerts: its summary, its own labels and annotations, and its start if it differs from the incident's.
     fn item(&self, alert: &AlertView, since: Timestamp, limits: Limits, context: &Context<'_>) -> Vec<Rich> {
         let mut own = alert.annotations.clone();
         own.retain(|key, _| !self.annotations.contains_key(key));
@@ -155,7 +156,7 @@ impl<'a> Alerts<'a> {
         Rich::join_links(&line)
     }
 
-    /// How many alerts are not shown, and who left them out.
+    /// How many alerts are missing, omitted by matrixbot or by Alertmanager.
     fn left_out(&self, hidden: usize) -> Rich {
         let ours = (hidden > 0).then(|| format!("… and {}.", count(hidden as u64, "more alert")));
         let theirs = (self.view.truncated > 0).then(|| {
@@ -166,20 +167,20 @@ impl<'a> Alerts<'a> {
     }
 }
 
-/// Since when the incident is firing: the earliest start of its firing alerts.
+/// The start of the incident: the earliest start of its firing alerts.
 pub(super) fn since(view: &IncidentView) -> Timestamp {
     let firing = view.alerts.iter().filter(|alert| alert.firing).map(|alert| alert.starts_at);
     firing.min().unwrap_or(view.incident.opened_at)
 }
 
-/// Whether the name of an alert is followed by its severity.
+/// Whether the severity follows the name of an alert.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ShowSeverity {
     Yes,
     No,
 }
 
-/// The names of alerts by what distinguishes them, for one line: `db-1:9100 /data1, db-2:9100 /data2`.
+/// Short names of alerts on one line, from the labels that distinguish them: `db-1:9100 /data1, db-2:9100 /data2`.
 pub(super) fn brief(
     view: &IncidentView,
     fingerprints: &[String],
@@ -225,7 +226,7 @@ fn own_name(alert: &AlertView, shared: Option<&Labels>, context: &Context<'_>) -
     if name.is_empty() { "1 alert".to_owned() } else { name }
 }
 
-/// What is the same in all alerts.
+/// The labels or annotations that are the same in all alerts.
 fn common(alerts: &[&AlertView], of: fn(&AlertView) -> &Labels) -> Labels {
     let mut common = alerts.first().map(|alert| of(alert).clone()).unwrap_or_default();
     for alert in alerts.iter().skip(1) {
@@ -254,7 +255,7 @@ fn labels(labels: &Labels, except: Option<&Labels>, limits: Limits, context: &Co
     Rich::join_labels(&pieces)
 }
 
-/// What was wrong with an alert as it came.
+/// The problem that an alert had when it arrived.
 fn defect(alert: &AlertView) -> Rich {
     match &alert.defect {
         Some(defect) => Rich::from("⚠️ ").em(&short(defect, 200)),
@@ -262,17 +263,17 @@ fn defect(alert: &AlertView) -> Rich {
     }
 }
 
-/// What is wrong, in a few words; nothing if the annotations do not say.
+/// The summary; empty if the annotations have none.
 fn summary(annotations: &Labels, limits: Limits) -> String {
     let text = summary_key(annotations).and_then(|key| annotations.get(key));
-    text.map(|text| clip_loudly(&one_line(text), limits.value.max(60))).unwrap_or_default()
+    text.map(|text| clip_with_count(&one_line(text), limits.value.max(60))).unwrap_or_default()
 }
 
-/// What is wrong, at length and in at most `most` characters; nothing if the summary says it already.
+/// The description, in at most `most` characters; empty if it equals the summary.
 fn description(annotations: &Labels, most: usize) -> Rich {
     let Some(text) = annotations.get(DESCRIPTION).filter(|_| most > 0) else { return Rich::new() };
     let repeated = SUMMARIES.iter().any(|key| annotations.get(*key) == Some(text));
-    if repeated { Rich::new() } else { Rich::new().lines(&clip_loudly(clean(text).trim(), most)) }
+    if repeated { Rich::new() } else { Rich::new().lines(&clip_with_count(clean(text).trim(), most)) }
 }
 
 /// The annotations that are neither summary nor description nor a link.
@@ -288,13 +289,13 @@ fn others(annotations: &Labels, limits: Limits) -> Vec<Rich> {
         })
         .take(OTHERS)
         .map(|(key, value)| {
-            let (key, value) = (short(key, 40), clip_loudly(&one_line(value), limits.value));
+            let (key, value) = (short(key, 40), clip_with_count(&one_line(value), limits.value));
             Rich::from(format!("{key}: {value}"))
         })
         .collect()
 }
 
-/// The annotations that are links, named after their keys: `runbook_url` is the "Runbook".
+/// The annotations that are links, named after their keys: `runbook_url` becomes "Runbook".
 fn link_annotations(annotations: &Labels) -> Vec<Rich> {
     annotations
         .iter()
@@ -314,7 +315,7 @@ fn link_name(key: &str) -> String {
     capitalised(name)
 }
 
-/// Labels in the form that Alertmanager's pages read from a link: `{a="b",c="d"}`, percent-encoded.
+/// Labels as a filter for a link to Alertmanager's pages: `{a="b",c="d"}`, percent-encoded.
 fn matchers(labels: &Labels) -> String {
     let quoted = |value: &str| value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
     let pairs: Vec<_> = labels.iter().map(|(key, value)| format!("{key}=\"{}\"", quoted(value))).collect();
@@ -335,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_that_leads_nowhere_safe_is_shown_as_text() {
+    fn an_unsafe_link_is_rendered_as_text() {
         let annotations =
             labels(&[("runbook_url", "javascript:alert(1)"), ("dashboard", "https://grafana.example.org")]);
         assert_eq!(link_annotations(&annotations).len(), 1);
@@ -350,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_summary_gives_way_to_the_next_best() {
+    fn an_empty_summary_is_replaced_by_the_next_annotation() {
         let annotations = labels(&[("summary", " "), ("message", "full")]);
         assert_eq!(summary(&annotations, Limits::FULL), "full");
     }

@@ -1,9 +1,9 @@
-//! What is posted when nobody acknowledges, and when a room is unreachable.
+//! Notices for unanswered incidents and unreachable rooms.
 
 use super::Context;
 use super::headline::{headline, list_name, severity_mark, worst};
 use super::message::Message;
-use super::page::{Sections, call};
+use super::page::{Sections, call_to_acknowledge};
 use super::rich::{Document, Rich};
 use super::story::of_run;
 use super::text::{from_one, short};
@@ -13,8 +13,8 @@ use crate::domain::timeline::{Entry, Kind};
 use crate::domain::view::IncidentView;
 use jiff::Timestamp;
 
-/// Posted in a fallback room when nobody acknowledged on any level. Notifies the whole room: it is the last resort, once per run.
-/// `story` is the incident's timeline, at least from the beginning of its run.
+/// Posted to a fallback room when nobody acknowledged on any level, once per run. Notifies the whole room.
+/// `story` is the incident's timeline, at least from the start of its run.
 pub fn unanswered(view: &IncidentView, story: &[Entry], context: &Context<'_>) -> Message {
     let reason = format!(
         "{}. There is no level after level {}.",
@@ -25,7 +25,7 @@ pub fn unanswered(view: &IncidentView, story: &[Entry], context: &Context<'_>) -
 }
 
 /// Reminds a room that nobody has acknowledged the incident; `number` counts from 1. Notifies `called`. `story` is the
-/// incident's timeline, at least from the beginning of its run.
+/// incident's timeline, at least from the start of its run.
 pub fn reminder(
     view: &IncidentView,
     story: &[Entry],
@@ -38,7 +38,8 @@ pub fn reminder(
     last_resort("🚨", "STILL UNANSWERED", view, reason.into(), called, context)
 }
 
-/// For how long somebody could have acknowledged: since the run's first page was in a room. The alerts may be firing for longer.
+/// The time in which someone could have acknowledged: since the run's first page was sent. The alerts may be firing for
+/// longer.
 fn nobody_acknowledged(story: &[Entry], now: Timestamp) -> String {
     match of_run(story).iter().find(|entry| matches!(entry.kind, Kind::Told { .. })) {
         Some(first) => format!("Nobody acknowledged in the {} since the first page", age(first.at, now)),
@@ -46,7 +47,7 @@ fn nobody_acknowledged(story: &[Entry], now: Timestamp) -> String {
     }
 }
 
-/// Posted in a fallback room when no room of a level is reachable. Notifies the whole room.
+/// Posted to a fallback room when no room of a level is reachable. Notifies the whole room.
 pub fn unreachable(view: &IncidentView, level: u32, context: &Context<'_>) -> Message {
     let rooms = context.policy.level(level).map(|level| level.rooms.as_slice()).unwrap_or_default();
     let rooms: Vec<_> = rooms.iter().take(10).map(|room| Rich::new().code(&short(room, 100))).collect();
@@ -70,23 +71,28 @@ fn last_resort(
     context: &Context<'_>,
 ) -> Message {
     let headline = headline(mark, state, view, context);
-    Sections { headline, status: Rich::new(), reasons: vec![reason], last: call(called, view, context) }
-        .waking(view, called, context)
+    Sections {
+        headline,
+        status: Rich::new(),
+        reasons: vec![reason],
+        last: call_to_acknowledge(called, view, context),
+    }
+    .notifying(view, called, context)
 }
 
-/// Posted in a room that replaces another one of the room list.
+/// Posted to a room that replaces another one of the room list.
 pub fn room_moved(room_list: &str, from: &str) -> Message {
     let words = Rich::from("This room replaces ").code(&short(from, 100));
     line(&words.text(&format!(". Pages of {room_list} are posted here from now on.")))
 }
 
-/// Posted in another room of the room list when this one is unreachable.
+/// Posted to another room of the room list when this one is unreachable.
 pub fn room_unreachable(room_list: &str, room: &str, why: &str) -> Message {
     let words = Rich::from(format!("⚠️ {room_list} cannot reach ")).code(&short(room, 100));
     line(&words.text(&format!(". Nobody is paged there. The homeserver answered: {}", short(why, 500))))
 }
 
-/// Posted in another room of the room list when this one is reachable again.
+/// Posted to another room of the room list when this one is reachable again.
 pub fn room_reachable(room_list: &str, room: &str) -> Message {
     line(&Rich::from(format!("{room_list} can reach ")).code(&short(room, 100)).text(" again."))
 }

@@ -1,5 +1,5 @@
-//! The first line of every message about an incident: what a phone shows. State, number, name, severity, where, how
-//! much, in this order.
+//! The first line of every message about an incident, which phones show: state, number, name, severity, place and number
+//! of alerts, in this order.
 
 use super::Context;
 use super::rich::Rich;
@@ -30,7 +30,7 @@ const PLACES: [&str; 14] = [
     "environment",
 ];
 
-/// The headline: `mark` and `state` say where the incident stands.
+/// The headline. `mark` and `state`: the incident's state as an emoji and as a word.
 pub(super) fn headline(mark: &str, state: &str, view: &IncidentView, context: &Context<'_>) -> Rich {
     let lead = Rich::new().text(&format!("{mark} ")).strong(&format!("{state} {}", title(view)));
     // A resolved incident has no severity any more.
@@ -48,13 +48,13 @@ pub(super) fn title(view: &IncidentView) -> String {
     format!("#{} {}", view.number, name(view))
 }
 
-/// What the incident is called, on one line and not too long.
+/// The incident's name, on one line and cut to `LONGEST_NAME`.
 pub(super) fn name(view: &IncidentView) -> String {
     let name = short(&view.name(), LONGEST_NAME);
     if name.is_empty() { "unnamed".to_owned() } else { name }
 }
 
-/// A room list's name, on one line and not too long.
+/// A room list's name, on one line and cut to 64 characters.
 pub(super) fn list_name(room_list: &str) -> String {
     short(room_list, 64)
 }
@@ -81,7 +81,7 @@ pub(super) fn worst(view: &IncidentView) -> Option<&Severity> {
     alerts.first().map(|alert| &alert.severity)
 }
 
-/// Where it is: the values of the labels that all alerts share and that name a place, else those of the group.
+/// The place: the values of shared labels that name a place, or else the values of the group's labels.
 fn place(view: &IncidentView, context: &Context<'_>) -> String {
     let shared = |label: &str| {
         let mut values = relevant(view).map(|alert| alert.labels.get(label));

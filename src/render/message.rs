@@ -1,4 +1,4 @@
-//! A rendered message, and the content of the event that carries it.
+//! A rendered message, and the content of its event.
 
 use super::rich::{Document, WebLink};
 use crate::domain::policy::Mention;
@@ -10,34 +10,34 @@ use ruma::{EventId, OwnedEventId};
 use serde::Serialize;
 use serde_json::Value;
 
-/// A message as a room will see it.
+/// A message for a room.
 #[derive(Debug, Clone)]
 pub struct Message {
-    /// Whether it may wake somebody.
+    /// Whether it may notify.
     pub msgtype: MsgType,
     /// Its text.
     pub text: Document,
-    /// Whom it notifies. Always written out, so that clients never search the text for names.
+    /// The users it notifies. The event always contains them, so clients do not search the text for names.
     pub mentions: Mentions,
-    /// Where it comes from: Alertmanager's own page.
+    /// Alertmanager's own page.
     pub external_url: Option<String>,
     /// How it relates to another event.
     pub place: Place,
 }
 
-/// The two types of messages that we send.
+/// The two types of messages that matrixbot sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MsgType {
     /// `m.text`: notifies.
     Text,
-    /// `m.notice`: never notifies, whatever it mentions.
+    /// `m.notice`: never notifies, even with mentions.
     Notice,
 }
 
 /// How a message relates to another event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
-    /// It stands on its own: a thread can begin from it.
+    /// It has no relation, so a thread can start from it.
     Timeline,
     /// It answers an event, outside of any thread.
     Reply {
@@ -46,7 +46,7 @@ pub enum Place {
     },
     /// It is part of a thread.
     Thread {
-        /// The event that the thread began from.
+        /// The event from which the thread starts.
         root: OwnedEventId,
         /// The event that it answers, if it answers one.
         reply_to: Option<OwnedEventId>,
@@ -55,7 +55,7 @@ pub enum Place {
     Edit {
         /// The earlier message.
         of: OwnedEventId,
-        /// What clients show that do not know edits.
+        /// The text for clients without support for edits.
         fallback: Document,
     },
 }
@@ -64,14 +64,14 @@ pub enum Place {
 #[derive(Debug, Serialize)]
 struct Content {
     #[serde(flatten)]
-    shown: Shown,
+    body: Body,
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
-    relates_to: Option<Relation<Shown>>,
+    relates_to: Option<Relation<Body>>,
 }
 
-/// What a client shows of a message: the content itself, and again as the new content of an edit.
+/// The visible part of the content. An edit has it twice: as the fallback and as the new content.
 #[derive(Debug, Clone, Serialize)]
-struct Shown {
+struct Body {
     #[serde(flatten)]
     content: RoomMessageEventContentWithoutRelation,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -79,24 +79,24 @@ struct Shown {
 }
 
 impl Message {
-    /// A message that may wake somebody: `mentions` do.
+    /// A message that notifies `mentions`.
     pub fn text(text: Document, mentions: Mentions) -> Self {
         Self { msgtype: MsgType::Text, text, mentions, external_url: None, place: Place::Timeline }
     }
 
-    /// A message that wakes nobody.
+    /// A message that notifies nobody.
     pub fn notice(text: Document) -> Self {
         Self { msgtype: MsgType::Notice, ..Self::text(text, Mentions::new()) }
     }
 
-    /// The same at another place.
+    /// The same message at another place.
     #[must_use]
     pub fn at(mut self, place: Place) -> Self {
         self.place = place;
         self
     }
 
-    /// The same with its origin, if that is a web page.
+    /// The same message with its origin, if that is a web page.
     #[must_use]
     pub fn from_url(mut self, external_url: Option<&str>) -> Self {
         self.external_url = external_url.and_then(WebLink::parse).map(|link| link.as_str().to_owned());
@@ -106,7 +106,7 @@ impl Message {
     /// The content of the `m.room.message` event.
     pub fn content(&self) -> serde_json::Result<Value> {
         let mut content = serde_json::to_value(self.to_content())?;
-        // ruma leaves out `false`. Written out, nobody has to know that this is the default.
+        // ruma omits `false`. Write it, so nobody has to know the default.
         if let Place::Thread { reply_to: Some(_), .. } = &self.place
             && let Some(Value::Object(relation)) = content.get_mut("m.relates_to")
         {
@@ -115,10 +115,10 @@ impl Message {
         Ok(content)
     }
 
-    /// How many bytes the content takes as JSON.
+    /// The size of the content as JSON, in bytes.
     pub(super) fn bytes(&self) -> usize {
         let mut counter = Counter(0);
-        // Counting does not fail; a content that could not be written takes no bytes.
+        // Counting cannot fail.
         match serde_json::to_writer(&mut counter, &self.to_content()) {
             Ok(()) => counter.0,
             Err(_) => 0,
@@ -126,11 +126,11 @@ impl Message {
     }
 
     fn to_content(&self) -> Content {
-        let text = || self.shown(&self.text, "");
+        let text = || self.body(&self.text, "");
         let relates_to = match &self.place {
             Place::Timeline => None,
             Place::Reply { to } => Some(Relation::Reply(Reply::with_event_id(to.clone()))),
-            // A client without threads shows a message that answers nobody as a reply to the root.
+            // Clients without threads render this message as a reply to the root.
             Place::Thread { root, reply_to: None } => {
                 Some(Relation::Thread(Thread::plain(root.clone(), root.clone())))
             }
@@ -139,27 +139,27 @@ impl Message {
             }
             Place::Edit { of, fallback } => {
                 let relation = Relation::Replacement(Replacement::new(of.clone(), text()));
-                return Content { shown: self.shown(fallback, "* "), relates_to: Some(relation) };
+                return Content { body: self.body(fallback, "* "), relates_to: Some(relation) };
             }
         };
-        Content { shown: text(), relates_to }
+        Content { body: text(), relates_to }
     }
 
-    fn shown(&self, text: &Document, prefix: &str) -> Shown {
+    fn body(&self, text: &Document, prefix: &str) -> Body {
         let (plain, html) = (format!("{prefix}{}", text.plain()), format!("{prefix}{}", text.html()));
         let msgtype = match self.msgtype {
             MsgType::Text => MessageType::text_html(plain, html),
             MsgType::Notice => MessageType::notice_html(plain, html),
         };
         let mut content = RoomMessageEventContentWithoutRelation::new(msgtype);
-        // Client-Server API §11.37 "User and room mentions": an empty object says that nobody is mentioned; without
-        // the property, clients look for names in the text.
+        // Client-Server API §11.37 "User and room mentions": an empty object mentions nobody. Without the property, clients
+        // search the text for names.
         content.mentions = Some(self.mentions.clone());
-        Shown { content, external_url: self.external_url.clone() }
+        Body { content, external_url: self.external_url.clone() }
     }
 }
 
-/// Counts what is written to it.
+/// Counts the bytes written to it.
 struct Counter(usize);
 
 impl std::io::Write for Counter {
@@ -173,7 +173,7 @@ impl std::io::Write for Counter {
     }
 }
 
-/// Whom mentions of the policy notify.
+/// The policy's mentions as the mentions of an event.
 pub(super) fn mentions(mentions: &[Mention]) -> Mentions {
     let mut notified = Mentions::new();
     for mention in mentions {
@@ -187,7 +187,7 @@ pub(super) fn mentions(mentions: &[Mention]) -> Mentions {
     notified
 }
 
-/// The content of the `m.reaction` that the virtual user places on `page`, so that acknowledging is one tap.
+/// The content of the `m.reaction` that the virtual user places on `page`, so people can acknowledge with one tap.
 pub fn reaction(page: &EventId, key: &str) -> ReactionEventContent {
     ReactionEventContent::new(Annotation::new(page.to_owned(), key.to_owned()))
 }
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_are_those_of_the_content() {
+    fn bytes_is_the_size_of_the_content() {
         let mut document = Document::default();
         document.paragraph(&["DiskFull <on> \"db-1\"".into()]);
         let fallback = document.clone();

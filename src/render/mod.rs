@@ -1,13 +1,13 @@
-//! What rooms see. Pure functions from an incident, its timeline and its policy to messages.
+//! Renders messages for rooms. Pure functions from an incident, its timeline and its policy to messages.
 //!
-//! Every message is made of [`rich`] text, so that the plain body alone says everything, no markup from outside gets
-//! into the HTML, and nobody is notified but by the message's own `mentions`. The first line has state, number, name,
-//! severity and place: a phone shows no more. Messages stay under [`size::MOST_BYTES`] and say what was left out.
+//! Every message consists of [`rich`] text: the plain body is complete on its own, and no foreign markup gets into the
+//! HTML. Only the message's own `mentions` notify people. The first line has state, number, name, severity and place,
+//! because a phone shows no more. Messages stay below [`size::MOST_BYTES`] and name what they omit.
 //!
-//! - [`page`] has an incident in full: the page that wakes people, the edit that keeps it true, and `show`.
-//! - [`thread`] has the notices below a page, [`fallback`] what is posted when nobody acknowledges or a room is
-//!   unreachable, [`answer`] the answers to commands.
-//! - [`message`] makes events of them; [`template`] puts an operator's own text in place of ours.
+//! - [`page`] renders an incident in full: the page that notifies people, the edit that updates it, and `show`.
+//! - [`thread`] renders the notices below a page, [`fallback`] the notices for unanswered incidents and unreachable
+//!   rooms, [`answer`] the answers to commands.
+//! - [`message`] turns them into events; [`template`] replaces built-in texts by an operator's own.
 //!
 //! The files import each other in one direction, from these down to `rich` and `text` (`tests/layers.rs`).
 
@@ -33,13 +33,13 @@ mod tests;
 use crate::domain::policy::Policy;
 use jiff::Timestamp;
 
-/// What a message depends on, apart from its incident.
+/// What a message depends on in addition to its incident.
 #[derive(Debug, Clone, Copy)]
 pub struct Context<'a> {
     /// The policy of the incident's run.
     pub policy: &'a Policy,
     /// The reaction that acknowledges, as the virtual user places it.
     pub ack_reaction: &'a str,
-    /// The present instant.
+    /// The current time.
     pub now: Timestamp,
 }

@@ -1,7 +1,8 @@
-//! An incident in full: the page that is meant to wake somebody, the edit that keeps it true afterwards, and `show`.
+//! An incident in full: the page that notifies people, the edit that updates it, and `show`.
 //!
-//! A page relates to nothing, so that a thread can begin from it. It can be late, because its room or the homeserver was unreachable. Then it says so; and if the
-//! ladder has gone on meanwhile, it shows the incident as it stands instead of asking for what is past.
+//! A page has no relation, so a thread can start from it. A page is late if its room or the homeserver was unreachable;
+//! then it contains a note. If the incident has changed or escalated meanwhile, the page shows the current state and not
+//! the reason it was enqueued for.
 
 use super::Context;
 use super::alerts::{Alerts, since};
@@ -25,7 +26,7 @@ use std::time::Duration;
 /// How late a page may be without a note.
 const LATE: Duration = Duration::from_mins(1);
 
-/// The page of a rung. `story` is the incident's timeline, at least from the beginning of its run.
+/// The page of a rung. `story` is the incident's timeline, at least from the start of its run.
 pub fn page(view: &IncidentView, story: &[Entry], rung: Rung, context: &Context<'_>) -> Message {
     let (mark, word) = state(view);
     let (headline, status, reason) = if overtaken(view, rung) {
@@ -41,13 +42,14 @@ pub fn page(view: &IncidentView, story: &[Entry], rung: Rung, context: &Context<
     };
     let called = called(view, rung.level, context);
     let reasons = vec![reason, late_line(view, story, rung, context)];
-    Sections { headline, status, reasons, last: call(&called, view, context) }.waking(view, &called, context)
+    Sections { headline, status, reasons, last: call_to_acknowledge(&called, view, context) }
+        .notifying(view, &called, context)
 }
 
-/// The new text of the message `root`. It wakes nobody. `story` is the incident's timeline, at least from the
-/// beginning of its run.
+/// The new text of the message `root`. It notifies nobody. `story` is the incident's timeline, at least from the start
+/// of its run.
 ///
-/// Some clients show an edit as one more message, so that its fallback is a short one that reads well on its own.
+/// Some clients show an edit as a new message, so its fallback is one short line that is complete on its own.
 pub fn edit(root: &EventId, view: &IncidentView, story: &[Entry], context: &Context<'_>) -> Message {
     let mut sections = Sections::of_state(view, story, context);
     if matches!(view.incident.phase, Phase::Firing | Phase::Unanswered { .. } | Phase::Snoozed { .. }) {
@@ -56,7 +58,7 @@ pub fn edit(root: &EventId, view: &IncidentView, story: &[Entry], context: &Cont
     let fallback = Document::line(&Rich::join(&[sections.headline.clone(), sections.status.clone()], " · "));
     let alerts = Alerts::of(view);
     fit(|limits| {
-        // What is resolved needs no explanation any more.
+        // A resolved incident needs no descriptions.
         let limits = if view.incident.phase.is_open() { limits } else { limits.without_descriptions() };
         Message::text(sections.document(view, &alerts, limits, context), Mentions::new())
             .from_url(view.external_url.as_deref())
@@ -64,7 +66,7 @@ pub fn edit(root: &EventId, view: &IncidentView, story: &[Entry], context: &Cont
     })
 }
 
-/// `show 42`: the incident as it stands. `story` is its timeline, at least from the beginning of its run.
+/// `show 42`: the incident's current state. `story` is its timeline, at least from the start of its run.
 pub fn show(view: &IncidentView, story: &[Entry], context: &Context<'_>) -> Message {
     let (sections, alerts) = (Sections::of_state(view, story, context), Alerts::of(view));
     fit_at_length(|limits| {
@@ -77,16 +79,16 @@ pub fn show(view: &IncidentView, story: &[Entry], context: &Context<'_>) -> Mess
 pub(super) struct Sections {
     /// The first line.
     pub(super) headline: Rich,
-    /// Where the incident stands.
+    /// The incident's current state.
     pub(super) status: Rich,
-    /// Why the message is posted, a paragraph each.
+    /// Why the message is posted, one paragraph for each reason.
     pub(super) reasons: Vec<Rich>,
-    /// Whom it calls, and to what.
+    /// The people it notifies, and how to acknowledge.
     pub(super) last: Rich,
 }
 
 impl Sections {
-    /// Of an incident as it stands.
+    /// The sections for the current state of an incident.
     fn of_state(view: &IncidentView, story: &[Entry], context: &Context<'_>) -> Self {
         let (mark, word) = state(view);
         Self {
@@ -97,8 +99,13 @@ impl Sections {
         }
     }
 
-    /// The message that notifies `called`.
-    pub(super) fn waking(&self, view: &IncidentView, called: &[Mention], context: &Context<'_>) -> Message {
+    /// A message that notifies `called`.
+    pub(super) fn notifying(
+        &self,
+        view: &IncidentView,
+        called: &[Mention],
+        context: &Context<'_>,
+    ) -> Message {
         let alerts = Alerts::of(view);
         fit(|limits| {
             Message::text(self.document(view, &alerts, limits, context), mentions(called))
@@ -125,17 +132,17 @@ impl Sections {
     }
 }
 
-/// Why a page goes out.
+/// Why a page is sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PageReason {
     /// A run began.
     RunBegan(RunReason),
-    /// Nobody acknowledged the page before.
+    /// Nobody acknowledged the previous page.
     NotAcknowledged {
-        /// How long after its page was sent; `None` if it never was.
+        /// The time since the previous page was sent; `None` if it was never sent.
         waited: Option<Duration>,
     },
-    /// No room of the level before is reachable.
+    /// No room of the previous level is reachable.
     Unreachable {
         /// That level.
         level: u32,
@@ -148,7 +155,7 @@ pub enum PageReason {
 }
 
 impl PageReason {
-    /// Why the page of `rung` goes out, read off the incident's timeline.
+    /// Why the page of `rung` is sent, derived from the incident's timeline.
     pub fn of(story: &[Entry], rung: Rung) -> Self {
         let run = of_run(story);
         let before: Vec<_> = run.iter().take_while(|entry| !is_page(entry, rung)).collect();
@@ -169,7 +176,7 @@ impl PageReason {
             }
         }
         if rung.level == 0 && rung.loop_no == 0 {
-            // The beginning of the run is not in the story: the reason is unknown.
+            // The timeline lacks the start of the run: the reason is unknown.
             return Self::RunBegan(RunReason::Fired);
         }
         let waited = |sent: Timestamp| paged_at(story, rung).map(|paged| between(sent, paged));
@@ -181,24 +188,24 @@ fn is_page(entry: &Entry, rung: Rung) -> bool {
     matches!(entry.kind, Kind::Paged { loop_no, level } if (loop_no, level) == (rung.loop_no, rung.level))
 }
 
-/// When the page of a rung was decided.
+/// When the page of a rung was enqueued.
 fn paged_at(story: &[Entry], rung: Rung) -> Option<Timestamp> {
     of_run(story).iter().find(|entry| is_page(entry, rung)).map(|entry| entry.at)
 }
 
-/// Whether the ladder has gone on since the page was decided.
+/// Whether the incident has changed or escalated since the page was enqueued.
 fn overtaken(view: &IncidentView, rung: Rung) -> bool {
     view.incident.phase != Phase::Firing || view.incident.rung().is_some_and(|newest| newest > rung)
 }
 
-/// Whom the page of a level calls: the mentions of the worst severity, otherwise those of the level.
+/// The mentions of the page of a level: those of the worst severity, otherwise those of the level.
 pub fn called(view: &IncidentView, level: u32, context: &Context<'_>) -> Vec<Mention> {
     let severity = worst(view).and_then(|severity| severity.name.as_ref());
     let by_severity = severity.and_then(|name| context.policy.severities.get(name)?.mention.clone());
     by_severity.or_else(|| context.policy.level(level).map(|level| level.mention.clone())).unwrap_or_default()
 }
 
-/// Why this page goes out, where that is not plain: nothing for the first page of a new incident.
+/// Why this page is sent; empty for the first page of a new incident.
 fn reason_line(view: &IncidentView, rung: Rung, reason: &PageReason, context: &Context<'_>) -> Rich {
     let place = rung_words(rung.loop_no, rung.level, view.levels);
     match reason {
@@ -230,7 +237,7 @@ fn late_line(view: &IncidentView, story: &[Entry], rung: Rung, context: &Context
     }
 }
 
-/// The room list, and since when it is firing, or when it started if it is resolved.
+/// The room list, and the start of the incident.
 fn about(view: &IncidentView, context: &Context<'_>) -> Rich {
     let flaps = match view.incident.flap_count {
         0 => String::new(),
@@ -242,8 +249,8 @@ fn about(view: &IncidentView, context: &Context<'_>) -> Rich {
     Rich::from(format!("{} · {began} {at}{flaps}", list_name(&view.room_list)))
 }
 
-/// Whom a message calls, and to what.
-pub(super) fn call(called: &[Mention], view: &IncidentView, context: &Context<'_>) -> Rich {
+/// The mentions, and how to acknowledge the incident.
+pub(super) fn call_to_acknowledge(called: &[Mention], view: &IncidentView, context: &Context<'_>) -> Rich {
     let names: Vec<_> = called
         .iter()
         .map(|mention| match mention {

@@ -1,11 +1,10 @@
-//! Text in two forms: plain and HTML. Every message is made of these, so the plain body says everything that the HTML
-//! says, and nothing from outside gets into the HTML unescaped.
+//! Text in two forms: plain and HTML. Both have the same content, and all foreign text in the HTML is escaped.
 
 use super::text::clean;
 use ruma::UserId;
 use url::Url;
 
-/// The longest link that is shown; longer ones are left out.
+/// The longest link in a message; longer ones are dropped.
 const LONGEST_LINK: usize = 2000;
 
 /// A piece of running text, mostly one line.
@@ -39,13 +38,13 @@ impl Rich {
         self.within("<em>", "</em>", text)
     }
 
-    /// Text as a machine has it.
+    /// Machine-readable text, such as labels.
     #[must_use]
     pub fn code(self, text: &str) -> Self {
         self.within("<code>", "</code>", text)
     }
 
-    /// Something to type: in quotes where there is no markup.
+    /// Something to type; the plain text has it in quotes.
     #[must_use]
     pub fn command(mut self, text: &str) -> Self {
         self.plain.push('"');
@@ -63,7 +62,7 @@ impl Rich {
         self
     }
 
-    /// A named link; the plain text shows where it leads.
+    /// A named link; the plain text also has its URL.
     #[must_use]
     pub(super) fn link(mut self, name: &str, link: &WebLink) -> Self {
         let name = clean(name).replace('\n', " ");
@@ -72,7 +71,7 @@ impl Rich {
         self
     }
 
-    /// A person, as clients show people. Who is *notified* is the message's `Mentions`, not this.
+    /// A person, as a link. It does not notify; only the message's `Mentions` do.
     #[must_use]
     pub fn user(mut self, user: &UserId) -> Self {
         self.plain.push_str(&clean(user.as_str()));
@@ -94,7 +93,7 @@ impl Rich {
         self
     }
 
-    /// Followed by `other`.
+    /// This text, followed by `other`.
     #[must_use]
     pub fn then(mut self, other: &Self) -> Self {
         self.plain.push_str(&other.plain);
@@ -102,7 +101,7 @@ impl Rich {
         self
     }
 
-    /// Ordinary text in which something to type stands between backticks.
+    /// Ordinary text with something to type between backticks.
     #[must_use]
     pub fn marked(mut self, text: &str) -> Self {
         for (place, piece) in text.split('`').enumerate() {
@@ -111,17 +110,17 @@ impl Rich {
         self
     }
 
-    /// The pieces that are not empty, with `between` them.
+    /// Joins the pieces that are not empty with `between`.
     pub fn join(pieces: &[Self], between: &str) -> Self {
         Self::join_differently(pieces, between, between)
     }
 
-    /// Links, side by side; below each other where their addresses are shown.
+    /// Joins links on one line; in plain text, which has their URLs, on a line each.
     pub fn join_links(links: &[Self]) -> Self {
         Self::join_differently(links, "\n", " · ")
     }
 
-    /// Labels, side by side; with commas where nothing else sets them apart.
+    /// Joins labels with spaces; in plain text with commas.
     pub fn join_labels(labels: &[Self]) -> Self {
         Self::join_differently(labels, ", ", " ")
     }
@@ -138,7 +137,7 @@ impl Rich {
         joined
     }
 
-    /// Whether there is nothing in it.
+    /// Whether it has no text.
     pub fn is_empty(&self) -> bool {
         self.plain.is_empty()
     }
@@ -184,12 +183,12 @@ impl Document {
         Self { plain: line.plain.clone(), html: line.html.clone() }
     }
 
-    /// A document as it is. The HTML must have gone through a sanitiser.
+    /// A document from its two forms. The HTML must be sanitised.
     pub fn from_parts(plain: String, html: String) -> Self {
         Self { plain, html }
     }
 
-    /// Adds a paragraph of the lines that are not empty; none if there are none.
+    /// Adds a paragraph of the lines that are not empty; no paragraph if all are.
     pub fn paragraph(&mut self, lines: &[Rich]) {
         let lines: Vec<_> = lines.iter().filter(|line| !line.is_empty()).collect();
         if lines.is_empty() {
@@ -202,7 +201,7 @@ impl Document {
         append(&mut self.html, &["<p>", &html.join("<br>"), "</p>"]);
     }
 
-    /// Adds a list; each item is made of lines, of which the empty ones are left out.
+    /// Adds a list. Each item consists of lines; empty lines are dropped.
     pub fn list(&mut self, items: &[Vec<Rich>]) {
         if items.is_empty() {
             return;
@@ -245,8 +244,7 @@ fn append(to: &mut String, pieces: &[&str]) {
     }
 }
 
-/// `text` with everything escaped that is markup in HTML; fit for element content and for attributes in
-/// double quotes.
+/// Escapes HTML markup in `text`, for element content and for attributes in double quotes.
 pub(super) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
@@ -262,19 +260,19 @@ pub(super) fn escape(text: &str) -> String {
     escaped
 }
 
-/// A link to a web page, safe to be shown.
+/// A safe link to a web page.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct WebLink(String);
 
 impl WebLink {
-    /// `text` as a link, if it is one: `http` or `https`, not too long, and not to `matrix.to`, which clients would
-    /// show as a mention of somebody. Spaces and quotes come out percent-encoded.
+    /// Parses a link: `http` or `https`, not longer than `LONGEST_LINK`, and not to `matrix.to`, which clients would render
+    /// as a mention. Spaces and quotes are percent-encoded.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let url = Url::parse(text.trim()).ok()?;
         let host = url.host_str()?.trim_end_matches('.');
         let fits =
             matches!(url.scheme(), "http" | "https") && host != "matrix.to" && !host.ends_with(".matrix.to");
-        // A name and password in a link are a secret, or a trick.
+        // A user name or password in a link is a secret, or hides the real host.
         let plain = url.username().is_empty() && url.password().is_none();
         let link = Self(encode_leftovers(url.as_str()));
         (fits && plain && link.0.len() <= LONGEST_LINK).then_some(link)
@@ -286,7 +284,7 @@ impl WebLink {
     }
 }
 
-/// What `url` leaves readable in fragments, encoded: some clients end a link at a space, brace or quote.
+/// Encodes characters that `url` does not encode in fragments: some clients end a link at a space, brace or quote.
 fn encode_leftovers(url: &str) -> String {
     let mut encoded = String::with_capacity(url.len());
     for character in url.chars() {
@@ -314,7 +312,7 @@ mod tests {
     use ruma::user_id;
 
     #[test]
-    fn both_forms_say_the_same() {
+    fn both_forms_have_the_same_content() {
         let line = Rich::new()
             .strong("#42")
             .text(" by ")
@@ -330,14 +328,14 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_between_backticks_is_something_to_type() {
+    fn text_between_backticks_is_rendered_as_a_command() {
         let line = Rich::new().marked("Say `ack 42`, or `help`.");
         assert_eq!(line.plain, "Say \"ack 42\", or \"help\".");
         assert_eq!(line.html, "Say <code>ack 42</code>, or <code>help</code>.");
     }
 
     #[test]
-    fn people_are_listed_in_words() {
+    fn people_are_joined_with_commas_and_and() {
         let people = [user_id!("@a:x"), user_id!("@b:x"), user_id!("@c:x")];
         assert_eq!(Rich::new().users(people).plain, "@a:x, @b:x and @c:x");
     }
@@ -381,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn an_endless_link_is_none() {
+    fn a_link_that_is_too_long_is_rejected() {
         assert_eq!(WebLink::parse(&format!("https://example.org/{}", "x".repeat(3000))), None);
     }
 }

@@ -1,4 +1,4 @@
-//! A sample incident, for checks and tests: two disks of a database fill up.
+//! A sample incident for checks and tests: two disks of a database fill up.
 
 use crate::domain::incident::{Firing, Incident, Phase, Run};
 use crate::domain::policy::{Level, Mention, Policy, Severity, SeverityRule};

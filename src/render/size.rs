@@ -1,30 +1,30 @@
-//! How much a message may hold. An event is refused above 64 KiB; ours stay under 40 KB. What wakes people is bounded
-//! by what they can read on a phone, far below that. What was left out is said in the message.
+//! Limits the size of messages. Homeservers reject events above 64 KiB; matrixbot stays below 40 KB. Pages are much
+//! shorter, so people can read them on a phone. A message names what it omits.
 
 use super::message::Message;
 
-/// The most bytes that the content of one event takes as JSON.
+/// The most bytes of one event's content as JSON.
 pub const MOST_BYTES: usize = 40_000;
-/// The most characters that a client shows of a message about an incident: about four screens of a phone.
-pub(super) const MOST_SHOWN: usize = 4_000;
+/// The most visible characters of a message about an incident: about four screens of a phone.
+pub(super) const MOST_VISIBLE: usize = 4_000;
 
-/// How much of an incident is shown.
+/// How much of an incident a message contains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Limits {
-    /// How many alerts are shown in full.
+    /// How many alerts in full.
     pub(super) alerts: usize,
     /// How many labels of one alert.
     pub(super) labels: usize,
-    /// How many characters of descriptions, shared by the alerts that are shown.
+    /// How many characters of descriptions, for all alerts together.
     pub(super) text: usize,
     /// How many characters of one summary, label or other annotation.
     pub(super) value: usize,
-    /// Whether single alerts have their links.
+    /// Whether each alert has its links.
     pub(super) links: bool,
 }
 
 impl Limits {
-    /// What is shown where there is room.
+    /// The widest limits.
     #[cfg(test)]
     pub(super) const FULL: Self = AT_LENGTH;
 
@@ -34,9 +34,9 @@ impl Limits {
     }
 }
 
-/// For somebody who asked.
+/// For `show`.
 const AT_LENGTH: Limits = Limits { alerts: 15, labels: 20, text: 6000, value: 200, links: true };
-/// From what reads well on a phone down to what always fits.
+/// From the widest limits for a phone down to limits that always fit.
 const STEPS: [Limits; 6] = [
     Limits { alerts: 15, labels: 20, text: 1500, value: 200, links: true },
     Limits { alerts: 15, labels: 12, text: 1000, value: 120, links: true },
@@ -46,13 +46,13 @@ const STEPS: [Limits; 6] = [
     Limits { alerts: 2, labels: 2, text: 40, value: 30, links: false },
 ];
 
-/// The first of the messages that `render` makes of ever tighter limits that can be read on a phone.
+/// Renders with tighter and tighter limits until the message is readable on a phone.
 pub(super) fn fit(render: impl Fn(Limits) -> Message) -> Message {
-    let readable = |message: &Message| fits(message) && shown(message) <= MOST_SHOWN;
+    let readable = |message: &Message| fits(message) && visible_characters(message) <= MOST_VISIBLE;
     first_that(readable, render)
 }
 
-/// As `fit`, but as much as fits into an event.
+/// As `fit`, but limited only by the size of an event.
 pub(super) fn fit_at_length(render: impl Fn(Limits) -> Message) -> Message {
     let at_length = render(AT_LENGTH);
     if fits(&at_length) { at_length } else { first_that(fits, render) }
@@ -72,11 +72,11 @@ fn first_that(good: impl Fn(&Message) -> bool, render: impl Fn(Limits) -> Messag
 
 /// As `fit`, for a list: halves the number of its lines until it fits.
 pub(super) fn fit_lines(lines: usize, render: impl Fn(usize) -> Message) -> Message {
-    let mut shown = lines;
-    let mut message = render(shown);
-    while shown > 0 && !fits(&message) {
-        shown /= 2;
-        message = render(shown);
+    let mut kept = lines;
+    let mut message = render(kept);
+    while kept > 0 && !fits(&message) {
+        kept /= 2;
+        message = render(kept);
     }
     message
 }
@@ -85,9 +85,8 @@ fn fits(message: &Message) -> bool {
     message.bytes() <= MOST_BYTES
 }
 
-/// How many characters a client shows: not the addresses of links, which have names there. What is escaped counts as
-/// its escape.
-pub(super) fn shown(message: &Message) -> usize {
+/// The number of visible characters, without the URLs of links. An escaped character counts as its escape.
+pub(super) fn visible_characters(message: &Message) -> usize {
     let mut in_tag = false;
     let is_text = |character: &char| {
         in_tag = (in_tag && *character != '>') || *character == '<';

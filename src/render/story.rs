@@ -1,4 +1,4 @@
-//! The timeline of an incident in sentences: where the incident stands now, and each entry.
+//! Sentences for an incident's current state and for each entry of its timeline.
 
 use super::Context;
 use super::alerts::{ShowSeverity, brief};
@@ -11,10 +11,10 @@ use crate::domain::timeline::{Entry, Kind, ResolveReason, RunReason};
 use crate::domain::view::IncidentView;
 use jiff::Timestamp;
 
-/// The longest comment that is repeated.
+/// The longest quoted comment.
 const LONGEST_COMMENT: usize = 300;
 
-/// Where the incident stands. `story` is its timeline, at least from the beginning of its run.
+/// The incident's current state. `story` is its timeline, at least from the start of its run.
 pub(super) fn status(view: &IncidentView, story: &[Entry], context: &Context<'_>) -> Rich {
     match &view.incident.phase {
         Phase::Firing => firing(view, story, context),
@@ -42,7 +42,7 @@ pub(super) fn status(view: &IncidentView, story: &[Entry], context: &Context<'_>
     }
 }
 
-/// A comment, in quotes; nothing if there is none.
+/// A comment in quotes; empty if there is none.
 fn quoted(comment: Option<&str>) -> Rich {
     let comment = short(comment.unwrap_or_default(), LONGEST_COMMENT);
     if comment.is_empty() { Rich::new() } else { Rich::from(": ").em(&format!("“{comment}”")) }
@@ -132,29 +132,29 @@ fn by<'a>(users: impl Iterator<Item = &'a ruma::UserId>) -> Rich {
     if users.is_empty() { users } else { Rich::from(" by ").then(&users) }
 }
 
-/// What the sentences about an incident depend on.
+/// What sentences about an incident depend on.
 #[derive(Clone, Copy)]
 pub(super) struct Wording<'a> {
     /// How many levels the ladder has.
     levels: u32,
-    /// The incident whose alerts have names; `None` where alerts are only counted.
+    /// The incident, for the names of its alerts; `None`: only count alerts.
     view: Option<&'a IncidentView>,
     context: &'a Context<'a>,
 }
 
-/// The entries of the newest run; all that there are, if its beginning is not among them.
+/// The entries of the newest run; all entries if its start is not among them.
 pub(super) fn of_run(story: &[Entry]) -> &[Entry] {
     let began = story.iter().rposition(|entry| matches!(entry.kind, Kind::RunStarted { .. }));
     story.get(began.unwrap_or(0)..).unwrap_or_default()
 }
 
 impl<'a> Wording<'a> {
-    /// About an incident, whose alerts are named.
+    /// Sentences that name the incident's alerts.
     pub(super) fn of(view: &'a IncidentView, context: &'a Context<'a>) -> Self {
         Self { levels: view.levels, view: Some(view), context }
     }
 
-    /// About an incident with so many levels, whose alerts are only counted.
+    /// Sentences that only count alerts.
     pub(super) fn counting(levels: u32, context: &'a Context<'a>) -> Self {
         Self { levels, view: None, context }
     }
@@ -164,24 +164,26 @@ impl<'a> Wording<'a> {
         match &entry.kind {
             Kind::RunStarted { why, suppressed, .. } => self.run_started(why, *suppressed),
             Kind::AlertsChanged { joined, cleared, changed } => self.alerts_changed(joined, cleared, changed),
-            Kind::Paged { loop_no, level } => say(&format!("🔔 Paging {}.", self.rung(*loop_no, *level))),
+            Kind::Paged { loop_no, level } => {
+                Rich::from(format!("🔔 Paging {}.", self.rung(*loop_no, *level)))
+            }
             Kind::Told { loop_no, level } => {
-                say(&format!("📨 The page to {} was sent.", self.rung(*loop_no, *level)))
+                Rich::from(format!("📨 The page to {} was sent.", self.rung(*loop_no, *level)))
             }
             Kind::Undeliverable { loop_no, level } => {
-                say(&format!("⚠️ No room of {} was reachable.", self.rung(*loop_no, *level)))
+                Rich::from(format!("⚠️ No room of {} was reachable.", self.rung(*loop_no, *level)))
             }
-            Kind::Unanswered => say("🚨 Nobody acknowledged. Escalation ended."),
-            Kind::Reminded { number } => say(&format!("🚨 Still unanswered. Sent reminder {number}.")),
-            Kind::Suppressed => say("🔧 Maintenance is active. Nobody is paged."),
-            Kind::Closed => say("🏁 Closed."),
-            Kind::HoldEnded => say("🟢 All alerts are resolved now."),
+            Kind::Unanswered => Rich::from("🚨 Nobody acknowledged. Escalation ended."),
+            Kind::Reminded { number } => Rich::from(format!("🚨 Still unanswered. Sent reminder {number}.")),
+            Kind::Suppressed => Rich::from("🔧 Maintenance is active. Nobody is paged."),
+            Kind::Closed => Rich::from("🏁 Closed."),
+            Kind::HoldEnded => Rich::from("🟢 All alerts are resolved now."),
             Kind::RefiredAcknowledged => {
-                say("🔁 Firing again. It is still acknowledged, so nobody is paged.")
+                Rich::from("🔁 Firing again. It is still acknowledged, so nobody is paged.")
             }
             Kind::Resolved { why, lasted } => resolved_sentence(why, &lasting(*lasted)),
             Kind::AckEndsSoon { until } => {
-                say(&format!("⏰ The acknowledgement ends at {}.", instant(*until, self.context.now)))
+                Rich::from(format!("⏰ The acknowledgement ends at {}.", instant(*until, self.context.now)))
             }
             Kind::Acknowledged { .. }
             | Kind::JoinedAck { .. }
@@ -194,7 +196,7 @@ impl<'a> Wording<'a> {
     fn person(&self, kind: &Kind) -> Rich {
         match kind {
             Kind::Acknowledged { who, via, until, comment } => {
-                let line = say("👀 ")
+                let line = Rich::from("👀 ")
                     .user(who)
                     .text(" acknowledged")
                     .text(how(*via))
@@ -207,7 +209,7 @@ impl<'a> Wording<'a> {
                     None => line.text(". Escalation stopped."),
                 }
             }
-            Kind::JoinedAck { who, via, comment } => say("👀 ")
+            Kind::JoinedAck { who, via, comment } => Rich::from("👀 ")
                 .user(who)
                 .text(" also acknowledged")
                 .text(how(*via))
@@ -216,14 +218,14 @@ impl<'a> Wording<'a> {
             Kind::LateAck { who, .. } => {
                 Rich::new().user(who).text(" acknowledged too late. It was already resolved.")
             }
-            Kind::Snoozed { who, via, until, comment } => say("💤 ")
+            Kind::Snoozed { who, via, until, comment } => Rich::from("💤 ")
                 .user(who)
                 .text(&format!(" snoozed it until {}", instant(*until, self.context.now)))
                 .text(how(*via))
                 .then(&quoted(comment.as_deref()))
                 .text("."),
             Kind::EscalationAsked { who, via } => {
-                say("⏫ ").user(who).text(" escalated it").text(how(*via)).text(".")
+                Rich::from("⏫ ").user(who).text(" escalated it").text(how(*via)).text(".")
             }
             _ => Rich::new(),
         }
@@ -231,8 +233,8 @@ impl<'a> Wording<'a> {
 
     fn run_started(&self, why: &RunReason, suppressed: bool) -> Rich {
         let line = match why {
-            RunReason::Fired => say("🔥 Firing."),
-            _ => say("🔁 ").then(&self.why_it_runs(why)),
+            RunReason::Fired => Rich::from("🔥 Firing."),
+            _ => Rich::from("🔁 ").then(&self.why_it_runs(why)),
         };
         if suppressed { line.text(" Maintenance is active. Nobody is paged.") } else { line }
     }
@@ -246,7 +248,7 @@ impl<'a> Wording<'a> {
         let piece = |words: &str, which: &[Fingerprint]| {
             let names =
                 self.names(which, ShowSeverity::No).unwrap_or_else(|| count(which.len() as u64, "alert"));
-            if which.is_empty() { Rich::new() } else { say(&format!("{words}: {names}.")) }
+            if which.is_empty() { Rich::new() } else { Rich::from(format!("{words}: {names}.")) }
         };
         let pieces = [
             piece("➕ Also firing", joined),
@@ -256,7 +258,7 @@ impl<'a> Wording<'a> {
         Rich::join(&pieces, " ")
     }
 
-    /// Why a run began; nothing for a new incident.
+    /// Why a run started; empty for a new incident.
     pub(super) fn why_it_runs(&self, why: &RunReason) -> Rich {
         match why {
             RunReason::Fired => Rich::new(),
@@ -282,7 +284,7 @@ impl<'a> Wording<'a> {
         }
     }
 
-    /// The names of alerts; `None` where they are only counted.
+    /// The names of alerts; `None` if sentences only count them.
     fn names(&self, fingerprints: &[Fingerprint], severity: ShowSeverity) -> Option<String> {
         let names = brief(self.view?, fingerprints, severity, self.context);
         (!names.is_empty()).then_some(names)
@@ -305,28 +307,24 @@ pub(super) fn rung(loop_no: u32, level: u32, levels: u32) -> String {
 
 fn resolved_sentence(why: &ResolveReason, lasted: &str) -> Rich {
     match why {
-        ResolveReason::Cleared => say(&format!("🟢 Resolved after {lasted}.")),
-        ResolveReason::ByHand { who, via, comment } => say("🟢 ")
+        ResolveReason::Cleared => Rich::from(format!("🟢 Resolved after {lasted}.")),
+        ResolveReason::ByHand { who, via, comment } => Rich::from("🟢 ")
             .user(who)
             .text(&format!(" resolved it after {lasted}"))
             .text(how(*via))
             .then(&quoted(comment.as_deref()))
             .text("."),
         ResolveReason::Stale => {
-            say(&format!("🟢 Resolved as stale after {lasted}: Alertmanager sent no more updates."))
+            Rich::from(format!("🟢 Resolved as stale after {lasted}: Alertmanager sent no more updates."))
         }
     }
 }
 
-/// How a person acted, where that is worth saying.
+/// How a person acted; empty for commands and replies.
 fn how(via: Via) -> &'static str {
     match via {
         Via::Command | Via::Reply => "",
         Via::Reaction => " with a reaction",
         Via::Api => " from the command line",
     }
-}
-
-fn say(text: &str) -> Rich {
-    Rich::from(text)
 }

@@ -1,22 +1,24 @@
-//! Operators' own templates, in place of the built-in texts.
+//! Templates of operators, which replace built-in texts.
 //!
-//! A room list may have templates named `page_text`, `page_html`, `edit_text` and so on, in Jinja's language. A text without an HTML of its own is shown as it is. A template that is
-//! wrong is found by [`check`] at start; one that fails on a particular incident gives way to the built-in text, and
-//! the log says why. A template decides what a message says, never whom it notifies.
+//! A room list may have templates named `page_text`, `page_html`, `edit_text` and so on, in Jinja's language. A text
+//! template without an HTML one also becomes the HTML. [`check`] finds invalid templates at the start. If a template
+//! fails for an incident, matrixbot posts the built-in text and logs why. A template changes the text of a message,
+//! never whom it notifies.
 //!
-//! A template can use `number`, `name`, `title` (`#42 DiskFull`), `room_list`, `phase` (as in the database), `severity` (of the worst
-//! alert, may be empty), `mark` (its emoji), `level`, `levels`, `round` (from 1; `level` is 0 before the first page),
-//! `ackers`, `opened_at`, `since`, `resolved_at` (RFC 3339; `resolved_at` may be empty), `age_seconds`, `truncated`,
-//! `external_url` (may be empty), `group_labels`, `common_labels`, `ack_reaction`, `alerts`, `built_in_text` and
-//! `built_in_html` (the built-in message). Each alert has `fingerprint`, `firing`, `severity`, `labels`,
-//! `annotations`, `starts_at`, `cleared_at`, `generator_url`, `defect`. The filter `duration` says seconds in words.
+//! A template can use `number`, `name`, `title` (`#42 DiskFull`), `room_list`, `phase` (as in the database), `severity`
+//! (of the worst alert, may be empty), `mark` (its emoji), `level`, `levels`, `round` (from 1; `level` is 0 before the
+//! first page), `ackers`, `opened_at`, `since`, `resolved_at` (RFC 3339; `resolved_at` may be empty), `age_seconds`,
+//! `truncated`, `external_url` (may be empty), `group_labels`, `common_labels`, `ack_reaction`, `alerts`,
+//! `built_in_text` and `built_in_html` (the built-in message). Each alert has `fingerprint`, `firing`, `severity`,
+//! `labels`, `annotations`, `starts_at`, `cleared_at`, `generator_url`, `defect`. The filter `duration` formats seconds
+//! in words.
 
 use super::alerts::since;
 use super::headline::{name, severity_mark, title, worst};
 use super::message::Message;
 use super::rich::{Document, Rich};
 use super::size::MOST_BYTES;
-use super::text::{clean, clip_loudly, from_one};
+use super::text::{clean, clip_with_count, from_one};
 use super::time::lasting;
 use super::{Context, fallback, page, sample, thread};
 use crate::domain::incident::Rung;
@@ -32,9 +34,9 @@ use ruma::html::{Html, SanitizerConfig};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// How many steps a template may take.
+/// The most steps of a template.
 const FUEL: u64 = 200_000;
-/// How many bytes a template may make of an incident before it is taken for wrong.
+/// The most bytes that a template may produce.
 const LONGEST: usize = MOST_BYTES;
 
 /// A room list's templates, by name.
@@ -45,23 +47,23 @@ pub type Templates = BTreeMap<String, String>;
 pub enum Templated {
     /// A page.
     Page,
-    /// A page brought up to date.
+    /// An updated page.
     Edit,
     /// A notice in an incident's thread.
     Thread,
     /// A notice in the fallback rooms: nobody acknowledged, or a room is unreachable.
     Fallback,
-    /// Still nobody answered.
+    /// A reminder that nobody has acknowledged.
     Reminder,
 }
 
-/// What is wrong with a template.
+/// A problem with a template.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("template {template}: {problem}")]
 pub struct TemplateProblem {
     /// Its name.
     pub template: String,
-    /// What is wrong, and in which line.
+    /// The problem, with its line.
     pub problem: String,
 }
 
@@ -69,7 +71,7 @@ impl Templated {
     /// Every message that can have templates.
     pub const ALL: [Self; 5] = [Self::Page, Self::Edit, Self::Thread, Self::Fallback, Self::Reminder];
 
-    /// The name that its templates begin with.
+    /// The prefix of its templates' names.
     pub fn name(self) -> &'static str {
         match self {
             Self::Page => "page",
@@ -81,7 +83,7 @@ impl Templated {
     }
 }
 
-/// `message` as the room list's templates have it. If a template fails, `message` as it was and why.
+/// `message` with the text of the room list's templates. If a template fails, the unchanged `message` and the problem.
 pub fn overridden(
     message: Message,
     what: Templated,
@@ -96,7 +98,7 @@ pub fn overridden(
     }
 }
 
-/// Everything that is wrong with templates: unknown names, and what fails on a sample incident.
+/// Every problem with templates: unknown names, and failures with a sample incident.
 pub fn check(templates: &Templates, now: Timestamp) -> Vec<TemplateProblem> {
     let known = |name: &str| {
         Templated::ALL
@@ -111,7 +113,7 @@ pub fn check(templates: &Templates, now: Timestamp) -> Vec<TemplateProblem> {
     let context = Context { policy: &policy, ack_reaction: reaction::default_ack(), now };
     let view = sample::view(now);
     let failing = Templated::ALL.into_iter().flat_map(|what| {
-        // Each form on its own, so that all that is wrong is said at once.
+        // Check each form on its own, to report all problems at once.
         ["text", "html"].into_iter().filter_map(move |form| {
             let name = format!("{}_{form}", what.name());
             templates.get(&name).map(|source| (what, Templates::from([(name, source.clone())])))
@@ -164,7 +166,7 @@ fn rendered(name: &str, source: &str, variables: &Value) -> Result<String, Strin
         if name.ends_with("_html") { AutoEscape::Html } else { AutoEscape::None }
     });
     environment.add_filter("duration", duration);
-    let in_words = |error: minijinja::Error| {
+    let describe = |error: minijinja::Error| {
         let line = error.line().map(|line| format!("line {line}: ")).unwrap_or_default();
         let what = if error.kind() == ErrorKind::OutOfFuel {
             "it runs too long".to_owned()
@@ -173,7 +175,7 @@ fn rendered(name: &str, source: &str, variables: &Value) -> Result<String, Strin
         };
         format!("{line}{what}")
     };
-    let rendered = environment.render_named_str(name, source, variables.clone()).map_err(in_words)?;
+    let rendered = environment.render_named_str(name, source, variables.clone()).map_err(describe)?;
     if rendered.len() > LONGEST {
         Err("it makes a message that is too large".to_owned())
     } else {
@@ -181,7 +183,7 @@ fn rendered(name: &str, source: &str, variables: &Value) -> Result<String, Strin
     }
 }
 
-/// HTML of which only what the Matrix specification allows is left.
+/// Removes everything from HTML that the Matrix specification does not allow.
 fn sanitised(html: &str) -> String {
     let parsed = Html::parse(&clean(html));
     parsed.sanitize_with(&SanitizerConfig::compat().remove_reply_fallback());
@@ -203,9 +205,9 @@ pub(super) fn sample_message(what: Templated, view: &IncidentView, context: &Con
     }
 }
 
-/// How many alerts templates see.
+/// The most alerts that templates get.
 const MOST_ALERTS: usize = 100;
-/// The longest value of a label or annotation that templates see.
+/// The longest value of a label or annotation that templates get.
 const LONGEST_VALUE: usize = 4000;
 
 /// The variables of an incident whose built-in message is `built_in`.
@@ -269,7 +271,7 @@ fn labels(labels: &Labels) -> Value {
 }
 
 fn text(text: &str) -> Value {
-    Value::from(clip_loudly(&clean(text), LONGEST_VALUE))
+    Value::from(clip_with_count(&clean(text), LONGEST_VALUE))
 }
 
 fn time(at: Option<Timestamp>) -> Value {

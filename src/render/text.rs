@@ -1,9 +1,9 @@
-//! Text from outside, made fit to be shown: valid, readable in one direction, and no longer than wanted.
+//! Cleans foreign text for messages: no control characters, no change of direction, limited length.
 
 use unicode_segmentation::UnicodeSegmentation as _;
 
-/// `text` without control characters and without characters that turn the direction of what follows. Line breaks
-/// stay, as `\n`; never more than two in a row.
+/// `text` without control characters and without characters that change the direction of text. Line breaks become `\n`;
+/// at most two in a row remain.
 pub(super) fn clean(text: &str) -> String {
     let mut cleaned = String::with_capacity(text.len());
     let mut breaks = 0_u8;
@@ -37,10 +37,9 @@ pub(super) fn one_line(text: &str) -> String {
     clean(text).split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// `text` on one line of at most `most` characters, none of which moves a cursor. However long it is, only its beginning is looked at.
+/// `text` cleaned, on one line of at most `most` characters. Reads only the start of a long text.
 pub(crate) fn short(text: &str, most: usize) -> String {
-    let looked_at = most.saturating_mul(4);
-    let head: String = text.chars().take(looked_at).collect();
+    let head: String = text.chars().take(most.saturating_mul(4)).collect();
     let line = one_line(&head);
     if head.len() < text.len() && line.chars().nth(most).is_none() {
         return clip(&format!("{line}…"), most);
@@ -48,7 +47,7 @@ pub(crate) fn short(text: &str, most: usize) -> String {
     clip(&line, most)
 }
 
-/// At most `most` characters of `text`; a cut is shown by `…`.
+/// At most `most` characters of `text`, with `…` at the end if it was cut.
 pub(super) fn clip(text: &str, most: usize) -> String {
     match kept(text, most) {
         Some(kept) => format!("{kept}…"),
@@ -56,15 +55,15 @@ pub(super) fn clip(text: &str, most: usize) -> String {
     }
 }
 
-/// At most `most` characters of a long text; a cut says how much is missing.
-pub(super) fn clip_loudly(text: &str, most: usize) -> String {
+/// At most `most` characters of `text`; a cut text ends with the number of missing characters.
+pub(super) fn clip_with_count(text: &str, most: usize) -> String {
     let Some(kept) = kept(text, most) else { return text.to_owned() };
     let missing = text.chars().count().saturating_sub(kept.chars().count());
     format!("{kept}… ({})", count(missing as u64, "more character"))
 }
 
-/// The beginning of `text` that has at most `most` characters with a `…`; `None` if nothing must be cut. What is shown
-/// as one character, such as an accented letter or a flag, is kept whole or not at all.
+/// The start of `text` that has at most `most` characters including a `…`; `None` if `text` is short enough. Does not
+/// cut inside a visible character, such as an accented letter or a flag.
 fn kept(text: &str, most: usize) -> Option<&str> {
     text.chars().nth(most)?;
     let (mut characters, mut end) = (0_usize, 0_usize);
@@ -84,7 +83,7 @@ pub(super) fn capitalised(text: &str) -> String {
     characters.next().map(|first| first.to_uppercase().chain(characters).collect()).unwrap_or_default()
 }
 
-/// A level or round as people count: from 1.
+/// A level or round, counted from 1.
 pub(super) fn from_one(index: u32) -> u64 {
     u64::from(index).saturating_add(1)
 }
@@ -94,12 +93,12 @@ pub(super) fn count(number: u64, noun: &str) -> String {
     if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
 }
 
-/// Whether a character is left out: it shows nothing, or turns the direction of text beyond its own place.
+/// Whether `clean` removes a character: it is invisible, or changes the direction of the text around it.
 fn is_hidden(character: char) -> bool {
     character.is_control()
         || matches!(
             character,
-            // Bidirectional embeddings, overrides and isolates: with them, text can read as something else.
+            // Bidirectional embeddings, overrides and isolates, which can disguise text.
             '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}'
             // Invisible operators, deprecated format characters, byte order mark, interlinear annotation.
             | '\u{2060}'..='\u{2064}' | '\u{206A}'..='\u{206F}' | '\u{FEFF}' | '\u{FFF9}'..='\u{FFFB}'
@@ -134,21 +133,21 @@ mod tests {
         assert_eq!(clip("äöü", 3), "äöü");
         assert_eq!(clip("äöüß", 3), "äö…");
         assert_eq!(clip("äö", 0), "…");
-        assert_eq!(clip_loudly("äöüß", 3), "äö… (2 more characters)");
+        assert_eq!(clip_with_count("äöüß", 3), "äö… (2 more characters)");
     }
 
     #[test]
-    fn what_is_shown_as_one_character_is_not_cut_in_two() {
+    fn a_visible_character_is_not_cut_in_two() {
         assert_eq!(clip("ae\u{301}bcd", 3), "a…", "the accent belongs to the e");
         assert_eq!(clip("a👍🏽bcd", 3), "a…", "so does the tone of skin");
         assert_eq!(clip("a👩\u{200D}🚒bcd", 4), "a…", "joined emoji are one");
         assert_eq!(clip("🇩🇪🇫🇷ab", 4), "🇩🇪…", "a flag is two");
         assert_eq!(clip(&"\u{301}".repeat(9), 5), "…");
-        assert_eq!(clip_loudly("ae\u{301}bcd", 3), "a… (5 more characters)");
+        assert_eq!(clip_with_count("ae\u{301}bcd", 3), "a… (5 more characters)");
     }
 
     #[test]
-    fn a_short_text_is_one_line_and_says_that_it_was_cut() {
+    fn short_returns_one_line_and_marks_a_cut() {
         assert_eq!(short(" a\nb ", 3), "a b");
         assert_eq!(short("abcd", 3), "ab…");
         assert_eq!(short(&format!("a{}b", " ".repeat(100)), 3), "a…");
@@ -156,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn counting_agrees_with_its_noun() {
+    fn count_uses_the_plural_except_for_one() {
         assert_eq!(count(1, "alert"), "1 alert");
         assert_eq!(count(0, "alert"), "0 alerts");
     }

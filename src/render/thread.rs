@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use ruma::EventId;
 use ruma::events::Mentions;
 
-/// The notice of an entry in the thread of `root`; `None` for an entry that the room sees anyway.
+/// The notice of an entry in the thread of `root`; `None` for entries without a notice.
 pub fn notice(root: &EventId, view: &IncidentView, entry: &Entry, context: &Context<'_>) -> Option<Message> {
     let wording = Wording::of(view, context);
     let number = Rich::new().strong(&format!("#{}", view.number)).text(" ");
@@ -20,7 +20,7 @@ pub fn notice(root: &EventId, view: &IncidentView, entry: &Entry, context: &Cont
         .then(|| Message::notice(Document::line(&number.then(&wording.sentence(entry)))).at(in_thread(root)))
 }
 
-/// Reminds the ackers, in the thread, that their acknowledgement ends soon. Notifies them.
+/// Reminds the ackers in the thread that their acknowledgement ends soon. Notifies them.
 pub fn ack_reminder(root: &EventId, view: &IncidentView, until: Timestamp, context: &Context<'_>) -> Message {
     let ackers = &view.incident.ackers;
     let line = Rich::from("⏰ ")
@@ -35,12 +35,12 @@ pub fn ack_reminder(root: &EventId, view: &IncidentView, until: Timestamp, conte
     Message::text(Document::line(&line), Mentions::with_user_ids(ackers.iter().cloned())).at(in_thread(root))
 }
 
-/// In the thread that begins from `root`.
+/// The place in the thread that starts from `root`.
 fn in_thread(root: &EventId) -> Place {
     Place::Thread { root: root.to_owned(), reply_to: None }
 }
 
-/// Whether an entry is posted in the thread: neither the first page, from which it begins, nor our own bookkeeping.
+/// Whether an entry gets a notice in the thread. The first page, from which the thread starts, and internal entries do not.
 fn is_posted(kind: &Kind) -> bool {
     match kind {
         Kind::RunStarted { why: RunReason::Fired, suppressed: false, .. }

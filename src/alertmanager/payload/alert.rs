@@ -1,4 +1,4 @@
-//! One alert of a webhook, kept as best it can.
+//! Parses one alert of a webhook, and keeps as much of it as possible.
 
 use super::text::{self, Fields, kind_of};
 use super::{bounds, fingerprint};
@@ -8,15 +8,15 @@ use jiff::Timestamp;
 use serde_json::value::RawValue;
 use std::time::Duration;
 
-/// How far ahead of us another clock may be. An episode from further in the future would make its own clear look old:
-/// Alertmanager itself dates an alert that was posted with an end and no start into the future, by its end.
+/// How far ahead of ours another clock may be. A start further in the future would make the alert's own resolution look
+/// old. Alertmanager itself produces such starts: an alert posted with an end and no start gets its end as its start.
 const CLOCK_SKEW: Duration = Duration::from_secs(5);
-/// From here on a start in the future is worth a word.
+/// A start this far in the future is a defect.
 const IMPLAUSIBLE: Duration = Duration::from_hours(1);
-/// The most names that a defect spells out.
+/// The most names that a defect lists.
 const MOST_NAMES: usize = 3;
 
-/// The alert that `raw` describes; never fails. `now`: when it came.
+/// Parses an alert; never fails. `now`: when it arrived.
 pub(super) fn read(raw: &RawValue, now: Timestamp) -> WebhookAlert {
     let mut defects: Vec<String> = Vec::new();
     let fields: Fields<'_> = serde_json::from_str(raw.get()).unwrap_or_else(|_not_an_object| {
@@ -32,8 +32,8 @@ pub(super) fn read(raw: &RawValue, now: Timestamp) -> WebhookAlert {
         defects.push("it has no alertname".to_owned());
     }
     let annotations = read_labels(&fields, "annotations", &mut defects);
-    let said = fields.get("fingerprint").and_then(|raw| text::read(raw));
-    let fingerprint = said.as_deref().and_then(fingerprint::valid).unwrap_or_else(|| {
+    let sent = fields.get("fingerprint").and_then(|raw| text::read(raw));
+    let fingerprint = sent.as_deref().and_then(fingerprint::valid).unwrap_or_else(|| {
         if is_object {
             defects.push("it has no valid fingerprint".to_owned());
         }
@@ -54,7 +54,7 @@ pub(super) fn read(raw: &RawValue, now: Timestamp) -> WebhookAlert {
     }
 }
 
-/// Gives an alert that came with the fingerprint of another one a fingerprint of its own.
+/// Gives an alert that arrived with another alert's fingerprint its own one.
 pub(super) fn give_own_fingerprint(alert: &mut WebhookAlert) {
     alert.fingerprint = fingerprint::computed(&alert.labels);
     let defect = "it came with another alert's fingerprint";
@@ -87,8 +87,8 @@ fn labels_within(labels: Labels, most: usize, defects: &mut Vec<String>) -> Labe
     labels
 }
 
-/// Whether it fires: what its own status says, whatever the group's; failing that, whether it has ended. What is
-/// not known to be over fires.
+/// Whether the alert is firing: by its own status (never the group's), or else by its end. An alert whose end is unknown
+/// is firing.
 fn firing(fields: &Fields<'_>, now: Timestamp, defects: &mut Vec<String>) -> bool {
     let status = fields.get("status").and_then(|raw| text::read(raw)).unwrap_or_default();
     if status.eq_ignore_ascii_case("firing") {
@@ -97,10 +97,10 @@ fn firing(fields: &Fields<'_>, now: Timestamp, defects: &mut Vec<String>) -> boo
     if status.eq_ignore_ascii_case("resolved") {
         return false;
     }
-    let over = fields.get("endsAt").and_then(|raw| instant(raw)).is_some_and(|end| end <= now);
-    let taken_for = if over { "resolved" } else { "firing" };
-    defects.push(format!("its status is neither firing nor resolved, so it counts as {taken_for}"));
-    !over
+    let ended = fields.get("endsAt").and_then(|raw| instant(raw)).is_some_and(|end| end <= now);
+    let counts_as = if ended { "resolved" } else { "firing" };
+    defects.push(format!("its status is neither firing nor resolved, so it counts as {counts_as}"));
+    !ended
 }
 
 fn starts_at(fields: &Fields<'_>, now: Timestamp, defects: &mut Vec<String>) -> Timestamp {
@@ -119,7 +119,7 @@ fn starts_at(fields: &Fields<'_>, now: Timestamp, defects: &mut Vec<String>) -> 
     }
 }
 
-/// An instant to the microsecond, which is what Postgres keeps. Go's zero time, and all before 1970, is none.
+/// An instant in microseconds, the precision of Postgres. `None` for Go's zero time and everything before 1970.
 fn instant(raw: &RawValue) -> Option<Timestamp> {
     let at: Timestamp = text::read(raw)?.parse().ok()?;
     Timestamp::from_microsecond(at.as_microsecond()).ok().filter(|at| *at > Timestamp::UNIX_EPOCH)

@@ -1,4 +1,4 @@
-//! How much of what strangers send is kept.
+//! Size limits for untrusted input.
 
 use crate::domain::webhook::Labels;
 use sha2::{Digest, Sha256};
@@ -8,14 +8,14 @@ use std::fmt::Write as _;
 const LABEL_NAME: usize = 256;
 /// The most bytes of a label's value, and of the receiver's name.
 pub(super) const LABEL_VALUE: usize = 4 * 1024;
-/// The most bytes of an annotation: a message in a room holds about 40 KB in all.
+/// The most bytes of an annotation: a whole message in a room has about 40 KB.
 pub(super) const ANNOTATION: usize = 32 * 1024;
 /// The most bytes of a group key.
 pub(super) const GROUP_KEY: usize = 16 * 1024;
 /// The most labels, and the most annotations, of an alert.
 const MOST_LABELS: usize = 128;
 
-/// The beginning of `text`, ended by `…` if something was cut.
+/// The first `most` bytes of `text`, with `…` at the end if it was cut.
 pub(super) fn cut(text: String, most: usize) -> String {
     if text.len() <= most {
         return text;
@@ -24,7 +24,7 @@ pub(super) fn cut(text: String, most: usize) -> String {
     format!("{}…", text.get(..end).unwrap_or_default())
 }
 
-/// As `cut`, but different texts stay different: a hash of the whole takes the place of what was cut.
+/// As `cut`, but different texts stay different: a hash of the whole text replaces the rest.
 pub(super) fn cut_distinctly(text: String, most: usize) -> String {
     if text.len() <= most {
         return text;

@@ -1,15 +1,15 @@
-//! Alertmanager's identity of a label set.
+//! Alertmanager's fingerprint of a label set.
 
 use crate::domain::incident::Fingerprint;
 use crate::domain::webhook::Labels;
 
-/// Whether this is a fingerprint as Alertmanager writes it; then in lower case.
-pub(super) fn valid(said: &str) -> Option<Fingerprint> {
-    (said.len() == 16 && said.bytes().all(|b| b.is_ascii_hexdigit())).then(|| said.to_ascii_lowercase())
+/// The fingerprint in lower case, if it has Alertmanager's format.
+pub(super) fn valid(text: &str) -> Option<Fingerprint> {
+    (text.len() == 16 && text.bytes().all(|b| b.is_ascii_hexdigit())).then(|| text.to_ascii_lowercase())
 }
 
-/// The fingerprint that Alertmanager computes: FNV-1a, 64 bits, over each name and value in the order of the
-/// names, each followed by a byte that UTF-8 never has.
+/// The fingerprint that Alertmanager computes: FNV-1a, 64 bits, over all names and values in the order of the names,
+/// each followed by the byte 0xff, which never occurs in UTF-8.
 pub(super) fn computed(labels: &Labels) -> Fingerprint {
     const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
     const PRIME: u64 = 0x0100_0000_01b3;

@@ -1,9 +1,9 @@
-//! What Alertmanager posts: bytes → `domain::webhook::Webhook`.
+//! Parses the body of Alertmanager's webhook: bytes → `domain::webhook::Webhook`.
 //!
-//! A body is refused only when nothing can be made of it: it is not JSON, not an object, or has no list of alerts.
-//! Everything else is kept as best it can: unknown fields are passed over, missing ones get what the field's
-//! documentation says, and what is wrong with a single alert stays with that alert. What comes out can be stored
-//! and shown: no NUL, no lone surrogate, no value without bounds, no URL but `http(s)`.
+//! A body is unreadable only if it is not JSON, not an object, or has no list of alerts. Otherwise the parser keeps as
+//! much as possible: it ignores unknown fields, replaces missing fields by defaults, and records a problem with one
+//! alert as that alert's defect. Its result is safe to store and to post: no NUL, no lone surrogate, no unbounded value,
+//! only `http(s)` URLs.
 
 mod alert;
 mod bounds;
@@ -21,21 +21,21 @@ use std::collections::BTreeMap;
 use text::{Fields, kind_of};
 pub use unreadable::Unreadable;
 
-/// The most alerts of one webhook that are looked at; the rest counts as left out by Alertmanager.
+/// The most alerts of one webhook that are parsed; the others count as truncated by Alertmanager.
 pub const MOST_ALERTS: usize = 20_000;
 
-/// A body, understood.
+/// A parsed body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
-    /// What it says.
+    /// Its content.
     pub webhook: Webhook,
-    /// What was odd about it, as sentences for the operator: for the log and for the answer.
+    /// Problems with it, as sentences for the log and for the answer.
     pub remarks: Vec<String>,
 }
 
-/// Reads a webhook's body. `now`: when it came.
+/// Parses a webhook's body. `now`: when it arrived.
 pub fn parse(body: &[u8], now: Timestamp) -> Result<Report, Unreadable> {
-    // Go writes U+FFFD for bytes that are not UTF-8; so do we for senders that do not.
+    // Go replaces bytes that are not UTF-8 by U+FFFD. Do the same for senders that do not.
     let text = String::from_utf8_lossy(body);
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     let fields: Fields<'_> =
@@ -109,22 +109,21 @@ fn unescape_receiver(receiver: String) -> String {
     name
 }
 
-/// An identity for a group that came without one, in the manner of Alertmanager's own but never equal to it, and what
-/// to remark.
+/// A remark and a group key, for a body without one. The key has the format of Alertmanager's keys but never equals one.
 ///
-/// What has no labels of a group either was posted by something else than Alertmanager: a program that tells of events,
-/// each of which is to be seen, under labels that are always the same. There, what is said makes the group.
+/// A body without group labels was not posted by Alertmanager, but by a program that reports events under always the
+/// same labels. Each event must be seen, so there the content of the alerts becomes the key.
 fn computed_group_key(receiver: &str, labels: &Labels, alerts: &[WebhookAlert]) -> (&'static str, String) {
     let pairs = |labels: &Labels| {
         labels.iter().map(|(name, value)| format!("{name}={value:?}")).collect::<Vec<_>>().join(", ")
     };
     if labels.is_empty() && !alerts.is_empty() {
-        let said =
+        let contents =
             alerts.iter().map(|alert| format!("{{{}; {}}}", pairs(&alert.labels), pairs(&alert.annotations)));
-        let said = said.collect::<Vec<_>>().join(", ");
+        let contents = contents.collect::<Vec<_>>().join(", ");
         let remark =
             "`groupKey` is missing, and so are the group's labels; it is made from what the alerts say.";
-        return (remark, format!("computed:{receiver}:[{said}]"));
+        return (remark, format!("computed:{receiver}:[{contents}]"));
     }
     let remark = "`groupKey` is missing; it is made from the receiver and the group's labels.";
     (remark, format!("computed:{receiver}:{{{}}}", pairs(labels)))
@@ -135,7 +134,7 @@ fn count(raw: &RawValue) -> u64 {
     text::read(raw).unwrap_or_else(|| raw.get().to_owned()).parse().unwrap_or(0)
 }
 
-/// Folds reports of the same alert into one; a report that only claims another alert's fingerprint gets its own.
+/// Folds reports of the same alert into one. An alert that has the fingerprint of another one gets its own.
 fn each_once(alerts: impl Iterator<Item = WebhookAlert>, remarks: &mut Vec<String>) -> Vec<WebhookAlert> {
     let mut kept: Vec<WebhookAlert> = Vec::new();
     let mut places: BTreeMap<Fingerprint, usize> = BTreeMap::new();
@@ -150,7 +149,7 @@ fn each_once(alerts: impl Iterator<Item = WebhookAlert>, remarks: &mut Vec<Strin
         }
         if let Some(earlier) = known(&alert.fingerprint).and_then(|place| kept.get_mut(place)) {
             folded = folded.saturating_add(1);
-            // What fires must not be lost; otherwise the newer episode is the truth.
+            // A firing alert must not be lost; otherwise the newer episode counts.
             if (alert.firing, alert.starts_at) > (earlier.firing, earlier.starts_at) {
                 *earlier = alert;
             }

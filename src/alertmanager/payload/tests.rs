@@ -12,7 +12,7 @@ fn read(body: &Value) -> Report {
     parse(&serde_json::to_vec(body).unwrap(), now()).unwrap()
 }
 
-/// The alert of a body with this single one.
+/// Parses a body with this alert only.
 fn alert(alert: &Value) -> WebhookAlert {
     read(&json!({"receiver": "r", "groupKey": "g", "alerts": [alert]})).webhook.alerts.remove(0)
 }
@@ -29,7 +29,7 @@ macro_rules! fixture {
 }
 
 #[test]
-fn what_alertmanager_sends_is_understood_without_a_remark() {
+fn real_bodies_of_alertmanager_are_parsed_without_remarks() {
     for (report, firing, resolved) in [
         (fixture!("firing-0.25.0"), 1, 0),
         (fixture!("firing-0.33.1"), 1, 0),
@@ -59,7 +59,7 @@ fn what_alertmanager_sends_is_understood_without_a_remark() {
 }
 
 #[test]
-fn every_field_of_a_real_body_is_found() {
+fn every_field_of_a_real_body_is_parsed() {
     let webhook = fixture!("firing-0.33.1").webhook;
     assert_eq!(webhook.group.receiver, "matrix");
     assert_eq!(webhook.group.group_key, r#"{}:{alertname="HighCPU", cluster="eu"}"#);
@@ -80,7 +80,7 @@ fn every_field_of_a_real_body_is_found() {
 }
 
 #[test]
-fn what_is_unreadable_is_refused_with_what_and_where() {
+fn an_unreadable_body_is_rejected_with_the_problem_and_its_position() {
     assert_eq!(refused(b""), "the body is empty");
     assert_eq!(refused(b"  \n "), "the body is empty");
     assert_eq!(refused(b"7"), "expected an object, found a number (line 1, column 1)");
@@ -122,17 +122,17 @@ fn one_malformed_alert_does_not_fail_its_batch() {
 }
 
 #[test]
-fn labels_are_kept_as_best_they_can() {
-    let odd = alert(&json!({
+fn invalid_labels_are_kept_as_text() {
+    let invalid = alert(&json!({
         "status": "firing", "startsAt": "2026-11-24T10:00:00Z", "fingerprint": "4C1EC779F82AB322",
         "labels": {"alertname": "A", "n": 1.50, "yes": true, "none": null, "deep": {"a": [1]}},
         "annotations": "none",
     }));
-    assert_eq!(odd.fingerprint, "4c1ec779f82ab322");
-    let shown: Vec<String> = odd.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
-    assert_eq!(shown, ["alertname=A", r#"deep={"a":[1]}"#, "n=1.5", "yes=true"]);
+    assert_eq!(invalid.fingerprint, "4c1ec779f82ab322");
+    let labels: Vec<String> = invalid.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    assert_eq!(labels, ["alertname=A", r#"deep={"a":[1]}"#, "n=1.5", "yes=true"]);
     assert_eq!(
-        odd.defect.as_deref(),
+        invalid.defect.as_deref(),
         Some(
             "not every one of its labels is a text: deep, n, none; its annotations are a string, not an object"
         )
@@ -146,7 +146,7 @@ fn labels_are_kept_as_best_they_can() {
 }
 
 #[test]
-fn a_status_that_is_not_said_is_taken_from_the_end() {
+fn a_missing_status_is_derived_from_the_end() {
     let with = |status: Value, ends_at: &str| {
         alert(&json!({"status": status, "labels": {"alertname": "A"}, "endsAt": ends_at})).firing
     };
@@ -158,7 +158,7 @@ fn a_status_that_is_not_said_is_taken_from_the_end() {
 }
 
 #[test]
-fn a_start_that_cannot_be_is_now() {
+fn an_implausible_start_is_replaced_by_now() {
     let with = |starts_at: Value| {
         let alert = alert(&json!({"status": "firing", "labels": {"alertname": "A"}, "startsAt": starts_at,
             "fingerprint": "4c1ec779f82ab322"}));
@@ -167,7 +167,7 @@ fn a_start_that_cannot_be_is_now() {
     assert_eq!(with(json!("2026-11-24T10:00:00.123456789+01:00")).0, "2026-11-24T09:00:00.123456Z");
     assert_eq!(with(json!("2026-11-24T12:00:04Z")), ("2026-11-24T12:00:04Z".to_owned(), String::new()));
     assert_eq!(with(json!("2026-11-24T12:59:00Z")), (now().to_string(), String::new()));
-    for (said, defect) in [
+    for (sent, defect) in [
         (json!("0001-01-01T00:00:00Z"), "it has no valid startsAt"),
         (json!("-009999-01-01T00:00:00Z"), "it has no valid startsAt"),
         (json!("yesterday"), "it has no valid startsAt"),
@@ -175,12 +175,12 @@ fn a_start_that_cannot_be_is_now() {
         (json!(null), "it has no valid startsAt"),
         (json!("9999-12-30T00:00:00Z"), "its startsAt lies in the future"),
     ] {
-        assert_eq!(with(said.clone()), (now().to_string(), defect.to_owned()), "{said}");
+        assert_eq!(with(sent.clone()), (now().to_string(), defect.to_owned()), "{sent}");
     }
 }
 
 #[test]
-fn a_receiver_loses_the_escapes_of_regular_expressions() {
+fn regular_expression_escapes_are_removed_from_a_receiver() {
     let named = |escaped: &str| {
         read(&json!({"receiver": escaped, "groupKey": "g", "alerts": []})).webhook.group.receiver
     };
@@ -192,7 +192,7 @@ fn a_receiver_loses_the_escapes_of_regular_expressions() {
 }
 
 #[test]
-fn a_missing_group_key_is_made_from_receiver_and_labels_and_said() {
+fn a_missing_group_key_is_computed_and_remarked() {
     let without = |group: Value, common: Value| {
         read(&json!({"receiver": "team", "groupLabels": group, "commonLabels": common, "alerts": []}))
     };
@@ -209,7 +209,7 @@ fn a_missing_group_key_is_made_from_receiver_and_labels_and_said() {
 }
 
 #[test]
-fn only_web_addresses_are_kept_and_without_credentials() {
+fn only_http_urls_are_kept_and_without_credentials() {
     let kept = |url: &str| {
         read(&json!({"receiver": "r", "groupKey": "g", "alerts": [], "externalURL": url}))
             .webhook
@@ -227,7 +227,7 @@ fn only_web_addresses_are_kept_and_without_credentials() {
 }
 
 #[test]
-fn an_alert_said_twice_is_one() {
+fn an_alert_that_is_listed_twice_counts_once() {
     let a = json!({"status": "resolved", "labels": {"alertname": "A"}, "startsAt": "2026-11-24T10:00:00Z",
         "fingerprint": "00000000000000aa"});
     let mut firing = a.clone();
@@ -237,7 +237,7 @@ fn an_alert_said_twice_is_one() {
     other["labels"] = json!({"alertname": "B"});
     let report = read(&json!({"receiver": "r", "groupKey": "g", "alerts": [a, firing, other, other]}));
     let [first, second] = report.webhook.alerts.as_slice() else { panic!("not two alerts") };
-    assert!(first.firing, "what fires is not lost");
+    assert!(first.firing, "the firing report wins");
     assert_eq!(second.labels["alertname"], "B");
     assert_ne!(second.fingerprint, first.fingerprint);
     assert_eq!(second.defect.as_deref(), Some("it came with another alert's fingerprint"));
@@ -245,7 +245,7 @@ fn an_alert_said_twice_is_one() {
 }
 
 #[test]
-fn nothing_that_postgres_or_matrix_refuses_comes_through() {
+fn characters_that_postgres_or_matrix_rejects_are_replaced() {
     let body = b"\xef\xbb\xbf{\"receiver\": \"r\\u0000\", \"groupKey\": \"g\\ud800\", \"alerts\": [
         {\"labels\": {\"alertname\": \"\\ud83d\\ude00 \\udc00 \xff\", \"\\ud800\": \"x\", \"n\\u0000\": [\"\\u0000\"]}}]}";
     let webhook = parse(body, now()).unwrap().webhook;
@@ -257,7 +257,7 @@ fn nothing_that_postgres_or_matrix_refuses_comes_through() {
 }
 
 #[test]
-fn huge_values_are_bounded_and_said() {
+fn huge_values_are_cut_and_recorded_as_defects() {
     let labels: serde_json::Map<String, Value> = (0..500).map(|n| (format!("l{n:03}"), json!("v"))).collect();
     let huge = alert(
         &json!({"status": "firing", "startsAt": "2026-11-24T10:00:00Z", "fingerprint": "00000000000000aa",
@@ -281,17 +281,17 @@ fn huge_values_are_bounded_and_said() {
 }
 
 #[test]
-fn a_count_of_what_was_left_out_may_be_anything() {
-    for (said, count) in
+fn an_invalid_count_of_truncated_alerts_is_zero() {
+    for (sent, count) in
         [(json!(3), 3), (json!("3"), 3), (json!(-1), 0), (json!(1.5), 0), (json!(null), 0), (json!([]), 0)]
     {
-        let report = read(&json!({"receiver": "r", "groupKey": "g", "alerts": [], "truncatedAlerts": said}));
-        assert_eq!(report.webhook.group.truncated, count, "{said}");
+        let report = read(&json!({"receiver": "r", "groupKey": "g", "alerts": [], "truncatedAlerts": sent}));
+        assert_eq!(report.webhook.group.truncated, count, "{sent}");
     }
 }
 
 #[test]
-fn nesting_without_end_is_no_danger() {
+fn deep_nesting_does_not_overflow_the_stack() {
     let deep = "[".repeat(100_000);
     assert!(refused(format!("{{\"alerts\": {deep}").as_bytes()).starts_with("not JSON"));
     let closed = format!("{deep}{}", "]".repeat(100_000));
@@ -344,15 +344,15 @@ fn any_json() -> impl Strategy<Value = Value> {
     })
 }
 
-/// What everybody downstream relies on.
-fn holds(report: &Report) {
+/// The guarantees of every parsed report.
+fn check_guarantees(report: &Report) {
     let alerts = &report.webhook.alerts;
     let mut fingerprints: Vec<&str> = alerts.iter().map(|alert| alert.fingerprint.as_str()).collect();
     fingerprints.sort_unstable();
     fingerprints.dedup();
     assert_eq!(fingerprints.len(), alerts.len(), "each fingerprint once");
-    let said = format!("{report:?}");
-    assert!(!said.contains(r"\0"), "no NUL: {said}");
+    let debug = format!("{report:?}");
+    assert!(!debug.contains(r"\0"), "no NUL: {debug}");
     for alert in alerts {
         assert!(fingerprint::valid(&alert.fingerprint).is_some());
         assert!(alert.starts_at <= now() + jiff::SignedDuration::from_hours(1));
@@ -363,34 +363,34 @@ proptest! {
     #[test]
     fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..256)) {
         if let Ok(report) = parse(&bytes, now()) {
-            holds(&report);
+            check_guarantees(&report);
         }
     }
 
     #[test]
     fn no_json_makes_it_panic(body in any_json()) {
         if let Ok(report) = parse(&serde_json::to_vec(&body).unwrap(), now()) {
-            holds(&report);
+            check_guarantees(&report);
         }
     }
 
     #[test]
-    fn a_list_of_anything_is_a_list_of_alerts(alerts in proptest::collection::vec(any_json(), 0..6)) {
+    fn any_element_of_the_list_is_parsed_as_an_alert(alerts in proptest::collection::vec(any_json(), 0..6)) {
         let count = alerts.len();
         let report = read(&json!({"receiver": "r", "groupKey": "g", "alerts": alerts}));
-        holds(&report);
+        check_guarantees(&report);
         prop_assert!(report.webhook.alerts.len() <= count);
         prop_assert_eq!(report.webhook.alerts.is_empty(), count == 0);
     }
 
     #[test]
-    fn a_real_body_with_a_hole_is_still_read(at in 0_usize..1400, length in 1_usize..40) {
+    fn a_real_body_with_missing_bytes_does_not_panic(at in 0_usize..1400, length in 1_usize..40) {
         let mut body = include_bytes!("../../../tests/fixtures/alertmanager/firing-0.33.1.json").to_vec();
         let start = at.min(body.len());
         let end = (at + length).min(body.len());
         body.drain(start..end);
         if let Ok(report) = parse(&body, now()) {
-            holds(&report);
+            check_guarantees(&report);
         }
     }
 }

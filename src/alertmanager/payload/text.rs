@@ -8,13 +8,13 @@ use std::collections::BTreeMap;
 use std::fmt;
 use url::Url;
 
-/// The fields of an object, not yet understood. Of a field that is there twice, the last counts, as in Go.
+/// The fields of an object, not yet parsed. If a field occurs twice, the last one counts, as in Go.
 pub(super) type Fields<'a> = BTreeMap<Text, &'a RawValue>;
 
-/// The longest URL that is kept. A longer one is left out: cut, it would lead elsewhere.
+/// The longest URL that is kept. A longer one is dropped: a cut URL would lead elsewhere.
 const LONGEST_URL: usize = 8 * 1024;
 
-/// A JSON string that is fit for Postgres and for Matrix: what is no Unicode character, and NUL, is U+FFFD.
+/// A JSON string that Postgres and Matrix accept: NUL and everything that is not a Unicode character become U+FFFD.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Text(String);
 
@@ -44,7 +44,7 @@ impl<'de> Deserialize<'de> for Text {
                 Ok(Text(String::from_utf8_lossy(bytes).replace('\0', "\u{fffd}")))
             }
         }
-        // As a string, serde_json would refuse a lone surrogate; as bytes, it hands it over.
+        // serde_json rejects lone surrogates in strings but not in bytes.
         deserializer.deserialize_bytes(Bytes)
     }
 }
@@ -54,22 +54,22 @@ pub(super) fn read(raw: &RawValue) -> Option<String> {
     serde_json::from_str(raw.get()).ok().map(Text::into_string)
 }
 
-/// An `http(s)` URL, without user name and password: it is shown in rooms.
+/// An `http(s)` URL, without user name and password because rooms see it.
 pub(super) fn read_url(raw: &RawValue) -> Option<String> {
-    let said = read(raw)?;
-    let mut url = Url::parse(&said).ok().filter(|url| matches!(url.scheme(), "http" | "https"))?;
+    let sent = read(raw)?;
+    let mut url = Url::parse(&sent).ok().filter(|url| matches!(url.scheme(), "http" | "https"))?;
     url.set_username("").and_then(|()| url.set_password(None)).ok()?;
     let url = url.as_str();
-    // `Url` ends a bare host with a slash that nobody said.
-    let url = if said.ends_with('/') { url } else { url.strip_suffix('/').unwrap_or(url) };
+    // `Url` adds a slash to a bare host.
+    let url = if sent.ends_with('/') { url } else { url.strip_suffix('/').unwrap_or(url) };
     (url.len() <= LONGEST_URL).then(|| url.to_owned())
 }
 
 /// The value is no object.
 pub(super) struct NotAnObject;
 
-/// Labels or annotations, and the names of those whose values were no strings: they are given as JSON writes them.
-/// A label that is `null` is one that is not there.
+/// Labels or annotations, and the names of those whose values were no strings: these are kept as JSON text. A label
+/// that is `null` counts as missing.
 pub(super) fn read_labels(raw: &RawValue) -> Result<(Labels, Vec<String>), NotAnObject> {
     let fields: Fields<'_> = serde_json::from_str(raw.get()).map_err(|_not_an_object| NotAnObject)?;
     let mut stringified = Vec::new();
@@ -88,7 +88,7 @@ pub(super) fn read_labels(raw: &RawValue) -> Result<(Labels, Vec<String>), NotAn
     Ok((labels, stringified))
 }
 
-/// What a value is, in words.
+/// The JSON type of a value, in words.
 pub(super) fn kind_of(raw: &RawValue) -> &'static str {
     match raw.get().bytes().next() {
         Some(b'{') => "an object",

@@ -1,16 +1,16 @@
-//! A body of which nothing can be made.
+//! The error for a body that cannot be parsed at all.
 
 use super::text::kind_of;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-/// Why nothing can be made of a body, and where. Quotes nothing of it.
+/// Why a body cannot be parsed, and where. Quotes nothing of the body.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}{what}{}", prefix(path), position.map(|(line, column)| format!(" (line {line}, column {column})")).unwrap_or_default())]
 pub struct Unreadable {
-    /// What is wrong, as a phrase.
+    /// The problem, as a phrase.
     pub what: String,
-    /// The path of the value that is wrong: `alerts[3].labels`; empty: the whole body.
+    /// The path of the invalid value: `alerts[3].labels`; empty: the whole body.
     pub path: String,
     /// Its line and column, from 1; `None` if it is missing.
     pub position: Option<(usize, usize)>,
@@ -34,7 +34,7 @@ impl Unreadable {
         if text.trim().is_empty() {
             return Self { what: "the body is empty".to_owned(), path: String::new(), position: None };
         }
-        // "… at line 1 column 2": the position is told apart from the words.
+        // "… at line 1 column 2": drop the position, which has its own field.
         let words = error.to_string();
         let what = words.rsplit_once(" at line ").map_or(words.as_str(), |(words, _position)| words);
         Self {
@@ -49,14 +49,14 @@ impl Unreadable {
         Self { what: "it is missing".to_owned(), path: path.to_owned(), position: None }
     }
 
-    /// A field, somewhere in `text`, is not what it must be.
+    /// A field somewhere in `text` has the wrong type.
     pub(super) fn unexpected(text: &str, path: &str, found: &RawValue, expected: &str) -> Self {
         let what = format!("expected {expected}, found {}", kind_of(found));
         Self { what, path: path.to_owned(), position: position_of(text, found) }
     }
 }
 
-/// Where the first reading failed. The second one keeps the path, which would cost the first one its speed.
+/// The path at which the first parse failed. Only this second parse tracks the path, because tracking is slow.
 fn path_of_error(text: &str, error: &serde_json::Error) -> Option<String> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let again = serde_path_to_error::deserialize::<_, Value>(&mut deserializer).err()?;

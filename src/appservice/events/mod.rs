@@ -1,7 +1,7 @@
-//! What an event of the homeserver means: JSON → `domain::incoming`.
+//! Parses the homeserver's events: JSON → `domain::incoming`.
 //!
-//! Whatever strangers put into a room arrives here. Nothing of it fails, and nothing of it is quoted in
-//! `Malformed`, which is logged.
+//! Events are untrusted input. No event makes its transaction fail, and `Malformed`, which is logged, quotes nothing
+//! of the event.
 
 use super::mention;
 use crate::domain::incoming::{Happening, Incoming, Membership, Message, MessageKind, RoomEvent};
@@ -18,7 +18,7 @@ use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::value::RawValue;
 
-/// What `raw` means.
+/// Parses one event.
 pub fn interpret(raw: &RawValue) -> Incoming {
     match read(raw) {
         Ok(event) => Incoming::Event(event),
@@ -26,7 +26,7 @@ pub fn interpret(raw: &RawValue) -> Incoming {
     }
 }
 
-/// The fields of an event that concern us, not yet understood.
+/// The fields of an event that matrixbot uses, not yet parsed.
 #[derive(Deserialize)]
 struct Fields<'a> {
     #[serde(borrow, rename = "type")]
@@ -49,7 +49,7 @@ struct Fields<'a> {
     content: Option<&'a RawValue>,
 }
 
-/// What an event's meaning is made from.
+/// The parsed fields that every event has, and its raw content.
 struct Envelope<'a> {
     event_type: String,
     state_key: Option<String>,
@@ -82,11 +82,11 @@ fn read(raw: &RawValue) -> Result<RoomEvent, String> {
 }
 
 fn happening(envelope: &Envelope<'_>) -> Result<Happening, String> {
-    // Application Service API: state events are told by the presence of `state_key`, not by their type.
+    // Application Service API: an event with a `state_key` is a state event, whatever its type.
     match (envelope.event_type.as_str(), envelope.state_key.as_deref()) {
         ("m.room.message", None) => {
-            let said = content(envelope).or_else(|why| plainly(envelope).ok_or(why))?;
-            Ok(Happening::Message(message(said)))
+            let parsed = content(envelope).or_else(|why| plain_text_only(envelope).ok_or(why))?;
+            Ok(Happening::Message(message(parsed)))
         }
         ("m.reaction", None) => {
             let ReactionEventContent { relates_to, .. } = content(envelope)?;
@@ -116,7 +116,7 @@ fn happening(envelope: &Envelope<'_>) -> Result<Happening, String> {
     }
 }
 
-/// The only part of a membership that concerns us; the rest (names, third-party invites) may be anything.
+/// The only field of a membership that matrixbot uses; the others (names, third-party invites) may be invalid.
 #[derive(Deserialize)]
 struct MemberContent {
     membership: MembershipState,
@@ -170,16 +170,16 @@ fn message(content: RoomMessageEventContent) -> Message {
     message
 }
 
-/// What a message says in plain text, where what goes with the text is not as it must be: an acknowledgement is not
-/// lost because of a list of mentions.
-fn plainly(envelope: &Envelope<'_>) -> Option<RoomMessageEventContent> {
+/// Parses only the text and the relation of a message. For messages whose other fields are invalid: an invalid list of
+/// mentions must not lose an acknowledgement.
+fn plain_text_only(envelope: &Envelope<'_>) -> Option<RoomMessageEventContent> {
     let mut content: serde_json::Map<String, serde_json::Value> =
         serde_json::from_str(envelope.content.get()).ok()?;
     content.retain(|key, _| matches!(key.as_str(), "msgtype" | "body" | "m.relates_to" | "m.new_content"));
     serde_json::from_value(content.into()).ok()
 }
 
-/// Whether the event was redacted before we got it: it has lost its content, and says nothing any more.
+/// Whether the event was redacted before it arrived: then its content is gone.
 fn was_redacted(unsigned: Option<&RawValue>) -> bool {
     #[derive(Deserialize)]
     struct Unsigned {

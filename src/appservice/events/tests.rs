@@ -42,7 +42,7 @@ fn state(event_type: &str, state_key: &str, content: &serde_json::Value) -> serd
 fn why(value: &serde_json::Value) -> String {
     match event(value) {
         Incoming::Malformed { why } => why,
-        Incoming::Event(event) => panic!("understood: {event:?}"),
+        Incoming::Event(event) => panic!("not malformed: {event:?}"),
     }
 }
 
@@ -63,7 +63,7 @@ fn fixture(json: &str) -> Vec<RoomEvent> {
 }
 
 #[test]
-fn what_synapse_sends_is_understood() {
+fn transactions_of_a_real_synapse_are_parsed() {
     let invite = fixture(include_str!("../../../tests/fixtures/appservice/invite.json"));
     assert_eq!(invite[0].sender, "@alice:lab.test");
     assert_eq!(invite[0].room, "!Dy4kpoRTAvI5JXpTBz2HtgQga44VUK1VvDSIcC8dpis");
@@ -82,7 +82,7 @@ fn what_synapse_sends_is_understood() {
 }
 
 #[test]
-fn a_reply_loses_the_quotation_that_older_clients_put_before_it() {
+fn the_quotation_of_older_clients_is_removed_from_a_reply() {
     let reply = message(&json!({
         "msgtype": "m.text",
         "body": "> <@_alerts_finance:example.org> HighCPU\n> is firing\n\nack looking",
@@ -96,7 +96,7 @@ fn a_reply_loses_the_quotation_that_older_clients_put_before_it() {
 }
 
 #[test]
-fn a_thread_is_no_reply_unless_it_says_so() {
+fn a_message_in_a_thread_is_a_reply_only_without_is_falling_back() {
     let thread = |falling_back: bool| {
         message(&json!({
             "msgtype": "m.text",
@@ -137,7 +137,7 @@ fn notices_edits_and_pictures_give_no_commands() {
 }
 
 #[test]
-fn a_command_is_not_lost_because_of_what_goes_with_it() {
+fn a_command_is_accepted_if_other_fields_of_its_message_are_invalid() {
     for (key, value) in [
         ("m.mentions", json!("everybody")),
         ("m.mentions", json!({"user_ids": ["nonsense"]})),
@@ -150,14 +150,14 @@ fn a_command_is_not_lost_because_of_what_goes_with_it() {
             "m.relates_to": {"m.in_reply_to": {"event_id": "$page"}},
         });
         content[key] = value;
-        let odd = message(&content);
-        assert_eq!((odd.text.as_str(), odd.may_command()), ("ack", true), "{key}");
-        assert_eq!(odd.reply_to.unwrap(), "$page");
+        let command = message(&content);
+        assert_eq!((command.text.as_str(), command.may_command()), ("ack", true), "{key}");
+        assert_eq!(command.reply_to.unwrap(), "$page");
     }
 }
 
 #[test]
-fn a_mention_of_ours_at_the_start_addresses_us() {
+fn a_mention_of_our_user_at_the_start_addresses_us() {
     let mentioning = message(&json!({
         "msgtype": "m.text",
         "body": "Finance alerts: ack 42",
@@ -170,11 +170,11 @@ fn a_mention_of_ours_at_the_start_addresses_us() {
     assert_eq!(text, "ack 42");
     assert_eq!(mentioning.mentions, ["@_alerts_finance:example.org"]);
     let (user, text) = mentioning.addressed(|_| false);
-    assert_eq!((user, text), (None, "Finance alerts: ack 42"), "said to somebody else, it stays what it is");
+    assert_eq!((user, text), (None, "Finance alerts: ack 42"), "a message to somebody else is not changed");
 }
 
 #[test]
-fn a_reaction_is_compared_without_what_clients_add() {
+fn the_variation_selector_that_clients_add_to_a_reaction_is_ignored() {
     let content =
         json!({"m.relates_to": {"rel_type": "m.annotation", "event_id": "$page", "key": "✅\u{fe0f}"}});
     let expected = Happening::Reaction { target: "$page".try_into().unwrap(), key: "✅".to_owned() };
@@ -182,7 +182,7 @@ fn a_reaction_is_compared_without_what_clients_add() {
 }
 
 #[test]
-fn a_redaction_names_its_target_in_the_content_or_beside_it() {
+fn the_target_of_a_redaction_may_be_in_its_content_or_at_the_top_level() {
     let expected = Happening::Redaction { redacts: "$gone".try_into().unwrap() };
     assert_eq!(what(&base("m.room.redaction", &json!({"redacts": "$gone"}))), expected);
     let mut old = base("m.room.redaction", &json!({"reason": "typo"}));
@@ -192,7 +192,7 @@ fn a_redaction_names_its_target_in_the_content_or_beside_it() {
 }
 
 #[test]
-fn state_is_told_by_its_state_key() {
+fn only_an_event_with_a_state_key_is_a_state_event() {
     let tombstone = json!({"body": "moved", "replacement_room": "!new:example.org"});
     assert_eq!(
         what(&state("m.room.tombstone", "", &tombstone)),
@@ -206,29 +206,29 @@ fn state_is_told_by_its_state_key() {
     assert_eq!(what(&state("m.room.power_levels", "", &json!({"users": "?"}))), Happening::PowerLevels);
     assert_eq!(what(&state("m.room.encryption", "", &json!({}))), Happening::Encryption);
     assert_eq!(what(&base("m.room.encrypted", &json!({}))), Happening::Encrypted);
-    for (said, membership) in
+    for (sent, membership) in
         [("leave", Membership::Leave), ("ban", Membership::Ban), ("knock", Membership::Knock)]
     {
         let member =
-            state("m.room.member", "@bob:example.org", &json!({"membership": said, "displayname": 7}));
+            state("m.room.member", "@bob:example.org", &json!({"membership": sent, "displayname": 7}));
         assert_eq!(
             what(&member),
             Happening::Membership { user: "@bob:example.org".try_into().unwrap(), membership }
         );
     }
-    let odd = state("m.room.member", "@bob:example.org", &json!({"membership": "haunt"}));
-    assert_eq!(what(&odd), Happening::Other);
+    let unknown = state("m.room.member", "@bob:example.org", &json!({"membership": "haunt"}));
+    assert_eq!(what(&unknown), Happening::Other);
 }
 
 #[test]
-fn what_was_redacted_says_nothing() {
+fn a_redacted_event_is_ignored() {
     let mut gone = base("m.room.message", &json!({}));
     gone["unsigned"] = json!({"redacted_because": {"type": "m.room.redaction"}});
     assert_eq!(what(&gone), Happening::Other);
 }
 
 #[test]
-fn what_is_malformed_is_named_and_not_quoted() {
+fn a_malformed_event_names_the_problem_and_quotes_nothing() {
     assert_eq!(why(&json!(7)), "it is not a JSON object");
     assert_eq!(why(&json!({})), "it has no origin_server_ts");
     let secret = json!({"msgtype": "m.text", "body": ["s3cret"]});
@@ -238,13 +238,13 @@ fn what_is_malformed_is_named_and_not_quoted() {
         lacking.as_object_mut().unwrap().remove(field);
         assert_eq!(why(&lacking), format!("it has no {field}"));
     }
-    let mut odd = base("m.room.message", &json!({"msgtype": "m.text", "body": "x"}));
-    odd["sender"] = json!("alice");
-    assert_eq!(why(&odd), "it has no usable sender");
+    let mut invalid = base("m.room.message", &json!({"msgtype": "m.text", "body": "x"}));
+    invalid["sender"] = json!("alice");
+    assert_eq!(why(&invalid), "it has no usable sender");
 }
 
 #[test]
-fn a_time_beyond_all_calendars_is_the_last_there_is() {
+fn a_time_out_of_range_becomes_the_latest_timestamp() {
     let mut late = base("m.room.message", &json!({"msgtype": "m.text", "body": "x"}));
     late["origin_server_ts"] = json!(9_007_199_254_740_991_u64);
     let Incoming::Event(event) = event(&late) else { panic!("malformed") };

@@ -13,12 +13,12 @@ pub(super) enum Refused {
     /// It has no token.
     #[error("hs_token is missing")]
     Missing,
-    /// It has another token.
+    /// Its token does not match.
     #[error("hs_token is wrong")]
     Wrong,
 }
 
-/// Checks the token, which is in the header and, with older homeservers, in the query. If it is in both, both must
+/// Checks the token. Homeservers send it in the header; older ones send it in the query, or in both. Every copy must
 /// match.
 pub(super) fn check(request: &HttpRequest, hs_token: Option<&Token>) -> Result<(), Refused> {
     let headers = request.headers().get_all(header::AUTHORIZATION);
@@ -30,12 +30,12 @@ pub(super) fn check(request: &HttpRequest, hs_token: Option<&Token>) -> Result<(
     let in_query = form_urlencoded::parse(request.query_string().as_bytes())
         .filter(|(name, _)| name == "access_token")
         .map(|(_, token)| PresentedToken::new(token.as_bytes()));
-    let shown: Vec<PresentedToken> = in_headers.chain(in_query).collect();
-    if shown.is_empty() {
+    let presented: Vec<PresentedToken> = in_headers.chain(in_query).collect();
+    if presented.is_empty() {
         return Err(Refused::Missing);
     }
     let right = hs_token.map_or(Choice::from(0), |token| {
-        shown.iter().fold(Choice::from(1), |right, shown| right & token.equals(shown))
+        presented.iter().fold(Choice::from(1), |right, one| right & token.equals(one))
     });
     if bool::from(right) { Ok(()) } else { Err(Refused::Wrong) }
 }
@@ -57,7 +57,7 @@ mod tests {
     use actix_web::test::TestRequest;
 
     #[test]
-    fn an_empty_token_lets_nobody_in() {
+    fn an_empty_token_authenticates_nobody() {
         let token = Token::new(&"".into());
         for query in ["access_token=", "access_token=x"] {
             let request = TestRequest::put().uri(&format!("/transactions/17?{query}")).to_http_request();

@@ -1,9 +1,9 @@
 //! The Application Service API v1, the appservice's side: <https://spec.matrix.org/v1.19/application-service-api/>.
 //!
-//! A transaction is answered as soon as its events are committed, in milliseconds: the homeserver keeps the following
-//! events in memory only, and loses them if it is restarted meanwhile. No event makes a transaction fail, because the
-//! homeserver would send the same one again forever. Every answer has a JSON body; Synapse counts a 200 without one as a
-//! failure.
+//! matrixbot answers a transaction within milliseconds, as soon as its events are committed: until then the homeserver
+//! keeps the following events only in memory, and a restart loses them. No event makes a transaction fail, because the
+//! homeserver would retry the same transaction forever. Every answer has a JSON body; Synapse counts a 200 without one
+//! as a failure.
 
 mod auth;
 mod stand_in;
@@ -28,12 +28,12 @@ use serde_json::value::RawValue;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The largest transaction that is read: 100 events of 64 KiB, as much again of other data, and a margin.
+/// The largest accepted transaction: 100 events of 64 KiB, as much other data, and a margin.
 pub const LARGEST_BODY: usize = 32 * 1024 * 1024;
 /// How long a body may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What the handlers share. Everything that uses connections runs on the main runtime.
+/// The state that the handlers share. Everything that uses connections runs on the main runtime.
 #[derive(Debug)]
 pub struct AppserviceState {
     engine: Engine,
@@ -69,7 +69,7 @@ impl AppserviceState {
         if self.lists.load().of_user(user_id.as_str()).is_none() {
             return Ok(false);
         }
-        // The homeserver does not know the user, whatever our database says.
+        // Our database may list the user as registered, but the homeserver does not know it.
         let (users, user_id) = (self.users.clone(), user_id.to_owned());
         self.runtime.run(async move { users.register(&user_id).await }).await?;
         Ok(true)
@@ -79,7 +79,7 @@ impl AppserviceState {
 /// Adds the paths of the Application Service API to a listener.
 pub fn configure(config: &mut web::ServiceConfig, state: web::Data<AppserviceState>) {
     config.app_data(state);
-    // Homeservers from before the prefix fall back to the paths without it.
+    // Old homeservers use the paths without the prefix.
     for prefix in ["/_matrix/app/v1", ""] {
         serve(config, &format!("{prefix}/transactions/{{txn_id}}"), "PUT", web::put().to(transaction));
         serve(config, &format!("{prefix}/users/{{user_id}}"), "GET", web::get().to(user));
@@ -113,8 +113,8 @@ async fn transaction(
     answer
 }
 
-/// Accepts a transaction, from its headers to its commit. Its id is not used: the homeserver may use one again for other
-/// events.
+/// Accepts a transaction: checks its token, reads its body, commits its events. Its id does not identify it: the
+/// homeserver may reuse one for other events.
 async fn accept(
     state: &AppserviceState,
     request: &HttpRequest,
@@ -202,7 +202,7 @@ fn unavailable(why: &str) -> HttpResponse {
     answer
 }
 
-/// Why a transaction is refused.
+/// Why matrixbot rejects a transaction.
 #[derive(Debug)]
 enum Refusal {
     Token(auth::Refused),
@@ -230,7 +230,7 @@ impl Refusal {
         }
     }
 
-    /// The answer, and a log line: the homeserver sends the same transaction until it is accepted.
+    /// Returns the answer, and logs the reason: the homeserver retries the same transaction until it is accepted.
     fn answer(&self, txn_id: &str) -> HttpResponse {
         let (why, answer) = match self {
             Self::Token(refused) => (refused.to_string(), refused.answer()),

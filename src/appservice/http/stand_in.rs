@@ -1,5 +1,4 @@
-//! A stand-in for the listener while matrixbot does not run: it answers the homeserver's ping, and everything else with
-//! 503.
+//! Stands in for the listener while matrixbot is not running: answers the homeserver's ping, and 503 to everything else.
 
 use super::auth::{self, Refused};
 use super::{done, unavailable};
@@ -26,7 +25,7 @@ impl StandIn {
         Self(Arc::new(State { hs_token: Token::new(hs_token), refused: AtomicBool::new(false) }))
     }
 
-    /// Whether a ping came with another token, or with none.
+    /// Whether it rejected a ping because of a wrong or missing token.
     pub fn has_refused(&self) -> bool {
         self.0.refused.load(Ordering::Relaxed)
     }

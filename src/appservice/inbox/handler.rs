@@ -1,4 +1,4 @@
-//! The handling of one event in its change: what became of it, how it is answered, and events about rooms.
+//! Handles one event in its change: its result, its answer, and events about rooms.
 
 use super::{Inbox, InboxError, Prepared};
 use crate::domain::answer::Answer;
@@ -15,10 +15,10 @@ use crate::telemetry::EventResult;
 use ruma::{OwnedEventId, OwnedRoomId, UserId};
 use std::sync::Arc;
 
-/// What became of an event.
+/// The result of handling an event.
 #[derive(Debug)]
 pub(super) struct Handled {
-    /// In a few words, for the inbox and the log.
+    /// A short text for the inbox and the log.
     pub(super) result: String,
     /// For metrics.
     pub(super) kind: EventResult,
@@ -58,7 +58,7 @@ pub(super) struct EventHandler<'a> {
 }
 
 impl<'a> EventHandler<'a> {
-    /// The sender, as far as their rights depend on it.
+    /// The sender, for the check of permissions.
     pub(super) fn caller(&self) -> Caller<'a> {
         Caller::Member { user_id: &self.event.sender, power_level: self.prepared.power_level }
     }
@@ -101,7 +101,7 @@ impl<'a> EventHandler<'a> {
         Ok(self.change.enqueue(draft).await?)
     }
 
-    /// Records where our own users are.
+    /// Records the memberships of our own users.
     pub(super) async fn membership(
         &mut self,
         user: &UserId,
@@ -129,12 +129,12 @@ impl<'a> EventHandler<'a> {
         {
             tracing::error!(user = %user, room = room_id, by = %self.event.sender, "{user} was removed from {room_id} by {}", self.event.sender);
         }
-        // Readiness depends on it: check again whether every room can be reached.
+        // Readiness depends on memberships: check again whether every room is reachable.
         self.change.wake(Wake::Attendance);
         Ok(Handled::ignored("our own membership"))
     }
 
-    /// Follows a room to its replacement, and posts that there.
+    /// Follows a room to its replacement, and posts a notice there.
     pub(super) async fn tombstone(&mut self, replacement: &OwnedRoomId) -> Result<Handled, InboxError> {
         let lists = self.inbox.lists.load();
         let (from, now) = (self.event.room.as_str(), self.change.now());

@@ -1,4 +1,4 @@
-//! Messages in rooms: which are commands, what a command does, and its answer.
+//! Commands in rooms: recognises, executes and answers them.
 
 use super::InboxError;
 use super::handler::{EventHandler, Handled};
@@ -16,30 +16,30 @@ use std::sync::Arc;
 
 /// How many incidents one command may change.
 const MAX_CHANGED: i64 = 100;
-/// How many incidents a list has.
+/// How many incidents an answer lists.
 const MAX_LISTED: i64 = 30;
-/// How many incidents one command may show.
+/// How many incidents one command may print.
 const MAX_SHOWN: i64 = 5;
-/// How many entries of a timeline are shown.
+/// How many entries of a timeline an answer has.
 const MAX_ENTRIES: i64 = 40;
-/// The level of an incident that waits for its first page, as lists compare levels.
+/// The level that the database compares for an incident without a page.
 const NOT_PAGED_YET: i32 = -1;
 
-/// A message that is a command, or was meant as one.
+/// A message that is a command, or a mistyped one.
 #[derive(Debug)]
 pub(super) struct CommandMessage {
     /// The incident that the reply or thread is about.
     about: Option<About>,
     /// The thread it is in.
     thread: Option<OwnedEventId>,
-    /// The room lists that it concerns; the first one answers.
+    /// The room lists that it applies to; the first one answers.
     lists: Vec<Arc<ListSettings>>,
-    /// How it was given.
+    /// Whether it is a reply or stands alone.
     via: Via,
 }
 
 impl CommandMessage {
-    /// The incidents that a command names itself; `None`: all.
+    /// The incidents that a command names explicitly; `None`: all.
     fn named(&self, which: &Which) -> Option<Vec<i64>> {
         match which {
             Which::Numbers(numbers) => Some(numbers.clone()),
@@ -63,7 +63,7 @@ impl EventHandler<'_> {
         let related = message.reply_to.as_ref().or(message.thread_root.as_ref());
         let mentioned = ours.is_some();
         let meaning = |reply_or_thread| parse(text, Context { reply_or_thread, mentioned });
-        // Most messages are chatter, whatever they relate to: that needs no query.
+        // Most messages are chatter even if their target is one of our messages; those need no query.
         let at_most = meaning(related.is_some());
         if at_most == Parsed::Chatter {
             return Ok(Handled::ignored("chatter"));
@@ -74,7 +74,7 @@ impl EventHandler<'_> {
             inbox::lock_target(self.change.tx(), target.as_str()).await?;
             about = self.about(message).await?;
             parsed = meaning(about.is_some());
-            // A page on its way may be the target: then this is handled again once its event is known.
+            // The target may be a page whose event id is not stored yet: then handle this again once it is.
             let wait = parsed == Parsed::Chatter
                 || post::is_on_its_way(self.change.tx(), self.event.room.as_str()).await?;
             if about.is_none() && wait {
@@ -112,13 +112,13 @@ impl EventHandler<'_> {
         }
     }
 
-    /// Answers a command as the first of the lists that it concerns.
+    /// Answers a command as the first of the lists that it applies to.
     async fn answer(&mut self, message: &CommandMessage, answer: Answer) -> Result<(), InboxError> {
         let Some(list) = message.lists.first().cloned() else { return Ok(()) };
         self.answer_as(&list.name, answer, message.thread.clone()).await
     }
 
-    /// The incident that a message relates to: by the message it replies to, or by its thread.
+    /// The incident of the message that this one replies to, or else of its thread.
     async fn about(&mut self, message: &Message) -> Result<Option<About>, InboxError> {
         let room = self.event.room.as_str();
         for event_id in [message.reply_to.as_ref(), message.thread_root.as_ref()].into_iter().flatten() {
@@ -129,8 +129,8 @@ impl EventHandler<'_> {
         Ok(None)
     }
 
-    /// The lists that a message concerns: the one that it mentions, or else all of the room, first the one whose message
-    /// it relates to, then the others by name. A room that several lists share gets one answer.
+    /// The lists that a message applies to: only the mentioned list, or else all lists of the room by name. The list of
+    /// the incident that the message is about comes first. If several lists share a room, the room gets one answer.
     async fn concerned_lists(
         &mut self,
         mentioned: Option<String>,
@@ -152,7 +152,7 @@ impl EventHandler<'_> {
         Ok(lists)
     }
 
-    /// Changes each incident as the command says, and answers once.
+    /// Applies the command to each incident, and answers once.
     async fn act(
         &mut self,
         message: &CommandMessage,
@@ -165,7 +165,7 @@ impl EventHandler<'_> {
             Some(numbers) => numbers,
             None => self.change.all_of(&message.list_names(), verb, MAX_CHANGED).await?,
         };
-        // Locked in one order, so that two commands cannot wait for each other.
+        // Lock in ascending order, so two commands cannot deadlock.
         if !all {
             numbers.sort_unstable();
         }
@@ -200,7 +200,7 @@ impl EventHandler<'_> {
         Ok(if changed { Handled::acted(summary) } else { Handled::refused(summary) })
     }
 
-    /// Changes one incident. Returns its room list as well, if the person had the right.
+    /// Applies the command to one incident. Also returns its room list if the person had the right.
     async fn act_on(
         &mut self,
         message: &CommandMessage,
@@ -229,7 +229,7 @@ impl EventHandler<'_> {
         Ok((Acted { number, name, result }, permitted.then_some(stored.room_list)))
     }
 
-    /// Lists the incidents that nobody has acknowledged.
+    /// Lists unacknowledged incidents.
     async fn pending(&mut self, message: &CommandMessage) -> Result<Handled, InboxError> {
         let (incidents, more) = self.list(message, Verb::Pending, NOT_PAGED_YET).await?;
         let room_list = message.list_names().join(", ");
@@ -237,7 +237,7 @@ impl EventHandler<'_> {
         Ok(Handled::acted("pending"))
     }
 
-    /// Lists the incidents that were escalated beyond their first level.
+    /// Lists the incidents beyond their first level.
     async fn escalated(&mut self, message: &CommandMessage) -> Result<Handled, InboxError> {
         let (incidents, more) = self.list(message, Verb::Escalated, 1).await?;
         let room_list = message.list_names().join(", ");
@@ -245,7 +245,7 @@ impl EventHandler<'_> {
         Ok(Handled::acted("escalated"))
     }
 
-    /// Shows incidents as they are now.
+    /// Posts the current state of incidents.
     async fn show(&mut self, message: &CommandMessage, which: &Which) -> Result<Handled, InboxError> {
         for number in self.numbers_to_show(message, which, Verb::Show).await? {
             if let Some(stored) = self.visible(message, number).await? {
@@ -257,7 +257,7 @@ impl EventHandler<'_> {
         Ok(Handled::acted("show"))
     }
 
-    /// Shows what happened to incidents.
+    /// Answers with the timelines of incidents.
     async fn timeline(&mut self, message: &CommandMessage, which: &Which) -> Result<Handled, InboxError> {
         for number in self.numbers_to_show(message, which, Verb::Timeline).await? {
             let Some(stored) = self.visible(message, number).await? else { continue };
@@ -272,7 +272,7 @@ impl EventHandler<'_> {
         Ok(Handled::acted("timeline"))
     }
 
-    /// Lists the commands, and which of them the sender may use.
+    /// Lists the commands and whether the sender may use them.
     async fn help(&mut self, message: &CommandMessage) -> Result<Handled, InboxError> {
         let caller = self.caller();
         let role_in = |list: &ListSettings| role(caller, &list.policy.permissions);
@@ -306,7 +306,7 @@ impl EventHandler<'_> {
         Ok((lines, u64::try_from(total.saturating_sub(listed)).unwrap_or(0)))
     }
 
-    /// The incidents that a command shows.
+    /// The incidents that a command prints.
     async fn numbers_to_show(
         &mut self,
         message: &CommandMessage,
@@ -321,8 +321,8 @@ impl EventHandler<'_> {
         Ok(numbers)
     }
 
-    /// The incident, if the room may see it: one of its lists has it, or it was posted here. Otherwise answers that
-    /// there is none.
+    /// The incident, if the room may see it: it belongs to one of the room's lists, or was posted here. Otherwise answers
+    /// that the incident is unknown.
     async fn visible(
         &mut self,
         message: &CommandMessage,
@@ -339,7 +339,7 @@ impl EventHandler<'_> {
     }
 }
 
-/// What a command did, for the log.
+/// The results of a command, for the log.
 fn summary(verb: Verb, results: &[Acted]) -> String {
     format!("{}: {}", verb.word(), in_log(results))
 }

@@ -1,7 +1,7 @@
-//! Handles the homeserver's events: each room's in the order of arrival, each event with all its effects in one change.
+//! Handles the homeserver's events: those of a room in order of arrival, each event with all its effects in one change.
 //!
-//! What an event needs from the homeserver (joining a room, the sender's power level) is requested before that change and
-//! may be requested twice.
+//! Requests to the homeserver (joining a room, reading the sender's power level) happen before that change, and may
+//! happen twice.
 
 mod handler;
 mod message;
@@ -26,18 +26,18 @@ use serde_json::value::to_raw_value;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How often the worker looks for events without being woken.
+/// Polling interval for events, when nothing wakes the worker.
 const POLL: Duration = Duration::from_secs(1);
-/// How soon a failed event is retried.
+/// Delay before a failed event is retried.
 const RETRY: Duration = Duration::from_secs(2);
 
 /// Why an event could not be handled. It stays in the inbox and is retried.
 #[derive(Debug, thiserror::Error)]
 pub enum InboxError {
-    /// The database does not answer.
+    /// The database is unavailable.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The engine refused.
+    /// The engine failed.
     #[error(transparent)]
     Engine(#[from] EngineError),
     /// A request to the homeserver failed.
@@ -59,12 +59,12 @@ impl InboxError {
     }
 }
 
-/// What the handling of an event needs from the homeserver.
+/// Answers of the homeserver that handling an event needs.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Prepared {
     /// The sender's power level in the room, if the answer depends on it.
     pub(super) power_level: Option<i64>,
-    /// Whether an invitation was accepted.
+    /// Whether matrixbot accepted an invitation.
     pub(super) joined: bool,
 }
 
@@ -157,7 +157,7 @@ impl Inbox {
         Ok(true)
     }
 
-    /// Does what the event needs from the homeserver, before any lock is held.
+    /// Sends the event's requests to the homeserver, before taking any lock.
     async fn prepare(&self, event: &RoomEvent) -> Result<Prepared, InboxError> {
         match &event.what {
             Happening::Message(message) if message.may_command() && !self.is_ours(&event.sender) => {
@@ -187,7 +187,7 @@ impl Inbox {
         }
     }
 
-    /// The sender's power level in the room, requested as one of our users there. `None`: none of them may read it.
+    /// The sender's power level in the room, read as one of our users there. `None`: none of them may read it.
     async fn power_level(&self, event: &RoomEvent) -> Result<Option<i64>, InboxError> {
         let lists = self.lists.load();
         for list in self.rooms.lists_of(&lists, event.room.as_str()).await? {

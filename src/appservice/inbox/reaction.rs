@@ -12,7 +12,7 @@ use crate::store::{About, StoredIncident, inbox, post};
 use ruma::{EventId, OwnedEventId};
 
 impl EventHandler<'_> {
-    /// A reaction: acts on the incident. The incident's threads show what changed; only a refusal is answered.
+    /// A reaction: acts on the incident. The incident's threads show the change; only a refusal gets an answer.
     pub(super) async fn reaction(&mut self, target: &EventId, key: &str) -> Result<Handled, InboxError> {
         let room = self.event.room.as_str();
         let mut about = post::about(self.change.tx(), room, target.as_str()).await?;
@@ -52,7 +52,7 @@ impl EventHandler<'_> {
         Ok(Handled::acted(by_reaction(act, about.incident, &result)))
     }
 
-    /// A redaction: if it removes the reaction that acknowledged, the acknowledgement is withdrawn.
+    /// A redaction: if it removes the reaction that acknowledged, it withdraws the acknowledgement.
     pub(super) async fn redaction(&mut self, redacts: &EventId) -> Result<Handled, InboxError> {
         let now = self.change.now();
         inbox::remember_redacted(self.change.tx(), redacts.as_str(), now).await?;
@@ -89,7 +89,7 @@ impl EventHandler<'_> {
         }
     }
 
-    /// Answers why a reaction did nothing, in the thread of the page.
+    /// Answers in the page's thread why a reaction had no effect.
     async fn refuse(
         &mut self,
         about: &About,
@@ -106,12 +106,12 @@ impl EventHandler<'_> {
     }
 }
 
-/// What became of a reaction, in the words of logs.
+/// The result of a reaction, for the log.
 fn by_reaction(act: Act, number: i64, result: &ActResult) -> String {
     format!("{} by reaction: {} #{number}", act.verb().word(), result.in_log())
 }
 
-/// The rung of the page that the reaction is on: on an older page it escalates nothing.
+/// The rung of the page that has the reaction: a reaction to an older page escalates nothing.
 fn rung_of(about: &About) -> Option<Rung> {
     let number = |value: Option<i32>| value.and_then(|value| u32::try_from(value).ok());
     Some(Rung { run_no: number(about.run_no)?, loop_no: number(about.loop_no)?, level: number(about.level)? })

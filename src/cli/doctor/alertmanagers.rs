@@ -2,7 +2,7 @@
 
 use super::repeats;
 use super::report::Report;
-use crate::alertmanager::api::{Alertmanager, ApiError, Shown, Status};
+use crate::alertmanager::api::{Alertmanager, ApiError, Credentials, Status};
 use crate::config::{AlertmanagerConfig, Config};
 use crate::telemetry::logs::causes;
 
@@ -26,14 +26,14 @@ pub(super) async fn examine(report: &mut Report, config: &Config) {
 }
 
 async fn ask(one: &AlertmanagerConfig) -> Result<Status, ApiError> {
-    let shown = match (&one.bearer_token, &one.basic_auth) {
-        (Some(token), _) => Shown::Bearer(token.clone()),
-        (None, Some(basic)) => Shown::Basic(basic.username.clone(), basic.password.clone()),
-        (None, None) => Shown::Nothing,
+    let credentials = match (&one.bearer_token, &one.basic_auth) {
+        (Some(token), _) => Credentials::Bearer(token.clone()),
+        (None, Some(basic)) => Credentials::Basic(basic.username.clone(), basic.password.clone()),
+        (None, None) => Credentials::None,
     };
     // The configuration's validation has already read the file.
     let ca = one.ca.as_ref().and_then(|file| std::fs::read(file).ok());
-    Alertmanager::new(&one.url, shown, ca.as_deref())?.status().await
+    Alertmanager::new(&one.url, credentials, ca.as_deref())?.status().await
 }
 
 fn remedy(error: &ApiError) -> &'static str {

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 /// Where Docker and Podman mount the secrets of a container, readable for all its users.
-const OF_THE_CONTAINER: &str = "/run/secrets";
+const CONTAINER_SECRETS: &str = "/run/secrets";
 
 /// Checks each. There may be good reasons, so none is a failure.
 pub(super) fn examine(report: &mut Report, config: &Config) {
@@ -36,21 +36,21 @@ fn is_open(file: &Path) -> bool {
     let Ok(file) = file.canonicalize() else { return false };
     let allows =
         |path: &Path, mode: u32| path.metadata().is_ok_and(|found| found.permissions().mode() & mode == mode);
-    !is_of_the_container(&file)
+    !is_mounted_for_container(&file)
         && allows(&file, 0o004)
         && file.ancestors().skip(1).all(|folder| allows(folder, 0o001))
 }
 
 /// Whether the file was mounted for one container. Kubernetes mounts files in a folder named `..` and a time, readable
 /// for everybody by default.
-fn is_of_the_container(file: &Path) -> bool {
-    let of_kubernetes = |part: &std::ffi::OsStr| part.as_encoded_bytes().starts_with(b"..");
-    file.starts_with(OF_THE_CONTAINER) || file.iter().any(of_kubernetes)
+fn is_mounted_for_container(file: &Path) -> bool {
+    let by_kubernetes = |part: &std::ffi::OsStr| part.as_encoded_bytes().starts_with(b"..");
+    file.starts_with(CONTAINER_SECRETS) || file.iter().any(by_kubernetes)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{is_of_the_container, is_open};
+    use super::{is_mounted_for_container, is_open};
     use std::fs::{Permissions, set_permissions};
     use std::os::unix::fs::{PermissionsExt as _, symlink};
     use std::path::Path;
@@ -81,7 +81,7 @@ mod tests {
         let file = folder.path().join("registration.yaml");
         symlink("..data/registration.yaml", &file).unwrap();
         assert!(!is_open(&file));
-        assert!(is_of_the_container(Path::new("/run/secrets/registration")));
-        assert!(!is_of_the_container(Path::new("/etc/matrixbot/registration.yaml")));
+        assert!(is_mounted_for_container(Path::new("/run/secrets/registration")));
+        assert!(!is_mounted_for_container(Path::new("/etc/matrixbot/registration.yaml")));
     }
 }

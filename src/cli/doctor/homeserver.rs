@@ -21,8 +21,8 @@ const REGISTER: &str = "Give the homeserver the same file as in `registration` (
 pub(super) async fn examine(report: &mut Report, examined: &Examined<'_>) -> bool {
     let url = &examined.config.homeserver.url;
     match examined.client.versions().await {
-        Ok(said) => {
-            let newest = said.versions.last().map_or("no version", String::as_str).to_owned();
+        Ok(supported) => {
+            let newest = supported.versions.last().map_or("no version", String::as_str).to_owned();
             report.ok(
                 "homeserver",
                 None,
@@ -41,7 +41,7 @@ pub(super) async fn examine(report: &mut Report, examined: &Examined<'_>) -> boo
     let known = as_token(report, examined).await;
     namespace(report, examined.config);
     if known {
-        reaching_us(report, examined).await;
+        hs_token(report, examined).await;
     } else {
         report.skipped("hs_token", None, "skipped: the homeserver does not know the registration");
     }
@@ -96,7 +96,7 @@ fn namespace(report: &mut Report, config: &Config) {
 }
 
 /// Whether the homeserver reaches matrixbot, tested with its ping. If no matrixbot is running, a stand-in listens.
-async fn reaching_us(report: &mut Report, examined: &Examined<'_>) {
+async fn hs_token(report: &mut Report, examined: &Examined<'_>) {
     let config = examined.config;
     let listener = &config.listen.appservice;
     let stand_in = StandIn::new(&config.registration.hs_token);
@@ -149,7 +149,7 @@ async fn reaching_us(report: &mut Report, examined: &Examined<'_>) {
             );
             report.failed("hs_token", None, detail, REGISTER);
         }
-        Err(error) => report.failed("hs_token", None, reason(&error), unreached(&error)),
+        Err(error) => report.failed("hs_token", None, reason(&error), ping_remedy(&error)),
     }
 }
 
@@ -165,7 +165,7 @@ async fn ping(client: &Client, id: &str) -> Result<Option<Duration>, ClientError
     }
 }
 
-fn unreached(error: &ClientError) -> &'static str {
+fn ping_remedy(error: &ClientError) -> &'static str {
     match error.errcode() {
         _ if error.is_hs_token_mismatch() => REGISTER,
         Some("M_CONNECTION_FAILED" | "M_CONNECTION_TIMEOUT") => {
@@ -184,7 +184,7 @@ fn unreached(error: &ClientError) -> &'static str {
     }
 }
 
-/// Whether the homeserver limits matrixbot's requests, as far as that can be seen without sending messages.
+/// Whether the homeserver rate limits matrixbot, as far as doctor can find out without sending messages.
 pub(super) fn rate_limited(report: &mut Report, config: &Config, counts: &RequestCounts) {
     let limited = counts.limited.load(Ordering::Relaxed);
     let requests = counts.requests.load(Ordering::Relaxed);

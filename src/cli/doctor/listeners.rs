@@ -49,6 +49,6 @@ pub(super) async fn examine(report: &mut Report, config: &Config) {
 
 /// Whether a matrixbot answers on the admin listener.
 async fn is_running(admin: &Listener) -> bool {
-    let asked = local::get(&format!("{}/livez", local::url(admin)), TIMEOUT).await;
-    asked.is_ok_and(|(_, body)| body.contains("\"checks\""))
+    let answer = local::get(&format!("{}/livez", local::url(admin)), TIMEOUT).await;
+    answer.is_ok_and(|(_, body)| body.contains("\"checks\""))
 }

@@ -35,7 +35,7 @@ enum Verdict<'a> {
 
 /// Compares every room list with the routes of the Alertmanager of this name.
 pub(super) fn examine(report: &mut Report, config: &Config, name: &str, configuration: Option<&str>) {
-    let Some(routes) = configuration.and_then(|shown| webhook_routes(shown).ok()) else {
+    let Some(routes) = configuration.and_then(|yaml| webhook_routes(yaml).ok()) else {
         let why = format!("skipped: {name} does not show its configuration");
         return report.skipped(CHECK, None, why);
     };
@@ -105,7 +105,7 @@ fn silence(route: &WebhookRoute) -> String {
     )
 }
 
-/// What a webhook omits.
+/// Warns about settings that make Alertmanager omit alerts.
 fn webhook(report: &mut Report, name: &str, route: &WebhookRoute) {
     let subject = format!("receiver {} of {name}", route.receiver);
     if !route.send_resolved {
@@ -183,7 +183,7 @@ mod tests {
         }
     }
 
-    /// A route to this URL, if it is shown, that may be silent for this many minutes and five more.
+    /// A route to this URL (`None`: in a file) with this `repeat_interval`; its `group_interval` is five minutes.
     fn route(receiver: &str, url: Option<&str>, minutes: u64) -> WebhookRoute {
         WebhookRoute {
             receiver: receiver.to_owned(),
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn a_route_leads_where_its_url_says() {
+    fn the_url_of_a_route_decides_where_it_leads() {
         let old =
             [("/webhook-ack", "finance"), ("/skill/a/webhook-ack", "ops"), ("/skill/a/webhook", "finance")]
                 .map(|(path, list)| (path.to_owned(), list.to_owned()));
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn stale_after_must_be_longer_than_the_longest_silence_of_what_leads_here() {
+    fn stale_after_must_be_longer_than_the_longest_silence_of_routes_that_lead_here() {
         let here = Some("http://h/webhook/finance");
         let routes = [
             route("a", here, 60),
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn where_urls_are_hidden_the_longest_of_all_counts() {
+    fn if_urls_are_hidden_the_longest_silence_of_all_routes_counts() {
         let routes = [route("a", Some("<secret>"), 60), route("b", Some("<secret>"), 600)];
         let judged = |stale_after, count| {
             judge(&list(stale_after), &BTreeMap::new(), &routes[..count])

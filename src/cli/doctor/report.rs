@@ -93,7 +93,7 @@ impl Report {
         self.findings.iter().filter(|finding| finding.outcome == outcome).count()
     }
 
-    /// Ends the report. Only what failed is a failure.
+    /// Ends the report. Warnings and skipped checks do not fail it.
     pub(super) fn finish(self) -> ExitCode {
         let failed = self.count(Outcome::Failed);
         if self.as_json {

@@ -13,12 +13,12 @@ use std::collections::BTreeSet;
 
 /// One room of the list, and what it needs.
 struct Wanted {
-    /// As the configuration names it.
+    /// Its name in the configuration.
     reference: String,
     /// Its places in the list: `level 1`.
     places: Vec<String>,
     /// Whether `@room` is mentioned there.
-    calls_everybody: bool,
+    mentions_room: bool,
 }
 
 /// Checks every room of a list.
@@ -71,16 +71,16 @@ pub(super) async fn examine(
 /// The rooms of the list, each once, in the order of the ladder.
 fn wanted(list: &RoomListConfig) -> Vec<Wanted> {
     let mut rooms: Vec<Wanted> = Vec::new();
-    let mut add = |reference: &String, place: String, calls_everybody: bool| match rooms
+    let mut add = |reference: &String, place: String, mentions_room: bool| match rooms
         .iter_mut()
         .find(|room| room.reference == *reference)
     {
         Some(room) => {
             room.places.push(place);
-            room.calls_everybody |= calls_everybody;
+            room.mentions_room |= mentions_room;
         }
         None => {
-            rooms.push(Wanted { reference: reference.clone(), places: vec![place], calls_everybody });
+            rooms.push(Wanted { reference: reference.clone(), places: vec![place], mentions_room });
         }
     };
     let everybody = |mentions: &[Mention]| mentions.contains(&Mention::Room);
@@ -179,7 +179,7 @@ fn powers(
             report.warning("power", Some(subject), detail, remedy);
         }
     }
-    if wanted.calls_everybody {
+    if wanted.mentions_room {
         if levels.may_mention_room(user) {
             may.push("mention @room");
         } else {

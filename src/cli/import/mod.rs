@@ -85,7 +85,7 @@ fn read(path: &std::path::Path) -> std::io::Result<String> {
     }
 }
 
-/// Reads an old configuration. `Err`: why it is invalid.
+/// Parses an old configuration. `Err`: why it is invalid.
 fn parse(from: Predecessor, text: &str) -> Result<Old, String> {
     // The parser's message may contain a line of the file, and so a secret.
     let root: Value = serde_yaml::from_str(text).map_err(|error| {

@@ -19,7 +19,7 @@ const ANYWHERE: &str = "0.0.0.0";
 const PORT: &str = "8080";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum SkillKind {
     Escalating,
     PostsOnly,
 }
@@ -129,25 +129,25 @@ fn modules(value: Option<&Value>) -> Vec<(String, Value)> {
     }
 }
 
-/// What a skill does, by where its code is, or else by its name.
-fn kind(name: &str, skill: &Value) -> Option<Kind> {
+/// What a skill does, by the path of its code or else by its name.
+fn kind(name: &str, skill: &Value) -> Option<SkillKind> {
     let code = skill.get("path").or_else(|| skill.get("repo")).and_then(text).unwrap_or_default();
     let letters =
         |text: &str| text.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_lowercase();
     [letters(&code), letters(name)].iter().find_map(|text| {
         if text.contains("eventmanagerack") {
-            Some(Kind::Escalating)
+            Some(SkillKind::Escalating)
         } else if text.contains("eventmanager") || text.contains("alertmanager") {
-            Some(Kind::PostsOnly)
+            Some(SkillKind::PostsOnly)
         } else {
             None
         }
     })
 }
 
-fn list(name: &str, kind: Kind, skill: &Value, matrix: &Value, left: &mut Vec<String>) -> OldList {
+fn list(name: &str, kind: SkillKind, skill: &Value, matrix: &Value, left: &mut Vec<String>) -> OldList {
     let mut rooms = vec![named_room(matrix, "main")];
-    let webhook = if kind == Kind::Escalating { "webhook-ack" } else { "webhook" };
+    let webhook = if kind == SkillKind::Escalating { "webhook-ack" } else { "webhook" };
     let path = format!("/skill/{name}/{webhook}");
     let can_stay = Regex::new(PREDECESSORS_PATHS).is_ok_and(|paths| paths.is_match(&path));
     if !can_stay {
@@ -162,7 +162,7 @@ fn list(name: &str, kind: Kind, skill: &Value, matrix: &Value, left: &mut Vec<St
         current_level_acks: false,
         token: None,
     };
-    if kind == Kind::Escalating {
+    if kind == SkillKind::Escalating {
         list.escalate_after = Some(threshold(name, skill, left));
         list.remind_every = Some("1h".to_owned());
         rooms.extend(escalation_rooms(skill).iter().map(|target| target_room(matrix, target)));

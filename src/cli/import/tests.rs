@@ -1,4 +1,5 @@
-//! What is written is a configuration once what is missing is there, and tells no secret that it does not need.
+//! Once the operator sets the missing values, an imported configuration is valid. It contains no secret that it does not
+//! need.
 
 use super::{Old, Predecessor, parse, writing};
 use crate::config::{Config, Outside, load, schema};
@@ -16,7 +17,7 @@ fn old(from: Predecessor, text: &str) -> Old {
     parse(from, text).unwrap_or_else(|problem| panic!("{problem}"))
 }
 
-/// What an operator puts in for what is missing.
+/// The values that an operator sets for missing ones.
 fn filled_in(name: &str) -> Option<String> {
     let value = match name {
         "MATRIXBOT_DATABASE_URL" => "postgres://localhost/matrixbot",
@@ -30,7 +31,7 @@ fn filled_in(name: &str) -> Option<String> {
     Some(value.to_owned())
 }
 
-/// The configuration that is written, as `matrixbot check` reads it once it is filled in.
+/// The imported configuration, and how `matrixbot check` reads it with the missing values set.
 fn imported(from: Predecessor, text: &str) -> (String, Config) {
     let written = writing::config(&old(from, text), from.name());
     let folder = tempfile::tempdir().unwrap();
@@ -48,7 +49,7 @@ fn hours(hours: u64) -> Duration {
 }
 
 #[test]
-fn every_old_configuration_becomes_one_that_is_accepted_and_names_what_is_missing() {
+fn every_imported_configuration_is_valid_and_missing_values_are_listed() {
     let (mut schemas, mut compiler) = (boon::Schemas::new(), boon::Compiler::new());
     compiler.add_resource("schema.json", schema()).unwrap();
     let index = compiler.compile("schema.json", &mut schemas).unwrap();
@@ -62,7 +63,7 @@ fn every_old_configuration_becomes_one_that_is_accepted_and_names_what_is_missin
         let (written, _) = imported(from, text);
         let value: serde_json::Value = serde_yaml::from_str(&written).unwrap();
         assert!(schemas.validate(&value, index).is_ok(), "{written}");
-        // What is a reference is told, and nothing else.
+        // `missing` lists every reference to the environment.
         let missing = writing::missing(&old(from, text)).join("\n");
         for reference in
             written.split("${").skip(1).filter_map(|rest| rest.split_once('}')).map(|(name, _)| name)
@@ -80,10 +81,10 @@ fn opsdroid_s_skills_become_room_lists_with_their_rooms_times_and_paths() {
     assert_eq!(config.homeserver.url.as_str(), "https://matrix.example.org/");
     assert_eq!(config.homeserver.server_name, "example.org");
     assert_eq!(config.listen.webhook.address.to_string(), "0.0.0.0:8080");
-    let [telling, escalating] = &config.room_lists[..] else { panic!("two room lists: {written}") };
-    assert_eq!((telling.name.as_str(), escalating.name.as_str()), ("eventmanager", "eventmanagerack"));
-    assert_eq!(telling.policy.levels[0].rooms, ["!finance:example.org"]);
-    assert_eq!((telling.policy.levels.len(), telling.policy.remind_every), (1, None));
+    let [posting, escalating] = &config.room_lists[..] else { panic!("two room lists: {written}") };
+    assert_eq!((posting.name.as_str(), escalating.name.as_str()), ("eventmanager", "eventmanagerack"));
+    assert_eq!(posting.policy.levels[0].rooms, ["!finance:example.org"]);
+    assert_eq!((posting.policy.levels.len(), posting.policy.remind_every), (1, None));
     let rooms: Vec<&str> =
         escalating.policy.levels.iter().flat_map(|level| &level.rooms).map(String::as_str).collect();
     assert_eq!(rooms, ["!finance:example.org", "!managers:example.org", "!board:example.org"]);
@@ -97,7 +98,7 @@ fn opsdroid_s_skills_become_room_lists_with_their_rooms_times_and_paths() {
 }
 
 #[test]
-fn what_opsdroid_takes_from_the_environment_still_comes_from_there() {
+fn references_of_opsdroid_to_the_environment_are_kept() {
     let (written, config) = imported(Predecessor::Opsdroid, BY_HAND);
     let list = &config.room_lists[0];
     let rooms: Vec<&str> =
@@ -111,7 +112,7 @@ fn what_opsdroid_takes_from_the_environment_still_comes_from_there() {
 }
 
 #[test]
-fn matrixbot_ack_s_rooms_become_levels_in_each_of_its_forms() {
+fn matrixbot_ack_s_rooms_become_levels_for_each_of_its_formats() {
     for (text, window, address) in [(ACK, 3600, "127.0.0.1:8000"), (ACK_ADAPTERS, 900, "0.0.0.0:8000")] {
         let (_, config) = imported(Predecessor::MatrixbotAck, text);
         let policy = &config.room_lists[0].policy;
@@ -125,7 +126,7 @@ fn matrixbot_ack_s_rooms_become_levels_in_each_of_its_forms() {
         assert_eq!(config.compatibility["/webhook-ack"], "alerts");
         assert_eq!(config.listen.webhook.address.to_string(), address);
     }
-    // A window below a minute counted as one; what is no address or no room is missing.
+    // A window below a minute counts as one minute; an invalid address or room counts as missing.
     let (_, config) = imported(Predecessor::MatrixbotAck, ACK_FIRST);
     let levels = &config.room_lists[0].policy.levels;
     assert_eq!(
@@ -139,7 +140,7 @@ fn matrixbot_ack_s_rooms_become_levels_in_each_of_its_forms() {
 }
 
 #[test]
-fn without_escalation_only_the_first_room_was_told() {
+fn without_escalation_only_the_first_room_is_imported() {
     let text = ACK.replace("enabled: true", "enabled: false");
     let (_, config) = imported(Predecessor::MatrixbotAck, &text);
     let policy = &config.room_lists[0].policy;
@@ -148,7 +149,7 @@ fn without_escalation_only_the_first_room_was_told() {
 }
 
 #[test]
-fn no_secret_is_told_and_none_is_written_but_the_webhook_s_token() {
+fn no_secret_is_listed_and_only_the_webhook_s_token_is_written() {
     for (from, text) in [
         (Predecessor::Opsdroid, OPSDROID),
         (Predecessor::Opsdroid, BY_HAND),
@@ -168,7 +169,7 @@ fn no_secret_is_told_and_none_is_written_but_the_webhook_s_token() {
 }
 
 #[test]
-fn what_is_no_such_configuration_is_refused_with_the_reason() {
+fn another_program_s_configuration_is_rejected_with_the_reason() {
     for (from, text, expected) in [
         (Predecessor::Opsdroid, ACK, "no connector named matrix"),
         (Predecessor::Opsdroid, "connectors: {matrix: {}}\nskills: {hello: {}}\n", "none of its skills"),
@@ -181,7 +182,7 @@ fn what_is_no_such_configuration_is_refused_with_the_reason() {
 }
 
 #[test]
-fn a_threshold_of_hours_may_be_a_fraction_and_what_is_none_is_told() {
+fn a_threshold_may_be_a_fraction_of_an_hour_and_an_invalid_one_is_listed() {
     let set = |threshold: &str| {
         OPSDROID.replace("escalation_threshold: 3", &format!("escalation_threshold: {threshold}"))
     };
@@ -202,7 +203,7 @@ fn a_threshold_of_hours_may_be_a_fraction_and_what_is_none_is_told() {
 }
 
 #[test]
-fn rooms_that_no_skill_posts_to_are_told() {
+fn rooms_that_no_skill_posts_to_are_listed() {
     let room = "\"main\": \"!finance:example.org\"\n";
     assert!(OPSDROID.contains(room));
     let more =
@@ -224,7 +225,7 @@ fn rooms_that_no_skill_posts_to_are_told() {
 }
 
 #[test]
-fn an_escalation_room_may_stand_alone() {
+fn escalation_rooms_may_be_a_single_room() {
     let rooms = "escalation_rooms:\n      - \"escalation_room1\": \"!managers:example.org\"\n      - \"escalation_room2\": \"!board:example.org\"";
     assert!(OPSDROID.contains(rooms));
     let text = OPSDROID.replace(rooms, "escalation_rooms: \"!managers:example.org\"");

@@ -1,4 +1,4 @@
-//! Acting on incidents.
+//! Changes incidents.
 
 use super::{Incidents, Which};
 use crate::cli::print;
@@ -11,11 +11,11 @@ use crate::render::answer::answer;
 use crate::store::incident;
 use ruma::UserId;
 
-/// How many incidents `all` means at most, as in a room.
+/// The most incidents that `all` selects, as in a room.
 const MOST: i64 = 100;
 
 impl Incidents {
-    /// Does it to each, in one database transaction. Returns whether it was done to each.
+    /// Changes all incidents in one database transaction. Returns whether every change was made.
     pub(super) async fn act(
         &self,
         which: &[Which],
@@ -33,7 +33,7 @@ impl Incidents {
                 .filter_map(|which| if let Which::Number(n) = which { Some(*n) } else { None })
                 .collect()
         };
-        // Locked in one order, as in a room, so that nobody waits for each other.
+        // Lock in ascending order, as rooms do, so two commands cannot deadlock.
         numbers.sort_unstable();
         numbers.dedup();
         let mut results = Vec::with_capacity(numbers.len());
@@ -50,7 +50,7 @@ impl Incidents {
 
     async fn act_on(&self, change: &mut Change, number: i64, action: PersonAction) -> anyhow::Result<Acted> {
         let stored =
-            incident::lock(change.tx(), number).await?.filter(|stored| self.concerns(&stored.room_list));
+            incident::lock(change.tx(), number).await?.filter(|stored| self.includes(&stored.room_list));
         let Some(stored) = stored else {
             return Ok(Acted { number, name: None, result: ActResult::Refused { why: Hidden::Unknown } });
         };
@@ -69,9 +69,9 @@ impl Incidents {
         }
         let policy = Policy::with_levels(Vec::new());
         for acted in results {
-            // One at a time: a room is told of no more than fits into a message.
-            let said = answer(&Answer::Acted { results: vec![acted] }, &Self::context(&policy));
-            print(format!("{}\n", said.text.plain()).as_bytes());
+            // One answer for each incident: an answer with all of them is cut to the size of a message.
+            let line = answer(&Answer::Acted { results: vec![acted] }, &Self::context(&policy));
+            print(format!("{}\n", line.text.plain()).as_bytes());
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! Listing incidents.
+//! Lists incidents.
 
 use super::Incidents;
 use crate::cli::print;
@@ -33,7 +33,7 @@ impl Default for Options {
     }
 }
 
-/// A phase, as named at the shell.
+/// A phase, with its name on the command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum State {
     Firing,
@@ -141,7 +141,7 @@ fn is_open(phase: PhaseName) -> bool {
     !matches!(phase, PhaseName::Resolved | PhaseName::Closed)
 }
 
-/// The longest name in the table, as in the lists of rooms: the name of a group may be all of its labels.
+/// The longest name in the table, as in rooms: a group's name may consist of all its labels.
 const LONGEST_NAME: usize = 60;
 /// The longest severity in the table: it is a label's value.
 const LONGEST_SEVERITY: usize = 20;

@@ -1,5 +1,5 @@
-//! `matrixbot incidents`: the commands of the room, for a shell. They decide as the room's do, directly on the
-//! database, so that they work while the homeserver is away.
+//! `matrixbot incidents`: the commands of rooms, for a shell. They share the rooms' code but work directly on the
+//! database, so they also work while the homeserver is unreachable.
 
 mod act;
 mod list;
@@ -40,7 +40,7 @@ Examples:
 #[derive(Debug, Args)]
 pub(super) struct Options {
     #[command(subcommand)]
-    what: Option<What>,
+    command: Option<IncidentsCommand>,
     /// The configuration
     #[arg(
         long,
@@ -60,7 +60,7 @@ pub(super) struct Options {
 }
 
 #[derive(Debug, Subcommand)]
-enum What {
+enum IncidentsCommand {
     /// List incidents, the oldest first; without options, open incidents
     List(list::Options),
     /// Show incidents as they stand, with their alerts
@@ -71,7 +71,7 @@ enum What {
     Act(ActCommand),
 }
 
-/// A command that changes incidents: one for each such verb of the rooms.
+/// A command that changes incidents. Each verb of the rooms that does so has one.
 #[derive(Debug)]
 struct ActCommand {
     act: Act,
@@ -190,7 +190,7 @@ fn user(text: &str) -> Result<OwnedUserId, String> {
         .map_err(|_why| "it must be a whole Matrix user id such as @alice:example.org".to_owned())
 }
 
-/// What the commands have in common.
+/// The state that the commands share.
 struct Incidents {
     engine: Engine,
     store: Store,
@@ -212,18 +212,18 @@ impl Incidents {
         Ok(Self { engine, store, room_lists, json: options.json })
     }
 
-    /// Whether incidents of the room list are meant.
-    fn concerns(&self, room_list: &str) -> bool {
+    /// Whether the command applies to incidents of this room list.
+    fn includes(&self, room_list: &str) -> bool {
         self.room_lists.iter().any(|name| name == room_list)
     }
 
-    /// What words depend on.
+    /// The context for rendering answers.
     fn context(policy: &Policy) -> Context<'_> {
         Context { policy, ack_reaction: "", now: SystemClock.now() }
     }
 }
 
-/// Does what is wanted.
+/// Executes the command.
 pub(super) fn incidents(options: &Options) -> ExitCode {
     let config = match (ConfigFile { config: options.config.clone() }).load() {
         Ok(config) => config,
@@ -231,7 +231,7 @@ pub(super) fn incidents(options: &Options) -> ExitCode {
     };
     let done = block_on(async {
         let incidents = Incidents::open(&config, options).await?;
-        let done = incidents.serve(&config, options.what.as_ref()).await;
+        let done = incidents.execute(&config, options.command.as_ref()).await;
         incidents.store.close().await;
         done
     });
@@ -246,14 +246,14 @@ pub(super) fn incidents(options: &Options) -> ExitCode {
 }
 
 impl Incidents {
-    /// Returns whether all that was wanted was done.
-    async fn serve(&self, config: &Config, what: Option<&What>) -> anyhow::Result<bool> {
-        let ActCommand { act, acting } = match what {
+    /// Executes a command; without one, lists open incidents. Returns whether it succeeded for every incident.
+    async fn execute(&self, config: &Config, command: Option<&IncidentsCommand>) -> anyhow::Result<bool> {
+        let ActCommand { act, acting } = match command {
             None => return self.list(&list::Options::default()).await,
-            Some(What::List(options)) => return self.list(options).await,
-            Some(What::Show(wanted)) => return self.show(&wanted.numbers).await,
-            Some(What::Timeline(wanted)) => return self.timeline(&wanted.numbers).await,
-            Some(What::Act(command)) => command,
+            Some(IncidentsCommand::List(options)) => return self.list(options).await,
+            Some(IncidentsCommand::Show(wanted)) => return self.show(&wanted.numbers).await,
+            Some(IncidentsCommand::Timeline(wanted)) => return self.timeline(&wanted.numbers).await,
+            Some(IncidentsCommand::Act(command)) => command,
         };
         let who = acting.who.clone().unwrap_or_else(|| shell::user(&config.homeserver.server_name));
         self.act(&acting.which, *act, &who, acting.comment.as_deref()).await

@@ -1,4 +1,4 @@
-//! Showing incidents.
+//! Prints incidents.
 
 use super::Incidents;
 use super::list::Line;
@@ -8,70 +8,70 @@ use crate::render::{answer, page};
 use crate::store::{StoredIncident, Target, incident, post, timeline};
 use serde_json::{Value, json};
 
-/// An incident with its history and its posts.
+/// An incident with its timeline and its posts.
 struct Whole {
     stored: StoredIncident,
     levels: u32,
-    story: Vec<Entry>,
+    timeline: Vec<Entry>,
     posts: Vec<Target>,
 }
 
 impl Incidents {
-    /// Shows incidents as they are now. Returns whether each exists.
+    /// Prints the current state of incidents. Returns whether each exists.
     pub(super) async fn show(&self, numbers: &[i64]) -> anyhow::Result<bool> {
         let (found, all) = self.find(numbers).await?;
         if self.json {
-            let shown: Vec<Value> = found.iter().map(whole).collect::<Result<_, _>>()?;
-            print(format!("{:#}\n", Value::from(shown)).as_bytes());
+            let incidents: Vec<Value> = found.iter().map(to_json).collect::<Result<_, _>>()?;
+            print(format!("{:#}\n", Value::from(incidents)).as_bytes());
             return Ok(all);
         }
         for (place, one) in found.iter().enumerate() {
             let policy = self.engine.policy(one.stored.incident.run.policy_version).await?;
             let view = one.stored.view(one.levels);
-            let said = page::show(&view, &one.story, &Self::context(&policy));
+            let message = page::show(&view, &one.timeline, &Self::context(&policy));
             let rooms: Vec<String> = one.posts.iter().filter_map(in_room).collect();
             let rooms = if rooms.is_empty() { "no room yet".to_owned() } else { rooms.join(", ") };
             let gap = if place > 0 { "\n" } else { "" };
-            print(format!("{gap}{}\n\nShown in {rooms}.\n", said.text.plain()).as_bytes());
+            print(format!("{gap}{}\n\nShown in {rooms}.\n", message.text.plain()).as_bytes());
         }
         Ok(all)
     }
 
-    /// Shows the history of incidents. Returns whether each exists.
+    /// Prints the timelines of incidents. Returns whether each exists.
     pub(super) async fn timeline(&self, numbers: &[i64]) -> anyhow::Result<bool> {
         let (found, all) = self.find(numbers).await?;
         if self.json {
-            let shown: Vec<Value> = found
+            let timelines: Vec<Value> = found
                 .iter()
-                .map(|one| json!({ "number": one.stored.number, "timeline": one.story }))
+                .map(|one| json!({ "number": one.stored.number, "timeline": one.timeline }))
                 .collect();
-            print(format!("{:#}\n", Value::from(shown)).as_bytes());
+            print(format!("{:#}\n", Value::from(timelines)).as_bytes());
             return Ok(all);
         }
         for one in &found {
             let policy = self.engine.policy(one.stored.incident.run.policy_version).await?;
             let name = one.stored.view(one.levels).name();
             let context = Self::context(&policy);
-            let said = answer::timeline(one.stored.number, &name, one.levels, &one.story, 0, &context);
-            print(format!("{}\n", said.text.plain()).as_bytes());
+            let message = answer::timeline(one.stored.number, &name, one.levels, &one.timeline, 0, &context);
+            print(format!("{}\n", message.text.plain()).as_bytes());
         }
         Ok(all)
     }
 
-    /// The incidents that exist, and whether all do. Prints an error for each other one.
+    /// Loads the incidents that exist, and returns whether all do. Prints an error for each missing one.
     async fn find(&self, numbers: &[i64]) -> anyhow::Result<(Vec<Whole>, bool)> {
         let mut tx = self.store.begin().await?;
         let mut found = Vec::with_capacity(numbers.len());
         for number in numbers {
             let stored = incident::load(&mut tx, *number).await?;
-            let Some(stored) = stored.filter(|stored| self.concerns(&stored.room_list)) else {
+            let Some(stored) = stored.filter(|stored| self.includes(&stored.room_list)) else {
                 eprint(&format!("error: there is no incident {number}"));
                 continue;
             };
             let policy = self.engine.policy(stored.incident.run.policy_version).await?;
             found.push(Whole {
                 levels: u32::try_from(policy.levels.len()).unwrap_or(u32::MAX),
-                story: timeline::read(&mut tx, *number, i64::MAX).await?,
+                timeline: timeline::read(&mut tx, *number, i64::MAX).await?,
                 posts: post::of_incident(&mut tx, *number).await?,
                 stored,
             });
@@ -86,9 +86,9 @@ fn in_room(post: &Target) -> Option<String> {
     post.event_id.as_ref().map(|event| format!("{} ({event})", post.room))
 }
 
-fn whole(one: &Whole) -> serde_json::Result<Value> {
+fn to_json(one: &Whole) -> serde_json::Result<Value> {
     let view = one.stored.view(one.levels);
-    let mut shown = serde_json::to_value(Line::new(&one.stored.room_list, view.line()))?;
+    let mut incident = serde_json::to_value(Line::new(&one.stored.room_list, view.line()))?;
     let alerts: Vec<Value> = view
         .alerts
         .iter()
@@ -102,13 +102,13 @@ fn whole(one: &Whole) -> serde_json::Result<Value> {
         .collect();
     let rooms: Vec<Value> =
         one.posts.iter().map(|post| json!({ "room": post.room, "event_id": post.event_id })).collect();
-    if let Some(shown) = shown.as_object_mut() {
-        shown.insert("resolved_at".to_owned(), json!(view.resolved_at));
-        shown.insert("group_labels".to_owned(), json!(view.group_labels));
-        shown.insert("external_url".to_owned(), json!(view.external_url));
-        shown.insert("alerts".to_owned(), Value::from(alerts));
-        shown.insert("rooms".to_owned(), Value::from(rooms));
-        shown.insert("timeline".to_owned(), serde_json::to_value(&one.story)?);
+    if let Some(incident) = incident.as_object_mut() {
+        incident.insert("resolved_at".to_owned(), json!(view.resolved_at));
+        incident.insert("group_labels".to_owned(), json!(view.group_labels));
+        incident.insert("external_url".to_owned(), json!(view.external_url));
+        incident.insert("alerts".to_owned(), Value::from(alerts));
+        incident.insert("rooms".to_owned(), Value::from(rooms));
+        incident.insert("timeline".to_owned(), serde_json::to_value(&one.timeline)?);
     }
-    Ok(shown)
+    Ok(incident)
 }

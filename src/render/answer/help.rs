@@ -9,7 +9,7 @@ use crate::render::message::Message;
 use crate::render::rich::{Document, Rich};
 use crate::render::time::lasting;
 
-/// The commands of this release and their effects. `lists`: those of the room, each with the reader's role.
+/// The commands of this release and their effects. `lists`: the room lists of the room, each with the reader's role.
 pub(super) fn help(lists: &[(&str, Role)], context: &Context<'_>) -> Message {
     let best = lists.iter().map(|(_, role)| *role).max().unwrap_or(Role::None);
     let names: Vec<_> = lists.iter().map(|(name, _)| list_name(name)).collect();

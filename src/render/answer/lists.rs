@@ -1,4 +1,4 @@
-//! Answers that list: `pending`, `escalated`, `timeline`.
+//! Answers with lists: `pending`, `escalated`, `timeline`.
 
 use crate::domain::answer::IncidentLine;
 use crate::domain::incident::PhaseName;
@@ -13,7 +13,7 @@ use crate::render::text::{count, from_one, short};
 use crate::render::time::{age, exact, instant};
 use jiff::Timestamp;
 
-/// The incidents that are `what`: "pending", "escalated".
+/// A list of incidents. `what`: "pending" or "escalated".
 pub(super) fn incidents(
     what: &str,
     room_list: &str,
@@ -44,8 +44,8 @@ pub fn timeline(
 ) -> Message {
     let headline = Rich::new().strong(&format!("Timeline of #{number} {}", short(name, 60)));
     let wording = Wording::counting(levels, context);
-    fit_lines(entries.len().min(100), |shown| {
-        let skipped = entries.len().saturating_sub(shown);
+    fit_lines(entries.len().min(100), |kept| {
+        let skipped = entries.len().saturating_sub(kept);
         let mut text = Document::default();
         let hidden = earlier.saturating_add(skipped as u64);
         let cut = match hidden {
@@ -66,13 +66,13 @@ pub fn timeline(
 }
 
 fn list(headline: &Rich, incidents: &[IncidentLine], all: u64, context: &Context<'_>) -> Message {
-    fit_lines(incidents.len().min(50), |shown| {
+    fit_lines(incidents.len().min(50), |kept| {
         let mut text = Document::default();
         text.paragraph(std::slice::from_ref(headline));
         let items: Vec<_> =
-            incidents.iter().take(shown).map(|incident| vec![incident_line(incident, context.now)]).collect();
+            incidents.iter().take(kept).map(|incident| vec![incident_line(incident, context.now)]).collect();
         text.list(&items);
-        if let more @ 1.. = all.saturating_sub(shown as u64) {
+        if let more @ 1.. = all.saturating_sub(kept as u64) {
             text.paragraph(&[Rich::new().em(&format!("… and {more} more"))]);
         }
         Message::notice(text)

@@ -1,4 +1,4 @@
-//! Answers to commands: notices that say what changed, by number and name, or exactly why nothing did.
+//! Answers to commands: notices that name each incident and its change, or the exact reason why nothing changed.
 
 mod help;
 mod lists;
@@ -16,7 +16,7 @@ use crate::domain::answer::{ActResult, Acted, Answer, Hidden, Need};
 use crate::domain::incident::PhaseName;
 use ruma::{EventId, OwnedEventId};
 
-/// The answer to a command. Where it is sent is the caller's: see [`reply`].
+/// The answer to a command. The caller sets its place, see [`reply`].
 pub fn answer(answer: &Answer, context: &Context<'_>) -> Message {
     match answer {
         Answer::Acted { results } => acted(results, context),
@@ -52,7 +52,7 @@ pub fn answer(answer: &Answer, context: &Context<'_>) -> Message {
     }
 }
 
-/// An answer's place: a reply to the command `to`, in the thread `thread` if the command was said in one.
+/// The place of an answer: a reply to the command `to`, in `thread` if the command was sent in one.
 pub fn reply(to: &EventId, thread: Option<OwnedEventId>) -> Place {
     match thread {
         Some(root) => Place::Thread { root, reply_to: Some(to.to_owned()) },
@@ -65,22 +65,22 @@ fn acted(results: &[Acted], context: &Context<'_>) -> Message {
     if let [only] = results {
         return Message::notice(Document::line(&result_line(only, context)));
     }
-    fit_lines(results.len().min(100), |shown| {
+    fit_lines(results.len().min(100), |kept| {
         let mut text = Document::default();
         let items: Vec<_> =
-            results.iter().take(shown).map(|acted| vec![result_line(acted, context)]).collect();
+            results.iter().take(kept).map(|acted| vec![result_line(acted, context)]).collect();
         text.list(&items);
-        if let more @ 1.. = results.len().saturating_sub(shown) {
+        if let more @ 1.. = results.len().saturating_sub(kept) {
             text.paragraph(&[Rich::new().em(&format!("… and {more} more"))]);
         }
         Message::notice(text)
     })
 }
 
-/// How many incidents are named that are open elsewhere.
+/// The most incidents of other rooms that an answer names.
 const NAMED: usize = 5;
 
-/// `all` named nothing that this room may act on; `elsewhere` is what it named.
+/// The answer if `all` selected no incident that this room may act on. `elsewhere`: the incidents it selected.
 fn nothing(room_list: &str, elsewhere: &[Acted], context: &Context<'_>) -> Message {
     let room_list = list_name(room_list);
     let mut text = Document::default();
@@ -190,7 +190,7 @@ fn standing(phase: PhaseName) -> &'static str {
     }
 }
 
-/// Why an incident is not for this room, as the end of a sentence about it.
+/// Why this room cannot act on an incident, as the end of a sentence.
 fn hidden(why: Hidden) -> &'static str {
     match why {
         Hidden::Unknown => "there is no such incident.",

@@ -13,10 +13,10 @@ use std::time::Duration;
 
 fn answered(what: &Answer) -> String {
     let policy = sample::policy();
-    shown(&answer(what, &context(&policy)))
+    snapshot_of(&answer(what, &context(&policy)))
 }
 
-fn said(what: &Answer) -> String {
+fn plain_answer(what: &Answer) -> String {
     let policy = sample::policy();
     answer(what, &context(&policy)).text.plain().to_owned()
 }
@@ -76,14 +76,14 @@ fn every_result_of_an_act() {
         },
         ActResult::NoRight { needs: Need::Forbidden },
     ];
-    let said: Vec<_> = results
+    let lines: Vec<_> = results
         .into_iter()
         .map(|result| {
             let name = Some("DiskFull".to_owned());
-            said(&Answer::Acted { results: vec![Acted { number: 42, name, result }] })
+            plain_answer(&Answer::Acted { results: vec![Acted { number: 42, name, result }] })
         })
         .collect();
-    assert_snapshot!(said.join("\n"));
+    assert_snapshot!(lines.join("\n"));
 }
 
 #[test]
@@ -100,9 +100,9 @@ fn what_is_pending() {
 }
 
 #[test]
-fn nothing_is_pending_and_nothing_escalated() {
+fn no_pending_and_no_escalated_incidents() {
     let room_list = || "finance".to_owned();
-    let nothing = |answer: Answer| said(&answer);
+    let nothing = |answer: Answer| plain_answer(&answer);
     let incidents = Vec::new;
     assert_eq!(
         nothing(Answer::Pending { room_list: room_list(), incidents: incidents(), more: 0 }),
@@ -131,11 +131,11 @@ fn nothing_is_pending_and_nothing_escalated() {
 }
 
 #[test]
-fn what_is_escalated() {
+fn escalated_incidents() {
     let incidents = vec![incident(42, PhaseName::Firing)];
-    let said = said(&Answer::Escalated { room_list: "finance".to_owned(), incidents, more: 0 });
+    let text = plain_answer(&Answer::Escalated { room_list: "finance".to_owned(), incidents, more: 0 });
     assert_eq!(
-        said,
+        text,
         "1 incident escalated · finance\n\n• 🔴 #42 DiskFull · critical · 3 alerts · 12 min · level 2 of 2"
     );
 }
@@ -147,12 +147,12 @@ fn one_incident_in_full() {
     view.incident.ackers = vec![alice()];
     view.incident.phase = crate::domain::incident::Phase::Acknowledged { until: None, reminded: false };
     let story = [fired(5), acknowledged(1, None)];
-    assert_snapshot!(shown(&show(&view, &story, &context(&policy))));
+    assert_snapshot!(snapshot_of(&show(&view, &story, &context(&policy))));
 }
 
 #[test]
 fn the_timeline_of_an_incident() {
-    let over = Kind::Resolved { why: ResolveReason::Cleared, lasted: Duration::from_mins(30) };
+    let cleared = Kind::Resolved { why: ResolveReason::Cleared, lasted: Duration::from_mins(30) };
     let joined = vec!["a".to_owned(), "b".to_owned()];
     let entries = vec![
         fired(30),
@@ -160,7 +160,7 @@ fn the_timeline_of_an_incident() {
         entry(29, Kind::Told { loop_no: 0, level: 0 }),
         entry(28, Kind::AlertsChanged { joined, cleared: vec![], changed: vec![] }),
         acknowledged(20, Some("on it")),
-        entry(0, over),
+        entry(0, cleared),
         entry(0, Kind::Closed),
     ];
     let name = "DiskFull".to_owned();
@@ -171,17 +171,17 @@ fn the_timeline_of_an_incident() {
 fn help_says_what_the_reader_may_do() {
     let help = |role| Answer::Help { room_list: "finance".to_owned(), role, others: Vec::new() };
     assert_snapshot!(answered(&help(Role::Respond)));
-    let all = said(&help(Role::Moderate));
+    let all = plain_answer(&help(Role::Moderate));
     assert!(!all.contains("not allowed for you"), "{all}");
-    let none = said(&help(Role::None));
+    let none = plain_answer(&help(Role::None));
     assert!(none.contains("acknowledge; escalation stops (not allowed for you)"), "{none}");
 }
 
 #[test]
-fn help_in_a_room_of_several_lists_names_all_and_tells_them_apart_where_rights_differ() {
+fn help_in_a_room_of_several_lists_names_all_and_separates_them_where_rights_differ() {
     let help = |other| {
         let others = vec![("network".to_owned(), other)];
-        said(&Answer::Help { room_list: "finance".to_owned(), role: Role::Respond, others })
+        plain_answer(&Answer::Help { room_list: "finance".to_owned(), role: Role::Respond, others })
     };
     let same = help(Role::Respond);
     assert!(same.starts_with("Commands in this room · finance, network\n"), "{same}");
@@ -201,10 +201,13 @@ fn mistakes_get_a_hint() {
     };
     assert_snapshot!(answered(&mistake));
     assert_eq!(
-        said(&Answer::NotAvailable { command: "silence".to_owned() }),
+        plain_answer(&Answer::NotAvailable { command: "silence".to_owned() }),
         "\"silence\" is not available in this release. Type \"help\" for the list of commands."
     );
-    assert_eq!(said(&Answer::NotShown { number: 7, why: Hidden::Unknown }), "#7: there is no such incident.");
+    assert_eq!(
+        plain_answer(&Answer::NotShown { number: 7, why: Hidden::Unknown }),
+        "#7: there is no such incident."
+    );
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! What holds whatever Alertmanager sends: the HTML is ours, the size is bounded, nobody else is called.
+//! Guarantees for any input from Alertmanager: only our own markup, bounded size, no foreign mentions.
 
 use super::*;
 use crate::domain::answer::{Answer, IncidentLine};
@@ -6,7 +6,7 @@ use crate::domain::incident::{Phase, PhaseName, Rung};
 use crate::domain::policy::Severity;
 use crate::domain::view::AlertView;
 use crate::domain::webhook::Labels;
-use crate::render::size::{MOST_BYTES, MOST_SHOWN, shown as shown_characters};
+use crate::render::size::{MOST_BYTES, MOST_VISIBLE, visible_characters};
 use crate::render::{answer, fallback, page, thread};
 use insta::assert_snapshot;
 use proptest::prelude::*;
@@ -17,7 +17,7 @@ use ruma::html::{Html, NodeData, NodeRef};
 
 const TAGS: [&str; 9] = ["p", "br", "strong", "em", "code", "ul", "li", "a", "html"];
 
-/// Text as it comes from the worst of senders.
+/// Hostile text.
 fn nasty() -> impl Strategy<Value = String> {
     prop_oneof![
         any::<String>(),
@@ -83,7 +83,7 @@ fn nasty_view() -> impl Strategy<Value = IncidentView> {
     )
 }
 
-/// Checks one message: ruma can read it, its HTML holds only what we write, it has text, it fits, and it calls
+/// Checks one message: ruma can parse it, its HTML has only our markup, it has text, it is small enough, and it notifies
 /// exactly `mentions`.
 fn check(message: &Message, mentions: &Mentions) {
     let content = message.content().unwrap();
@@ -106,11 +106,11 @@ fn check_html(html: &str) {
     for child in parsed.children() {
         check_node(&child);
     }
-    // What is parsed and written again is the same: nothing was broken, nothing was closed for us.
+    // Parsing and writing must not change it: the parser repaired nothing.
     assert_eq!(parsed.to_string().replace("&#39;", "'"), as_parser_writes(html));
 }
 
-/// Quotes need no escape in text, hard spaces have one, and the parser writes them so.
+/// The parser does not escape quotes in text but escapes hard spaces; do the same.
 fn as_parser_writes(html: &str) -> String {
     html.replace("&#39;", "'")
         .replace('\u{a0}', "&nbsp;")
@@ -149,7 +149,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
 
     #[test]
-    fn whatever_alerts_say_a_page_is_ours(view in nasty_view()) {
+    fn a_page_of_hostile_alerts_is_safe(view in nasty_view()) {
         let policy = sample::policy();
         let rung = Rung { run_no: 1, loop_no: 0, level: 0 };
         let story = [fired(5), entry(5, Kind::Paged { loop_no: 0, level: 0 })];
@@ -158,7 +158,7 @@ proptest! {
     }
 
     #[test]
-    fn whatever_alerts_say_edits_and_notices_are_ours(view in nasty_view(), comment in nasty(), phase in 0..6_u8) {
+    fn edits_and_notices_of_hostile_alerts_are_safe(view in nasty_view(), comment in nasty(), phase in 0..6_u8) {
         let policy = sample::policy();
         let context = context(&policy);
         let mut view = view;
@@ -172,11 +172,11 @@ proptest! {
             _ => Phase::Resolved { forced: true, kept_ack: None },
         };
         let root = event_id!("$root");
-        let taken = acknowledged(1, Some(&comment));
+        let acked = acknowledged(1, Some(&comment));
         let joined = view.alerts.iter().map(|alert| alert.fingerprint.clone()).collect();
-        let story = [started(1, RunReason::NewAlert { joined }), taken.clone()];
+        let story = [started(1, RunReason::NewAlert { joined }), acked.clone()];
         check(&page::edit(root, &view, &story, &context), &Mentions::default());
-        check(&thread::notice(root, &view, &taken, &context).unwrap(), &Mentions::default());
+        check(&thread::notice(root, &view, &acked, &context).unwrap(), &Mentions::default());
         check(&thread::notice(root, &view, &story[0], &context).unwrap(), &Mentions::default());
         let ackers = Mentions::with_user_ids([alice(), bob()]);
         check(&thread::ack_reminder(root, &view, minutes_ahead(5), &context), &ackers);
@@ -187,7 +187,7 @@ proptest! {
     }
 
     #[test]
-    fn whatever_incidents_are_called_lists_are_ours(name in nasty(), severity in nasty(), number in 1..300_usize) {
+    fn lists_of_hostile_incidents_are_safe(name in nasty(), severity in nasty(), number in 1..300_usize) {
         let policy = sample::policy();
         let context = context(&policy);
         let line = IncidentLine {
@@ -216,7 +216,7 @@ proptest! {
 }
 
 #[test]
-fn a_huge_group_says_how_many_alerts_were_left_out() {
+fn a_page_of_a_huge_group_names_the_number_of_omitted_alerts() {
     let policy = sample::policy();
     let mut view = view();
     let alert = view.alerts[0].clone();
@@ -233,7 +233,7 @@ fn a_huge_group_says_how_many_alerts_were_left_out() {
     assert!(body.contains("… and 485 more alerts."), "{body}");
 }
 
-/// A page of alerts whose every annotation and label is as long as this.
+/// A page of alerts whose annotations and labels all have this length.
 fn long_winded(alerts: usize, length: usize) -> Message {
     let policy = sample::policy();
     let mut view = view();
@@ -261,7 +261,7 @@ fn long_winded(alerts: usize, length: usize) -> Message {
 fn whatever_its_alerts_have_to_say_a_page_is_read_on_a_phone() {
     for (alerts, length) in [(1, 300), (1, 20_000), (2, 20_000), (15, 2_000), (200, 20_000)] {
         let message = long_winded(alerts, length);
-        assert!(shown_characters(&message) <= MOST_SHOWN, "{alerts} alerts of {length}");
+        assert!(visible_characters(&message) <= MOST_VISIBLE, "{alerts} alerts of {length}");
         let body = message.text.plain();
         assert!(body.starts_with("🔴 FIRING #42 DiskFull"), "{body}");
         assert!(body.ends_with("or type \"ack 42\"."), "{body}");
@@ -274,16 +274,16 @@ fn whatever_its_alerts_have_to_say_a_page_is_read_on_a_phone() {
 }
 
 #[test]
-fn who_asks_is_shown_more_than_who_is_woken() {
+fn show_contains_more_than_a_page() {
     let policy = sample::policy();
     let mut view = single();
     view.alerts[0].annotations.insert("description".to_owned(), "x".repeat(20_000));
-    let shown = page::show(&view, &[], &context(&policy));
-    assert!(shown.text.plain().contains("… (14001 more characters)"), "{}", shown.text.plain());
+    let message = page::show(&view, &[], &context(&policy));
+    assert!(message.text.plain().contains("… (14001 more characters)"), "{}", message.text.plain());
 }
 
 #[test]
-fn a_huge_description_says_how_much_was_cut() {
+fn a_huge_description_ends_with_the_number_of_cut_characters() {
     let policy = sample::policy();
     let mut view = single();
     view.alerts[0].annotations.insert("description".to_owned(), "x".repeat(560_000));
@@ -293,7 +293,7 @@ fn a_huge_description_says_how_much_was_cut() {
 }
 
 #[test]
-fn the_first_hundred_characters_say_state_number_name_severity_and_place() {
+fn the_first_hundred_characters_have_state_number_name_severity_and_place() {
     let policy = sample::policy();
     let mut view = single();
     let name = "AVeryLongAlertNameThatSomebodyThoughtWasAGoodIdeaAtTheTime";

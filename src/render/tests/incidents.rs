@@ -1,4 +1,4 @@
-//! Messages about one incident, each in the state in which people meet it.
+//! Messages about one incident, in each of its states.
 
 use super::*;
 use crate::domain::incident::{Phase, Rung};
@@ -17,13 +17,13 @@ fn paged(minutes_ago: i64, level: u32) -> Entry {
     entry(minutes_ago, Kind::Paged { loop_no: 0, level })
 }
 
-fn told(minutes_ago: i64, level: u32) -> Entry {
+fn page_sent(minutes_ago: i64, level: u32) -> Entry {
     entry(minutes_ago, Kind::Told { loop_no: 0, level })
 }
 
 fn edited(view: &IncidentView, story: &[Entry]) -> String {
     let policy = sample::policy();
-    shown(&edit(event_id!("$root:example.org"), view, story, &context(&policy)))
+    snapshot_of(&edit(event_id!("$root:example.org"), view, story, &context(&policy)))
 }
 
 fn resolved(view: &mut IncidentView, forced: bool) {
@@ -41,13 +41,13 @@ fn resolved(view: &mut IncidentView, forced: bool) {
 #[test]
 fn a_first_page_of_several_alerts() {
     let policy = sample::policy();
-    assert_snapshot!(shown(&page(&view(), &[fired(0), paged(0, 0)], FIRST, &context(&policy))));
+    assert_snapshot!(snapshot_of(&page(&view(), &[fired(0), paged(0, 0)], FIRST, &context(&policy))));
 }
 
 #[test]
 fn a_first_page_of_one_alert() {
     let policy = sample::policy();
-    assert_snapshot!(shown(&page(&single(), &[fired(0), paged(0, 0)], FIRST, &context(&policy))));
+    assert_snapshot!(snapshot_of(&page(&single(), &[fired(0), paged(0, 0)], FIRST, &context(&policy))));
 }
 
 #[test]
@@ -65,14 +65,14 @@ fn a_page_of_alerts_that_say_almost_nothing() {
         alert.severity = Severity { name: None, rank: 0, escalate: true };
     }
     view.alerts[0].defect = Some("its name was missing".to_owned());
-    assert_snapshot!(shown(&page(&view, &[fired(0), paged(0, 0)], FIRST, &context(&policy))));
+    assert_snapshot!(snapshot_of(&page(&view, &[fired(0), paged(0, 0)], FIRST, &context(&policy))));
 }
 
 #[test]
 fn an_escalation_says_that_nobody_acknowledged() {
     let policy = sample::policy();
-    let story = [fired(16), paged(16, 0), told(15, 0), paged(0, 1)];
-    assert_snapshot!(shown(&page(&single(), &story, SECOND, &context(&policy))));
+    let story = [fired(16), paged(16, 0), page_sent(15, 0), paged(0, 1)];
+    assert_snapshot!(snapshot_of(&page(&single(), &story, SECOND, &context(&policy))));
 }
 
 #[test]
@@ -86,7 +86,7 @@ fn a_page_that_comes_late_says_so_and_what_has_become_of_it() {
     let mut story = vec![fired(20), paged(20, 0)];
     let still_firing = late(&view, &story);
     view.incident.run.level = Some(1);
-    story.extend([entry(20, Kind::Undeliverable { loop_no: 0, level: 0 }), paged(20, 1), told(20, 1)]);
+    story.extend([entry(20, Kind::Undeliverable { loop_no: 0, level: 0 }), paged(20, 1), page_sent(20, 1)]);
     let escalated = late(&view, &story);
     view.incident.phase = Phase::Unanswered { reminders: 0 };
     story.push(entry(5, Kind::Unanswered));
@@ -95,22 +95,22 @@ fn a_page_that_comes_late_says_so_and_what_has_become_of_it() {
 }
 
 #[test]
-fn a_page_calls_whom_its_severity_names() {
+fn a_page_notifies_the_mentions_of_its_severity() {
     let mut policy = sample::policy();
     let story = [fired(5), paged(5, 0)];
     let mut view = single();
     view.alerts[0].severity.name = Some("info".to_owned());
     let message = page(&view, &story, FIRST, &context(&policy));
-    assert!(message.mentions.user_ids.is_empty() && !message.mentions.room, "info calls nobody");
+    assert!(message.mentions.user_ids.is_empty() && !message.mentions.room, "info notifies nobody");
     policy.severities.clear();
     let message = page(&view, &story, FIRST, &context(&policy));
     assert_eq!(message.mentions.user_ids.into_iter().collect::<Vec<_>>(), [alice()]);
 }
 
 #[test]
-fn the_reason_of_a_page_is_read_off_the_timeline() {
+fn the_reason_of_a_page_is_derived_from_the_timeline() {
     let first_loop = |level| Rung { run_no: 1, loop_no: 0, level };
-    let story = [fired(30), paged(30, 0), told(29, 0), paged(14, 1)];
+    let story = [fired(30), paged(30, 0), page_sent(29, 0), paged(14, 1)];
     assert_eq!(PageReason::of(&story, first_loop(0)), PageReason::RunBegan(RunReason::Fired));
     let waited = Some(Duration::from_mins(15));
     assert_eq!(PageReason::of(&story, first_loop(1)), PageReason::NotAcknowledged { waited });
@@ -120,11 +120,16 @@ fn the_reason_of_a_page_is_read_off_the_timeline() {
     assert_eq!(PageReason::of(&story, first_loop(1)), PageReason::Unreachable { level: 0 });
 
     let asked = entry(20, Kind::EscalationAsked { who: bob(), via: Via::Command });
-    let story = [fired(30), paged(30, 0), told(29, 0), asked, paged(20, 1)];
+    let story = [fired(30), paged(30, 0), page_sent(29, 0), asked, paged(20, 1)];
     assert_eq!(PageReason::of(&story, first_loop(1)), PageReason::Asked { who: bob() });
 
-    let story =
-        [fired(60), paged(60, 0), told(59, 0), started(3, RunReason::GivenBack { who: bob() }), paged(2, 0)];
+    let story = [
+        fired(60),
+        paged(60, 0),
+        page_sent(59, 0),
+        started(3, RunReason::GivenBack { who: bob() }),
+        paged(2, 0),
+    ];
     assert_eq!(
         PageReason::of(&story, first_loop(0)),
         PageReason::RunBegan(RunReason::GivenBack { who: bob() })
@@ -151,25 +156,25 @@ fn every_reason_of_a_run_is_said_on_its_page() {
         RunReason::EscalationAsked { who: bob() },
         RunReason::MaintenanceOver,
     ];
-    let said: Vec<_> = reasons
+    let lines: Vec<_> = reasons
         .into_iter()
         .map(|why| {
             let message = page(&view(), &[started(1, why), paged(1, 0)], FIRST, &context(&policy));
             message.text.plain().split("\n\n").nth(1).unwrap().to_owned()
         })
         .collect();
-    assert_snapshot!(said.join("\n"));
+    assert_snapshot!(lines.join("\n"));
 }
 
 #[test]
-fn the_second_round_is_called_so() {
+fn a_page_of_the_second_round_names_the_round() {
     let policy = sample::policy();
     let rung = Rung { run_no: 1, loop_no: 1, level: 0 };
     let again = entry(0, Kind::Paged { loop_no: 1, level: 0 });
-    let story = [fired(50), paged(50, 0), told(50, 0), paged(30, 1), told(30, 1), again];
+    let story = [fired(50), paged(50, 0), page_sent(50, 0), paged(30, 1), page_sent(30, 1), again];
     let message = page(&view(), &story, rung, &context(&policy));
-    let said = message.text.plain().split("\n\n").nth(1).unwrap().to_owned();
-    assert_eq!(said, "Nobody acknowledged within 30 min. Now paging level 1 of 2, round 2.");
+    let reason = message.text.plain().split("\n\n").nth(1).unwrap().to_owned();
+    assert_eq!(reason, "Nobody acknowledged within 30 min. Now paging level 1 of 2, round 2.");
 }
 
 #[test]
@@ -220,8 +225,8 @@ fn an_edit_shows_maintenance() {
 fn an_edit_shows_that_it_resolved_and_after_how_long() {
     let mut view = view();
     resolved(&mut view, false);
-    let over = Kind::Resolved { why: ResolveReason::Cleared, lasted: Duration::from_mins(12) };
-    assert_snapshot!(edited(&view, &[fired(12), acknowledged(2, None), entry(0, over)]));
+    let resolved_entry = Kind::Resolved { why: ResolveReason::Cleared, lasted: Duration::from_mins(12) };
+    assert_snapshot!(edited(&view, &[fired(12), acknowledged(2, None), entry(0, resolved_entry)]));
 }
 
 #[test]
@@ -230,16 +235,16 @@ fn an_edit_shows_who_resolved_it_by_hand_while_it_still_fires() {
     resolved(&mut view, true);
     let why =
         ResolveReason::ByHand { who: bob(), via: Via::Command, comment: Some("known, ticket 7".to_owned()) };
-    let over = Kind::Resolved { why, lasted: Duration::from_mins(12) };
-    assert_snapshot!(edited(&view, &[fired(12), entry(0, over)]));
+    let resolved_entry = Kind::Resolved { why, lasted: Duration::from_mins(12) };
+    assert_snapshot!(edited(&view, &[fired(12), entry(0, resolved_entry)]));
 }
 
 #[test]
 fn an_edit_shows_that_alertmanager_fell_silent() {
     let mut view = single();
     resolved(&mut view, false);
-    let over = Kind::Resolved { why: ResolveReason::Stale, lasted: Duration::from_hours(8) };
-    assert_snapshot!(edited(&view, &[fired(480), entry(0, over)]));
+    let resolved_entry = Kind::Resolved { why: ResolveReason::Stale, lasted: Duration::from_hours(8) };
+    assert_snapshot!(edited(&view, &[fired(480), entry(0, resolved_entry)]));
 }
 
 #[test]
@@ -247,8 +252,9 @@ fn an_edit_shows_that_it_fires_again_and_was_escalated() {
     let mut view = single();
     view.incident.flap_count = 1;
     view.incident.run.level = Some(1);
-    let over = Kind::Resolved { why: ResolveReason::Cleared, lasted: Duration::from_mins(12) };
-    let story = [fired(40), entry(28, over), started(20, RunReason::Refired), paged(20, 0), paged(1, 1)];
+    let resolved_entry = Kind::Resolved { why: ResolveReason::Cleared, lasted: Duration::from_mins(12) };
+    let story =
+        [fired(40), entry(28, resolved_entry), started(20, RunReason::Refired), paged(20, 0), paged(1, 1)];
     assert_snapshot!(edited(&view, &story));
 }
 
@@ -327,7 +333,7 @@ fn a_thread_notice_is_silent_and_in_the_thread() {
     let policy = sample::policy();
     let entry = acknowledged(0, None);
     let notice = thread::notice(event_id!("$root:example.org"), &view(), &entry, &context(&policy));
-    assert_snapshot!(shown(&notice.unwrap()));
+    assert_snapshot!(snapshot_of(&notice.unwrap()));
 }
 
 #[test]
@@ -336,44 +342,46 @@ fn the_ackers_are_reminded_in_the_thread() {
     let mut view = view();
     view.incident.ackers = vec![alice(), bob()];
     let root = event_id!("$root:example.org");
-    assert_snapshot!(shown(&thread::ack_reminder(root, &view, minutes_ahead(10), &context(&policy))));
+    assert_snapshot!(snapshot_of(&thread::ack_reminder(root, &view, minutes_ahead(10), &context(&policy))));
 }
 
-/// Fires for 46 minutes; an earlier run was told long ago, this one 45 minutes ago.
-fn ran_out() -> Vec<Entry> {
-    let run = [started(46, RunReason::Refired), paged(46, 0), told(45, 0), paged(30, 1), told(30, 1)];
-    let earlier = [fired(300), paged(300, 0), told(300, 0)];
+/// The timeline of an unanswered incident. Its alerts are firing for 46 minutes, its first page was sent 45 minutes ago;
+/// an earlier run was paged long before.
+fn unanswered_story() -> Vec<Entry> {
+    let run =
+        [started(46, RunReason::Refired), paged(46, 0), page_sent(45, 0), paged(30, 1), page_sent(30, 1)];
+    let earlier = [fired(300), paged(300, 0), page_sent(300, 0)];
     [earlier.as_slice(), &run, &[entry(0, Kind::Unanswered)]].concat()
 }
 
 #[test]
 fn the_fallback_room_is_told_once_that_nobody_answered() {
     let policy = sample::policy();
-    let unanswered = fallback::unanswered(&single(), &ran_out(), &context(&policy));
-    assert_snapshot!(shown(&unanswered));
+    let unanswered = fallback::unanswered(&single(), &unanswered_story(), &context(&policy));
+    assert_snapshot!(snapshot_of(&unanswered));
 }
 
 #[test]
 fn a_reminder_calls_whom_it_is_told_to_call() {
     let policy = sample::policy();
     let called = policy.levels[0].mention.clone();
-    let mut story = ran_out();
+    let mut story = unanswered_story();
     story.extend([entry(0, Kind::Reminded { number: 1 }), entry(0, Kind::Reminded { number: 2 })]);
-    assert_snapshot!(shown(&fallback::reminder(&single(), &story, 2, &called, &context(&policy))));
+    assert_snapshot!(snapshot_of(&fallback::reminder(&single(), &story, 2, &called, &context(&policy))));
 }
 
 #[test]
-fn where_no_page_was_told_nobody_is_said_to_have_waited() {
+fn without_a_sent_page_no_waiting_time_is_named() {
     let policy = sample::policy();
     let lost = |level| entry(45, Kind::Undeliverable { loop_no: 0, level });
     let story = [fired(45), paged(45, 0), lost(0), paged(45, 1), lost(1), entry(45, Kind::Unanswered)];
     let message = fallback::unanswered(&single(), &story, &context(&policy));
-    let said = message.text.plain().split("\n\n").nth(1).unwrap().to_owned();
-    assert_eq!(said, "Nobody acknowledged. There is no level after level 2.");
+    let reason = message.text.plain().split("\n\n").nth(1).unwrap().to_owned();
+    assert_eq!(reason, "Nobody acknowledged. There is no level after level 2.");
 }
 
 #[test]
 fn the_fallback_room_is_told_which_rooms_cannot_be_reached() {
     let policy = sample::policy();
-    assert_snapshot!(shown(&fallback::unreachable(&single(), 1, &context(&policy))));
+    assert_snapshot!(snapshot_of(&fallback::unreachable(&single(), 1, &context(&policy))));
 }

@@ -1,4 +1,4 @@
-//! Every kind of message as it is shown, and what holds for all of them.
+//! Snapshots of every kind of message, and guarantees for all of them.
 
 mod answers;
 mod bounds;
@@ -69,8 +69,8 @@ fn acknowledged(minutes_ago: i64, comment: Option<&str>) -> Entry {
     entry(minutes_ago, Kind::Acknowledged { who: alice(), via: Via::Reaction, until: None, comment })
 }
 
-/// A message for people to compare: its plain text, its HTML with a line per block, and the rest of its content.
-fn shown(message: &Message) -> String {
+/// A message for snapshots: its plain text, its HTML with a line per block, and the rest of its content.
+fn snapshot_of(message: &Message) -> String {
     let mut rest = message.content().unwrap();
     for content in ["", "/m.new_content"] {
         if let Some(content) = rest.pointer_mut(content).and_then(|content| content.as_object_mut()) {

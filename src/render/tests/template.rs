@@ -22,7 +22,7 @@ fn page_with(
 }
 
 #[test]
-fn a_template_takes_the_place_of_the_built_in_text() {
+fn a_template_replaces_the_built_in_text() {
     let source = "{{ mark }} {{ title }} ({{ severity }}) for {{ age_seconds | duration }}\n\
                   {% for alert in alerts %}- {{ alert.annotations.summary }}\n{% endfor %}";
     let (message, problem) = page_with(&[("page_text", source)], |_| ());
@@ -35,7 +35,7 @@ fn a_template_takes_the_place_of_the_built_in_text() {
         message.text.html(),
         "🔴 #42 DiskFull (critical) for 5 min<br>- /var/lib/postgresql is 91% full<br>- /srv/backup is 92% full"
     );
-    assert_eq!(message.mentions.user_ids.len(), 1, "whom it calls stays");
+    assert_eq!(message.mentions.user_ids.len(), 1, "the mentions stay");
 }
 
 #[test]
@@ -65,7 +65,7 @@ fn the_built_in_message_can_be_wrapped() {
 }
 
 #[test]
-fn a_template_that_fails_gives_way_to_the_built_in_text_and_says_why() {
+fn a_template_that_fails_is_replaced_by_the_built_in_text_and_reported() {
     let source = "{{ title }}\n{{ alerts[0].annotations.owner }}";
     let (message, problem) = page_with(&[("page_text", source)], |_| ());
     assert!(message.text.plain().starts_with("🔴 FIRING #42"));
@@ -75,7 +75,7 @@ fn a_template_that_fails_gives_way_to_the_built_in_text_and_says_why() {
 }
 
 #[test]
-fn a_template_comes_to_an_end_and_to_a_size() {
+fn the_steps_and_the_size_of_a_template_are_limited() {
     let endless = "{% for a in range(9999) %}{% for b in range(9999) %}{% endfor %}{% endfor %}x";
     let (_, problem) = page_with(&[("page_text", endless)], |_| ());
     assert!(problem.unwrap().problem.contains("runs too long"));
@@ -86,14 +86,14 @@ fn a_template_comes_to_an_end_and_to_a_size() {
 }
 
 #[test]
-fn an_empty_message_is_no_message() {
+fn an_empty_message_is_a_problem() {
     let (message, problem) = page_with(&[("page_text", "{% if number == 1 %}x{% endif %} \u{0}")], |_| ());
     assert_eq!(problem.unwrap().problem, "it makes an empty message");
     serde_json::from_value::<RoomMessageEventContent>(message.content().unwrap()).unwrap();
 }
 
 #[test]
-fn checking_says_everything_that_is_wrong() {
+fn check_reports_every_problem() {
     assert_eq!(check(&Templates::new(), now()), []);
     let good: Vec<_> = Templated::ALL.iter().map(|what| format!("{}_text", what.name())).collect();
     let good: Vec<_> = good.iter().map(|name| (name.as_str(), "{{ title }}: {{ built_in_text }}")).collect();
@@ -107,9 +107,9 @@ fn checking_says_everything_that_is_wrong() {
         ]),
         now(),
     );
-    let said: Vec<_> = problems.iter().map(ToString::to_string).collect();
-    assert_eq!(said.len(), 3, "{said:?}");
-    assert_eq!(said[0], "template page_markdown: there is no template of this name");
-    assert!(said[1].starts_with("template page_text: line 1: syntax error"), "{}", said[1]);
-    assert!(said[2].starts_with("template page_html: line 1: undefined value"), "{}", said[2]);
+    let lines: Vec<_> = problems.iter().map(ToString::to_string).collect();
+    assert_eq!(lines.len(), 3, "{lines:?}");
+    assert_eq!(lines[0], "template page_markdown: there is no template of this name");
+    assert!(lines[1].starts_with("template page_text: line 1: syntax error"), "{}", lines[1]);
+    assert!(lines[2].starts_with("template page_html: line 1: undefined value"), "{}", lines[2]);
 }
