@@ -1,4 +1,4 @@
-//! Who may import whom: the picture in `docs/ARCHITECTURE.md`, held against `src/`. Tests may import what they like.
+//! Enforces the layers of `docs/ARCHITECTURE.md` in `src/`. Tests may import anything.
 
 #![allow(
     clippy::unwrap_used,
@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-/// What each part may import besides itself. Whatever is not listed may import nothing of ours.
+/// What each part may import in addition to itself. A part that is not listed may import no other part.
 #[rustfmt::skip] // One line for each part.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     // The core.
@@ -35,10 +35,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("worker", &["telemetry"]),
 ];
 
-/// Everything else is composed here, and these may import everything.
+/// The parts that compose the others and may import everything.
 const MAY_IMPORT_ALL: &[&str] = &["app", "cli", "lib", "main"];
 
-/// Where a crate may be named, so that replacing it touches one place.
+/// Where a crate may be named, so replacing it changes one place.
 const NAMED_ONLY_IN: &[(&str, &[&str])] = &[
     ("actix_web", &["app/", "http/", "alertmanager/", "appservice/"]),
     ("clap", &["cli/", "main.rs"]),
@@ -50,16 +50,16 @@ const NAMED_ONLY_IN: &[(&str, &[&str])] = &[
     ("sqlx", &["store/"]),
 ];
 
-/// Where no parts may import each other in a circle.
+/// Folders without circular imports.
 const NO_CIRCLES: &[&str] = &["render"];
 
-/// The one file that makes a request, so that there is one place to make it differently.
+/// The only file that sends a request, so one place decides how.
 const CALLED_ONLY_IN: &[(&str, &str)] = &[(".send_event(", "outbox/sending.rs")];
 
 /// The most lines a file may have, apart from its tests and empty lines.
 const LONGEST: usize = 400;
 
-/// What a file breaks. `path` is relative to `src/`.
+/// The rules that a file breaks. `path` is relative to `src/`.
 fn broken(path: &str, source: &str) -> Vec<String> {
     let code = code(path, source);
     let layer = path.split(['/', '.']).next().unwrap_or_default();
@@ -96,7 +96,7 @@ fn broken(path: &str, source: &str) -> Vec<String> {
     broken
 }
 
-/// The code without tests and without comments. The lines of comments are kept, empty.
+/// The code without tests and comments. Lines of comments stay as empty lines.
 fn code(path: &str, source: &str) -> String {
     let for_tests = |part: &str| matches!(part, "tests" | "tests.rs" | "sample.rs");
     if path.split('/').any(for_tests) {
@@ -109,7 +109,7 @@ fn code(path: &str, source: &str) -> String {
     source[..end].lines().map(|line| line.split("//").next().unwrap_or_default().to_owned() + "\n").collect()
 }
 
-/// The parts of ours that code imports: what follows `crate::`, in `use` or anywhere else.
+/// Our own parts that code imports: the names after `crate::`, in `use` or anywhere else.
 fn imports(code: &str) -> Vec<String> {
     let mut imports: Vec<String> = Vec::new();
     for after in code.split("crate::").skip(1) {
@@ -123,8 +123,8 @@ fn imports(code: &str) -> Vec<String> {
     imports
 }
 
-/// The parts of `folder` that a file in it imports: what follows `crate::<folder>::`, and `super::` in files whose parent
-/// is the folder itself. `path` is relative to the folder.
+/// The parts of `folder` that a file in it imports: the names after `crate::<folder>::`, and after `super::` in files
+/// whose parent is the folder itself. `path` is relative to the folder.
 fn siblings(folder: &str, path: &str, code: &str) -> Vec<String> {
     let own = path.split(['/', '.']).next().unwrap_or_default();
     let mut prefixes = vec![format!("crate::{folder}::")];
@@ -144,7 +144,7 @@ fn siblings(folder: &str, path: &str, code: &str) -> Vec<String> {
     siblings
 }
 
-/// A circle among parts that import each other, such as `a, b, a`.
+/// A circular import, such as `a, b, a`.
 fn circle(imports: &BTreeMap<String, Vec<String>>) -> Option<Vec<String>> {
     fn visit(
         imports: &BTreeMap<String, Vec<String>>,
@@ -197,7 +197,7 @@ fn word(text: &str) -> String {
     text.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect()
 }
 
-/// Whether code names a crate: `name::…` or `use name`, and not as the end of a longer word or path.
+/// Whether code names a crate: `name::…` or `use name`, but not at the end of a longer word or path.
 fn names(code: &str, name: &str) -> bool {
     code.match_indices(name).any(|(index, _)| {
         let before = code[..index].chars().next_back();
@@ -233,7 +233,7 @@ fn the_source_keeps_to_its_layers() {
 }
 
 #[test]
-fn no_parts_import_each_other_in_a_circle() {
+fn no_folder_has_circular_imports() {
     for folder in NO_CIRCLES {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(folder);
         let mut imports: BTreeMap<String, Vec<String>> = BTreeMap::new();
@@ -251,7 +251,7 @@ fn no_parts_import_each_other_in_a_circle() {
 }
 
 #[test]
-fn a_circle_is_found_however_its_imports_are_written() {
+fn a_circular_import_is_found_in_every_notation() {
     let parts = |files: &[(&str, &str)]| {
         let mut imports: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for (path, code) in files {
@@ -268,7 +268,7 @@ fn a_circle_is_found_however_its_imports_are_written() {
 }
 
 #[test]
-fn an_import_against_the_picture_is_found_however_it_is_written() {
+fn a_forbidden_import_is_found_in_every_notation() {
     for import in [
         "use crate::store::Store;",
         "use crate::{domain::policy, store};",
@@ -309,7 +309,7 @@ fn a_crate_outside_of_its_place_is_found() {
 }
 
 #[test]
-fn a_message_that_is_sent_past_the_outbox_is_found() {
+fn a_message_sent_without_the_outbox_is_found() {
     let code = "fn f() { client.send_event(identity, room, kind, id, content) }";
     assert_eq!(broken("timers/ladder.rs", code).len(), 1);
     assert_eq!(broken("outbox/sending.rs", code), Vec::<String>::new());

@@ -1,4 +1,4 @@
-//! The rules that concern several keys. They see what could be read, and run whatever else has a problem.
+//! The rules that involve several keys. They check the values that were read, even if other keys have problems.
 
 use super::read::Reader;
 use super::registration::Registration;
@@ -12,7 +12,7 @@ use std::time::Duration;
 /// Client-Server API, Appendices: user ids must not exceed 255 bytes.
 const LONGEST_USER_ID: usize = 255;
 
-/// Checks a configuration, and completes the defaults that depend on other keys.
+/// Checks a configuration, and sets the defaults that depend on other keys.
 pub(super) fn check(reader: &mut Reader<'_>, config: &mut Json, registration: Option<&Registration>) {
     listeners(reader, config.get("listen").unwrap_or(&Json::Null));
     unique_names(reader, config, "alertmanagers");
@@ -85,7 +85,7 @@ fn unique_names(reader: &mut Reader<'_>, config: &Json, key: &str) -> BTreeSet<S
     names
 }
 
-/// Listeners at one address are one listener.
+/// Listeners with the same address must have the same TLS files.
 pub(super) fn listeners(reader: &mut Reader<'_>, listen: &Json) {
     let Ok(listen) = super::types::Listen::deserialize(listen) else { return };
     let all = [("appservice", &listen.appservice), ("webhook", &listen.webhook), ("admin", &listen.admin)];
@@ -99,7 +99,7 @@ pub(super) fn listeners(reader: &mut Reader<'_>, listen: &Json) {
     }
 }
 
-/// A receiver leads to one list. A list's name goes first.
+/// A receiver must select one list. The name of a list is also a receiver, and has precedence.
 fn receivers(reader: &mut Reader<'_>, config: &Json, names: &BTreeSet<String>) {
     let mut known = BTreeSet::new();
     for (list_index, list) in items(config, "room_lists") {
@@ -117,7 +117,7 @@ fn receivers(reader: &mut Reader<'_>, config: &Json, names: &BTreeSet<String>) {
     }
 }
 
-/// A webhook is open only if the operator says so.
+/// A webhook without a token needs `webhook_auth: none`.
 fn webhook_auth(reader: &mut Reader<'_>, list: &Json, path: &str) {
     let written = |key: &str| reader.knows(&format!("{path}.{key}"));
     let token = written("webhook_token") || written("webhook_token_file");
@@ -134,7 +134,7 @@ fn webhook_auth(reader: &mut Reader<'_>, list: &Json, path: &str) {
     }
 }
 
-/// A reminder comes before the acknowledgement ends.
+/// The reminder must come before the acknowledgement ends.
 fn ack_reminder(reader: &mut Reader<'_>, list: &mut Json, path: &str) {
     let Some(given) = list.get_mut("policy") else { return };
     let time =
@@ -183,7 +183,7 @@ fn virtual_users(
         let message = format!(
             "with it, `@{user}:{server_name}` lies outside of the registration's exclusive user namespaces ({namespaces})"
         );
-        // The server name is the mistake, unless the prefix is another one, too.
+        // If the namespaces cover the user on another server, the server name is wrong, not the prefix.
         let elsewhere = registration.covers_elsewhere(&user);
         reader.note(if elsewhere { "homeserver.server_name" } else { "user_prefix" }, message);
     }

@@ -16,7 +16,7 @@ use std::net::SocketAddr;
 use std::sync::OnceLock;
 use url::Url;
 
-/// Parses text, at a path, into what its type deserializes. The error says what would be valid.
+/// Parses the text at a path into the JSON that its type deserializes. The error names what would be valid.
 type Parse = fn(&mut Reader<'_>, &str, &str) -> Result<Json, String>;
 
 /// A form of text.
@@ -83,7 +83,7 @@ static FORMS: [Form; 25] = [
     Form::new("file", "file", "", "", |reader, _, text| reader.file(text).map(|(path, _)| json!(path))),
     Form::new("secret-file", "file", "", "", |reader, _, text| {
         let (path, _) = reader.file(text)?;
-        reader.has_secret(path.clone());
+        reader.add_secret_file(path.clone());
         Ok(json!(path))
     }),
     Form::new("certificate", "file", "", "", |reader, _, text| {
@@ -97,13 +97,13 @@ static FORMS: [Form; 25] = [
         let (path, content) = reader.file(text)?;
         let invalid = |_why| format!("{} holds no private key in PEM", path.display());
         PrivateKeyDer::from_pem_slice(&content).map_err(invalid)?;
-        reader.has_secret(path.clone());
+        reader.add_secret_file(path.clone());
         Ok(json!(path))
     }),
     Form::new("database-url", "text", "", "", |_, _, text| {
         for_the_driver(text).map(|url| json!(url)).map_err(str::to_owned)
     }),
-    // Any other token would be refused, and so would Alertmanager's alerts.
+    // Clients cannot send any other token, so matrixbot would reject every alert.
     Form::new("webhook-token", "text", "", "", |_, _, text| {
         if text.bytes().all(|byte| byte.is_ascii_graphic()) {
             Ok(json!(text))
@@ -111,7 +111,7 @@ static FORMS: [Form; 25] = [
             Err(NO_BEARER.to_owned())
         }
     }),
-    // A segment of the webhook's path: in a URL, `.` and `..` are none.
+    // The name is a segment of the webhook's path, so it cannot be `.` or `..`.
     Form::new(
         "name",
         "name",
@@ -143,7 +143,7 @@ static FORMS: [Form; 25] = [
     ),
     Form::new("template", "text", "", "", |reader, path, text| {
         let name = path.rsplit('.').next().unwrap_or_default();
-        reader.judge_template(name, text).map(|()| json!(text))
+        reader.check_template(name, text).map(|()| json!(text))
     }),
     Form::new(
         "predecessor-path",
@@ -238,7 +238,7 @@ fn for_the_driver(url: &str) -> Result<String, &'static str> {
     Ok(url)
 }
 
-/// The driver ignores parameters that it does not know: a typo would be a connection without encryption.
+/// The driver ignores unknown parameters, so a typo would disable encryption.
 fn encryption(key: &str, value: &str) -> Result<(), &'static str> {
     const MODES: [&str; 6] = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"];
     const FILES: [&str; 7] =
@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slip_about_encryption_is_no_connection_without_it() {
+    fn a_typo_in_an_ssl_parameter_is_rejected() {
         for (query, accepted) in [
             ("sslmode=verify-full&sslrootcert=/etc/ca.pem", true),
             ("connect_timeout=3", true),
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn a_database_url_of_another_kind_is_refused_without_repeating_it() {
+    fn another_url_is_rejected_without_repeating_it() {
         for url in ["mysql://u:secret@h/db", "secret", "postgres://u:secret@h:port/db"] {
             assert!(!for_the_driver(url).unwrap_err().contains("secret"));
         }

@@ -1,11 +1,11 @@
 //! The configuration: `config.yaml`, validated as a whole, with every problem found at once.
 //!
-//! The types (`types`, `registration`, and `domain::policy`) are the one source: `shape` reflects their doc comments,
-//! defaults and attributes. A file becomes a tree with places (`yaml`); `read` holds the tree against the shape, with the
-//! forms of text (`forms`); `checks` has the rules that concern several keys; then the types deserialize what was read.
-//! `schema` writes the JSON Schema, and the tests write the documents.
+//! The types (`types`, `registration`, and `domain::policy`) are the only source: `shape` reflects their doc comments,
+//! defaults and attributes. `yaml` parses a file into a tree with positions; `read` checks the tree against the shape,
+//! with the forms of text (`forms`); `checks` has the rules that involve several keys; then the types deserialize the
+//! result. `schema` writes the JSON Schema, and the tests write the documents.
 //!
-//! Adding a key: a field with its doc comment.
+//! To add a key, add a field with its doc comment.
 
 mod checks;
 mod forms;
@@ -66,7 +66,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Reads and validates the configuration, with the files that it names.
+/// Reads and validates the configuration and the files that it names.
 pub fn load(path: &Path, outside: Outside<'_>) -> Result<Config, Vec<Problem>> {
     let mut reader = Reader::new(path, Some(outside));
     let root = reader.parse();
@@ -89,8 +89,8 @@ pub fn load(path: &Path, outside: Outside<'_>) -> Result<Config, Vec<Problem>> {
     Ok(Config { secret_files, warnings, ..config })
 }
 
-/// Reads only the listeners. Other problems of the file do not matter: a running program is asked for its health even if
-/// its file was changed since and has a problem.
+/// Reads only the listeners, and ignores other problems of the file: the health check must work even if the file has
+/// become invalid since the start.
 pub fn load_listen(path: &Path, outside: Outside<'_>) -> Result<Listen, Vec<Problem>> {
     #[derive(serde::Deserialize)]
     struct Only {

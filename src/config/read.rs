@@ -1,5 +1,5 @@
-//! Reads a YAML tree by its shape. A problem is noted with its place, and reading goes on, so that every problem of a
-//! file is found at once.
+//! Reads a YAML tree by its shape. The reader notes each problem with its place and continues, to find all problems at
+//! once.
 
 use super::Problem;
 use super::forms::Form;
@@ -11,12 +11,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// What the configuration depends on apart from its files.
+/// What the configuration needs in addition to its files.
 #[derive(Clone, Copy)]
 pub struct Outside<'a> {
-    /// A look at the environment.
+    /// Reads an environment variable.
     pub environment: &'a dyn Fn(&str) -> Option<String>,
-    /// Judges a message template, by name and text. `Err`: its problem.
+    /// Checks a message template by name and text. `Err`: its problem.
     pub template: &'a dyn Fn(&str, &str) -> Result<(), String>,
 }
 
@@ -29,7 +29,7 @@ impl std::fmt::Debug for Outside<'_> {
 /// A file that is being read, and its problems.
 pub(super) struct Reader<'a> {
     file: PathBuf,
-    /// `None`: for files that others read too, literally and with keys of their own.
+    /// `None`: for files that other programs also read. These use no environment and may have unknown keys.
     outside: Option<Outside<'a>>,
     problems: Vec<Problem>,
     secret_files: BTreeSet<PathBuf>,
@@ -58,7 +58,7 @@ impl<'a> Reader<'a> {
         root
     }
 
-    /// Notes a problem of the value at `path`, or of the table where it is missing.
+    /// Notes a problem of the value at `path`. If the value is missing, the problem is at the table.
     pub(super) fn note(&mut self, path: &str, message: impl Into<String>) {
         let mut known = path;
         while !self.places.contains_key(known) && !known.is_empty() {
@@ -78,8 +78,8 @@ impl<'a> Reader<'a> {
         self.places.contains_key(path)
     }
 
-    /// Notes the problem. `None`, to end with.
-    fn wrong<T>(&mut self, path: &str, message: impl Into<String>) -> Option<T> {
+    /// Notes a problem and returns `None`.
+    fn reject<T>(&mut self, path: &str, message: impl Into<String>) -> Option<T> {
         self.note(path, message);
         None
     }
@@ -89,8 +89,8 @@ impl<'a> Reader<'a> {
         self.problems.extend(problems);
     }
 
-    /// Adds a file that nobody else should be able to read.
-    pub(super) fn has_secret(&mut self, file: PathBuf) {
+    /// Adds a file that others must not read.
+    pub(super) fn add_secret_file(&mut self, file: PathBuf) {
         self.secret_files.insert(file);
     }
 
@@ -117,11 +117,11 @@ impl<'a> Reader<'a> {
             .map(|content| (path, content))
     }
 
-    pub(super) fn judge_template(&self, name: &str, text: &str) -> Result<(), String> {
+    pub(super) fn check_template(&self, name: &str, text: &str) -> Result<(), String> {
         self.outside.map_or(Ok(()), |outside| (outside.template)(name, text))
     }
 
-    /// The value as its type deserializes it. `None`: it has a problem. A table is there without what has one.
+    /// The value as its type deserializes it. `None`: it has a problem. A table is returned without its invalid values.
     pub(super) fn value(&mut self, shape: &Shape, node: &Node, path: &str) -> Option<Json> {
         self.places.insert(path.to_owned(), node.at);
         match (shape, &node.value) {
@@ -133,7 +133,7 @@ impl<'a> Reader<'a> {
                 let (text, bare) = self.scalar(node, path, "must be true or false")?;
                 match text.parse::<bool>() {
                     Ok(flag) if bare => Some(json!(flag)),
-                    _ => self.wrong(path, format!("must be true or false, not `{text}`")),
+                    _ => self.reject(path, format!("must be true or false, not `{text}`")),
                 }
             }
             (Shape::Word(words), _) => {
@@ -142,7 +142,7 @@ impl<'a> Reader<'a> {
                 if words.contains(&text) {
                     Some(json!(text))
                 } else {
-                    self.wrong(path, format!("{expected}, not `{text}`"))
+                    self.reject(path, format!("{expected}, not `{text}`"))
                 }
             }
             (Shape::List { filled, unique, items }, Value::List(nodes)) if !(*filled && nodes.is_empty()) => {
@@ -151,9 +151,9 @@ impl<'a> Reader<'a> {
             (Shape::List { filled: false, .. }, Value::Nothing) => Some(json!([])),
             (Shape::List { .. }, Value::List(_) | Value::Nothing) => {
                 let name = path.rsplit('.').next().unwrap_or(path).replace('_', " ");
-                self.wrong(path, format!("must hold at least one {}", name.trim_end_matches('s')))
+                self.reject(path, format!("must hold at least one {}", name.trim_end_matches('s')))
             }
-            (Shape::List { .. }, _) => self.wrong(path, "must be a list"),
+            (Shape::List { .. }, _) => self.reject(path, "must be a list"),
             (Shape::Short(key, table), Value::Text { .. }) => {
                 let short = table.keys.iter().find(|known| known.name == *key)?;
                 Some(json!({ key: self.value(&short.shape, node, path)? }))
@@ -169,13 +169,13 @@ impl<'a> Reader<'a> {
             }
             (Shape::Map { .. }, Value::Nothing) => Some(json!({})),
             (Shape::Table(_) | Shape::Short(..) | Shape::Map { .. }, _) => {
-                self.wrong(path, "must be a table of keys and values")
+                self.reject(path, "must be a table of keys and values")
             }
         }
     }
 
-    /// The text of a scalar, with the environment in place of references, and whether it may be a number: it is without
-    /// quotes or from the environment.
+    /// The text of a scalar with its references replaced, and whether it may be a number or flag: only if it has no quotes
+    /// or comes from the environment.
     fn scalar(&mut self, node: &Node, path: &str, expected: &str) -> Option<(String, bool)> {
         match (&node.value, self.outside) {
             (Value::Text { text, plain }, None) => Some((text.clone(), *plain)),
@@ -184,30 +184,30 @@ impl<'a> Reader<'a> {
                     let bare = *plain || expanded != *text;
                     Some((expanded, bare))
                 }
-                Err(message) => self.wrong(path, message),
+                Err(message) => self.reject(path, message),
             },
-            (Value::Nothing, _) => self.wrong(path, format!("has no value: it {expected}")),
-            (Value::List(_), _) => self.wrong(path, format!("{expected}, not be a list")),
-            (Value::Table(_), _) => self.wrong(path, format!("{expected}, not be a table")),
+            (Value::Nothing, _) => self.reject(path, format!("has no value: it {expected}")),
+            (Value::List(_), _) => self.reject(path, format!("{expected}, not be a list")),
+            (Value::Table(_), _) => self.reject(path, format!("{expected}, not be a table")),
             (Value::Faulty, _) => None,
         }
     }
 
     fn text(&mut self, form: &Form, node: &Node, path: &str) -> Option<Json> {
         let (text, _) = self.scalar(node, path, "must be text")?;
-        // What is from the environment is text, whatever it looks like. The value may be a secret: it is not repeated.
+        // A value from the environment always counts as text. The message omits the value, which may be a secret.
         if matches!(&node.value, Value::Text { text: written, plain: true } if *written == text)
             && let Some(kind) = foreign(&text)
         {
-            return self.wrong(path, format!("must be text, and this is {kind} to YAML: put it in quotes"));
+            return self.reject(path, format!("must be text, and this is {kind} to YAML: put it in quotes"));
         }
         if text.trim().is_empty() {
-            return self.wrong(path, "must not be empty");
+            return self.reject(path, "must not be empty");
         }
         if !form.matches(&text) {
-            return self.wrong(path, format!("{}, not `{text}`", form.expected));
+            return self.reject(path, format!("{}, not `{text}`", form.expected));
         }
-        (form.parse)(self, path, &text).map_or_else(|message| self.wrong(path, message), Some)
+        (form.parse)(self, path, &text).map_or_else(|message| self.reject(path, message), Some)
     }
 
     fn duration(&mut self, node: &Node, path: &str, none: bool, zero: bool) -> Option<Json> {
@@ -219,12 +219,14 @@ impl<'a> Reader<'a> {
         }
         match duration::parse(&text) {
             Ok(Duration::ZERO) if none => {
-                self.wrong(path, "must be greater than zero; use `none` to disable it")
+                self.reject(path, "must be greater than zero; use `none` to disable it")
             }
-            Ok(Duration::ZERO) if !zero => self
-                .wrong(path, "must be greater than zero: nobody could answer before the next level is paged"),
+            Ok(Duration::ZERO) if !zero => self.reject(
+                path,
+                "must be greater than zero: nobody could answer before the next level is paged",
+            ),
             Ok(duration) => Some(json!(duration)),
-            Err(message) => self.wrong(path, message.replacen(duration::EXPECTED, &expected, 1)),
+            Err(message) => self.reject(path, message.replacen(duration::EXPECTED, &expected, 1)),
         }
     }
 
@@ -232,13 +234,13 @@ impl<'a> Reader<'a> {
         let expected = format!("must be a whole number from {least} to {most}");
         let (text, bare) = self.scalar(node, path, &expected)?;
         match text.parse::<i64>() {
-            Ok(_) if !bare => self.wrong(path, format!("{expected}, without quotes")),
+            Ok(_) if !bare => self.reject(path, format!("{expected}, without quotes")),
             Ok(number) if (least..=most).contains(&number) => Some(json!(number)),
-            _ => self.wrong(path, format!("{expected}, not `{text}`")),
+            _ => self.reject(path, format!("{expected}, not `{text}`")),
         }
     }
 
-    /// The items, with `null` for those that have a problem.
+    /// The items, with `null` for each invalid one.
     fn list(&mut self, unique: bool, items: &Shape, nodes: &[Node], path: &str) -> Json {
         let mut list: Vec<Json> = Vec::with_capacity(nodes.len());
         for (node, index) in nodes.iter().zip(0..) {
@@ -289,7 +291,7 @@ impl<'a> Reader<'a> {
                 None => values.insert(key.name.clone(), value),
             };
         }
-        // A registration has keys for the homeserver alone.
+        // A registration also has keys that only the homeserver uses.
         let is_ours = self.outside.is_some();
         for entry in entries.iter().filter(|entry| is_ours && !known.contains(&entry.key)) {
             let message = match nearest(&entry.key, &known) {
@@ -311,7 +313,7 @@ impl<'a> Reader<'a> {
                 match (node, find(&file_key)) {
                     (Some(_), Some(other)) => {
                         self.places.insert(in_file.clone(), other.at);
-                        self.wrong(
+                        self.reject(
                             &in_file,
                             format!("cannot be combined with {}: give one of them", key.name),
                         )
@@ -319,28 +321,28 @@ impl<'a> Reader<'a> {
                     (Some(node), None) => self.secret(&key.shape, node, &here),
                     (None, Some(node)) => self.secret_file(&key.shape, node, &in_file),
                     (None, None) if *required == Required::Yes => {
-                        self.wrong(&here, format!("is missing, and so is {file_key}"))
+                        self.reject(&here, format!("is missing, and so is {file_key}"))
                     }
                     (None, None) => None,
                 }
             }
-            // A homeserver calls nothing if the `url` of a registration is null.
+            // `url: null` in a registration is valid: the homeserver then sends nothing.
             (Need::Optional, Some(node)) if self.outside.is_none() && node.value == Value::Nothing => None,
             (_, Some(node)) => self.value(&key.shape, node, &here),
-            (Need::Required, None) => self.wrong(&here, "is missing, and has no default"),
-            // A table's keys may be required.
+            (Need::Required, None) => self.reject(&here, "is missing, and has no default"),
+            // If a required key is in this table, reading the table reports it.
             (_, None) => None,
         }
     }
 
     fn secret(&mut self, shape: &Shape, node: &Node, path: &str) -> Option<Json> {
         let value = self.value(shape, node, path)?;
-        // Not if it is from the environment.
+        // A secret from the environment is not in the file.
         if let (Value::Text { text, .. }, Some(outside)) = (&node.value, self.outside)
             && is_secret(text)
             && expand(text, outside.environment).is_ok_and(|expanded| expanded == *text)
         {
-            self.has_secret(self.file.clone());
+            self.add_secret_file(self.file.clone());
         }
         Some(value)
     }
@@ -350,31 +352,31 @@ impl<'a> Reader<'a> {
         let file = self.value(&Shape::Text(super::forms::named("text")), node, path)?;
         let (file, content) = match self.file(file.as_str().unwrap_or_default()) {
             Ok(read) => read,
-            Err(message) => return self.wrong(path, message),
+            Err(message) => return self.reject(path, message),
         };
-        self.has_secret(file.clone());
+        self.add_secret_file(file.clone());
         let Shape::Text(form) = shape else { return None };
-        // Editors end a file with a newline, which is no part of the secret.
+        // Editors add a newline at the end, which is not part of the secret.
         match std::str::from_utf8(&content).map(|text| text.trim_end_matches(['\n', '\r'])) {
             Ok(blank) if blank.trim().is_empty() => {
-                self.wrong(path, format!("the file {} is empty", file.display()))
+                self.reject(path, format!("the file {} is empty", file.display()))
             }
             Ok(secret) => {
-                (form.parse)(self, path, secret).map_or_else(|message| self.wrong(path, message), Some)
+                (form.parse)(self, path, secret).map_or_else(|message| self.reject(path, message), Some)
             }
-            Err(_) => self.wrong(path, format!("the file {} is not text", file.display())),
+            Err(_) => self.reject(path, format!("the file {} is not text", file.display())),
         }
     }
 }
 
-/// Whether nobody else should read it: a URL is a secret only if it has a password.
+/// Whether a value is a secret. A URL is one only if it has a password.
 fn is_secret(text: &str) -> bool {
     let Some((_, rest)) = text.split_once("://") else { return true };
     let user = rest.split_once('@').map_or("", |(user, _)| user);
     user.contains(':') || rest.contains("password=")
 }
 
-/// What YAML reads a plain scalar as, if not as text.
+/// The type that YAML gives a plain scalar, if it is not text.
 fn foreign(text: &str) -> Option<&'static str> {
     if matches!(text, "true" | "false" | "True" | "False" | "TRUE" | "FALSE") {
         Some("true or false")
@@ -385,7 +387,7 @@ fn foreign(text: &str) -> Option<&'static str> {
     }
 }
 
-/// The known key that a misspelt one most likely means.
+/// The known key that is most similar to an unknown one.
 fn nearest<'k>(key: &str, known: &'k [String]) -> Option<&'k str> {
     let distances = known.iter().map(|candidate| (strsim::levenshtein(key, candidate), candidate));
     let (distance, candidate) = distances.min_by_key(|(distance, _)| *distance)?;
@@ -414,7 +416,7 @@ fn expand(text: &str, environment: &dyn Fn(&str) -> Option<String>) -> Result<St
         if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
             return Err(format!("`${{{reference}}}` does not name an environment variable"));
         }
-        // As in a shell, `:-` also stands in for a variable that is set to nothing.
+        // As in a shell, the default also replaces an empty variable.
         let value = environment(name).filter(|value| default.is_none() || !value.is_empty());
         match value.as_deref().or(default) {
             Some(value) => out.push_str(value),
@@ -439,14 +441,14 @@ mod tests {
     }
 
     #[test]
-    fn references_are_replaced_wherever_they_stand() {
+    fn references_are_replaced_everywhere_in_a_text() {
         assert_eq!(with_name("a ${NAME} and ${NAME}!").unwrap(), "a value and value!");
         assert_eq!(with_name("nothing to do, $5").unwrap(), "nothing to do, $5");
         assert_eq!(with_name("${EMPTY}").unwrap(), "");
     }
 
     #[test]
-    fn a_default_stands_in_for_what_is_unset_or_empty() {
+    fn a_default_replaces_an_unset_or_empty_variable() {
         assert_eq!(with_name("${ABSENT:-fallback}").unwrap(), "fallback");
         assert_eq!(with_name("${EMPTY:-fallback}").unwrap(), "fallback");
         assert_eq!(with_name("${NAME:-fallback}").unwrap(), "value");
@@ -459,14 +461,14 @@ mod tests {
     }
 
     #[test]
-    fn a_reference_that_leads_nowhere_is_told() {
+    fn an_invalid_reference_is_reported() {
         assert_eq!(with_name("${ABSENT}").unwrap_err(), "the environment variable ABSENT is not set");
         assert!(with_name("${NAME").unwrap_err().contains("no closing"));
         assert!(with_name("${a b}").unwrap_err().contains("does not name"));
     }
 
     #[test]
-    fn a_misspelt_key_finds_the_one_that_was_meant() {
+    fn nearest_finds_the_key_of_a_typo() {
         let known = ["server_name".to_owned(), "url".to_owned()];
         assert_eq!(nearest("sever_name", &known), Some("server_name"));
         assert_eq!(nearest("uri", &known), Some("url"));

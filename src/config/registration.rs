@@ -1,5 +1,5 @@
-//! The registration file, which the homeserver reads too. `cli::registration` writes it; here it is read as strictly as
-//! the homeserver reads it. Its other keys are for the homeserver alone.
+//! The registration file, which the homeserver also reads. `cli::registration` writes it. This parser is as strict as
+//! the homeserver's, and ignores keys that only the homeserver uses.
 
 use super::Problem;
 use super::read::Reader;
@@ -12,7 +12,7 @@ use serde_json::Value as Json;
 use std::path::Path;
 use url::Url;
 
-/// What the homeserver and matrixbot have agreed on.
+/// The agreement between the homeserver and matrixbot.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 pub struct Registration {
     /// The name of matrixbot at the homeserver.
@@ -64,7 +64,7 @@ pub fn read_registration(path: &Path) -> Result<Registration, Vec<Problem>> {
 }
 
 pub(super) fn read(path: &Path) -> Result<Json, Vec<Problem>> {
-    // The homeserver reads the same file, and without the environment.
+    // The homeserver reads the same file without the environment.
     let mut reader = Reader::new(path, None);
     let root = reader.parse();
     let shape = Shape::Table(REGISTRATION.clone());

@@ -5,7 +5,7 @@ use super::shape::{CONFIG, Key, Need, Required, Shape, Table};
 use crate::domain::duration;
 use serde_json::{Map, Value as Json, json};
 
-/// A value with a reference to the environment may turn out to be anything.
+/// The value of a reference to the environment is unknown here, so it is always valid.
 const REFERENCE: &str = r"\$\{";
 
 /// The schema of config.yaml, for editors and other tools.
@@ -84,7 +84,7 @@ fn table(table: &Table) -> Map<String, Json> {
             let file = json!({"type": "string", "pattern": r"\S"});
             properties.insert(file_key.clone(), described(file, key, &meaning));
             rules.push(json!({"not": {"required": [key.name, file_key]}}));
-            rules.extend(is_given(&key.name, &file_key, required));
+            rules.extend(requires_secret(&key.name, &file_key, required));
         }
     }
     let optional = required.is_empty() && rules.is_empty();
@@ -102,8 +102,8 @@ fn table(table: &Table) -> Map<String, Json> {
     schema
 }
 
-/// A secret is given, itself or in a file.
-fn is_given(key: &str, file_key: &str, required: &Required) -> Option<Json> {
+/// Requires a secret or its file.
+fn requires_secret(key: &str, file_key: &str, required: &Required) -> Option<Json> {
     let (here, in_file) = (json!({"required": [key]}), json!({"required": [file_key]}));
     match required {
         Required::No => None,
@@ -115,7 +115,7 @@ fn is_given(key: &str, file_key: &str, required: &Required) -> Option<Json> {
     }
 }
 
-/// A schema with what editors show.
+/// A schema with the description and default for editors.
 fn described(mut schema: Json, key: &Key, meaning: &str) -> Json {
     if let Json::Object(schema) = &mut schema {
         schema.insert("description".to_owned(), json!(meaning));

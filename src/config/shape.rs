@@ -1,4 +1,4 @@
-//! What a configuration may contain, as its types say it: `schemars` reads their doc comments, defaults and attributes.
+//! The shape of a configuration, reflected from its types: `schemars` reads their doc comments, defaults and attributes.
 
 use super::forms::{self, Form};
 use super::registration::Registration;
@@ -13,7 +13,7 @@ use std::time::Duration;
 
 /// The keys of config.yaml.
 pub(super) static CONFIG: LazyLock<Table> = LazyLock::new(table_of::<Config>);
-/// The keys of a registration, as far as matrixbot needs them.
+/// The keys of a registration that matrixbot uses.
 pub(super) static REGISTRATION: LazyLock<Table> = LazyLock::new(table_of::<Registration>);
 
 /// The kind of a value.
@@ -55,10 +55,10 @@ pub(super) struct Table {
 #[derive(Debug, Clone)]
 pub(super) struct Key {
     pub(super) name: String,
-    /// What `schemars` says about its field.
+    /// The schema of its field.
     pub(super) field: Json,
     pub(super) need: Need,
-    /// The field that has the key's value in its type, if the key is lifted from there.
+    /// The field that contains the value in the type, if the key is lifted from an inner table (`x-flat`).
     pub(super) inside: Option<String>,
     pub(super) shape: Shape,
 }
@@ -205,7 +205,7 @@ fn need(field: &Json, required: bool, shape: &Shape) -> Need {
     }
 }
 
-/// A default is for values, not for tables: those have the defaults of their keys.
+/// The default of a value. Tables have none; their keys have.
 fn default(shape: &Shape, default: Option<&Json>) -> Need {
     let is_empty = |default: &Json| match default {
         Json::Null => !matches!(shape, Shape::Duration { .. }),
@@ -223,7 +223,7 @@ fn default(shape: &Shape, default: Option<&Json>) -> Need {
     }
 }
 
-/// A stored value as it is configured.
+/// A value in the form that operators write.
 fn configured(shape: &Shape, value: &Json) -> Json {
     match (shape, value) {
         (Shape::Duration { .. }, value) => match Duration::deserialize(value) {

@@ -1,23 +1,23 @@
-//! Rooms that YAML swallows for want of quotes: `!room:server` is a tag to it, `#alias:server` a comment.
+//! Detects rooms without quotes, which YAML drops: it reads `!room:server` as a tag and `#alias:server` as a comment.
 
 use super::yaml::{Fault, Position};
 
-/// What to say of a tag, which is a room id without quotes.
+/// The message for a tag, which is a room id without quotes.
 pub(super) fn as_tag(tag: &str) -> String {
-    // The separator of a flow list sticks to the tag.
+    // In a flow list, the parser adds the separator to the tag.
     let room = tag.trim_end_matches(',');
     format!("without quotes, YAML takes `{room}` for a tag and loses the value: put it in quotes: \"{room}\"")
 }
 
-/// What to say of a comment where a value should be, which is a room alias without quotes.
+/// The message for a comment in place of a value, which is a room alias without quotes.
 pub(super) fn as_comment(alias: &str) -> String {
     format!(
         "without quotes, YAML takes `{alias}` for a comment and loses the value: put it in quotes: \"{alias}\""
     )
 }
 
-/// The comment in the line of an absent value that looks like a room alias: nothing stands before it but the key
-/// or the dash, and no space follows its `#`.
+/// The room alias that looks like a comment in the line of a missing value: only the key or the dash is before it, and
+/// no space follows its `#`.
 pub(super) fn after<'a>(lines: &[&'a str], at: Position) -> Option<&'a str> {
     let line = lines.get(at.line.checked_sub(1)?)?;
     let (before, comment) = line.split_at_checked(line.find(" #")?)?;
@@ -28,8 +28,9 @@ pub(super) fn after<'a>(lines: &[&'a str], at: Position) -> Option<&'a str> {
     alias(comment.trim_start())
 }
 
-/// What looks like a room alias without quotes inside the brackets of a list, and the text with these quotes. It
-/// swallows the closing bracket, so that the file as a whole cannot be read and the parser's own words do not help.
+/// Adds quotes to everything that looks like a room alias inside the brackets of a list. Returns the repaired text, and
+/// a fault for each alias. Without quotes, such a comment hides the closing bracket, and the parser's own error does not
+/// help.
 pub(super) fn in_brackets(text: &str) -> (String, Vec<Fault>) {
     let mut faults = Vec::new();
     let mut repaired = String::with_capacity(text.len());
@@ -50,7 +51,7 @@ pub(super) fn in_brackets(text: &str) -> (String, Vec<Fault>) {
     (repaired, faults)
 }
 
-/// The first thing in `rest` that looks like an alias, with what stands before and after it. `before` has been read.
+/// The first text in `rest` that looks like an alias, with the text before and after it. `before`: the line up to `rest`.
 fn first_alias<'a>(before: &str, rest: &'a str) -> Option<(&'a str, &'a str, &'a str)> {
     let start = opens_alias(before, rest)?;
     let (head, comment) = rest.split_at_checked(start)?;
@@ -58,7 +59,7 @@ fn first_alias<'a>(before: &str, rest: &'a str) -> Option<(&'a str, &'a str, &'a
     Some((head, found, comment.strip_prefix(found)?))
 }
 
-/// Where in `rest` a `#` stands as the first thing of a list's item, outside of quotes.
+/// The position in `rest` of the first `#` that starts an item of a list, outside quotes.
 fn opens_alias(before: &str, rest: &str) -> Option<usize> {
     let mut quote = None;
     let mut item_begins = false;

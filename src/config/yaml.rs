@@ -1,23 +1,23 @@
-//! YAML as a tree that knows where everything stands, with what YAML itself lets pass: a key given twice, and a
-//! value that is lost for want of quotes (see `swallowed`).
+//! Parses YAML into a tree with positions. Also reports problems that YAML allows: duplicate keys, and values that are
+//! lost because they have no quotes (see `swallowed`).
 
 use super::swallowed;
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Span, StrInput};
 use std::collections::BTreeMap;
 
-/// A file that repeats itself through anchors is refused beyond this size.
+/// The most nodes of a file: limits repetition through anchors.
 const MOST_NODES: usize = 100_000;
-/// No configuration nests so deeply.
+/// The deepest accepted nesting.
 const DEEPEST: usize = 64;
 
-/// A place in the file; line and column count from 1.
+/// A position in the file; line and column count from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Position {
     pub(super) line: usize,
     pub(super) column: usize,
 }
 
-/// Something that is wrong with the file as YAML.
+/// A problem of the file as YAML.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Fault {
     pub(super) at: Position,
@@ -25,7 +25,7 @@ pub(super) struct Fault {
     pub(super) message: String,
 }
 
-/// A value and where it stands.
+/// A value and its position.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Node {
     pub(super) at: Position,
@@ -35,15 +35,15 @@ pub(super) struct Node {
 /// A value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Value {
-    /// Nothing was written, or a word for it.
+    /// No value, or a word such as `null`.
     Nothing,
-    /// Anything without parts; `plain`: without quotes, so that it may be a number.
+    /// A scalar; `plain`: without quotes, so it may be a number.
     Text { text: String, plain: bool },
     /// Values in order.
     List(Vec<Node>),
     /// Values by key, each key once.
     Table(Vec<Entry>),
-    /// A fault was reported here; there is nothing more to say.
+    /// A value with a fault that is already reported.
     Faulty,
 }
 
@@ -55,13 +55,13 @@ pub(super) struct Entry {
     pub(super) node: Node,
 }
 
-/// The file's tree, as far as it can be read, and all that is wrong with it.
+/// The file's tree, if it can be parsed, and all faults.
 pub(super) fn parse(text: &str) -> (Option<Node>, Vec<Fault>) {
     let (root, faults) = build(text);
     if root.is_some() {
         return (root, faults);
     }
-    // A file that cannot be read for want of quotes is read once more with them, for the sake of what else is wrong.
+    // If missing quotes make the file invalid, parse it again with quotes to find the other faults.
     let (repaired, mut lost) = swallowed::in_brackets(text);
     if lost.is_empty() {
         return (None, faults);
@@ -91,7 +91,7 @@ struct Builder<'a> {
 }
 
 impl<'a> Builder<'a> {
-    /// The one document of the file. `None`: it cannot be read on, and the reason is among the faults.
+    /// The only document of the file. `None`: it cannot be parsed, and the reason is in the faults.
     fn document(&mut self) -> Option<Node> {
         let mut root = None;
         loop {
@@ -217,7 +217,7 @@ impl<'a> Builder<'a> {
         self.untagged(value, tag, at, path)
     }
 
-    /// `value`, unless it has a tag: this file has no use for tags, so that what looks like one is a room.
+    /// `value`, unless it has a tag: a configuration uses no tags, so a tag is a room id without quotes.
     fn untagged(&mut self, value: Value, tag: Option<String>, at: Position, path: &str) -> Value {
         let Some(tag) = tag else { return value };
         self.faults.push(Fault { at, key: path.to_owned(), message: swallowed::as_tag(&tag) });
@@ -273,14 +273,14 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn whatever_is_written_there_is_a_tree_or_a_fault(text in "[-a:#!&*{}\\[\\]\"', \n|~ü]{0,60}") {
+        fn every_text_gives_a_tree_or_a_fault(text in "[-a:#!&*{}\\[\\]\"', \n|~ü]{0,60}") {
             let (root, faults) = parse(&text);
             proptest::prop_assert!(root.is_some() || !faults.is_empty());
         }
     }
 
     #[test]
-    fn values_know_where_they_stand() {
+    fn values_have_their_positions() {
         let (root, faults) = parse("a:\n  - b: 'x'\n");
         assert_eq!(faults, []);
         let Value::Table(entries) = root.unwrap().value else { panic!("a table") };
@@ -291,7 +291,7 @@ mod tests {
         assert_eq!(inner[0].node.value, Value::Text { text: "x".into(), plain: false });
     }
 
-    /// Whether another reader of YAML finds the same.
+    /// Whether another YAML parser returns the same value.
     fn same(node: &Node, other: &serde_yaml::Value) -> bool {
         match (&node.value, other) {
             (Value::Nothing, serde_yaml::Value::Null) => true,
@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn another_reader_of_yaml_reads_the_same() {
+    fn another_yaml_parser_returns_the_same() {
         for text in [
             include_str!("../../config.yaml.example"),
             include_str!("../../registration.yaml.example"),
@@ -335,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn a_room_id_without_quotes_is_found_wherever_it_stands() {
+    fn a_room_id_without_quotes_is_found_everywhere() {
         for text in ["rooms:\n  - !ops:example.org\n", "rooms: [!ops:example.org]\n", "room: !ops\n"] {
             let faults = faults(text);
             assert_eq!(faults.len(), 1, "{faults:?}");
@@ -344,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn a_room_alias_without_quotes_is_found_wherever_it_stands() {
+    fn a_room_alias_without_quotes_is_found_everywhere() {
         for (text, place) in [
             ("rooms:\n  - #ops:example.org\n  - \"#x:y\"\n", "2:"),
             ("a: 1\nroom: #ops:example.org\n", "2:"),
@@ -359,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn what_brackets_lose_hides_nothing_else() {
+    fn an_alias_without_quotes_in_brackets_hides_no_other_fault() {
         let faults = faults("rooms: [\"#a:b\", #c:d, #e:f]\nb: 1\nb: 2\n");
         assert_eq!(faults.len(), 3, "{faults:?}");
         assert!(faults[0].starts_with("1:17 ") && faults[0].contains("\"#c:d\""), "{faults:?}");
@@ -376,21 +376,21 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_file_is_a_tree_without_anything() {
+    fn an_empty_file_is_a_tree_without_a_value() {
         let (root, faults) = parse("# nothing yet\n");
         assert_eq!(faults, []);
         assert_eq!(root.unwrap().value, Value::Nothing);
     }
 
     #[test]
-    fn what_is_not_yaml_is_told_with_its_place() {
+    fn a_yaml_error_is_reported_with_its_position() {
         let faults = faults("a: 1\nb: c: d\n");
         assert!(faults[0].starts_with("2:"), "{faults:?}");
         assert!(faults[0].contains("this is not YAML"), "{faults:?}");
     }
 
     #[test]
-    fn a_file_that_repeats_itself_without_end_is_refused() {
+    fn excessive_repetition_through_anchors_is_rejected() {
         let mut text = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n".to_owned();
         for n in 1..9 {
             let before = format!("*a{}", n - 1);

@@ -1,10 +1,10 @@
-//! Messages and documents are in plain English. The words below were a dialect of this project; each has a common one
-//! that says the same. Add a word here when a reader stumbles over it, and only if it has no ordinary use in messages.
+//! Messages and documents are in plain English. Each word below has a common word with the same meaning. Add a word
+//! if readers stumble over it and it has no ordinary use in messages.
 
 use super::{documents, every_file, has_extension, read, root};
 use regex::Regex;
 
-/// What not to write, and what to write instead.
+/// Words not to write, and what to write instead.
 const BANNED: &[(&str, &str)] = &[
     // A person takes responsibility.
     ("take it", "acknowledge it"),
@@ -93,7 +93,7 @@ const BANNED: &[(&str, &str)] = &[
     ("climbs", "escalates"),
 ];
 
-/// A text that people read, and where it stands.
+/// A text that people read, and its place.
 struct Text {
     place: String,
     text: String,
@@ -123,7 +123,7 @@ fn line_of(text: &str, at: usize) -> usize {
     text.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1
 }
 
-/// Prose without blocks of code, code in backticks and the targets of links. Lines stay where they are.
+/// Prose without blocks of code, code in backticks and the targets of links. Keeps line numbers.
 fn prose(text: &str) -> String {
     let code = Regex::new(r"(?s)```.*?```|~~~.*?~~~|`[^`\n]*`|\]\([^)]*\)").unwrap();
     let keep_lines =
@@ -176,7 +176,7 @@ fn messages_are_in_plain_english() {
             continue;
         }
         let code = text.split("#[cfg(test)]\nmod ").next().unwrap();
-        // Clap and the reader of the configuration show their documentation to people.
+        // Help and documents contain the doc comments of these folders.
         let shows_comments = ["src/cli/", "src/config/"].iter().any(|folder| place.starts_with(folder));
         for (line, text) in literals(code, shows_comments) {
             texts.push(Text { place: format!("{place}:{line}"), text });
@@ -187,8 +187,8 @@ fn messages_are_in_plain_english() {
     assert!(found.is_empty(), "\n{}", found.join("\n"));
 }
 
-/// The string literals of Rust code that have more than one word and are no SQL, and maybe its doc comments: the line
-/// where each ends, and its text.
+/// The string literals of Rust code with more than one word, except SQL; with `with_docs` also its doc comments. Each
+/// with its last line.
 fn literals(code: &str, with_docs: bool) -> Vec<(usize, String)> {
     let tokens = Regex::new(
         r##"(?s)(?P<doc>///[^\n]*)|//[^\n]*|r#"(?P<raw>.*?)"#|(?:reason = )(?P<reason>"[^"]*")|b?"(?P<text>(?:\\.|[^"\\])*)"|'(?:\\.[^']*|[^'\\])'"##,

@@ -1,4 +1,4 @@
-//! What is written down is checked: what the documents name exists, and what they show can be used.
+//! Checks the documents: everything they name exists, and their examples are valid.
 
 #![allow(
     clippy::unwrap_used,
@@ -13,7 +13,7 @@ use matrixbot::domain::command::Verb;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-/// A document, and where it stands in the repository.
+/// A document and its path in the repository.
 struct Document {
     path: PathBuf,
     text: String,
@@ -66,7 +66,7 @@ fn documents() -> Vec<Document> {
     paths.into_iter().map(|path| Document { text: read(path.to_str().unwrap()), path }).collect()
 }
 
-/// The text between two marks, again and again.
+/// Every text between two marks.
 fn between<'a>(text: &'a str, open: &str, close: &str) -> Vec<&'a str> {
     text.split(open).skip(1).filter_map(|rest| rest.split_once(close)).map(|(inner, _)| inner).collect()
 }
@@ -92,7 +92,7 @@ fn blocks(text: &str) -> Vec<Block> {
     blocks
 }
 
-/// What stands in single backticks outside of blocks.
+/// The texts in single backticks, outside blocks.
 fn code_spans(text: &str) -> Vec<&str> {
     text.split("```").step_by(2).flat_map(|prose| prose.split('`').skip(1).step_by(2)).collect()
 }
@@ -152,7 +152,7 @@ fn every_link_within_the_repository_leads_somewhere() {
     assert!(missing.is_empty(), "\n{}", missing.join("\n"));
 }
 
-/// What a heading is linked by.
+/// The anchor of a heading.
 fn anchor_of(heading: &str) -> String {
     let words = heading.trim_start_matches('#').trim().to_lowercase();
     words
@@ -163,7 +163,7 @@ fn anchor_of(heading: &str) -> String {
 }
 
 #[test]
-fn every_yaml_and_json_that_a_document_shows_can_be_read() {
+fn every_yaml_and_json_block_of_a_document_parses() {
     for document in documents() {
         for block in blocks(&document.text) {
             let read = match block.language.as_str() {
@@ -177,7 +177,7 @@ fn every_yaml_and_json_that_a_document_shows_can_be_read() {
 }
 
 #[test]
-fn the_configuration_that_a_document_shows_is_accepted() {
+fn every_configuration_in_a_document_is_valid() {
     let folder = tempfile::tempdir().unwrap();
     let registration = read("registration.yaml.example").replace("REPLACE_WITH", "made-up");
     std::fs::write(folder.path().join("registration.yaml"), registration).unwrap();
@@ -207,28 +207,32 @@ fn the_configuration_that_a_document_shows_is_accepted() {
 }
 
 #[test]
-fn the_layers_of_the_architecture_are_those_that_are_held() {
+fn the_architecture_lists_the_enforced_layers() {
     let document = read("docs/ARCHITECTURE.md");
-    let held = read("tests/layers.rs");
-    let held = between(&held, "const MAY_IMPORT:", "];")[0];
-    // However long its lines are broken.
-    let held = held.split_whitespace().collect::<String>().replace(",)", ")");
+    let enforced = read("tests/layers.rs");
+    let enforced = between(&enforced, "const MAY_IMPORT:", "];")[0];
+    // Ignore line breaks.
+    let enforced = enforced.split_whitespace().collect::<String>().replace(",)", ")");
     let mut parts = BTreeSet::new();
     for row in table(&document, "Part") {
         let names: Vec<String> =
             code_spans(&row.join(" ")).into_iter().map(|name| format!("\"{name}\"")).collect();
         let (part, imports) = names.split_first().unwrap();
         let entry = format!("({part},&[{}])", imports.join(","));
-        assert!(held.contains(&entry), "tests/layers.rs does not say: {entry}");
+        assert!(enforced.contains(&entry), "tests/layers.rs has no entry {entry}");
         parts.insert(part.clone());
     }
-    assert_eq!(parts.len(), held.matches("(\"").count(), "every part that tests/layers.rs holds is there");
+    assert_eq!(
+        parts.len(),
+        enforced.matches("(\"").count(),
+        "the document lists every part of tests/layers.rs"
+    );
 }
 
 #[test]
-fn the_tables_of_the_architecture_are_those_of_the_schema() {
+fn the_architecture_lists_the_tables_of_the_schema() {
     let document = read("docs/ARCHITECTURE.md");
-    let told: BTreeSet<String> = table(&document, "Table")
+    let documented: BTreeSet<String> = table(&document, "Table")
         .iter()
         .flat_map(|row| code_spans(&row[0]).into_iter().map(str::to_owned).collect::<Vec<_>>())
         .collect();
@@ -239,7 +243,7 @@ fn the_tables_of_the_architecture_are_those_of_the_schema() {
         let text = std::fs::read_to_string(path).unwrap();
         there.extend(between(&text, "CREATE TABLE ", " ").into_iter().map(str::to_owned));
     }
-    assert_eq!(told, there);
+    assert_eq!(documented, there);
 }
 
 #[test]
@@ -252,7 +256,7 @@ fn every_metric_that_a_document_names_is_in_the_reference() {
             let name = span.split('{').next().unwrap_or_default();
             let is_name =
                 name.starts_with("matrixbot_") && name.chars().all(|c| c.is_ascii_lowercase() || c == '_');
-            // The volume of compose.yaml is called like a metric.
+            // The volume of compose.yaml has a name like a metric.
             if is_name && name != "matrixbot_database" {
                 count += 1;
                 if !registered.contains(name) {
@@ -266,7 +270,7 @@ fn every_metric_that_a_document_names_is_in_the_reference() {
 }
 
 #[test]
-fn the_checks_of_the_reference_are_those_of_readyz() {
+fn the_reference_lists_the_checks_of_readyz() {
     let readiness = read("src/app/readiness.rs");
     let listed: BTreeSet<String> =
         table(&read("docs/REFERENCE.md"), "Check").iter().map(|row| row[0].replace('`', "\"")).collect();
@@ -279,7 +283,7 @@ fn the_checks_of_the_reference_are_those_of_readyz() {
 }
 
 #[test]
-fn every_command_that_people_read_of_is_one_of_the_verbs() {
+fn the_documents_list_the_available_commands() {
     let listed = |path| -> BTreeSet<String> {
         let rows = table(&read(path), "Write");
         rows.iter().flat_map(|row| code_spans(&row[0])).map(str::to_owned).collect()
@@ -292,7 +296,7 @@ fn every_command_that_people_read_of_is_one_of_the_verbs() {
 }
 
 #[test]
-fn every_metric_is_told_as_it_is_registered() {
+fn the_reference_lists_every_metric_as_registered() {
     let metrics = matrixbot::telemetry::Metrics::new().unwrap();
     metrics.introduce_endpoint("send");
     metrics.introduce_room_list("finance", 1);
@@ -312,16 +316,16 @@ fn every_metric_is_told_as_it_is_registered() {
             format!("{name} | {kind} | {} | {help}", labels.join(", "))
         })
         .collect();
-    let told: BTreeSet<String> = table(&read("docs/REFERENCE.md"), "Metric")
+    let documented: BTreeSet<String> = table(&read("docs/REFERENCE.md"), "Metric")
         .iter()
         .map(|row| row.iter().map(|cell| cell.replace('`', "")).collect::<Vec<_>>().join(" | "))
         .collect();
-    assert_eq!(told, registered);
+    assert_eq!(documented, registered);
 }
 
 #[test]
-fn every_log_line_is_told_with_its_level() {
-    let told: BTreeSet<String> = table(&read("docs/REFERENCE.md"), "Level")
+fn the_reference_lists_every_log_line_with_its_level() {
+    let documented: BTreeSet<String> = table(&read("docs/REFERENCE.md"), "Level")
         .iter()
         .map(|row| format!("{} {}", row[0], code_spans(&row[1]).join(" ")))
         .collect();
@@ -343,13 +347,13 @@ fn every_log_line_is_told_with_its_level() {
         }
     }
     assert!(written.len() > 40, "log lines were found: {}", written.len());
-    assert_eq!(told, written);
+    assert_eq!(documented, written);
 }
 
 #[test]
-fn every_result_of_a_command_is_told() {
+fn the_reference_lists_every_result_of_a_command() {
     let rows = table(&read("docs/REFERENCE.md"), "Result");
-    let told: BTreeSet<String> =
+    let documented: BTreeSet<String> =
         rows.iter().flat_map(|row| code_spans(&row[0])).map(ToOwned::to_owned).collect();
     let answers = read("src/domain/answer.rs");
     let (_, words) = answers.split_once("fn in_log(&self)").unwrap();
@@ -362,15 +366,15 @@ fn every_result_of_a_command_is_told() {
         let text = std::fs::read_to_string(path).unwrap();
         let pieces = ["Handled::acted(", "Handled::refused("].map(|call| text.split(call).skip(1));
         for after in pieces.into_iter().flatten() {
-            // What is put together elsewhere has no text of its own here.
+            // A result that is built elsewhere has no literal here.
             let line = log_line(after);
             written.extend((!line.is_empty()).then_some(line));
         }
     }
-    assert_eq!(told, written);
+    assert_eq!(documented, written);
 }
 
-/// The readable sentence of a log macro: the longest text within its parentheses, with `…` for what is filled in.
+/// The readable sentence of a log macro: the longest text within its parentheses, with `…` for values.
 fn log_line(arguments: &str) -> String {
     let (mut depth, mut texts, mut rest) = (1, Vec::new(), arguments);
     while depth > 0 {

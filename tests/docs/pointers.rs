@@ -1,11 +1,11 @@
-//! What documents and comments point to exists: a type with its member, a module with its item, a file with what it
-//! is named for. A pointer to a text outside of the repository is refused, because its readers cannot follow it.
+//! Everything that documents and comments point to exists: types with their members, modules with their items, files.
+//! They must not point to texts outside the repository, because readers cannot follow.
 
 use super::{code_spans, documents, every_file, has_extension, read, root};
 use regex::Regex;
 use std::collections::BTreeMap;
 
-/// The source of the program and of its tests: each file's path and text.
+/// The source of the program and its tests: each file's path and text.
 struct Source {
     files: Vec<(String, String)>,
     /// Crates whose items are not checked.
@@ -59,11 +59,11 @@ impl Source {
         for (_, text) in self.files.iter().filter(|(_, text)| text.contains(owner)) {
             for start in begins.captures_iter(text) {
                 found = true;
-                // An item ends at a brace that is indented like its beginning.
+                // An item ends at a brace with the indentation of its start.
                 let end = format!("\n{}}}", start[1].trim_start_matches('\n'));
                 let rest = text.get(start.get(0).unwrap().end()..).unwrap();
                 let body = rest.split(&end).next().unwrap_or(rest);
-                // A macro may fill in what the body does not show.
+                // A macro may generate members that the body does not contain.
                 if defines.is_match(body) || body.contains("$(") && word.is_match(text) {
                     return None;
                 }
@@ -157,7 +157,7 @@ fn every_type_and_module_that_a_document_or_a_comment_names_has_the_member() {
 }
 
 #[test]
-fn every_file_that_the_architecture_names_has_what_it_is_named_for() {
+fn every_file_that_the_architecture_names_defines_the_item() {
     let document = read("docs/ARCHITECTURE.md");
     let pointers = Regex::new(r"`([A-Za-z_:]+)`\s+(?:\(|in\s+)`(src/[^`]+\.rs)`").unwrap();
     let (mut count, mut stale) = (0, Vec::new());
@@ -188,7 +188,7 @@ fn every_file_that_a_comment_names_exists() {
         let is_file = |name: &str| files.iter().any(|file| file.ends_with(&format!("/{name}")));
         let named = paths.find_iter(&comment).chain(sources.find_iter(&comment)).map(|path| path.as_str());
         let absent = named.filter(|path| !is_file(path) && !root().join(path).exists());
-        // A name with a word in capitals stands for many.
+        // A name with a word in capitals is a placeholder.
         let absent = absent.filter(|path| !path.contains("VERSION") && !path.contains("YYYY"));
         missing.extend(absent.map(|path| format!("{place}: {path}")));
     }
@@ -196,7 +196,7 @@ fn every_file_that_a_comment_names_exists() {
 }
 
 #[test]
-fn no_comment_points_to_a_text_that_its_readers_do_not_have() {
+fn no_comment_points_outside_the_repository() {
     // Specifications are public. Everything else with sections or chapters must be in the repository.
     let sections = Regex::new(r"§|(?i)\b(?:design|contract|language|style|facts[\w-]*)\.md\b").unwrap();
     let refused: Vec<String> = comments()

@@ -152,7 +152,7 @@ fn about(key: &Key) -> String {
     };
     let default = match &key.need {
         Need::Default(_) if text(&key.field, "x-example").is_none() => String::new(),
-        // The doc comment says what it means that there is none.
+        // The doc comment already explains the default.
         Need::Default(default) if *default == json!([]) && key.meaning().contains("Default: ") => {
             String::new()
         }
@@ -163,7 +163,7 @@ fn about(key: &Key) -> String {
     format!("{need}{}{default}", key.meaning())
 }
 
-/// Words as lines of a comment.
+/// Wraps words as lines of a comment.
 fn comment(lines: &mut Vec<String>, words: &str, indent: usize) {
     let start = format!("{}#", " ".repeat(indent));
     let mut line = start.clone();
@@ -228,7 +228,7 @@ fn row(
     format!("| {name} | {value} | {default} | {} |", key.meaning())
 }
 
-/// What a value may be, in words.
+/// The type of a value, in words.
 fn kind(
     shape: &Shape,
     path: &str,
@@ -338,11 +338,11 @@ type FieldsOf = &'static [&'static str];
 
 fn fields_of<'de, T: Deserialize<'de>>() -> FieldsOf {
     let mut fields = &[][..];
-    // Nothing is deserialized: the fields are asked for first.
+    // Deserialization fails on purpose, after it has passed the fields.
     T::deserialize(Fields(&mut fields)).map_or(fields, |_| &[])
 }
 
-/// Is asked for a struct, and keeps its fields.
+/// A deserializer that only records the fields of a struct.
 struct Fields<'a>(&'a mut FieldsOf);
 
 impl<'de> Deserializer<'de> for Fields<'_> {
@@ -368,7 +368,7 @@ impl<'de> Deserializer<'de> for Fields<'_> {
     }
 }
 
-/// The chart's values.schema.json with the configuration as the program has it.
+/// The chart's values.schema.json with the program's schema of the configuration.
 fn chart_schema(text: &str) -> String {
     let mut config = schema();
     let keys = config.as_object_mut().unwrap();
@@ -377,7 +377,7 @@ fn chart_schema(text: &str) -> String {
         keys["properties"].as_object_mut().unwrap().remove(own);
     }
     for_the_chart(&mut config);
-    // The values have neither until somebody sets them.
+    // These keys are empty in the chart's default values.
     let config = config.as_object_mut().unwrap();
     config.remove("required");
     let properties = &mut config["properties"];
@@ -439,7 +439,7 @@ fn the_documents_and_schemas_are_up_to_date() {
 }
 
 #[test]
-fn a_value_in_a_line_reads_as_itself() {
+fn a_value_in_a_line_parses_to_the_same_value() {
     for value in [
         json!("15m"),
         json!("127.0.0.1:9009"),

@@ -1,4 +1,4 @@
-//! Every key is documented; and the schema accepts what the reader accepts, and no typo.
+//! Every key is documented. The schema accepts everything that the reader accepts, and rejects typos.
 
 use super::documents::{example, in_a_line};
 use super::{Folder, MINIMAL};
@@ -7,7 +7,7 @@ use crate::config::shape::{CONFIG, Key, Need, Shape, Table};
 use boon::{Compiler, SchemaIndex, Schemas};
 use serde_json::Value;
 
-/// The schema as a real validator has it.
+/// The schema in a real validator.
 struct Checker(Schemas, SchemaIndex);
 
 impl Checker {
@@ -18,8 +18,8 @@ impl Checker {
         Self(schemas, index)
     }
 
-    /// Whether the schema takes this configuration, or what it says against it.
-    fn takes(&self, config: &str) -> Result<(), String> {
+    /// Validates a configuration against the schema. `Err`: the problem.
+    fn validate(&self, config: &str) -> Result<(), String> {
         let config: Value = serde_yaml::from_str(config).unwrap();
         self.0.validate(&config, self.1).map_err(|error| format!("{error:#}"))
     }
@@ -39,7 +39,7 @@ fn keys(table: &Table) -> Vec<&Key> {
 }
 
 #[test]
-fn every_key_has_a_meaning_in_full_sentences() {
+fn every_key_has_a_description_in_full_sentences() {
     let keys = keys(&CONFIG);
     assert!(keys.len() > 60, "keys were found: {}", keys.len());
     for key in keys {
@@ -52,7 +52,7 @@ fn every_key_has_a_meaning_in_full_sentences() {
 }
 
 #[test]
-fn a_default_is_what_the_reader_reads_it_as() {
+fn the_reader_parses_each_default_to_itself() {
     let checker = Checker::new();
     let room_lists = CONFIG.keys.iter().find(|key| key.name == "room_lists").unwrap();
     let Shape::List { items, .. } = &room_lists.shape else { panic!("a list") };
@@ -68,14 +68,14 @@ fn a_default_is_what_the_reader_reads_it_as() {
             let without = Folder::with(MINIMAL).load().unwrap();
             assert_eq!(with_it.room_lists[0].policy, without.room_lists[0].policy, "{}", key.name);
             assert_eq!(with_it.room_lists[0].ack_reactions, without.room_lists[0].ack_reactions);
-            assert_eq!(checker.takes(&config), Ok(()));
+            assert_eq!(checker.validate(&config), Ok(()));
         }
     }
     assert!(count > 15, "defaults were found: {count}");
 }
 
 #[test]
-fn the_schema_takes_the_examples() {
+fn the_schema_accepts_the_examples() {
     let checker = Checker::new();
     for config in [
         include_str!("../../../config.yaml.example"),
@@ -93,12 +93,12 @@ fn the_schema_takes_the_examples() {
         &(MINIMAL.to_owned()
             + "    initial_delay: 0\n    remind_every: none\n    stale_after: '${S:-none}'\n"),
     ] {
-        assert_eq!(checker.takes(config), Ok(()), "{config}");
+        assert_eq!(checker.validate(config), Ok(()), "{config}");
     }
 }
 
 #[test]
-fn the_schema_refuses_what_the_reader_refuses_for_its_form() {
+fn the_schema_rejects_what_the_reader_rejects_for_its_form() {
     let checker = Checker::new();
     for (from, to) in [
         ("server_name", "servername"),
@@ -127,19 +127,19 @@ fn the_schema_refuses_what_the_reader_refuses_for_its_form() {
         assert!(MINIMAL.contains(from), "{from}");
         let config = MINIMAL.replacen(from, to, 1);
         Folder::with(&config).load().expect_err(&config);
-        assert!(checker.takes(&config).is_err(), "{config}");
+        assert!(checker.validate(&config).is_err(), "{config}");
     }
 }
 
 #[test]
-fn every_key_of_the_example_is_refused_with_a_letter_more() {
+fn every_key_of_the_example_is_rejected_with_an_extra_letter() {
     let checker = Checker::new();
     let example = example();
     let mut count = 0;
     for (number, line) in example.lines().enumerate() {
         let Some((before, after)) = line.split_once(':') else { continue };
         let key = before.trim_start().trim_start_matches("- ");
-        // What the operator calls their own may be anything.
+        // Operators choose these keys.
         if key.starts_with(['#', '/', '"']) || matches!(key, "critical" | "warning" | "info") {
             continue;
         }
@@ -151,13 +151,13 @@ fn every_key_of_the_example_is_refused_with_a_letter_more() {
             .collect();
         let config = changed.join("\n");
         Folder::with(&config).load().expect_err(line);
-        assert!(checker.takes(&config).is_err(), "{line}");
+        assert!(checker.validate(&config).is_err(), "{line}");
     }
     assert!(count > 40, "keys were found: {count}");
 }
 
 #[test]
-fn whatever_the_reader_takes_in_place_of_a_value_the_schema_takes() {
+fn the_schema_accepts_every_value_that_the_reader_accepts() {
     let candidates = [
         "",
         "~",
@@ -198,7 +198,7 @@ fn whatever_the_reader_takes_in_place_of_a_value_the_schema_takes() {
     let checker = Checker::new();
     let example = example();
     let lines: Vec<&str> = example.lines().filter(|line| !line.trim_start().starts_with('#')).collect();
-    let (mut taken, mut refused) = (0, 0);
+    let (mut accepted, mut rejected) = (0, 0);
     for (number, line) in lines.iter().enumerate() {
         let Some((before, value)) = line.split_once(": ") else { continue };
         if value.is_empty() {
@@ -210,12 +210,12 @@ fn whatever_the_reader_takes_in_place_of_a_value_the_schema_takes() {
             changed[number] = &line;
             let config = changed.join("\n");
             if Folder::with(&config).load().is_err() {
-                refused += 1;
+                rejected += 1;
                 continue;
             }
-            taken += 1;
-            assert_eq!(checker.takes(&config), Ok(()), "{line}");
+            accepted += 1;
+            assert_eq!(checker.validate(&config), Ok(()), "{line}");
         }
     }
-    assert!(taken > 150 && refused > 500, "{taken} were taken, {refused} refused");
+    assert!(accepted > 150 && rejected > 500, "{accepted} accepted, {rejected} rejected");
 }
