@@ -1,4 +1,4 @@
-//! The Application Service API, as the homeserver sees it answered.
+//! Tests of the Application Service API: what the homeserver gets as an answer.
 
 use crate::world::{World, http_client};
 use matrixbot::appservice::http::LARGEST_BODY;
@@ -66,7 +66,7 @@ async fn a_transaction_of_synapse_is_stored_and_answered_with_an_empty_object() 
     assert_eq!(usize::try_from(stored).unwrap(), count);
     let event = "SELECT count(*) FROM inbox WHERE event_id = '$Mewm8N1rZ8DCegTnQPMdzSvIiG9ijsOSt-vE2UijPgk'";
     assert_eq!(world.count(event).await, 1);
-    // The same again, as homeservers from before the prefix send it.
+    // The same transaction at the old path without the prefix.
     assert_eq!(put(&world, "/transactions/17", body).await, (200, json!({})));
     assert_eq!(world.count("SELECT count(*) FROM inbox").await - before, stored);
     let duplicate = format!(r#"matrixbot_appservice_events_total{{result="duplicate"}} {count}"#);
@@ -91,7 +91,7 @@ async fn no_event_makes_a_transaction_fail() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_not_a_transaction_is_refused_without_quoting_it() {
+async fn a_body_that_is_not_a_transaction_is_rejected_without_quoting_it() {
     let world = world().await;
     for (body, errcode) in [
         ("", "M_NOT_JSON"),
@@ -110,7 +110,7 @@ async fn a_body_that_is_not_a_transaction_is_refused_without_quoting_it() {
 }
 
 #[tokio::test]
-async fn a_transaction_may_be_large_but_not_larger() {
+async fn the_size_of_a_transaction_is_limited() {
     let world = world().await;
     let sized = |size: usize| {
         let mut body = br#"{"events": []}"#.to_vec();
@@ -125,17 +125,17 @@ async fn a_transaction_may_be_large_but_not_larger() {
 #[tokio::test]
 async fn while_the_database_is_unavailable_the_homeserver_is_asked_to_retry() {
     let world = world().await;
-    world.database.goes_away().await;
+    world.database.down().await;
     let (status, answer) = put(&world, TXN, r#"{"events": [{"event_id": "$a", "room_id": "!b:c"}]}"#).await;
     assert_eq!((status, &answer["errcode"]), (503, &json!("M_UNKNOWN")));
     let unavailable = r#"matrixbot_appservice_transactions_total{result="unavailable"} 1"#;
     assert!(has_counted(&world, unavailable).await);
     assert_eq!(get(&world, USER).await.0, 503);
-    world.database.comes_back().await;
+    world.database.up().await;
 }
 
 #[tokio::test]
-async fn only_the_homeserver_is_answered() {
+async fn only_the_homeserver_is_authorized() {
     let world = world().await;
     let token = world.homeserver.appservice().hs_token;
     let bytes: Vec<String> = token.bytes().map(|byte| format!("%{byte:02x}")).collect();
@@ -184,7 +184,7 @@ async fn only_the_homeserver_is_answered() {
 }
 
 #[tokio::test]
-async fn a_user_exists_if_it_is_ours() {
+async fn a_user_exists_if_it_is_a_virtual_user() {
     let world = world().await;
     for path in [USER, "/users/%40_alerts_finance%3Aexample.test"] {
         assert_eq!(get(&world, path).await, (200, json!({})), "{path}");
@@ -252,7 +252,7 @@ async fn unknown_paths_and_methods_are_answered_in_json() {
     assert_eq!(put(&world, "/_matrix/app/v1/users/@a:b.c", "").await.0, 405);
 }
 
-/// Everything that ruma knows of the API has a path here.
+/// Every endpoint that ruma knows is served.
 #[tokio::test]
 async fn the_whole_api_is_served() {
     fn paths<M: Metadata>() -> Vec<(Method, String)> {

@@ -1,10 +1,10 @@
-//! What comes in over HTTP, as the neighbours see it answered.
+//! HTTP requests from Alertmanager and the homeserver, and their answers.
 
 use crate::world::{Group, TOKEN, World, post};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-/// Asks the webhook listener. Returns status, `Content-Type`, and the body, which must be JSON.
+/// Sends a request to the webhook listener. Returns the status and the body, which must be JSON.
 async fn ask(
     world: &World,
     method: Method,
@@ -24,7 +24,7 @@ async fn ask(
 }
 
 #[tokio::test]
-async fn the_webhook_answers_everybody_in_json_with_the_status_that_is_documented() {
+async fn the_webhook_answers_in_json_with_the_documented_status() {
     let (world, _rooms) = World::finance("").await;
     let firing = Group::firing("DiskFull", world.now()).payload().to_string();
     let json = ("content-type", "application/json");
@@ -57,20 +57,20 @@ async fn the_webhook_answers_everybody_in_json_with_the_status_that_is_documente
 }
 
 #[tokio::test]
-async fn a_report_is_refused_while_the_database_is_away_and_taken_when_it_comes_again() {
+async fn a_report_is_rejected_while_the_database_is_down_and_accepted_on_the_retry() {
     let (world, rooms) = World::finance("").await;
     let group = Group::firing("DiskFull", world.now());
-    world.database.goes_away().await;
+    world.database.down().await;
     let (status, answer) = world.post(&group.payload()).await;
     assert_eq!((status, &answer["error"]), (503, &json!("the report could not be kept; try again")));
-    world.database.comes_back().await;
+    world.database.up().await;
     world.report(&group).await;
     assert_eq!(world.homeserver.messages(&rooms.ops).len(), 1);
     world.nothing_is_left().await;
 }
 
 #[tokio::test]
-async fn what_a_real_alertmanager_sent_is_paged_and_cleared() {
+async fn reports_of_a_real_alertmanager_are_paged_and_resolved() {
     let (world, rooms) = World::finance("").await;
     for (body, messages) in [
         (include_str!("../fixtures/alertmanager/grouped-3-0.25.0.json"), 1),
@@ -104,7 +104,7 @@ async fn what_a_real_alertmanager_sent_is_paged_and_cleared() {
 }
 
 #[tokio::test]
-async fn one_malformed_alert_is_shown_with_its_batch_and_marked() {
+async fn a_malformed_alert_is_posted_with_its_batch_and_marked() {
     let (world, rooms) = World::finance("").await;
     let mut body = Group::firing("DiskFull", world.now()).payload();
     let alerts = body["alerts"].as_array_mut().unwrap();
@@ -121,40 +121,40 @@ async fn one_malformed_alert_is_shown_with_its_batch_and_marked() {
 }
 
 #[tokio::test]
-async fn events_are_handled_in_the_order_in_which_they_came() {
+async fn events_are_handled_in_the_order_of_arrival() {
     let (world, rooms) = World::finance("").await;
     let number = world.report(&Group::firing("DiskFull", world.now())).await;
     let alice = world.homeserver.person("@alice:example.test");
-    // Ids of events are in no order, so that any order but that of arrival shows.
-    let mut said = Vec::new();
+    // Event ids have no order, so the test notices any order except that of arrival.
+    let mut commands = Vec::new();
     for _ in 0..6 {
-        said.push(alice.says(&rooms.ops, &format!("ack {number}")));
-        said.push(alice.says(&rooms.ops, &format!("unack {number}")));
+        commands.push(alice.says(&rooms.ops, &format!("ack {number}")));
+        commands.push(alice.says(&rooms.ops, &format!("unack {number}")));
     }
-    said.push(alice.says(&rooms.ops, &format!("ack {number} for good")));
-    world.homeserver.push("elsewhere", &said).await.unwrap();
+    commands.push(alice.says(&rooms.ops, &format!("ack {number} for good")));
+    world.homeserver.push("elsewhere", &commands).await.unwrap();
     let mut connection = world.database.connect().await;
     let kept: Vec<String> =
         sqlx::query_scalar("SELECT event_id FROM inbox WHERE event_id = ANY($1) ORDER BY seq")
-            .bind(said.iter().map(ToString::to_string).collect::<Vec<_>>())
+            .bind(commands.iter().map(ToString::to_string).collect::<Vec<_>>())
             .fetch_all(&mut connection)
             .await
             .unwrap();
-    assert_eq!(kept, said.iter().map(ToString::to_string).collect::<Vec<_>>());
+    assert_eq!(kept, commands.iter().map(ToString::to_string).collect::<Vec<_>>());
     world.settle().await;
     assert_eq!(world.count("SELECT count(*) FROM incident WHERE phase = 'acknowledged'").await, 1);
     world.nothing_is_left().await;
 }
 
 #[tokio::test]
-async fn the_homeserver_is_refused_while_the_database_is_away_and_nothing_is_lost() {
+async fn transactions_are_rejected_while_the_database_is_down_and_nothing_is_lost() {
     let (world, rooms) = World::finance("").await;
     let number = world.report(&Group::firing("DiskFull", world.now())).await;
-    world.database.goes_away().await;
-    let said = world.homeserver.person("@alice:example.test").says(&rooms.ops, &format!("ack {number}"));
-    assert!(world.homeserver.push("away", std::slice::from_ref(&said)).await.is_err());
-    world.database.comes_back().await;
-    world.homeserver.push("away", &[said]).await.unwrap();
+    world.database.down().await;
+    let command = world.homeserver.person("@alice:example.test").says(&rooms.ops, &format!("ack {number}"));
+    assert!(world.homeserver.push("away", std::slice::from_ref(&command)).await.is_err());
+    world.database.up().await;
+    world.homeserver.push("away", &[command]).await.unwrap();
     world.settle().await;
     assert_eq!(world.count("SELECT count(*) FROM incident WHERE phase = 'acknowledged'").await, 1);
     world.nothing_is_left().await;

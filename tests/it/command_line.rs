@@ -1,4 +1,4 @@
-//! The program as operators start it: what it says, and how it exits.
+//! The program as operators start it: its output and its exit codes.
 
 use crate::database::TestDatabase;
 use std::io::{BufRead as _, BufReader};
@@ -7,12 +7,12 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-/// A program that does not outlive its test: whoever reads what the tests say would wait for it for ever.
+/// A process that is killed with its test. Otherwise the reader of the test's output would wait for it forever.
 struct Running(Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // It may have exited long ago.
+        // It may have exited already.
         drop(self.0.kill());
         drop(self.0.wait());
     }
@@ -22,7 +22,7 @@ impl Drop for Running {
 struct Folder(tempfile::TempDir);
 
 impl Folder {
-    /// With a registration that the program wrote, and a configuration.
+    /// A folder with a registration, written by the program, and a configuration.
     fn with(config: &str) -> Self {
         let folder = Self(tempfile::tempdir().unwrap());
         let written = folder.run(&[
@@ -75,22 +75,22 @@ fn check_is_silent_on_standard_output_and_exits_0_on_the_example() {
 }
 
 #[test]
-fn check_and_run_tell_every_problem_in_a_line_of_its_own_and_exit_2() {
+fn check_and_run_print_each_problem_on_its_own_line_and_exit_2() {
     let wrong = configuration("mysql://h/d").replace("levels:", "level:").replace("s3cret", "''");
     let folder = Folder::with(&wrong);
     for command in ["check", "run", "migrate"] {
         let output = folder.run(&[command]);
         assert_eq!(output.status.code(), Some(2), "{output:?}");
-        let told = lines(&output.stderr);
+        let problems = lines(&output.stderr);
         let expected = [
             "config.yaml:3:17: database.url: must be a URL",
             "config.yaml:6:5: room_lists[0].levels: is missing",
             "config.yaml:7:20: room_lists[0].webhook_token: must not be empty",
             "config.yaml:8:5: room_lists[0].level: this key is unknown; did you mean levels?",
         ];
-        assert_eq!(told.len(), expected.len(), "{told:#?}");
-        for (told, expected) in told.iter().zip(expected) {
-            assert!(told.starts_with(expected), "{told}\n{expected}");
+        assert_eq!(problems.len(), expected.len(), "{problems:#?}");
+        for (problem, expected) in problems.iter().zip(expected) {
+            assert!(problem.starts_with(expected), "{problem}\n{expected}");
         }
     }
     let absent = folder.run(&["check", "--config", "absent.yaml"]);
@@ -111,24 +111,27 @@ fn a_registration_is_private_and_is_not_overwritten_unless_forced() {
     assert_eq!(std::fs::read_to_string(&path).unwrap(), first);
     assert!(folder.run(&[&again[..], &["--force"]].concat()).status.success());
     assert_ne!(std::fs::read_to_string(&path).unwrap(), first);
-    let shown = folder.run(&again[..3]);
+    let printed = folder.run(&again[..3]);
     assert!(
-        lines(&shown.stdout).iter().any(|line| line == r"      regex: '@_alerts_.*:example\.org$'"),
-        "{shown:?}"
+        lines(&printed.stdout).iter().any(|line| line == r"      regex: '@_alerts_.*:example\.org$'"),
+        "{printed:?}"
     );
 }
 
 #[test]
-fn a_predecessor_s_configuration_becomes_a_private_one_that_check_takes_once_it_is_filled_in() {
+fn an_imported_configuration_is_private_and_valid_once_filled_in() {
     let folder = Folder::with("");
     let old = include_str!("../fixtures/predecessors/matrixbot-ack.yaml");
     std::fs::write(folder.path("old.yaml"), old).unwrap();
     let import = ["import", "--from=matrixbot-ack", "old.yaml", "--output=new.yaml"];
     let written = folder.run(&import);
     assert_eq!((written.status.code(), written.stdout.len()), (Some(0), 0), "{written:?}");
-    let told = lines(&written.stderr);
-    assert!(told.iter().any(|line| line.starts_with("  - ${MATRIXBOT_DATABASE_URL}: ")), "{told:#?}");
-    assert!(told.contains(&"Not imported:".to_owned()) && !told.concat().contains("secret"), "{told:#?}");
+    let printed = lines(&written.stderr);
+    assert!(printed.iter().any(|line| line.starts_with("  - ${MATRIXBOT_DATABASE_URL}: ")), "{printed:#?}");
+    assert!(
+        printed.contains(&"Not imported:".to_owned()) && !printed.concat().contains("secret"),
+        "{printed:#?}"
+    );
     assert_eq!(std::fs::metadata(folder.path("new.yaml")).unwrap().permissions().mode() & 0o777, 0o600);
     let refused = folder.run(&import);
     assert_eq!(refused.status.code(), Some(1), "{refused:?}");
@@ -145,8 +148,8 @@ fn a_predecessor_s_configuration_becomes_a_private_one_that_check_takes_once_it_
         .unwrap();
     assert_eq!(lines(&filled_in.stderr), ["new.yaml: valid; room lists: alerts"], "{filled_in:?}");
 
-    let shown = folder.run(&import[..3]);
-    assert_eq!(shown.stdout, std::fs::read(folder.path("new.yaml")).unwrap());
+    let printed = folder.run(&import[..3]);
+    assert_eq!(printed.stdout, std::fs::read(folder.path("new.yaml")).unwrap());
     let other = folder.run(&["import", "--from=opsdroid", "old.yaml"]);
     assert_eq!((other.status.code(), other.stdout.len()), (Some(2), 0), "{other:?}");
 }
@@ -159,7 +162,7 @@ fn the_schema_goes_to_standard_output() {
 }
 
 #[test]
-fn a_wrong_command_line_exits_2_and_a_version_says_what_was_built() {
+fn an_invalid_command_line_exits_2_and_version_names_the_release() {
     let folder = Folder::with("");
     assert_eq!(folder.run(&["serve"]).status.code(), Some(2));
     assert_eq!(folder.run(&["check", "--log-level", "loud"]).status.code(), Some(2));
@@ -186,7 +189,7 @@ fn completions_and_the_manual_go_to_standard_output_or_to_a_directory() {
 }
 
 #[tokio::test]
-async fn migrate_brings_a_database_up_to_date_any_number_of_times() {
+async fn migrate_can_run_several_times() {
     let database = TestDatabase::create().await;
     let folder = Folder::with(&configuration(&database.url()));
     for _ in 0..2 {
@@ -200,7 +203,7 @@ async fn migrate_brings_a_database_up_to_date_any_number_of_times() {
 }
 
 #[tokio::test]
-async fn a_schema_that_a_newer_release_has_added_to_is_good_enough() {
+async fn a_schema_with_additions_of_a_newer_release_is_accepted() {
     let database = TestDatabase::create().await;
     let folder = Folder::with(&configuration(&database.url()));
     let newer = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
@@ -211,7 +214,7 @@ async fn a_schema_that_a_newer_release_has_added_to_is_good_enough() {
 }
 
 #[tokio::test]
-async fn run_logs_json_and_stops_with_0_when_it_is_told_to() {
+async fn run_logs_json_and_exits_0_on_sigterm() {
     let database = TestDatabase::create().await;
     let folder = Folder::with(&configuration(&database.url()));
     let mut process = Running(folder.command(&["run"]).stderr(Stdio::piped()).spawn().unwrap());
@@ -219,12 +222,12 @@ async fn run_logs_json_and_stops_with_0_when_it_is_told_to() {
     let running = log.find(|line| line.as_ref().unwrap().contains(" is running")).unwrap().unwrap();
     let line: serde_json::Value = serde_json::from_str(&running).unwrap();
     assert_eq!((&line["level"], &line["room_lists"]), (&"INFO".into(), &1.into()), "{line}");
-    let told = Instant::now();
-    // The shell's own: a small Debian has no program of that name.
+    let stopping = Instant::now();
+    // Use the shell's own `kill`: a small Debian has no such program.
     let kill = Command::new("sh").args(["-c", &format!("kill -TERM {}", process.0.id())]).status().unwrap();
     assert!(kill.success());
     let rest: Vec<_> = log.map(Result::unwrap).collect();
     assert_eq!(process.0.wait().unwrap().code(), Some(0), "{rest:#?}");
-    assert!(told.elapsed() < Duration::from_secs(20), "{rest:#?}");
+    assert!(stopping.elapsed() < Duration::from_secs(20), "{rest:#?}");
     assert!(rest.last().unwrap().contains("\"stopped\""), "{rest:#?}");
 }

@@ -1,4 +1,4 @@
-//! A database of a test's own, made from a template that has the schema.
+//! A database for one test, created from a template with the schema.
 
 use matrixbot::store::Store;
 use secrecy::SecretString;
@@ -7,12 +7,12 @@ use sqlx::{Connection, Executor, PgConnection};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Where the server is: `scripts/test.sh` starts one and says so.
+/// The variable with the server's URL. `scripts/test.sh` starts a server and sets it.
 const VARIABLE: &str = "MATRIXBOT_TEST_DATABASE_URL";
 
 static NEXT: AtomicU32 = AtomicU32::new(1);
 
-/// A database that is dropped with the last of its clones. That of a test that fails stays, to be looked at.
+/// A database that is dropped with its last clone. The database of a failed test stays, for debugging.
 #[derive(Debug, Clone)]
 pub(crate) struct TestDatabase {
     pub(crate) name: String,
@@ -57,7 +57,7 @@ impl TestDatabase {
         Self::create_from(server(), "template1").await
     }
 
-    /// A fresh database with what `pg_dump` wrote of another one.
+    /// A fresh database from a dump of `pg_dump`.
     pub(crate) async fn create_from_dump(dump: &'static str) -> Self {
         let database = Self::create_empty().await;
         database.connect().await.execute(sqlx::raw_sql(dump)).await.unwrap();
@@ -65,7 +65,7 @@ impl TestDatabase {
     }
 
     async fn create_from(server: url::Url, template: &str) -> Self {
-        // Process ids come again, and failed tests leave their databases behind.
+        // Process ids repeat, and failed tests leave their databases behind.
         let run: u32 = rand::random();
         let name = format!("it_{}_{run:08x}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let mut connection = PgConnection::connect(server.as_str()).await.unwrap();
@@ -79,20 +79,20 @@ impl TestDatabase {
         Store::new(&SecretString::from(self.url()), connections).unwrap()
     }
 
-    /// Where it is.
+    /// Its URL.
     pub(crate) fn url(&self) -> String {
         let mut url = self.server.clone();
         url.set_path(&self.name);
         url.to_string()
     }
 
-    /// A connection for looking at what is stored.
+    /// A connection for reading stored rows.
     pub(crate) async fn connect(&self) -> PgConnection {
         PgConnection::connect(&self.url()).await.unwrap()
     }
 
-    /// Refuses every connection, and ends those that there are: the database is away.
-    pub(crate) async fn goes_away(&self) {
+    /// Makes the database unavailable: ends every connection and rejects new ones.
+    pub(crate) async fn down(&self) {
         let mut connection = PgConnection::connect(self.server.as_str()).await.unwrap();
         let refuse = format!("ALTER DATABASE {} ALLOW_CONNECTIONS false", self.name);
         connection.execute(sqlx::AssertSqlSafe(refuse)).await.unwrap();
@@ -103,8 +103,8 @@ impl TestDatabase {
             .unwrap();
     }
 
-    /// The database is back.
-    pub(crate) async fn comes_back(&self) {
+    /// Makes the database available again.
+    pub(crate) async fn up(&self) {
         let mut connection = PgConnection::connect(self.server.as_str()).await.unwrap();
         let allow = format!("ALTER DATABASE {} ALLOW_CONNECTIONS true", self.name);
         connection.execute(sqlx::AssertSqlSafe(allow)).await.unwrap();
@@ -118,11 +118,11 @@ fn server() -> url::Url {
     }
 }
 
-/// The name of the template. It is made once per server and schema, and used by every process.
+/// The name of the template. One process creates it for each server and schema, and all use it.
 async fn template(server: &url::Url) -> String {
     let name = format!("it_template_{}", schema());
     let mut connection = PgConnection::connect(server.as_str()).await.unwrap();
-    // One at a time makes it; the lock goes with the connection.
+    // Only one process at a time creates it; the lock ends with the connection.
     connection.execute("SELECT pg_advisory_lock(hashtext('it_template'))").await.unwrap();
     let there: bool = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM pg_database WHERE datname = $1)")
         .bind(&name)
@@ -145,7 +145,7 @@ async fn template(server: &url::Url) -> String {
     name
 }
 
-/// What tells one schema from another: the digest of the migrations.
+/// Identifies the schema: the digest of the migrations.
 fn schema() -> String {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/migrations");
     let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).collect();

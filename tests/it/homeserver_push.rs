@@ -1,4 +1,4 @@
-//! How the fake homeserver pushes: as Synapse does, and the ways in which Synapse errs.
+//! Tests of the fake homeserver's transactions: as Synapse sends them, with Synapse's failures.
 
 use crate::homeserver::{Homeserver, Refused};
 use actix_web::dev::ServerHandle;
@@ -10,7 +10,7 @@ use serde_json::Value;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, mpsc};
 
-/// An application service that keeps what it gets, and answers what it is told to: otherwise `200 {}`.
+/// An application service that records its requests, and gives the planned answers or `200 {}`.
 #[derive(Default)]
 struct Listener {
     got: Mutex<Vec<(String, Value)>>,
@@ -22,7 +22,7 @@ impl Listener {
         self.answers.lock().unwrap().push_back((status, body));
     }
 
-    /// Path and bodies of the messages in each transaction so far.
+    /// The path and the bodies of the messages of each transaction so far.
     fn transactions(&self) -> Vec<(String, Vec<String>)> {
         let got = self.got.lock().unwrap();
         got.iter()
@@ -35,8 +35,8 @@ impl Listener {
     }
 }
 
-/// A homeserver, an application service that listens to it, and a room with a virtual user in it.
-struct Scene {
+/// A homeserver, its application service, and a room with a virtual user.
+struct Fixture {
     homeserver: Homeserver,
     client: Client,
     listener: Arc<Listener>,
@@ -44,7 +44,7 @@ struct Scene {
     handle: ServerHandle,
 }
 
-impl Scene {
+impl Fixture {
     async fn new() -> Self {
         let homeserver = Homeserver::start();
         let listener = Arc::new(Listener::default());
@@ -66,34 +66,34 @@ impl Scene {
     }
 }
 
-impl Drop for Scene {
+impl Drop for Fixture {
     fn drop(&mut self) {
         drop(self.handle.stop(false));
     }
 }
 
 fn listen(listener: Arc<Listener>) -> (String, ServerHandle) {
-    let (tell, told) = mpsc::channel();
+    let (sender, receiver) = mpsc::channel();
     std::thread::spawn(move || {
         actix_web::rt::System::new().block_on(async move {
             let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
             let address = format!("http://{}", socket.local_addr().unwrap());
             let server = HttpServer::new(move || {
-                App::new().app_data(web::Data::from(Arc::clone(&listener))).default_service(web::to(take))
+                App::new().app_data(web::Data::from(Arc::clone(&listener))).default_service(web::to(accept))
             })
             .workers(1)
             .disable_signals()
             .listen(socket)
             .unwrap()
             .run();
-            tell.send((address, server.handle())).unwrap();
+            sender.send((address, server.handle())).unwrap();
             server.await.unwrap();
         });
     });
-    told.recv().unwrap()
+    receiver.recv().unwrap()
 }
 
-async fn take(request: HttpRequest, body: web::Bytes, listener: web::Data<Listener>) -> HttpResponse {
+async fn accept(request: HttpRequest, body: web::Bytes, listener: web::Data<Listener>) -> HttpResponse {
     assert_eq!(request.headers().get("Authorization").unwrap(), "Bearer test-hs-token");
     let body = serde_json::from_slice(&body).unwrap();
     listener.got.lock().unwrap().push((request.path().to_owned(), body));
@@ -106,25 +106,25 @@ fn path(txn_id: u32) -> String {
 }
 
 #[tokio::test]
-async fn people_are_heard_and_own_messages_come_back() {
-    let scene = Scene::new().await;
-    scene.alice_says("ack 1");
+async fn messages_of_people_and_own_messages_are_pushed() {
+    let fixture = Fixture::new().await;
+    fixture.alice_says("ack 1");
     let finance = Identity::new(UserId::parse("@_alerts_finance:example.test").unwrap());
     let content =
         serde_json::value::to_raw_value(&serde_json::json!({"msgtype": "m.text", "body": "done"})).unwrap();
-    scene.client.send_event(&finance, &scene.room, "m.room.message", "t".into(), &content).await.unwrap();
-    assert_eq!(scene.homeserver.deliver().await.events, 2);
-    assert_eq!(scene.listener.transactions(), [(path(2), vec!["ack 1".to_owned(), "done".to_owned()])]);
+    fixture.client.send_event(&finance, &fixture.room, "m.room.message", "t".into(), &content).await.unwrap();
+    assert_eq!(fixture.homeserver.deliver().await.events, 2);
+    assert_eq!(fixture.listener.transactions(), [(path(2), vec!["ack 1".to_owned(), "done".to_owned()])]);
 }
 
 #[tokio::test]
-async fn rooms_without_virtual_users_are_not_told() {
-    let scene = Scene::new().await;
-    let room = scene.homeserver.private_room("@alice:example.test");
-    scene.homeserver.person("@alice:example.test").says(&room, "private");
-    assert_eq!(scene.homeserver.deliver().await.events, 0);
-    scene.homeserver.person("@alice:example.test").invites(&room, user("@_alerts_finance:example.test"));
-    assert_eq!(scene.homeserver.deliver().await.events, 1, "an invite is told");
+async fn events_of_rooms_without_virtual_users_are_not_pushed() {
+    let fixture = Fixture::new().await;
+    let room = fixture.homeserver.private_room("@alice:example.test");
+    fixture.homeserver.person("@alice:example.test").says(&room, "private");
+    assert_eq!(fixture.homeserver.deliver().await.events, 0);
+    fixture.homeserver.person("@alice:example.test").invites(&room, user("@_alerts_finance:example.test"));
+    assert_eq!(fixture.homeserver.deliver().await.events, 1, "an invite is pushed");
 }
 
 fn user(id: &str) -> &UserId {
@@ -132,71 +132,71 @@ fn user(id: &str) -> &UserId {
 }
 
 #[tokio::test]
-async fn a_transaction_comes_again_unchanged_until_it_is_taken_and_nothing_overtakes_it() {
-    let scene = Scene::new().await;
-    scene.alice_says("one");
-    scene.listener.answers_next(503, "{}");
-    let refused = scene.homeserver.deliver().await.refused;
+async fn a_transaction_is_retried_unchanged_until_it_is_accepted() {
+    let fixture = Fixture::new().await;
+    fixture.alice_says("one");
+    fixture.listener.answers_next(503, "{}");
+    let refused = fixture.homeserver.deliver().await.refused;
     assert_eq!(refused, Some(Refused::Answered { status: 503, body: "{}".to_owned() }));
-    scene.alice_says("two");
-    scene.listener.answers_next(200, "");
-    assert!(scene.homeserver.deliver().await.refused.is_some(), "an empty body is a failure");
-    assert_eq!(scene.homeserver.deliver().await.events, 2);
+    fixture.alice_says("two");
+    fixture.listener.answers_next(200, "");
+    assert!(fixture.homeserver.deliver().await.refused.is_some(), "an empty body is a failure");
+    assert_eq!(fixture.homeserver.deliver().await.events, 2);
     let one = (path(2), vec!["one".to_owned()]);
     assert_eq!(
-        scene.listener.transactions(),
+        fixture.listener.transactions(),
         [one.clone(), one.clone(), one, (path(3), vec!["two".to_owned()])]
     );
 }
 
 #[tokio::test]
 async fn a_transaction_holds_at_most_100_events() {
-    let scene = Scene::new().await;
+    let fixture = Fixture::new().await;
     for n in 0..250 {
-        scene.alice_says(&n.to_string());
+        fixture.alice_says(&n.to_string());
     }
-    scene.homeserver.deliver_all().await;
-    let sizes: Vec<usize> = scene.listener.transactions().iter().map(|(_, events)| events.len()).collect();
+    fixture.homeserver.deliver_all().await;
+    let sizes: Vec<usize> = fixture.listener.transactions().iter().map(|(_, events)| events.len()).collect();
     assert_eq!(sizes, [100, 100, 50]);
 }
 
 #[tokio::test]
 async fn events_can_be_lost_repeated_and_numbered_again() {
-    let scene = Scene::new().await;
-    scene.alice_says("lost");
-    assert_eq!(scene.homeserver.lose_unpushed_events(), 1);
-    scene.homeserver.repeat_transaction_ids();
-    let heard = scene.alice_says("heard");
-    scene.homeserver.deliver_all().await;
-    scene.homeserver.push("7", &[heard]).await.unwrap();
-    let heard = vec!["heard".to_owned()];
-    assert_eq!(scene.listener.transactions(), [(path(1), heard.clone()), (path(7), heard)]);
+    let fixture = Fixture::new().await;
+    fixture.alice_says("lost");
+    assert_eq!(fixture.homeserver.lose_unpushed_events(), 1);
+    fixture.homeserver.repeat_transaction_ids();
+    let received = fixture.alice_says("received");
+    fixture.homeserver.deliver_all().await;
+    fixture.homeserver.push("7", &[received]).await.unwrap();
+    let received = vec!["received".to_owned()];
+    assert_eq!(fixture.listener.transactions(), [(path(1), received.clone()), (path(7), received)]);
 }
 
 #[tokio::test]
-async fn in_the_background_everything_arrives_by_itself() {
-    let scene = Scene::new().await;
-    scene.homeserver.push_in_background();
-    scene.listener.answers_next(500, "{}");
-    scene.alice_says("one");
-    scene.homeserver.delivered().await;
-    scene.alice_says("two");
-    scene.homeserver.delivered().await;
-    let last = scene.listener.transactions().pop().unwrap();
+async fn push_in_background_pushes_everything() {
+    let fixture = Fixture::new().await;
+    fixture.homeserver.push_in_background();
+    fixture.listener.answers_next(500, "{}");
+    fixture.alice_says("one");
+    fixture.homeserver.delivered().await;
+    fixture.alice_says("two");
+    fixture.homeserver.delivered().await;
+    let last = fixture.listener.transactions().pop().unwrap();
     assert_eq!(last.1, ["two"]);
 }
 
 #[tokio::test]
 async fn a_ping_calls_the_application_service_back() {
-    let scene = Scene::new().await;
-    scene.client.ping("matrixbot", Some("ping-1".into())).await.unwrap();
-    let (path, body) = scene.listener.got.lock().unwrap().pop().unwrap();
+    let fixture = Fixture::new().await;
+    fixture.client.ping("matrixbot", Some("ping-1".into())).await.unwrap();
+    let (path, body) = fixture.listener.got.lock().unwrap().pop().unwrap();
     assert_eq!(path, "/_matrix/app/v1/ping");
     assert_eq!(body["transaction_id"], "ping-1");
 
-    scene.listener.answers_next(403, "{}");
-    let error = scene.client.ping("matrixbot", None).await.unwrap_err();
+    fixture.listener.answers_next(403, "{}");
+    let error = fixture.client.ping("matrixbot", None).await.unwrap_err();
     assert_eq!((error.errcode(), error.failure()), (Some("M_BAD_STATUS"), Failure::Temporary));
-    let error = scene.client.ping("another", None).await.unwrap_err();
+    let error = fixture.client.ping("another", None).await.unwrap_err();
     assert_eq!(error.failure(), Failure::Forbidden);
 }

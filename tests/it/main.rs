@@ -1,4 +1,4 @@
-//! Stories at the outer edge: what the neighbours send and see, on the test's own clock.
+//! Integration tests through the external interfaces, mostly on the test's own clock.
 
 #[cfg(test)]
 mod appservice_api;

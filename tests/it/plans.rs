@@ -1,6 +1,6 @@
-//! Nothing scans a table that grows with history. Each query of the store's runs on a database with much history and
-//! little that is open, and Postgres says which tables it read from end to end, by themselves or along an index: once with
-//! plans for the values at hand, once with the plans it keeps for prepared statements.
+//! No query scans a table that grows with history. Each query of the store runs on a database with much history and few
+//! open incidents, and the statistics of Postgres show which tables it read completely, directly or by an index: once with
+//! custom plans, once with the generic plans of prepared statements.
 
 use crate::database::TestDatabase;
 use jiff::Timestamp;
@@ -17,8 +17,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use uuid::Uuid;
 
-/// 20 000 incidents that are over and 100 that are open, each with its alerts, timeline, posts and messages. Odd
-/// incidents of those open are due; every tenth of them has a message that waits.
+/// 20 000 closed incidents and 100 open ones, each with alerts, timeline, posts and messages. The open incidents with odd
+/// numbers are due; every tenth open one has a pending message.
 const HISTORY: &str = r#"
     INSERT INTO room_list VALUES ('finance', '@_alerts_finance:example.test', NULL, false);
     INSERT INTO policy_version OVERRIDING SYSTEM VALUE
@@ -76,12 +76,12 @@ const HISTORY: &str = r#"
 const GROWING: &str =
     "'incident', 'incident_alert', 'timeline', 'post', 'outbox', 'inbox', 'ack_reaction', 'redacted'";
 
-/// No query needs to look at more rows of one table: a hundred are open, and what is told of them is told 1 000 at once.
+/// No query needs more rows of one table: 100 incidents are open, and lists contain at most 1 000.
 const MOST_ROWS: i64 = 1_000;
 
 const ROOM: &str = "!room1:example.test";
 const ALIAS: &str = "#room1:example.test";
-/// An incident that is open, with a message that waits.
+/// An open incident with a pending message.
 const OPEN: i64 = 20_010;
 
 fn now() -> Timestamp {
@@ -95,7 +95,7 @@ struct Plans {
 }
 
 impl Plans {
-    /// Runs a query on a connection of its own, and notes which growing tables it scanned.
+    /// Runs a query on its own connection, and records the growing tables that it scanned.
     async fn of<F: Future>(&mut self, name: &'static str, query: impl FnOnce(Store) -> F) {
         let before = self.scanned().await;
         let store = self.database.store(1);
@@ -112,7 +112,7 @@ impl Plans {
         }
     }
 
-    /// The same within a transaction that comes to nothing.
+    /// The same within a transaction that is rolled back.
     async fn within(&mut self, name: &'static str, query: impl AsyncFnOnce(&mut Tx)) {
         self.of(name, async move |store| {
             let mut tx = store.begin().await.unwrap();
@@ -122,8 +122,8 @@ impl Plans {
         .await;
     }
 
-    /// How often each growing table was scanned, and how many of its rows were looked at along an index. A server
-    /// process counts when it ends.
+    /// How often each growing table was scanned, and how many of its rows were read by an index. A server process reports its
+    /// counts when it ends.
     async fn scanned(&mut self) -> BTreeMap<String, (i64, i64)> {
         let others = "SELECT count(*) FROM pg_stat_activity
                       WHERE datname = current_database() AND application_name = 'matrixbot'";
@@ -145,7 +145,7 @@ async fn no_query_scans_a_table_that_grows() {
     let mut observer = database.connect().await;
     observer.execute(sqlx::raw_sql(HISTORY)).await.unwrap();
     observer.execute("VACUUM ANALYZE").await.unwrap();
-    // What this connection counts is its own; from now on it only looks.
+    // Flush this connection's own counts; from now on it only reads statistics.
     observer.execute("SELECT pg_stat_force_next_flush()").await.unwrap();
     let mut plans = Plans { database, observer, scans: BTreeMap::new() };
     for mode in ["force_custom_plan", "force_generic_plan"] {
@@ -155,11 +155,11 @@ async fn no_query_scans_a_table_that_grows() {
         messages(&mut plans).await;
         posts_and_rooms(&mut plans).await;
         events(&mut plans).await;
-        what_is_told(&mut plans).await;
+        lists_and_gauges(&mut plans).await;
         retention(&mut plans).await;
         assert_eq!(plans.scans, BTreeMap::new(), "tables scanned, by query ({mode})");
     }
-    // And a scan would be seen.
+    // The test detects a scan.
     plans
         .within("a scan", async |tx| {
             let scan = "SELECT count(*) FROM outbox WHERE payload ->> 'what' = 'page'";
@@ -327,7 +327,7 @@ async fn events(plans: &mut Plans) {
         .await;
 }
 
-async fn what_is_told(plans: &mut Plans) {
+async fn lists_and_gauges(plans: &mut Plans) {
     let (lists, phases) = (["finance".to_owned()], ["firing".to_owned(), "unanswered".to_owned()]);
     for limit in [20, 1000] {
         plans

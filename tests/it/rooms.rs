@@ -1,4 +1,4 @@
-//! What the database knows of rooms: which lists a room belongs to, in one query however many lists there are.
+//! The room lists that a room belongs to, according to the database, in one query for any number of lists.
 
 use crate::database::TestDatabase;
 use jiff::Timestamp;
@@ -80,7 +80,7 @@ async fn names_of(store: &Store, lists: &Lists, room: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn the_lists_of_a_room_take_one_query_however_many_lists_there_are() {
+async fn the_lists_of_a_room_need_one_query_for_any_number_of_lists() {
     let database = TestDatabase::create().await;
     let store = database.store(1);
     store.note_alias("#ops:example.test", "!ops:example.test", now()).await.unwrap();
@@ -101,7 +101,7 @@ async fn the_lists_of_a_room_take_one_query_however_many_lists_there_are() {
 }
 
 #[tokio::test]
-async fn a_room_belongs_to_the_lists_whose_references_lead_to_it() {
+async fn a_room_belongs_to_the_lists_whose_references_resolve_to_it() {
     let database = TestDatabase::create().await;
     let store = database.store(1);
     let lists = Lists::new([
@@ -123,7 +123,7 @@ async fn a_room_belongs_to_the_lists_whose_references_lead_to_it() {
 }
 
 #[tokio::test]
-async fn references_that_lead_in_a_circle_end() {
+async fn circular_references_end() {
     let database = TestDatabase::create().await;
     let store = database.store(1);
     store.note_alias("!one:example.test", "!two:example.test", now()).await.unwrap();

@@ -1,7 +1,7 @@
 //! The fake homeserver and a real Synapse give the client the same answers.
 //!
-//! Everything here runs against the fake; and against Synapse too where `MATRIXBOT_TEST_SYNAPSE` names its address
-//! and `MATRIXBOT_TEST_AS_TOKEN` the token of a registration whose namespace is `@_alerts_.*`.
+//! Every test runs against the fake. It also runs against Synapse if `MATRIXBOT_TEST_SYNAPSE` has its address and
+//! `MATRIXBOT_TEST_AS_TOKEN` the token of a registration with the namespace `@_alerts_.*`.
 
 use crate::homeserver::Homeserver;
 use matrixbot::matrix::{Client, ClientError, Failure, Identity, Timeouts};
@@ -20,7 +20,7 @@ struct Server {
 }
 
 impl Server {
-    /// The fake, and Synapse where there is one.
+    /// The fake, and Synapse if configured.
     async fn all() -> Vec<Self> {
         let fake = Homeserver::start();
         let mut servers =
@@ -38,7 +38,7 @@ impl Server {
         Self { url, token, client, domain, _fake: fake }
     }
 
-    /// A virtual user that nobody had before, with a device.
+    /// A new virtual user with a device.
     async fn virtual_user(&self, name: &str) -> Identity {
         let user_id = format!("@_alerts_{name}_{}:{}", matrixbot::ids::unique().simple(), self.domain);
         let mut identity = Identity::new(UserId::parse(user_id).unwrap());
@@ -61,7 +61,7 @@ impl Server {
         RoomId::parse(answer["room_id"].as_str().unwrap()).unwrap()
     }
 
-    async fn say(
+    async fn send(
         &self,
         identity: &Identity,
         room: &RoomId,
@@ -92,13 +92,13 @@ fn ids(events: &[Box<RawValue>]) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_virtual_user_speaks_and_reads_back() {
+async fn a_virtual_user_sends_and_reads_back() {
     for server in Server::all().await {
-        a_virtual_user_speaks_and_reads_back_at(&server).await;
+        a_virtual_user_sends_and_reads_back_at(&server).await;
     }
 }
 
-async fn a_virtual_user_speaks_and_reads_back_at(server: &Server) {
+async fn a_virtual_user_sends_and_reads_back_at(server: &Server) {
     let (client, finance) = (&server.client, server.virtual_user("finance").await);
     let owner = server.virtual_user("owner").await;
     let room = server.room(&owner, json!({"preset": "public_chat"})).await;
@@ -109,8 +109,8 @@ async fn a_virtual_user_speaks_and_reads_back_at(server: &Server) {
     assert_eq!(client.whoami(Some(&finance)).await.unwrap().device_id, finance.device_id);
 
     let id = txn();
-    let page = server.say(&finance, &room, &id, &text("Disk full")).await.unwrap();
-    let again = server.say(&finance, &room, &id, &text("Disk full")).await.unwrap();
+    let page = server.send(&finance, &room, &id, &text("Disk full")).await.unwrap();
+    let again = server.send(&finance, &room, &id, &text("Disk full")).await.unwrap();
     assert_eq!(page, again, "the same transaction id is the same event");
     let since = jiff::Timestamp::UNIX_EPOCH;
     let found = client.find_by_transaction_id(&finance, &room, &id, since).await.unwrap();
@@ -134,24 +134,24 @@ async fn a_virtual_user_speaks_and_reads_back_at(server: &Server) {
     let own = client.messages(&finance, &room, None, std::slice::from_ref(&finance.user_id)).await.unwrap();
     assert!(ids(&own.events).contains(&page.to_string()));
     client.leave(&finance, &room, Some("bye")).await.unwrap();
-    let error = server.say(&finance, &room, &txn(), &text("too late")).await.unwrap_err();
+    let error = server.send(&finance, &room, &txn(), &text("too late")).await.unwrap_err();
     assert_eq!(error.failure(), Failure::Forbidden);
 }
 
 #[tokio::test]
-async fn pages_lead_through_a_long_room() {
+async fn a_long_room_is_read_page_by_page() {
     for server in Server::all().await {
-        pages_lead_through_a_long_room_at(&server).await;
+        a_long_room_is_read_page_by_page_at(&server).await;
     }
 }
 
-async fn pages_lead_through_a_long_room_at(server: &Server) {
+async fn a_long_room_is_read_page_by_page_at(server: &Server) {
     let (client, owner) = (&server.client, server.virtual_user("owner").await);
     let room = server.room(&owner, json!({})).await;
     let wanted = txn();
-    let first = server.say(&owner, &room, &wanted, &text("first")).await.unwrap();
+    let first = server.send(&owner, &room, &wanted, &text("first")).await.unwrap();
     for n in 0..120 {
-        server.say(&owner, &room, &txn(), &text(&n.to_string())).await.unwrap();
+        server.send(&owner, &room, &txn(), &text(&n.to_string())).await.unwrap();
     }
     let since = jiff::Timestamp::UNIX_EPOCH;
     assert_eq!(client.find_by_transaction_id(&owner, &room, &wanted, since).await.unwrap(), Some(first));
@@ -182,18 +182,18 @@ async fn power_and_encryption_are_read_at(server: &Server) {
 }
 
 #[tokio::test]
-async fn refusals_are_told_apart() {
+async fn rejections_are_distinguished() {
     for server in Server::all().await {
-        refusals_are_told_apart_at(&server).await;
+        rejections_are_distinguished_at(&server).await;
     }
 }
 
-async fn refusals_are_told_apart_at(server: &Server) {
+async fn rejections_are_distinguished_at(server: &Server) {
     let (client, owner) = (&server.client, server.virtual_user("owner").await);
     let room = server.room(&owner, json!({})).await;
     let send = |content: Value| {
         let (server, owner, room) = (server, &owner, &room);
-        async move { server.say(owner, room, &txn(), &content).await.unwrap_err() }
+        async move { server.send(owner, room, &txn(), &content).await.unwrap_err() }
     };
     assert_eq!(send(text(&"x".repeat(70_000))).await.failure(), Failure::TooLarge);
     assert_eq!(
@@ -209,7 +209,7 @@ async fn refusals_are_told_apart_at(server: &Server) {
     assert_eq!(client.joined_rooms(&stranger).await.unwrap_err().failure(), Failure::UserNotRegistered);
     let mut gone = owner.clone();
     gone.device_id = Some("GONE".into());
-    let error = server.say(&gone, &room, &txn(), &text("x")).await.unwrap_err();
+    let error = server.send(&gone, &room, &txn(), &text("x")).await.unwrap_err();
     assert_eq!(error.failure(), Failure::UnknownDevice, "{error}");
 
     let alias = format!("#nowhere:{}", server.domain);
@@ -233,13 +233,13 @@ async fn refusals_are_told_apart_at(server: &Server) {
 }
 
 #[tokio::test]
-async fn membership_is_kept_by_the_same_rules() {
+async fn membership_follows_the_same_rules() {
     for server in Server::all().await {
-        membership_is_kept_by_the_same_rules_at(&server).await;
+        membership_follows_the_same_rules_at(&server).await;
     }
 }
 
-async fn membership_is_kept_by_the_same_rules_at(server: &Server) {
+async fn membership_follows_the_same_rules_at(server: &Server) {
     let (client, owner) = (&server.client, server.virtual_user("owner").await);
     let guest = server.virtual_user("guest").await;
     let room = server.room(&owner, json!({"preset": "public_chat"})).await;
@@ -282,32 +282,36 @@ async fn membership_is_kept_by_the_same_rules_at(server: &Server) {
 }
 
 #[tokio::test]
-async fn relations_are_listed_and_refused_alike() {
+async fn relations_are_listed_and_rejected_alike() {
     for server in Server::all().await {
-        relations_are_listed_and_refused_alike_at(&server).await;
+        relations_are_listed_and_rejected_alike_at(&server).await;
     }
 }
 
-async fn relations_are_listed_and_refused_alike_at(server: &Server) {
+async fn relations_are_listed_and_rejected_alike_at(server: &Server) {
     let (client, owner) = (&server.client, server.virtual_user("owner").await);
     let room = server.room(&owner, json!({})).await;
-    let page = server.say(&owner, &room, &txn(), &text("page")).await.unwrap();
+    let page = server.send(&owner, &room, &txn(), &text("page")).await.unwrap();
     let related = |relation: Value| json!({"msgtype": "m.text", "body": "x", "m.relates_to": relation});
     let in_thread = related(json!({"rel_type": "m.thread", "event_id": page}));
-    let in_thread = server.say(&owner, &room, &txn(), &in_thread).await.unwrap();
+    let in_thread = server.send(&owner, &room, &txn(), &in_thread).await.unwrap();
     let mut edit = related(json!({"rel_type": "m.replace", "event_id": page}));
     edit["m.new_content"] = text("page, edited");
-    let edit = server.say(&owner, &room, &txn(), &edit).await.unwrap();
+    let edit = server.send(&owner, &room, &txn(), &edit).await.unwrap();
     let reply = related(json!({"m.in_reply_to": {"event_id": page}}));
-    server.say(&owner, &room, &txn(), &reply).await.unwrap();
+    server.send(&owner, &room, &txn(), &reply).await.unwrap();
     let deep = related(json!({"rel_type": "m.thread", "event_id": in_thread}));
-    let error = server.say(&owner, &room, &txn(), &deep).await.unwrap_err();
+    let error = server.send(&owner, &room, &txn(), &deep).await.unwrap_err();
     assert_eq!((error.errcode(), error.failure()), (Some("M_UNKNOWN"), Failure::BadRequest));
 
     let relations = client.relations(&owner, &room, &page, None).await.unwrap();
-    assert_eq!(ids(&relations.events), [edit.to_string(), in_thread.to_string()], "a plain reply is none");
+    assert_eq!(
+        ids(&relations.events),
+        [edit.to_string(), in_thread.to_string()],
+        "a plain reply is not listed"
+    );
     let unknown = OwnedEventId::try_from("$unknown").unwrap();
     let error = client.relations(&owner, &room, &unknown, None).await.unwrap_err();
     assert_eq!(error.failure(), Failure::NotFound);
-    client.redact(&owner, &room, &unknown, &txn(), None).await.expect("Synapse does not look");
+    client.redact(&owner, &room, &unknown, &txn(), None).await.expect("Synapse does not check the target");
 }

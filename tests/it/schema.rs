@@ -1,12 +1,11 @@
-//! The schema refuses what the types refuse: for each constraint, unique index and trigger, a row that breaks it and
-//! nothing else.
+//! The schema rejects what the types reject: each constraint, unique index and trigger has a row that violates only it.
 
 use crate::database::TestDatabase;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use std::collections::BTreeSet;
 
-/// One row of each table, of which every other row of these tests is a copy with changes.
+/// One row of each table. Every other row of these tests is a copy with changes.
 const ROWS: &str = r#"
     INSERT INTO room_list VALUES ('finance', '@_alerts_finance:example.test', NULL, false);
     INSERT INTO policy_version OVERRIDING SYSTEM VALUE
@@ -48,11 +47,11 @@ const ROWS: &str = r#"
 
 const ONE: &str = "00000000-0000-0000-0000-000000000001";
 const TWO: &str = "00000000-0000-0000-0000-000000000002";
-/// The tables of which there is one row.
+/// The tables with exactly one row.
 const SINGLE: [&str; 2] = ["engine_version", "total_lease"];
 const NOON: &str = "2026-11-24T12:00:00Z";
 
-/// What makes a copy of a table's row another row.
+/// The changes that turn a copy of a table's row into another valid row.
 fn another() -> Vec<(&'static str, Value)> {
     vec![
         ("room_list", json!({"name": "it", "user_id": "@_alerts_it:example.test"})),
@@ -75,7 +74,7 @@ fn another() -> Vec<(&'static str, Value)> {
         ("maintenance", json!({"id": 2})),
         ("total_delta", json!({"id": 2})),
         ("total", json!({"label": "2"})),
-        // Of these there is one row and never another.
+        // These tables have exactly one row.
         ("engine_version", json!({})),
         ("total_lease", json!({})),
     ]
@@ -85,9 +84,9 @@ fn hash(byte: &str) -> String {
     format!("\\x{}", byte.repeat(32))
 }
 
-/// Which row each constraint, or unique index, refuses: what a copy that is another row has besides.
-#[expect(clippy::too_many_lines, reason = "a table, a line for each row that is refused")]
-fn refused() -> Vec<(&'static str, &'static str, Value)> {
+/// For each constraint or unique index, the changes to a valid copy that it rejects.
+#[expect(clippy::too_many_lines, reason = "a table with a line for each rejected row")]
+fn rejected() -> Vec<(&'static str, &'static str, Value)> {
     let acknowledged = |more: Value| merged(json!({"phase": "acknowledged", "ackers": ["@alice:x"]}), &more);
     let resolved = |more: Value| merged(json!({"phase": "resolved", "resolved_at": NOON}), &more);
     let sending = |more: Value| {
@@ -218,8 +217,8 @@ fn refused() -> Vec<(&'static str, &'static str, Value)> {
     ]
 }
 
-/// What is refused only beside a row that a copy with these changes makes first.
-fn refused_beside() -> Vec<(&'static str, &'static str, Value, Value)> {
+/// Changes that are rejected only if a copy with other changes is inserted first.
+fn rejected_after() -> Vec<(&'static str, &'static str, Value, Value)> {
     let edit = json!({"kind": "edit", "run_no": null, "loop_no": null, "level": null});
     let third = json!({"id": "00000000-0000-0000-0000-000000000003", "seq": 3});
     vec![
@@ -233,8 +232,8 @@ fn refused_beside() -> Vec<(&'static str, &'static str, Value, Value)> {
     ]
 }
 
-/// Which change of the incident each rule of its trigger refuses.
-fn changes_refused() -> Vec<(&'static str, &'static str, &'static str)> {
+/// For each rule of the incident's trigger, a statement that it rejects.
+fn rejected_changes() -> Vec<(&'static str, &'static str, &'static str)> {
     let close = "UPDATE incident SET phase = 'closed', next_at = NULL, resolved_at = opened_at, version = version + 1";
     let nothing = "SELECT 1";
     vec![
@@ -256,17 +255,17 @@ fn merged(mut changes: Value, more: &Value) -> Value {
     changes
 }
 
-/// Puts a copy of the table's row with these changes beside it. Returns the name of what refuses it.
+/// Inserts a copy of the table's row with these changes. `Err`: the name of the rule that rejects it.
 async fn copy(connection: &mut PgConnection, table: &str, changes: &Value) -> Result<(), String> {
     let statement = format!(
         "INSERT INTO {table} OVERRIDING SYSTEM VALUE
          SELECT (jsonb_populate_record(t, $1)).* FROM (SELECT t FROM {table} AS t ORDER BY t LIMIT 1) AS first (t)"
     );
     let done = sqlx::query(AssertSqlSafe(statement)).bind(changes).execute(connection).await;
-    done.map(|_| ()).map_err(|error| refuser(&error))
+    done.map(|_| ()).map_err(|error| rule_of(&error))
 }
 
-fn refuser(error: &sqlx::Error) -> String {
+fn rule_of(error: &sqlx::Error) -> String {
     let named = error.as_database_error().and_then(|error| error.constraint().map(str::to_owned));
     named.unwrap_or_else(|| error.to_string())
 }
@@ -279,7 +278,7 @@ async fn database_with_rows() -> (TestDatabase, PgConnection) {
 }
 
 #[tokio::test]
-async fn every_table_takes_another_row() {
+async fn every_table_accepts_another_row() {
     let (_database, mut connection) = database_with_rows().await;
     for (table, changes) in another().into_iter().filter(|(table, _)| !SINGLE.contains(table)) {
         let mut tx = connection.begin().await.unwrap();
@@ -289,39 +288,39 @@ async fn every_table_takes_another_row() {
 }
 
 #[tokio::test]
-async fn every_constraint_refuses_the_row_it_is_there_for() {
+async fn every_constraint_rejects_its_row() {
     let (_database, mut connection) = database_with_rows().await;
-    for (name, table, changes) in refused() {
+    for (name, table, changes) in rejected() {
         let another = another_of(table);
         let mut tx = connection.begin().await.unwrap();
-        let refused = copy(&mut tx, table, &merged(another, &changes)).await;
-        assert_eq!(refused, Err(name.to_owned()), "{table} with {changes}");
+        let rejected = copy(&mut tx, table, &merged(another, &changes)).await;
+        assert_eq!(rejected, Err(name.to_owned()), "{table} with {changes}");
         tx.rollback().await.unwrap();
     }
-    for (name, table, first, second) in refused_beside() {
+    for (name, table, first, second) in rejected_after() {
         let mut tx = connection.begin().await.unwrap();
-        let taken = copy(&mut tx, table, &merged(another_of(table), &first)).await;
-        assert_eq!(taken, Ok(()), "{table} with {first}");
-        let refused = copy(&mut tx, table, &merged(another_of(table), &second)).await;
-        assert_eq!(refused, Err(name.to_owned()), "{table} with {second}");
+        let inserted = copy(&mut tx, table, &merged(another_of(table), &first)).await;
+        assert_eq!(inserted, Ok(()), "{table} with {first}");
+        let rejected = copy(&mut tx, table, &merged(another_of(table), &second)).await;
+        assert_eq!(rejected, Err(name.to_owned()), "{table} with {second}");
         tx.rollback().await.unwrap();
     }
 }
 
 #[tokio::test]
-async fn an_incident_refuses_changes_that_its_history_does_not_tell() {
+async fn an_incident_rejects_changes_without_a_timeline_entry() {
     let (_database, mut connection) = database_with_rows().await;
-    for (name, before, change) in changes_refused() {
+    for (name, before, change) in rejected_changes() {
         let mut tx = connection.begin().await.unwrap();
         tx.execute(before).await.unwrap();
-        let refused = tx.execute(change).await.map(|_| ()).map_err(|error| refuser(&error));
-        assert_eq!(refused, Err(name.to_owned()), "{change}");
+        let rejected = tx.execute(change).await.map(|_| ()).map_err(|error| rule_of(&error));
+        assert_eq!(rejected, Err(name.to_owned()), "{change}");
         tx.rollback().await.unwrap();
     }
 }
 
 #[tokio::test]
-async fn no_constraint_of_the_schema_is_without_a_row_that_it_refuses() {
+async fn every_constraint_of_the_schema_has_a_test() {
     let database = TestDatabase::create().await;
     let mut connection = database.connect().await;
     let rules: Vec<String> = sqlx::query_scalar(
@@ -340,19 +339,19 @@ async fn no_constraint_of_the_schema_is_without_a_row_that_it_refuses() {
     .fetch_all(&mut connection)
     .await
     .unwrap();
-    let there: BTreeSet<&str> = rules.iter().map(String::as_str).collect();
-    let mut tried: BTreeSet<&str> = refused().into_iter().map(|(name, ..)| name).collect();
-    tried.extend(refused_beside().into_iter().map(|(name, ..)| name));
-    tried.extend(changes_refused().into_iter().map(|(name, ..)| name));
-    assert_eq!(there.difference(&tried).collect::<Vec<_>>(), Vec::<&&str>::new(), "rules without a test");
-    assert_eq!(tried.difference(&there).collect::<Vec<_>>(), Vec::<&&str>::new(), "tests without a rule");
+    let existing: BTreeSet<&str> = rules.iter().map(String::as_str).collect();
+    let mut tested: BTreeSet<&str> = rejected().into_iter().map(|(name, ..)| name).collect();
+    tested.extend(rejected_after().into_iter().map(|(name, ..)| name));
+    tested.extend(rejected_changes().into_iter().map(|(name, ..)| name));
+    assert_eq!(existing.difference(&tested).collect::<Vec<_>>(), Vec::<&&str>::new(), "rules without a test");
+    assert_eq!(tested.difference(&existing).collect::<Vec<_>>(), Vec::<&&str>::new(), "tests without a rule");
 }
 
 #[tokio::test]
-async fn everything_in_the_schema_says_what_it_is() {
+async fn everything_in_the_schema_has_a_comment() {
     let database = TestDatabase::create().await;
     let mut connection = database.connect().await;
-    let silent: Vec<String> = sqlx::query_scalar(
+    let uncommented: Vec<String> = sqlx::query_scalar(
         "SELECT relname::text FROM pg_class
          WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace AND obj_description(oid, 'pg_class') IS NULL
            AND relname <> '_sqlx_migrations'
@@ -369,11 +368,11 @@ async fn everything_in_the_schema_says_what_it_is() {
     .fetch_all(&mut connection)
     .await
     .unwrap();
-    assert_eq!(silent, Vec::<String>::new());
+    assert_eq!(uncommented, Vec::<String>::new());
 }
 
 #[tokio::test]
-async fn what_deletion_follows_has_an_index() {
+async fn every_cascading_foreign_key_has_an_index() {
     let database = TestDatabase::create().await;
     let mut connection = database.connect().await;
     let slow: Vec<String> = sqlx::query_scalar(
@@ -390,7 +389,7 @@ async fn what_deletion_follows_has_an_index() {
 }
 
 #[tokio::test]
-async fn the_schema_can_be_brought_up_to_date_by_several_at_once_and_again() {
+async fn several_processes_can_migrate_at_once_and_again() {
     let database = TestDatabase::create_empty().await;
     let stores: Vec<_> = (0..4).map(|_| database.store(2)).collect();
     assert!(stores[0].missing_migrations().await.unwrap() > 0);

@@ -1,10 +1,10 @@
-//! What is told to those who ask.
+//! The answer to `pending`.
 
 use crate::world::{Group, World};
 use std::time::Duration;
 
 #[tokio::test]
-async fn pending_lists_what_was_given_back_and_waits_to_page_again() {
+async fn pending_lists_an_incident_whose_acknowledgement_was_withdrawn() {
     let (world, rooms) = World::finance("").await;
     let number = world.report(&Group::firing("DiskFull", world.now())).await;
     let alice = world.homeserver.person("@alice:example.test");

@@ -1,12 +1,12 @@
-//! A database of an earlier release goes on with this one: `tests/fixtures/database/VERSION.sql` is what `pg_dump` wrote
-//! of it, schema and rows of every kind, in the middle of everything.
+//! This release continues the database of an earlier one: `tests/fixtures/database/VERSION.sql` is its dump by `pg_dump`,
+//! with rows of every kind, taken in the middle of work.
 //!
-//! [`rows_of_every_kind`] is the story that makes such a database. With `MATRIXBOT_DUMP_TO=FILE` it writes the dump,
-//! with the `pg_dump` in the `PATH`. A release adds its own file and its own test, and leaves the others as they are.
+//! [`rows_of_every_kind`] creates such a database. With `MATRIXBOT_DUMP_TO=FILE` it writes the dump with the `pg_dump` in
+//! the `PATH`. A release adds its own file and test, and does not change the others.
 
 use crate::database::TestDatabase;
 use crate::homeserver::{Fault, Match, SERVER_NAME};
-use crate::world::{Group, Rooms, Scenery, TOKEN, World};
+use crate::world::{Group, Rooms, Setup, TOKEN, World};
 use matrixbot::clock::Clock as _;
 use matrixbot::domain::time::between;
 use matrixbot::store::Store;
@@ -24,7 +24,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_mins(1);
 const HOUR: Duration = Duration::from_hours(1);
 
-/// The tables whose rows are all of one kind.
+/// The tables with only one kind of rows.
 const OTHER_TABLES: [&str; 11] = [
     "policy_version",
     "incident_alert",
@@ -39,10 +39,10 @@ const OTHER_TABLES: [&str; 11] = [
     "engine_version",
 ];
 
-/// The room that nobody lets `storage` into; no homeserver has made it.
+/// A room that `storage` cannot join, because it does not exist.
 const CLOSED_ROOM: &str = "!closed";
 
-/// `finance` climbs, `network` has acknowledgements that end and stick, and `storage` cannot reach its first room.
+/// `finance` escalates, `network` has an `ack_timeout`, and `storage` cannot reach its first room.
 fn room_lists() -> String {
     let list = |name: &str, first: &str, more: &str| {
         format!(
@@ -85,7 +85,7 @@ async fn phase(world: &World, incident: i64) -> String {
         .unwrap()
 }
 
-/// The event that shows an incident in a room.
+/// The event of an incident's page in a room.
 async fn post(world: &World, incident: i64, room: &RoomId) -> OwnedEventId {
     let mut connection = world.database.connect().await;
     let event: String = sqlx::query_scalar("SELECT event_id FROM post WHERE incident = $1 AND room = $2")
@@ -106,26 +106,26 @@ async fn distinct(world: &World, expression: &str, table: &str) -> Vec<String> {
 
 #[tokio::test]
 async fn rows_of_every_kind() {
-    let scenery = Scenery::prepare().await;
-    let rooms = scenery.rooms();
-    let network = scenery.homeserver.public_room(ALICE, &format!("#network:{SERVER_NAME}"));
-    scenery.homeserver.person(BOB).joins(&rooms.ops).joins(&rooms.managers);
-    let mut world = scenery.begin(&room_lists()).await;
+    let setup = Setup::prepare().await;
+    let rooms = setup.rooms();
+    let network = setup.homeserver.public_room(ALICE, &format!("#network:{SERVER_NAME}"));
+    setup.homeserver.person(BOB).joins(&rooms.ops).joins(&rooms.managers);
+    let mut world = setup.start(&room_lists()).await;
     let homeserver = world.homeserver.clone();
     let bob = homeserver.person(BOB);
     let [stale, closed, by_hand, flapping, unreachable, unanswered] =
         long_ago(&world, &rooms, &network).await;
     let [resolved, acknowledged, snoozed, firing] = just_now(&world, &rooms).await;
 
-    // In the middle of it all: an acknowledgement waits, one page is being sent and another one waits for its room.
+    // In-flight work: an unread acknowledgement, a page that is being sent, and a page that waits for its room.
     bob.says(&rooms.ops, &format!("ack {firing}"));
     homeserver.deliver_all().await;
     homeserver.fail_until_cleared(Match::send().in_room(&network), Fault::Status(500, "M_UNKNOWN"));
     let waiting = report_only(&world, "network", &Group::firing("Waiting", world.now())).await;
     while matches!(world.bot.step("outbox").await, Ok(Progress::More)) {}
-    let over = Group::firing("Cancelled", world.now());
-    report_only(&world, "network", &over).await;
-    report_only(&world, "network", &over.resolved()).await;
+    let cancelled = Group::firing("Cancelled", world.now());
+    report_only(&world, "network", &cancelled).await;
+    report_only(&world, "network", &cancelled.resolved()).await;
     let held = homeserver.hold_before(Match::send().in_room(&rooms.ops).of_type("m.room.message"));
     let sending = report_only(&world, "finance", &Group::firing("Sending", world.now())).await;
     tokio::select! {
@@ -144,7 +144,7 @@ async fn rows_of_every_kind() {
 
 async fn long_ago(world: &World, rooms: &Rooms, network: &RoomId) -> [i64; 6] {
     let (alice, bob) = (world.homeserver.person(ALICE), world.homeserver.person(BOB));
-    // Nothing more is heard of one, and it is stale eight hours later.
+    // One has no more updates, and is resolved as stale eight hours later.
     let stale = report(world, "network", &Group::firing("Forgotten", world.now())).await;
     alice.says(network, &format!("ack {stale}"));
     world.pass(SECOND).await;
@@ -158,7 +158,7 @@ async fn long_ago(world: &World, rooms: &Rooms, network: &RoomId) -> [i64; 6] {
     world.pass(MINUTE * 11).await;
     assert_eq!(phase(world, closed).await, "closed");
 
-    // One is resolved by hand while its alert is firing, and held until that clears.
+    // One is resolved by hand while its alert is firing, until that resolves.
     let group = Group::firing("ByHand", world.now());
     let by_hand = report(world, "finance", &group).await;
     alice.says(&rooms.ops, &format!("resolve {by_hand} known"));
@@ -166,7 +166,7 @@ async fn long_ago(world: &World, rooms: &Rooms, network: &RoomId) -> [i64; 6] {
     report(world, "finance", &group.resolved()).await;
     world.pass(MINUTE * 11).await;
 
-    // An acknowledgement that ends; then one that lasts through a flap.
+    // An acknowledgement that ends; then one that outlives a flap.
     let group = Group::firing("Flapping", world.now());
     let flapping = report(world, "network", &group).await;
     alice.reacts(&post(world, flapping, network).await, "✅");
@@ -178,16 +178,16 @@ async fn long_ago(world: &World, rooms: &Rooms, network: &RoomId) -> [i64; 6] {
     world.pass(MINUTE * 2).await;
     report(world, "network", &Group::firing("Flapping", world.now())).await;
 
-    // The first room of one cannot be reached.
+    // The first room of one is unreachable.
     let unreachable = report(world, "storage", &Group::firing("RaidLost", world.now())).await;
     world.pass(SECOND * 5).await;
 
-    // Nobody acknowledges one: it climbs, is unanswered, and is reminded of once.
+    // Nobody acknowledges one: it escalates, becomes unanswered, and has one reminder.
     let unanswered = report(world, "finance", &Group::firing("Nobody", world.now())).await;
     world.pass(MINUTE * 46 + HOUR).await;
     assert_eq!(phase(world, unanswered).await, "unanswered");
 
-    // The managers move to another room.
+    // The managers' room is upgraded.
     alice.says(&rooms.managers, "help");
     world.settle().await;
     alice.upgrades(&rooms.managers);
@@ -206,7 +206,8 @@ async fn just_now(world: &World, rooms: &Rooms) -> [i64; 4] {
     report(world, "finance", &again).await;
     world.pass(MINUTE).await;
 
-    // One is acknowledged by two, breaks, becomes worse, is given back, escalated, and acknowledged by a reaction.
+    // One is acknowledged by two people, fires again because of a new alert, gets worse, is withdrawn, escalated, and
+    // acknowledged by a reaction.
     let began = world.now();
     let group = Group::new("DiskFull").alert("db-1", "warning", "firing", began);
     let acknowledged = report(world, "finance", &group).await;
@@ -238,7 +239,7 @@ async fn just_now(world: &World, rooms: &Rooms) -> [i64; 4] {
     alice.reacts(&post(world, acknowledged, &rooms.ops).await, "👀");
     world.pass(SECOND * 5).await;
 
-    // One was put off and came back; another one is put off now.
+    // One was snoozed and fired again; it is snoozed again now.
     let snoozed = report(world, "finance", &Group::firing("Later", world.now())).await;
     alice.says(&rooms.ops, &format!("snooze {snoozed} 2m"));
     world.pass(MINUTE * 3).await;
@@ -249,20 +250,20 @@ async fn just_now(world: &World, rooms: &Rooms) -> [i64; 4] {
 
     // One is on the first level.
     let firing = report(world, "finance", &Group::firing("Burning", world.now())).await;
-    // What nobody pushed was read back.
+    // Events that were never pushed are read back.
     world.bot.step("reconcile").await.unwrap();
     world.pass(MINUTE).await;
     bob.says(&rooms.ops, "show 1");
     world.homeserver.lose_unpushed_events();
     world.bot.step("reconcile").await.unwrap();
     world.settle().await;
-    // Something that is no event, and a redaction of something unknown.
-    let odd = [
+    // A malformed event, and a redaction of an unknown event.
+    let events = [
         json!({"type": "m.room.message"}),
         json!({"type": "m.room.redaction", "event_id": "$redaction",
         "room_id": rooms.ops, "sender": ALICE, "origin_server_ts": 1, "redacts": "$unknown", "content": {}}),
     ];
-    world.homeserver.push_as_they_were("odd", &odd).await.unwrap();
+    world.homeserver.push_as_they_were("odd", &events).await.unwrap();
     world.settle().await;
     // A reply to a message that is not ours yet.
     bob.sends(
@@ -275,14 +276,14 @@ async fn just_now(world: &World, rooms: &Rooms) -> [i64; 4] {
     [resolved, acknowledged, snoozed, firing]
 }
 
-/// Reports a group, and lets nobody work on what follows.
+/// Reports a group without letting any worker run.
 async fn report_only(world: &World, list: &str, group: &Group) -> i64 {
     let (status, answer) = world.post_to(list, &group.payload()).await;
     assert_eq!(status, 200, "{answer}");
     answer["incident"].as_i64().unwrap()
 }
 
-/// Which kinds of rows there are.
+/// The existing kinds of rows.
 async fn contents(world: &World) -> String {
     let kinds = [
         ("phase", "incident"),
@@ -318,18 +319,18 @@ fn dump(database: &TestDatabase, file: &str) {
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout).unwrap();
-    // psql's own commands are no SQL; blank lines and headings say nothing.
+    // Drop psql's own commands, which are not SQL, blank lines and headings.
     let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with(['\\', '-']));
     std::fs::write(file, lines.map(|line| line.to_owned() + "\n").collect::<String>()).unwrap();
 }
 
-/// A world in which this program finds the database of an earlier release, on a homeserver that has what that one sent.
+/// A world with the database of an earlier release, and a homeserver with the events that that release sent.
 async fn continued(dump: &'static str) -> (World, BTreeMap<&'static str, OwnedRoomId>) {
     let database = TestDatabase::create_from_dump(dump).await;
     let store = Store::new(&database.url().into(), 1).unwrap();
     store.migrate().await.unwrap();
     store.close().await;
-    let mut scenery = Scenery::prepare().await;
+    let mut setup = Setup::prepare().await;
     let mut connection = database.connect().await;
     let room_of = "SELECT room_of($1)";
     let mut rooms = BTreeMap::new();
@@ -337,8 +338,8 @@ async fn continued(dump: &'static str) -> (World, BTreeMap<&'static str, OwnedRo
         let alias = format!("#{name}:{SERVER_NAME}");
         let room: String = sqlx::query_scalar(room_of).bind(&alias).fetch_one(&mut connection).await.unwrap();
         let room = OwnedRoomId::try_from(room).unwrap();
-        scenery.homeserver.restore_room(ALICE, &room, Some(&alias));
-        scenery.homeserver.person(BOB).joins(&room);
+        setup.homeserver.restore_room(ALICE, &room, Some(&alias));
+        setup.homeserver.person(BOB).joins(&room);
         rooms.insert(name, room);
     }
     let sent: Vec<(String, String, String, String, Value)> = sqlx::query_as(
@@ -350,10 +351,10 @@ async fn continued(dump: &'static str) -> (World, BTreeMap<&'static str, OwnedRo
     .unwrap();
     for (event_id, room, sender, kind, content) in sent {
         let room = RoomId::parse(room).unwrap();
-        // What was left behind in the room that moved is nowhere any more.
+        // The room before the upgrade is not restored.
         if rooms.values().any(|known| *known == room) {
             let sender = UserId::parse(sender).unwrap();
-            scenery.homeserver.restore_event(&event_id, &room, &sender, &kind, content);
+            setup.homeserver.restore_event(&event_id, &room, &sender, &kind, content);
         }
     }
     let stopped: jiff_sqlx::Timestamp = sqlx::query_scalar(
@@ -362,13 +363,13 @@ async fn continued(dump: &'static str) -> (World, BTreeMap<&'static str, OwnedRo
     .fetch_one(&mut connection)
     .await
     .unwrap();
-    let started = scenery.clock.now();
-    scenery.clock.advance(between(started, stopped.to_jiff()) + MINUTE);
-    scenery.database = database;
-    (scenery.begin(&room_lists()).await, rooms)
+    let started = setup.clock.now();
+    setup.clock.advance(between(started, stopped.to_jiff()) + MINUTE);
+    setup.database = database;
+    (setup.start(&room_lists()).await, rooms)
 }
 
-/// How often a room was notified of an incident in a message of its own.
+/// How often an incident was paged in a room.
 fn pages(world: &World, room: &RoomId, name: &str) -> usize {
     let messages = world.homeserver.messages(room);
     messages.iter().filter(|message| message.msgtype == "m.text" && message.body.contains(name)).count()
@@ -382,14 +383,14 @@ async fn a_database_of_0_1_0_continues() {
         ["ops", "managers", "fallback", "network"].map(|name| rooms[name].clone());
     world.pass(SECOND * 30).await;
 
-    // What was under way arrives once; what was cancelled never does.
+    // In-flight messages arrive once; cancelled ones never do.
     assert_eq!(pages(&world, &ops, "Sending"), 1, "{}", world.homeserver.rendered(&ops));
     assert_eq!(pages(&world, &network, "Waiting"), 1);
     assert_eq!(pages(&world, &network, "Cancelled"), 0);
-    // The acknowledgement that nobody had read counts.
+    // The unread acknowledgement counts.
     assert_eq!(phase(&world, 10).await, "acknowledged");
 
-    // Each incident is where it was, and goes on from there.
+    // Each incident has its phase, and continues from there.
     let phases = [
         (1, "closed"),
         (2, "closed"),
@@ -409,7 +410,7 @@ async fn a_database_of_0_1_0_continues() {
     let again = report(&world, "finance", &Group::firing("Again", world.now())).await;
     assert_eq!(again, 7);
     assert_eq!(phase(&world, 7).await, "firing");
-    // Taking the reaction back takes the acknowledgement back.
+    // Redacting the reaction withdraws the acknowledgement.
     let reaction = ack_reaction(&world, 8).await;
     let before = pages(&world, &ops, "DiskFull");
     world.homeserver.restore_event(
@@ -427,12 +428,12 @@ async fn a_database_of_0_1_0_continues() {
     let before = pages(&world, &ops, "Later");
     world.pass(HOUR).await;
     assert_eq!(pages(&world, &ops, "Later"), before + 1);
-    // Nobody acknowledges the one that was being sent: it climbs to where the managers' room moved, and further.
+    // Nobody acknowledges the incident that was being sent: it escalates to the replacement of the managers' room, and further.
     assert_eq!(pages(&world, &managers, "Sending"), 1);
     assert_eq!(pages(&world, &fallback, "Sending"), 1);
-    // The unanswered one is reminded of again.
+    // The unanswered incident has another reminder.
     assert!(pages(&world, &fallback, "Nobody") > 1, "{}", world.homeserver.rendered(&fallback));
-    // Timelines are read whole, whatever they tell.
+    // Every timeline can be read.
     for incident in 1..=13 {
         let command = bob.says(&ops, &format!("timeline {incident}"));
         let shown = bob.says(&ops, &format!("show {incident}"));

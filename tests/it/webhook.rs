@@ -1,6 +1,6 @@
-//! The webhook, as Alertmanager sees it answered.
+//! Tests of the webhook: what Alertmanager gets as an answer.
 
-use crate::world::{Scenery, World, http_client};
+use crate::world::{Setup, World, http_client};
 use matrixbot::alertmanager::webhook::LARGEST_BODY;
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
@@ -22,9 +22,9 @@ compatibility:
 "##;
 
 async fn world() -> World {
-    let scenery = Scenery::prepare().await;
-    scenery.rooms();
-    scenery.begin(LISTS).await
+    let setup = Setup::prepare().await;
+    setup.rooms();
+    setup.start(LISTS).await
 }
 
 /// Status, headers and body of an answer.
@@ -45,7 +45,7 @@ async fn status(request: RequestBuilder) -> u16 {
     ask(request).await.0
 }
 
-/// The room list that took a report.
+/// The room list that accepted a report.
 async fn room_list(request: RequestBuilder) -> String {
     let (status, _, body) = ask(request).await;
     assert_eq!(status, 200, "{body}");
@@ -88,7 +88,7 @@ async fn a_report_is_answered_with_its_incident() {
 }
 
 #[tokio::test]
-async fn without_its_token_a_list_and_no_list_look_the_same() {
+async fn without_a_valid_token_known_and_unknown_lists_get_the_same_answer() {
     let world = world().await;
     let locked = ask(post(&world, "/webhook/matrix")).await;
     assert_eq!(locked.0, 401);
@@ -117,7 +117,7 @@ async fn a_list_s_name_is_decoded() {
 }
 
 #[tokio::test]
-async fn basic_does_as_well() {
+async fn basic_authentication_is_accepted() {
     let world = world().await;
     let basic = post(&world, "/webhook/matrix").basic_auth("alertmanager", Some("s3cret"));
     assert_eq!(status(basic).await, 200);
@@ -126,7 +126,7 @@ async fn basic_does_as_well() {
 }
 
 #[tokio::test]
-async fn a_report_without_a_list_in_its_path_goes_where_its_receiver_says() {
+async fn a_report_without_a_list_in_its_path_is_routed_by_its_receiver() {
     let world = &world().await;
     let to = |receiver: &str| post_body(world, "/webhook", for_receiver(receiver));
     assert_eq!(room_list(post(world, "/webhook").bearer_auth("s3cret")).await, "matrix");
@@ -143,7 +143,7 @@ async fn a_report_without_a_list_in_its_path_goes_where_its_receiver_says() {
 }
 
 #[tokio::test]
-async fn predecessors_paths_lead_where_the_configuration_says() {
+async fn predecessors_paths_are_routed_by_the_configuration() {
     let world = world().await;
     assert_eq!(room_list(post(&world, "/webhook-ack").bearer_auth("s3cret")).await, "matrix");
     assert_eq!(status(post(&world, "/webhook-ack").bearer_auth("other")).await, 401);
@@ -153,7 +153,7 @@ async fn predecessors_paths_lead_where_the_configuration_says() {
 }
 
 #[tokio::test]
-async fn an_unreadable_body_is_refused_with_the_reason_and_the_place() {
+async fn an_unreadable_body_is_rejected_with_the_reason_and_the_position() {
     let world = world().await;
     let broken = post_body(&world, "/webhook/matrix", "{\n \"alerts\": 7}").bearer_auth("s3cret");
     let (refused, _, body) = ask(broken).await;
@@ -186,7 +186,7 @@ async fn only_json_is_read() {
 }
 
 #[tokio::test]
-async fn a_body_may_be_large_but_not_larger() {
+async fn the_size_of_a_body_is_limited() {
     let world = world().await;
     let padded = |size: usize| {
         let mut body = br#"{"receiver": "matrix", "groupKey": "g", "alerts": []}"#.to_vec();
@@ -201,17 +201,17 @@ async fn a_body_may_be_large_but_not_larger() {
 async fn while_the_database_is_unavailable_the_caller_is_asked_to_retry() {
     let world = world().await;
     let report = || post(&world, "/webhook/matrix").bearer_auth("s3cret");
-    world.database.goes_away().await;
+    world.database.down().await;
     let (unavailable, headers, body) = ask(report()).await;
     assert_eq!(unavailable, 503);
     assert_eq!(body["error"], "the report could not be kept; try again");
     assert!(headers.contains(&("retry-after".to_owned(), "5".to_owned())));
-    world.database.comes_back().await;
+    world.database.up().await;
     assert_eq!(status(report()).await, 200);
 }
 
 #[tokio::test]
-async fn other_methods_are_refused_in_json() {
+async fn other_methods_are_rejected_in_json() {
     let world = world().await;
     for method in [Method::GET, Method::PUT, Method::DELETE, Method::OPTIONS] {
         let (status, headers, body) = ask(untyped(&world, method.clone(), "/webhook/matrix")).await;
@@ -222,7 +222,7 @@ async fn other_methods_are_refused_in_json() {
 }
 
 #[tokio::test]
-async fn a_new_configuration_applies_from_the_next_request_on() {
+async fn a_new_configuration_applies_to_the_next_request() {
     let mut world = world().await;
     let list = "  - name: new\n    webhook_token: fresh\n    levels: [{rooms: [\"#ops:example.test\"]}]\n";
     world.reload(list).await;

@@ -1,8 +1,8 @@
-//! The world of a story: a homeserver that can fail, a real Postgres, Alertmanager's webhook over HTTP, people in
-//! rooms, and a clock that only the story moves.
+//! The world of a story: a fake homeserver with faults, a real Postgres, Alertmanager's webhook over HTTP, people in rooms,
+//! and a clock that only the story advances.
 //!
-//! Nothing runs in the background: `settle` steps the workers of the registry, each when its loop would, until nothing
-//! is left to do at the present instant.
+//! Nothing runs in the background: `settle` steps the registered workers, each when its loop would, until nothing is due at
+//! the current time.
 
 use crate::database::TestDatabase;
 use crate::homeserver::{Homeserver, SERVER_NAME};
@@ -25,7 +25,7 @@ use tokio_util::task::TaskTracker;
 /// The webhook token of every list.
 pub(crate) const TOKEN: &str = "t0ken-of-the-webhook";
 
-/// A running matrixbot and its neighbours.
+/// A running matrixbot with its homeserver and database.
 pub(crate) struct World {
     pub(crate) homeserver: Homeserver,
     pub(crate) clock: Arc<ManualClock>,
@@ -34,7 +34,7 @@ pub(crate) struct World {
     configuration: Configuration,
 }
 
-/// One process of matrixbot, as far as a process goes that does nothing by itself.
+/// One process of matrixbot, whose workers run only when the test steps them.
 pub(crate) struct Bot {
     pub(crate) parts: Parts,
     pub(crate) webhook: String,
@@ -47,7 +47,7 @@ pub(crate) struct Bot {
     shutdown: CancellationToken,
 }
 
-/// What the operator wrote.
+/// The operator's configuration.
 struct Configuration {
     room_lists: String,
     homeserver: Homeserver,
@@ -56,7 +56,7 @@ struct Configuration {
 }
 
 impl Configuration {
-    /// The configuration, read as an operator's file is.
+    /// Writes the configuration and loads it as an operator's file.
     fn load(&self) -> Config {
         let appservice = self.homeserver.appservice();
         let registration = json!({
@@ -86,7 +86,7 @@ impl Configuration {
     }
 }
 
-/// The rooms of the usual story.
+/// The rooms of the default list.
 #[derive(Debug, Clone)]
 pub(crate) struct Rooms {
     /// The first level.
@@ -98,23 +98,23 @@ pub(crate) struct Rooms {
 }
 
 impl World {
-    /// The usual story: the list `finance` with two levels of 15 and 30 minutes and a fallback room; alice is in
-    /// each. `more` is further YAML of the list, indented by four spaces.
+    /// The default world: the list `finance` with two levels of 15 and 30 minutes and a fallback room; alice is in each room.
+    /// `more` is additional YAML of the list, indented by four spaces.
     pub(crate) async fn finance(more: &str) -> (Self, Rooms) {
-        let scenery = Scenery::prepare().await;
-        let rooms = scenery.rooms();
-        (scenery.begin(&finance_list(more)).await, rooms)
+        let setup = Setup::prepare().await;
+        let rooms = setup.rooms();
+        (setup.start(&finance_list(more)).await, rooms)
     }
 }
 
 /// A world in which matrixbot is not running yet.
-pub(crate) struct Scenery {
+pub(crate) struct Setup {
     pub(crate) homeserver: Homeserver,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) database: TestDatabase,
 }
 
-impl Scenery {
+impl Setup {
     /// An empty world.
     pub(crate) async fn prepare() -> Self {
         let start: Timestamp = "2026-11-24T12:00:00Z".parse().unwrap();
@@ -124,7 +124,7 @@ impl Scenery {
         Self { homeserver, clock, database }
     }
 
-    /// Makes the rooms that the list `finance` names, with alice in each.
+    /// Creates the rooms of the list `finance`, with alice in each.
     pub(crate) fn rooms(&self) -> Rooms {
         let room = |name: &str| {
             self.homeserver.public_room("@alice:example.test", &format!("#{name}:{SERVER_NAME}"))
@@ -133,7 +133,7 @@ impl Scenery {
     }
 
     /// Starts matrixbot with these room lists (YAML items of `room_lists`), and lets it settle.
-    pub(crate) async fn begin(self, room_lists: &str) -> World {
+    pub(crate) async fn start(self, room_lists: &str) -> World {
         let Self { homeserver, clock, database } = self;
         let configuration = Configuration {
             room_lists: room_lists.to_owned(),
@@ -168,17 +168,17 @@ impl World {
         self.bot.parts.configure(&self.configuration.load()).await.unwrap();
     }
 
-    /// The present instant.
+    /// The current time.
     pub(crate) fn now(&self) -> Timestamp {
         self.clock.now()
     }
 
-    /// Lets everything happen that is due at the present instant.
+    /// Does everything that is due at the current time.
     pub(crate) async fn settle(&self) {
         for _ in 0..200 {
             let delivered = self.homeserver.deliver().await;
             let worked = self.bot.work().await;
-            // A worker may have changed a room although it has nothing left to do.
+            // A worker may have changed a room although it is idle now.
             if !worked && delivered.events == 0 && self.homeserver.deliver().await.events == 0 {
                 return;
             }
@@ -186,7 +186,7 @@ impl World {
         panic!("it does not settle");
     }
 
-    /// Lets time pass: what is due on the way happens when it is due.
+    /// Advances the clock, and stops at each due time to do what is due.
     pub(crate) async fn pass(&self, time: Duration) {
         let end = later(self.now(), time);
         loop {
@@ -195,13 +195,13 @@ impl World {
                 return;
             }
             let next = self.next_due().await.map_or(end, |due| due.min(end));
-            // What is due and was not done (its room is down, its lease is held) is tried again in a second.
+            // If something due could not be done (a room fails, a lease is held), try again in a second.
             self.clock
                 .advance(between(self.now(), next).max(Duration::from_secs(1)).min(between(self.now(), end)));
         }
     }
 
-    /// When the next thing is due: a timer, a message, a lease that runs out.
+    /// The next due time of a timer, a message or the end of a lease.
     async fn next_due(&self) -> Option<Timestamp> {
         let mut connection = self.database.connect().await;
         let due: Option<jiff_sqlx::Timestamp> = sqlx::query_scalar(
@@ -227,7 +227,7 @@ impl World {
         post(&format!("{}/webhook/{list}", self.bot.webhook), TOKEN, body.to_string()).await
     }
 
-    /// Alertmanager reports a group of the list `finance`, which must be taken; then everything settles. Returns the
+    /// Alertmanager reports a group to the list `finance`, which must be accepted; then everything settles. Returns the
     /// incident's number.
     pub(crate) async fn report(&self, group: &Group) -> i64 {
         let (status, answer) = self.post(&group.payload()).await;
@@ -241,20 +241,20 @@ impl World {
         UserId::parse(format!("@_alerts_{list}:{SERVER_NAME}")).unwrap()
     }
 
-    /// One number that the database says.
+    /// A number from the database.
     pub(crate) async fn count(&self, query: &'static str) -> i64 {
         let mut connection = self.database.connect().await;
         sqlx::query_scalar(query).fetch_one(&mut connection).await.unwrap()
     }
 
-    /// One number that the database says to a query that is made up on the way.
+    /// A number from the database, by a query that is built at run time.
     pub(crate) async fn count_of(&self, query: &str) -> i64 {
         let mut connection = self.database.connect().await;
         sqlx::query_scalar(sqlx::AssertSqlSafe(query)).fetch_one(&mut connection).await.unwrap()
     }
 
-    /// The end of every story: once what waits for a moment is sent, nothing is left over, and every timeline gives its
-    /// row.
+    /// The end of every story: after a few seconds for delayed messages, all queues are empty, and the number of timeline
+    /// entries matches each incident's version.
     pub(crate) async fn nothing_is_left(&self) {
         self.pass(Duration::from_secs(5)).await;
         let pending = "SELECT count(*) FROM outbox WHERE state IN ('pending', 'sending')";
@@ -291,12 +291,12 @@ impl Bot {
         Self { parts, webhook, appservice, admin, workers, clock, store, handles, shutdown }
     }
 
-    /// What Prometheus is told of a series; `None`: the process does not export it.
+    /// The value of an exported series; `None`: the process does not export it.
     pub(crate) async fn series(&self, series: &str) -> Option<f64> {
         series_of(&self.admin, series).await
     }
 
-    /// Shuts the process down in order, as far as its workers go.
+    /// Shuts the workers down in order.
     pub(crate) async fn shut_down(&self) {
         self.shutdown.cancel();
         for worker in &self.workers {
@@ -304,7 +304,7 @@ impl Bot {
         }
     }
 
-    /// Ends the process at once: what it held stays as it is.
+    /// Kills the process: its leases and rows stay as they are.
     pub(crate) async fn kill(&self) {
         self.shutdown.cancel();
         for handle in &self.handles {
@@ -313,9 +313,8 @@ impl Bot {
         self.store.close().await;
     }
 
-    /// Lets every worker step as its loop would at the present instant: until it is idle, then when it is notified or
-    /// its deadline has passed on the story's clock. Returns whether anything was done. A worker whose step fails is
-    /// retried the next time.
+    /// Steps every worker as its loop would at the current time: until it is idle, then when it is notified or its deadline has
+    /// passed on the story's clock. Returns whether anything was done. A failed step is retried the next time.
     pub(crate) async fn work(&self) -> bool {
         let mut worked = false;
         loop {
@@ -325,7 +324,7 @@ impl Bot {
                     match worker.step(&self.clock).await {
                         Ok(Progress::More) => (stepped, worked) = (true, true),
                         Ok(Progress::Idle(wait)) => {
-                            // It may have notified a worker that comes before it.
+                            // It may have notified an earlier worker.
                             stepped |= wait > POLL;
                             break;
                         }
@@ -339,14 +338,14 @@ impl Bot {
         }
     }
 
-    /// Lets one worker do one step, whether it is due or not.
+    /// Steps one worker once, even if it is not due.
     pub(crate) async fn step(&self, name: &str) -> Result<Progress, StepError> {
         let worker = self.workers.iter().find(|worker| worker.worker.name() == name);
         worker.unwrap_or_else(|| panic!("no worker is called {name}")).step(&self.clock).await
     }
 }
 
-/// The story's clock stands still while polls of a second or less go on: these workers are always due.
+/// Workers that poll at least this often are always due, because the story's clock does not advance on its own.
 const POLL: Duration = Duration::from_secs(1);
 
 /// A worker of the registry, and when its next step is due.
@@ -372,7 +371,7 @@ impl Worker {
     }
 }
 
-/// One group of Alertmanager, and what it reports of it.
+/// An alert group, for Alertmanager's reports.
 #[derive(Debug, Clone)]
 pub(crate) struct Group {
     name: String,
@@ -385,12 +384,12 @@ impl Group {
         Self { name: name.to_owned(), alerts: Vec::new() }
     }
 
-    /// A group with one critical alert that fires since `starts_at`.
+    /// A group with one critical alert, firing since `starts_at`.
     pub(crate) fn firing(name: &str, starts_at: Timestamp) -> Self {
         Self::new(name).alert("db-1", "critical", "firing", starts_at)
     }
 
-    /// The same with one more alert: `instance` tells it from the others.
+    /// The same with one more alert, identified by `instance`.
     pub(crate) fn alert(
         mut self,
         instance: &str,
@@ -445,14 +444,14 @@ fn fingerprint(name: &str, instance: &str) -> u64 {
         .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
-/// What Prometheus is told of a series at an admin listener.
+/// The value of a series at an admin listener.
 pub(crate) async fn series_of(admin: &str, series: &str) -> Option<f64> {
     let metrics = reqwest::get(format!("{admin}/metrics")).await.unwrap().text().await.unwrap();
     let value = metrics.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '))?;
     Some(value.parse().unwrap())
 }
 
-/// The usual list.
+/// The default list.
 pub(crate) fn finance_list(more: &str) -> String {
     format!(
         "  - name: finance
@@ -471,7 +470,7 @@ pub(crate) fn finance_list(more: &str) -> String {
     )
 }
 
-/// A client without trusted certificates: reading those takes long, and a listener does not wait for a request for ever.
+/// A client without trusted certificates, because reading them takes so long that listeners time out.
 pub(crate) fn http_client() -> reqwest::Client {
     reqwest::Client::builder().tls_certs_only([]).build().unwrap()
 }

@@ -1,4 +1,4 @@
-//! `matrixbot incidents`: the room's commands at the shell.
+//! `matrixbot incidents`: the commands of rooms at the shell.
 
 use super::{ALICE, Site};
 use crate::waiting::until;
@@ -16,7 +16,7 @@ impl Site {
         answer["incident"].as_i64().unwrap()
     }
 
-    /// Waits until the first room's message about a group begins as wanted.
+    /// Waits until the first room has a message with the group's name and the wanted text.
     async fn shows(&self, name: &str, wanted: &str) {
         until(wanted, async || {
             let messages = self.homeserver.messages(&self.ops);
@@ -26,14 +26,14 @@ impl Site {
     }
 
     async fn phase(&self, number: i64) -> Value {
-        let said = self.run(&["incidents", "show", &number.to_string(), "--json"]).await;
-        assert_eq!(said.code, Some(0), "{said:#?}");
-        said.json()[0]["state"].clone()
+        let output = self.run(&["incidents", "show", &number.to_string(), "--json"]).await;
+        assert_eq!(output.code, Some(0), "{output:#?}");
+        output.json()[0]["state"].clone()
     }
 }
 
 #[tokio::test]
-async fn what_is_done_at_the_shell_is_seen_in_the_room_with_who_did_it() {
+async fn a_change_at_the_shell_is_visible_in_the_room_with_its_user() {
     let site = Site::prepare().await;
     let _program = site.start().await;
     assert_eq!(site.run(&["incidents"]).await.out, "There are no open incidents.\n");
@@ -46,20 +46,19 @@ async fn what_is_done_at_the_shell_is_seen_in_the_room_with_who_did_it() {
     assert!(rows[1].starts_with("#1  firing  critical  1       1/2    "), "{listed:#?}");
     assert!(rows[2].ends_with("finance    HostDown"), "{listed:#?}");
 
-    let taken = site.run(&["incidents", "ack", "1", "--comment", "on my way"]).await;
-    assert_eq!(taken.code, Some(0), "{taken:#?}");
-    assert!(taken.out.starts_with("👀 #1 DiskFull: acknowledged"), "{taken:#?}");
+    let acked = site.run(&["incidents", "ack", "1", "--comment", "on my way"]).await;
+    assert_eq!(acked.code, Some(0), "{acked:#?}");
+    assert!(acked.out.starts_with("👀 #1 DiskFull: acknowledged"), "{acked:#?}");
     site.shows("DiskFull", "ACKNOWLEDGED").await;
     site.shows("DiskFull", "on my way").await;
-    let told = site.run(&["incidents", "timeline", "1"]).await;
-    assert!(told.out.contains(" acknowledged from the command line: “on my way”"), "{told:#?}");
+    let timeline = site.run(&["incidents", "timeline", "1"]).await;
+    assert!(timeline.out.contains(" acknowledged from the command line: “on my way”"), "{timeline:#?}");
     let as_alice = site.run(&["incidents", "ack", "#2", "--as", ALICE, "--json"]).await;
     assert_eq!(as_alice.json()[0]["result"], "acknowledged", "{as_alice:#?}");
     site.shows("HostDown", "Acknowledged by @alice:example.test").await;
     let admin = format!("http://127.0.0.1:{}", site.ports[2]);
     let counted = r#"matrixbot_acknowledgements_total{room_list="finance",via="api"}"#;
-    until("the process that serves counts them", async || series_of(&admin, counted).await == Some(2.0))
-        .await;
+    until("the running process counts them", async || series_of(&admin, counted).await == Some(2.0)).await;
     let listed = site.run(&["incidents", "list", "--state=acknowledged", "--json"]).await.json();
     assert_eq!(listed[1]["acknowledged_by"][0], ALICE, "{listed:#}");
 
@@ -70,8 +69,8 @@ async fn what_is_done_at_the_shell_is_seen_in_the_room_with_who_did_it() {
         (vec!["unsnooze", "1"], "snooze ended."),
         (vec!["resolve", "all"], "resolved by hand. 1 alert is still firing."),
     ] {
-        let said = site.run(&[&["incidents"], &act[..]].concat()).await;
-        assert!(said.code == Some(0) && said.out.contains(words), "{act:?}: {said:#?}");
+        let output = site.run(&[&["incidents"], &act[..]].concat()).await;
+        assert!(output.code == Some(0) && output.out.contains(words), "{act:?}: {output:#?}");
     }
     site.shows("DiskFull", "RESOLVED").await;
     assert_eq!((site.phase(disk).await, site.phase(host).await), ("resolved".into(), "resolved".into()));
@@ -80,17 +79,20 @@ async fn what_is_done_at_the_shell_is_seen_in_the_room_with_who_did_it() {
 }
 
 #[tokio::test]
-async fn what_is_taken_while_the_homeserver_is_away_is_never_paged() {
+async fn an_incident_acknowledged_while_the_homeserver_is_down_is_never_paged() {
     let site = Site::prepare().await;
     let program = site.start().await;
     site.homeserver.down().await;
     site.fires("DiskFull").await;
-    let shown = site.run(&["incidents", "show", "1"]).await;
-    assert!(shown.out.contains("#1 DiskFull") && shown.out.contains("Shown in no room yet."), "{shown:#?}");
-    // Not even a running process is needed.
+    let output = site.run(&["incidents", "show", "1"]).await;
+    assert!(
+        output.out.contains("#1 DiskFull") && output.out.contains("Shown in no room yet."),
+        "{output:#?}"
+    );
+    // The command needs no running process.
     drop(program);
-    let taken = site.run(&["incidents", "ack", "all", "--room-list=finance"]).await;
-    assert_eq!(taken.code, Some(0), "{taken:#?}");
+    let acked = site.run(&["incidents", "ack", "all", "--room-list=finance"]).await;
+    assert_eq!(acked.code, Some(0), "{acked:#?}");
     site.homeserver.up().await;
     let _program = site.start().await;
     until("nothing waits", async || {
@@ -103,7 +105,7 @@ async fn what_is_taken_while_the_homeserver_is_away_is_never_paged() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_done_is_said_and_is_a_failure() {
+async fn an_impossible_command_fails_with_the_reason() {
     let site = Site::prepare().await;
     let program = site.start().await;
     site.fires("DiskFull").await;
@@ -114,15 +116,18 @@ async fn what_cannot_be_done_is_said_and_is_a_failure() {
         (vec!["show", "7"], "there is no incident 7"),
         (vec!["list", "--room-list=nobody"], "the database knows no room list nobody; it knows finance"),
     ] {
-        let said = site.run(&[&["incidents"], &arguments[..]].concat()).await;
-        assert_eq!(said.code, Some(1), "{said:#?}");
-        assert!(format!("{}{}", said.out, said.err).contains(words), "{words}: {said:#?}");
+        let output = site.run(&[&["incidents"], &arguments[..]].concat()).await;
+        assert_eq!(output.code, Some(1), "{output:#?}");
+        assert!(format!("{}{}", output.out, output.err).contains(words), "{words}: {output:#?}");
     }
     assert_eq!(site.run(&["incidents", "ack", "fortytwo"]).await.code, Some(2));
     let nothing = site.run(&["incidents", "unsnooze", "all"]).await;
     assert_eq!((nothing.code, nothing.out.as_str()), (Some(0), "Nothing is open that this could concern.\n"));
-    site.database.goes_away().await;
-    let away = site.run(&["incidents"]).await;
-    assert!(away.code == Some(1) && away.err.contains("`matrixbot doctor` says how to fix it"), "{away:#?}");
-    site.database.comes_back().await;
+    site.database.down().await;
+    let output = site.run(&["incidents"]).await;
+    assert!(
+        output.code == Some(1) && output.err.contains("`matrixbot doctor` says how to fix it"),
+        "{output:#?}"
+    );
+    site.database.up().await;
 }

@@ -1,4 +1,4 @@
-//! What operators do at the shell, with the program as a process: beside one that runs, and without one.
+//! Commands that operators run at the shell, with and without a running matrixbot. The program is a real process.
 
 mod certificates;
 mod doctor;
@@ -20,7 +20,7 @@ use std::process::{Child, Command, Output, Stdio};
 
 const ALICE: &str = "@alice:example.test";
 
-/// A homeserver, a database and the files of an operator, in which nothing runs yet.
+/// A homeserver, a database and the files of an operator. matrixbot is not running yet.
 struct Site {
     homeserver: Homeserver,
     database: TestDatabase,
@@ -77,7 +77,7 @@ impl Site {
         self.files.path().join(name)
     }
 
-    /// Writes a file that nobody else may read, as one with secrets should be.
+    /// Writes a file that only its owner can read.
     fn write(&self, name: &str, content: &str) {
         std::fs::write(self.path(name), content).unwrap();
         self.allow(name, 0o600);
@@ -93,11 +93,11 @@ impl Site {
         command
     }
 
-    /// Runs a command to its end, and returns its exit code and both its outputs.
-    async fn run(&self, arguments: &[&str]) -> Said {
+    /// Runs a command to its end. Returns its exit code and both outputs.
+    async fn run(&self, arguments: &[&str]) -> CommandOutput {
         let mut command = self.command(arguments);
         let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
-        Said::from(output)
+        CommandOutput::from(output)
     }
 
     /// Starts the program, and waits until it is ready.
@@ -123,8 +123,8 @@ impl Site {
     }
 }
 
-/// Ports that nobody listens on, outside of those that the system gives to outgoing connections: any of the tests that
-/// run beside this one could have such a port by the time that the program wants it.
+/// Free ports, outside the range of outgoing connections: another test could use a port of that range before the program
+/// binds it.
 fn free_ports() -> [u16; 3] {
     let free = || loop {
         let port = u16::try_from(10_000 + RandomState::new().hash_one(()) % 20_000).unwrap();
@@ -132,26 +132,26 @@ fn free_ports() -> [u16; 3] {
             return listener;
         }
     };
-    // Held all at once, so that they differ.
+    // Hold all listeners at once, so the ports differ.
     [free(), free(), free()].map(|listener| listener.local_addr().unwrap().port())
 }
 
-/// What a command said, and how it ended.
+/// The output and the exit code of a command.
 #[derive(Debug)]
-struct Said {
+struct CommandOutput {
     code: Option<i32>,
     out: String,
     err: String,
 }
 
-impl From<Output> for Said {
+impl From<Output> for CommandOutput {
     fn from(output: Output) -> Self {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Self { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) }
     }
 }
 
-impl Said {
+impl CommandOutput {
     fn json(&self) -> Value {
         serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {self:#?}"))
     }
@@ -176,7 +176,7 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        // It may have exited long ago.
+        // It may have exited already.
         drop(self.child.kill());
         drop(self.child.wait());
     }

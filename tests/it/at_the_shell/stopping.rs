@@ -1,4 +1,4 @@
-//! A stop finishes what is held.
+//! On a stop, matrixbot finishes in-flight work.
 
 use super::Site;
 use crate::homeserver::Match;
@@ -8,13 +8,13 @@ use futures_util::future::join_all;
 use std::net::TcpStream;
 
 #[tokio::test]
-async fn what_is_being_sent_at_a_stop_is_settled_although_the_listeners_are_closed() {
+async fn a_message_in_flight_at_a_stop_is_settled_after_the_listeners_are_closed() {
     let site = Site::prepare().await;
     let mut program = site.start().await;
     let held = site.homeserver.hold_after(Match::send().in_room(&site.ops));
-    // All connections are opened anew, for so many at once.
-    site.database.goes_away().await;
-    site.database.comes_back().await;
+    // Close all connections, so the requests below open many at once.
+    site.database.down().await;
+    site.database.up().await;
     let url = format!("http://127.0.0.1:{}/webhook/finance", site.ports[1]);
     let groups = (0..20)
         .map(|number| Group::firing(&format!("Down{number}"), "2026-11-24T12:00:00Z".parse().unwrap()));
@@ -32,8 +32,8 @@ async fn what_is_being_sent_at_a_stop_is_settled_although_the_listeners_are_clos
     let log = program.log();
     let (_, stop) = log.split_once("shutting down:").unwrap();
     assert!(!stop.contains("WARN"), "{log}");
-    let shown =
+    let posted =
         site.homeserver.timeline(&site.ops).iter().filter(|event| event.kind == "m.room.message").count();
     let settled = site.count("SELECT count(*) FROM outbox WHERE state = 'sent' AND kind = 'page'").await;
-    assert_eq!(i64::try_from(shown).unwrap(), settled, "{log}");
+    assert_eq!(i64::try_from(posted).unwrap(), settled, "{log}");
 }

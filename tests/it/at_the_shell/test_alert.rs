@@ -1,4 +1,4 @@
-//! `matrixbot test-alert`: through the whole path, and what it says when it does not arrive.
+//! `matrixbot test-alert`: sends an alert through the whole path, and explains why a page does not arrive.
 
 use super::Site;
 use crate::homeserver::{Endpoint, Fault, Match};
@@ -7,11 +7,11 @@ use crate::waiting::until;
 const FINANCE: [&str; 3] = ["test-alert", "--room-list", "finance"];
 
 #[tokio::test]
-async fn a_test_goes_the_whole_way_says_that_it_is_one_and_is_resolved() {
+async fn a_test_alert_is_paged_as_a_test_and_resolved() {
     let site = Site::prepare().await;
     let _program = site.start().await;
-    let said = site.run(&FINANCE).await;
-    assert_eq!(said.code, Some(0), "{said:#?}");
+    let output = site.run(&FINANCE).await;
+    assert_eq!(output.code, Some(0), "{output:#?}");
     let page = site.homeserver.messages(&site.ops).remove(0);
     assert!(page.body.contains("This is a test, nothing is wrong."), "{}", page.body);
     assert!(page.body.contains("tries the room list finance"), "{}", page.body);
@@ -20,10 +20,10 @@ async fn a_test_goes_the_whole_way_says_that_it_is_one_and_is_resolved() {
         format!("level 1: #ops:example.test {} after 0.", page.event_id),
         "It is resolved.".to_owned(),
     ] {
-        assert!(said.out.contains(&line), "{line}\n{}", said.out);
+        assert!(output.out.contains(&line), "{line}\n{}", output.out);
     }
     assert_eq!(site.count("SELECT count(*) FROM incident WHERE phase = 'resolved'").await, 1);
-    until("the room sees that it is over", async || {
+    until("the room sees that it is resolved", async || {
         site.homeserver.messages(&site.ops)[0].body.contains("RESOLVED")
     })
     .await;
@@ -31,13 +31,13 @@ async fn a_test_goes_the_whole_way_says_that_it_is_one_and_is_resolved() {
 }
 
 #[tokio::test]
-async fn a_further_level_is_reached_by_escalating_and_an_incident_can_be_kept() {
+async fn a_second_level_is_paged_by_escalating_and_an_incident_can_be_kept() {
     let site = Site::prepare().await;
     let _program = site.start().await;
     let arguments = [&FINANCE[..], &["--level=2", "--severity=critical", "--keep", "--json"]].concat();
-    let said = site.run(&arguments).await;
-    assert_eq!(said.code, Some(0), "{said:#?}");
-    let report = said.json();
+    let output = site.run(&arguments).await;
+    assert_eq!(output.code, Some(0), "{output:#?}");
+    let report = output.json();
     let pages = report["pages"].as_array().unwrap();
     assert_eq!((pages.len(), &pages[1]["room"]), (2, &"#managers:example.test".into()), "{report:#}");
     let page = site.homeserver.messages(&site.managers).remove(0);
@@ -47,15 +47,18 @@ async fn a_further_level_is_reached_by_escalating_and_an_incident_can_be_kept() 
 }
 
 #[tokio::test]
-async fn why_nothing_is_taken_is_said() {
+async fn a_rejected_test_alert_is_explained() {
     let site = Site::prepare().await;
-    let said = site.run(&FINANCE).await;
-    assert_eq!(said.code, Some(1), "{said:#?}");
-    assert!(said.err.contains("start `matrixbot run`"), "{said:#?}");
+    let output = site.run(&FINANCE).await;
+    assert_eq!(output.code, Some(1), "{output:#?}");
+    assert!(output.err.contains("start `matrixbot run`"), "{output:#?}");
     let program = site.start().await;
     site.write("config.yaml", &site.config().replace("t0ken-of-the-webhook", "another"));
-    let said = site.run(&FINANCE).await;
-    assert!(said.code == Some(1) && said.err.contains("another webhook token for finance"), "{said:#?}");
+    let output = site.run(&FINANCE).await;
+    assert!(
+        output.code == Some(1) && output.err.contains("another webhook token for finance"),
+        "{output:#?}"
+    );
     drop(program);
     let unknown = site.run(&["test-alert", "--room-list", "nobody"]).await;
     assert_eq!(unknown.code, Some(2), "{unknown:#?}");
@@ -65,26 +68,29 @@ async fn why_nothing_is_taken_is_said() {
 }
 
 #[tokio::test]
-async fn why_a_page_does_not_arrive_is_said_and_nothing_is_left_open() {
+async fn a_missing_page_is_explained_and_the_incident_is_resolved() {
     let site = Site::prepare().await;
     let _program = site.start().await;
     let sends = || Match::to(Endpoint::Send);
     site.homeserver.fail_until_cleared(sends(), Fault::Status(500, "M_UNKNOWN"));
-    let said = site.run(&[&FINANCE[..], &["--timeout=1s"]].concat()).await;
-    assert_eq!(said.code, Some(1), "{said:#?}");
-    assert!(said.err.contains("is not in ") && said.err.contains("500 M_UNKNOWN"), "{said:#?}");
-    until("it is over", async || {
+    let output = site.run(&[&FINANCE[..], &["--timeout=1s"]].concat()).await;
+    assert_eq!(output.code, Some(1), "{output:#?}");
+    assert!(output.err.contains("is not in ") && output.err.contains("500 M_UNKNOWN"), "{output:#?}");
+    until("it is resolved", async || {
         site.count("SELECT count(*) FROM incident WHERE phase = 'resolved'").await == 1
     })
     .await;
 }
 
 #[tokio::test]
-async fn a_page_that_is_refused_for_good_is_said_at_once() {
+async fn an_undeliverable_page_is_reported_immediately() {
     let site = Site::prepare().await;
     let _program = site.start().await;
     site.homeserver.change_power_levels(&site.ops, |levels| levels["events_default"] = 10.into());
-    let said = site.run(&FINANCE).await;
-    assert_eq!(said.code, Some(1), "{said:#?}");
-    assert!(said.err.contains("cannot be delivered to ") && said.err.contains("M_FORBIDDEN"), "{said:#?}");
+    let output = site.run(&FINANCE).await;
+    assert_eq!(output.code, Some(1), "{output:#?}");
+    assert!(
+        output.err.contains("cannot be delivered to ") && output.err.contains("M_FORBIDDEN"),
+        "{output:#?}"
+    );
 }

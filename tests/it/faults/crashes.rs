@@ -1,8 +1,8 @@
-//! A page is one message in its room, wherever we, the homeserver or the wire between us break.
+//! A page arrives exactly once, wherever matrixbot, the homeserver or the connection between them fails.
 
 use super::{HOUR, MINUTE, messages_to};
 use crate::homeserver::{Endpoint, Fault};
-use crate::world::{Group, Rooms, Scenery, World, finance_list};
+use crate::world::{Group, Rooms, Setup, World, finance_list};
 use matrixbot::matrix::{Client, Timeouts};
 use matrixbot::outbox::{Outbox, OutboxSettings};
 use matrixbot::rooms;
@@ -10,31 +10,31 @@ use matrixbot::worker::Worker as _;
 use secrecy::SecretString;
 use std::time::Duration;
 
-/// What happens while the page is sent.
-enum Blow {
-    /// We die before the homeserver has read the request.
+/// The failure while the page is sent.
+enum Failure {
+    /// matrixbot is killed before the homeserver has read the request.
     DiesBefore,
-    /// We die, and the request is carried out after that.
+    /// matrixbot is killed, and the homeserver handles the request after that.
     DiesWhile,
-    /// We die when the message is in the room.
+    /// matrixbot is killed after the message is in the room.
     DiesAfter,
-    /// We give up waiting.
+    /// matrixbot's request times out.
     TimesOut(Fault),
-    /// The wire or the homeserver fails.
+    /// The connection or the homeserver fails.
     Fails(Fault),
 }
 
 async fn world(devices: bool) -> (World, Rooms) {
-    let scenery = Scenery::prepare().await;
+    let setup = Setup::prepare().await;
     if !devices {
-        scenery.homeserver.without_devices();
+        setup.homeserver.without_devices();
     }
-    let rooms = scenery.rooms();
-    (scenery.begin(&finance_list("")).await, rooms)
+    let rooms = setup.rooms();
+    (setup.start(&finance_list("")).await, rooms)
 }
 
-/// An outbox that waits for the homeserver no longer than a moment.
-fn impatient(world: &World) -> Outbox {
+/// An outbox with short timeouts.
+fn outbox_with_short_timeouts(world: &World) -> Outbox {
     let token = SecretString::from(world.homeserver.appservice().as_token);
     let timeouts = Timeouts { connect: Duration::from_millis(200), request: Duration::from_millis(200) };
     let client = Client::new(world.homeserver.url(), token, timeouts).unwrap();
@@ -42,12 +42,12 @@ fn impatient(world: &World) -> Outbox {
     parts.outbox(rooms::Rooms::new(client, parts.store.clone()), OutboxSettings::default())
 }
 
-async fn strike(world: &mut World, rooms: &Rooms, blow: &Blow) {
+async fn report_with_failure(world: &mut World, rooms: &Rooms, failure: &Failure) {
     let page = messages_to(&rooms.ops);
-    let held = match blow {
-        Blow::DiesBefore | Blow::DiesWhile => Some(world.homeserver.hold_before(page)),
-        Blow::DiesAfter => Some(world.homeserver.hold_after(page)),
-        Blow::TimesOut(fault) | Blow::Fails(fault) => {
+    let held = match failure {
+        Failure::DiesBefore | Failure::DiesWhile => Some(world.homeserver.hold_before(page)),
+        Failure::DiesAfter => Some(world.homeserver.hold_after(page)),
+        Failure::TimesOut(fault) | Failure::Fails(fault) => {
             world.homeserver.fail_next(page, fault.clone());
             None
         }
@@ -56,28 +56,28 @@ async fn strike(world: &mut World, rooms: &Rooms, blow: &Blow) {
     assert_eq!(status, 200, "{answer}");
     if let Some(held) = held {
         world.dies_at(&held).await;
-        if matches!(blow, Blow::DiesWhile) {
+        if matches!(failure, Failure::DiesWhile) {
             held.release();
         }
         world.restart_bot().await;
-    } else if matches!(blow, Blow::TimesOut(_)) {
-        impatient(world).step().await.unwrap();
+    } else if matches!(failure, Failure::TimesOut(_)) {
+        outbox_with_short_timeouts(world).step().await.unwrap();
     } else {
         world.settle().await;
     }
 }
 
-async fn the_page_is_there_once(blow: Blow) {
+async fn the_page_arrives_once(failure: Failure) {
     for (devices, restarts) in [(true, false), (true, true), (false, false), (false, true)] {
         let (mut world, rooms) = world(devices).await;
-        strike(&mut world, &rooms, &blow).await;
+        report_with_failure(&mut world, &rooms, &failure).await;
         if restarts {
             world.homeserver.restart().await;
         }
         world.pass(MINUTE * 5).await;
-        let said = world.said(&rooms.ops);
-        assert_eq!(said.len(), 1, "devices: {devices}, homeserver restarts: {restarts}: {said:#?}");
-        assert_eq!(said[0].reactions.len(), 1, "it can be acknowledged");
+        let posts = world.posts(&rooms.ops);
+        assert_eq!(posts.len(), 1, "devices: {devices}, homeserver restarts: {restarts}: {posts:#?}");
+        assert_eq!(posts[0].reactions.len(), 1, "it can be acknowledged");
         assert_eq!(world.attempts(&rooms.ops).0.len(), 1, "every attempt has the same transaction id");
         assert_eq!(world.homeserver.faults_left(), 0);
         world.nothing_is_left().await;
@@ -85,76 +85,76 @@ async fn the_page_is_there_once(blow: Blow) {
 }
 
 #[tokio::test]
-async fn we_die_before_the_page_is_sent() {
-    the_page_is_there_once(Blow::DiesBefore).await;
+async fn killed_before_the_page_is_sent() {
+    the_page_arrives_once(Failure::DiesBefore).await;
 }
 
 #[tokio::test]
-async fn we_die_while_the_page_is_sent() {
-    the_page_is_there_once(Blow::DiesWhile).await;
+async fn killed_while_the_page_is_sent() {
+    the_page_arrives_once(Failure::DiesWhile).await;
 }
 
 #[tokio::test]
-async fn we_die_between_sending_and_settling() {
-    the_page_is_there_once(Blow::DiesAfter).await;
+async fn killed_between_sending_and_settling() {
+    the_page_arrives_once(Failure::DiesAfter).await;
 }
 
 #[tokio::test]
 async fn the_reply_is_lost_after_the_page_was_accepted() {
-    the_page_is_there_once(Blow::Fails(Fault::DropReplyAfterAccepting)).await;
+    the_page_arrives_once(Failure::Fails(Fault::DropReplyAfterAccepting)).await;
 }
 
 #[tokio::test]
 async fn the_connection_breaks_before_the_page_is_accepted() {
-    the_page_is_there_once(Blow::Fails(Fault::DropBeforeAccepting)).await;
+    the_page_arrives_once(Failure::Fails(Fault::DropBeforeAccepting)).await;
 }
 
 #[tokio::test]
 async fn a_proxy_answers_in_place_of_the_homeserver() {
     for status in [200, 404, 502] {
-        the_page_is_there_once(Blow::Fails(Fault::NonJson(status))).await;
+        the_page_arrives_once(Failure::Fails(Fault::NonJson(status))).await;
     }
 }
 
 #[tokio::test]
 async fn the_homeserver_fails() {
     for status in [500, 503, 504] {
-        the_page_is_there_once(Blow::Fails(Fault::Status(status, "M_UNKNOWN"))).await;
+        the_page_arrives_once(Failure::Fails(Fault::Status(status, "M_UNKNOWN"))).await;
     }
 }
 
 #[tokio::test]
 async fn the_homeserver_does_not_answer_in_time() {
-    the_page_is_there_once(Blow::TimesOut(Fault::Hang)).await;
+    the_page_arrives_once(Failure::TimesOut(Fault::Hang)).await;
 }
 
 #[tokio::test]
-async fn a_day_later_the_page_is_looked_for_before_it_is_sent_again() {
+async fn a_day_later_matrixbot_searches_the_page_before_it_sends_it_again() {
     for devices in [true, false] {
         let (mut world, rooms) = world(devices).await;
-        strike(&mut world, &rooms, &Blow::DiesAfter).await;
+        report_with_failure(&mut world, &rooms, &Failure::DiesAfter).await;
         world.bot.kill().await;
         world.homeserver.restart().await;
         world.clock.advance(HOUR * 25);
         world.restart_bot().await;
         world.settle().await;
         world.pass(MINUTE * 5).await;
-        let page = world.only(&rooms.ops);
-        assert!(page.edited, "nothing was heard of it for a day, which the message says: {}", page.body);
-        assert!(world.homeserver.count(Endpoint::Messages) > 0, "it was looked for");
+        let page = world.only_post(&rooms.ops);
+        assert!(page.edited, "the incident is resolved as stale, so the message was edited: {}", page.body);
+        assert!(world.homeserver.count(Endpoint::Messages) > 0, "matrixbot searched the room");
         world.nothing_is_left().await;
     }
 }
 
 #[tokio::test]
-async fn what_was_not_sent_for_a_day_is_sent_after_looking_in_vain() {
+async fn a_page_that_was_not_sent_for_a_day_is_sent_after_a_search_without_a_result() {
     let (mut world, rooms) = world(true).await;
-    strike(&mut world, &rooms, &Blow::Fails(Fault::DropBeforeAccepting)).await;
+    report_with_failure(&mut world, &rooms, &Failure::Fails(Fault::DropBeforeAccepting)).await;
     world.bot.kill().await;
     world.clock.advance(HOUR * 25);
     world.restart_bot().await;
     world.settle().await;
-    world.only(&rooms.ops);
-    assert!(world.homeserver.count(Endpoint::Messages) > 0, "it was looked for");
+    world.only_post(&rooms.ops);
+    assert!(world.homeserver.count(Endpoint::Messages) > 0, "matrixbot searched the room");
     world.nothing_is_left().await;
 }

@@ -1,8 +1,8 @@
-//! The outbox in the loop that production runs.
+//! The outbox in its production loop.
 
 use super::{MINUTE, list, messages_to};
 use crate::homeserver::{Endpoint, Fault};
-use crate::world::{Group, Scenery, World};
+use crate::world::{Group, Setup, World};
 use matrixbot::matrix::{Client, Timeouts};
 use matrixbot::outbox::OutboxSettings;
 use matrixbot::rooms;
@@ -11,7 +11,7 @@ use secrecy::SecretString;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-/// What is waited for happens within this real time, or never.
+/// The longest real time to wait for a condition.
 const BOUND: Duration = Duration::from_secs(20);
 
 /// An outbox that serves this many rooms at once.
@@ -27,40 +27,40 @@ fn outbox(world: &World, rooms_at_once: usize) -> (Registered, CancellationToken
     (Registered::woken_by(&parts.wakers.outbox, outbox), shutdown)
 }
 
-/// Waits until something holds, while the outbox runs.
+/// Waits until a condition holds, while the outbox runs.
 async fn until(what: &str, holds: impl AsyncFn() -> bool) {
     let waiting = async {
         while !holds().await {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    assert!(tokio::time::timeout(BOUND, waiting).await.is_ok(), "in vain: {what}");
+    assert!(tokio::time::timeout(BOUND, waiting).await.is_ok(), "timed out: {what}");
 }
 
-/// A list that pages so many rooms at once.
+/// A list whose only level has this many rooms.
 async fn many_rooms(count: usize) -> (World, Vec<ruma::OwnedRoomId>) {
-    let scenery = Scenery::prepare().await;
-    scenery.rooms();
+    let setup = Setup::prepare().await;
+    setup.rooms();
     let names: Vec<String> = (0..count).map(|n| format!("#r{n}:example.test")).collect();
-    let rooms = names.iter().map(|name| scenery.homeserver.public_room(super::ALICE, name)).collect();
+    let rooms = names.iter().map(|name| setup.homeserver.public_room(super::ALICE, name)).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    (scenery.begin(&list("finance", &[&names])).await, rooms)
+    (setup.start(&list("finance", &[&names])).await, rooms)
 }
 
 #[tokio::test]
-async fn a_slow_room_holds_up_no_other() {
+async fn a_slow_room_delays_no_other() {
     let (world, rooms) = many_rooms(4).await;
     let (outbox, shutdown) = outbox(&world, 2);
     let held = world.homeserver.hold_before(messages_to(&rooms[0]));
     world.post(&Group::firing("DiskFull", world.now()).payload()).await;
     tokio::join!(outbox.run(&shutdown), async {
         held.reached().await;
-        until("the other rooms", async || rooms[1..].iter().all(|room| !world.said(room).is_empty())).await;
+        until("the other rooms", async || rooms[1..].iter().all(|room| !world.posts(room).is_empty())).await;
         world.post(&Group::firing("HostDown", world.now()).payload()).await;
-        until("the next", async || rooms[1..].iter().all(|room| world.said(room).len() == 2)).await;
-        assert_eq!(world.said(&rooms[0]), []);
+        until("the next", async || rooms[1..].iter().all(|room| world.posts(room).len() == 2)).await;
+        assert_eq!(world.posts(&rooms[0]), []);
         held.release();
-        until("the slow one", async || world.said(&rooms[0]).len() == 2).await;
+        until("the slow one", async || world.posts(&rooms[0]).len() == 2).await;
         shutdown.cancel();
     });
     world.settle().await;
@@ -68,27 +68,27 @@ async fn a_slow_room_holds_up_no_other() {
 }
 
 #[tokio::test]
-async fn a_room_that_fails_and_one_that_is_limited_hold_up_no_other() {
+async fn a_failing_room_and_a_rate_limited_room_delay_no_other() {
     let (world, rooms) = many_rooms(4).await;
     let (outbox, shutdown) = outbox(&world, 1);
     world.homeserver.fail_until_cleared(messages_to(&rooms[0]), Fault::Status(500, "M_UNKNOWN"));
     world.homeserver.fail_until_cleared(messages_to(&rooms[1]), Fault::RateLimit { retry_after: MINUTE });
     world.post(&Group::firing("DiskFull", world.now()).payload()).await;
     tokio::join!(outbox.run(&shutdown), async {
-        until("the others", async || rooms[2..].iter().all(|room| !world.said(room).is_empty())).await;
+        until("the others", async || rooms[2..].iter().all(|room| !world.posts(room).is_empty())).await;
         shutdown.cancel();
     });
     assert!(world.attempts(&rooms[0]).1 <= 1 && world.attempts(&rooms[1]).1 <= 1, "the clock stands still");
     world.homeserver.clear_faults();
     world.pass(MINUTE * 2).await;
     for room in &rooms {
-        world.only(room);
+        world.only_post(room);
     }
     world.nothing_is_left().await;
 }
 
 #[tokio::test]
-async fn a_stop_finishes_what_is_held_and_begins_nothing() {
+async fn a_stop_finishes_in_flight_messages_and_starts_none() {
     let (world, rooms) = many_rooms(3).await;
     let (outbox, shutdown) = outbox(&world, 2);
     let held: Vec<_> =
@@ -101,7 +101,7 @@ async fn a_stop_finishes_what_is_held_and_begins_nothing() {
         assert_eq!(world.count("SELECT count(*) FROM room_gate WHERE message IS NOT NULL").await, 0);
     };
     tokio::join!(stopped, async {
-        // Whichever two of the three rooms are first: the one without a hold is done by then.
+        // Two rooms are served at a time, in any order. Once both held rooms are reached, the third one is done.
         for held in &held {
             held.reached().await;
         }
@@ -110,26 +110,27 @@ async fn a_stop_finishes_what_is_held_and_begins_nothing() {
         for held in &held {
             held.release();
         }
-        until("what was held", async || rooms[..2].iter().all(|room| !world.said(room).is_empty())).await;
+        until("the in-flight messages", async || rooms[..2].iter().all(|room| !world.posts(room).is_empty()))
+            .await;
         assert_eq!(world.homeserver.count(Endpoint::Send), before);
     });
-    assert!(rooms[..2].iter().all(|room| world.said(room).len() == 1), "the next is not begun");
+    assert!(rooms[..2].iter().all(|room| world.posts(room).len() == 1), "the next message is not started");
     world.settle().await;
-    assert!(rooms.iter().all(|room| world.said(room).len() == 2));
+    assert!(rooms.iter().all(|room| world.posts(room).len() == 2));
     world.nothing_is_left().await;
 }
 
 #[tokio::test]
-async fn it_goes_on_when_the_database_is_back() {
+async fn the_outbox_continues_after_a_database_outage() {
     let (world, rooms) = many_rooms(2).await;
     let (outbox, shutdown) = outbox(&world, 8);
     tokio::join!(outbox.run(&shutdown), async {
-        world.database.goes_away().await;
+        world.database.down().await;
         assert_eq!(world.post(&Group::firing("DiskFull", world.now()).payload()).await.0, 503);
-        world.database.comes_back().await;
+        world.database.up().await;
         let (status, _) = world.post(&Group::firing("DiskFull", world.now()).payload()).await;
         assert_eq!(status, 200);
-        until("the page", async || rooms.iter().all(|room| !world.said(room).is_empty())).await;
+        until("the page", async || rooms.iter().all(|room| !world.posts(room).is_empty())).await;
         shutdown.cancel();
     });
     world.settle().await;
@@ -137,7 +138,7 @@ async fn it_goes_on_when_the_database_is_back() {
 }
 
 #[tokio::test]
-async fn a_row_that_cannot_be_read_stops_no_room() {
+async fn an_unreadable_row_stops_no_room() {
     let (world, rooms) = many_rooms(1).await;
     let limit = Fault::RateLimit { retry_after: MINUTE };
     world.homeserver.fail_next(messages_to(&rooms[0]), limit);
@@ -151,7 +152,7 @@ async fn a_row_that_cannot_be_read_stops_no_room() {
     .unwrap();
     world.report(&Group::firing("HostDown", world.now())).await;
     world.pass(MINUTE * 2).await;
-    assert!(world.only(&rooms[0]).body.contains("HostDown"));
+    assert!(world.only_post(&rooms[0]).body.contains("HostDown"));
     assert_eq!(world.count("SELECT count(*) FROM outbox WHERE state = 'undeliverable'").await, 1);
     world.nothing_is_left().await;
 }

@@ -1,4 +1,4 @@
-//! A message is kept up to date by few edits, and the newest state wins.
+//! Few edits keep a message up to date, and the newest state wins.
 
 use super::{ALICE, MINUTE, SECOND, messages_to};
 use crate::homeserver::view::SeenEvent;
@@ -32,23 +32,23 @@ async fn many_changes_make_one_edit() {
     }
     world.pass(MINUTE).await;
     assert_eq!(edits(&world, &rooms.ops).len(), 1);
-    let page = world.only(&rooms.ops);
+    let page = world.only_post(&rooms.ops);
     assert!(page.body.contains("11 alerts") || page.body.contains("web-9"), "{}", page.body);
     world.nothing_is_left().await;
 }
 
 #[tokio::test]
-async fn what_a_person_does_is_shown_at_once() {
+async fn an_action_of_a_person_is_shown_immediately() {
     let (world, rooms) = World::finance("").await;
     world.report(&Group::firing("DiskFull", world.now())).await;
-    world.homeserver.person(ALICE).reacts(&world.only(&rooms.ops).event_id, "✅");
+    world.homeserver.person(ALICE).reacts(&world.only_post(&rooms.ops).event_id, "✅");
     world.settle().await;
     assert_eq!(edits(&world, &rooms.ops).len(), 1);
-    assert!(world.only(&rooms.ops).body.contains("ACKNOWLEDGED"));
+    assert!(world.only_post(&rooms.ops).body.contains("ACKNOWLEDGED"));
 }
 
 #[tokio::test]
-async fn a_change_while_an_edit_is_on_its_way_makes_another_edit() {
+async fn a_change_while_an_edit_is_in_flight_makes_another_edit() {
     let (world, rooms) = World::finance("").await;
     let group = Group::firing("DiskFull", world.now());
     world.report(&group).await;
@@ -68,7 +68,7 @@ async fn a_change_while_an_edit_is_on_its_way_makes_another_edit() {
 }
 
 #[tokio::test]
-async fn edits_that_a_limit_holds_back_become_one_with_the_newest_state() {
+async fn edits_delayed_by_a_rate_limit_become_one_with_the_newest_state() {
     let (world, rooms) = World::finance("").await;
     let mut group = Group::firing("DiskFull", world.now());
     world.report(&group).await;
@@ -82,12 +82,12 @@ async fn edits_that_a_limit_holds_back_become_one_with_the_newest_state() {
     world.pass(MINUTE * 2).await;
     let edits = edits(&world, &rooms.ops);
     assert_eq!(edits.len(), 1, "{edits:#?}");
-    assert!(world.only(&rooms.ops).body.contains("RESOLVED"));
+    assert!(world.only_post(&rooms.ops).body.contains("RESOLVED"));
     world.nothing_is_left().await;
 }
 
 #[tokio::test]
-async fn an_edit_that_is_refused_while_another_waits_gives_way_to_it() {
+async fn an_edit_that_is_rate_limited_while_another_waits_is_replaced_by_it() {
     let (world, rooms) = World::finance("").await;
     let group = Group::firing("DiskFull", world.now());
     world.report(&group).await;
@@ -108,7 +108,7 @@ async fn an_edit_that_is_refused_while_another_waits_gives_way_to_it() {
 }
 
 #[tokio::test]
-async fn an_edit_whose_reply_is_lost_is_there_once_and_the_newest_state_wins() {
+async fn an_edit_whose_reply_is_lost_arrives_once_and_the_newest_state_wins() {
     let (world, rooms) = World::finance("").await;
     let group = Group::firing("DiskFull", world.now());
     world.report(&group).await;
@@ -120,12 +120,12 @@ async fn an_edit_whose_reply_is_lost_is_there_once_and_the_newest_state_wins() {
     world.pass(MINUTE).await;
     let edits = edits(&world, &rooms.ops);
     assert_eq!(edits.len(), 2);
-    assert!(world.only(&rooms.ops).body.contains("web-2"));
+    assert!(world.only_post(&rooms.ops).body.contains("web-2"));
     world.nothing_is_left().await;
 }
 
 #[tokio::test]
-async fn nothing_hangs_on_a_page_before_it_is_there() {
+async fn no_event_relates_to_a_page_before_the_page_is_sent() {
     let (world, rooms) = World::finance("").await;
     world.homeserver.fail_times(4, messages_to(&rooms.ops), Fault::DropBeforeAccepting);
     let group = Group::firing("DiskFull", world.now());
@@ -138,17 +138,17 @@ async fn nothing_hangs_on_a_page_before_it_is_there() {
         .filter(|event| event.sender == World::virtual_user("finance") && event.kind != "m.room.member")
         .collect();
     assert_eq!(ours[0].relation, None, "the page comes first");
-    assert!(world.only(&rooms.ops).body.contains("web-1"), "and what has changed since is shown");
+    assert!(world.only_post(&rooms.ops).body.contains("web-1"), "the page shows the changes since then");
     world.nothing_is_left().await;
 }
 
 #[tokio::test]
-async fn a_reaction_that_cannot_be_placed_holds_up_nothing() {
+async fn a_reaction_that_cannot_be_placed_delays_nothing() {
     let (world, rooms) = World::finance("").await;
     let placing = Match::send().in_room(&rooms.ops).of_type("m.reaction");
     world.homeserver.fail_until_cleared(placing, Fault::Status(400, "M_BAD_JSON"));
     world.report(&Group::firing("DiskFull", world.now())).await;
     world.report(&Group::firing("HostDown", world.now())).await;
-    assert_eq!(world.said(&rooms.ops).len(), 2);
+    assert_eq!(world.posts(&rooms.ops).len(), 2);
     world.nothing_is_left().await;
 }

@@ -1,20 +1,20 @@
-//! Rooms that are entered by invitation, and rooms that move.
+//! Rooms that matrixbot joins by invitation, and rooms that are upgraded.
 
 use super::{ALICE, HOUR, MINUTE, SECOND, list, messages_to};
 use crate::homeserver::people::Person;
 use crate::homeserver::{Endpoint, Fault, Match};
-use crate::world::{Group, Scenery, World, finance_list};
+use crate::world::{Group, Setup, World, finance_list};
 use ruma::{OwnedRoomId, RoomId};
 use serde_json::Value;
 use sqlx::Executor;
 
-/// A private room is the only level of the list; nobody has invited anybody yet.
+/// A list whose only level is a private room, without an invitation yet.
 async fn private_room() -> (World, OwnedRoomId, Person) {
-    let scenery = Scenery::prepare().await;
-    scenery.rooms();
-    let alice = scenery.homeserver.person(ALICE);
-    let room = scenery.homeserver.private_room(ALICE);
-    let world = scenery.begin(&list("finance", &[&[room.as_str()]])).await;
+    let setup = Setup::prepare().await;
+    setup.rooms();
+    let alice = setup.homeserver.person(ALICE);
+    let room = setup.homeserver.private_room(ALICE);
+    let world = setup.start(&list("finance", &[&[room.as_str()]])).await;
     (world, room, alice)
 }
 
@@ -24,7 +24,7 @@ fn last_membership(world: &World, room: &RoomId) -> Value {
 }
 
 #[tokio::test]
-async fn an_invitation_to_a_room_of_the_list_is_taken() {
+async fn an_invitation_to_a_room_of_the_list_is_accepted() {
     let (world, room, alice) = private_room().await;
     let user = World::virtual_user("finance");
     assert!(!world.homeserver.is_joined(&room, user.as_str()));
@@ -32,14 +32,14 @@ async fn an_invitation_to_a_room_of_the_list_is_taken() {
     world.settle().await;
     assert!(world.homeserver.is_joined(&room, user.as_str()));
     let number = world.report(&Group::firing("DiskFull", world.now())).await;
-    alice.reacts(&world.only(&room).event_id, "✅");
+    alice.reacts(&world.only_post(&room).event_id, "✅");
     world.settle().await;
     assert_eq!(world.phase(number).await, "acknowledged");
     world.nothing_is_left().await;
 }
 
 #[tokio::test]
-async fn an_invitation_is_taken_once_the_homeserver_lets_us() {
+async fn an_invitation_is_accepted_once_the_homeserver_works() {
     let (world, room, alice) = private_room().await;
     let user = World::virtual_user("finance");
     world.homeserver.fail_until_cleared(Match::to(Endpoint::Join), Fault::Status(503, "M_UNKNOWN"));
@@ -53,7 +53,7 @@ async fn an_invitation_is_taken_once_the_homeserver_lets_us() {
 }
 
 #[tokio::test]
-async fn an_invitation_that_we_never_hear_of_is_taken_all_the_same() {
+async fn a_lost_invitation_is_accepted_nevertheless() {
     let (world, room, alice) = private_room().await;
     let user = World::virtual_user("finance");
     alice.invites(&room, &user);
@@ -63,7 +63,7 @@ async fn an_invitation_that_we_never_hear_of_is_taken_all_the_same() {
 }
 
 #[tokio::test]
-async fn an_invitation_to_any_other_room_is_declined_with_a_word() {
+async fn an_invitation_to_any_other_room_is_declined_with_a_reason() {
     let (world, _, alice) = private_room().await;
     let user = World::virtual_user("finance");
     let elsewhere = world.homeserver.private_room(ALICE);
@@ -76,23 +76,23 @@ async fn an_invitation_to_any_other_room_is_declined_with_a_word() {
 }
 
 #[tokio::test]
-async fn a_room_that_is_upgraded_is_followed_and_said_there() {
+async fn an_upgraded_room_is_followed_with_a_notice() {
     let (world, rooms) = World::finance("").await;
     let alice = world.homeserver.person(ALICE);
     let number = world.report(&Group::firing("DiskFull", world.now())).await;
     let replacement = alice.upgrades(&rooms.ops);
     world.settle().await;
-    let said = world.only(&replacement);
-    assert!(said.body.contains("replaces") && said.body.contains(rooms.ops.as_str()), "{}", said.body);
+    let notice = world.only_post(&replacement);
+    assert!(notice.body.contains("replaces") && notice.body.contains(rooms.ops.as_str()), "{}", notice.body);
     world.report(&Group::firing("HostDown", world.now())).await;
-    assert_eq!(world.said(&replacement).len(), 2);
-    assert!(world.said(&replacement)[1].body.contains("HostDown"));
+    assert_eq!(world.posts(&replacement).len(), 2);
+    assert!(world.posts(&replacement)[1].body.contains("HostDown"));
     alice.says(&replacement, &format!("ack {number}"));
     world.settle().await;
     assert_eq!(
         world.phase(number).await,
         "acknowledged",
-        "what was paged in the old room is handled in the new one"
+        "an incident that was paged in the old room can be acknowledged in the new one"
     );
     world.pass(MINUTE).await;
     assert_eq!(world.count("SELECT count(*) FROM outbox WHERE state = 'undeliverable'").await, 0);
@@ -108,27 +108,27 @@ async fn a_room_that_is_upgraded_twice_is_followed() {
     let third = alice.upgrades(&second);
     world.settle().await;
     world.report(&Group::firing("DiskFull", world.now())).await;
-    assert_eq!(world.said(&rooms.ops), []);
-    assert!(world.said(&third).iter().any(|message| message.body.contains("DiskFull")));
+    assert_eq!(world.posts(&rooms.ops), []);
+    assert!(world.posts(&third).iter().any(|message| message.body.contains("DiskFull")));
     world.nothing_is_left().await;
 }
 
 #[tokio::test]
-async fn a_page_that_waits_goes_to_the_room_that_replaces_its_own() {
+async fn a_pending_page_goes_to_the_replacement_room() {
     let (world, rooms) = World::finance("").await;
     let limit = Fault::RateLimit { retry_after: MINUTE };
     world.homeserver.fail_next(messages_to(&rooms.ops), limit);
     world.report(&Group::firing("DiskFull", world.now())).await;
     let replacement = world.homeserver.person(ALICE).upgrades(&rooms.ops);
     world.pass(MINUTE * 2).await;
-    assert_eq!(world.said(&rooms.ops), []);
-    assert!(world.said(&replacement).iter().any(|message| message.body.contains("DiskFull")));
-    assert_eq!(world.said(&rooms.managers), []);
+    assert_eq!(world.posts(&rooms.ops), []);
+    assert!(world.posts(&replacement).iter().any(|message| message.body.contains("DiskFull")));
+    assert_eq!(world.posts(&rooms.managers), []);
     world.nothing_is_left().await;
 }
 
 #[tokio::test]
-async fn a_page_that_is_refused_while_its_room_moves_goes_to_the_replacement() {
+async fn a_page_that_is_rejected_during_an_upgrade_goes_to_the_replacement() {
     let (world, rooms) = World::finance("").await;
     let held = world.homeserver.hold_then(messages_to(&rooms.ops), Fault::Status(403, "M_FORBIDDEN"));
     world.post(&Group::firing("DiskFull", world.now()).payload()).await;
@@ -141,13 +141,13 @@ async fn a_page_that_is_refused_while_its_room_moves_goes_to_the_replacement() {
         replacement
     });
     world.pass(SECOND * 10).await;
-    assert!(world.said(&replacement).iter().any(|message| message.body.contains("DiskFull")));
-    assert_eq!(world.said(&rooms.managers), []);
+    assert!(world.posts(&replacement).iter().any(|message| message.body.contains("DiskFull")));
+    assert_eq!(world.posts(&rooms.managers), []);
     world.nothing_is_left().await;
 }
 
 #[tokio::test]
-async fn a_replacement_that_does_not_let_us_in_yet_is_entered_when_it_does() {
+async fn a_private_replacement_is_joined_once_it_invites() {
     let (world, room, alice) = private_room().await;
     let user = World::virtual_user("finance");
     alice.invites(&room, &user);
@@ -158,27 +158,27 @@ async fn a_replacement_that_does_not_let_us_in_yet_is_entered_when_it_does() {
     alice.invites(&replacement, &user);
     world.settle().await;
     assert!(world.homeserver.is_joined(&replacement, user.as_str()));
-    let said = world.said(&replacement);
+    let posts = world.posts(&replacement);
     assert!(
-        said.len() == 1 && said[0].body.contains("This room replaces"),
-        "it is said there after all: {said:#?}"
+        posts.len() == 1 && posts[0].body.contains("This room replaces"),
+        "the notice is posted after the join: {posts:#?}"
     );
     world.report(&Group::firing("DiskFull", world.now())).await;
-    assert!(world.said(&replacement).iter().any(|message| message.body.contains("DiskFull")));
+    assert!(world.posts(&replacement).iter().any(|message| message.body.contains("DiskFull")));
     world.pass(HOUR).await;
     world.nothing_is_left().await;
 }
 
 #[tokio::test]
-async fn a_report_that_comes_while_an_alias_is_being_followed_is_paged() {
-    let scenery = Scenery::prepare().await;
-    let rooms = scenery.rooms();
-    scenery.homeserver.fail_until_cleared(Match::to(Endpoint::Alias), Fault::Status(503, "M_UNKNOWN"));
-    let world = scenery.begin(&finance_list("")).await;
+async fn a_report_during_the_resolution_of_an_alias_is_paged() {
+    let setup = Setup::prepare().await;
+    let rooms = setup.rooms();
+    setup.homeserver.fail_until_cleared(Match::to(Endpoint::Alias), Fault::Status(503, "M_UNKNOWN"));
+    let world = setup.start(&finance_list("")).await;
     world.report(&Group::firing("DiskFull", world.now())).await;
     world.homeserver.clear_faults();
     world.clock.advance(MINUTE);
-    // The alias is followed, but what waits for it cannot be moved yet.
+    // The alias is resolved, but this lock delays moving its pending messages.
     let mut holder = world.database.connect().await;
     holder.execute("BEGIN; SELECT id FROM outbox WHERE state = 'pending' FOR UPDATE").await.unwrap();
     let blocked = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
@@ -189,9 +189,9 @@ async fn a_report_that_comes_while_an_alias_is_being_followed_is_paged() {
     });
     served.unwrap();
     world.settle().await;
-    let said = world.said(&rooms.ops);
-    assert!(said.iter().any(|message| message.body.contains("DiskFull")), "{said:#?}");
-    assert!(said.iter().any(|message| message.body.contains("HostDown")), "{said:#?}");
-    assert_eq!(said.len(), 2, "{said:#?}");
+    let posts = world.posts(&rooms.ops);
+    assert!(posts.iter().any(|message| message.body.contains("DiskFull")), "{posts:#?}");
+    assert!(posts.iter().any(|message| message.body.contains("HostDown")), "{posts:#?}");
+    assert_eq!(posts.len(), 2, "{posts:#?}");
     world.nothing_is_left().await;
 }

@@ -1,4 +1,4 @@
-//! Stories of failure: whatever breaks, every page is in its room once, and every answer counts once.
+//! Stories of failure: whatever fails, every page arrives once and every acknowledgement counts once.
 
 mod accounts;
 mod crashes;
@@ -23,7 +23,7 @@ use ruma::{OwnedEventId, RoomId};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// Who is in every room.
+/// A person who is in every room.
 const ALICE: &str = "@alice:example.test";
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -48,26 +48,26 @@ fn list(name: &str, levels: &[&[&str]]) -> String {
 }
 
 impl World {
-    /// What the list `finance` says in a room, outside of threads.
-    fn said(&self, room: &RoomId) -> Vec<SeenMessage> {
+    /// The messages of the list `finance` in a room, outside threads.
+    fn posts(&self, room: &RoomId) -> Vec<SeenMessage> {
         let mut messages = self.homeserver.messages(room);
         messages.retain(|message| message.sender == Self::virtual_user("finance"));
         messages
     }
 
-    /// The one thing that the list `finance` says in a room.
-    fn only(&self, room: &RoomId) -> SeenMessage {
-        let mut said = self.said(room);
-        assert_eq!(said.len(), 1, "{said:#?}");
-        said.remove(0)
+    /// The only message of the list `finance` in a room.
+    fn only_post(&self, room: &RoomId) -> SeenMessage {
+        let mut posts = self.posts(room);
+        assert_eq!(posts.len(), 1, "{posts:#?}");
+        posts.remove(0)
     }
 
-    /// The event of the first message in a room, which we may not know yet.
+    /// The event of the only message in a room, which matrixbot may not know yet.
     fn first_event(&self, room: &RoomId) -> OwnedEventId {
-        self.only(room).event_id
+        self.only_post(room).event_id
     }
 
-    /// The transaction ids of the messages that were sent to a room, and how often one was sent.
+    /// The transaction ids of the messages sent to a room, and the number of sends.
     fn attempts(&self, room: &RoomId) -> (BTreeSet<String>, usize) {
         let sent: Vec<String> = self
             .homeserver
@@ -83,11 +83,11 @@ impl World {
         (sent.iter().cloned().collect(), sent.len())
     }
 
-    /// Works until a request is held at the homeserver, and is killed at that moment.
+    /// Lets matrixbot work until the homeserver holds a request, then kills it.
     async fn dies_at(&self, held: &Held) {
         tokio::select! {
             () = held.reached() => {}
-            _ = self.bot.work() => panic!("all the work was done before the request that is held"),
+            _ = self.bot.work() => panic!("all work was done before the held request"),
         }
         self.bot.kill().await;
     }

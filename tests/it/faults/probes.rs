@@ -1,7 +1,7 @@
-//! What the admin listener tells an orchestrator and Prometheus while things break.
+//! Probes and metrics of the admin listener during failures.
 
 use super::{MINUTE, SECOND, list};
-use crate::world::{Group, Scenery, World};
+use crate::world::{Group, Setup, World};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +10,7 @@ async fn get(world: &World, path: &str) -> (u16, String) {
     (answer.status().as_u16(), answer.text().await.unwrap())
 }
 
-/// Status, and which checks hold.
+/// The status code, and the result of each check.
 async fn probe(world: &World, path: &str) -> (u16, BTreeMap<String, bool>) {
     let (status, text) = get(world, path).await;
     let answer: Value = serde_json::from_str(&text).unwrap();
@@ -28,7 +28,7 @@ async fn pings(world: &World) {
 }
 
 #[tokio::test]
-async fn it_is_ready_when_everything_is_there() {
+async fn matrixbot_is_ready_when_all_checks_pass() {
     let (mut world, _) = World::finance("").await;
     world.restart_bot().await;
     let (status, checks) = probe(&world, "/readyz").await;
@@ -43,24 +43,29 @@ async fn it_is_ready_when_everything_is_there() {
 }
 
 #[tokio::test]
-async fn it_is_alive_but_not_ready_while_the_database_is_away() {
+async fn matrixbot_is_alive_but_not_ready_while_the_database_is_down() {
     let (world, _) = World::finance("").await;
     pings(&world).await;
+<<<<<<< HEAD
     world.database.goes_away().await;
     let begun = std::time::Instant::now();
     let (status, text) = get(&world, "/readyz").await;
     assert!(begun.elapsed() < SECOND * 2, "an orchestrator does not wait for long: {:?}", begun.elapsed());
     assert!(text.contains("not currently accepting connections"), "it says why: {text}");
     let (_, checks) = probe(&world, "/readyz").await;
+=======
+    world.database.down().await;
+    let (status, checks) = probe(&world, "/readyz").await;
+>>>>>>> 46a9e96 (tests: Use plain English in comments and names of tests and helpers)
     assert_eq!((status, failing(&checks)), (503, vec!["database", "migrations", "outbox"]));
     assert_eq!(probe(&world, "/livez").await.0, 200, "a restart would not help");
     assert_eq!(get(&world, "/metrics").await.0, 200);
-    world.database.comes_back().await;
+    world.database.up().await;
     assert_eq!(probe(&world, "/readyz").await.0, 200);
 }
 
 #[tokio::test]
-async fn it_is_not_ready_while_the_homeserver_is_away() {
+async fn matrixbot_is_not_ready_while_the_homeserver_is_down() {
     let (world, _) = World::finance("").await;
     pings(&world).await;
     world.homeserver.down().await;
@@ -80,10 +85,17 @@ async fn it_is_not_ready_while_the_homeserver_is_away() {
 }
 
 #[tokio::test]
+<<<<<<< HEAD
 async fn a_room_that_cannot_be_reached_is_named_and_blocks_no_rollout() {
     let scenery = Scenery::prepare().await;
     scenery.rooms();
     let world = scenery.begin(&list("finance", &[&["#ops:example.test", "#nowhere:example.test"]])).await;
+=======
+async fn an_unreachable_room_is_named() {
+    let setup = Setup::prepare().await;
+    setup.rooms();
+    let world = setup.start(&list("finance", &[&["#ops:example.test", "#nowhere:example.test"]])).await;
+>>>>>>> 46a9e96 (tests: Use plain English in comments and names of tests and helpers)
     pings(&world).await;
     let (status, text) = get(&world, "/readyz").await;
     let answer: Value = serde_json::from_str(&text).unwrap();
@@ -93,6 +105,7 @@ async fn a_room_that_cannot_be_reached_is_named_and_blocks_no_rollout() {
     assert!(!text.contains(&world.homeserver.appservice().as_token));
 }
 
+<<<<<<< HEAD
 #[tokio::test]
 async fn a_list_that_can_page_nobody_is_not_ready() {
     let scenery = Scenery::prepare().await;
@@ -108,6 +121,9 @@ async fn a_list_that_can_page_nobody_is_not_ready() {
 }
 
 /// Every series of an exposition: the sample's name with its labels.
+=======
+/// Every series of the metrics: the sample's name with its labels.
+>>>>>>> 46a9e96 (tests: Use plain English in comments and names of tests and helpers)
 fn series(text: &str) -> BTreeSet<String> {
     let mut series = BTreeSet::new();
     for line in text.lines() {
@@ -122,9 +138,9 @@ fn series(text: &str) -> BTreeSet<String> {
 }
 
 #[tokio::test]
-async fn every_series_is_there_from_the_start() {
+async fn every_series_exists_from_the_start() {
     let (mut world, rooms) = World::finance("").await;
-    // Before any worker has done a step, except the one that exports the totals: the lease of the killed process ends.
+    // No worker has run yet except the one that exports the totals, after the lease of the killed process has ended.
     world.restart_bot().await;
     world.clock.advance(SECOND * 20);
     world.bot.step("totals").await.unwrap();
@@ -149,17 +165,17 @@ async fn every_series_is_there_from_the_start() {
         r#"matrixbot_appservice_transactions_total{result="unavailable"}"#,
         r#"matrixbot_appservice_events_total{result="duplicate"}"#,
     ] {
-        assert!(start.contains(name), "{name} is not there from the start: {start:#?}");
+        assert!(start.contains(name), "{name} does not exist from the start: {start:#?}");
     }
-    // A whole life adds no series that a graph or a rule would have missed before.
+    // The life of an incident adds no series that graphs or rules would have missed before.
     world.homeserver.person(super::ALICE).bans(&rooms.ops, &World::virtual_user("finance"));
     let number = world.report(&Group::firing("DiskFull", world.now())).await;
     world.pass(MINUTE * 60).await;
     world.homeserver.person(super::ALICE).says(&rooms.managers, &format!("ack {number}"));
     world.settle().await;
-    world.database.goes_away().await;
+    world.database.down().await;
     world.post(&Group::firing("HostDown", world.now()).payload()).await;
-    world.database.comes_back().await;
+    world.database.up().await;
     pings(&world).await;
     world.bot.step("reconcile").await.unwrap();
     world.bot.step("gauges").await.unwrap();

@@ -1,4 +1,4 @@
-//! The program itself, as a process on the machine's clock: stopped, killed and started again in the middle of things.
+//! The program as a real process on the machine's clock: stopped, killed and restarted during work.
 
 use super::{ALICE, messages_to};
 use crate::database::TestDatabase;
@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-/// How soon a stop without anything to finish is over.
+/// The longest time of a stop without in-flight work.
 const SOON: Duration = Duration::from_secs(8);
 const PASSWORD: &str = "pa55word-of-the-database";
 
@@ -54,7 +54,7 @@ impl Site {
         });
         std::fs::write(self.path("registration.yaml"), registration.to_string()).unwrap();
         let mut database: url::Url = self.database.url().parse().unwrap();
-        // Where any password will do, it is one that can be found in a log.
+        // If the server needs no password, set one that the test can search for in the log.
         if database.password().is_none() {
             database.set_password(Some(PASSWORD)).unwrap();
         }
@@ -110,7 +110,7 @@ impl Site {
         sqlx::query_scalar(query).fetch_one(&mut connection).await.unwrap()
     }
 
-    /// Lets time do its part: the leases of a process that is gone run out.
+    /// Ends the leases of a killed process.
     async fn leases_run_out(&self) {
         let mut connection = self.database.connect().await;
         sqlx::query("UPDATE room_gate SET lease_until = '2000-01-01' WHERE lease_until IS NOT NULL")
@@ -145,17 +145,17 @@ impl Program {
         std::fs::read_to_string(&self.log).unwrap()
     }
 
-    /// Where it says that it listens.
+    /// The address that it logged for a listener.
     fn address(&self, of: &str) -> String {
         let log = self.log();
-        let told = log
+        let logged = log
             .lines()
             .filter_map(|line| serde_json::from_str::<Value>(line).ok())
             .find(|line| {
                 line.to_string().contains("listening on") && line.to_string().contains(&format!("for {of}"))
             })
             .unwrap_or_else(|| panic!("no address of {of}: {log}"));
-        let text = told.to_string();
+        let text = logged.to_string();
         let place = text.split("listening on ").nth(1).unwrap().split(' ').next().unwrap();
         format!("http://{place}")
     }
@@ -185,7 +185,7 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        // It may have exited long ago.
+        // It may have exited already.
         drop(self.child.kill());
         drop(self.child.wait());
     }
@@ -196,7 +196,7 @@ fn now() -> Timestamp {
 }
 
 #[tokio::test]
-async fn a_stop_in_the_middle_finishes_what_is_held_and_another_start_goes_on() {
+async fn a_stop_finishes_in_flight_work_and_the_next_start_continues() {
     let site = Site::prepare().await;
     let mut first = site.start("first", "info").await;
     let held = site.homeserver.hold_after(messages_to(&site.ops));
@@ -207,7 +207,7 @@ async fn a_stop_in_the_middle_finishes_what_is_held_and_another_start_goes_on() 
     let address = first.webhook.trim_start_matches("http://").to_owned();
     until("nothing is accepted any more", async || tokio::net::TcpStream::connect(&address).await.is_err())
         .await;
-    assert!(first.child.try_wait().unwrap().is_none(), "it holds a message");
+    assert!(first.child.try_wait().unwrap().is_none(), "it has a message in flight");
     held.release();
     assert_eq!(first.exit().await.code(), Some(0), "{}", first.log());
     assert_eq!(site.count("SELECT count(*) FROM room_gate WHERE message IS NOT NULL").await, 0);
@@ -216,7 +216,7 @@ async fn a_stop_in_the_middle_finishes_what_is_held_and_another_start_goes_on() 
     let second = site.start("second", "info").await;
     let page = site.pages("DiskFull").remove(0);
     site.homeserver.person(ALICE).reacts(&page.event_id, "✅");
-    until("she has it", async || {
+    until("the incident is acknowledged", async || {
         site.count("SELECT count(*) FROM incident WHERE phase = 'acknowledged'").await == 1
     })
     .await;
@@ -227,10 +227,10 @@ async fn a_stop_in_the_middle_finishes_what_is_held_and_another_start_goes_on() 
 }
 
 #[tokio::test]
-async fn a_stop_is_not_held_up_by_connections_that_nobody_uses() {
+async fn idle_connections_do_not_delay_a_stop() {
     let site = Site::prepare().await;
     let mut program = site.start("only", "info").await;
-    // As Alertmanager and Synapse do: the connections stay open.
+    // The connections stay open, as those of Alertmanager and Synapse do.
     let client = reqwest::Client::builder().tls_certs_only([]).build().unwrap();
     for _ in 0..3 {
         let answer = client.get(format!("{}/nothing", program.webhook)).send().await.unwrap();
@@ -243,23 +243,23 @@ async fn a_stop_is_not_held_up_by_connections_that_nobody_uses() {
 }
 
 #[tokio::test]
-async fn a_stop_while_the_database_is_not_there_yet_is_a_stop() {
+async fn matrixbot_stops_while_it_waits_for_the_database() {
     let site = Site::prepare().await;
-    site.database.goes_away().await;
+    site.database.down().await;
     let mut program = site.spawn("only", "info");
     until("it waits", async || program.log().contains("waiting for the database")).await;
     program.webhook = program.address("webhook");
-    assert_eq!(program.fires("DiskFull").await.0, 503, "Alertmanager is to come again");
+    assert_eq!(program.fires("DiskFull").await.0, 503, "Alertmanager must retry");
     program.signal("TERM");
     assert_eq!(program.exit().await.code(), Some(0));
-    site.database.comes_back().await;
+    site.database.up().await;
     let program = site.start("again", "info").await;
     assert_eq!(program.fires("DiskFull").await.0, 200);
     until("the page", async || site.pages("DiskFull").len() == 1).await;
 }
 
 #[tokio::test]
-async fn killed_while_a_page_is_on_its_way_nothing_is_lost_and_nothing_is_said_twice() {
+async fn killed_while_a_page_is_in_flight_nothing_is_lost_or_posted_twice() {
     let site = Site::prepare().await;
     let mut first = site.start("first", "info").await;
     let held = site.homeserver.hold_after(messages_to(&site.ops));
@@ -272,7 +272,7 @@ async fn killed_while_a_page_is_on_its_way_nothing_is_lost_and_nothing_is_said_t
     site.homeserver.restart().await;
     site.leases_run_out().await;
     let _second = site.start("second", "info").await;
-    until("she has it", async || {
+    until("the incident is acknowledged", async || {
         site.count("SELECT count(*) FROM incident WHERE phase = 'acknowledged'").await == 1
     })
     .await;
@@ -281,11 +281,11 @@ async fn killed_while_a_page_is_on_its_way_nothing_is_lost_and_nothing_is_said_t
 }
 
 #[tokio::test]
-async fn killed_under_load_everything_that_was_taken_is_paged_once() {
+async fn killed_under_load_every_accepted_report_is_paged_once() {
     let site = Site::prepare().await;
     let mut first = site.start("first", "info").await;
     let names: Vec<String> = (100..140).map(|n| format!("G{n}")).collect();
-    let mut taken = 0;
+    let mut accepted = 0;
     for (n, name) in names.iter().enumerate() {
         if n == 25 {
             first.signal("KILL");
@@ -293,12 +293,12 @@ async fn killed_under_load_everything_that_was_taken_is_paged_once() {
             break;
         }
         assert_eq!(first.fires(name).await.0, 200);
-        taken += 1;
+        accepted += 1;
     }
     site.leases_run_out().await;
     let second = site.start("second", "info").await;
-    // Alertmanager tries again what was not taken, and one that was.
-    for name in &names[taken - 1..] {
+    // Alertmanager retries the reports that were not accepted, and one that was.
+    for name in &names[accepted - 1..] {
         assert_eq!(second.fires(name).await.0, 200);
     }
     until("every page", async || names.iter().all(|name| !site.pages(name).is_empty())).await;
@@ -309,7 +309,7 @@ async fn killed_under_load_everything_that_was_taken_is_paged_once() {
 }
 
 #[tokio::test]
-async fn two_processes_take_turns_and_nothing_is_lost() {
+async fn a_rolling_restart_of_two_processes_loses_nothing() {
     let site = Site::prepare().await;
     let mut first = site.start("first", "info").await;
     let second = site.start("second", "info").await;
@@ -331,9 +331,9 @@ async fn two_processes_take_turns_and_nothing_is_lost() {
 }
 
 #[tokio::test]
-async fn what_comes_in_the_first_instant_of_two_processes_is_paged_once() {
+async fn reports_during_the_start_of_two_processes_are_paged_once() {
     let site = Site::prepare().await;
-    // Nothing is there yet: no schema, no users, no rooms that anybody is in.
+    // Nothing exists yet: no schema, no virtual users, no joined rooms.
     let mut programs = [site.spawn("first", "info"), site.spawn("second", "info")];
     let names: Vec<String> = (300..320).map(|n| format!("G{n}")).collect();
     for program in &mut programs {
@@ -342,7 +342,7 @@ async fn what_comes_in_the_first_instant_of_two_processes_is_paged_once() {
     }
     let reports = programs.iter().flat_map(|program| {
         names.iter().map(move |name| async move {
-            // As Alertmanager does, until it is taken.
+            // Retry as Alertmanager does, until it is accepted.
             while program.fires(name).await.0 != 200 {}
         })
     });
@@ -355,7 +355,7 @@ async fn what_comes_in_the_first_instant_of_two_processes_is_paged_once() {
 }
 
 #[tokio::test]
-async fn no_secret_is_in_the_logs_whatever_happens() {
+async fn no_secret_is_ever_logged() {
     let site = Site::prepare().await;
     let appservice = site.homeserver.appservice();
     let mut program = site.start("only", "trace,matrixbot=trace").await;
@@ -369,7 +369,7 @@ async fn no_secret_is_in_the_logs_whatever_happens() {
     site.nothing_waits().await;
     let client = reqwest::Client::builder().tls_certs_only([]).build().unwrap();
     let (hook, app) = (&program.webhook, &program.appservice);
-    // Each secret in each place that somebody may put it by mistake.
+    // Put each secret in every place where people may put it by mistake.
     for secret in [TOKEN, &appservice.hs_token, &appservice.as_token] {
         for url in [
             format!("{hook}/webhook/finance?token={secret}"),
@@ -385,15 +385,15 @@ async fn no_secret_is_in_the_logs_whatever_happens() {
             drop(client.post(&url).basic_auth("x", Some(secret)).body("[").send().await.unwrap());
         }
     }
-    site.database.goes_away().await;
+    site.database.down().await;
     assert_eq!(program.fires("HostDown").await.0, 503);
-    site.database.comes_back().await;
+    site.database.up().await;
     assert_eq!(program.fires("HostDown").await.0, 200);
     until("the next page", async || site.pages("HostDown").len() == 1).await;
     program.signal("TERM");
     assert_eq!(program.exit().await.code(), Some(0));
     let log = program.log();
-    assert!(log.contains("TRACE"), "it says much");
+    assert!(log.contains("TRACE"), "the log level is trace");
     assert_eq!(log.lines().find(|line| line.contains("access_token=")), None, "no query is in the log");
     for (what, secret) in [
         ("the webhook token", TOKEN),

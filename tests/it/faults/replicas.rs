@@ -11,7 +11,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// How many incidents there are at once.
+/// The number of incidents.
 const MANY: usize = 30;
 
 async fn two() -> (World, Bot, Rooms) {
@@ -26,7 +26,7 @@ async fn reports(webhook: String, list: &'static str, body: String) -> (u16, Val
     post(&format!("{webhook}/webhook/{list}"), TOKEN, body).await
 }
 
-/// Both work at the same time until neither has anything to do.
+/// Lets both work at the same time until neither has anything to do.
 async fn work_together(world: &World, other: &Bot) {
     for _ in 0..100 {
         let delivered = world.homeserver.deliver().await;
@@ -38,7 +38,7 @@ async fn work_together(world: &World, other: &Bot) {
     panic!("they do not settle");
 }
 
-/// How often each incident of `G0`, `G1`, … is paged in a room.
+/// How often each of the incidents `G0`, `G1`, … is paged in a room.
 fn pages(homeserver: &Homeserver, room: &RoomId) -> BTreeMap<String, usize> {
     let mut pages = BTreeMap::new();
     for message in homeserver.messages(room) {
@@ -54,16 +54,17 @@ async fn deadlocks(world: &World) -> i64 {
 }
 
 #[tokio::test]
-async fn each_page_is_there_once_whoever_takes_the_webhook_and_whoever_sends() {
+async fn each_page_arrives_once_whichever_process_accepts_and_sends() {
     let (world, other, rooms) = two().await;
     let bodies: Vec<String> =
         (0..MANY).map(|n| Group::firing(&format!("G{n}"), world.now()).payload().to_string()).collect();
-    // Each of two peers of Alertmanager reports everything, to another process each.
+    // Two Alertmanager peers report everything, each to another process.
     let reports = bodies.iter().flat_map(|body| {
         [&world.bot.webhook, &other.webhook].map(|webhook| reports(webhook.clone(), "finance", body.clone()))
     });
-    let (taken, _, _) = tokio::join!(futures_util::future::join_all(reports), world.bot.work(), other.work());
-    assert!(taken.iter().all(|(status, _)| *status == 200), "{taken:?}");
+    let (answers, _, _) =
+        tokio::join!(futures_util::future::join_all(reports), world.bot.work(), other.work());
+    assert!(answers.iter().all(|(status, _)| *status == 200), "{answers:?}");
     work_together(&world, &other).await;
     let paged = pages(&world.homeserver, &rooms.ops);
     assert_eq!(paged.len(), MANY);
@@ -71,7 +72,7 @@ async fn each_page_is_there_once_whoever_takes_the_webhook_and_whoever_sends() {
     assert_eq!(world.count("SELECT count(*) FROM incident").await, i64::try_from(MANY).unwrap());
     assert_eq!(deadlocks(&world).await, 0);
 
-    // Nobody answers: both climb the ladders.
+    // Nobody acknowledges: both processes escalate.
     world.clock.advance(MINUTE * 15);
     work_together(&world, &other).await;
     let paged = pages(&world.homeserver, &rooms.managers);
@@ -84,28 +85,28 @@ async fn each_page_is_there_once_whoever_takes_the_webhook_and_whoever_sends() {
 }
 
 #[tokio::test]
-async fn each_answer_is_given_once_while_both_work() {
+async fn each_command_is_answered_once_while_both_work() {
     let (world, other, rooms) = two().await;
     for n in 0..MANY {
         world.post(&Group::firing(&format!("G{n}"), world.now()).payload()).await;
     }
     work_together(&world, &other).await;
     let alice = world.homeserver.person(ALICE);
-    for (n, message) in world.said(&rooms.ops).iter().enumerate() {
+    for (n, message) in world.posts(&rooms.ops).iter().enumerate() {
         match n % 3 {
             0 => alice.reacts(&message.event_id, "✅"),
             1 => alice.replies(&message.event_id, "ack"),
             _ => alice.says(&rooms.ops, &format!("ack {}", n + 1)),
         };
     }
-    // The homeserver pushes to one; the other finds the events by itself.
+    // The homeserver pushes to one process; the other one polls the inbox.
     world.homeserver.deliver_all().await;
     work_together(&world, &other).await;
     let count = i64::try_from(MANY).unwrap();
     assert_eq!(world.count("SELECT count(*) FROM incident WHERE phase = 'acknowledged'").await, count);
     assert_eq!(world.count("SELECT count(*) FROM timeline WHERE kind = 'acknowledged'").await, count);
-    let said = world.said(&rooms.ops);
-    let answers = said.iter().filter(|message| message.msgtype == "m.notice").count();
+    let posts = world.posts(&rooms.ops);
+    let answers = posts.iter().filter(|message| message.msgtype == "m.notice").count();
     assert_eq!(answers, MANY / 3 * 2, "each command is answered once, a reaction is not");
     assert_eq!(deadlocks(&world).await, 0);
     other.kill().await;
@@ -114,7 +115,7 @@ async fn each_answer_is_given_once_while_both_work() {
 }
 
 #[tokio::test]
-async fn everything_at_once_deadlocks_nobody() {
+async fn everything_at_once_causes_no_deadlock() {
     let (world, other, rooms) = two().await;
     let group = |n: usize| Group::firing(&format!("G{n}"), world.now());
     for n in 0..MANY {
@@ -134,9 +135,9 @@ async fn everything_at_once_deadlocks_nobody() {
         }
         alice.says(&rooms.ops, if round % 2 == 0 { "ack all" } else { "unack all" });
         world.homeserver.deliver_all().await;
-        let (taken, _, _) =
+        let (answers, _, _) =
             tokio::join!(futures_util::future::join_all(reports), world.bot.work(), other.work());
-        assert!(taken.iter().all(|(status, _)| *status == 200), "{taken:?}");
+        assert!(answers.iter().all(|(status, _)| *status == 200), "{answers:?}");
         world.clock.advance(MINUTE * 6);
         work_together(&world, &other).await;
     }
@@ -147,39 +148,39 @@ async fn everything_at_once_deadlocks_nobody() {
 }
 
 #[tokio::test]
-async fn rooms_that_are_new_to_two_processes_deadlock_nobody() {
-    let scenery = crate::world::Scenery::prepare().await;
-    // Named by their ids, they are known to nobody before the first page.
+async fn new_rooms_cause_no_deadlock() {
+    let setup = crate::world::Setup::prepare().await;
+    // The lists name them by id, so the database does not know them before the first page.
     let rooms: Vec<_> =
-        (0..20).map(|n| scenery.homeserver.public_room(ALICE, &format!("#r{n}:example.test"))).collect();
-    scenery.homeserver.public_room(ALICE, "#fallback:example.test");
+        (0..20).map(|n| setup.homeserver.public_room(ALICE, &format!("#r{n}:example.test"))).collect();
+    setup.homeserver.public_room(ALICE, "#fallback:example.test");
     let forward: Vec<&str> = rooms.iter().map(|room| room.as_str()).collect();
     let backward: Vec<&str> = rooms.iter().rev().map(|room| room.as_str()).collect();
     let lists = super::list("finance", &[&forward]) + &super::list("backward", &[&backward]);
-    let world = scenery.begin(&lists).await;
+    let world = setup.start(&lists).await;
     let reports = (0..20).flat_map(|n| {
         let body = Group::firing(&format!("G{n}"), world.now()).payload().to_string();
         ["finance", "backward"].map(|list| reports(world.bot.webhook.clone(), list, body.clone()))
     });
-    let taken = futures_util::future::join_all(reports).await;
-    assert!(taken.iter().all(|(status, _)| *status == 200), "{taken:?}");
+    let answers = futures_util::future::join_all(reports).await;
+    assert!(answers.iter().all(|(status, _)| *status == 200), "{answers:?}");
     assert_eq!(deadlocks(&world).await, 0);
 }
 
 #[tokio::test]
-async fn a_lease_that_was_lost_settles_nothing() {
+async fn a_lost_lease_settles_nothing() {
     let (world, other, rooms) = two().await;
     let held = world.homeserver.hold_after(messages_to(&rooms.ops));
     world.post(&Group::firing("G0", world.now()).payload()).await;
     tokio::join!(world.bot.work(), async {
         held.reached().await;
         world.clock.advance(MINUTE * 3);
-        // The first process is taken for lost: the other sends the same again, which is the same message.
+        // The lease of the first process has ended: the other one resends the page, with the same transaction id.
         assert!(other.work().await);
         held.release();
     });
     work_together(&world, &other).await;
-    world.only(&rooms.ops);
+    world.only_post(&rooms.ops);
     assert_eq!(world.attempts(&rooms.ops).0.len(), 1);
     assert_eq!(world.count("SELECT count(*) FROM timeline WHERE kind = 'told'").await, 1);
     let metrics = reqwest::get(format!("{}/metrics", world.bot.admin)).await.unwrap().text().await.unwrap();
@@ -188,7 +189,7 @@ async fn a_lease_that_was_lost_settles_nothing() {
 }
 
 #[tokio::test]
-async fn a_lease_is_kept_for_as_long_as_the_sending_takes() {
+async fn a_lease_is_renewed_until_the_send_ends() {
     let (world, other, rooms) = two().await;
     let settings = OutboxSettings { renewal: Duration::from_millis(1), ..OutboxSettings::default() };
     let parts = &world.bot.parts;
@@ -204,12 +205,12 @@ async fn a_lease_is_kept_for_as_long_as_the_sending_takes() {
                 later(world.now(), settings.lease)
             );
             while world.count_of(&renewed).await == 0 {}
-            assert!(!other.work().await, "the other process takes it for lost");
+            assert!(!other.work().await, "the other process took over");
         }
         held.release();
     });
     sent.unwrap();
-    world.only(&rooms.ops);
+    world.only_post(&rooms.ops);
     let metrics = reqwest::get(format!("{}/metrics", world.bot.admin)).await.unwrap().text().await.unwrap();
     assert!(metrics.contains(r#"matrixbot_outbox_deliveries_total{outcome="lease_lost"} 0"#), "{metrics}");
     work_together(&world, &other).await;
@@ -217,7 +218,7 @@ async fn a_lease_is_kept_for_as_long_as_the_sending_takes() {
 }
 
 #[tokio::test]
-async fn a_number_that_is_said_before_we_know_that_its_page_is_there_counts() {
+async fn a_command_before_the_page_is_settled_counts() {
     let (world, other, rooms) = two().await;
     let held = world.homeserver.hold_after(messages_to(&rooms.ops));
     let body = Group::firing("G0", world.now()).payload();
@@ -232,12 +233,12 @@ async fn a_number_that_is_said_before_we_know_that_its_page_is_there_counts() {
     });
     work_together(&world, &other).await;
     world.pass(MINUTE * 60).await;
-    assert_eq!(world.said(&rooms.managers), []);
+    assert_eq!(world.posts(&rooms.managers), []);
     world.nothing_is_left().await;
 }
 
 #[tokio::test]
-async fn a_refusal_that_comes_too_late_gives_nothing_up() {
+async fn a_late_rejection_gives_nothing_up() {
     let (world, other, rooms) = two().await;
     let held = world.homeserver.hold_then(messages_to(&rooms.ops), Fault::Status(400, "M_BAD_JSON"));
     world.post(&Group::firing("G0", world.now()).payload()).await;
@@ -248,22 +249,22 @@ async fn a_refusal_that_comes_too_late_gives_nothing_up() {
         held.release();
     });
     work_together(&world, &other).await;
-    world.only(&rooms.ops);
-    assert_eq!(world.said(&rooms.managers), []);
+    world.only_post(&rooms.ops);
+    assert_eq!(world.posts(&rooms.managers), []);
     assert_eq!(world.count("SELECT count(*) FROM outbox WHERE state = 'undeliverable'").await, 0);
     world.nothing_is_left().await;
 }
 
 #[tokio::test]
-async fn the_other_process_goes_on_with_what_a_killed_one_held() {
+async fn another_process_continues_the_work_of_a_killed_one() {
     let (world, other, rooms) = two().await;
     let held = world.homeserver.hold_before(messages_to(&rooms.ops));
     world.post(&Group::firing("G0", world.now()).payload()).await;
     world.dies_at(&held).await;
     other.work().await;
-    assert_eq!(world.said(&rooms.ops), [], "it may still be on its way");
+    assert_eq!(world.posts(&rooms.ops), [], "the request may still be in flight");
     world.clock.advance(MINUTE * 3);
     other.work().await;
-    world.only(&rooms.ops);
+    world.only_post(&rooms.ops);
     world.nothing_is_left().await;
 }

@@ -1,5 +1,4 @@
-//! What the homeserver pushes comes twice, late, out of order, under the name of something else, or broken: each event
-//! counts once.
+//! Transactions that arrive twice, late, out of order, with a reused id, or malformed: each event counts once.
 
 use super::{ALICE, MINUTE};
 use crate::homeserver::Refused;
@@ -32,7 +31,7 @@ async fn push_raw(world: &World, txn_id: &str, events: &[Value]) -> (u16, Value)
 }
 
 #[tokio::test]
-async fn a_transaction_that_comes_again_counts_once() {
+async fn a_repeated_transaction_counts_once() {
     let (world, rooms, number) = firing().await;
     let alice = world.homeserver.person(ALICE);
     let events = [alice.says(&rooms.ops, &format!("ack {number}")), alice.says(&rooms.ops, "pending")];
@@ -41,13 +40,13 @@ async fn a_transaction_that_comes_again_counts_once() {
         world.settle().await;
     }
     assert_eq!(acks(&world).await, 1);
-    assert_eq!(world.said(&rooms.ops).len(), 3, "the page and two answers");
+    assert_eq!(world.posts(&rooms.ops).len(), 3, "the page and two answers");
     world.pass(MINUTE).await;
     world.nothing_is_left().await;
 }
 
 #[tokio::test]
-async fn a_transaction_id_that_is_used_again_hides_nothing() {
+async fn a_reused_transaction_id_hides_no_event() {
     let (world, rooms, number) = firing().await;
     let alice = world.homeserver.person(ALICE);
     let help = alice.says(&rooms.ops, "!help");
@@ -60,7 +59,7 @@ async fn a_transaction_id_that_is_used_again_hides_nothing() {
 }
 
 #[tokio::test]
-async fn a_homeserver_that_counts_from_one_again_is_understood() {
+async fn transaction_ids_that_restart_from_one_are_accepted() {
     let (world, rooms, number) = firing().await;
     world.homeserver.restart().await;
     world.homeserver.repeat_transaction_ids();
@@ -70,10 +69,10 @@ async fn a_homeserver_that_counts_from_one_again_is_understood() {
 }
 
 #[tokio::test]
-async fn a_reaction_that_comes_after_its_redaction_does_nothing() {
+async fn a_reaction_after_its_redaction_has_no_effect() {
     let (world, rooms, number) = firing().await;
     let alice = world.homeserver.person(ALICE);
-    let reaction = alice.reacts(&world.only(&rooms.ops).event_id, "✅");
+    let reaction = alice.reacts(&world.only_post(&rooms.ops).event_id, "✅");
     let raw = json!({
         "type": "m.reaction", "event_id": reaction, "room_id": rooms.ops, "sender": ALICE,
         "origin_server_ts": world.now().as_millisecond(),
@@ -89,7 +88,7 @@ async fn a_reaction_that_comes_after_its_redaction_does_nothing() {
 }
 
 #[tokio::test]
-async fn nothing_that_is_broken_holds_up_what_comes_with_it() {
+async fn malformed_events_do_not_delay_the_others() {
     let (world, rooms, number) = firing().await;
     let ack = json!({
         "type": "m.room.message", "event_id": "$ack", "room_id": rooms.ops, "sender": ALICE,
@@ -131,7 +130,7 @@ async fn nothing_that_is_broken_holds_up_what_comes_with_it() {
     let mut events = broken.to_vec();
     events.push(ack.clone());
     let (status, answer) = push_raw(&world, "5001", &events).await;
-    assert_eq!((status, answer), (200, json!({})), "it would come again for ever");
+    assert_eq!((status, answer), (200, json!({})), "otherwise the homeserver would retry it forever");
     world.settle().await;
     assert_eq!(world.phase(number).await, "acknowledged");
     assert!(
@@ -149,29 +148,29 @@ async fn nothing_that_is_broken_holds_up_what_comes_with_it() {
 }
 
 #[tokio::test]
-async fn what_we_say_ourselves_comes_back_and_does_nothing() {
+async fn our_own_messages_have_no_effect() {
     let (world, rooms, number) = firing().await;
     world.pass(MINUTE).await;
     assert!(
         world.count("SELECT count(*) FROM inbox WHERE result = 'ignored: our own'").await >= 2,
         "page, reaction"
     );
-    assert_eq!(world.phase(number).await, "firing", "the reaction that we place acknowledges nothing");
-    world.only(&rooms.ops);
+    assert_eq!(world.phase(number).await, "firing", "our own reaction acknowledges nothing");
+    world.only_post(&rooms.ops);
     world.nothing_is_left().await;
 }
 
 #[tokio::test]
-async fn a_transaction_while_the_database_is_away_is_refused_and_taken_when_it_comes_again() {
+async fn a_transaction_is_rejected_while_the_database_is_down_and_accepted_on_the_retry() {
     let (world, rooms, number) = firing().await;
     world.homeserver.person(ALICE).says(&rooms.ops, &format!("ack {number}"));
-    world.database.goes_away().await;
+    world.database.down().await;
     let delivered = world.homeserver.deliver().await;
     assert_eq!(delivered.events, 0);
     let Some(Refused::Answered { status, body }) = delivered.refused else { panic!("{delivered:?}") };
     assert_eq!(status, 503, "{body}");
     assert!(body.contains("errcode"), "{body}");
-    world.database.comes_back().await;
+    world.database.up().await;
     world.settle().await;
     assert_eq!(world.phase(number).await, "acknowledged");
     assert_eq!(acks(&world).await, 1);

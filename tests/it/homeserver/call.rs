@@ -1,4 +1,4 @@
-//! A request: what it asks for, who asks.
+//! A request of the Client-Server API, parsed, and its requester.
 
 use super::faults::Endpoint;
 use super::rules::{Refusal, refuse};
@@ -8,7 +8,7 @@ use ruma::{OwnedUserId, UserId};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
-/// A request, taken apart.
+/// A parsed request.
 pub(super) struct Call {
     pub(super) method: String,
     pub(super) path: String,
@@ -18,7 +18,7 @@ pub(super) struct Call {
     pub(super) body: web::Bytes,
 }
 
-/// Who asks, after the homeserver has checked it.
+/// The authenticated requester.
 pub(super) struct Requester {
     pub(super) user: OwnedUserId,
     pub(super) device: Option<String>,
@@ -140,7 +140,7 @@ impl Call {
         match serde_json::from_slice(&self.body) {
             Ok(body) => Ok(body),
             Err(_) if self.body.is_empty() => Ok(json!({})),
-            // Synapse reads a lone surrogate, and fails later on, in a way that it does not expect.
+            // Synapse parses a lone surrogate, and fails later with an unexpected error.
             Err(error) if error.to_string().contains("hex escape") => {
                 refuse(500, "M_UNKNOWN", "Internal server error")
             }

@@ -1,4 +1,4 @@
-//! What goes wrong, when a test says so.
+//! Faults that a test plans.
 
 use super::Homeserver;
 use super::state::{SeenRequest, State};
@@ -6,7 +6,7 @@ use ruma::{RoomId, UserId};
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// The requests that the homeserver understands.
+/// The requests that the homeserver supports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Endpoint {
     Versions,
@@ -32,7 +32,7 @@ pub(crate) enum Endpoint {
     Unknown,
 }
 
-/// Which requests a fault strikes. Everything that is not said matches.
+/// The requests that a fault affects. A field that is not set matches everything.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Match {
     endpoint: Option<Endpoint>,
@@ -88,33 +88,33 @@ impl Match {
     }
 }
 
-/// What goes wrong with a request.
+/// A failure of a request.
 #[derive(Debug, Clone)]
 pub(crate) enum Fault {
-    /// Refused with a status and an error code; nothing is done.
+    /// Rejected with a status and an error code, without effect.
     Status(u16, &'static str),
-    /// 429; nothing is done.
+    /// 429, without effect.
     RateLimit {
         /// How long to wait: in the header in whole seconds, in the body in milliseconds.
         retry_after: Duration,
     },
-    /// The request is carried out, then the connection is cut.
+    /// The request takes effect, then the connection is cut.
     DropReplyAfterAccepting,
-    /// The connection is cut before anything is done.
+    /// The connection is cut before the request takes effect.
     DropBeforeAccepting,
-    /// Never answered, and nothing is done.
+    /// Never answered, without effect.
     Hang,
-    /// A proxy on the way answers with this status and a page of HTML; nothing is done.
+    /// A proxy answers with this status and an HTML page, without effect.
     NonJson(u16),
-    /// Stopped until the test lets it go on; then it fails in this way.
+    /// Held until the test releases it; then it fails with this fault.
     HoldThen(Gate, Box<Fault>),
-    /// Stopped before anything is done, until the test lets it go on.
+    /// Held before it takes effect, until the test releases it.
     HoldBefore(Gate),
-    /// Carried out, but not answered until the test lets it go on.
+    /// Takes effect, but is not answered until the test releases it.
     HoldAfter(Gate),
 }
 
-/// A fault, and how often it strikes.
+/// A fault, and how often it occurs.
 #[derive(Debug)]
 pub(crate) struct Planned {
     wanted: Match,
@@ -130,7 +130,7 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
-    /// Waits until the test lets the request go on.
+    /// Waits until the test releases the request.
     pub(crate) async fn wait(&self) {
         self.reached.send_replace(true);
         let mut released = self.released.subscribe();
@@ -140,12 +140,12 @@ impl Gate {
     }
 }
 
-/// A request that a test holds at the homeserver.
+/// A request that the homeserver holds for a test.
 #[derive(Debug)]
 pub(crate) struct Held(Gate);
 
 impl Held {
-    /// Waits until the request has come.
+    /// Waits until the request has arrived.
     pub(crate) async fn reached(&self) {
         let mut reached = self.0.reached.subscribe();
         tokio::time::timeout(Duration::from_secs(20), reached.wait_for(|reached| *reached))
@@ -154,15 +154,15 @@ impl Held {
             .expect("the gate is here");
     }
 
-    /// Lets the request go on.
+    /// Releases the request.
     pub(crate) fn release(&self) {
         self.0.released.send_replace(true);
     }
 }
 
 impl State {
-    /// The fault that strikes this request, if one does.
-    pub(super) fn strike(&mut self, request: &SeenRequest) -> Option<Fault> {
+    /// The planned fault for this request, if there is one.
+    pub(super) fn fault_for(&mut self, request: &SeenRequest) -> Option<Fault> {
         let place = self.planned.iter().position(|planned| planned.wanted.matches(request))?;
         let planned = &mut self.planned[place];
         let fault = planned.fault.clone();
@@ -182,7 +182,7 @@ impl Homeserver {
         self.fail_times(1, wanted, fault);
     }
 
-    /// Makes the next so many matching requests fail.
+    /// Makes the next `times` matching requests fail.
     pub(crate) fn fail_times(&self, times: usize, wanted: Match, fault: Fault) {
         self.state().planned.push(Planned { wanted, fault, times_left: Some(times) });
     }
@@ -192,33 +192,33 @@ impl Homeserver {
         self.state().planned.push(Planned { wanted, fault, times_left: None });
     }
 
-    /// Holds the next matching request before anything is done.
+    /// Holds the next matching request before it takes effect.
     pub(crate) fn hold_before(&self, wanted: Match) -> Held {
         let gate = Gate { reached: watch::Sender::new(false), released: watch::Sender::new(false) };
         self.fail_next(wanted, Fault::HoldBefore(gate.clone()));
         Held(gate)
     }
 
-    /// Holds the answer to the next matching request, after it was carried out.
+    /// Holds the answer to the next matching request, after it took effect.
     pub(crate) fn hold_after(&self, wanted: Match) -> Held {
         let gate = Gate { reached: watch::Sender::new(false), released: watch::Sender::new(false) };
         self.fail_next(wanted, Fault::HoldAfter(gate.clone()));
         Held(gate)
     }
 
-    /// Holds the next matching request before anything is done, and lets it fail then.
+    /// Holds the next matching request before it takes effect, then lets it fail.
     pub(crate) fn hold_then(&self, wanted: Match, fault: Fault) -> Held {
         let gate = Gate { reached: watch::Sender::new(false), released: watch::Sender::new(false) };
         self.fail_next(wanted, Fault::HoldThen(gate.clone(), Box::new(fault)));
         Held(gate)
     }
 
-    /// Nothing goes wrong any more.
+    /// Removes all planned faults.
     pub(crate) fn clear_faults(&self) {
         self.state().planned.clear();
     }
 
-    /// How many planned faults have not struck as often as they should: zero at the end of a story.
+    /// How many planned faults have not occurred yet: zero at the end of a story.
     pub(crate) fn faults_left(&self) -> usize {
         self.state().planned.iter().filter_map(|planned| planned.times_left).sum()
     }

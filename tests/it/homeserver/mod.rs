@@ -1,18 +1,21 @@
-//! A homeserver at the wire, for tests: it speaks the Client-Server API to us, pushes transactions like Synapse, and
-//! fails on request.
+//! A fake homeserver over HTTP, for tests: it implements the Client-Server API, pushes transactions like Synapse, and fails
+//! on request.
 //!
 //! ```text
-//! state   what is: users, rooms, events      people  what people do
-//! rules   what is refused, and how           view    what people see
-//! routes  the wire; call, reading, server    faults  what goes wrong, when a test says so
+//! state   users, rooms, events               people  actions of people
+//! rules   rejections and their errors        view    rooms as people see them
+//! routes  HTTP; call, reading, server        faults  planned faults
 //! push    transactions to the application service
 //! ```
 //!
-//! A test makes a [`Homeserver`], lets a [`people::Person`] act, and reads rooms back as people see them. Nothing
-//! here sleeps: transactions go out when the test calls [`Homeserver::deliver`], unless it asked for
+//! A test creates a [`Homeserver`], lets a [`people::Person`] act, and reads rooms as people see them. Nothing runs in the
+//! background: the homeserver pushes transactions when the test calls [`Homeserver::deliver`], unless the test has called
 //! [`Homeserver::push_in_background`].
 
-#![allow(dead_code, reason = "it offers what people and homeservers do; each story uses a part of it")]
+#![allow(
+    dead_code,
+    reason = "it implements the actions of people and homeservers; each story uses some of them"
+)]
 
 mod call;
 pub(crate) mod faults;
@@ -40,7 +43,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// The server name of every fake homeserver.
 pub(crate) const SERVER_NAME: &str = "example.test";
 
-/// A running fake homeserver. Clones are the same homeserver; it stops with the last of them.
+/// A running fake homeserver. Clones share it; it stops with the last clone.
 #[derive(Clone)]
 pub(crate) struct Homeserver(Arc<Inner>);
 
@@ -51,7 +54,7 @@ struct Inner {
     pushing: tokio::sync::Mutex<()>,
 }
 
-/// What the listener's thread and the test have in common.
+/// The state that the listener's thread and the test share.
 pub(crate) struct Shared {
     state: Mutex<state::State>,
     /// How many events wait to be pushed.
@@ -63,8 +66,8 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Tells who waits for it how many events are not pushed yet.
-    fn tell_unpushed(&self) {
+    /// Notifies waiting tasks of the number of unpushed events.
+    fn notify_unpushed(&self) {
         let unpushed = self.state().unpushed();
         self.unpushed.send_replace(unpushed);
     }
@@ -96,28 +99,28 @@ impl Homeserver {
         self.0.shared.state()
     }
 
-    /// Where the Client-Server API is.
+    /// The URL of the Client-Server API.
     pub(crate) fn url(&self) -> &url::Url {
         &self.0.url
     }
 
-    /// The application service as it is registered here.
+    /// The registered application service.
     pub(crate) fn appservice(&self) -> Appservice {
         self.state().appservice.clone()
     }
 
-    /// Says where the application service listens; without it nothing is pushed.
+    /// Sets the URL of the application service; without it nothing is pushed.
     pub(crate) fn set_appservice_url(&self, url: &str) {
         self.state().appservice.url = Some(url.trim_end_matches('/').to_owned());
-        self.0.shared.tell_unpushed();
+        self.0.shared.notify_unpushed();
     }
 
-    /// Refuses devices of virtual users from now on, as servers before v1.17 of the specification do.
+    /// Rejects devices of virtual users from now on, as servers before v1.17 of the specification do.
     pub(crate) fn without_devices(&self) {
         self.state().supports_devices = false;
     }
 
-    /// Stops listening: connections are refused. What was accepted is kept.
+    /// Stops listening: connections are refused. Accepted events are kept.
     pub(crate) async fn down(&self) {
         self.0.server.lock().await.stop().await;
     }
@@ -127,19 +130,19 @@ impl Homeserver {
         self.0.server.lock().await.listen(Arc::clone(&self.0.shared));
     }
 
-    /// Restarts: what Synapse keeps in memory is forgotten, among it most of what it knows of transaction ids.
+    /// Restarts, and forgets what Synapse keeps only in memory, such as most transaction ids.
     pub(crate) async fn restart(&self) {
         self.down().await;
         self.state().forget_memory();
         self.up().await;
     }
 
-    /// A public room with an alias, made by a person.
+    /// A public room with an alias, created by a person.
     pub(crate) fn public_room(&self, creator: &str, alias: &str) -> OwnedRoomId {
         self.room(creator, &RoomKind { alias: Some(alias.to_owned()), ..RoomKind::default() })
     }
 
-    /// A room that can only be joined after an invite, made by a person.
+    /// A room that can only be joined after an invite, created by a person.
     pub(crate) fn private_room(&self, creator: &str) -> OwnedRoomId {
         self.room(creator, &RoomKind { public: false, ..RoomKind::default() })
     }
@@ -148,11 +151,11 @@ impl Homeserver {
     pub(crate) fn room(&self, creator: &str, kind: &RoomKind) -> OwnedRoomId {
         let creator = self.person(creator).user_id;
         let room = self.state().create_room(&creator, kind, None);
-        self.0.shared.tell_unpushed();
+        self.0.shared.notify_unpushed();
         room
     }
 
-    /// Makes a public room of an earlier homeserver again, by its id. Whatever is new is numbered far above.
+    /// Creates a public room of an earlier homeserver again, by its id. New ids are numbered far above.
     pub(crate) fn restore_room(&self, creator: &str, room: &RoomId, alias: Option<&str>) {
         let creator = self.person(creator).user_id;
         let kind = RoomKind { alias: alias.map(str::to_owned), ..RoomKind::default() };
@@ -162,7 +165,7 @@ impl Homeserver {
         state.create_room_as(room, &creator, &kind, None);
     }
 
-    /// Puts an event of an earlier homeserver into its room again; it is not pushed.
+    /// Restores an event of an earlier homeserver in its room; it is not pushed.
     pub(crate) fn restore_event(
         &self,
         event_id: &str,
@@ -196,7 +199,7 @@ impl Homeserver {
         change(&mut levels);
         state.set_state(room, &creator, "m.room.power_levels", "", levels);
         drop(state);
-        self.0.shared.tell_unpushed();
+        self.0.shared.notify_unpushed();
     }
 
     /// Whether a user is in a room.
@@ -205,12 +208,12 @@ impl Homeserver {
         self.state().is_joined(room, &user)
     }
 
-    /// The display name of a user, if it has one.
+    /// The display name of a user, if set.
     pub(crate) fn display_name(&self, user: &str) -> Option<String> {
         self.state().users.get(&UserId::parse(user).unwrap()).and_then(|user| user.display_name.clone())
     }
 
-    /// Forgets a user, as if it were from before the last backup: its account, its devices, and where it is.
+    /// Forgets a user with its devices and memberships, as after the restore of an old backup.
     pub(crate) fn forgets(&self, user: &UserId) {
         let mut state = self.state();
         state.users.remove(user);
@@ -224,13 +227,13 @@ impl Homeserver {
         self.state().users.get_mut(user).unwrap().devices.clear();
     }
 
-    /// Every virtual user that was registered.
+    /// Every registered virtual user.
     pub(crate) fn virtual_users(&self) -> Vec<OwnedUserId> {
         let state = self.state();
         state.users.keys().filter(|user| state.appservice.owns(user)).cloned().collect()
     }
 
-    /// A person of this homeserver, with an account from now on.
+    /// A person of this homeserver; creates the account if needed.
     pub(crate) fn person(&self, user_id: &str) -> people::Person {
         let user_id = UserId::parse(user_id).unwrap();
         self.state().users.entry(user_id.clone()).or_default();
@@ -242,12 +245,12 @@ impl Homeserver {
         self.state().requests.clone()
     }
 
-    /// How many requests to an endpoint came in so far.
+    /// How many requests to an endpoint have arrived so far.
     pub(crate) fn count(&self, endpoint: Endpoint) -> usize {
         self.state().requests.iter().filter(|request| request.endpoint == endpoint).count()
     }
 
-    /// What the room looks like to people: its events in order, before edits and redactions are applied.
+    /// The events of a room in order, before edits and redactions are applied.
     pub(crate) fn timeline(&self, room: &RoomId) -> Vec<SeenEvent> {
         view::timeline(&self.state(), room)
     }
@@ -262,7 +265,7 @@ impl Homeserver {
         view::rendered(&self.state(), room)
     }
 
-    /// What was said in reply to an event, in the thread or beside it.
+    /// The replies to an event, inside or outside its thread.
     pub(crate) fn replies_to(&self, event: &EventId) -> Vec<SeenEvent> {
         let state = self.state();
         let room = state.events[event].room.clone();
@@ -271,7 +274,7 @@ impl Homeserver {
         timeline
     }
 
-    /// The raw event as clients get it.
+    /// The event's JSON as clients get it.
     pub(crate) fn event(&self, event_id: &OwnedEventId) -> Value {
         let state = self.state();
         state.event_json(state.events.get(event_id).unwrap(), None)

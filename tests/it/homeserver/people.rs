@@ -1,4 +1,4 @@
-//! What people do.
+//! Actions of people.
 
 use super::Homeserver;
 use super::rules::Refusal;
@@ -6,7 +6,7 @@ use super::state::{Event, RoomKind};
 use ruma::{EventId, OwnedEventId, OwnedRoomId, OwnedUserId, RoomId, UserId};
 use serde_json::{Value, json};
 
-/// A person at a client. What is refused fails the test; [`Person::sends`] tells it instead.
+/// A person at a client. A rejected action fails the test; only [`Person::sends`] returns the rejection.
 #[derive(Clone)]
 pub(crate) struct Person {
     pub(crate) user_id: OwnedUserId,
@@ -14,7 +14,7 @@ pub(crate) struct Person {
 }
 
 impl Person {
-    /// Has a name from now on.
+    /// Sets a display name.
     pub(crate) fn named(self, name: &str) -> Self {
         let mut state = self.homeserver.state();
         state.users.get_mut(&self.user_id).unwrap().display_name = Some(name.to_owned());
@@ -22,43 +22,43 @@ impl Person {
         self
     }
 
-    /// Comes into a room.
+    /// Joins a room.
     pub(crate) fn joins(&self, room: &RoomId) -> &Self {
         self.homeserver.state().join(room, &self.user_id).unwrap();
-        self.homeserver.0.shared.tell_unpushed();
+        self.homeserver.0.shared.notify_unpushed();
         self
     }
 
-    /// Goes.
+    /// Leaves a room.
     pub(crate) fn leaves(&self, room: &RoomId) {
         self.homeserver.state().leave(room, &self.user_id, None).unwrap();
-        self.homeserver.0.shared.tell_unpushed();
+        self.homeserver.0.shared.notify_unpushed();
     }
 
-    /// Invites somebody.
+    /// Invites a user.
     pub(crate) fn invites(&self, room: &RoomId, user: &UserId) {
         self.changes_member(room, user, "invite", None);
     }
 
-    /// Throws somebody out, who may come again.
+    /// Kicks a user, who may join again.
     pub(crate) fn kicks(&self, room: &RoomId, user: &UserId) {
         self.changes_member(room, user, "leave", Some("out"));
     }
 
-    /// Throws somebody out for good.
+    /// Bans a user.
     pub(crate) fn bans(&self, room: &RoomId, user: &UserId) {
         self.changes_member(room, user, "ban", Some("out"));
     }
 
     fn changes_member(&self, room: &RoomId, user: &UserId, membership: &str, reason: Option<&str>) {
         self.homeserver.state().change_member(room, &self.user_id, user, membership, reason).unwrap();
-        self.homeserver.0.shared.tell_unpushed();
+        self.homeserver.0.shared.notify_unpushed();
     }
 
     /// Sends any event.
     pub(crate) fn sends(&self, room: &RoomId, kind: &str, content: Value) -> Result<OwnedEventId, Refusal> {
         let sent = self.homeserver.state().send(room, &self.user_id, kind, content, None);
-        self.homeserver.0.shared.tell_unpushed();
+        self.homeserver.0.shared.notify_unpushed();
         sent
     }
 
@@ -67,7 +67,7 @@ impl Person {
         self.message(room, json!({"msgtype": "m.text", "body": text, "m.mentions": {}}))
     }
 
-    /// Writes a message to somebody, as clients do when a name is picked from the list.
+    /// Writes a message that mentions a user at the start, as clients do when people select a name.
     pub(crate) fn says_to(&self, room: &RoomId, user: &UserId, text: &str) -> OwnedEventId {
         let name =
             self.homeserver.state().users[user].display_name.clone().unwrap_or_else(|| user.to_string());
@@ -108,7 +108,7 @@ impl Person {
         )
     }
 
-    /// Changes an own message.
+    /// Edits an own message.
     pub(crate) fn edits(&self, message: &EventId, text: &str) -> OwnedEventId {
         let (room, _) = self.target(message);
         self.message(
@@ -128,15 +128,15 @@ impl Person {
         self.sends(&room, "m.reaction", json!({"m.relates_to": relation})).unwrap()
     }
 
-    /// Takes an event back: a reaction, a message.
+    /// Redacts an event, such as a reaction or a message.
     pub(crate) fn redacts(&self, event: &EventId) -> OwnedEventId {
         let (room, _) = self.target(event);
         let redaction = self.homeserver.state().redact(&room, &self.user_id, event, None, None).unwrap();
-        self.homeserver.0.shared.tell_unpushed();
+        self.homeserver.0.shared.notify_unpushed();
         redaction
     }
 
-    /// Upgrades a room: a room of its own with the same alias and rules; the old one is closed with a tombstone.
+    /// Upgrades a room: creates a new one with the same alias and rules, and closes the old one with a tombstone.
     pub(crate) fn upgrades(&self, room: &RoomId) -> OwnedRoomId {
         let mut state = self.homeserver.state();
         let public = state.state_content(room, "m.room.join_rules", "").unwrap()["join_rule"] == "public";
@@ -158,7 +158,7 @@ impl Person {
         levels["invite"] = json!(50);
         state.set_state(room, &self.user_id, "m.room.power_levels", "", levels);
         drop(state);
-        self.homeserver.0.shared.tell_unpushed();
+        self.homeserver.0.shared.notify_unpushed();
         replacement
     }
 

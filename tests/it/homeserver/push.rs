@@ -1,5 +1,5 @@
-//! Transactions to the application service, as Synapse sends them: one in flight, the same again until it is
-//! answered 2xx with JSON.
+//! Transactions to the application service, as Synapse sends them: one in flight, retried unchanged until the answer is 2xx
+//! with JSON.
 
 use super::rules::{Refusal, refuse};
 use super::state::Appservice;
@@ -12,19 +12,19 @@ use std::time::{Duration, Instant};
 /// How many events Synapse puts into one transaction.
 const MOST_EVENTS: usize = 100;
 
-/// A transaction that was begun.
+/// A transaction in flight.
 #[derive(Debug, Clone)]
 pub(crate) struct Transaction {
     pub(crate) id: String,
     pub(crate) events: Vec<OwnedEventId>,
 }
 
-/// Why the application service did not take a transaction.
+/// Why the application service did not accept a transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Refused {
-    /// It is not there, or did not answer.
+    /// It is unreachable, or did not answer.
     Unreachable(String),
-    /// It answered something else than 2xx with JSON.
+    /// Its answer was not 2xx with JSON.
     Answered {
         /// The status.
         status: u16,
@@ -33,17 +33,17 @@ pub(crate) enum Refused {
     },
 }
 
-/// What a delivery came to.
+/// The result of a delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Delivered {
-    /// How many events were taken.
+    /// How many events were accepted.
     pub(crate) events: usize,
-    /// Why it stopped before the end, if it did. The transaction stays in flight.
+    /// Why it stopped early, if it did. The transaction stays in flight.
     pub(crate) refused: Option<Refused>,
 }
 
 impl Homeserver {
-    /// Pushes everything that waits, and stops at the first transaction that is not taken.
+    /// Pushes all queued events, and stops at the first transaction that is not accepted.
     pub(crate) async fn deliver(&self) -> Delivered {
         let _one_in_flight = self.0.pushing.lock().await;
         let http = client();
@@ -56,50 +56,50 @@ impl Homeserver {
             }
             events += transaction.events.len();
             self.state().in_flight = None;
-            self.0.shared.tell_unpushed();
+            self.0.shared.notify_unpushed();
         }
     }
 
-    /// Pushes everything that waits; whatever is not taken fails the test.
+    /// Pushes all queued events; a transaction that is not accepted fails the test.
     pub(crate) async fn deliver_all(&self) {
         let delivered = self.deliver().await;
         assert_eq!(delivered.refused, None, "the application service refused a transaction");
     }
 
-    /// Pushes these events under this id, whatever else waits: for transactions that come again, under another id,
-    /// or out of order.
+    /// Pushes these events with this id, ignoring the queue: for transactions that are repeated, have another id, or are out of
+    /// order.
     pub(crate) async fn push(&self, txn_id: &str, events: &[OwnedEventId]) -> Result<(), Refused> {
         self.put(&client(), txn_id, events).await
     }
 
-    /// Pushes events as they once were, such as before their redaction.
+    /// Pushes earlier versions of events, such as before their redaction.
     pub(crate) async fn push_as_they_were(&self, txn_id: &str, events: &[Value]) -> Result<(), Refused> {
         self.put_json(&client(), txn_id, events).await
     }
 
-    /// Forgets what waits to be pushed, as Synapse does when it is stopped while a transaction is in flight.
+    /// Drops the queued events, as Synapse does when it is stopped while a transaction is in flight.
     pub(crate) fn lose_unpushed_events(&self) -> usize {
         let mut state = self.state();
         let lost = state.queue.len();
         state.queue.clear();
         drop(state);
-        self.0.shared.tell_unpushed();
+        self.0.shared.notify_unpushed();
         lost
     }
 
-    /// Starts counting transactions from one again, as Synapse does on `SQLite` after a restart.
+    /// Restarts transaction ids from one, as Synapse does on `SQLite` after a restart.
     pub(crate) fn repeat_transaction_ids(&self) {
         self.state().last_push = 0;
     }
 
-    /// Pushes from now on whenever something waits, and tries again soon after a failure. Stops with the test.
+    /// Pushes queued events in the background from now on, and retries soon after a failure. Stops with the test.
     pub(crate) fn push_in_background(&self) {
         let weak = Arc::downgrade(&self.0);
         let mut unpushed = self.0.shared.unpushed.subscribe();
         std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async move {
-                // The sender goes away with the last clone of the homeserver.
+                // The sender is dropped with the last clone of the homeserver.
                 while unpushed.wait_for(|unpushed| *unpushed > 0).await.is_ok() {
                     let Some(inner) = weak.upgrade() else { return };
                     if Self(inner).deliver().await.refused.is_some() {
@@ -110,12 +110,12 @@ impl Homeserver {
         });
     }
 
-    /// Waits until the application service has taken everything.
+    /// Waits until the application service has accepted all events.
     pub(crate) async fn delivered(&self) {
         let mut unpushed = self.0.shared.unpushed.subscribe();
         tokio::time::timeout(Duration::from_secs(20), unpushed.wait_for(|unpushed| *unpushed == 0))
             .await
-            .expect("the application service did not take everything")
+            .expect("the application service did not accept all events")
             .expect("the homeserver is here");
     }
 
@@ -198,14 +198,14 @@ pub(super) async fn ping(home: &Shared, id: &str, body: &Value) -> Result<Value,
         Err(error) if error.is_timeout() => refuse(504, "M_CONNECTION_TIMEOUT", error.to_string()),
         Err(error) => refuse(502, "M_CONNECTION_FAILED", error.to_string()),
         Ok(answer) if !answer.status().is_success() => {
-            // As Synapse tells it.
+            // The error has Synapse's format.
             let (status, error) = (answer.status().as_u16(), format!("HTTP {}", answer.status()));
             let more = json!({"status": status, "body": answer.text().await.unwrap_or_default()});
             Err(Refusal { status: 502, errcode: "M_BAD_STATUS", error, more })
         }
         Ok(_) => {
-            // A ping that succeeds makes Synapse try again at once.
-            home.tell_unpushed();
+            // After a successful ping, Synapse retries immediately.
+            home.notify_unpushed();
             Ok(json!({"duration_ms": u64::try_from(started.elapsed().as_millis()).unwrap()}))
         }
     }

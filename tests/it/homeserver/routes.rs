@@ -1,4 +1,4 @@
-//! The wire: Client-Server API requests of an application service, and their answers.
+//! The HTTP interface: Client-Server API requests of an application service, and their answers.
 
 use super::call::{Call, Requester};
 use super::faults::{Endpoint, Fault};
@@ -11,14 +11,14 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use ruma::{EventId, OwnedEventId, OwnedRoomId, RoomAliasId, RoomId, UserId};
 use serde_json::{Value, json};
 
-/// Answers every request there is.
+/// Answers every request.
 pub(super) async fn answer(request: HttpRequest, body: web::Bytes, home: web::Data<Shared>) -> HttpResponse {
     let call = Call::of(&request, body);
     let seen = call.seen();
     let mut fault = {
         let mut state = home.state();
         state.requests.push(seen.clone());
-        state.strike(&seen)
+        state.fault_for(&seen)
     };
     if let Some(Fault::HoldThen(gate, then)) = fault {
         gate.wait().await;
@@ -56,8 +56,8 @@ pub(super) async fn answer(request: HttpRequest, body: web::Bytes, home: web::Da
             Err(refused) => Err(refused),
         }
     } else {
-        let answered = call.carry_out(&mut home.state(), seen.endpoint);
-        home.tell_unpushed();
+        let answered = call.execute(&mut home.state(), seen.endpoint);
+        home.notify_unpushed();
         answered
     };
     match fault {
@@ -78,20 +78,20 @@ fn refusal(refused: &Refusal) -> HttpResponse {
     HttpResponse::build(StatusCode::from_u16(refused.status).unwrap()).json(error)
 }
 
-/// Cuts the connection; what is answered then reaches nobody.
+/// Cuts the connection; the returned answer is never sent.
 fn cut(request: &HttpRequest) -> HttpResponse {
     request.conn_data::<Connection>().unwrap().cut();
     HttpResponse::Ok().finish()
 }
 
 impl Call {
-    fn carry_out(&self, state: &mut State, endpoint: Endpoint) -> Result<Value, Refusal> {
+    fn execute(&self, state: &mut State, endpoint: Endpoint) -> Result<Value, Refusal> {
         if endpoint == Endpoint::Versions {
-            // Synapse: nobody needs a token, but a wrong one is refused.
+            // Synapse: no token is needed, but a wrong one is rejected.
             if self.token.is_some() {
                 self.requester(state)?;
             }
-            // What Synapse lists, although it does more.
+            // The versions that Synapse lists, although it supports more.
             return Ok(json!({"versions": ["v1.1", "v1.11", "v1.15"], "unstable_features": {}}));
         }
         if endpoint == Endpoint::Unknown {

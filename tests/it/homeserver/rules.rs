@@ -1,38 +1,38 @@
-//! What a homeserver refuses, and in which words. Statuses, codes and texts are Synapse's.
+//! The requests that a homeserver rejects, with Synapse's statuses, codes and texts.
 
 use super::state::{Event, State, Txn, version_12};
 use ruma::{EventId, OwnedEventId, RoomId, UserId};
 use serde_json::{Value, json};
 
-/// An event of Synapse's may have 64 KiB as a whole; so much of it is not content.
+/// The limits of Synapse: the size of an event, and the part of it that is not content.
 const LARGEST_EVENT: usize = 65_536;
 const AROUND_CONTENT: usize = 576;
 /// How long Synapse's database remembers the transaction ids of a device.
 const TXN_KEPT_MS: i64 = 24 * 60 * 60 * 1000;
 
-/// A request that is refused.
+/// The rejection of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Refusal {
     pub(crate) status: u16,
     pub(crate) errcode: &'static str,
     pub(crate) error: String,
-    /// What the error has besides.
+    /// Additional fields of the error.
     pub(crate) more: Value,
 }
 
-/// Says why a request is refused.
+/// Rejects a request.
 pub(crate) fn refuse<T>(status: u16, errcode: &'static str, error: impl Into<String>) -> Result<T, Refusal> {
     Err(Refusal { status, errcode, error: error.into(), more: json!({}) })
 }
 
-/// Where a client's send comes from.
+/// The path and transaction of a client's send.
 pub(crate) struct Sending<'a> {
     pub(crate) path: &'a str,
     pub(crate) txn: Txn,
 }
 
 impl State {
-    /// What power a user has: creators of rooms of version 12 and later have all of it.
+    /// The power level of a user. Creators of rooms of version 12 and later are above every level.
     pub(crate) fn power(&self, room: &RoomId, user: &UserId) -> i64 {
         let levels = self.state_content(room, "m.room.power_levels", "").unwrap_or_default();
         let is_creator =
@@ -44,7 +44,7 @@ impl State {
         levels["users"][user.as_str()].as_i64().unwrap_or(default)
     }
 
-    /// The level that an action wants: `ban`, `kick`, `redact`, `invite`.
+    /// The level that an action needs: `ban`, `kick`, `redact`, `invite`.
     fn needed(&self, room: &RoomId, action: &str, default: i64) -> i64 {
         let levels = self.state_content(room, "m.room.power_levels", "").unwrap_or_default();
         levels[action].as_i64().unwrap_or(default)
@@ -56,7 +56,7 @@ impl State {
         levels["events"][kind].as_i64().or_else(|| levels[general].as_i64()).unwrap_or(default)
     }
 
-    /// The level from which `@room` reaches everybody.
+    /// The level from which `@room` notifies.
     pub(crate) fn needed_to_mention_room(&self, room: &RoomId) -> i64 {
         let levels = self.state_content(room, "m.room.power_levels", "").unwrap_or_default();
         levels["notifications"]["room"].as_i64().unwrap_or(50)
@@ -111,7 +111,7 @@ impl State {
             return Ok(sent);
         }
         self.must_be_joined(room, sender)?;
-        // Synapse takes the redaction of an event that it does not know.
+        // Synapse accepts the redaction of an unknown event.
         let of_other = self.events.get(target).is_some_and(|event| event.sender != sender);
         if of_other && self.power(room, sender) < self.needed(room, "redact", 50) {
             return refuse(403, "M_FORBIDDEN", "You don't have permission to redact events");
@@ -144,7 +144,7 @@ impl State {
         Ok(self.set_state(room, sender, kind, key, content))
     }
 
-    /// Whether this was sent before, by one of Synapse's two memories.
+    /// The event if this was sent before, according to one of Synapse's two stores.
     fn sent_before(&self, room: &RoomId, sender: &UserId, sending: &Sending<'_>) -> Option<OwnedEventId> {
         if let Some(sent) = self.txns_in_memory.get(sending.path) {
             return Some(sent.clone());
@@ -242,7 +242,7 @@ impl State {
             .is_some_and(|event| event.sender == user && event.content["membership"] == "leave");
         match self.membership(room, user).as_str() {
             "join" | "invite" => {}
-            // Who has left can leave again; who was thrown out cannot.
+            // A user who has left can leave again; one who was kicked cannot.
             _ if left => return Ok(()),
             _ => return refuse(403, "M_FORBIDDEN", format!("{user} not in room {room}.")),
         }

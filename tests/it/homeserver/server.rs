@@ -1,4 +1,4 @@
-//! The listener: a thread of its own, one port for life.
+//! The listener: it has its own thread, and keeps one port.
 
 use super::{Shared, routes};
 use actix_web::dev::ServerHandle;
@@ -10,20 +10,20 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::net::TcpSocket;
 
-/// Larger than any event, so that the homeserver itself says what is too large.
+/// Larger than any event, so the homeserver's own rules reject what is too large.
 const LARGEST_BODY: usize = 1024 * 1024;
 
-/// A connection, kept so that it can be cut.
+/// A connection, kept to be cut later.
 pub(super) struct Connection(Arc<TcpStream>);
 
 impl Connection {
-    /// Cuts it: whatever is answered then reaches nobody.
+    /// Cuts it; later answers reach nobody.
     pub(super) fn cut(&self) {
         cut(&self.0);
     }
 }
 
-/// Every connection since the homeserver came up.
+/// Every connection since the homeserver started.
 #[derive(Default)]
 struct Connections(Mutex<Vec<Arc<TcpStream>>>);
 
@@ -32,8 +32,8 @@ impl Connections {
         self.0.lock().unwrap().push(connection);
     }
 
-    /// Says goodbye on every connection and waits for the answer, so that no client goes on to use one: what it
-    /// asks next finds nobody listening.
+    /// Closes every connection and waits until the client closes it as well, so no client reuses one: its next request finds
+    /// no listener.
     async fn close_all(&self) {
         let connections = std::mem::take(&mut *self.0.lock().unwrap());
         for connection in connections {
@@ -68,7 +68,7 @@ fn cut(connection: &TcpStream) {
 
 pub(super) struct Server {
     address: SocketAddr,
-    /// Bound but never listening: nobody else gets the port while the homeserver is down.
+    /// Bound but never listening: reserves the port while the homeserver is down.
     _reserved: TcpSocket,
     connections: Arc<Connections>,
     running: Option<(ServerHandle, JoinHandle<()>)>,
@@ -93,7 +93,7 @@ impl Server {
         }
         let address = self.address;
         let connections = Arc::clone(&self.connections);
-        let (tell_handle, handle) = mpsc::channel();
+        let (send_handle, handle) = mpsc::channel();
         let thread = std::thread::spawn(move || {
             actix_web::rt::System::new().block_on(async move {
                 let listener = bound(address).listen(1024).unwrap().into_std().unwrap();
@@ -115,7 +115,7 @@ impl Server {
                 .listen(listener)
                 .unwrap()
                 .run();
-                tell_handle.send(server.handle()).unwrap();
+                send_handle.send(server.handle()).unwrap();
                 server.await.unwrap();
             });
         });
@@ -134,7 +134,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         if let Some((handle, _)) = self.running.take() {
-            // The stop command is sent when the future is made; nobody waits for the end of it.
+            // Creating the future sends the stop command; nothing waits for its end.
             drop(handle.stop(false));
         }
     }

@@ -1,4 +1,4 @@
-//! What the homeserver knows. Everything that happens in a room goes through [`State::append`].
+//! The homeserver's state. Every event of a room goes through [`State::append`].
 
 use super::faults::{Endpoint, Planned};
 use super::push::Transaction;
@@ -7,7 +7,7 @@ use ruma::{EventId, OwnedEventId, OwnedRoomAliasId, OwnedRoomId, OwnedUserId, Ro
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-/// The application service, as its registration says.
+/// The application service of the registration.
 #[derive(Debug, Clone)]
 pub(crate) struct Appservice {
     pub(crate) id: String,
@@ -25,7 +25,7 @@ impl Appservice {
     }
 }
 
-/// What kind of room to make.
+/// The properties of a new room.
 #[derive(Debug, Clone)]
 pub(crate) struct RoomKind {
     pub(crate) alias: Option<String>,
@@ -64,7 +64,7 @@ pub(crate) struct Event {
     pub(crate) state_key: Option<String>,
     pub(crate) content: Value,
     pub(crate) sent_at_ms: i64,
-    /// The state event that this one takes the place of.
+    /// The state event that this one replaces.
     pub(crate) replaces: Option<OwnedEventId>,
     pub(crate) redacts: Option<OwnedEventId>,
     pub(crate) redacted_by: Option<OwnedEventId>,
@@ -86,7 +86,7 @@ pub(crate) struct Txn {
     pub(crate) device: Option<String>,
 }
 
-/// A request that came in.
+/// A received request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SeenRequest {
     pub(crate) endpoint: Endpoint,
@@ -105,9 +105,9 @@ pub(crate) struct State {
     pub(crate) rooms: BTreeMap<OwnedRoomId, Room>,
     pub(crate) aliases: BTreeMap<OwnedRoomAliasId, OwnedRoomId>,
     pub(crate) events: BTreeMap<OwnedEventId, Event>,
-    /// Synapse's first memory of transaction ids: by path alone, without the user; lost at a restart.
+    /// Synapse's first store of transaction ids: by path only, without the user; lost at a restart.
     pub(crate) txns_in_memory: BTreeMap<String, OwnedEventId>,
-    /// Its second memory: by room, user, device and id, kept in the database for a day.
+    /// Its second store: by room, user, device and id, kept in the database for a day.
     pub(crate) txns_stored: BTreeMap<(OwnedRoomId, OwnedUserId, Txn), OwnedEventId>,
     pub(crate) planned: Vec<Planned>,
     pub(crate) requests: Vec<SeenRequest>,
@@ -149,7 +149,7 @@ impl State {
         self.clock.now().as_millisecond()
     }
 
-    /// What a restart loses.
+    /// Drops what a restart loses.
     pub(crate) fn forget_memory(&mut self) {
         self.txns_in_memory.clear();
     }
@@ -171,7 +171,7 @@ impl State {
         self.state_event(room, kind, key).map(|event| event.content.clone())
     }
 
-    /// `join`, `invite`, `leave`, `ban`; `leave` for whoever was never there.
+    /// `join`, `invite`, `leave`, `ban`; `leave` for users who were never in the room.
     pub(crate) fn membership(&self, room: &RoomId, user: &UserId) -> String {
         self.state_content(room, "m.room.member", user.as_str())
             .and_then(|content| content["membership"].as_str().map(str::to_owned))
@@ -191,7 +191,7 @@ impl State {
         ids.iter().filter_map(|id| self.events.get(id))
     }
 
-    /// Makes a room as Synapse does; room version 12 and later know no creator in the power levels.
+    /// Creates a room as Synapse does. From room version 12 on, the power levels do not contain the creator.
     pub(crate) fn create_room(
         &mut self,
         creator: &UserId,
@@ -206,7 +206,7 @@ impl State {
         room
     }
 
-    /// Makes a room that has its id already: one of an earlier homeserver.
+    /// Creates a room with a given id, such as one of an earlier homeserver.
     pub(crate) fn create_room_as(
         &mut self,
         room: &RoomId,
@@ -290,8 +290,8 @@ impl State {
         }
     }
 
-    /// Puts an event into its room, and into the queue to the application service if it is interested in it: a
-    /// virtual user is in the room, before or after, or the event is about one.
+    /// Appends an event to its room, and queues it for the application service if a virtual user is in the room (before or
+    /// after the event) or the event is about one.
     pub(crate) fn append(&mut self, mut event: Event) -> OwnedEventId {
         let (id, room) = (event.id.clone(), event.room.clone());
         let mut interesting = self.has_virtual_user(&room) || self.appservice.owns(&event.sender);
@@ -319,7 +319,7 @@ impl State {
         self.users.keys().any(|user| self.appservice.owns(user) && self.is_joined(room, user))
     }
 
-    /// The event as clients get it. `reader`: who asks, and from which device; the sender sees its transaction id.
+    /// The event as clients get it. `reader`: the requesting user and device; the sender gets its transaction id.
     pub(crate) fn event_json(&self, event: &Event, reader: Option<(&UserId, Option<&str>)>) -> Value {
         let age = self.now_ms() - event.sent_at_ms;
         let mut json = json!({

@@ -18,12 +18,12 @@ pub(crate) struct SeenEvent {
     pub(crate) body: String,
     pub(crate) content: Value,
     pub(crate) sent_at_ms: i64,
-    /// What the event relates to, and how: `m.thread`, `m.replace`, `m.annotation`, `m.in_reply_to`.
+    /// The target of its relation, and the kind: `m.thread`, `m.replace`, `m.annotation`, `m.in_reply_to`.
     pub(crate) relation: Option<(OwnedEventId, String)>,
     /// A reaction's key.
     pub(crate) key: Option<String>,
     pub(crate) redacted: bool,
-    /// Whose clients ring: who is in the room and mentioned in a way that counts.
+    /// The users that it notifies: members of the room with a mention that counts.
     pub(crate) notifies: Vec<OwnedUserId>,
 }
 
@@ -50,7 +50,7 @@ pub(super) fn timeline(state: &State, room: &RoomId) -> Vec<SeenEvent> {
 
 fn seen(state: &State, event: &Event) -> SeenEvent {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let shown = event.content.get("m.new_content").unwrap_or(&event.content);
+    let visible = event.content.get("m.new_content").unwrap_or(&event.content);
     let relates_to = &event.content["m.relates_to"];
     let relation = event.relation().map(|(of, kind)| (of.to_owned(), kind.to_owned())).or_else(|| {
         let of = relates_to["m.in_reply_to"]["event_id"].as_str()?;
@@ -60,8 +60,8 @@ fn seen(state: &State, event: &Event) -> SeenEvent {
         event_id: event.id.clone(),
         sender: event.sender.clone(),
         kind: event.kind.clone(),
-        msgtype: text(&shown["msgtype"]),
-        body: text(&shown["body"]),
+        msgtype: text(&visible["msgtype"]),
+        body: text(&visible["body"]),
         content: event.content.clone(),
         sent_at_ms: event.sent_at_ms,
         relation: relation.and_then(|(of, kind)| Some((EventId::parse(of).ok()?, kind))),
@@ -71,8 +71,8 @@ fn seen(state: &State, event: &Event) -> SeenEvent {
     }
 }
 
-/// Whose clients ring. Measured on Synapse: an `m.notice` never rings, whoever it mentions; only the mentions at the
-/// top level count, also of an edit; `@room` wants the power level for it.
+/// The users that an event notifies. Measured on Synapse: an `m.notice` never notifies; only the mentions at the top level
+/// count, also in an edit; `@room` needs its power level.
 fn notifies(state: &State, event: &Event) -> Vec<OwnedUserId> {
     if event.kind != "m.room.message" || event.content["msgtype"] == "m.notice" {
         return Vec::new();
@@ -115,16 +115,16 @@ fn message(events: &[&Event], event: &Event, thread: Vec<SeenMessage>) -> SeenMe
             && edit.sender == event.sender
             && edit.kind == event.kind
     });
-    let shown = edit.and_then(|edit| edit.content.get("m.new_content")).unwrap_or(&event.content);
+    let visible = edit.and_then(|edit| edit.content.get("m.new_content")).unwrap_or(&event.content);
     let reactions = events.iter().filter(|reaction| {
         reaction.kind == "m.reaction" && reaction.relation() == Some((event.id.as_str(), "m.annotation"))
     });
     SeenMessage {
         event_id: event.id.clone(),
         sender: event.sender.clone(),
-        msgtype: shown["msgtype"].as_str().unwrap_or_default().to_owned(),
-        body: shown["body"].as_str().unwrap_or_default().to_owned(),
-        html: shown["formatted_body"].as_str().map(str::to_owned),
+        msgtype: visible["msgtype"].as_str().unwrap_or_default().to_owned(),
+        body: visible["body"].as_str().unwrap_or_default().to_owned(),
+        html: visible["formatted_body"].as_str().map(str::to_owned),
         edited: edit.is_some(),
         reactions: reactions
             .map(|reaction| {
@@ -163,7 +163,7 @@ fn render(state: &State, message: &SeenMessage, indent: &str, text: &mut String)
             keys.push(key);
         }
     }
-    let shown: Vec<String> = keys
+    let visible: Vec<String> = keys
         .iter()
         .map(|key| {
             let names: Vec<&str> = message
@@ -175,8 +175,8 @@ fn render(state: &State, message: &SeenMessage, indent: &str, text: &mut String)
             format!("{key} {}", names.join(", "))
         })
         .collect();
-    if !shown.is_empty() {
-        writeln!(text, "  [{}]", shown.join("; ")).unwrap();
+    if !visible.is_empty() {
+        writeln!(text, "  [{}]", visible.join("; ")).unwrap();
     }
 }
 

@@ -1,7 +1,7 @@
 //! What time alone does: acknowledgements end, incidents go stale, history is forgotten.
 
 use super::{alice, calling, history, just_before, minutes, page, pages, phase, rung, seconds, thread};
-use crate::world::{Group, Scenery, finance_list};
+use crate::world::{Group, Setup, finance_list};
 use matrixbot::worker::Progress;
 use std::time::Duration;
 
@@ -79,10 +79,10 @@ async fn nothing_goes_stale_where_the_operator_says_never() {
 
 #[tokio::test]
 async fn what_is_over_is_forgotten_after_the_time_the_operator_says() {
-    let scenery = Scenery::prepare().await;
-    let rooms = scenery.rooms();
+    let setup = Setup::prepare().await;
+    let rooms = setup.rooms();
     let world =
-        scenery.begin(&format!("{}\nretention:\n  incidents: 30d\n  events: 7d\n", finance_list(""))).await;
+        setup.start(&format!("{}\nretention:\n  incidents: 30d\n  events: 7d\n", finance_list(""))).await;
     let group = Group::firing("DiskFull", world.now());
     world.report(&group).await;
     alice(&world).reacts(&page(&world, &rooms.ops), "✅").await;

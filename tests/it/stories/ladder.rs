@@ -5,7 +5,7 @@ use super::{
     seconds, taken,
 };
 use crate::homeserver::{Fault, Match};
-use crate::world::{Group, Scenery, World, finance_list};
+use crate::world::{Group, Setup, World, finance_list};
 use matrixbot::worker::Progress;
 
 #[tokio::test]
@@ -169,11 +169,11 @@ async fn after_an_outage_there_is_one_page_and_no_burst() {
 
 #[tokio::test]
 async fn a_level_of_several_rooms_pages_all_of_them_and_goes_on_once() {
-    let scenery = Scenery::prepare().await;
-    let rooms = scenery.rooms();
+    let setup = Setup::prepare().await;
+    let rooms = setup.rooms();
     let list = finance_list("")
         .replace("[\"#ops:example.test\"]", "[\"#ops:example.test\", \"#fallback:example.test\"]");
-    let world = scenery.begin(&list).await;
+    let world = setup.start(&list).await;
     let number = world.report(&Group::firing("DiskFull", world.now())).await;
     assert_eq!(pages(&world, &rooms.ops).len(), 1);
     assert_eq!(pages(&world, &rooms.fallback).len(), 1);

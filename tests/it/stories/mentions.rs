@@ -1,18 +1,18 @@
 //! Whose clients ring: whom a level or a severity names, and nobody else.
 
 use super::{BOB, alice, minutes, page, rung};
-use crate::world::{Group, Scenery, TOKEN, World};
+use crate::world::{Group, Setup, TOKEN, World};
 use ruma::OwnedRoomId;
 
 /// A list of one level in `#ops` with alice and bob in it.
 async fn world_with(mention: &str, severities: &str) -> (World, OwnedRoomId) {
-    let scenery = Scenery::prepare().await;
-    let ops = scenery.rooms().ops;
-    scenery.homeserver.person(BOB).joins(&ops);
+    let setup = Setup::prepare().await;
+    let ops = setup.rooms().ops;
+    setup.homeserver.person(BOB).joins(&ops);
     let list = format!(
         "  - name: finance\n    webhook_token: {TOKEN}\n    levels: [{{rooms: [\"#ops:example.test\"], mention: {mention}}}]\n    severities: {severities}\n"
     );
-    (scenery.begin(&list).await, ops)
+    (setup.start(&list).await, ops)
 }
 
 #[tokio::test]

@@ -28,7 +28,7 @@ mod totals;
 
 use crate::homeserver::people::Person;
 use crate::homeserver::view::{SeenEvent, SeenMessage};
-use crate::world::{Rooms, Scenery, World, finance_list};
+use crate::world::{Rooms, Setup, World, finance_list};
 use ruma::{EventId, OwnedEventId, RoomId, UserId};
 use std::time::Duration;
 
@@ -52,15 +52,15 @@ const fn just_before(time: Duration) -> Duration {
 /// The usual list whose pages call alice at the first level and bob, who is in the managers' room, at the second; the
 /// fallback room lets itself be called as a whole, with carol in it. `more` is further YAML of the list.
 async fn calling(more: &str) -> (World, Rooms) {
-    let scenery = Scenery::prepare().await;
-    let rooms = scenery.rooms();
-    scenery.homeserver.person(BOB).joins(&rooms.managers);
-    scenery.homeserver.person(CAROL).joins(&rooms.fallback);
-    scenery.homeserver.set_power(&rooms.fallback, World::virtual_user("finance").as_str(), 50);
+    let setup = Setup::prepare().await;
+    let rooms = setup.rooms();
+    setup.homeserver.person(BOB).joins(&rooms.managers);
+    setup.homeserver.person(CAROL).joins(&rooms.fallback);
+    setup.homeserver.set_power(&rooms.fallback, World::virtual_user("finance").as_str(), 50);
     let list = finance_list(more)
         .replace("escalate_after: 15m", "escalate_after: 15m\n        mention: [\"@alice:example.test\"]")
         .replace("escalate_after: 30m", "escalate_after: 30m\n        mention: [\"@bob:example.test\"]");
-    (scenery.begin(&list).await, rooms)
+    (setup.start(&list).await, rooms)
 }
 
 /// A person, and the world that they act in: everything they do settles before anything else is done.

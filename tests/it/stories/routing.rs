@@ -2,20 +2,20 @@
 
 use super::{minutes, pages};
 use crate::homeserver::SERVER_NAME;
-use crate::world::{Group, Scenery, TOKEN, World, finance_list, post};
+use crate::world::{Group, Setup, TOKEN, World, finance_list, post};
 use ruma::OwnedRoomId;
 use serde_json::{Value, json};
 
 /// The lists `finance` and `team.a+b`, each in a room of its own.
 async fn two_lists(more: &str) -> (World, OwnedRoomId, OwnedRoomId) {
-    let scenery = Scenery::prepare().await;
-    let ops = scenery.rooms().ops;
-    let lab = scenery.homeserver.public_room("@alice:example.test", &format!("#lab:{SERVER_NAME}"));
+    let setup = Setup::prepare().await;
+    let ops = setup.rooms().ops;
+    let lab = setup.homeserver.public_room("@alice:example.test", &format!("#lab:{SERVER_NAME}"));
     let lists = format!(
         "{}\n  - name: lab.b\n    receivers: [\"lab (night|day)\"]\n    webhook_token: other\n    levels: [{{rooms: [\"#lab:{SERVER_NAME}\"]}}]\n{more}",
         finance_list("")
     );
-    (scenery.begin(&lists).await, ops, lab)
+    (setup.start(&lists).await, ops, lab)
 }
 
 async fn report(world: &World, path: &str, token: &str, change: impl FnOnce(&mut Value)) -> (u16, Value) {

@@ -5,7 +5,7 @@ use super::{
     taken,
 };
 use crate::homeserver::{Fault, Match};
-use crate::world::{Group, Scenery, TOKEN, World, finance_list};
+use crate::world::{Group, Setup, TOKEN, World, finance_list};
 use matrixbot::domain::command::Verb;
 use matrixbot::domain::policy::Role;
 use matrixbot::domain::rights::{Allowed, allowed};
@@ -23,14 +23,14 @@ async fn a_number_that_there_is_not_is_said_to_be_none() {
 
 #[tokio::test]
 async fn the_room_of_another_list_learns_nothing_of_an_incident() {
-    let scenery = Scenery::prepare().await;
-    let rooms = scenery.rooms();
-    let lab = scenery.homeserver.public_room("@alice:example.test", "#lab:example.test");
+    let setup = Setup::prepare().await;
+    let rooms = setup.rooms();
+    let lab = setup.homeserver.public_room("@alice:example.test", "#lab:example.test");
     let lists = format!(
         "{}\n  - name: lab\n    webhook_token: {TOKEN}\n    levels: [{{rooms: [\"#lab:example.test\"]}}]",
         finance_list("")
     );
-    let world = scenery.begin(&lists).await;
+    let world = setup.start(&lists).await;
     let number = world.report(&Group::firing("DiskFull", world.now())).await;
     for command in ["ack 1", "unack 1", "escalate 1", "show 1", "timeline 1"] {
         let answer = alice(&world).says(&lab, command).await;

@@ -2,18 +2,18 @@
 
 use super::{alice, minutes, page, pages, phase, taken};
 use crate::homeserver::SERVER_NAME;
-use crate::world::{Group, Rooms, Scenery, TOKEN, World};
+use crate::world::{Group, Rooms, Setup, TOKEN, World};
 
 /// The lists `finance` (in `#ops`, then `#managers`) and `network` (in `#ops`, then `#fallback`).
 async fn sharing() -> (World, Rooms) {
-    let scenery = Scenery::prepare().await;
-    let rooms = scenery.rooms();
+    let setup = Setup::prepare().await;
+    let rooms = setup.rooms();
     let list = |name: &str, second: &str| {
         format!(
             "  - name: {name}\n    webhook_token: {TOKEN}\n    levels:\n      - rooms: [\"#ops:{SERVER_NAME}\"]\n        escalate_after: 15m\n      - rooms: [\"#{second}:{SERVER_NAME}\"]\n"
         )
     };
-    (scenery.begin(&format!("{}{}", list("finance", "managers"), list("network", "fallback"))).await, rooms)
+    (setup.start(&format!("{}{}", list("finance", "managers"), list("network", "fallback"))).await, rooms)
 }
 
 async fn report(world: &World, list: &str, group: &Group) -> i64 {

@@ -2,7 +2,7 @@
 //! totals, and they never decrease.
 
 use super::{ALICE, just_before, minutes, seconds};
-use crate::world::{Bot, Group, Scenery, World, finance_list};
+use crate::world::{Bot, Group, Setup, World, finance_list};
 use std::time::Duration;
 
 const BY_COMMAND: &str = r#"matrixbot_acknowledgements_total{room_list="finance",via="command"}"#;
@@ -89,22 +89,22 @@ async fn a_process_that_ends_in_order_lets_another_export_at_once() {
 #[tokio::test]
 async fn a_process_without_its_database_exports_until_its_lease_ends() {
     let (world, _) = World::finance("").await;
-    world.database.goes_away().await;
+    world.database.down().await;
     world.clock.advance(just_before(LEASE));
     assert!(world.bot.series(BY_COMMAND).await.is_some());
     world.clock.advance(seconds(1));
     assert_eq!(world.bot.series(BY_COMMAND).await, None, "another process may have the lease");
-    world.database.comes_back().await;
+    world.database.up().await;
     add_up(&world.bot).await;
     assert!(world.bot.series(BY_COMMAND).await.is_some());
 }
 
 #[tokio::test]
 async fn totals_outlive_their_incidents_and_the_process() {
-    let scenery = Scenery::prepare().await;
-    let rooms = scenery.rooms();
+    let setup = Setup::prepare().await;
+    let rooms = setup.rooms();
     let list = finance_list("retention: {incidents: 1h, events: 1h}\n");
-    let mut world = scenery.begin(&list).await;
+    let mut world = setup.start(&list).await;
     let group = Group::firing("DiskFull", world.now());
     let number = world.report(&group).await;
     world.pass(minutes(90)).await;
