@@ -1,11 +1,13 @@
-//! Alerts join, leave and become worse while the incident is open.
+//! Alerts join, resolve and get worse while the incident is open.
 
-use super::{alice, calling, headlines, history, minutes, page, pages, phase, rung, seconds, thread};
+use super::{
+    alice, headlines, history, minutes, notified, page, pages, phase, seconds, thread, with_mentions,
+};
 use crate::world::{Group, World};
 
 #[tokio::test]
-async fn the_same_alert_again_changes_nothing_however_often_it_is_told() {
-    let (world, rooms) = calling("").await;
+async fn a_repeated_report_changes_nothing() {
+    let (world, rooms) = with_mentions("").await;
     let group = Group::firing("DiskFull", world.now());
     let number = world.report(&group).await;
     alice(&world).says(&rooms.ops, "ack 1").await;
@@ -22,17 +24,19 @@ async fn the_same_alert_again_changes_nothing_however_often_it_is_told() {
 
 #[tokio::test]
 async fn a_new_alert_breaks_the_acknowledgement_and_is_named() {
-    let (world, rooms) = calling("").await;
+    let (world, rooms) = with_mentions("").await;
     let group = Group::firing("DiskFull", world.now());
     let number = world.report(&group).await;
     alice(&world).reacts(&page(&world, &rooms.ops), "✅").await;
     world.pass(minutes(20)).await;
     world.report(&group.clone().alert("db-2", "critical", "firing", world.now())).await;
     assert_eq!(phase(&world, number).await, "firing");
-    assert_eq!(rung(&world, &rooms.ops), ["alice"; 2], "it pages again");
+    assert_eq!(notified(&world, &rooms.ops), ["alice"; 2], "it pages again");
     world.pass(minutes(15)).await;
-    assert_eq!(rung(&world, &rooms.managers), ["bob"], "and climbs again");
-    assert!(thread(&world, &rooms.ops).iter().any(|said| said.contains("New alert in this incident: db-2")));
+    assert_eq!(notified(&world, &rooms.managers), ["bob"], "and escalates again");
+    assert!(
+        thread(&world, &rooms.ops).iter().any(|notice| notice.contains("New alert in this incident: db-2"))
+    );
     assert_eq!(
         history(&world, number).await,
         "run_started paged told acknowledged run_started paged told paged told"
@@ -43,7 +47,7 @@ async fn a_new_alert_breaks_the_acknowledgement_and_is_named() {
 
 #[tokio::test]
 async fn a_higher_severity_breaks_the_acknowledgement_and_a_lower_one_does_not() {
-    let (world, rooms) = calling("").await;
+    let (world, rooms) = with_mentions("").await;
     let fired = world.now();
     let warning = Group::new("Disk").alert("db-1", "warning", "firing", fired);
     let critical = Group::new("Disk").alert("db-1", "critical", "firing", fired);
@@ -51,7 +55,7 @@ async fn a_higher_severity_breaks_the_acknowledgement_and_a_lower_one_does_not()
     alice(&world).says(&rooms.ops, "ack 1").await;
     world.report(&critical).await;
     assert_eq!(phase(&world, number).await, "firing");
-    assert_eq!(rung(&world, &rooms.ops), ["alice"; 2]);
+    assert_eq!(notified(&world, &rooms.ops), ["alice"; 2]);
     alice(&world).says(&rooms.ops, "ack 1").await;
     world.report(&warning).await;
     world.pass(minutes(10)).await;
@@ -62,7 +66,7 @@ async fn a_higher_severity_breaks_the_acknowledgement_and_a_lower_one_does_not()
 
 #[tokio::test]
 async fn a_storm_of_new_alerts_breaks_the_acknowledgement_once_and_no_outage_is_hidden() {
-    let (world, rooms) = calling("").await;
+    let (world, rooms) = with_mentions("").await;
     let mut group = Group::firing("DiskFull", world.now());
     let number = world.report(&group).await;
     alice(&world).says(&rooms.ops, "ack 1").await;
@@ -77,28 +81,28 @@ async fn a_storm_of_new_alerts_breaks_the_acknowledgement_once_and_no_outage_is_
         assert_eq!(phase(&world, number).await, "acknowledged", "not twice within five minutes");
     }
     world.pass(minutes(5)).await;
-    assert_eq!(phase(&world, number).await, "firing", "but what joined is not forgotten");
-    assert_eq!(rung(&world, &rooms.ops), ["alice"; 3]);
+    assert_eq!(phase(&world, number).await, "firing", "but the new alerts page afterwards");
+    assert_eq!(notified(&world, &rooms.ops), ["alice"; 3]);
     world.nothing_is_left().await;
 }
 
 #[tokio::test]
 async fn a_sticky_acknowledgement_only_shows_the_alert_that_joins() {
-    let (world, rooms) = calling("    on_new_alert: sticky").await;
+    let (world, rooms) = with_mentions("    on_new_alert: sticky").await;
     let group = Group::firing("DiskFull", world.now());
     let number = world.report(&group).await;
     alice(&world).says(&rooms.ops, "ack 1").await;
     world.report(&group.clone().alert("db-2", "critical", "firing", world.now())).await;
     world.pass(minutes(60)).await;
     assert_eq!(phase(&world, number).await, "acknowledged");
-    assert_eq!(rung(&world, &rooms.ops), ["alice"]);
+    assert_eq!(notified(&world, &rooms.ops), ["alice"]);
     assert!(headlines(&world, &rooms.ops)[0].contains("2 alerts"), "{:?}", headlines(&world, &rooms.ops));
     world.nothing_is_left().await;
 }
 
 #[tokio::test]
 async fn alerts_that_come_and_go_while_it_fires_are_edited_in_and_touch_no_ladder() {
-    let (world, rooms) = calling("").await;
+    let (world, rooms) = with_mentions("").await;
     let fired = world.now();
     let one = Group::firing("DiskFull", fired);
     world.report(&one).await;
@@ -106,9 +110,9 @@ async fn alerts_that_come_and_go_while_it_fires_are_edited_in_and_touch_no_ladde
     let two = one.clone().alert("db-2", "warning", "firing", world.now());
     world.report(&two).await;
     world.pass(seconds(2)).await;
-    let shown = pages(&world, &rooms.ops).remove(0);
-    assert!(shown.edited && shown.body.contains("db-2"), "{}", shown.body);
-    assert_eq!(rung(&world, &rooms.ops), ["alice"], "an edit wakes nobody");
+    let page = pages(&world, &rooms.ops).remove(0);
+    assert!(page.edited && page.body.contains("db-2"), "{}", page.body);
+    assert_eq!(notified(&world, &rooms.ops), ["alice"], "an edit notifies nobody");
 
     let first_clears = Group::new("DiskFull")
         .alert("db-1", "critical", "resolved", fired)
@@ -121,23 +125,23 @@ async fn alerts_that_come_and_go_while_it_fires_are_edited_in_and_touch_no_ladde
         headlines(&world, &rooms.ops)
     );
     world.pass(minutes(4) + seconds(56)).await;
-    assert_eq!(rung(&world, &rooms.managers), ["bob"], "15 minutes after the first page");
+    assert_eq!(notified(&world, &rooms.managers), ["bob"], "15 minutes after the first page");
     insta::assert_snapshot!(world.homeserver.rendered(&rooms.ops));
     world.nothing_is_left().await;
 }
 
 #[tokio::test]
-async fn a_new_alert_calls_again_when_the_ladder_had_run_out() {
-    let (world, rooms) = calling("    remind_every: none").await;
+async fn a_new_alert_pages_again_after_the_end_of_the_ladder() {
+    let (world, rooms) = with_mentions("    remind_every: none").await;
     let group = Group::firing("DiskFull", world.now());
     let number = world.report(&group).await;
     world.pass(minutes(60)).await;
     assert_eq!(phase(&world, number).await, "unanswered");
     world.report(&group.clone().alert("db-2", "critical", "firing", world.now())).await;
     assert_eq!(phase(&world, number).await, "firing");
-    assert_eq!(rung(&world, &rooms.ops), ["alice"; 2]);
+    assert_eq!(notified(&world, &rooms.ops), ["alice"; 2]);
     world.pass(minutes(60)).await;
-    assert_eq!(rung(&world, &rooms.fallback).len(), 2, "one notice for each run");
+    assert_eq!(notified(&world, &rooms.fallback).len(), 2, "one notice for each run");
     world.nothing_is_left().await;
 }
 

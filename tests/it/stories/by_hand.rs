@@ -1,13 +1,14 @@
 //! Snooze, escalate and resolve by hand.
 
 use super::{
-    BOB, alice, bob, calling, headlines, history, just_before, minutes, page, pages, phase, rung, seconds,
+    BOB, alice, bob, headlines, history, just_before, minutes, notified, page, pages, phase, seconds,
+    with_mentions,
 };
 use crate::world::{Group, World};
 
 #[tokio::test]
 async fn an_hour_s_snooze_takes_no_power_and_comes_back_unacknowledged() {
-    let (world, rooms) = calling("").await;
+    let (world, rooms) = with_mentions("").await;
     world.homeserver.person(BOB).joins(&rooms.ops);
     let number = world.report(&Group::firing("DiskFull", world.now())).await;
     let answer = bob(&world).says(&rooms.ops, "snooze 1 1h after lunch").await;
@@ -23,12 +24,12 @@ async fn an_hour_s_snooze_takes_no_power_and_comes_back_unacknowledged() {
             .contains("Snoozed by @bob:example.test until 13:00 UTC: “after lunch”")
     );
     world.pass(just_before(minutes(60))).await;
-    assert_eq!(rung(&world, &rooms.ops), ["alice"]);
+    assert_eq!(notified(&world, &rooms.ops), ["alice"]);
     world.pass(seconds(1)).await;
     assert_eq!(phase(&world, number).await, "firing");
-    assert_eq!(rung(&world, &rooms.ops), ["alice"; 2]);
+    assert_eq!(notified(&world, &rooms.ops), ["alice"; 2]);
     world.pass(minutes(15)).await;
-    assert_eq!(rung(&world, &rooms.managers), ["bob"]);
+    assert_eq!(notified(&world, &rooms.managers), ["bob"]);
     assert_eq!(
         history(&world, number).await,
         "run_started paged told snoozed run_started paged told paged told"
@@ -38,8 +39,8 @@ async fn an_hour_s_snooze_takes_no_power_and_comes_back_unacknowledged() {
 }
 
 #[tokio::test]
-async fn a_longer_snooze_takes_power_and_has_an_end() {
-    let (world, rooms) = calling("").await;
+async fn a_longer_snooze_needs_power_and_has_a_maximum() {
+    let (world, rooms) = with_mentions("").await;
     world.homeserver.person(BOB).joins(&rooms.ops);
     let number = world.report(&Group::firing("DiskFull", world.now())).await;
     assert_eq!(
@@ -52,15 +53,15 @@ async fn a_longer_snooze_takes_power_and_has_an_end() {
         bob(&world).says(&rooms.ops, "snooze 1 2h").await,
         "💤 #1 DiskFull: snoozed until 14:00 UTC. Then it pages again."
     );
-    // Who made the room is above every power level and in no list of them.
+    // The creator of the room is above every power level, and not in the list of levels.
     let answer = alice(&world).says(&rooms.ops, "snooze 1 3d").await;
     assert!(answer.contains("the maximum"), "{answer}");
     world.nothing_is_left().await;
 }
 
 #[tokio::test]
-async fn a_snooze_is_ended_by_command_and_broken_by_what_is_new() {
-    let (world, rooms) = calling("").await;
+async fn a_snooze_is_ended_by_command_and_by_a_new_alert() {
+    let (world, rooms) = with_mentions("").await;
     let group = Group::firing("DiskFull", world.now());
     let number = world.report(&group).await;
     assert_eq!(alice(&world).says(&rooms.ops, "unsnooze 1").await, "#1 DiskFull: it is not snoozed.");
@@ -69,43 +70,43 @@ async fn a_snooze_is_ended_by_command_and_broken_by_what_is_new() {
     assert_eq!(phase(&world, number).await, "snoozed");
     let answer = alice(&world).says(&rooms.ops, "unsnooze 1").await;
     assert_eq!(answer, "🔁 #1 DiskFull: snooze ended. It pages again.");
-    assert_eq!(rung(&world, &rooms.ops), ["alice"; 2]);
+    assert_eq!(notified(&world, &rooms.ops), ["alice"; 2]);
 
     alice(&world).replies(&page, "snooze 30m").await;
     assert_eq!(phase(&world, number).await, "snoozed");
     world.report(&group.clone().alert("db-2", "critical", "firing", world.now())).await;
     assert_eq!(phase(&world, number).await, "firing");
-    assert_eq!(rung(&world, &rooms.ops), ["alice"; 3]);
+    assert_eq!(notified(&world, &rooms.ops), ["alice"; 3]);
     world.nothing_is_left().await;
 }
 
 #[tokio::test]
 async fn escalating_by_command_pages_the_next_level_at_once() {
-    let (world, rooms) = calling("").await;
+    let (world, rooms) = with_mentions("").await;
     let number = world.report(&Group::firing("DiskFull", world.now())).await;
     assert_eq!(
         alice(&world).says(&rooms.ops, "escalate 1").await,
         "⏫ #1 DiskFull: escalated. Now paging level 2 of 2."
     );
-    assert_eq!(rung(&world, &rooms.managers), ["bob"]);
-    let told = &pages(&world, &rooms.managers)[0].body;
-    assert!(told.contains("@alice:example.test escalated it. Now paging level 2 of 2."), "{told}");
+    assert_eq!(notified(&world, &rooms.managers), ["bob"]);
+    let body = &pages(&world, &rooms.managers)[0].body;
+    assert!(body.contains("@alice:example.test escalated it. Now paging level 2 of 2."), "{body}");
     let answer = bob(&world).says(&rooms.managers, "escalate 1").await;
     assert_eq!(answer, "🚨 #1 DiskFull: there is no next level. The fallback rooms are notified.");
     assert_eq!(phase(&world, number).await, "unanswered");
-    assert_eq!(rung(&world, &rooms.fallback).len(), 1);
+    assert_eq!(notified(&world, &rooms.fallback).len(), 1);
     world.pass(seconds(5)).await;
     insta::assert_snapshot!(world.homeserver.rendered(&rooms.ops));
     world.nothing_is_left().await;
 }
 
 #[tokio::test]
-async fn a_tap_on_the_newest_page_escalates_and_a_stale_one_says_so() {
-    let (world, rooms) = calling("").await;
+async fn a_reaction_to_the_newest_page_escalates_and_to_an_older_one_is_refused() {
+    let (world, rooms) = with_mentions("").await;
     let number = world.report(&Group::firing("DiskFull", world.now())).await;
     let first = page(&world, &rooms.ops);
     assert_eq!(alice(&world).reacts(&first, "⏫").await, "");
-    assert_eq!(rung(&world, &rooms.managers), ["bob"]);
+    assert_eq!(notified(&world, &rooms.managers), ["bob"]);
     world.homeserver.person(BOB).joins(&rooms.ops);
     let answer = bob(&world).reacts(&first, "⏫").await;
     assert_eq!(answer, "#1 DiskFull: that page is no longer current; nothing was escalated.");
@@ -115,35 +116,35 @@ async fn a_tap_on_the_newest_page_escalates_and_a_stale_one_says_so() {
 }
 
 #[tokio::test]
-async fn a_tap_on_the_page_of_a_later_round_counts_for_that_round() {
-    let (world, rooms) = calling("    repeat: 1").await;
+async fn a_reaction_to_the_page_of_a_later_round_counts_for_that_round() {
+    let (world, rooms) = with_mentions("    repeat: 1").await;
     let number = world.report(&Group::firing("DiskFull", world.now())).await;
     world.pass(minutes(46)).await;
     let [first, again] = <[_; 2]>::try_from(pages(&world, &rooms.ops)).unwrap();
     let answer = alice(&world).reacts(&first.event_id, "⏫").await;
     assert_eq!(answer, "#1 DiskFull: that page is no longer current; nothing was escalated.");
-    assert_eq!(rung(&world, &rooms.managers), ["bob"]);
+    assert_eq!(notified(&world, &rooms.managers), ["bob"]);
     assert_eq!(alice(&world).reacts(&again.event_id, "⏫").await, "");
-    assert_eq!(rung(&world, &rooms.managers), ["bob"; 2]);
+    assert_eq!(notified(&world, &rooms.managers), ["bob"; 2]);
     assert_eq!(phase(&world, number).await, "firing");
     world.nothing_is_left().await;
 }
 
 #[tokio::test]
-async fn what_is_taken_is_escalated_from_the_start() {
-    let (world, rooms) = calling("").await;
+async fn an_acknowledged_incident_is_escalated_from_the_first_level() {
+    let (world, rooms) = with_mentions("").await;
     let number = world.report(&Group::firing("DiskFull", world.now())).await;
     alice(&world).says(&rooms.ops, "ack 1").await;
     let answer = alice(&world).says(&rooms.ops, "escalate 1").await;
     assert_eq!(answer, "⏫ #1 DiskFull: escalated. Now paging level 1 of 2.");
     assert_eq!(phase(&world, number).await, "firing");
-    assert_eq!(rung(&world, &rooms.ops), ["alice"; 2]);
+    assert_eq!(notified(&world, &rooms.ops), ["alice"; 2]);
     world.nothing_is_left().await;
 }
 
 #[tokio::test]
 async fn resolving_by_hand_takes_power_and_holds_while_the_same_alerts_fire() {
-    let (world, rooms) = calling("").await;
+    let (world, rooms) = with_mentions("").await;
     world.homeserver.person(BOB).joins(&rooms.ops);
     let group = Group::firing("DiskFull", world.now());
     let number = world.report(&group).await;
@@ -161,19 +162,19 @@ async fn resolving_by_hand_takes_power_and_holds_while_the_same_alerts_fire() {
         world.report(&group).await;
         assert_eq!(phase(&world, number).await, "resolved", "held");
     }
-    assert_eq!(rung(&world, &rooms.ops), ["alice"]);
-    assert_eq!(rung(&world, &rooms.managers), Vec::<String>::new());
+    assert_eq!(notified(&world, &rooms.ops), ["alice"]);
+    assert_eq!(notified(&world, &rooms.managers), Vec::<String>::new());
     insta::assert_snapshot!(world.homeserver.rendered(&rooms.ops));
 
     world.report(&group.clone().alert("db-2", "critical", "firing", world.now())).await;
-    assert_eq!(phase(&world, number).await, "firing", "what is new pages");
-    assert_eq!(rung(&world, &rooms.ops), ["alice"; 2]);
+    assert_eq!(phase(&world, number).await, "firing", "a new alert pages");
+    assert_eq!(notified(&world, &rooms.ops), ["alice"; 2]);
     world.nothing_is_left().await;
 }
 
 #[tokio::test]
-async fn what_was_resolved_by_hand_closes_once_it_has_truly_cleared() {
-    let (world, rooms) = calling("").await;
+async fn an_incident_resolved_by_hand_closes_once_its_alerts_are_resolved() {
+    let (world, rooms) = with_mentions("").await;
     let group = Group::firing("DiskFull", world.now());
     let number = world.report(&group).await;
     alice(&world).replies(&page(&world, &rooms.ops), "resolve").await;
@@ -182,13 +183,13 @@ async fn what_was_resolved_by_hand_closes_once_it_has_truly_cleared() {
     world.report(&group.resolved()).await;
     world.pass(minutes(10)).await;
     assert_eq!(history(&world, number).await, "run_started paged told resolved hold_ended closed");
-    let shown = &pages(&world, &rooms.ops)[0].body;
-    assert!(!shown.contains("still fire"), "{shown}");
+    let body = &pages(&world, &rooms.ops)[0].body;
+    assert!(!body.contains("still fire"), "{body}");
     world.nothing_is_left().await;
 }
 
 #[tokio::test]
-async fn maintenance_and_silences_are_said_not_to_be_there_yet() {
+async fn silences_are_not_available_yet() {
     let (world, rooms) = World::finance("").await;
     world.report(&Group::firing("DiskFull", world.now())).await;
     let answer = alice(&world).says(&rooms.ops, "silence 1 2h").await;

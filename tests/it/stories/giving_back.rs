@@ -1,13 +1,14 @@
-//! Who took it gives it back, or takes it again.
+//! Acknowledgements are withdrawn.
 
 use super::{
-    ALICE, BOB, alice, bob, calling, headlines, history, minutes, page, phase, rung, seconds, taken, thread,
+    ALICE, BOB, acknowledged, alice, bob, headlines, history, minutes, notified, page, phase, seconds,
+    thread, with_mentions,
 };
 use crate::world::Group;
 
 #[tokio::test]
 async fn given_back_by_command_it_pages_again_after_a_moment() {
-    let (world, rooms) = calling("").await;
+    let (world, rooms) = with_mentions("").await;
     let number = world.report(&Group::firing("DiskFull", world.now())).await;
     assert_eq!(
         alice(&world).says(&rooms.ops, "unack 1").await,
@@ -16,11 +17,11 @@ async fn given_back_by_command_it_pages_again_after_a_moment() {
     alice(&world).says(&rooms.ops, "ack 1").await;
     let answer = alice(&world).says(&rooms.ops, "unack 1").await;
     assert_eq!(answer, "↩️ #1 DiskFull: acknowledgement withdrawn. It pages again in 10 s.");
-    assert_eq!(rung(&world, &rooms.ops), ["alice"], "a slip can be put right");
+    assert_eq!(notified(&world, &rooms.ops), ["alice"], "there is time to undo a mistake");
     world.pass(seconds(10)).await;
-    assert_eq!(rung(&world, &rooms.ops), ["alice"; 2]);
+    assert_eq!(notified(&world, &rooms.ops), ["alice"; 2]);
     world.pass(minutes(15)).await;
-    assert_eq!(rung(&world, &rooms.managers), ["bob"]);
+    assert_eq!(notified(&world, &rooms.managers), ["bob"]);
     assert_eq!(
         history(&world, number).await,
         "run_started paged told acknowledged run_started paged told paged told"
@@ -30,8 +31,8 @@ async fn given_back_by_command_it_pages_again_after_a_moment() {
 }
 
 #[tokio::test]
-async fn who_takes_their_reaction_away_gives_it_back() {
-    let (world, rooms) = calling("").await;
+async fn redacting_the_reaction_withdraws_the_acknowledgement() {
+    let (world, rooms) = with_mentions("").await;
     let number = world.report(&Group::firing("DiskFull", world.now())).await;
     let alice = world.homeserver.person(ALICE);
     let reaction = alice.reacts(&page(&world, &rooms.ops), "✅");
@@ -45,15 +46,15 @@ async fn who_takes_their_reaction_away_gives_it_back() {
         "#1 🔁 @alice:example.test withdrew the acknowledgement."
     );
     world.pass(seconds(10)).await;
-    assert_eq!(rung(&world, &rooms.ops), ["alice"; 2]);
+    assert_eq!(notified(&world, &rooms.ops), ["alice"; 2]);
     world.pass(seconds(5)).await;
     assert!(headlines(&world, &rooms.ops)[0].contains("FIRING #1"), "{:?}", headlines(&world, &rooms.ops));
     world.nothing_is_left().await;
 }
 
 #[tokio::test]
-async fn somebody_else_who_takes_the_reaction_away_gives_nothing_back() {
-    let (world, rooms) = calling("").await;
+async fn another_person_s_redaction_of_the_reaction_withdraws_nothing() {
+    let (world, rooms) = with_mentions("").await;
     world.homeserver.person(BOB).joins(&rooms.ops);
     world.homeserver.set_power(&rooms.ops, BOB, 100);
     let number = world.report(&Group::firing("DiskFull", world.now())).await;
@@ -66,8 +67,8 @@ async fn somebody_else_who_takes_the_reaction_away_gives_nothing_back() {
 }
 
 #[tokio::test]
-async fn a_reaction_that_was_taken_away_before_it_came_does_nothing() {
-    let (world, rooms) = calling("").await;
+async fn a_reaction_that_is_pushed_after_its_redaction_has_no_effect() {
+    let (world, rooms) = with_mentions("").await;
     let number = world.report(&Group::firing("DiskFull", world.now())).await;
     let alice = world.homeserver.person(ALICE);
     let reaction = alice.reacts(&page(&world, &rooms.ops), "✅");
@@ -85,8 +86,8 @@ async fn a_reaction_that_was_taken_away_before_it_came_does_nothing() {
 }
 
 #[tokio::test]
-async fn who_reacted_twice_and_takes_one_away_still_has_it() {
-    let (world, rooms) = calling("").await;
+async fn after_two_reactions_redacting_one_withdraws_nothing() {
+    let (world, rooms) = with_mentions("").await;
     let number = world.report(&Group::firing("DiskFull", world.now())).await;
     let alice = world.homeserver.person(ALICE);
     let page = page(&world, &rooms.ops);
@@ -94,7 +95,7 @@ async fn who_reacted_twice_and_takes_one_away_still_has_it() {
     world.settle().await;
     alice.redacts(&check);
     world.settle().await;
-    assert_eq!(phase(&world, number).await, "acknowledged", "👀 stands");
+    assert_eq!(phase(&world, number).await, "acknowledged", "👀 remains");
     alice.redacts(&eyes);
     world.settle().await;
     assert_eq!(phase(&world, number).await, "firing");
@@ -103,8 +104,8 @@ async fn who_reacted_twice_and_takes_one_away_still_has_it() {
 }
 
 #[tokio::test]
-async fn a_reaction_of_an_earlier_run_gives_nothing_back() {
-    let (world, rooms) = calling("").await;
+async fn redacting_a_reaction_of_an_earlier_run_withdraws_nothing() {
+    let (world, rooms) = with_mentions("").await;
     let group = Group::firing("DiskFull", world.now());
     let number = world.report(&group).await;
     let reaction = world.homeserver.person(ALICE).reacts(&page(&world, &rooms.ops), "✅");
@@ -114,13 +115,13 @@ async fn a_reaction_of_an_earlier_run_gives_nothing_back() {
     assert_eq!(phase(&world, number).await, "acknowledged");
     world.homeserver.person(ALICE).redacts(&reaction);
     world.pass(minutes(30)).await;
-    assert_eq!(phase(&world, number).await, "acknowledged", "the command took it since");
+    assert_eq!(phase(&world, number).await, "acknowledged", "the command has acknowledged since then");
     world.nothing_is_left().await;
 }
 
 #[tokio::test]
-async fn what_one_of_two_gives_back_is_given_back() {
-    let (world, rooms) = calling("").await;
+async fn one_of_two_ackers_can_withdraw() {
+    let (world, rooms) = with_mentions("").await;
     world.homeserver.person(BOB).joins(&rooms.ops);
     let number = world.report(&Group::firing("DiskFull", world.now())).await;
     bob(&world).says(&rooms.ops, "ack 1").await;
@@ -128,8 +129,8 @@ async fn what_one_of_two_gives_back_is_given_back() {
     world.settle().await;
     world.homeserver.person(ALICE).redacts(&reaction);
     world.pass(seconds(10)).await;
-    assert_eq!(phase(&world, number).await, "firing", "rather one page too many than one too few");
-    assert_eq!(rung(&world, &rooms.ops), ["alice"; 2]);
-    assert_eq!(bob(&world).says(&rooms.ops, "ack 1").await, taken(1, "DiskFull"));
+    assert_eq!(phase(&world, number).await, "firing", "better one page too many than one too few");
+    assert_eq!(notified(&world, &rooms.ops), ["alice"; 2]);
+    assert_eq!(bob(&world).says(&rooms.ops, "ack 1").await, acknowledged(1, "DiskFull"));
     world.nothing_is_left().await;
 }

@@ -1,37 +1,41 @@
-//! Nobody answers: the ladder is climbed, level by level, until it runs out.
+//! Nobody acknowledges: the incident escalates level by level, until the end of the ladder.
 
 use super::{
-    ALICE, CAROL, alice, calling, headlines, history, just_before, member, minutes, page, pages, phase, rung,
-    seconds, taken,
+    ALICE, CAROL, acknowledged, alice, headlines, history, just_before, member, minutes, notified, page,
+    pages, phase, seconds, with_mentions,
 };
 use crate::homeserver::{Fault, Match};
 use crate::world::{Group, Setup, World, finance_list};
 use matrixbot::worker::Progress;
 
 #[tokio::test]
-async fn nobody_acknowledges_and_every_room_is_told_in_turn() {
-    let (world, rooms) = calling("").await;
+async fn if_nobody_acknowledges_every_level_is_paged_in_turn() {
+    let (world, rooms) = with_mentions("").await;
     let number = world.report(&Group::firing("DiskFull", world.now())).await;
-    assert_eq!(rung(&world, &rooms.ops), ["alice"]);
+    assert_eq!(notified(&world, &rooms.ops), ["alice"]);
 
     world.pass(just_before(minutes(15))).await;
-    assert!(pages(&world, &rooms.managers).is_empty(), "15 minutes are the first level's");
+    assert!(pages(&world, &rooms.managers).is_empty(), "the first level has 15 minutes");
     world.pass(seconds(1)).await;
-    assert_eq!(rung(&world, &rooms.managers), ["bob"]);
+    assert_eq!(notified(&world, &rooms.managers), ["bob"]);
 
     world.pass(minutes(30)).await;
     assert_eq!(phase(&world, number).await, "unanswered");
-    assert_eq!(rung(&world, &rooms.fallback), ["alice, carol"], "the last resort calls the whole room");
+    assert_eq!(
+        notified(&world, &rooms.fallback),
+        ["alice, carol"],
+        "the fallback notice notifies the whole room"
+    );
     world.pass(seconds(5)).await;
     assert!(headlines(&world, &rooms.ops)[0].contains("UNANSWERED #1 DiskFull"));
 
-    // Three reminders, an hour apart, and then no more.
+    // Three reminders, an hour apart, and no more.
     world.pass(minutes(6 * 60)).await;
-    assert_eq!(rung(&world, &rooms.managers), ["bob"; 4]);
-    assert_eq!(rung(&world, &rooms.fallback).len(), 4);
-    assert_eq!(rung(&world, &rooms.ops), ["alice"], "the first level is not told again");
+    assert_eq!(notified(&world, &rooms.managers), ["bob"; 4]);
+    assert_eq!(notified(&world, &rooms.fallback).len(), 4);
+    assert_eq!(notified(&world, &rooms.ops), ["alice"], "the first level is not notified again");
     let answer = member(&world, CAROL).says(&rooms.fallback, &format!("ack {number}")).await;
-    assert_eq!(answer, taken(1, "DiskFull"));
+    assert_eq!(answer, acknowledged(1, "DiskFull"));
     world.pass(seconds(5)).await;
     assert_eq!(
         history(&world, number).await,
@@ -43,29 +47,29 @@ async fn nobody_acknowledges_and_every_room_is_told_in_turn() {
 }
 
 #[tokio::test]
-async fn what_burned_before_anybody_was_told_is_not_counted_against_those_who_were() {
-    let (world, rooms) = calling("").await;
+async fn the_time_before_the_first_page_does_not_count_as_unanswered() {
+    let (world, rooms) = with_mentions("").await;
     let long_ago = world.now().checked_sub(minutes(90)).unwrap();
     world.report(&Group::firing("DiskFull", long_ago)).await;
     world.pass(minutes(45)).await;
-    let told = &pages(&world, &rooms.fallback)[0].body;
-    assert!(told.contains("Nobody acknowledged in the 45 min since the first page. "), "{told}");
-    assert!(told.contains("since 10:30 UTC"), "it burns for longer: {told}");
+    let body = &pages(&world, &rooms.fallback)[0].body;
+    assert!(body.contains("Nobody acknowledged in the 45 min since the first page. "), "{body}");
+    assert!(body.contains("since 10:30 UTC"), "it is firing for longer: {body}");
     world.pass(minutes(60)).await;
     let reminder = &pages(&world, &rooms.managers)[1].body;
-    let said = "Nobody acknowledged in the 1 h 45 min since the first page. Reminder 1 of 3.";
-    assert!(reminder.contains(said), "{reminder}");
+    let expected = "Nobody acknowledged in the 1 h 45 min since the first page. Reminder 1 of 3.";
+    assert!(reminder.contains(expected), "{reminder}");
     world.nothing_is_left().await;
 }
 
 #[tokio::test]
 async fn the_whole_ladder_is_gone_through_as_often_as_the_operator_says() {
-    let (world, rooms) = calling("    repeat: 1\n    remind_every: none").await;
+    let (world, rooms) = with_mentions("    repeat: 1\n    remind_every: none").await;
     let number = world.report(&Group::firing("DiskFull", world.now())).await;
     world.pass(minutes(3 * 60)).await;
-    assert_eq!(rung(&world, &rooms.ops), ["alice"; 2]);
-    assert_eq!(rung(&world, &rooms.managers), ["bob"; 2]);
-    assert_eq!(rung(&world, &rooms.fallback).len(), 1, "one fallback notice for the run");
+    assert_eq!(notified(&world, &rooms.ops), ["alice"; 2]);
+    assert_eq!(notified(&world, &rooms.managers), ["bob"; 2]);
+    assert_eq!(notified(&world, &rooms.fallback).len(), 1, "one fallback notice for the run");
     assert_eq!(
         history(&world, number).await,
         "run_started paged told paged told paged told paged told unanswered"
@@ -76,12 +80,12 @@ async fn the_whole_ladder_is_gone_through_as_often_as_the_operator_says() {
 
 #[tokio::test]
 async fn an_acknowledgement_cancels_the_page_that_is_not_sent_yet() {
-    let (world, rooms) = calling("").await;
+    let (world, rooms) = with_mentions("").await;
     let number = world.report(&Group::firing("DiskFull", world.now())).await;
     let limited = Fault::RateLimit { retry_after: minutes(5) };
     world.homeserver.fail_next(Match::send().in_room(&rooms.managers), limited);
     world.pass(minutes(16)).await;
-    assert!(pages(&world, &rooms.managers).is_empty(), "the homeserver holds it back");
+    assert!(pages(&world, &rooms.managers).is_empty(), "the homeserver rate limits it");
     alice(&world).reacts(&page(&world, &rooms.ops), "✅").await;
     world.pass(minutes(60)).await;
     assert!(pages(&world, &rooms.managers).is_empty());
@@ -92,14 +96,14 @@ async fn an_acknowledgement_cancels_the_page_that_is_not_sent_yet() {
 }
 
 #[tokio::test]
-async fn an_acknowledgement_while_the_page_is_on_its_way_is_shown_once_the_page_is_there() {
-    let (world, rooms) = calling("").await;
+async fn an_acknowledgement_while_a_page_is_in_flight_is_shown_once_the_page_is_sent() {
+    let (world, rooms) = with_mentions("").await;
     let number = world.report(&Group::firing("DiskFull", world.now())).await;
     let held = world.homeserver.hold_before(Match::send().in_room(&rooms.managers));
     world.clock.advance(minutes(15));
     let (_, ()) = tokio::join!(world.bot.work(), async {
         held.reached().await;
-        // The page of the second level can no longer be taken back.
+        // The page of the second level can no longer be cancelled.
         world.homeserver.person(ALICE).says(&rooms.ops, &format!("ack {number}"));
         world.homeserver.deliver().await;
         while matches!(world.bot.step("inbox").await.unwrap(), Progress::More) {}
@@ -114,18 +118,18 @@ async fn an_acknowledgement_while_the_page_is_on_its_way_is_shown_once_the_page_
 
 #[tokio::test]
 async fn the_ladder_waits_for_a_slow_homeserver_and_not_for_longer_than_the_cap() {
-    let (world, rooms) = calling("").await;
+    let (world, rooms) = with_mentions("").await;
     world.homeserver.fail_until_cleared(Match::send().in_room(&rooms.ops), Fault::Status(502, "M_UNKNOWN"));
     world.report(&Group::firing("DiskFull", world.now())).await;
     world.pass(minutes(8)).await;
     world.homeserver.clear_faults();
     world.pass(minutes(12)).await;
-    assert_eq!(pages(&world, &rooms.ops).len(), 1, "told late");
+    assert_eq!(pages(&world, &rooms.ops).len(), 1, "paged late");
     assert!(pages(&world, &rooms.managers).is_empty(), "the first level has its 15 minutes from then on");
     world.pass(minutes(5)).await;
     assert_eq!(pages(&world, &rooms.managers).len(), 1);
 
-    // A room that stays silent for the cap and its own time is passed over.
+    // A room that fails for the cap and its own time is skipped.
     world.homeserver.fail_until_cleared(Match::send().in_room(&rooms.ops), Fault::Status(502, "M_UNKNOWN"));
     world.report(&Group::firing("NetDown", world.now())).await;
     world.pass(minutes(25)).await;
@@ -136,7 +140,7 @@ async fn the_ladder_waits_for_a_slow_homeserver_and_not_for_longer_than_the_cap(
 }
 
 #[tokio::test]
-async fn what_does_not_escalate_stays_at_its_first_level_until_something_worse_joins() {
+async fn an_incident_that_does_not_escalate_stays_at_its_first_level_until_a_worse_alert_joins() {
     let (world, rooms) = World::finance("").await;
     let fired = world.now();
     let harmless = Group::new("Disk").alert("db-1", "info", "firing", fired);
@@ -153,13 +157,13 @@ async fn what_does_not_escalate_stays_at_its_first_level_until_something_worse_j
 
 #[tokio::test]
 async fn after_an_outage_there_is_one_page_and_no_burst() {
-    let (world, rooms) = calling("").await;
+    let (world, rooms) = with_mentions("").await;
     let number = world.report(&Group::firing("DiskFull", world.now())).await;
-    // Nothing works for two hours: not a process of ours.
+    // No process of matrixbot runs for two hours.
     world.clock.advance(minutes(120));
     world.settle().await;
-    assert_eq!(rung(&world, &rooms.managers), ["bob"]);
-    assert_eq!(phase(&world, number).await, "firing", "the second level has its time from now on");
+    assert_eq!(notified(&world, &rooms.managers), ["bob"]);
+    assert_eq!(phase(&world, number).await, "firing", "the time of the second level starts now");
     world.pass(just_before(minutes(30))).await;
     assert_eq!(phase(&world, number).await, "firing");
     world.pass(seconds(1)).await;
@@ -168,7 +172,7 @@ async fn after_an_outage_there_is_one_page_and_no_burst() {
 }
 
 #[tokio::test]
-async fn a_level_of_several_rooms_pages_all_of_them_and_goes_on_once() {
+async fn a_level_of_several_rooms_pages_all_of_them_and_escalates_once() {
     let setup = Setup::prepare().await;
     let rooms = setup.rooms();
     let list = finance_list("")

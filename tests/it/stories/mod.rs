@@ -1,14 +1,14 @@
-//! What people live through: each test is a story of an incident, told in what Alertmanager reports, what people do and
-//! how time passes, and held to what the rooms show, whose clients ring, what is answered and what the database says.
+//! Stories of incidents: Alertmanager reports, people act and time passes; then the test checks the rooms, the notified
+//! people, the answers and the database.
 //!
 //! ```text
-//! ladder         nobody answers                 acknowledging  somebody takes it, in every way there is
-//! alerts         alerts join, leave, get worse  scope          from which room, and by whom
-//! resolving      it is over, and comes back     giving_back    it is given back
-//! reports        what Alertmanager really sends by_hand        snooze, escalate, resolve
-//! routing        for which list                 telling        what can be asked; what is chatter
-//! deadlines      what time alone does           mentions       whose clients ring
-//! sharing        several lists                  totals         what is counted, whoever counts it
+//! ladder         nobody acknowledges            acknowledging  every way to acknowledge
+//! alerts         alerts join, leave, get worse  scope          which rooms and people may act
+//! resolving      resolved, and firing again     giving_back    acknowledgements are withdrawn
+//! reports        reports of Alertmanager        by_hand        snooze, escalate, resolve
+//! routing        which list gets a report       telling        queries, mistakes and chatter
+//! deadlines      timeouts and retention         mentions       who is notified
+//! sharing        several lists in one room      totals         counters over all processes
 //! ```
 
 mod acknowledging;
@@ -44,14 +44,14 @@ const fn seconds(n: u64) -> Duration {
     Duration::from_secs(n)
 }
 
-/// A second less.
+/// One second less.
 const fn just_before(time: Duration) -> Duration {
     time.saturating_sub(seconds(1))
 }
 
-/// The usual list whose pages call alice at the first level and bob, who is in the managers' room, at the second; the
-/// fallback room lets itself be called as a whole, with carol in it. `more` is further YAML of the list.
-async fn calling(more: &str) -> (World, Rooms) {
+/// The default list with mentions: alice at the first level, bob at the second, and `@room` works in the fallback room,
+/// where carol is. `more` is additional YAML of the list.
+async fn with_mentions(more: &str) -> (World, Rooms) {
     let setup = Setup::prepare().await;
     let rooms = setup.rooms();
     setup.homeserver.person(BOB).joins(&rooms.managers);
@@ -63,7 +63,7 @@ async fn calling(more: &str) -> (World, Rooms) {
     (setup.start(&list).await, rooms)
 }
 
-/// A person, and the world that they act in: everything they do settles before anything else is done.
+/// A person in a world. Each action settles before the next one.
 struct Member<'a> {
     world: &'a World,
     person: Person,
@@ -82,12 +82,12 @@ fn member<'a>(world: &'a World, user_id: &str) -> Member<'a> {
 }
 
 impl Member<'_> {
-    /// Says something in a room. Returns what was answered; nothing if nothing was.
+    /// Writes a message. Returns the answer, empty if there is none.
     async fn says(&self, room: &RoomId, text: &str) -> String {
         self.answered(&self.person.says(room, text)).await
     }
 
-    /// Says something to a user.
+    /// Writes a message that mentions a user.
     async fn says_to(&self, room: &RoomId, user: &UserId, text: &str) -> String {
         self.answered(&self.person.says_to(room, user, text)).await
     }
@@ -97,7 +97,7 @@ impl Member<'_> {
         self.answered(&self.person.replies(to, text)).await
     }
 
-    /// Says something in the thread of a message.
+    /// Writes in the thread of a message.
     async fn says_in_thread(&self, root: &EventId, text: &str) -> String {
         self.answered(&self.person.says_in_thread(root, text)).await
     }
@@ -113,17 +113,17 @@ impl Member<'_> {
     }
 }
 
-/// What is answered to whoever takes an incident.
-fn taken(number: i64, name: &str) -> String {
+/// The answer to an `ack`.
+fn acknowledged(number: i64, name: &str) -> String {
     format!("👀 #{number} {name}: acknowledged. Escalation stops until it is resolved or a new alert fires.")
 }
 
-/// What the virtual users answered to an event.
+/// The virtual users' answers to an event.
 fn answers(world: &World, event: &EventId) -> Vec<String> {
     world.homeserver.replies_to(event).into_iter().map(|reply| reply.body).collect()
 }
 
-/// The messages that page a room, as they show now: the one that shows the incident, and what pages it again.
+/// The pages and other notifying messages in a room, after edits.
 fn pages(world: &World, room: &RoomId) -> Vec<SeenMessage> {
     let ours = world.homeserver.virtual_users();
     let mut messages = world.homeserver.messages(room);
@@ -136,7 +136,7 @@ fn page(world: &World, room: &RoomId) -> OwnedEventId {
     pages(world, room).first().expect("the room was paged").event_id.clone()
 }
 
-/// The first line of each page of a room, as it shows now.
+/// The first line of each page of a room, after edits.
 fn headlines(world: &World, room: &RoomId) -> Vec<String> {
     pages(world, room).iter().map(|page| page.body.lines().next().unwrap_or_default().to_owned()).collect()
 }
@@ -145,12 +145,12 @@ fn headlines(world: &World, room: &RoomId) -> Vec<String> {
 fn thread(world: &World, room: &RoomId) -> Vec<String> {
     pages(world, room)
         .first()
-        .map(|page| page.thread.iter().map(|said| said.body.clone()).collect())
+        .map(|page| page.thread.iter().map(|notice| notice.body.clone()).collect())
         .unwrap_or_default()
 }
 
-/// Who was rung in a room, message by message.
-fn rung(world: &World, room: &RoomId) -> Vec<String> {
+/// The people that each notifying message of a room notified.
+fn notified(world: &World, room: &RoomId) -> Vec<String> {
     let ours = world.homeserver.virtual_users();
     let people = |event: SeenEvent| -> Vec<String> {
         let people = event.notifies.into_iter().filter(|user| !ours.contains(user));
@@ -160,7 +160,7 @@ fn rung(world: &World, room: &RoomId) -> Vec<String> {
     ringing.filter(|people| !people.is_empty()).map(|people| people.join(", ")).collect()
 }
 
-/// Where an incident stands, according to the database.
+/// The phase of an incident in the database.
 async fn phase(world: &World, number: i64) -> String {
     let mut connection = world.database.connect().await;
     sqlx::query_scalar("SELECT phase FROM incident WHERE id = $1")
@@ -170,7 +170,7 @@ async fn phase(world: &World, number: i64) -> String {
         .unwrap()
 }
 
-/// What happened to an incident, in words of its timeline.
+/// The kinds of an incident's timeline entries.
 async fn history(world: &World, number: i64) -> String {
     let mut connection = world.database.connect().await;
     let kinds: Vec<String> = sqlx::query_scalar("SELECT kind FROM timeline WHERE incident = $1 ORDER BY id")

@@ -1,4 +1,4 @@
-//! For which room list a report is.
+//! Which room list gets a report.
 
 use super::{minutes, pages};
 use crate::homeserver::SERVER_NAME;
@@ -6,7 +6,7 @@ use crate::world::{Group, Setup, TOKEN, World, finance_list, post};
 use ruma::OwnedRoomId;
 use serde_json::{Value, json};
 
-/// The lists `finance` and `team.a+b`, each in a room of its own.
+/// The lists `finance` and `lab.b`, each in its own room.
 async fn two_lists(more: &str) -> (World, OwnedRoomId, OwnedRoomId) {
     let setup = Setup::prepare().await;
     let ops = setup.rooms().ops;
@@ -27,11 +27,11 @@ async fn report(world: &World, path: &str, token: &str, change: impl FnOnce(&mut
 }
 
 #[tokio::test]
-async fn a_report_without_a_list_in_its_path_goes_to_its_receiver_s_list() {
+async fn a_report_without_a_list_in_its_path_is_routed_by_its_receiver() {
     let (world, ops, lab) = two_lists("").await;
     assert_eq!(report(&world, "/webhook", TOKEN, |_| ()).await.0, 200);
     assert_eq!(pages(&world, &ops).len(), 1);
-    // Alertmanager escapes what regular expressions would take for themselves.
+    // Alertmanager escapes the special characters of regular expressions.
     let (status, answer) =
         report(&world, "/webhook", "other", |body| body["receiver"] = json!("lab\\.b")).await;
     assert_eq!(status, 200, "{answer}");
@@ -48,7 +48,7 @@ async fn a_report_without_a_list_in_its_path_goes_to_its_receiver_s_list() {
 }
 
 #[tokio::test]
-async fn a_receiver_of_no_list_leaves_it_to_the_label() {
+async fn an_unknown_receiver_is_routed_by_the_label() {
     let (world, ops, lab) = two_lists("").await;
     let labelled = |body: &mut Value| {
         body["receiver"] = json!("webhooks");
@@ -64,7 +64,7 @@ async fn a_receiver_of_no_list_leaves_it_to_the_label() {
 }
 
 #[tokio::test]
-async fn a_list_s_token_opens_no_other_list() {
+async fn a_list_s_token_is_rejected_for_other_lists() {
     let (world, ops, lab) = two_lists("").await;
     for (path, token) in [
         ("/webhook/lab.b", TOKEN),
@@ -80,7 +80,7 @@ async fn a_list_s_token_opens_no_other_list() {
 }
 
 #[tokio::test]
-async fn the_predecessors_paths_lead_where_the_operator_says() {
+async fn the_predecessors_paths_are_routed_by_the_configuration() {
     let compatibility = "compatibility:\n  /webhook-ack: finance\n  /skill/eventmanager/webhook: lab.b\n  \
                          /skill/my_skill/webhook-ack: finance\n";
     let (world, ops, lab) = two_lists(compatibility).await;
@@ -112,17 +112,19 @@ async fn the_same_group_in_two_lists_is_two_incidents_each_in_its_own_rooms() {
 }
 
 #[tokio::test]
-async fn a_program_that_posts_events_by_itself_has_each_of_them_seen_once() {
+async fn each_event_of_a_program_other_than_alertmanager_is_posted_once() {
     let (world, ops, _) = two_lists("compatibility:\n  /skill/eventmanager/webhook: finance\n").await;
-    let event = |said: &str| {
+    let event = |description: &str| {
         let labels = json!({"alertname": "TransactionSent", "severity": "info"});
-        let alert = json!({"status": "firing", "labels": labels, "annotations": {"description": said}});
+        let alert =
+            json!({"status": "firing", "labels": labels, "annotations": {"description": description}});
         json!({"receiver": "webhook", "status": "firing", "alerts": [alert], "version": "4"})
     };
-    for (said, seen) in [("from A", 1), ("from B", 2), ("from A", 2)] {
-        let answer = report(&world, "/skill/eventmanager/webhook", TOKEN, |body| *body = event(said)).await;
+    for (description, count) in [("from A", 1), ("from B", 2), ("from A", 2)] {
+        let answer =
+            report(&world, "/skill/eventmanager/webhook", TOKEN, |body| *body = event(description)).await;
         assert_eq!(answer.0, 200, "{answer:?}");
-        assert_eq!(pages(&world, &ops).len(), seen, "{said}");
+        assert_eq!(pages(&world, &ops).len(), count, "{description}");
     }
     world.nothing_is_left().await;
 }

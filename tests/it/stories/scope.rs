@@ -1,8 +1,8 @@
-//! From which room and by whom an incident can be acted on. Every refusal says why.
+//! Which rooms and people may act on an incident. Every refusal has a reason.
 
 use super::{
-    ALICE, BOB, CAROL, alice, answers, bob, calling, headlines, member, minutes, page, pages, phase, seconds,
-    taken,
+    ALICE, BOB, CAROL, acknowledged, alice, answers, bob, headlines, member, minutes, page, pages, phase,
+    seconds, with_mentions,
 };
 use crate::homeserver::{Fault, Match};
 use crate::world::{Group, Setup, TOKEN, World, finance_list};
@@ -11,12 +11,12 @@ use matrixbot::domain::policy::Role;
 use matrixbot::domain::rights::{Allowed, allowed};
 
 #[tokio::test]
-async fn a_number_that_there_is_not_is_said_to_be_none() {
+async fn an_unknown_number_is_reported() {
     let (world, rooms) = World::finance("").await;
     world.report(&Group::firing("DiskFull", world.now())).await;
     assert_eq!(alice(&world).says(&rooms.ops, "ack 99").await, "#99: there is no such incident.");
     let both = alice(&world).says(&rooms.ops, "ack 99 1").await;
-    assert_eq!(both, format!("• {}\n• #99: there is no such incident.", taken(1, "DiskFull")));
+    assert_eq!(both, format!("• {}\n• #99: there is no such incident.", acknowledged(1, "DiskFull")));
     assert_eq!(alice(&world).says(&rooms.ops, "show 99").await, "#99: there is no such incident.");
     world.nothing_is_left().await;
 }
@@ -45,8 +45,8 @@ async fn the_room_of_another_list_learns_nothing_of_an_incident() {
 }
 
 #[tokio::test]
-async fn a_room_that_was_not_told_yet_cannot_take_it() {
-    let (world, rooms) = calling("").await;
+async fn a_room_that_is_not_paged_yet_cannot_acknowledge() {
+    let (world, rooms) = with_mentions("").await;
     let number = world.report(&Group::firing("DiskFull", world.now())).await;
     let answer = bob(&world).says(&rooms.managers, "ack 1").await;
     assert_eq!(answer, "#1 DiskFull: it has not been posted in this room yet, so you cannot act on it here.");
@@ -56,45 +56,45 @@ async fn a_room_that_was_not_told_yet_cannot_take_it() {
     );
     assert_eq!(phase(&world, number).await, "firing");
     world.pass(minutes(16)).await;
-    assert_eq!(bob(&world).says(&rooms.managers, "ack 1").await, taken(1, "DiskFull"));
+    assert_eq!(bob(&world).says(&rooms.managers, "ack 1").await, acknowledged(1, "DiskFull"));
     world.nothing_is_left().await;
 }
 
 #[tokio::test]
-async fn before_its_page_is_in_the_room_ack_all_says_what_is_open_and_cannot_be_taken_yet() {
-    let (world, rooms) = calling("").await;
+async fn before_the_page_is_sent_ack_all_lists_incidents_that_cannot_be_acknowledged_yet() {
+    let (world, rooms) = with_mentions("").await;
     let limited = Fault::RateLimit { retry_after: minutes(5) };
     world.homeserver.fail_next(Match::send().in_room(&rooms.ops), limited);
     let number = world.report(&Group::firing("DiskFull", world.now())).await;
-    assert!(pages(&world, &rooms.ops).is_empty(), "the homeserver holds it back");
-    let asked = world.homeserver.person(ALICE).says(&rooms.ops, "ack all");
+    assert!(pages(&world, &rooms.ops).is_empty(), "the homeserver rate limits it");
+    let command = world.homeserver.person(ALICE).says(&rooms.ops, "ack all");
     world.pass(minutes(6)).await;
-    let [answer] = <[_; 1]>::try_from(answers(&world, &asked)).unwrap();
+    let [answer] = <[_; 1]>::try_from(answers(&world, &command)).unwrap();
     assert!(answer.starts_with("finance has no open incidents that this room can act on."), "{answer}");
     assert!(answer.contains("• #1 DiskFull: it has not been posted in this room yet"), "{answer}");
     assert_eq!(phase(&world, number).await, "firing");
-    assert_eq!(alice(&world).says(&rooms.ops, "ack all").await, taken(1, "DiskFull"));
+    assert_eq!(alice(&world).says(&rooms.ops, "ack all").await, acknowledged(1, "DiskFull"));
     world.nothing_is_left().await;
 }
 
 #[tokio::test]
-async fn every_room_that_was_told_can_take_it_also_after_it_went_higher() {
-    let (world, rooms) = calling("").await;
+async fn every_paged_room_can_acknowledge_even_after_an_escalation() {
+    let (world, rooms) = with_mentions("").await;
     world.report(&Group::firing("DiskFull", world.now())).await;
     world.pass(minutes(16)).await;
-    assert_eq!(alice(&world).says(&rooms.ops, "ack 1").await, taken(1, "DiskFull"));
+    assert_eq!(alice(&world).says(&rooms.ops, "ack 1").await, acknowledged(1, "DiskFull"));
     world.nothing_is_left().await;
 }
 
 #[tokio::test]
-async fn a_fallback_room_that_is_told_of_an_unreachable_one_can_take_it() {
-    let (world, rooms) = calling("").await;
+async fn a_fallback_room_notified_of_an_unreachable_room_can_acknowledge() {
+    let (world, rooms) = with_mentions("").await;
     world.homeserver.person(ALICE).bans(&rooms.ops, &World::virtual_user("finance"));
     let number = world.report(&Group::firing("DiskFull", world.now())).await;
-    let [told] = <[_; 1]>::try_from(pages(&world, &rooms.fallback)).unwrap();
-    assert!(told.body.contains("UNREACHABLE"), "{}", told.body);
-    let answer = member(&world, CAROL).replies(&told.event_id, "ack").await;
-    assert_eq!(answer, taken(number, "DiskFull"));
+    let [notice] = <[_; 1]>::try_from(pages(&world, &rooms.fallback)).unwrap();
+    assert!(notice.body.contains("UNREACHABLE"), "{}", notice.body);
+    let answer = member(&world, CAROL).replies(&notice.event_id, "ack").await;
+    assert_eq!(answer, acknowledged(number, "DiskFull"));
     world.pass(seconds(5)).await;
     for room in [&rooms.fallback, &rooms.managers] {
         assert!(headlines(&world, room)[0].starts_with("👀 ACKNOWLEDGED"), "{:?}", headlines(&world, room));
@@ -103,8 +103,8 @@ async fn a_fallback_room_that_is_told_of_an_unreachable_one_can_take_it() {
 }
 
 #[tokio::test]
-async fn with_the_current_level_s_scope_a_lower_room_is_told_who_has_it_now() {
-    let (world, rooms) = calling("    ack_scope: current_level").await;
+async fn with_scope_current_level_a_lower_room_cannot_acknowledge() {
+    let (world, rooms) = with_mentions("    ack_scope: current_level").await;
     let number = world.report(&Group::firing("DiskFull", world.now())).await;
     world.pass(minutes(16)).await;
     let higher = "#1 DiskFull: it was escalated. Only the rooms of its level and above can act on it.";
@@ -112,12 +112,12 @@ async fn with_the_current_level_s_scope_a_lower_room_is_told_who_has_it_now() {
     assert_eq!(alice(&world).replies(&page(&world, &rooms.ops), "ack").await, higher);
     assert_eq!(alice(&world).reacts(&page(&world, &rooms.ops), "✅").await, higher);
     assert_eq!(phase(&world, number).await, "firing");
-    assert_eq!(bob(&world).says(&rooms.managers, "ack 1").await, taken(1, "DiskFull"));
+    assert_eq!(bob(&world).says(&rooms.managers, "ack 1").await, acknowledged(1, "DiskFull"));
     world.nothing_is_left().await;
 }
 
 #[tokio::test]
-async fn whom_the_operator_gave_no_right_is_told_so_and_may_look() {
+async fn a_user_without_rights_is_refused_and_may_view_incidents() {
     let (world, rooms) = World::finance("    permissions: {users: {\"@bob:example.test\": none}}").await;
     world.homeserver.person(BOB).joins(&rooms.ops);
     let number = world.report(&Group::firing("DiskFull", world.now())).await;
@@ -146,7 +146,7 @@ async fn a_single_user_may_be_given_every_right() {
 }
 
 #[tokio::test]
-async fn help_the_answers_and_the_rules_agree_on_who_may_do_what() {
+async fn help_the_answers_and_the_rules_agree_on_permissions() {
     let members = "    permissions: {moderate_power_level: 60}";
     for (permissions, power_level, expected) in [
         (members, 59, Role::Respond),
@@ -192,7 +192,7 @@ async fn help_the_answers_and_the_rules_agree_on_who_may_do_what() {
 }
 
 #[tokio::test]
-async fn whoever_left_the_room_has_no_say_there() {
+async fn a_user_who_left_the_room_cannot_act() {
     let (world, rooms) = World::finance("").await;
     world.homeserver.person(BOB).joins(&rooms.ops);
     let number = world.report(&Group::firing("DiskFull", world.now())).await;
@@ -202,7 +202,7 @@ async fn whoever_left_the_room_has_no_say_there() {
         "m.room.message",
         serde_json::json!({"msgtype": "m.text", "body": "ack 1"}),
     );
-    assert!(refused.is_err(), "the homeserver sees to it");
+    assert!(refused.is_err(), "the homeserver rejects it");
     world.settle().await;
     assert_eq!(phase(&world, number).await, "firing");
     world.nothing_is_left().await;

@@ -1,6 +1,6 @@
-//! Several room lists: each keeps to its own rooms, and a room that two share gets each answer once.
+//! Several room lists: each posts only to its own rooms, and a shared room gets each answer once.
 
-use super::{alice, minutes, page, pages, phase, taken};
+use super::{acknowledged, alice, minutes, page, pages, phase};
 use crate::homeserver::SERVER_NAME;
 use crate::world::{Group, Rooms, Setup, TOKEN, World};
 
@@ -24,7 +24,7 @@ async fn report(world: &World, list: &str, group: &Group) -> i64 {
 }
 
 #[tokio::test]
-async fn each_list_speaks_for_itself_and_climbs_its_own_ladder() {
+async fn each_list_posts_as_its_own_user_and_escalates_to_its_own_rooms() {
     let (world, rooms) = sharing().await;
     report(&world, "finance", &Group::firing("DiskFull", world.now())).await;
     report(&world, "network", &Group::firing("LinkDown", world.now())).await;
@@ -40,58 +40,59 @@ async fn each_list_speaks_for_itself_and_climbs_its_own_ladder() {
 }
 
 #[tokio::test]
-async fn a_command_in_a_shared_room_is_answered_once_by_the_list_it_concerns() {
+async fn a_command_in_a_shared_room_is_answered_once_by_the_list_it_applies_to() {
     let (world, rooms) = sharing().await;
     report(&world, "finance", &Group::firing("DiskFull", world.now())).await;
     let link = report(&world, "network", &Group::firing("LinkDown", world.now())).await;
-    let speakers = async |text: &str| {
-        let asked = world.homeserver.person("@alice:example.test").says(&rooms.ops, text);
+    let answers = async |text: &str| {
+        let command = world.homeserver.person("@alice:example.test").says(&rooms.ops, text);
         world.settle().await;
-        let replies = world.homeserver.replies_to(&asked);
+        let replies = world.homeserver.replies_to(&command);
         replies
             .iter()
             .map(|reply| format!("{}: {}", reply.sender.localpart(), reply.body))
             .collect::<Vec<_>>()
     };
-    assert_eq!(speakers("ack 2").await, [format!("_alerts_network: {}", taken(2, "LinkDown"))]);
+    assert_eq!(answers("ack 2").await, [format!("_alerts_network: {}", acknowledged(2, "LinkDown"))]);
     assert_eq!(phase(&world, link).await, "acknowledged");
-    assert_eq!(speakers("unack 1").await.len(), 1);
-    assert_eq!(speakers("ack 99").await.len(), 1);
-    assert_eq!(speakers("!nonsense").await.len(), 1);
-    let [help] = <[_; 1]>::try_from(speakers("help").await).unwrap();
+    assert_eq!(answers("unack 1").await.len(), 1);
+    assert_eq!(answers("ack 99").await.len(), 1);
+    assert_eq!(answers("!nonsense").await.len(), 1);
+    let [help] = <[_; 1]>::try_from(answers("help").await).unwrap();
     assert!(help.starts_with("_alerts_finance: Commands in this room · finance, network"), "{help}");
-    let [pending] = <[_; 1]>::try_from(speakers("pending").await).unwrap();
+    let [pending] = <[_; 1]>::try_from(answers("pending").await).unwrap();
     assert!(pending.contains("#1 DiskFull") && !pending.contains("#2"), "{pending}");
-    assert_eq!(speakers("show 2").await.len(), 1);
-    assert!(speakers("show 2").await[0].starts_with("_alerts_network: "));
-    let both = speakers("ack all").await;
-    assert_eq!(both, [format!("_alerts_finance: {}", taken(1, "DiskFull"))]);
+    assert_eq!(answers("show 2").await.len(), 1);
+    assert!(answers("show 2").await[0].starts_with("_alerts_network: "));
+    let both = answers("ack all").await;
+    assert_eq!(both, [format!("_alerts_finance: {}", acknowledged(1, "DiskFull"))]);
     world.nothing_is_left().await;
 }
 
 #[tokio::test]
-async fn whoever_is_mentioned_answers_and_speaks_of_its_own_list_alone() {
+async fn a_mentioned_user_answers_for_its_own_list_only() {
     let (world, rooms) = sharing().await;
     report(&world, "finance", &Group::firing("DiskFull", world.now())).await;
     report(&world, "network", &Group::firing("LinkDown", world.now())).await;
     let network = World::virtual_user("network");
-    let asked = world.homeserver.person("@alice:example.test").says_to(&rooms.ops, &network, "pending");
+    let command = world.homeserver.person("@alice:example.test").says_to(&rooms.ops, &network, "pending");
     world.settle().await;
-    let [reply] = <[_; 1]>::try_from(world.homeserver.replies_to(&asked)).unwrap();
+    let [reply] = <[_; 1]>::try_from(world.homeserver.replies_to(&command)).unwrap();
     assert_eq!(reply.sender, network);
     assert!(reply.body.contains("#2 LinkDown") && !reply.body.contains("#1"), "{}", reply.body);
     let answer = alice(&world).says_to(&rooms.ops, &network, "ack all").await;
-    assert_eq!(answer, taken(2, "LinkDown"));
+    assert_eq!(answer, acknowledged(2, "LinkDown"));
     world.nothing_is_left().await;
 }
 
 #[tokio::test]
-async fn a_reply_in_a_shared_room_is_answered_by_whoever_is_replied_to() {
+async fn a_reply_in_a_shared_room_is_answered_by_the_user_that_it_replies_to() {
     let (world, rooms) = sharing().await;
     report(&world, "network", &Group::firing("LinkDown", world.now())).await;
-    let asked = world.homeserver.person("@alice:example.test").replies(&page(&world, &rooms.ops), "timeline");
+    let command =
+        world.homeserver.person("@alice:example.test").replies(&page(&world, &rooms.ops), "timeline");
     world.settle().await;
-    let [reply] = <[_; 1]>::try_from(world.homeserver.replies_to(&asked)).unwrap();
+    let [reply] = <[_; 1]>::try_from(world.homeserver.replies_to(&command)).unwrap();
     assert_eq!(reply.sender, World::virtual_user("network"));
     world.nothing_is_left().await;
 }

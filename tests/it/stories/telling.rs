@@ -1,12 +1,12 @@
-//! What can be asked, what is answered, and what is chatter.
+//! Queries and their answers, mistakes, and chatter.
 
-use super::{ALICE, BOB, alice, answers, bob, calling, minutes, page, pages, phase, seconds};
+use super::{ALICE, BOB, alice, answers, bob, minutes, page, pages, phase, seconds, with_mentions};
 use crate::world::{Group, World};
 use serde_json::json;
 
 #[tokio::test]
-async fn pending_lists_what_nobody_took_and_escalated_what_went_higher() {
-    let (world, rooms) = calling("").await;
+async fn pending_lists_unacknowledged_incidents_and_escalated_lists_escalated_ones() {
+    let (world, rooms) = with_mentions("").await;
     assert_eq!(alice(&world).says(&rooms.ops, "pending").await, "🟢 finance has no pending incidents.");
     assert_eq!(alice(&world).says(&rooms.ops, "escalated").await, "🟢 finance has no escalated incidents.");
     world.report(&Group::firing("DiskFull", world.now())).await;
@@ -20,8 +20,8 @@ async fn pending_lists_what_nobody_took_and_escalated_what_went_higher() {
 }
 
 #[tokio::test]
-async fn show_and_timeline_tell_everything_of_an_incident() {
-    let (world, rooms) = calling("").await;
+async fn show_and_timeline_contain_everything_about_an_incident() {
+    let (world, rooms) = with_mentions("").await;
     let group = Group::firing("DiskFull", world.now());
     world.report(&group).await;
     world.pass(minutes(16)).await;
@@ -39,8 +39,8 @@ async fn show_and_timeline_tell_everything_of_an_incident() {
 }
 
 #[tokio::test]
-async fn help_says_what_the_reader_may_do() {
-    let (world, rooms) = calling("").await;
+async fn help_lists_what_the_reader_may_do() {
+    let (world, rooms) = with_mentions("").await;
     world.homeserver.person(BOB).joins(&rooms.ops);
     insta::assert_snapshot!("help_for_a_member", bob(&world).says(&rooms.ops, "help").await);
     let mine = alice(&world).says(&rooms.ops, "!help").await;
@@ -71,7 +71,7 @@ async fn chatter_gets_no_answer() {
         "pending review since yesterday",
     ] {
         if text.starts_with("acknowledge 12") {
-            // A number that there is not, and a comment: that is a command, and is answered.
+            // An unknown number with a comment is a command, and gets an answer.
             assert_eq!(alice.says(&rooms.ops, text).await, "#12: there is no such incident.");
             continue;
         }
@@ -86,7 +86,7 @@ async fn chatter_gets_no_answer() {
 }
 
 #[tokio::test]
-async fn what_programs_say_and_what_is_corrected_is_no_command() {
+async fn notices_emotes_and_edits_are_no_commands() {
     let (world, rooms) = World::finance("").await;
     let number = world.report(&Group::firing("DiskFull", world.now())).await;
     let alice = world.homeserver.person(ALICE);
@@ -94,10 +94,10 @@ async fn what_programs_say_and_what_is_corrected_is_no_command() {
         alice.sends(&rooms.ops, "m.room.message", json!({"msgtype": "m.notice", "body": "ack 1"})).unwrap();
     let emote =
         alice.sends(&rooms.ops, "m.room.message", json!({"msgtype": "m.emote", "body": "ack 1"})).unwrap();
-    let said = alice.says(&rooms.ops, "no idea");
-    let edit = alice.edits(&said, "ack 1");
+    let message = alice.says(&rooms.ops, "no idea");
+    let edit = alice.edits(&message, "ack 1");
     world.settle().await;
-    for event in [&notice, &emote, &said, &edit] {
+    for event in [&notice, &emote, &message, &edit] {
         assert_eq!(answers(&world, event), Vec::<String>::new());
     }
     assert_eq!(phase(&world, number).await, "firing");
@@ -105,11 +105,11 @@ async fn what_programs_say_and_what_is_corrected_is_no_command() {
 }
 
 #[tokio::test]
-async fn a_mistake_gets_a_hint_where_it_is_meant_for_us() {
+async fn a_mistake_that_addresses_matrixbot_gets_a_hint() {
     let (world, rooms) = World::finance("").await;
     world.report(&Group::firing("DiskFull", world.now())).await;
     let alice = alice(&world);
-    let said = [
+    let mistakes = [
         (
             "!akc 1",
             "Unknown command \"akc\". Did you mean \"ack 42 [comment]\"? Type \"help\" for the list of commands.",
@@ -125,7 +125,7 @@ async fn a_mistake_gets_a_hint_where_it_is_meant_for_us() {
             "\"0f8fad5b-d9cb-469f-a165-70867728950e\" is an id of another bot. Incidents have numbers here. Type \"pending\" for the numbers.",
         ),
     ];
-    for (text, answer) in said {
+    for (text, answer) in mistakes {
         assert_eq!(alice.says(&rooms.ops, text).await, answer, "{text}");
     }
     let user = World::virtual_user("finance");
@@ -135,20 +135,20 @@ async fn a_mistake_gets_a_hint_where_it_is_meant_for_us() {
 }
 
 #[tokio::test]
-async fn an_answer_wakes_nobody_and_stands_where_the_question_was() {
+async fn an_answer_notifies_nobody_and_is_in_the_thread_of_its_command() {
     let (world, rooms) = World::finance("").await;
     world.report(&Group::firing("DiskFull", world.now())).await;
-    let asked = world.homeserver.person(ALICE).says(&rooms.ops, "pending");
+    let command = world.homeserver.person(ALICE).says(&rooms.ops, "pending");
     world.settle().await;
-    let [answer] = <[_; 1]>::try_from(world.homeserver.replies_to(&asked)).unwrap();
+    let [answer] = <[_; 1]>::try_from(world.homeserver.replies_to(&command)).unwrap();
     assert_eq!(answer.msgtype, "m.notice");
     assert!(answer.notifies.is_empty());
     assert_eq!(answer.content["m.mentions"], json!({}));
     assert_eq!(answer.relation.unwrap().1, "m.in_reply_to");
     let page = page(&world, &rooms.ops);
-    let asked = world.homeserver.person(ALICE).says_in_thread(&page, "show");
+    let command = world.homeserver.person(ALICE).says_in_thread(&page, "show");
     world.settle().await;
-    let [answer] = <[_; 1]>::try_from(world.homeserver.replies_to(&asked)).unwrap();
+    let [answer] = <[_; 1]>::try_from(world.homeserver.replies_to(&command)).unwrap();
     assert_eq!(answer.relation, Some((page, "m.thread".to_owned())));
     world.pass(seconds(5)).await;
     assert_eq!(pages(&world, &rooms.ops).len(), 1);
@@ -156,8 +156,8 @@ async fn an_answer_wakes_nobody_and_stands_where_the_question_was() {
 }
 
 #[tokio::test]
-async fn the_inbox_and_the_log_say_in_plain_words_what_a_command_came_to() {
-    let (world, rooms) = calling("").await;
+async fn the_inbox_records_the_result_of_each_command() {
+    let (world, rooms) = with_mentions("").await;
     world.report(&Group::firing("DiskFull", world.now())).await;
     world.report(&Group::firing("HostDown", world.now())).await;
     let alice = alice(&world);

@@ -1,5 +1,5 @@
-//! What is counted over all processes: every commit counts once, whoever made it; one process at a time exports the
-//! totals, and they never decrease.
+//! Counters over all processes: every commit counts once, in any process; one process at a time exports the totals, and
+//! they never decrease.
 
 use super::{ALICE, just_before, minutes, seconds};
 use crate::world::{Bot, Group, Setup, World, finance_list};
@@ -8,10 +8,10 @@ use std::time::Duration;
 const BY_COMMAND: &str = r#"matrixbot_acknowledgements_total{room_list="finance",via="command"}"#;
 const FIRST_LEVEL: &str = r#"matrixbot_pages_total{level="1",room_list="finance"}"#;
 const UNANSWERED: &str = r#"matrixbot_unanswered_total{room_list="finance"}"#;
-/// How long the others wait for the process that exports.
+/// How long the other processes wait for the exporting one.
 const LEASE: Duration = Duration::from_secs(20);
 
-/// Every total of a process: a counter of each kind, and both histograms.
+/// The totals that a process exports: a counter of each kind, and both histograms.
 async fn totals(bot: &Bot) -> Vec<Option<f64>> {
     let mut totals = Vec::new();
     for series in [
@@ -29,7 +29,7 @@ async fn totals(bot: &Bot) -> Vec<Option<f64>> {
     totals
 }
 
-/// What is counted is added up every few seconds.
+/// Adds up the counts, as matrixbot does every few seconds.
 async fn add_up(bot: &Bot) {
     bot.step("totals").await.unwrap();
 }
@@ -39,18 +39,18 @@ fn exported(totals: [f64; 8]) -> Vec<Option<f64>> {
 }
 
 #[tokio::test]
-async fn one_process_exports_what_all_have_done_and_another_goes_on_when_it_ends() {
+async fn one_process_exports_the_totals_of_all_and_another_continues_after_it() {
     let (mut world, rooms) = World::finance("").await;
     let other = world.another().await;
     other.work().await;
-    assert_eq!(totals(&world.bot).await, exported([0.0; 8]), "every series is there from the start");
+    assert_eq!(totals(&world.bot).await, exported([0.0; 8]), "every series exists from the start");
     assert_eq!(totals(&other).await, vec![None; 8]);
 
     let group = Group::firing("DiskFull", world.now());
     let number = world.report(&group).await;
     world.pass(minutes(1)).await;
     world.homeserver.person(ALICE).says(&rooms.ops, &format!("ack {number}"));
-    // The process that does not export does the work.
+    // The process that does not export handles the event.
     world.homeserver.deliver().await;
     other.work().await;
     add_up(&other).await;
@@ -68,7 +68,7 @@ async fn one_process_exports_what_all_have_done_and_another_goes_on_when_it_ends
     assert_eq!(totals(&other).await, vec![None; 8], "the lease may still be in use");
     world.clock.advance(LEASE);
     add_up(&other).await;
-    assert_eq!(totals(&other).await, all, "it goes on from the same numbers");
+    assert_eq!(totals(&other).await, all, "it continues with the same numbers");
     world.bot = other;
     world.homeserver.set_appservice_url(&world.bot.appservice);
     world.report(&Group::firing("HostDown", world.now())).await;
@@ -77,7 +77,7 @@ async fn one_process_exports_what_all_have_done_and_another_goes_on_when_it_ends
 }
 
 #[tokio::test]
-async fn a_process_that_ends_in_order_lets_another_export_at_once() {
+async fn an_orderly_shutdown_lets_another_process_export_immediately() {
     let (world, _) = World::finance("").await;
     let other = world.another().await;
     world.bot.shut_down().await;
@@ -116,8 +116,8 @@ async fn totals_outlive_their_incidents_and_the_process() {
     assert_eq!(totals(&world.bot).await, before);
     world.pass(minutes(180)).await;
     world.bot.step("retention").await.unwrap();
-    assert_eq!(world.count("SELECT count(*) FROM incident").await, 0, "it is forgotten");
-    assert_eq!(world.count("SELECT count(*) FROM total_delta").await, 0, "it is added up");
+    assert_eq!(world.count("SELECT count(*) FROM incident").await, 0, "the incident is deleted");
+    assert_eq!(world.count("SELECT count(*) FROM total_delta").await, 0, "the counts are added up");
     add_up(&world.bot).await;
     assert_eq!(totals(&world.bot).await, before);
     world.restart_bot().await;
