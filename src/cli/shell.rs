@@ -35,8 +35,8 @@ impl Shell {
     }
 }
 
-/// The default user: the user of this shell at this machine. No Matrix user has this id, because a machine's name without
-/// its domain is not a homeserver's name.
+/// The default user: the user of this shell at this machine. No Matrix user has this id, because a machine's name
+/// without its domain is not a homeserver's name.
 pub(super) fn user(homeserver: &ServerName) -> OwnedUserId {
     let login = std::env::var("SUDO_USER").ok().or_else(|| whoami::username().ok()).unwrap_or_default();
     let machine = whoami::hostname().unwrap_or_default();

@@ -174,8 +174,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The text of a scalar with its references replaced, and whether it may be a number or flag: only if it has no quotes
-    /// or comes from the environment.
+    /// The text of a scalar with its references replaced, and whether it may be a number or flag: only if it has no
+    /// quotes or comes from the environment.
     fn scalar(&mut self, node: &Node, path: &str, expected: &str) -> Option<(String, bool)> {
         match (&node.value, self.outside) {
             (Value::Text { text, plain }, None) => Some((text.clone(), *plain)),

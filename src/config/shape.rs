@@ -1,4 +1,5 @@
-//! The shape of a configuration, reflected from its types: `schemars` reads their doc comments, defaults and attributes.
+//! The shape of a configuration, reflected from its types: `schemars` reads their doc comments, defaults and
+//! attributes.
 
 use super::forms::{self, Form};
 use super::registration::Registration;

@@ -29,8 +29,8 @@ pub(super) fn after<'a>(lines: &[&'a str], at: Position) -> Option<&'a str> {
 }
 
 /// Adds quotes to everything that looks like a room alias inside the brackets of a list. Returns the repaired text, and
-/// a fault for each alias. Without quotes, such a comment hides the closing bracket, and the parser's own error does not
-/// help.
+/// a fault for each alias. Without quotes, such a comment hides the closing bracket, and the parser's own error does
+/// not help.
 pub(super) fn in_brackets(text: &str) -> (String, Vec<Fault>) {
     let mut faults = Vec::new();
     let mut repaired = String::with_capacity(text.len());
@@ -51,7 +51,8 @@ pub(super) fn in_brackets(text: &str) -> (String, Vec<Fault>) {
     (repaired, faults)
 }
 
-/// The first text in `rest` that looks like an alias, with the text before and after it. `before`: the line up to `rest`.
+/// The first text in `rest` that looks like an alias, with the text before and after it. `before`: the line up to
+/// `rest`.
 fn first_alias<'a>(before: &str, rest: &'a str) -> Option<(&'a str, &'a str, &'a str)> {
     let start = opens_alias(before, rest)?;
     let (head, comment) = rest.split_at_checked(start)?;

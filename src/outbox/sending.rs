@@ -165,7 +165,8 @@ impl Sender {
         let head = &claimed.head;
         if must_look_up(head.uncertain, head.first_tried, identity.device_id.is_some(), now) {
             let since = head.first_tried.unwrap_or(head.created_at);
-            let found = client.find_by_transaction_id(identity, request.room, request.txn_id, since).await?;
+            let found =
+                client.find_by_transaction_id(identity, request.room, request.txn_id, since).await?;
             if let Some(event_id) = found {
                 return Ok(event_id);
             }

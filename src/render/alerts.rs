@@ -107,7 +107,8 @@ impl<'a> Alerts<'a> {
         Rich::join_links(&links)
     }
 
-    /// One of several alerts: its summary, its own labels and annotations, and its start if it differs from the incident's.
+    /// One of several alerts: its summary, its own labels and annotations, and its start if it differs from the
+    /// incident's.
     fn item(&self, alert: &AlertView, since: Timestamp, limits: Limits, context: &Context<'_>) -> Vec<Rich> {
         let mut own = alert.annotations.clone();
         own.retain(|key, _| !self.annotations.contains_key(key));

@@ -1,5 +1,5 @@
-//! The first line of every message about an incident, which phones show: state, number, name, severity, place and number
-//! of alerts, in this order.
+//! The first line of every message about an incident, which phones show: state, number, name, severity, place and
+//! number of alerts, in this order.
 
 use super::Context;
 use super::rich::Rich;

@@ -152,8 +152,8 @@ impl Message {
             MsgType::Notice => MessageType::notice_html(plain, html),
         };
         let mut content = RoomMessageEventContentWithoutRelation::new(msgtype);
-        // Client-Server API §11.37 "User and room mentions": an empty object mentions nobody. Without the property, clients
-        // search the text for names.
+        // Client-Server API §11.37 "User and room mentions": an empty object mentions nobody. Without the property,
+        // clients search the text for names.
         content.mentions = Some(self.mentions.clone());
         Body { content, external_url: self.external_url.clone() }
     }

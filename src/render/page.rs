@@ -1,8 +1,8 @@
 //! An incident in full: the page that notifies people, the edit that updates it, and `show`.
 //!
 //! A page has no relation, so a thread can start from it. A page is late if its room or the homeserver was unreachable;
-//! then it contains a note. If the incident has changed or escalated meanwhile, the page shows the current state and not
-//! the reason it was enqueued for.
+//! then it contains a note. If the incident has changed or escalated meanwhile, the page shows the current state and
+//! not the reason it was enqueued for.
 
 use super::Context;
 use super::alerts::{Alerts, since};

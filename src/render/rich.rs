@@ -265,8 +265,8 @@ pub(super) fn escape(text: &str) -> String {
 pub(super) struct WebLink(String);
 
 impl WebLink {
-    /// Parses a link: `http` or `https`, not longer than `LONGEST_LINK`, and not to `matrix.to`, which clients would render
-    /// as a mention. Spaces and quotes are percent-encoded.
+    /// Parses a link: `http` or `https`, not longer than `LONGEST_LINK`, and not to `matrix.to`, which clients would
+    /// render as a mention. Spaces and quotes are percent-encoded.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let url = Url::parse(text.trim()).ok()?;
         let host = url.host_str()?.trim_end_matches('.');

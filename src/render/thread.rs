@@ -40,7 +40,8 @@ fn in_thread(root: &EventId) -> Place {
     Place::Thread { root: root.to_owned(), reply_to: None }
 }
 
-/// Whether an entry gets a notice in the thread. The first page, from which the thread starts, and internal entries do not.
+/// Whether an entry gets a notice in the thread. The first page, from which the thread starts, and internal entries do
+/// not.
 fn is_posted(kind: &Kind) -> bool {
     match kind {
         Kind::RunStarted { why: RunReason::Fired, suppressed: false, .. }

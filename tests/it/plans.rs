@@ -1,6 +1,6 @@
 //! No query scans a table that grows with history. Each query of the store runs on a database with much history and few
-//! open incidents, and the statistics of Postgres show which tables it read completely, directly or by an index: once with
-//! custom plans, once with the generic plans of prepared statements.
+//! open incidents, and the statistics of Postgres show which tables it read completely, directly or by an index: once
+//! with custom plans, once with the generic plans of prepared statements.
 
 use crate::database::TestDatabase;
 use jiff::Timestamp;
@@ -17,8 +17,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use uuid::Uuid;
 
-/// 20 000 closed incidents and 100 open ones, each with alerts, timeline, posts and messages. The open incidents with odd
-/// numbers are due; every tenth open one has a pending message.
+/// 20 000 closed incidents and 100 open ones, each with alerts, timeline, posts and messages. The open incidents with
+/// odd numbers are due; every tenth open one has a pending message.
 const HISTORY: &str = r#"
     INSERT INTO room_list VALUES ('finance', '@_alerts_finance:example.test', NULL, false);
     INSERT INTO policy_version OVERRIDING SYSTEM VALUE
@@ -122,8 +122,8 @@ impl Plans {
         .await;
     }
 
-    /// How often each growing table was scanned, and how many of its rows were read by an index. A server process reports its
-    /// counts when it ends.
+    /// How often each growing table was scanned, and how many of its rows were read by an index. A server process
+    /// reports its counts when it ends.
     async fn scanned(&mut self) -> BTreeMap<String, (i64, i64)> {
         let others = "SELECT count(*) FROM pg_stat_activity
                       WHERE datname = current_database() AND application_name = 'matrixbot'";

@@ -1,8 +1,8 @@
-//! This release continues the database of an earlier one: `tests/fixtures/database/VERSION.sql` is its dump by `pg_dump`,
-//! with rows of every kind, taken in the middle of work.
+//! This release continues the database of an earlier one: `tests/fixtures/database/VERSION.sql` is its dump by
+//! `pg_dump`, with rows of every kind, taken in the middle of work.
 //!
-//! [`rows_of_every_kind`] creates such a database. With `MATRIXBOT_DUMP_TO=FILE` it writes the dump with the `pg_dump` in
-//! the `PATH`. A release adds its own file and test, and does not change the others.
+//! [`rows_of_every_kind`] creates such a database. With `MATRIXBOT_DUMP_TO=FILE` it writes the dump with the `pg_dump`
+//! in the `PATH`. A release adds its own file and test, and does not change the others.
 
 use crate::database::TestDatabase;
 use crate::homeserver::{Fault, Match, SERVER_NAME};
@@ -428,7 +428,8 @@ async fn a_database_of_0_1_0_continues() {
     let before = pages(&world, &ops, "Later");
     world.pass(HOUR).await;
     assert_eq!(pages(&world, &ops, "Later"), before + 1);
-    // Nobody acknowledges the incident that was being sent: it escalates to the replacement of the managers' room, and further.
+    // Nobody acknowledges the incident that was being sent: it escalates to the replacement of the managers' room, and
+    // further.
     assert_eq!(pages(&world, &managers, "Sending"), 1);
     assert_eq!(pages(&world, &fallback, "Sending"), 1);
     // The unanswered incident has another reminder.

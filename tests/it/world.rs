@@ -1,8 +1,8 @@
-//! The world of a story: a fake homeserver with faults, a real Postgres, Alertmanager's webhook over HTTP, people in rooms,
-//! and a clock that only the story advances.
+//! The world of a story: a fake homeserver with faults, a real Postgres, Alertmanager's webhook over HTTP, people in
+//! rooms, and a clock that only the story advances.
 //!
-//! Nothing runs in the background: `settle` steps the registered workers, each when its loop would, until nothing is due at
-//! the current time.
+//! Nothing runs in the background: `settle` steps the registered workers, each when its loop would, until nothing is
+//! due at the current time.
 
 use crate::database::TestDatabase;
 use crate::homeserver::{Homeserver, SERVER_NAME};
@@ -98,7 +98,8 @@ pub(crate) struct Rooms {
 }
 
 impl World {
-    /// The default world: the list `finance` with two levels of 15 and 30 minutes and a fallback room; alice is in each room.
+    /// The default world: the list `finance` with two levels of 15 and 30 minutes and a fallback room; alice is in each
+    /// room.
     /// `more` is additional YAML of the list, indented by four spaces.
     pub(crate) async fn finance(more: &str) -> (Self, Rooms) {
         let setup = Setup::prepare().await;
@@ -253,8 +254,8 @@ impl World {
         sqlx::query_scalar(sqlx::AssertSqlSafe(query)).fetch_one(&mut connection).await.unwrap()
     }
 
-    /// The end of every story: after a few seconds for delayed messages, all queues are empty, and the number of timeline
-    /// entries matches each incident's version.
+    /// The end of every story: after a few seconds for delayed messages, all queues are empty, and the number of
+    /// timeline entries matches each incident's version.
     pub(crate) async fn nothing_is_left(&self) {
         self.pass(Duration::from_secs(5)).await;
         let pending = "SELECT count(*) FROM outbox WHERE state IN ('pending', 'sending')";
@@ -313,8 +314,9 @@ impl Bot {
         self.store.close().await;
     }
 
-    /// Steps every worker as its loop would at the current time: until it is idle, then when it is notified or its deadline has
-    /// passed on the story's clock. Returns whether anything was done. A failed step is retried the next time.
+    /// Steps every worker as its loop would at the current time: until it is idle, then when it is notified or its
+    /// deadline has passed on the story's clock. Returns whether anything was done. A failed step is retried the next
+    /// time.
     pub(crate) async fn work(&self) -> bool {
         let mut worked = false;
         loop {

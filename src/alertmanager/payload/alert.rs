@@ -87,8 +87,8 @@ fn labels_within(labels: Labels, most: usize, defects: &mut Vec<String>) -> Labe
     labels
 }
 
-/// Whether the alert is firing: by its own status (never the group's), or else by its end. An alert whose end is unknown
-/// is firing.
+/// Whether the alert is firing: by its own status (never the group's), or else by its end. An alert whose end is
+/// unknown is firing.
 fn firing(fields: &Fields<'_>, now: Timestamp, defects: &mut Vec<String>) -> bool {
     let status = fields.get("status").and_then(|raw| text::read(raw)).unwrap_or_default();
     if status.eq_ignore_ascii_case("firing") {

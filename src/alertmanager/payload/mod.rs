@@ -2,8 +2,8 @@
 //!
 //! A body is unreadable only if it is not JSON, not an object, or has no list of alerts. Otherwise the parser keeps as
 //! much as possible: it ignores unknown fields, replaces missing fields by defaults, and records a problem with one
-//! alert as that alert's defect. Its result is safe to store and to post: no NUL, no lone surrogate, no unbounded value,
-//! only `http(s)` URLs.
+//! alert as that alert's defect. Its result is safe to store and to post: no NUL, no lone surrogate, no unbounded
+//! value, only `http(s)` URLs.
 
 mod alert;
 mod bounds;
@@ -109,7 +109,8 @@ fn unescape_receiver(receiver: String) -> String {
     name
 }
 
-/// A remark and a group key, for a body without one. The key has the format of Alertmanager's keys but never equals one.
+/// A remark and a group key, for a body without one. The key has the format of Alertmanager's keys but never equals
+/// one.
 ///
 /// A body without group labels was not posted by Alertmanager, but by a program that reports events under always the
 /// same labels. Each event must be seen, so there the content of the alerts becomes the key.

@@ -1,4 +1,5 @@
-//! Stands in for the listener while matrixbot is not running: answers the homeserver's ping, and 503 to everything else.
+//! Stands in for the listener while matrixbot is not running: answers the homeserver's ping, and 503 to everything
+//! else.
 
 use super::auth::{self, Refused};
 use super::{done, unavailable};

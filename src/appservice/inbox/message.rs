@@ -321,8 +321,8 @@ impl EventHandler<'_> {
         Ok(numbers)
     }
 
-    /// The incident, if the room may see it: it belongs to one of the room's lists, or was posted here. Otherwise answers
-    /// that the incident is unknown.
+    /// The incident, if the room may see it: it belongs to one of the room's lists, or was posted here. Otherwise
+    /// answers that the incident is unknown.
     async fn visible(
         &mut self,
         message: &CommandMessage,

@@ -1,5 +1,5 @@
-//! Compares `stale_after` with Alertmanager's routes: an incident without updates for that long is resolved as stale, so
-//! no route may stay silent for longer while alerts are firing.
+//! Compares `stale_after` with Alertmanager's routes: an incident without updates for that long is resolved as stale,
+//! so no route may stay silent for longer while alerts are firing.
 
 use super::report::Report;
 use crate::alertmanager::routing::{WebhookRoute, webhook_routes};

@@ -1,7 +1,7 @@
 //! `matrixbot import`
 //!
-//! Reads a predecessor's configuration (`opsdroid`, `matrixbot_ack`), and writes one for matrixbot (`writing`). It lists
-//! what was not imported and what is still missing, and never prints a secret.
+//! Reads a predecessor's configuration (`opsdroid`, `matrixbot_ack`), and writes one for matrixbot (`writing`). It
+//! lists what was not imported and what is still missing, and never prints a secret.
 
 mod matrixbot_ack;
 mod old;

@@ -1,5 +1,5 @@
-//! Once the operator sets the missing values, an imported configuration is valid. It contains no secret that it does not
-//! need.
+//! Once the operator sets the missing values, an imported configuration is valid. It contains no secret that it does
+//! not need.
 
 use super::{Old, Predecessor, parse, writing};
 use crate::config::{Config, Outside, load, schema};

@@ -394,8 +394,8 @@ fn chart_schema(text: &str) -> String {
     format!("{before}    \"config\": {config}{}{after}", end.trim_start_matches("\n    }"))
 }
 
-/// Secrets are references to the environment: the configuration is in a `ConfigMap`. The chart names the file of a webhook's
-/// token itself.
+/// Secrets are references to the environment: the configuration is in a `ConfigMap`. The chart names the file of a
+/// webhook's token itself.
 fn for_the_chart(schema: &mut Json) {
     if let Some(properties) = schema.get_mut("properties").and_then(Json::as_object_mut) {
         let secrets: Vec<String> =

@@ -83,8 +83,8 @@ fn nasty_view() -> impl Strategy<Value = IncidentView> {
     )
 }
 
-/// Checks one message: ruma can parse it, its HTML has only our markup, it has text, it is small enough, and it notifies
-/// exactly `mentions`.
+/// Checks one message: ruma can parse it, its HTML has only our markup, it has text, it is small enough, and it
+/// notifies exactly `mentions`.
 fn check(message: &Message, mentions: &Mentions) {
     let content = message.content().unwrap();
     assert!(message.bytes() <= MOST_BYTES, "{} bytes", message.bytes());

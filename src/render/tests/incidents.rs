@@ -345,8 +345,8 @@ fn the_ackers_are_reminded_in_the_thread() {
     assert_snapshot!(snapshot_of(&thread::ack_reminder(root, &view, minutes_ahead(10), &context(&policy))));
 }
 
-/// The timeline of an unanswered incident. Its alerts are firing for 46 minutes, its first page was sent 45 minutes ago;
-/// an earlier run was paged long before.
+/// The timeline of an unanswered incident. Its alerts are firing for 46 minutes, its first page was sent 45 minutes
+/// ago; an earlier run was paged long before.
 fn unanswered_story() -> Vec<Entry> {
     let run =
         [started(46, RunReason::Refired), paged(46, 0), page_sent(45, 0), paged(30, 1), page_sent(30, 1)];

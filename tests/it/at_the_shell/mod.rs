@@ -123,8 +123,8 @@ impl Site {
     }
 }
 
-/// Free ports, outside the range of outgoing connections: another test could use a port of that range before the program
-/// binds it.
+/// Free ports, outside the range of outgoing connections: another test could use a port of that range before the
+/// program binds it.
 fn free_ports() -> [u16; 3] {
     let free = || loop {
         let port = u16::try_from(10_000 + RandomState::new().hash_one(()) % 20_000).unwrap();

@@ -1,5 +1,5 @@
-//! A fake homeserver over HTTP, for tests: it implements the Client-Server API, pushes transactions like Synapse, and fails
-//! on request.
+//! A fake homeserver over HTTP, for tests: it implements the Client-Server API, pushes transactions like Synapse, and
+//! fails on request.
 //!
 //! ```text
 //! state   users, rooms, events               people  actions of people
@@ -8,9 +8,9 @@
 //! push    transactions to the application service
 //! ```
 //!
-//! A test creates a [`Homeserver`], lets a [`people::Person`] act, and reads rooms as people see them. Nothing runs in the
-//! background: the homeserver pushes transactions when the test calls [`Homeserver::deliver`], unless the test has called
-//! [`Homeserver::push_in_background`].
+//! A test creates a [`Homeserver`], lets a [`people::Person`] act, and reads rooms as people see them. Nothing runs in
+//! the background: the homeserver pushes transactions when the test calls [`Homeserver::deliver`], unless the test has
+//! called [`Homeserver::push_in_background`].
 
 #![allow(
     dead_code,

@@ -1,5 +1,5 @@
-//! Transactions to the application service, as Synapse sends them: one in flight, retried unchanged until the answer is 2xx
-//! with JSON.
+//! Transactions to the application service, as Synapse sends them: one in flight, retried unchanged until the answer is
+//! 2xx with JSON.
 
 use super::rules::{Refusal, refuse};
 use super::state::Appservice;
@@ -66,8 +66,8 @@ impl Homeserver {
         assert_eq!(delivered.refused, None, "the application service refused a transaction");
     }
 
-    /// Pushes these events with this id, ignoring the queue: for transactions that are repeated, have another id, or are out of
-    /// order.
+    /// Pushes these events with this id, ignoring the queue: for transactions that are repeated, have another id, or
+    /// are out of order.
     pub(crate) async fn push(&self, txn_id: &str, events: &[OwnedEventId]) -> Result<(), Refused> {
         self.put(&client(), txn_id, events).await
     }

@@ -96,7 +96,8 @@ impl Call {
         }
     }
 
-    /// The page after the event that the token `from` names, and the token of its end. Tokens stay valid when events are added.
+    /// The page after the event that the token `from` names, and the token of its end. Tokens stay valid when events
+    /// are added.
     fn page<'a>(&self, events: &[&'a Event], kind: &str) -> (Vec<&'a Event>, Option<String>) {
         let limit = self.query("limit").and_then(|limit| limit.parse().ok()).unwrap_or(10).clamp(1, 100);
         let after = self.query("from").and_then(|from| from.strip_prefix(kind));

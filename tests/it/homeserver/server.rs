@@ -32,8 +32,8 @@ impl Connections {
         self.0.lock().unwrap().push(connection);
     }
 
-    /// Closes every connection and waits until the client closes it as well, so no client reuses one: its next request finds
-    /// no listener.
+    /// Closes every connection and waits until the client closes it as well, so no client reuses one: its next request
+    /// finds no listener.
     async fn close_all(&self) {
         let connections = std::mem::take(&mut *self.0.lock().unwrap());
         for connection in connections {

@@ -290,8 +290,8 @@ impl State {
         }
     }
 
-    /// Appends an event to its room, and queues it for the application service if a virtual user is in the room (before or
-    /// after the event) or the event is about one.
+    /// Appends an event to its room, and queues it for the application service if a virtual user is in the room (before
+    /// or after the event) or the event is about one.
     pub(crate) fn append(&mut self, mut event: Event) -> OwnedEventId {
         let (id, room) = (event.id.clone(), event.room.clone());
         let mut interesting = self.has_virtual_user(&room) || self.appservice.owns(&event.sender);

@@ -71,8 +71,8 @@ fn seen(state: &State, event: &Event) -> SeenEvent {
     }
 }
 
-/// The users that an event notifies. Measured on Synapse: an `m.notice` never notifies; only the mentions at the top level
-/// count, also in an edit; `@room` needs its power level.
+/// The users that an event notifies. Measured on Synapse: an `m.notice` never notifies; only the mentions at the top
+/// level count, also in an edit; `@room` needs its power level.
 fn notifies(state: &State, event: &Event) -> Vec<OwnedUserId> {
     if event.kind != "m.room.message" || event.content["msgtype"] == "m.notice" {
         return Vec::new();

@@ -110,8 +110,8 @@ async fn a_report_of_an_episode_before_the_last_one_is_ignored() {
     world.nothing_is_left().await;
 }
 
-/// If people post an alert with an end and no start, Alertmanager sets its start to its end: first in the future, and in
-/// the resolution to an earlier instant.
+/// If people post an alert with an end and no start, Alertmanager sets its start to its end: first in the future, and
+/// in the resolution to an earlier instant.
 #[tokio::test]
 async fn an_alert_whose_start_is_its_end_can_be_resolved() {
     let (world, _) = with_mentions("").await;
