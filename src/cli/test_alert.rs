@@ -42,7 +42,7 @@ const NAME: &str = "MatrixbotTest";
 pub(super) struct Options {
     #[command(flatten)]
     file: ConfigFile,
-    /// Machine rooms are tried
+    /// Whose rooms are tried
     #[arg(long, value_name = "NAME")]
     room_list: String,
     /// Up to which level; the first one is 1
