@@ -8,7 +8,7 @@ fuzz_target!(|text: &str| {
     for reply_or_thread in [false, true] {
         for mentioned in [false, true] {
             if let Parsed::Mistake(mistake) = parse(text, Context { reply_or_thread, mentioned }) {
-                assert!(mistake.said.len() < 400 && mistake.hint.len() < 400, "answers are short");
+                assert!(mistake.problem.len() < 400 && mistake.hint.len() < 400, "answers are short");
             }
         }
     }

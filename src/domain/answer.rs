@@ -1,4 +1,5 @@
-//! The answers to commands: decided with the command, stored with its effects, rendered when it is sent.
+//! The answers to commands. The transaction that handles a command stores its answer; the outbox renders it when it
+//! sends it.
 
 use super::incident::PhaseName;
 use super::policy::{Role, Severity};
@@ -17,7 +18,7 @@ pub enum Answer {
         /// One result per incident, in the order they were named.
         results: Vec<Acted>,
     },
-    /// `all` matched no incident, or none that this room may act on.
+    /// `all` matched no incident that this room may act on.
     NothingOpen {
         /// The room list.
         room_list: String,
@@ -31,7 +32,7 @@ pub enum Answer {
         room_list: String,
         /// The incidents, most urgent first.
         incidents: Vec<IncidentLine>,
-        /// How many more there are.
+        /// How many more incidents there are.
         more: u64,
     },
     /// The incidents that were escalated.
@@ -40,7 +41,7 @@ pub enum Answer {
         room_list: String,
         /// The incidents, most urgent first.
         incidents: Vec<IncidentLine>,
-        /// How many more there are.
+        /// How many more incidents there are.
         more: u64,
     },
     /// The timeline of one incident.
@@ -49,35 +50,36 @@ pub enum Answer {
         number: i64,
         /// Its name.
         name: String,
-        /// How many levels the ladder of its run has.
+        /// How many levels its run's ladder has.
         levels: u32,
-        /// The newest entries, oldest first.
+        /// The newest entries, in chronological order.
         entries: Vec<Entry>,
         /// How many older entries there are.
         earlier: u64,
     },
-    /// The commands, and what the reader may do.
+    /// The commands, and which of them the reader may use.
     Help {
         /// The room list.
         room_list: String,
-        /// What the reader may do here.
+        /// The reader's role for this list.
         role: Role,
-        /// The other room lists of the room, and what the reader may do with theirs.
+        /// The other room lists of the room, and the reader's role for each.
         #[serde(default)]
         others: Vec<(String, Role)>,
     },
-    /// The incident that a command asks to see cannot be shown.
+    /// The room may not see the incident.
     NotShown {
-        /// The number that was said.
+        /// The number that the person typed.
         number: i64,
         /// Why not.
         why: Hidden,
     },
-    /// The command could not be understood.
+    /// The command is invalid.
     Mistake {
-        /// What is wrong with it, as a sentence; what was typed stands between backticks.
-        said: String,
-        /// What to say instead, as a sentence of the same kind.
+        /// The problem, as a sentence. It quotes the person's text between backticks.
+        #[serde(rename = "said")]
+        problem: String,
+        /// What to type instead, as a sentence in the same form.
         hint: String,
     },
     /// The command exists, but not in this release.
@@ -88,7 +90,7 @@ pub enum Answer {
 }
 
 impl ActResult {
-    /// Whether the incident is now as it was asked for.
+    /// Whether the incident is now in the state that the person asked for.
     pub fn is_done(&self) -> bool {
         match self {
             Self::Acknowledged { .. }
@@ -116,7 +118,7 @@ impl ActResult {
         self.is_done() && *self != Self::AlreadyYours
     }
 
-    /// The result in the words of logs.
+    /// The result as log lines word it.
     pub fn in_log(&self) -> &'static str {
         match self {
             Self::Acknowledged { .. } => "acknowledged",
@@ -135,14 +137,14 @@ impl ActResult {
             Self::UnderMaintenance => "under maintenance",
             Self::Nothing { .. } => "nothing to do",
             Self::Refused { why: Hidden::Unknown } => "no such incident",
-            Self::Refused { why: Hidden::NotToldHere } => "not posted here",
+            Self::Refused { why: Hidden::NotPostedHere } => "not posted here",
             Self::Refused { why: Hidden::HigherLevel } => "at a higher level",
             Self::NoRight { .. } => "not permitted",
         }
     }
 }
 
-/// The results for incidents, in the words of logs: `acknowledged #1 #2, too late #3`.
+/// The results for several incidents, as log lines word them: `acknowledged #1 #2, too late #3`.
 pub fn in_log(results: &[Acted]) -> String {
     let mut groups: Vec<(&str, String)> = Vec::new();
     for acted in results {
@@ -158,7 +160,7 @@ pub fn in_log(results: &[Acted]) -> String {
 /// The result for one incident that a person acted on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Acted {
-    /// Its number, as it was said.
+    /// Its number, as the person typed it.
     pub number: i64,
     /// Its name; `None` if the person must not learn it, or there is no such incident.
     pub name: Option<String>,
@@ -176,16 +178,16 @@ pub enum ActResult {
         /// Until when; `None`: until it resolves.
         until: Option<Timestamp>,
     },
-    /// The person acknowledged it after others.
+    /// The person acknowledged it after other people.
     Joined {
-        /// The others, first first.
+        /// The other people, in the order in which they acknowledged.
         others: Vec<OwnedUserId>,
     },
     /// The person had already acknowledged it.
     AlreadyYours,
     /// The person withdrew the acknowledgement.
     GivenBack {
-        /// In how long it pages again.
+        /// The time until it pages again.
         pages_in: Duration,
     },
     /// Nobody had acknowledged it, so there is nothing to withdraw.
@@ -194,7 +196,7 @@ pub enum ActResult {
     Snoozed {
         /// Until when.
         until: Timestamp,
-        /// Whether that is less than was asked for.
+        /// Whether the snooze is shorter than the person asked for.
         shortened: bool,
     },
     /// The snooze has ended.
@@ -203,7 +205,7 @@ pub enum ActResult {
     NotSnoozed,
     /// The next level is paged.
     Escalated {
-        /// That level, the first being 0.
+        /// That level, counted from 0.
         level: u32,
         /// How many levels there are.
         levels: u32,
@@ -219,36 +221,37 @@ pub enum ActResult {
     },
     /// It was already resolved.
     TooLate {
-        /// Since when.
+        /// When it was resolved.
         resolved_at: Option<Timestamp>,
     },
     /// Maintenance is active: nobody is paged.
     UnderMaintenance,
     /// Nothing had to change.
     Nothing {
-        /// Where it stands.
+        /// Its phase.
         phase: PhaseName,
     },
-    /// It could not be acted on.
+    /// This room may not act on it.
     Refused {
         /// Why not.
         why: Hidden,
     },
-    /// The person is not allowed to.
+    /// The person lacks a permission.
     NoRight {
         /// What the person lacks.
         needs: Need,
     },
 }
 
-/// Why an incident is not for this room.
+/// Why a room may not see an incident or act on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Hidden {
     /// There is no such incident.
     Unknown,
     /// It was not posted in this room.
-    NotToldHere,
+    #[serde(rename = "not_told_here")]
+    NotPostedHere,
     /// It has gone to a higher level, and only that level and above may act.
     HigherLevel,
 }
@@ -261,9 +264,9 @@ pub enum Need {
     Membership,
     /// A power level in the room, or the operator's permission.
     PowerLevel {
-        /// What was asked for, in words: "snooze for more than 1 h".
+        /// The act, in words: "snooze for more than 1 h".
         to: String,
-        /// The power level it takes.
+        /// The required power level.
         level: i64,
     },
     /// The operator has forbidden this person to act.
@@ -277,21 +280,21 @@ pub struct IncidentLine {
     pub number: i64,
     /// Its name.
     pub name: String,
-    /// Where it stands.
+    /// Its phase.
     pub phase: PhaseName,
-    /// Its worst severity.
+    /// The highest severity of its firing alerts.
     pub severity: Option<Severity>,
     /// How many alerts are firing.
     pub alerts: u64,
-    /// The level that was paged last, the first being 0; `None` before the first page.
+    /// The level that was paged last, counted from 0; `None` before the first page.
     pub level: Option<u32>,
     /// How many levels there are.
     pub levels: u32,
-    /// Since when it is firing.
+    /// When it opened.
     pub since: Timestamp,
     /// Who acknowledged it.
     pub ackers: Vec<OwnedUserId>,
-    /// Until when it is acknowledged or snoozed, if that ends.
+    /// When the acknowledgement or snooze ends, if it does.
     pub until: Option<Timestamp>,
 }
 

@@ -1,27 +1,27 @@
-//! Durations, with one grammar for the configuration, rooms and the shell: `90s`, `15m`, `1h 30m`, `2d` or `0`.
+//! Durations, with one grammar for the configuration, rooms and the command line: `90s`, `15m`, `1h 30m`, `2d` or `0`.
 //!
-//! A duration is whole numbers with the units `w d h m s`, largest first, each at most once.
+//! A duration is a list of whole numbers with the units `w d h m s`, largest unit first, each unit at most once.
 
 use std::time::Duration;
 
-/// The limit that keeps every sum of an instant and a duration in range.
+/// The limit that keeps every sum of a timestamp and a duration in range.
 const LONGEST: Duration = Duration::from_hours(24 * 3650);
 
-/// The error for text that is not a duration at all.
+/// The error for text that looks like no duration.
 pub const EXPECTED: &str = "must be a duration such as 90s, 15m, 1h30m or 2d";
 
-/// The grammar as a regular expression in the dialect that Rust and JSON Schema share.
+/// The grammar as a regular expression, valid in Rust and in JSON Schema.
 pub const PATTERN: &str = concat!(
     "^(0|[0-9]+(w( *[0-9]+d)?( *[0-9]+h)?( *[0-9]+m)?( *[0-9]+s)?|d( *[0-9]+h)?( *[0-9]+m)?( *[0-9]+s)?",
     "|h( *[0-9]+m)?( *[0-9]+s)?|m( *[0-9]+s)?|s))$"
 );
 
-/// Units of time, the largest first, each with its milliseconds.
+/// Units of time, largest first, each with its length in milliseconds.
 pub type Units = [(&'static str, u64)];
 
 const UNITS: &Units = &[("w", 604_800_000), ("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000)];
 
-/// Other spellings of units. Months and years are only understood to suggest something valid.
+/// Other spellings of units, each with its length in seconds. Months and years only serve to suggest a valid duration.
 const SPELLINGS: [(&str, &[&str], u64); 7] = [
     ("w", &["w", "wk", "wks", "week", "weeks"], 604_800),
     ("d", &["d", "day", "days"], 86_400),
@@ -32,7 +32,7 @@ const SPELLINGS: [(&str, &[&str], u64); 7] = [
     ("", &["y", "yr", "yrs", "year", "years"], 365 * 86_400),
 ];
 
-/// Parses a duration. The error says what is valid, if possible with the nearest valid form.
+/// Parses a duration. The error describes the valid forms, if possible with the nearest valid duration.
 pub fn parse(text: &str) -> Result<Duration, String> {
     let duration = if text == "0" { Some(Duration::ZERO) } else { parse_with(UNITS, text) };
     match duration {
@@ -45,7 +45,7 @@ pub fn parse(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// Parses a duration as people type it in a room: in any case, and also with the names of the units (`2 Hours`).
+/// Parses a duration as people type it in a room: upper or lower case, and also with unit names (`2 Hours`).
 pub fn parse_typed(text: &str) -> Result<Duration, String> {
     let text = text.to_lowercase();
     let short = |(number, unit): (&str, &str)| {
@@ -56,7 +56,7 @@ pub fn parse_typed(text: &str) -> Result<Duration, String> {
     parse(&typed.map_or(text, |parts| parts.join(" ")))
 }
 
-/// Parses whole numbers with these units, in their order, each at most once.
+/// Parses whole numbers with these units, in this order, each unit at most once.
 pub fn parse_with(units: &Units, text: &str) -> Option<Duration> {
     let (mut units, mut rest, mut total) = (units.iter(), text, 0_u64);
     loop {
@@ -75,7 +75,7 @@ pub fn parse_with(units: &Units, text: &str) -> Option<Duration> {
     }
 }
 
-/// The nearest valid duration to text that is not valid, if its meaning can be guessed.
+/// The nearest valid duration for an invalid text, if its meaning can be guessed.
 pub fn nearest(text: &str) -> Option<String> {
     let text = text.to_lowercase();
     let (mut seconds, mut previous) = (0_u64, "h");
@@ -90,7 +90,7 @@ pub fn nearest(text: &str) -> Option<String> {
     (seconds > 0 && duration <= LONGEST).then(|| format(duration))
 }
 
-/// A decimal number times `factor`, without the rest of the division.
+/// A decimal number times `factor`, rounded down.
 fn decimal(number: &str, factor: u64) -> Option<u64> {
     let (whole, fraction) = number.split_once(['.', ',']).unwrap_or((number, ""));
     let digits = |text: &str| if text.is_empty() { Some(0) } else { text.parse::<u64>().ok() };
@@ -114,7 +114,7 @@ fn parts(text: &str) -> Option<Vec<(&str, &str)>> {
     (!parts.is_empty()).then_some(parts)
 }
 
-/// The characters at the start that belong together, and the rest.
+/// The longest prefix whose characters all match, and the rest.
 fn split(text: &str, belongs: impl Fn(char) -> bool) -> (&str, &str) {
     let end = text.find(|c| !belongs(c)).unwrap_or(text.len());
     text.split_at_checked(end).unwrap_or((text, ""))
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_refused_with_the_nearest_valid_form() {
+    fn anything_else_is_rejected_with_the_nearest_valid_form() {
         for (text, valid) in [
             ("15M", "15m"),
             ("2H", "2h"),
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn people_may_type_the_names_of_units() {
+    fn people_may_type_unit_names() {
         for (text, seconds) in
             [("2 Hours", 7200), ("5 minutes", 300), ("1 hour 30 min", 5400), ("1 Week", 604_800)]
         {
@@ -227,7 +227,7 @@ mod tests {
         }
 
         #[test]
-        fn what_is_suggested_is_valid(text in "[0-9.]{1,4} ?[a-zA-Z]{0,6}([0-9]{1,2}[smhdw])?") {
+        fn every_suggestion_is_valid(text in "[0-9.]{1,4} ?[a-zA-Z]{0,6}([0-9]{1,2}[smhdw])?") {
             if let Some(valid) = nearest(&text) {
                 proptest::prop_assert_eq!(format(parse(&valid).unwrap()), valid);
             }
@@ -235,7 +235,7 @@ mod tests {
 
         #[test]
         fn files_and_rooms_agree(text in "[0-9]{1,2}[smhdwyMn]?( ?[0-9]{1,2}[smh])?") {
-            // A room also accepts other spellings; whatever the grammar accepts means the same in both.
+            // A room also accepts other spellings; text that the grammar accepts means the same in both.
             if let Ok(duration) = parse(&text) {
                 proptest::prop_assert_eq!(parse_typed(&text), Ok(duration));
             }

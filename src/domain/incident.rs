@@ -1,4 +1,4 @@
-//! The unit people see and acknowledge: one Alertmanager group in one room list.
+//! The incident: one Alertmanager group in one room list. It is what people see and acknowledge.
 
 use super::policy::Severity;
 use super::time::later;
@@ -8,83 +8,84 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// Alertmanager's identity of a label set, as 16 hexadecimal digits; or what was computed in its place.
+/// Alertmanager's identity of a label set, as 16 hexadecimal digits; or a substitute that matrixbot computed.
 pub type Fingerprint = String;
 
-/// The state that the rules decide on. What rooms see besides (labels, annotations, posts) is kept by `store`.
+/// The state that the rules decide on. `store` keeps the other details that rooms see (labels, annotations, posts).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Incident {
-    /// Where the incident stands.
+    /// The phase.
     pub phase: Phase,
-    /// The current passage of the ladder.
+    /// The current run of the ladder.
     pub run: Run,
-    /// The only timer: when a tick is due, whatever the phase. See I3.
+    /// The only timer: when the next tick is due, in every phase. See I3.
     pub next_at: Option<Timestamp>,
-    /// Who took it, first first. Emptied by a new run.
+    /// Who acknowledged or snoozed it, in that order. A new run clears it.
     pub ackers: Vec<OwnedUserId>,
-    /// How often it fired again after it had cleared.
+    /// How often it fired again after it was resolved.
     pub flap_count: u32,
     /// Counts the changes, from 1 (I16).
     pub version: u64,
     /// When it opened.
     pub opened_at: Timestamp,
-    /// When a new alert last broke an acknowledgement or a snooze; see `Policy::reopen_min_interval`.
+    /// When a new alert last ended an acknowledgement or a snooze; see `Policy::reopen_min_interval`.
     pub reopened_at: Option<Timestamp>,
-    /// The alerts that fire now.
+    /// The firing alerts.
     pub firing: BTreeMap<Fingerprint, Firing>,
-    /// The last episode of each alert that cleared and does not fire; forgotten after a day.
+    /// The last episode of each resolved alert; deleted after a day.
     pub cleared: BTreeMap<Fingerprint, Cleared>,
-    /// What was firing when a person took the incident: rank by fingerprint. Emptied by a new run.
+    /// The alerts that were firing when a person acknowledged, snoozed or resolved it: rank by fingerprint. A new run
+    /// clears it.
     pub known_at_ack: BTreeMap<Fingerprint, i32>,
 }
 
-/// Where an incident stands.
+/// The phase of an incident.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "phase", rename_all = "snake_case")]
 pub enum Phase {
-    /// Something fires and nobody took it: the ladder is being climbed.
+    /// Alerts are firing and nobody acknowledged: the ladder is running.
     Firing,
-    /// Somebody took it.
+    /// A person acknowledged it.
     Acknowledged {
-        /// Until when; `None`: until it resolves.
+        /// When the acknowledgement ends; `None`: when the incident resolves.
         until: Option<Timestamp>,
-        /// Whether the acker was reminded that this ends soon; also `true` if it is too short for a reminder.
+        /// Whether the ackers were reminded that it ends soon; also `true` if it is too short for a reminder.
         reminded: bool,
     },
-    /// Somebody put it off.
+    /// A person snoozed it.
     Snoozed {
-        /// Until when.
+        /// When the snooze ends.
         until: Timestamp,
     },
-    /// The ladder ran out.
+    /// Nobody acknowledged on any level.
     Unanswered {
-        /// How many reminders were given since.
+        /// How many reminders were sent since.
         reminders: u32,
     },
-    /// Maintenance holds it back.
+    /// Maintenance is active: nobody is paged.
     Suppressed,
-    /// Nothing fires any more, or a person said so.
+    /// No alert is firing, or a person resolved it by hand.
     Resolved {
-        /// Resolved by a person while alerts still fire: held until they clear or something new fires.
+        /// A person resolved it while alerts were firing. It stays resolved until they resolve or another alert fires.
         forced: bool,
-        /// Until when the acknowledgement that was in force at the clear holds, if it comes back.
+        /// The acknowledgement from before, which applies again if the incident fires again.
         kept_ack: Option<KeptAck>,
     },
-    /// Over for good. A new alert of the same group is another incident.
+    /// Final. If the group fires again, matrixbot opens another incident.
     Closed,
 }
 
-/// An acknowledgement that outlives a clear.
+/// An acknowledgement that matrixbot keeps while its incident is resolved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeptAck {
-    /// Until when it holds; `None`: until the incident resolves.
+    /// When it ends; `None`: when the incident resolves.
     pub until: Option<Timestamp>,
 }
 
-/// A phase's name, as the database, logs and metrics have it.
+/// The name of a phase in the database, in logs and in metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[expect(missing_docs, reason = "the names say it; `Phase` explains them")]
+#[expect(missing_docs, reason = "`Phase` explains them")]
 pub enum PhaseName {
     Firing,
     Acknowledged,
@@ -95,49 +96,50 @@ pub enum PhaseName {
     Closed,
 }
 
-/// One passage of the ladder from its start.
+/// One run of the ladder, from its start.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Run {
     /// Counts the runs of the incident, from 1.
     pub no: u32,
     /// The level that was paged last; `None` before the first page.
     pub level: Option<u32>,
-    /// How often the ladder was begun again within this run.
+    /// How often this run has repeated the ladder.
     pub loop_no: u32,
-    /// Whether the current level's page has reached a room, which armed its timer.
-    pub told: bool,
-    /// The policy it began with (I14): a row of `policy_version`.
+    /// Whether the current level's page was sent to a room, which armed the level's timer.
+    #[serde(rename = "told")]
+    pub notified: bool,
+    /// The policy it started with (I14): a row of `policy_version`.
     pub policy_version: i64,
 }
 
-/// The place of a page: what makes it unique within its incident, together with its room (I4).
+/// The place of a page in the ladder. Together with the room, it is unique within an incident (I4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Rung {
     /// The run.
     pub run_no: u32,
     /// The loop within the run.
     pub loop_no: u32,
-    /// The level, the first being 0.
+    /// The level, counted from 0.
     pub level: u32,
 }
 
-/// An alert that fires.
+/// A firing alert.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Firing {
-    /// How bad it is.
+    /// Its severity.
     pub severity: Severity,
-    /// When Alertmanager says the episode began: a hint, not an identity.
+    /// When the episode started, according to Alertmanager: a hint, not an identity.
     pub starts_at: Timestamp,
     /// When a webhook last reported it.
     pub last_seen: Timestamp,
 }
 
-/// An alert that cleared.
+/// A resolved alert.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cleared {
-    /// When the episode had begun.
+    /// When the episode started, according to Alertmanager.
     pub starts_at: Timestamp,
-    /// When it was cleared, by our clock.
+    /// When it resolved, by our clock.
     pub at: Timestamp,
 }
 
@@ -188,17 +190,17 @@ impl PhaseName {
 }
 
 impl Incident {
-    /// The severity of the worst alert that fires; `None` if none does.
+    /// The highest severity of the firing alerts; `None` if none is firing.
     pub fn severity(&self) -> Option<&Severity> {
         self.firing.values().map(|alert| &alert.severity).max_by_key(|severity| severity.rank)
     }
 
-    /// Whether any alert that fires climbs the ladder.
+    /// Whether any firing alert escalates beyond the first level.
     pub fn escalates(&self) -> bool {
         self.firing.values().any(|alert| alert.severity.escalate)
     }
 
-    /// When it counts as over if nothing more is heard of its alerts; `None` if nothing fires.
+    /// When it becomes stale if Alertmanager sends no more reports on its alerts; `None` if no alert is firing.
     pub fn stale_at(&self, stale_after: Duration) -> Option<Timestamp> {
         self.firing.values().map(|alert| alert.last_seen).max().map(|seen| later(seen, stale_after))
     }

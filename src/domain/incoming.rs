@@ -1,4 +1,4 @@
-//! What the homeserver tells us, understood as far as it concerns us. `appservice::events` makes it from JSON.
+//! Events from the homeserver, reduced to what matrixbot needs. `appservice::events` parses them from JSON.
 
 use jiff::Timestamp;
 use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId, UserId};
@@ -8,9 +8,9 @@ use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId, UserId};
 pub enum Incoming {
     /// An event of a room.
     Event(RoomEvent),
-    /// Not an event that the specification allows. Nothing follows from it.
+    /// An event that the specification does not allow. matrixbot ignores it.
     Malformed {
-        /// What is wrong with it, without any of its content.
+        /// The error, without any of the event's content.
         why: String,
     },
 }
@@ -18,54 +18,54 @@ pub enum Incoming {
 /// An event of a room.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RoomEvent {
-    /// Its identity, for good.
+    /// Its id.
     pub event_id: OwnedEventId,
     /// The room.
     pub room: OwnedRoomId,
-    /// Who sent it.
+    /// The sender.
     pub sender: OwnedUserId,
-    /// When, according to the sender's homeserver.
+    /// When it was sent, by the clock of the sender's homeserver.
     pub at: Timestamp,
-    /// What it says.
+    /// What happened.
     pub what: Happening,
 }
 
-/// What an event says.
+/// What happened in a room.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Happening {
-    /// Somebody said something.
+    /// Someone sent a message.
     Message(Message),
-    /// Somebody reacted to an event.
+    /// Someone reacted to an event.
     Reaction {
-        /// The event that was reacted to: always the original, never an edit of it.
+        /// The event they reacted to: always the original, never an edit of it.
         target: OwnedEventId,
-        /// With what, normalized as by `reaction::normalize`.
+        /// The reaction, normalized by `reaction::normalize`.
         key: String,
     },
-    /// Somebody took an event back.
+    /// Someone redacted an event.
     Redaction {
-        /// The event that is gone.
+        /// The redacted event.
         redacts: OwnedEventId,
     },
-    /// Somebody's membership of the room changed, by the sender's doing.
+    /// The sender changed a user's membership of the room.
     Membership {
-        /// Whose.
+        /// The user.
         user: OwnedUserId,
-        /// What it is now.
+        /// The new membership.
         membership: Membership,
     },
-    /// The room moved.
+    /// The room was replaced.
     Tombstone {
-        /// Where to.
+        /// The new room.
         replacement: OwnedRoomId,
     },
-    /// The room's power levels changed: whoever needs them asks again.
+    /// The room's power levels changed. matrixbot must fetch them again before it uses them.
     PowerLevels,
-    /// The room is encrypted from now on.
+    /// Encryption was enabled in the room.
     Encryption,
-    /// A message that we cannot read.
+    /// An encrypted message, which matrixbot cannot read.
     Encrypted,
-    /// Nothing that concerns us.
+    /// An event that matrixbot does not use.
     Other,
 }
 
@@ -80,29 +80,29 @@ pub enum Membership {
     Ban,
 }
 
-/// Something said in a room.
+/// A message in a room.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
     /// The text, without the quotation that older clients put before a reply.
     pub text: String,
-    /// What kind of message it is.
+    /// The kind of message.
     pub kind: MessageKind,
-    /// Whether it only changes an earlier message.
+    /// Whether it is an edit of an earlier message.
     pub is_edit: bool,
-    /// The message that it answers. Not set for what is merely said in a thread.
+    /// The message that it replies to. A message in a thread that is not a reply has none.
     pub reply_to: Option<OwnedEventId>,
-    /// The first message of the thread that it is said in.
+    /// The first message of its thread.
     pub thread_root: Option<OwnedEventId>,
-    /// Whom it mentions, in the sender's order.
+    /// The users it mentions, in the sender's order.
     pub mentions: Vec<OwnedUserId>,
-    /// The mention that it begins with.
+    /// The mention that it starts with.
     pub leading_mention: Option<LeadingMention>,
 }
 
 /// A mention at the very start of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeadingMention {
-    /// Who is mentioned.
+    /// The mentioned user.
     pub user: OwnedUserId,
     /// The text after the mention and the colon or comma that follows it.
     pub after: String,
@@ -111,22 +111,22 @@ pub struct LeadingMention {
 /// A kind of message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MessageKind {
-    /// `m.text`: what people say.
+    /// `m.text`: from a person.
     Text,
-    /// `m.notice`: what programs say.
+    /// `m.notice`: from a program.
     Notice,
-    /// Pictures, files, emotes and the like.
+    /// Images, files, emotes and the like.
     Other,
 }
 
 impl Message {
-    /// Whether it can be a command: programs (`m.notice`) and second thoughts (edits) give none.
+    /// Whether it can be a command. Notices and edits cannot.
     pub fn may_command(&self) -> bool {
         self.kind == MessageKind::Text && !self.is_edit
     }
 
-    /// Whom of ours the message begins by mentioning, if anyone, and the text after that mention; otherwise the
-    /// whole text.
+    /// The virtual user that the message mentions at its start, and the text after that mention. If there is none,
+    /// the whole text.
     pub fn addressed(&self, is_ours: impl Fn(&UserId) -> bool) -> (Option<&UserId>, &str) {
         match &self.leading_mention {
             Some(mention) if is_ours(&mention.user) => (Some(&mention.user), &mention.after),

@@ -1,4 +1,4 @@
-//! What can happen to an incident, and what the rules answer.
+//! The inputs of the rules, and the decisions they return.
 
 pub use super::command::Act;
 use super::incident::{Fingerprint, Incident, Rung};
@@ -8,51 +8,51 @@ use jiff::Timestamp;
 use ruma::OwnedUserId;
 use serde::{Deserialize, Serialize};
 
-/// One thing that happens. A whole webhook is one input.
+/// One event that may change an incident. A whole webhook is one input.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Input {
     /// Alertmanager reports on the group.
     Report(Vec<ReportedAlert>),
     /// The timer `next_at` has passed.
     Tick,
-    /// The page of a rung is in a room.
+    /// The page of a rung was sent to a room.
     PageSent(Rung),
-    /// No room of the rung can be reached.
+    /// No room of the rung is reachable.
     PageUndeliverable(Rung),
-    /// A person acts.
+    /// A person acts on the incident.
     Person(PersonAction),
-    /// Nothing was heard of any of its alerts for `Policy::stale_after` (`Incident::stale_at` has passed, under the
-    /// incident's lock), or Alertmanager says that they are gone.
+    /// Alertmanager sent no report on any of its alerts for `Policy::stale_after`. The caller checks this with
+    /// `Incident::stale_at` while it holds the incident's lock.
     Stale,
-    /// Maintenance covers the incident from now on.
+    /// Maintenance of the incident started.
     MaintenanceStarted,
-    /// No maintenance covers the incident any more.
+    /// Maintenance of the incident ended.
     MaintenanceEnded,
 }
 
-/// One alert of a webhook, understood as far as it can be.
+/// One alert of a webhook.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReportedAlert {
-    /// Whose report it is.
+    /// The alert's identity.
     pub fingerprint: Fingerprint,
-    /// Whether the alert fires; `false`: it is resolved.
+    /// Whether the alert is firing; `false`: it is resolved.
     pub firing: bool,
-    /// How bad it is.
+    /// Its severity.
     pub severity: Severity,
     /// When the episode began, according to Alertmanager.
     pub starts_at: Timestamp,
 }
 
-/// A person's act. Rights and scope are checked before it gets here; that it acts once is the inbox's duty (I9).
+/// A person's act. The caller has checked the rights and the scope; the inbox ensures that it acts only once (I9).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PersonAction {
     /// The Matrix user.
     pub who: OwnedUserId,
-    /// How it was said.
+    /// How the person acted.
     pub via: Via,
-    /// What is wanted.
+    /// What the person wants.
     pub act: Act,
-    /// What was said with it.
+    /// The person's comment.
     pub comment: Option<String>,
 }
 
@@ -62,7 +62,7 @@ pub struct PersonAction {
 pub enum Via {
     /// A command in the room.
     Command,
-    /// A reply to, or a message in the thread of, one of our messages.
+    /// A reply to one of our messages, or a message in its thread.
     Reply,
     /// A reaction.
     Reaction,
@@ -71,7 +71,7 @@ pub enum Via {
 }
 
 impl Via {
-    /// Every way there is.
+    /// All variants.
     pub const ALL: [Self; 4] = [Self::Command, Self::Reply, Self::Reaction, Self::Api];
 
     /// The name in the database, in logs and in metrics.
@@ -85,7 +85,7 @@ impl Via {
     }
 }
 
-/// The policy in force, and its row.
+/// A policy with its version.
 #[derive(Debug, Clone, Copy)]
 pub struct PolicyInForce<'a> {
     /// Its row of `policy_version`.
@@ -94,85 +94,85 @@ pub struct PolicyInForce<'a> {
     pub policy: &'a super::policy::Policy,
 }
 
-/// What surrounds a decision.
+/// What a decision depends on, apart from the incident and the input.
 #[derive(Debug, Clone, Copy)]
 pub struct Surroundings<'a> {
-    /// The policy that the incident's run began with; for a new incident the newest.
+    /// The policy that the incident's run started with; for a new incident the newest.
     pub of_run: PolicyInForce<'a>,
-    /// The newest policy of the room list: what a new run begins with.
+    /// The newest policy of the room list, which a new run uses.
     pub newest: PolicyInForce<'a>,
-    /// Whether maintenance covers the incident.
+    /// Whether the incident is under maintenance.
     pub maintenance: bool,
-    /// The present instant.
+    /// The current time.
     pub now: Timestamp,
 }
 
-/// What the rules make of an input. Everything in it is committed together.
+/// The result of an input. The engine commits all of it in one transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decision {
-    /// The incident afterwards; `None`: there is none, before and after.
+    /// The incident after the input; `None`: there was none, and the input opens none.
     pub incident: Option<Incident>,
-    /// What happened, for the answer to a person, for logs and metrics.
+    /// The outcome, for the answer to a person, for logs and metrics.
     pub outcome: Outcome,
-    /// The new entries of the timeline: one per version (I8), oldest first. A `late_ack` has no version of its own.
+    /// The new timeline entries: one per version (I8), oldest first. A `late_ack` has no version of its own.
     pub entries: Vec<Entry>,
-    /// What follows, in this order.
+    /// The effects, in the order in which the engine applies them.
     pub effects: Vec<Effect>,
 }
 
-/// Something that must be sent, or must no longer be.
+/// A change to the outbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Effect {
-    /// Cancel the incident's pages, reminders and fallback notices that are not sent yet.
+    /// Cancel the incident's unsent pages, reminders and fallback notices.
     CancelUnsent,
-    /// Page every room of a level. Always `Incident::rung()` of the incident afterwards.
+    /// Page every room of a level. Always `Incident::rung()` of the incident after the input.
     Page(Rung),
-    /// Tell the fallback rooms that nobody answered.
+    /// Notify the fallback rooms that nobody acknowledged.
     Fallback,
-    /// Tell the last level's rooms and the fallback rooms once more; counts from 1.
+    /// Remind the last level's rooms and the fallback rooms; counts from 1.
     Reminder(u32),
-    /// Tell the ackers that their acknowledgement ends soon.
+    /// Remind the ackers that their acknowledgement ends soon.
     AckReminder,
-    /// Bring every message of the incident up to date.
+    /// Edit every post of the incident to show its current state.
     Refresh(Urgency),
-    /// Tell the last entry's story in the thread of every message of the incident.
-    Tell(Entry),
-    /// Tell the fallback rooms that a level cannot be reached.
-    TellFallback(Entry),
+    /// Post the entry in the thread of every post of the incident.
+    PostInThread(Entry),
+    /// Notify the fallback rooms that a level is unreachable.
+    NotifyFallback(Entry),
 }
 
-/// How soon an edit is wanted.
+/// How soon an edit must be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Urgency {
-    /// A person waits for it.
+    /// Immediately: a person waits for it.
     AtOnce,
-    /// It may be joined with others.
+    /// After a short delay, so one edit can cover several changes.
     Soon,
 }
 
-/// What an input came to.
+/// The outcome of an input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Outcome {
     /// The state changed as asked.
     Done,
-    /// A report changed nothing but when its alerts were last seen.
+    /// A report changed only the time at which its alerts were last seen.
     Repeated,
-    /// A resolved report about a group that has no incident.
+    /// A resolved report for a group without an incident.
     OrphanClear,
-    /// The input said nothing new, or came too early or too late to matter.
+    /// The input had no effect: it had no news, or came too early or too late.
     Nothing,
-    /// A further person took an incident that was taken.
+    /// Another person also acknowledged an acknowledged incident.
     JoinedAck,
-    /// This person had taken it before.
+    /// This person had already acknowledged it.
     AlreadyYours,
     /// Too late: the incident is resolved or closed.
     TooLate,
-    /// There is nothing to give back: nobody took it.
+    /// There is no acknowledgement to withdraw.
     NotAcknowledged,
     /// There is no snooze to end.
     NotSnoozed,
-    /// The page that this was said of is no longer the last one.
+    /// The person acted on a page that is no longer current.
     StaleRung,
-    /// Maintenance holds the incident back.
+    /// The incident is under maintenance.
     UnderMaintenance,
 }

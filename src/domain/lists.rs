@@ -1,4 +1,4 @@
-//! The room lists as configured now: one snapshot, which a reload replaces as a whole.
+//! The current configuration of the room lists: one snapshot, which a reload replaces as a whole.
 
 use super::policy::Policy;
 use super::reaction;
@@ -7,21 +7,21 @@ use secrecy::SecretString;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// The room lists by name, and the webhooks that lead to them.
+/// The room lists by name, and which webhooks belong to them.
 #[derive(Debug, Clone, Default)]
 pub struct Lists {
     lists: BTreeMap<String, Arc<ListSettings>>,
     webhooks: Webhooks,
 }
 
-/// How webhooks lead to room lists.
+/// Which room list a webhook is for.
 #[derive(Debug, Clone, Default)]
 pub struct Webhooks {
-    /// The token of each room list; `None`: it accepts webhooks without a token, as the operator configured.
+    /// The token of each room list; `None`: the operator configured it to accept webhooks without a token.
     pub tokens: BTreeMap<String, Option<SecretString>>,
-    /// The room list of each receiver of Alertmanager that has another name.
+    /// The room list of each Alertmanager receiver whose name differs from the list's.
     pub receivers: BTreeMap<String, String>,
-    /// The room list of each predecessor's path.
+    /// The room list of each webhook path of a predecessor.
     pub compatibility: BTreeMap<String, String>,
 }
 
@@ -33,31 +33,31 @@ impl Webhooks {
     }
 }
 
-/// One room list, as far as what happens now depends on it.
+/// The current settings of one room list.
 #[derive(Debug, Clone)]
 pub struct ListSettings {
     /// Its name.
     pub name: String,
-    /// The virtual user that speaks for it.
+    /// The virtual user that posts for it.
     pub user_id: OwnedUserId,
-    /// What rooms see that user called.
+    /// That user's display name.
     pub display_name: String,
-    /// That user's picture.
+    /// That user's avatar.
     pub avatar: Option<ruma::OwnedMxcUri>,
-    /// The newest policy's row; 0 until `Store::configure` has set it.
+    /// The row of the newest policy in `policy_version`; 0 until `Store::configure` sets it.
     pub version: i64,
-    /// The newest policy: what a new run begins with.
+    /// The newest policy, which new runs use.
     pub policy: Arc<Policy>,
-    /// The reactions that acknowledge; the first is the one that is placed.
+    /// The reactions that acknowledge. matrixbot adds the first one to its pages.
     pub ack_reactions: Vec<String>,
-    /// Whether it is placed.
+    /// Whether matrixbot adds that reaction.
     pub place_reaction: bool,
     /// The operator's message templates.
     pub templates: BTreeMap<String, String>,
 }
 
 impl Lists {
-    /// These room lists.
+    /// A snapshot of these room lists, without webhooks.
     pub fn new(lists: impl IntoIterator<Item = ListSettings>) -> Self {
         let lists = lists.into_iter().map(|list| (list.name.clone(), Arc::new(list))).collect();
         Self { lists, webhooks: Webhooks::default() }
@@ -69,7 +69,7 @@ impl Lists {
         Self { webhooks, ..self }
     }
 
-    /// How webhooks lead to room lists. This is known before the room lists are in the database.
+    /// Which room list a webhook is for. This is set before the room lists are in the database.
     pub fn webhooks(&self) -> &Webhooks {
         &self.webhooks
     }
@@ -79,7 +79,7 @@ impl Lists {
         self.lists.get(name)
     }
 
-    /// Whether there is none: they are not written to the database yet.
+    /// Whether there is no room list, because they are not in the database yet.
     pub fn is_empty(&self) -> bool {
         self.lists.is_empty()
     }
@@ -89,24 +89,24 @@ impl Lists {
         self.lists.values()
     }
 
-    /// The room list that a virtual user speaks for.
+    /// The room list that a virtual user posts for.
     pub fn of_user(&self, user_id: &str) -> Option<&Arc<ListSettings>> {
         self.lists.values().find(|list| list.user_id == user_id)
     }
 
-    /// The room lists that name one of these references, by name.
+    /// The room lists whose configuration names one of these rooms, sorted by name.
     pub fn naming(&self, references: &[String]) -> Vec<Arc<ListSettings>> {
         self.lists.values().filter(|list| list.names_any(references)).cloned().collect()
     }
 
-    /// The policy of a version, if it is a list's newest.
+    /// The policy of a version, if it is the newest of a list.
     pub fn by_version(&self, version: i64) -> Option<Arc<Policy>> {
         self.lists.values().find(|list| list.version == version).map(|list| list.policy.clone())
     }
 }
 
 impl ListSettings {
-    /// A list whose virtual user is named after it, without any setting that changes only how messages look.
+    /// A list with the defaults for how messages look. Its virtual user's display name is the list's name.
     pub fn new(name: String, user_id: OwnedUserId, policy: Policy) -> Self {
         Self {
             display_name: name.clone(),
@@ -121,18 +121,18 @@ impl ListSettings {
         }
     }
 
-    /// The reaction that is placed.
+    /// The reaction that matrixbot adds to its pages.
     pub fn ack_reaction(&self) -> &str {
         self.ack_reactions.first().map_or(reaction::default_ack(), String::as_str)
     }
 
-    /// Whether its configuration names one of these references.
+    /// Whether its configuration names one of these rooms.
     pub fn names_any(&self, references: &[String]) -> bool {
         let levels = self.policy.levels.iter().flat_map(|level| &level.rooms);
         levels.chain(&self.policy.fallback_rooms).any(|named| references.contains(named))
     }
 
-    /// Every room that its configuration names, each once, in the order of the ladder.
+    /// Every room that its configuration names, without duplicates, in the order of the ladder.
     pub fn references(&self) -> Vec<String> {
         let mut references: Vec<String> = Vec::new();
         let levels = self.policy.levels.iter().flat_map(|level| &level.rooms);

@@ -1,25 +1,26 @@
-//! The rules: what happens to an incident. Pure: no IO, no clock, no async, no randomness.
+//! The rules for incidents. Pure: no IO, no clock, no async, no randomness.
 //!
-//! The invariants below are numbered as everywhere in the project; `transition/tests/` holds each as a property.
+//! The whole project uses the numbers of these invariants. `transition/tests/` checks each as a property.
 //!
 //! - **I1** At most one incident per key is not closed.
-//! - **I2** An incident is open exactly while something fires, except when it was resolved by hand.
+//! - **I2** An incident is open exactly while an alert is firing, except after a person resolved it by hand.
 //! - **I3** Firing, snoozed and resolved incidents have a timer; suppressed and closed ones have none.
 //! - **I4** A page is unique per (incident, run, loop, level, room).
 //! - **I5** A page is claimed only while its incident is firing or unanswered in the same run.
-//! - **I6** No person's event leaves resolved or closed.
-//! - **I7** Acknowledging and clearing, in either order, end in resolved.
+//! - **I6** No person's event changes a resolved or closed incident.
+//! - **I7** An acknowledgement and a resolved report, in either order, end in resolved.
 //! - **I8** There is one timeline entry per version, and replaying the entries gives the row.
-//! - **I9** The same webhook twice is once; a person's event acts once.
-//! - **I10** A replay never pages by itself.
+//! - **I9** A repeated webhook changes nothing; a person's event acts once.
+//! - **I10** A replayed report never pages on its own.
 //! - **I11** A run pages at most levels × (repeat + 1) times.
-//! - **I12** Consecutive pages of a run are at least the level's delay apart, counted from the sending, except
-//!   after an escalation by hand or when the cap passed first; there is no burst after an outage.
-//! - **I14** A run keeps the policy it began with.
+//! - **I12** Consecutive pages of a run are at least the level's delay apart, counted from when the page was sent. The
+//!   exceptions are an escalation by hand and a page that was not sent before the send cap passed. There is no burst
+//!   after an outage.
+//! - **I14** A run keeps the policy it started with.
 //! - **I15** A run has at most one fallback notice.
-//! - **I16** Every write is version + 1.
-//! - **I17** Nothing pages while nothing fires.
-//! - **Liveness** An untouched firing incident reaches unanswered.
+//! - **I16** Every change increases the version by 1.
+//! - **I17** Nothing pages while no alert is firing.
+//! - **Liveness** A firing incident that nobody acts on becomes unanswered.
 
 #![deny(clippy::wildcard_enum_match_arm, clippy::arithmetic_side_effects)]
 

@@ -1,4 +1,4 @@
-//! What we send to rooms: what each message says, of which kind it is, and which goes first.
+//! The messages that matrixbot sends to rooms: their content, kind and priority.
 
 use super::answer::Answer;
 use super::incident::Rung;
@@ -6,78 +6,81 @@ use super::timeline::Entry;
 use ruma::OwnedEventId;
 use serde::{Deserialize, Serialize};
 
-/// What a message says, besides the state of its incident. Stored as JSON: its tags stay as they are.
+/// The content of a message, without the state of its incident. The database stores it as JSON, so its tags must not
+/// change.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "what", rename_all = "snake_case")]
 pub enum Outgoing {
     /// A page.
     Page,
-    /// Nobody answered.
+    /// Nobody acknowledged on any level.
     Fallback,
-    /// Still nobody answered.
+    /// Still nobody has acknowledged.
     Reminder {
         /// Counts from 1.
         number: u32,
-        /// Whether it is for a fallback room: then it calls everybody there.
+        /// Whether it is for a fallback room. It then mentions `@room`.
         last_resort: bool,
     },
     /// The acknowledgement ends soon.
     AckReminder,
-    /// Bring the post up to date.
+    /// An edit of the post.
     Refresh,
-    /// Bring the newest message that pages it again beside its post up to date.
+    /// An edit of the newest later page in the post's room.
     RefreshNewest,
-    /// An entry of the timeline, in the post's thread.
-    Tell {
+    /// A timeline entry, in the post's thread.
+    #[serde(rename = "tell")]
+    ThreadEntry {
         /// The entry.
         entry: Entry,
     },
-    /// An entry of the timeline, for a room that may have no post.
-    TellFallback {
+    /// A timeline entry, for a fallback room, which may have no post.
+    #[serde(rename = "tell_fallback")]
+    FallbackNotice {
         /// The entry.
         entry: Entry,
     },
     /// The reaction that people click to acknowledge.
     AckReaction {
-        /// On which message.
+        /// The message to react to.
         to: OwnedEventId,
     },
     /// An answer to a command.
     Answer {
-        /// What it says.
+        /// The answer.
         answer: Answer,
-        /// The event that it answers.
+        /// The command's event.
         to: OwnedEventId,
-        /// The thread that event is in.
+        /// The thread of that event.
         thread: Option<OwnedEventId>,
     },
-    /// The incident as it stands, in answer to a command.
+    /// The current state of the incident, in answer to a command.
     Show {
-        /// The event that it answers.
+        /// The command's event.
         to: OwnedEventId,
-        /// The thread that event is in.
+        /// The thread of that event.
         thread: Option<OwnedEventId>,
     },
-    /// The room takes the place of another one.
+    /// The room replaces another one.
     RoomMoved {
         /// The room it replaces.
         from: String,
     },
-    /// A room of the list cannot be reached.
+    /// A room of the list is unreachable.
     RoomUnreachable {
         /// The room, as the configuration names it.
         room: String,
-        /// What the homeserver says.
+        /// The homeserver's reason.
         why: String,
     },
-    /// A room of the list can be reached again.
+    /// A room of the list is reachable again.
     RoomReachable {
         /// The room, as the configuration names it.
         room: String,
     },
 }
 
-/// The kind of a message, as the database has it.
+/// The kind of a message in the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(missing_docs, reason = "`Outgoing` explains them")]
 pub enum OutgoingKind {
@@ -115,8 +118,8 @@ impl Outgoing {
             Self::Fallback => OutgoingKind::Fallback,
             Self::Reminder { .. } | Self::AckReminder => OutgoingKind::Reminder,
             Self::Refresh | Self::RefreshNewest => OutgoingKind::Edit,
-            Self::Tell { .. } => OutgoingKind::Thread,
-            Self::TellFallback { .. } => OutgoingKind::Notice,
+            Self::ThreadEntry { .. } => OutgoingKind::Thread,
+            Self::FallbackNotice { .. } => OutgoingKind::Notice,
             Self::AckReaction { .. } => OutgoingKind::Reaction,
             Self::Answer { .. }
             | Self::Show { .. }
@@ -126,18 +129,18 @@ impl Outgoing {
         }
     }
 
-    /// Whether it shows its incident: the first of these in a room is the room's post of it.
+    /// Whether it shows its incident. The first such message in a room is the incident's post in that room.
     pub fn shows_incident(&self) -> bool {
         matches!(self.role(true), Some(PostRole::Root))
     }
 
-    /// Smaller goes first: first pages, escalations, what replaces them, answers that a person waits for, and then
-    /// what only keeps the picture up to date.
+    /// Lower is sent first: first pages, escalations, fallback notices and reminders, answers to people, and then
+    /// reactions, edits and thread entries.
     pub fn priority(&self, rung: Option<Rung>) -> i16 {
         match self {
             Self::Page if rung.is_some_and(|rung| rung.level == 0 && rung.loop_no == 0) => 0,
             Self::Page => 1,
-            Self::Fallback | Self::Reminder { .. } | Self::AckReminder | Self::TellFallback { .. } => 2,
+            Self::Fallback | Self::Reminder { .. } | Self::AckReminder | Self::FallbackNotice { .. } => 2,
             Self::Answer { .. }
             | Self::Show { .. }
             | Self::RoomMoved { .. }
@@ -145,21 +148,21 @@ impl Outgoing {
             | Self::RoomReachable { .. } => 3,
             Self::AckReaction { .. } => 4,
             Self::Refresh | Self::RefreshNewest => 5,
-            Self::Tell { .. } => 6,
+            Self::ThreadEntry { .. } => 6,
         }
     }
 
-    /// What it is to the incident's post in its room, once it is sent. `is_first`: nothing of the incident was there
-    /// before. `None`: it only hangs on the post, or has nothing to do with it.
+    /// Its relation to the incident's post in its room, once it is sent. `is_first`: the room has no post of the incident
+    /// yet. `None`: it neither is a post nor edits one.
     pub fn role(&self, is_first: bool) -> Option<PostRole> {
         match self {
             Self::Refresh => Some(PostRole::Edit),
             Self::RefreshNewest => Some(PostRole::EditAgain),
-            Self::Page | Self::Fallback | Self::Reminder { .. } | Self::TellFallback { .. } => {
+            Self::Page | Self::Fallback | Self::Reminder { .. } | Self::FallbackNotice { .. } => {
                 Some(if is_first { PostRole::Root } else { PostRole::Again })
             }
             Self::AckReminder
-            | Self::Tell { .. }
+            | Self::ThreadEntry { .. }
             | Self::AckReaction { .. }
             | Self::Answer { .. }
             | Self::Show { .. }
@@ -170,16 +173,16 @@ impl Outgoing {
     }
 }
 
-/// What a message that was sent is to its post.
+/// The relation of a sent message to its post.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PostRole {
     /// The post itself.
     Root,
-    /// A message that pages the incident again.
+    /// A later page of the incident.
     Again,
     /// An edit of the post.
     Edit,
-    /// An edit of the newest message that pages it again.
+    /// An edit of the newest later page.
     EditAgain,
 }
 

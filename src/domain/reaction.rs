@@ -1,21 +1,21 @@
-//! What a reaction to one of our messages means.
+//! Which act a reaction to one of our messages asks for.
 
 use super::command::{Act, Verb, VerbEffect};
 use super::policy::Role;
 use super::rights::{Allowed, allowed};
 
-/// The verb that has a reaction in its row.
+/// The verb whose row lists a reaction.
 pub fn verb(key: &str) -> Option<Verb> {
     let key = normalize(key);
     Verb::ALL.iter().copied().find(|verb| verb.row().reactions.iter().any(|own| normalize(own) == key))
 }
 
-/// The reaction that acknowledges and is added to pages, unless the operator has others.
+/// The reaction that acknowledges and that matrixbot adds to pages, unless the operator configures others.
 pub fn default_ack() -> &'static str {
     Verb::Acknowledge.row().reactions.first().copied().unwrap_or_default()
 }
 
-/// The act that a reaction asks for; `None`: nothing. `ack_reactions`: the operator's, which replace those of the table.
+/// The act that a reaction asks for; `None`: nothing. The operator's `ack_reactions` replace those of the table.
 pub fn act(key: &str, ack_reactions: &[String]) -> Option<Act> {
     let key = normalize(key);
     if ack_reactions.iter().any(|own| normalize(own) == key) {
@@ -24,7 +24,7 @@ pub fn act(key: &str, ack_reactions: &[String]) -> Option<Act> {
     let verb = verb(&key).filter(|verb| *verb != Verb::Acknowledge)?;
     match verb.row().effect {
         VerbEffect::Act(act) | VerbEffect::ActWithComment(act) => Some(act),
-        // A reaction has no argument: it means the length that needs no more than a responder.
+        // A reaction has no argument, so it uses the longest length that a responder may use.
         VerbEffect::ActFor(act) => match allowed(verb, Role::Respond) {
             Allowed::UpTo(length) => Some(act(length)),
             Allowed::No | Allowed::Yes => None,
@@ -33,8 +33,8 @@ pub fn act(key: &str, ack_reactions: &[String]) -> Option<Act> {
     }
 }
 
-/// A reaction's key without what clients add or leave out at will: variation selectors (U+FE0E, U+FE0F), skin
-/// tones (U+1F3FB to U+1F3FF), white space around it.
+/// A reaction's key without the parts that differ between clients: variation selectors (U+FE0E, U+FE0F), skin tones
+/// (U+1F3FB to U+1F3FF), surrounding white space.
 pub fn normalize(key: &str) -> String {
     let is_variant = |c: char| matches!(c, '\u{fe0e}' | '\u{fe0f}' | '\u{1f3fb}'..='\u{1f3ff}');
     key.trim().chars().filter(|c| !is_variant(*c)).collect()
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn every_reaction_of_the_table_acts_and_means_one_verb() {
+    fn every_reaction_of_the_table_stands_for_one_verb() {
         for known in Verb::ALL {
             for key in known.row().reactions {
                 assert_eq!(verb(key), Some(*known));

@@ -1,4 +1,4 @@
-//! Who may do what. [`allowed`] is the only place that decides it: the inbox, the shell, `help` and refusals ask it.
+//! Permissions. Only [`allowed`] decides them: the inbox, the shell, `help` and refusals call it.
 
 use super::answer::Need;
 use super::command::{Act, Command, Query, Verb};
@@ -10,24 +10,24 @@ use std::time::Duration;
 /// The right that a verb requires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Right {
-    /// None: everyone in the room may look.
+    /// None: everyone in the room may read.
     Look,
-    /// To respond to incidents.
+    /// The role `respond`.
     Respond,
-    /// To respond, up to this length; to moderate beyond it.
+    /// The role `respond` up to this length, `moderate` beyond it.
     RespondUpTo(Duration),
-    /// To moderate.
+    /// The role `moderate`.
     Moderate,
 }
 
-/// What a role may do with a verb.
+/// How far a role may use a verb.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Allowed {
-    /// Nothing.
+    /// Not at all.
     No,
-    /// The verb with a length of at most this.
+    /// With a length of at most this.
     UpTo(Duration),
-    /// Everything.
+    /// Without limits.
     Yes,
 }
 
@@ -43,11 +43,11 @@ pub enum Caller<'a> {
     },
     /// The person who acknowledged and now removes the reaction that did it.
     Acker,
-    /// Somebody who can read the configuration and the database anyway.
+    /// Someone at the command line, who can read the configuration and the database anyway.
     Shell,
 }
 
-/// What a role may do with a verb.
+/// How far a role may use a verb.
 pub fn allowed(verb: Verb, role: Role) -> Allowed {
     match (verb.row().right, role) {
         (Right::Look, Role::None | Role::Respond | Role::Moderate)
@@ -86,7 +86,7 @@ pub fn missing(act: Act, role: Role, permissions: &Permissions) -> Option<Need> 
     }
 }
 
-/// Whether the answer to a command depends on the sender's power level, which the homeserver knows.
+/// Whether the answer to a command depends on the sender's power level, which matrixbot must fetch from the homeserver.
 pub fn depends_on_power_level(command: &Command) -> bool {
     match command {
         Command::Act { act, .. } => !allowed(act.verb(), Role::Respond).covers(act.length()),
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn the_operator_has_the_last_word() {
+    fn the_operators_setting_overrides_the_power_level() {
         assert_eq!(member(user_id!("@boss:example.org"), Some(0)), Role::Moderate);
         assert_eq!(member(user_id!("@guest:example.org"), Some(100)), Role::None);
         assert_eq!(missing(Act::Acknowledge, Role::None, &permissions()), Some(Need::Forbidden));
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_short_snooze_requires_no_power_and_a_long_one_does() {
+    fn only_a_long_snooze_requires_a_power_level() {
         let longer = HOUR + Duration::from_secs(1);
         assert_eq!(missing(Act::Snooze(HOUR), Role::Respond, &permissions()), None);
         let needs = |to: &str| Some(Need::PowerLevel { to: to.to_owned(), level: 50 });

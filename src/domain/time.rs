@@ -1,24 +1,24 @@
-//! Arithmetic on instants that cannot fail, and durations in words.
+//! Arithmetic on timestamps that cannot fail, and durations in words.
 
 use jiff::{SignedDuration, Timestamp};
 use std::time::Duration;
 
-/// `at` and `by` later, or the last instant there is.
+/// `at` plus `by`, at most `Timestamp::MAX`.
 pub fn later(at: Timestamp, by: Duration) -> Timestamp {
     SignedDuration::try_from(by).ok().and_then(|by| at.checked_add(by).ok()).unwrap_or(Timestamp::MAX)
 }
 
-/// `at` and `by` earlier, or the first instant there is.
+/// `at` minus `by`, at least `Timestamp::MIN`.
 pub fn earlier(at: Timestamp, by: Duration) -> Timestamp {
     SignedDuration::try_from(by).ok().and_then(|by| at.checked_sub(by).ok()).unwrap_or(Timestamp::MIN)
 }
 
-/// How long it is from `start` to `end`; zero if `end` comes first.
+/// The duration from `start` to `end`; zero if `end` comes first.
 pub fn between(start: Timestamp, end: Timestamp) -> Duration {
     Duration::try_from(end.duration_since(start)).unwrap_or(Duration::ZERO)
 }
 
-/// A duration in words: `45 s`, `12 min`, `2 h 5 min`, `3 d 4 h`. Rounded down; only the two largest units.
+/// A duration in words: `45 s`, `12 min`, `2 h 5 min`, `3 d 4 h`. Rounded down to its two largest units.
 pub fn lasting(duration: Duration) -> String {
     let seconds = duration.as_secs();
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
@@ -43,14 +43,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_are_said_in_their_two_largest_units() {
-        let said = |seconds| lasting(Duration::from_secs(seconds));
-        assert_eq!(said(0), "0 s");
-        assert_eq!(said(59), "59 s");
-        assert_eq!(said(12 * 60 + 59), "12 min");
-        assert_eq!(said(3600), "1 h");
-        assert_eq!(said(2 * 3600 + 5 * 60), "2 h 5 min");
-        assert_eq!(said(3 * 86_400), "3 d");
-        assert_eq!(said(3 * 86_400 + 4 * 3600 + 60), "3 d 4 h");
+    fn durations_are_worded_in_their_two_largest_units() {
+        let words = |seconds| lasting(Duration::from_secs(seconds));
+        assert_eq!(words(0), "0 s");
+        assert_eq!(words(59), "59 s");
+        assert_eq!(words(12 * 60 + 59), "12 min");
+        assert_eq!(words(3600), "1 h");
+        assert_eq!(words(2 * 3600 + 5 * 60), "2 h 5 min");
+        assert_eq!(words(3 * 86_400), "3 d");
+        assert_eq!(words(3 * 86_400 + 4 * 3600 + 60), "3 d 4 h");
     }
 }

@@ -1,4 +1,4 @@
-//! What happened to an incident, by whom and when. Rooms, logs and the `timeline` command show it.
+//! The history of an incident. Rooms, logs and the `timeline` command show it.
 
 use super::incident::{Fingerprint, Incident};
 use super::input::Via;
@@ -12,7 +12,7 @@ use std::time::Duration;
 pub struct Entry {
     /// When it happened.
     pub at: Timestamp,
-    /// The incident's version afterwards (I8).
+    /// The incident's version after it (I8).
     pub version: u64,
     /// What happened.
     #[serde(flatten)]
@@ -24,14 +24,15 @@ pub struct Entry {
 #[serde(tag = "kind", rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the fields are named after what they hold")]
 pub enum Kind {
-    /// A run of the ladder begins, under the policy that it keeps. `suppressed`: maintenance is active, nobody is paged.
+    /// A run of the ladder started, with the policy that it keeps. `suppressed`: maintenance is active, nobody is paged.
     RunStarted { why: RunReason, policy_version: i64, suppressed: bool },
     /// Alerts joined, resolved or changed their severity, without any other effect.
     AlertsChanged { joined: Vec<Fingerprint>, cleared: Vec<Fingerprint>, changed: Vec<Fingerprint> },
-    /// A level was paged.
+    /// The pages of a level were enqueued.
     Paged { loop_no: u32, level: u32 },
-    /// The page was sent to a room: the level's time runs from here.
-    Told { loop_no: u32, level: u32 },
+    /// The first page of the level was sent: the level's time runs from here.
+    #[serde(rename = "told")]
+    PageSent { loop_no: u32, level: u32 },
     /// No room of a level is reachable.
     Undeliverable { loop_no: u32, level: u32 },
     /// Nobody acknowledged on any level.
@@ -58,18 +59,18 @@ pub enum Kind {
     HoldEnded,
     /// Maintenance is active: nobody is paged.
     Suppressed,
-    /// It is closed: if its alerts fire again, that is a new incident.
+    /// It is closed: if its alerts fire again, matrixbot opens a new incident.
     Closed,
 }
 
-/// Why a run began.
+/// Why a run started.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "reason", rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the fields are named after what they hold")]
 pub enum RunReason {
     /// The incident is new.
     Fired,
-    /// It fired again after it had resolved.
+    /// It fired again after it was resolved.
     Refired,
     /// A new alert joined.
     NewAlert { joined: Vec<Fingerprint> },
@@ -108,13 +109,13 @@ impl Entry {
 }
 
 impl Kind {
-    /// The name of the kind, as the database has it.
+    /// The name in the database.
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::RunStarted { .. } => "run_started",
             Self::AlertsChanged { .. } => "alerts_changed",
             Self::Paged { .. } => "paged",
-            Self::Told { .. } => "told",
+            Self::PageSent { .. } => "told",
             Self::Undeliverable { .. } => "undeliverable",
             Self::Unanswered => "unanswered",
             Self::Reminded { .. } => "reminded",

@@ -1,6 +1,5 @@
-//! What is counted over all processes and for as long as the database lives. The totals are stored with the change that
-//! they follow from, so that an acknowledgement at the shell counts like one in a room, and nothing is counted that was
-//! not committed.
+//! Totals over all processes, for the lifetime of the database. The transaction of a change also stores its totals. So an
+//! acknowledgement on the command line counts like one in a room, and a change that was not committed does not count.
 
 use super::incident::Incident;
 use super::input::Via;
@@ -8,28 +7,28 @@ use super::time::between;
 use super::timeline::{Entry, Kind};
 use std::time::Duration;
 
-/// The upper bounds of the buckets of incidents' durations, in seconds: 10 s … 1 day.
+/// The upper bounds of the histogram buckets for incident durations, in seconds: 10 s … 1 day.
 pub const BUCKETS: [u32; 13] = [10, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 14_400, 43_200, 86_400];
-/// The bucket of what is longer than every bound.
+/// The bucket of durations above every bound.
 pub const LONGER: &str = "+Inf";
 
-/// The totals, as Prometheus has them, without prefix. The database stores these names.
+/// The names of the totals in Prometheus, without prefix. The database stores these names.
 pub mod names {
     /// Acknowledgements by room list and `via`.
     pub const ACKNOWLEDGEMENTS: &str = "acknowledgements_total";
-    /// Acknowledgements of what was over.
+    /// Acknowledgements of resolved or closed incidents.
     pub const LATE_ACKNOWLEDGEMENTS: &str = "late_acknowledgements_total";
     /// Pages by room list and level.
     pub const PAGES: &str = "pages_total";
-    /// Ladders that ran out, by room list.
+    /// Incidents that became unanswered, by room list.
     pub const UNANSWERED: &str = "unanswered_total";
-    /// From opening to the first acknowledgement.
+    /// Time from the opening to the first acknowledgement.
     pub const TIME_TO_ACKNOWLEDGE: &str = "incident_time_to_ack_seconds";
-    /// From opening to resolution.
+    /// Time from the opening to the resolution.
     pub const TIME_TO_RESOLVE: &str = "incident_time_to_resolve_seconds";
 }
 
-/// How often something has happened, over all processes.
+/// A total over all processes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Total {
     /// The metric: one of `names`, or one of a newer release.
@@ -38,39 +37,39 @@ pub struct Total {
     pub room_list: String,
     /// Its other label, or the bucket of a histogram; empty if it has none.
     pub label: String,
-    /// How often.
+    /// The number of events.
     pub count: u64,
-    /// The sum of what a histogram observed, in seconds.
+    /// The sum of a histogram's observations, in seconds.
     pub seconds: f64,
 }
 
-/// One thing that counts.
+/// One event that increases a total.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Counted {
-    /// A person acknowledged an incident, or joined an acknowledgement.
+    /// A person acknowledged an incident, alone or after other people.
     Acknowledged {
         /// The incident's room list.
         room_list: String,
-        /// How it was said.
+        /// How the person acknowledged.
         via: Via,
     },
-    /// A person acknowledged an incident that was over.
+    /// A person acknowledged a resolved or closed incident.
     AcknowledgedLate,
-    /// A page is in its room.
+    /// A page was sent.
     Paged {
         /// The incident's room list.
         room_list: String,
-        /// The level, the first being 0.
+        /// The level, counted from 0.
         level: u32,
     },
-    /// A ladder ran out.
+    /// An incident became unanswered.
     Unanswered {
         /// The incident's room list.
         room_list: String,
     },
-    /// Nobody had acknowledged the incident before; so long after it opened.
+    /// The first acknowledgement of an incident came this long after it opened.
     TimeToAcknowledge(Duration),
-    /// An incident resolved, so long after it opened.
+    /// An incident was resolved this long after it opened.
     TimeToResolve(Duration),
 }
 
@@ -107,7 +106,7 @@ impl Counted {
         }
     }
 
-    /// What a histogram observed, in seconds; 0 for a counter.
+    /// A histogram's observation, in seconds; 0 for a counter.
     pub fn seconds(&self) -> f64 {
         match self {
             Self::TimeToAcknowledge(took) | Self::TimeToResolve(took) => took.as_secs_f64(),
@@ -118,7 +117,7 @@ impl Counted {
         }
     }
 
-    /// What counts of a timeline's entry. `before`: the incident before it.
+    /// What a timeline entry adds to the totals. `before`: the incident before the entry.
     pub fn of(entry: &Entry, room_list: &str, before: &Incident) -> Vec<Self> {
         let acknowledged = |via: Via| Self::Acknowledged { room_list: room_list.to_owned(), via };
         match &entry.kind {
@@ -132,7 +131,7 @@ impl Counted {
             Kind::RunStarted { .. }
             | Kind::AlertsChanged { .. }
             | Kind::Paged { .. }
-            | Kind::Told { .. }
+            | Kind::PageSent { .. }
             | Kind::Undeliverable { .. }
             | Kind::Reminded { .. }
             | Kind::AckEndsSoon { .. }
@@ -146,12 +145,12 @@ impl Counted {
     }
 }
 
-/// The label of a level: people count from 1.
+/// The label of a level, which counts from 1.
 pub fn level_label(level: u32) -> String {
     level.saturating_add(1).to_string()
 }
 
-/// The bucket of a duration: the smallest bound that it does not exceed.
+/// The bucket of a duration: the smallest bound that is not below it.
 fn bucket(took: Duration) -> String {
     let bound = BUCKETS.iter().find(|bound| took <= Duration::from_secs(u64::from(**bound)));
     bound.map_or_else(|| LONGER.to_owned(), ToString::to_string)

@@ -1,4 +1,4 @@
-//! An incident with everything that messages show of it.
+//! An incident with all the details that messages show.
 
 use super::answer::IncidentLine;
 use super::incident::{Fingerprint, Incident, Phase};
@@ -6,24 +6,24 @@ use super::policy::Severity;
 use super::webhook::Labels;
 use jiff::Timestamp;
 
-/// An incident and what surrounds it.
+/// An incident and its details.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IncidentView {
-    /// The number people say: `ack 42`.
+    /// The number that people type: `ack 42`.
     pub number: i64,
     /// The room list's name.
     pub room_list: String,
     /// The state.
     pub incident: Incident,
-    /// The labels the group was made by.
+    /// The labels that Alertmanager grouped by.
     pub group_labels: Labels,
-    /// The labels all its alerts shared in the newest webhook.
+    /// The labels that all its alerts shared in the newest webhook.
     pub common_labels: Labels,
-    /// Alertmanager's own page, if known.
+    /// The URL of Alertmanager, if known.
     pub external_url: Option<String>,
     /// How many alerts Alertmanager left out of its newest webhook.
     pub truncated: u64,
-    /// Every firing or resolved alert, firing ones first, then by severity and the time it began.
+    /// All firing and resolved alerts: firing ones first, then by severity and start time.
     pub alerts: Vec<AlertView>,
     /// When it resolved, if it is resolved or closed.
     pub resolved_at: Option<Timestamp>,
@@ -38,24 +38,24 @@ pub struct AlertView {
     pub fingerprint: Fingerprint,
     /// Whether it is firing.
     pub firing: bool,
-    /// How bad it is.
+    /// Its severity.
     pub severity: Severity,
     /// Its labels.
     pub labels: Labels,
     /// Its annotations.
     pub annotations: Labels,
-    /// When the episode began, according to Alertmanager.
+    /// When the episode started, according to Alertmanager.
     pub starts_at: Timestamp,
     /// When it resolved, by our clock; `None` while it is firing.
     pub cleared_at: Option<Timestamp>,
-    /// Where the alert comes from: an `http(s)` URL.
+    /// The `http(s)` URL of the alert's source.
     pub generator_url: Option<String>,
-    /// What was wrong with it as Alertmanager sent it.
+    /// The problem with the alert as Alertmanager sent it.
     pub defect: Option<String>,
 }
 
 impl IncidentView {
-    /// What the incident is called: the `alertname` its alerts share, or the group's labels, or "unnamed".
+    /// The incident's name: the `alertname` that its alerts share, or the group's labels, or "unnamed".
     pub fn name(&self) -> String {
         let shared = self.group_labels.get("alertname").or_else(|| self.common_labels.get("alertname"));
         let first = || self.alerts.first().and_then(|alert| alert.labels.get("alertname"));

@@ -1,12 +1,12 @@
-//! What Alertmanager posts, understood as far as it can be. `alertmanager::payload` makes it from JSON.
+//! The webhooks of Alertmanager. `alertmanager::payload` parses them from JSON.
 
 use super::incident::Fingerprint;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// The predecessors' webhook paths, as routes. The configuration says which room list each is for. A skill of opsdroid
-/// is called what its operator calls it.
+/// The predecessors' webhook paths, as routes. The configuration maps each to a room list. `{skill}` is the name that the
+/// operator gave to a skill of opsdroid.
 pub const PREDECESSORS_ROUTES: [&str; 3] =
     ["/webhook-ack", "/skill/{skill}/webhook", "/skill/{skill}/webhook-ack"];
 
@@ -21,7 +21,7 @@ pub type Labels = BTreeMap<String, String>;
 pub struct Webhook {
     /// The group.
     pub group: AlertGroup,
-    /// The alerts, in Alertmanager's order, each fingerprint once.
+    /// The alerts, in Alertmanager's order, without duplicate fingerprints.
     pub alerts: Vec<WebhookAlert>,
 }
 
@@ -32,11 +32,11 @@ pub struct AlertGroup {
     pub receiver: String,
     /// Alertmanager's identity of the group; may be long.
     pub group_key: String,
-    /// The labels the group was made by.
+    /// The labels that Alertmanager grouped by.
     pub group_labels: Labels,
-    /// The labels all its alerts share.
+    /// The labels that all its alerts share.
     pub common_labels: Labels,
-    /// Where Alertmanager's own page is, if it is an `http(s)` URL.
+    /// The URL of Alertmanager, if it is an `http(s)` URL.
     pub external_url: Option<String>,
     /// How many alerts Alertmanager left out of the webhook.
     pub truncated: u64,
@@ -47,16 +47,16 @@ pub struct AlertGroup {
 pub struct WebhookAlert {
     /// Its identity; computed from the labels if Alertmanager sent none.
     pub fingerprint: Fingerprint,
-    /// Whether it fires; `false`: it is resolved.
+    /// Whether it is firing; `false`: it is resolved.
     pub firing: bool,
     /// Its labels.
     pub labels: Labels,
     /// Its annotations.
     pub annotations: Labels,
-    /// When the episode began; when the webhook came, if that is not said.
+    /// When the episode started; if the webhook does not contain that, when the webhook arrived.
     pub starts_at: Timestamp,
-    /// Where the alert comes from, if it is an `http(s)` URL.
+    /// The URL of the alert's source, if it is an `http(s)` URL.
     pub generator_url: Option<String>,
-    /// What was wrong with it, in words for the room; `None`: nothing.
+    /// The problem with the alert, in words for the room; `None`: it has none.
     pub defect: Option<String>,
 }

@@ -1,9 +1,8 @@
-//! The one way to change incidents: begin, decide, save, commit; then log and wake.
+//! The only way to change incidents: begin, decide, save, commit; then log and wake workers.
 //!
-//! Every input goes through a [`Change`]: webhooks, events in rooms, the shell, timers, and what became of a page. It is
-//! one database transaction with one reading of the clock. Everything that follows from its decisions is written in it,
-//! the totals (`crate::domain::totals`) too. What is seen outside the database (log lines, woken workers) waits for the
-//! commit.
+//! Every input goes through a [`Change`]: webhooks, events in rooms, the command line, timers, and results of pages. A
+//! change is one database transaction with one reading of the clock. The transaction stores all results of its decisions,
+//! including the totals (`crate::domain::totals`). It writes log lines and wakes workers only after the commit.
 
 use super::effects::Effects;
 use super::{Engine, EngineError, TIMERS_POLL, Wake};
@@ -20,7 +19,7 @@ use jiff::Timestamp;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// One change. Dropped without [`Change::commit`], nothing of it happened.
+/// One change. If it is dropped without [`Change::commit`], it has no effect.
 #[derive(Debug)]
 pub struct Change {
     engine: Engine,
@@ -30,22 +29,22 @@ pub struct Change {
     wakes: BTreeSet<Wake>,
 }
 
-/// A step in an incident's life, as the log has it.
+/// A log line about a change of an incident.
 #[derive(Debug)]
 struct LogLine {
     incident: i64,
     room_list: String,
     event: &'static str,
-    /// The version and the phase that it led to; `None`: the incident is new.
+    /// The version and the phase after the change; `None`: the incident is new.
     led_to: Option<(u64, &'static str)>,
 }
 
-/// The alerts of a report, merged into those that were known.
+/// The alerts of a report, merged into the incident's alerts.
 #[derive(Debug)]
 pub(super) struct ReportedAlerts {
     /// Every alert of the incident.
     pub(super) details: AlertDetails,
-    /// Those whose details the report changes.
+    /// The alerts whose details the report changes.
     pub(super) changed: BTreeSet<Fingerprint>,
 }
 
@@ -62,12 +61,12 @@ impl Change {
         Self { engine, tx, now, log: Vec::new(), wakes: BTreeSet::new() }
     }
 
-    /// The instant of the input: one reading of the clock.
+    /// The time of the input: one reading of the clock.
     pub fn now(&self) -> Timestamp {
         self.now
     }
 
-    /// The transaction, for what is read or stored together with the decisions.
+    /// The transaction, for other reads and writes that belong to the change.
     pub fn tx(&mut self) -> &mut Tx {
         &mut self.tx
     }
@@ -88,13 +87,13 @@ impl Change {
         Ok(())
     }
 
-    /// The page of a rung is in a room. The incident is locked.
+    /// The page of a rung was sent to a room. The caller must have locked the incident.
     pub async fn page_sent(&mut self, stored: &StoredIncident, rung: Rung) -> Result<(), EngineError> {
         self.decide(stored, &Input::PageSent(rung), None).await.map(drop)
     }
 
-    /// The page of a rung cannot be delivered to a room. The ladder goes on only when no room of the rung is left. The
-    /// incident is locked.
+    /// The page of a rung cannot be delivered to a room. The ladder escalates only if that is true for every room of the
+    /// rung. The caller must have locked the incident.
     pub async fn page_undeliverable(
         &mut self,
         stored: &StoredIncident,
@@ -106,7 +105,7 @@ impl Change {
         Ok(())
     }
 
-    /// Decides on an input for an incident that is locked, and saves what follows.
+    /// Decides on an input for a locked incident, and saves the decision.
     pub(super) async fn decide(
         &mut self,
         stored: &StoredIncident,
@@ -119,7 +118,7 @@ impl Change {
         Ok(decision)
     }
 
-    /// Saves a new incident. Returns its number; `None`: the decision opens none.
+    /// Saves a new incident. Returns its number; `None`: the decision opens no incident.
     pub(super) async fn open(
         &mut self,
         room_list: &str,
@@ -143,7 +142,7 @@ impl Change {
         Ok(Some(number))
     }
 
-    /// Saves a decision on an incident that is locked.
+    /// Saves a decision on a locked incident.
     pub(super) async fn save(
         &mut self,
         stored: &StoredIncident,
@@ -178,7 +177,7 @@ impl Change {
         self.follow(subject, after, decision, policy, answered_in).await
     }
 
-    /// Saves what follows from a decision whose state is written: the timeline, the totals and the messages.
+    /// Saves the timeline, the totals and the messages of a decision whose incident is already saved.
     async fn follow(
         &mut self,
         subject: Subject<'_>,
@@ -212,7 +211,7 @@ impl Change {
         Ok(())
     }
 
-    /// Commits. Only then are the log lines written and the workers woken.
+    /// Commits, then writes the log lines and wakes the workers.
     pub async fn commit(self) -> Result<(), StoreError> {
         let Self { engine, tx, log, wakes, .. } = self;
         commit(tx).await?;
@@ -243,17 +242,17 @@ impl LogLine {
     }
 }
 
-/// The policies around one decision, each with its version.
+/// The policies for one decision, each with its version.
 #[derive(Debug, Clone)]
 pub(super) struct Policies {
-    /// What the incident's run began with; for a new incident the newest.
+    /// The policy that the incident's run started with; for a new incident the newest.
     pub(super) of_run: (i64, Arc<Policy>),
-    /// What a new run begins with.
+    /// The newest policy, which a new run uses.
     pub(super) newest: (i64, Arc<Policy>),
 }
 
 impl Policies {
-    /// What the rules make of an input.
+    /// Decides on an input.
     pub(super) fn decide(&self, incident: Option<&Incident>, input: &Input, now: Timestamp) -> Decision {
         transition::decide(
             incident,
@@ -267,14 +266,14 @@ impl Policies {
         )
     }
 
-    /// The policies around an incident after a decision: its run may be a new one.
+    /// The policies for an incident after a decision, which may have started a new run.
     pub(super) fn after(&self, incident: &Incident) -> Self {
-        let began_now = incident.run.policy_version == self.newest.0;
-        let of_run = if began_now { self.newest.clone() } else { self.of_run.clone() };
+        let is_newest = incident.run.policy_version == self.newest.0;
+        let of_run = if is_newest { self.newest.clone() } else { self.of_run.clone() };
         Self { of_run, newest: self.newest.clone() }
     }
 
-    /// The policy that governs an incident after a decision.
+    /// The policy of an incident's run after a decision.
     fn governing(&self, incident: &Incident) -> &Policy {
         if incident.run.policy_version == self.newest.0 { &self.newest.1 } else { &self.of_run.1 }
     }

@@ -1,4 +1,4 @@
-//! What follows from a decision in the outbox: messages that are put there, and unsent ones that are cancelled.
+//! Applies the effects of a decision to the outbox: enqueues messages and cancels unsent ones.
 
 use crate::domain::incident::{Incident, Rung};
 use crate::domain::input::{Effect, Urgency};
@@ -12,10 +12,10 @@ use crate::store::{StoreError, Tx, room};
 use jiff::Timestamp;
 use std::time::Duration;
 
-/// How long an edit of the machine's waits for others that it can be joined with.
+/// How long an edit that no person waits for is delayed, so it can cover later changes.
 const EDIT_DEBOUNCE: Duration = Duration::from_secs(2);
 
-/// Where the effects of a decision take place.
+/// The incident and the room list whose effects are carried out.
 #[derive(Debug)]
 pub(super) struct Effects<'a> {
     pub(super) number: i64,
@@ -23,13 +23,13 @@ pub(super) struct Effects<'a> {
     /// The incident after the decision.
     pub(super) incident: &'a Incident,
     pub(super) policy: &'a Policy,
-    /// The room whose person is answered anyway: the incident's thread there gets no message.
+    /// The room that gets an answer anyway, so the incident's thread there gets no message.
     pub(super) answered_in: Option<&'a str>,
     pub(super) now: Timestamp,
 }
 
 impl Effects<'_> {
-    /// Carries out effects, in their order, in the transaction of their decision.
+    /// Carries out effects in order, in the transaction of their decision.
     pub(super) async fn carry_out(&self, tx: &mut Tx, effects: &[Effect]) -> Result<(), StoreError> {
         for effect in effects {
             self.carry_out_one(tx, effect).await?;
@@ -60,13 +60,13 @@ impl Effects<'_> {
                 self.show(tx, &fallback, &reminder(true), self.rung()).await?;
             }
             Effect::AckReminder => {
-                // An acker may have spoken in any of the rooms.
+                // The ackers may have acknowledged in any of the rooms.
                 for target in self.live_posts(tx).await? {
                     self.put(tx, &target, Outgoing::AckReminder, self.now).await?;
                 }
             }
-            Effect::TellFallback(entry) => {
-                let notice = Outgoing::TellFallback { entry: entry.clone() };
+            Effect::NotifyFallback(entry) => {
+                let notice = Outgoing::FallbackNotice { entry: entry.clone() };
                 self.show(tx, fallback, &notice, self.rung()).await?;
             }
             Effect::Refresh(urgency) => {
@@ -81,10 +81,11 @@ impl Effects<'_> {
                     }
                 }
             }
-            Effect::Tell(entry) => {
+            Effect::PostInThread(entry) => {
                 for target in self.live_posts(tx).await? {
                     if self.answered_in != Some(target.room.as_str()) {
-                        self.put(tx, &target, Outgoing::Tell { entry: entry.clone() }, self.now).await?;
+                        self.put(tx, &target, Outgoing::ThreadEntry { entry: entry.clone() }, self.now)
+                            .await?;
                     }
                 }
             }
@@ -92,7 +93,7 @@ impl Effects<'_> {
         Ok(())
     }
 
-    /// Puts a message that shows the incident into each room, on the room's one post of it.
+    /// Enqueues a message that shows the incident for each room, on the room's post of the incident.
     async fn show(
         &self,
         tx: &mut Tx,
@@ -105,7 +106,7 @@ impl Effects<'_> {
         enqueue::enqueue_for_rooms(tx, &message, ids::unique, self.now).await
     }
 
-    /// Puts a message that hangs on a post into the post's room.
+    /// Enqueues a message that relates to a post, for the post's room.
     async fn put(
         &self,
         tx: &mut Tx,
@@ -126,7 +127,8 @@ impl Effects<'_> {
         enqueue::enqueue(tx, message, self.now).await
     }
 
-    /// Puts an edit of a post into the outbox. One that waits already covers it, and is sent no later.
+    /// Enqueues an edit of a post. If an unsent edit exists, it covers the change, and this only makes sure that it is sent
+    /// no later than `not_before`.
     async fn refresh(
         &self,
         tx: &mut Tx,
@@ -144,7 +146,7 @@ impl Effects<'_> {
         Ok(post::of_incident(tx, self.number).await?.into_iter().filter(|post| post.live).collect())
     }
 
-    /// The rung that was paged last, or the one before the first page.
+    /// The rung that was paged last, or the first rung of the run before its first page.
     fn rung(&self) -> Rung {
         let run = &self.incident.run;
         self.incident.rung().unwrap_or(Rung { run_no: run.no, loop_no: run.loop_no, level: 0 })

@@ -1,4 +1,4 @@
-//! Events that the homeserver gave us, kept for the inbox.
+//! Stores events of the homeserver in the inbox.
 
 use super::{Engine, EngineError, Wake};
 use crate::store::inbox::InboxEvent;
@@ -7,8 +7,8 @@ use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
 impl Engine {
-    /// Keeps the events of a homeserver transaction in the inbox, each event id once. Returns how many were new.
-    /// An event without a usable `event_id` or `room_id` is kept as malformed.
+    /// Stores the events of a homeserver transaction in the inbox, each event id once. Returns how many were new.
+    /// An event without a valid `event_id` or `room_id` is stored as malformed.
     pub async fn accept_events(&self, txn_id: &str, events: &[Box<RawValue>]) -> Result<u64, EngineError> {
         let events: Vec<InboxEvent> = events.iter().map(|event| inbox_event(event)).collect();
         let kept = self.store.store_events(&events, "transaction", self.clock.now()).await?;
@@ -17,7 +17,7 @@ impl Engine {
         Ok(kept)
     }
 
-    /// Keeps events that reconciliation found. Returns how many were new: the homeserver had not pushed them.
+    /// Stores events that reconciliation found. Returns how many were new: the homeserver had not pushed them.
     pub async fn accept_found(&self, events: &[Box<RawValue>]) -> Result<u64, EngineError> {
         let events: Vec<InboxEvent> = events.iter().map(|event| inbox_event(event)).collect();
         let kept = self.store.store_events(&events, "reconcile", self.clock.now()).await?;
@@ -28,14 +28,14 @@ impl Engine {
     }
 }
 
-/// What is kept of a raw event. One without an id is known by its content instead.
+/// The inbox row of a raw event. The id of a malformed event is a digest of its content.
 fn inbox_event(raw: &RawValue) -> InboxEvent {
     #[derive(serde::Deserialize)]
     struct Ids {
         event_id: OwnedEventId,
         room_id: OwnedRoomId,
     }
-    // Postgres keeps no NUL in jsonb; no command or id has one.
+    // Postgres cannot store NUL in jsonb. No command or id contains it.
     let text = raw.get().replace("\\u0000", "\\ufffd");
     let (event, readable) = match serde_json::from_str::<serde_json::Value>(&text) {
         Ok(value) => (value, true),

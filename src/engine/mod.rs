@@ -1,5 +1,5 @@
-//! Decides what happens to incidents. Every input is one [`Change`]: begin, decide, save, commit; then count, log and
-//! wake (`change.rs`). The other files say what an input decides on, and what follows.
+//! Applies inputs to incidents. Every input is one [`Change`]: begin, decide, save, commit; then log and wake workers
+//! (`change.rs`). The other files contain the inputs and the effects.
 
 mod change;
 mod effects;
@@ -27,10 +27,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
 
-/// Why an input could not be taken. Nothing of it was kept; the sender must try again.
+/// Why an input failed. Nothing of it was committed; the sender must retry.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
-    /// The database does not answer, or refuses.
+    /// The database is unavailable, or returned an error.
     #[error("the database is not available")]
     Unavailable(#[from] StoreError),
     /// The room list is not configured.
@@ -41,23 +41,23 @@ pub enum EngineError {
     Starting,
 }
 
-/// How often timers are looked at, whoever set them.
+/// The polling interval of the timers, which other processes may have set.
 pub const TIMERS_POLL: Duration = Duration::from_secs(1);
 
-/// What wakes the workers of this process. Other processes find the work by polling.
+/// Notifications for the workers of this process. Other processes find the work by polling.
 #[derive(Debug, Clone, Default)]
 pub struct Wakers {
-    /// Something was put into the outbox.
+    /// The outbox has new messages.
     pub outbox: Arc<Notify>,
-    /// Something was put into the inbox.
+    /// The inbox has new events.
     pub inbox: Arc<Notify>,
-    /// A timer was set that may pass before the timers are polled.
+    /// A new timer may be due before the next poll.
     pub timers: Arc<Notify>,
-    /// A room can be entered that could not, or other rooms are wanted.
+    /// The virtual user may now join a room, a room became unreachable, or the configured rooms changed.
     pub attendance: Arc<Notify>,
-    /// Something could not be sent: whether the homeserver is there is to be looked at.
+    /// An attempt to send failed, so the homeserver may be unreachable.
     pub liveness: Arc<Notify>,
-    /// An outage is over, in which events may have been lost.
+    /// An outage is over. Events may have been lost in it.
     pub reconcile: Arc<Notify>,
 }
 
@@ -85,28 +85,28 @@ impl Wakers {
     }
 }
 
-/// The room lists as configured now; a reload replaces them all at once. Clones follow.
+/// The current configuration of the room lists. A reload replaces it as a whole, for all clones.
 #[derive(Debug, Clone, Default)]
 pub struct CurrentLists(Arc<ArcSwap<Lists>>);
 
 impl CurrentLists {
-    /// These room lists, until they are replaced.
+    /// Starts with these room lists.
     pub fn new(lists: Lists) -> Self {
         Self(Arc::new(ArcSwap::from_pointee(lists)))
     }
 
-    /// The room lists at this moment.
+    /// The current room lists.
     pub fn load(&self) -> Arc<Lists> {
         self.0.load_full()
     }
 
-    /// Replaces the room lists. Runs keep the policy they began with.
+    /// Replaces the room lists. Runs keep the policy they started with.
     pub fn replace(&self, lists: Lists) {
         self.0.store(Arc::new(lists));
     }
 }
 
-/// Decides on inputs. Cheap to clone.
+/// Applies inputs to incidents. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Engine {
     store: Store,
@@ -129,7 +129,7 @@ impl Engine {
         Self { store, clock, metrics, lists, wakers, policies: Arc::default() }
     }
 
-    /// A room list by its name, or why there is none.
+    /// A room list by its name, or the reason why it is missing.
     fn list(&self, name: &str) -> Result<Arc<ListSettings>, EngineError> {
         let lists = self.lists.load();
         match lists.get(name) {
@@ -139,12 +139,12 @@ impl Engine {
         }
     }
 
-    /// Begins a change, at the present instant.
+    /// Begins a change at the current time.
     pub async fn begin(&self) -> Result<Change, StoreError> {
         self.begin_at(self.clock.now()).await
     }
 
-    /// Begins a change by an input that came at `now`.
+    /// Begins a change for an input that arrived at `now`.
     async fn begin_at(&self, now: Timestamp) -> Result<Change, StoreError> {
         Ok(Change::new(self.clone(), self.store.begin().await?, now))
     }
@@ -173,8 +173,8 @@ impl Engine {
         Ok(true)
     }
 
-    /// The policies around an incident of a room list. A list that is no longer configured keeps the policies its
-    /// incidents began with.
+    /// The policies for an incident of a room list. The incidents of a list that is no longer configured keep the policies
+    /// of their runs.
     async fn policies_around(
         &self,
         room_list: &str,
@@ -192,7 +192,7 @@ impl Engine {
         Ok(Policies { newest: newest.unwrap_or_else(|| of_run.clone()), of_run })
     }
 
-    /// The policy of a version; versions never change, so each is read once.
+    /// The policy of a version. Versions never change, so each is read once.
     pub async fn policy(&self, version: i64) -> Result<Arc<Policy>, EngineError> {
         let known = |policies: &BTreeMap<i64, Arc<Policy>>| policies.get(&version).cloned();
         if let Some(policy) = known(&self.policies.lock().unwrap_or_else(PoisonError::into_inner)) {

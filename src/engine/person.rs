@@ -1,4 +1,4 @@
-//! People act on incidents: what a room has to do with one, which incidents `all` means, and who may.
+//! The acts of people: which room may act on which incident, which incidents `all` means, and who has the permission.
 
 use super::{Change, EngineError};
 use crate::domain::answer::ActResult;
@@ -9,33 +9,34 @@ use crate::domain::rights::{Caller, missing, role};
 use crate::domain::transition;
 use crate::store::{StoredIncident, incident, overview, post, room};
 
-/// What a room has to do with an incident.
+/// Whether people in a room may see an incident and act on it.
 #[derive(Debug, Clone)]
 pub enum Standing {
-    /// No incident of a list of this room has the number: nothing of it may be said here.
+    /// No incident of the room's lists has this number. The answer must not contain any details of it.
     Unknown,
-    /// It is of a list of this room, which has not been told of it.
-    NotTold(Box<StoredIncident>),
-    /// The room was told of it, and is below its current level, which alone may act (`ack_scope`).
+    /// The incident belongs to a list of the room, but was not posted in the room.
+    NotPosted(Box<StoredIncident>),
+    /// The incident was posted in the room, but the room is below the current level, and `ack_scope` allows only that level
+    /// and higher ones to act.
     Below(Box<StoredIncident>),
-    /// It can be acted on from here.
+    /// People in the room may act on the incident.
     Here(Box<StoredIncident>),
 }
 
 impl Change {
-    /// Locks an incident, and says what a room has to do with it.
+    /// Locks an incident, and returns whether people in a room may act on it.
     pub async fn standing(&mut self, number: i64, room: &str) -> Result<Standing, EngineError> {
         let Some(stored) = incident::lock(self.tx(), number).await?.map(Box::new) else {
             return Ok(Standing::Unknown);
         };
-        let told = post::was_notified(self.tx(), number, room).await?;
-        if !told && !self.is_of_its_list(&stored, room).await? {
+        let posted = post::was_notified(self.tx(), number, room).await?;
+        if !posted && !self.is_of_its_list(&stored, room).await? {
             return Ok(Standing::Unknown);
         }
         let policy = self.engine().policy(stored.incident.run.policy_version).await?;
         Ok(match policy.ack_scope {
-            AckScope::Notified if told => Standing::Here(stored),
-            AckScope::Notified => Standing::NotTold(stored),
+            AckScope::Notified if posted => Standing::Here(stored),
+            AckScope::Notified => Standing::NotPosted(stored),
             AckScope::CurrentLevel => {
                 let level = usize::try_from(stored.incident.run.level.unwrap_or(0)).unwrap_or(0);
                 let above: Vec<String> = policy
@@ -47,10 +48,10 @@ impl Change {
                     .collect();
                 if room::rooms_of(self.tx(), &above).await?.iter().any(|known| known == room) {
                     Standing::Here(stored)
-                } else if told {
+                } else if posted {
                     Standing::Below(stored)
                 } else {
-                    Standing::NotTold(stored)
+                    Standing::NotPosted(stored)
                 }
             }
         })
@@ -63,7 +64,7 @@ impl Change {
         Ok(list.names_any(&room::references_to(self.tx(), room).await?))
     }
 
-    /// The open incidents of room lists that `all` stands for, the oldest first, `most` at most.
+    /// The open incidents of room lists that `all` stands for, oldest first, at most `most`.
     pub async fn all_of(
         &mut self,
         room_lists: &[String],
@@ -74,8 +75,8 @@ impl Change {
         Ok(overview::open_numbers(self.tx(), room_lists, &phases, most).await?)
     }
 
-    /// A person acts on an incident that is locked, if the person may. Whether the room may is checked before.
-    /// `answered_in`: the room that is answered anyway, so that the incident's thread there gets no message.
+    /// Applies a person's act to a locked incident, if the person has the permission. The caller has checked that the room
+    /// may act. `answered_in`: the room that gets an answer anyway, so the incident's thread there gets no message.
     pub async fn person(
         &mut self,
         stored: &StoredIncident,

@@ -1,4 +1,4 @@
-//! Alertmanager reports on a group.
+//! Reports of Alertmanager.
 
 use super::change::{Policies, ReportedAlerts};
 use super::{Engine, EngineError};
@@ -9,18 +9,18 @@ use crate::domain::webhook::{Webhook, WebhookAlert};
 use crate::store::incident;
 use jiff::Timestamp;
 
-/// What an accepted webhook came to.
+/// The result of an accepted webhook.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Accepted {
-    /// The incident's number; `None` if the webhook was a clear without an incident.
+    /// The incident's number; `None` if a resolved report matched no incident.
     pub incident: Option<i64>,
-    /// What happened.
+    /// The outcome.
     pub outcome: Outcome,
 }
 
 impl Engine {
-    /// Accepts a report of Alertmanager for a room list, which came at `now`. When this returns `Ok`, everything that
-    /// follows from it is committed.
+    /// Applies a report of Alertmanager for a room list, which arrived at `now`. `Ok` means that all its results are
+    /// committed.
     pub async fn report(
         &self,
         room_list: &str,
@@ -71,8 +71,8 @@ impl Engine {
     }
 }
 
-/// A run that begins now pages now: its first tick belongs to the same transaction, so that the page is as durable as
-/// the report.
+/// Adds the first tick of a run that starts immediately. The same transaction commits the report and the page, so the page
+/// is as durable as the report.
 fn with_first_page(mut decision: Decision, policies: &Policies, now: Timestamp) -> Decision {
     let begins = decision.entries.iter().any(|entry| matches!(entry.kind, Kind::RunStarted { .. }));
     let due = decision.incident.as_ref().filter(|incident| incident.next_at.is_some_and(|at| at <= now));

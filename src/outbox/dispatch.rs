@@ -1,4 +1,4 @@
-//! Scheduling and claiming: which rooms are served, how many at once, and what each has to send next.
+//! Scheduling and claiming: which rooms are served, how many at once, and which message each room sends next.
 
 use crate::clock::SharedClock;
 use crate::domain::outgoing::Outgoing;
@@ -29,30 +29,30 @@ use super::pacing::pause;
 use super::rendering::{Rendered, Source, Subject, render, render_reaction};
 use super::sending::{Attempt, Sender};
 
-/// How often settling is tried while the database is away: for about a minute. After that the message is sent again
-/// under the same id, when the lease has run out.
+/// How often settling is retried while the database is unavailable: for about a minute. After that, the message is sent
+/// again with the same transaction id once the lease expires.
 const MOST_SETTLING: u32 = 10;
 const LONGEST_SETTLING_PAUSE: Duration = Duration::from_secs(10);
 
-/// How much of a timeline a message may be rendered from.
+/// The maximum number of timeline entries for rendering a message.
 const STORY: i64 = 200;
 
-/// How soon a room is retried that could not be served.
+/// The delay before a room is retried after an error.
 const AGAIN: Duration = Duration::from_millis(200);
 
-/// How the outbox works.
+/// The settings of the outbox.
 #[derive(Debug, Clone, Copy)]
 pub struct OutboxSettings {
-    /// How long a claim holds if it is not renewed: how long a room waits when the process that served it dies.
+    /// How long a claim is valid without a renewal. A room waits this long if the process that serves it dies.
     pub lease: Duration,
-    /// How often a claim is renewed while its message is being sent: several times in a lease.
+    /// How often a claim is renewed while its message is being sent: several times per lease.
     pub renewal: Duration,
-    /// How long an attempt may take, with every join and registration in its course. Longer than a request to the
-    /// homeserver may take.
+    /// The timeout of an attempt, including joins and registrations. It must be longer than the timeout of a request to
+    /// the homeserver.
     pub attempt: Duration,
     /// How many rooms are served at once.
     pub rooms_at_once: usize,
-    /// How often rooms with something to send are looked up, without a notification.
+    /// The polling interval for rooms with messages to send, if no notification arrives.
     pub poll: Duration,
 }
 
@@ -68,10 +68,10 @@ impl Default for OutboxSettings {
     }
 }
 
-/// Why a message could not be dispatched. It stays where it is, and is tried again.
+/// Why a message could not be dispatched. It stays in the outbox and is retried.
 #[derive(Debug, thiserror::Error)]
 pub enum OutboxError {
-    /// The database does not answer.
+    /// The database is unavailable, or returned an error.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The engine could not record the outcome.
@@ -80,13 +80,13 @@ pub enum OutboxError {
     /// A room or a virtual user could not be set up.
     #[error(transparent)]
     Room(#[from] RoomError),
-    /// A message has a content that JSON cannot hold.
+    /// A message's content cannot be serialized as JSON.
     #[error("the message cannot be written as JSON")]
     Content(#[from] serde_json::Error),
 }
 
 impl OutboxError {
-    /// Whether the message itself is at fault, so that a retry cannot help.
+    /// Whether the message itself is invalid, so a retry cannot help.
     pub(super) fn is_inconsistent(&self) -> bool {
         matches!(
             self,
@@ -113,14 +113,14 @@ pub struct Outbox {
     shutdown: CancellationToken,
 }
 
-/// A room that may be served again.
+/// A room that is no longer being served.
 struct Served {
     room: String,
     failed: bool,
 }
 
-/// A step serves rooms, `rooms_at_once` side by side, until none has anything to send. Rooms that get something
-/// to send meanwhile are served in the same step, so a slow room holds up no other.
+/// A step serves up to `rooms_at_once` rooms in parallel, until no room has messages to send. It also serves rooms that get
+/// messages in the meantime, so a slow room does not delay the others.
 impl Worker for Outbox {
     type Error = OutboxError;
 
@@ -186,7 +186,7 @@ impl Worker for Outbox {
 }
 
 impl Outbox {
-    /// An outbox that nothing stops and nothing wakes.
+    /// An outbox without shutdown and notifications.
     pub fn new(
         engine: Engine,
         store: Store,
@@ -201,19 +201,19 @@ impl Outbox {
         Self { engine, metrics, lists, store, clock, rooms, sender, settings, owner, wake, shutdown }
     }
 
-    /// The same, finishing its messages in flight, and claiming no more, once `shutdown` is cancelled.
+    /// Once `shutdown` is cancelled, the outbox finishes its in-flight messages and claims no more.
     #[must_use]
     pub fn stopped_by(self, shutdown: CancellationToken) -> Self {
         Self { shutdown, ..self }
     }
 
-    /// The same, looking for messages when it is notified.
+    /// The outbox looks for messages when it is notified.
     #[must_use]
     pub fn woken_by(self, wake: Arc<Notify>) -> Self {
         Self { wake, ..self }
     }
 
-    /// Whether no more messages are claimed.
+    /// Whether the outbox is shutting down and claims no more messages.
     pub(super) fn stopping(&self) -> bool {
         self.shutdown.is_cancelled()
     }
@@ -243,8 +243,8 @@ impl Outbox {
         Served { room, failed: served.is_err() }
     }
 
-    /// Renews a lease for as long as this is polled. One that cannot be renewed may be taken over, and is settled by
-    /// whoever took it.
+    /// Renews a lease for as long as this is polled. If the renewal fails, another worker may claim the message and then
+    /// settles it.
     async fn keep(&self, lease: &Lease) -> Infallible {
         loop {
             tokio::time::sleep(self.settings.renewal).await;
@@ -255,8 +255,8 @@ impl Outbox {
         }
     }
 
-    /// Settles an attempt. While the database is away this waits for it: the message may be in its room, and nobody else
-    /// must be made to ask for that.
+    /// Settles an attempt. While the database is unavailable, this retries, because the message may already be in its room
+    /// and no other worker should have to look for it.
     async fn settle_fenced(
         &self,
         message: &Claimed,
@@ -283,8 +283,8 @@ impl Outbox {
         }
     }
 
-    /// Claims the head of a room's queue: rendered, frozen and leased in one transaction. `None`: nothing is due, or the
-    /// room waits or is leased.
+    /// Claims the head of a room's queue: renders, freezes and leases it in one transaction. `None`: no message is due, or
+    /// the room pauses or is leased.
     async fn claim(&self, room: &str) -> Result<Option<Claimed>, OutboxError> {
         let now = self.clock.now();
         let mut tx = self.store.begin().await?;
@@ -294,8 +294,8 @@ impl Outbox {
         Ok(claimed)
     }
 
-    /// Claims a message, or the next one that is still wanted. The room's gate is locked by this transaction, or ours by
-    /// the lease that is `held`.
+    /// Claims a message; if it is obsolete, the next one. The caller's transaction must have locked the room's gate, or
+    /// `held` must be our lease on it.
     pub(super) async fn claim_from(
         &self,
         tx: &mut Tx,
@@ -314,7 +314,7 @@ impl Outbox {
                     return Ok(Some(Claimed { head, event_type, content, version, lease }));
                 }
                 Ok(None) => settle::cancelled(tx, &head, now).await?,
-                // One row that cannot be read must not stop its room for ever.
+                // One invalid row must not block its room forever.
                 Err(error) if error.is_inconsistent() => {
                     tracing::error!(outbox_message = %head.id, room = head.room, %error, "{} cannot be rendered and is given up: {error}", head.id);
                     self.metrics.delivery(DeliveryOutcome::Undeliverable);
@@ -329,7 +329,7 @@ impl Outbox {
         }
     }
 
-    /// The message's content: as it was frozen, or rendered now. `None`: it is not wanted any more.
+    /// The message's frozen content, or else its content rendered now. `None`: the message is obsolete.
     async fn freeze(
         &self,
         tx: &mut Tx,
@@ -367,8 +367,7 @@ impl Outbox {
         Ok(ready(render(head, &source(&policy, Some(subject)))?, Some(version_of(&stored))))
     }
 
-    /// Finds the room behind an alias, and moves the messages of the alias there. They are undeliverable if the alias
-    /// leads nowhere.
+    /// Resolves an alias, and moves the alias's messages to the room. If the alias does not exist, they are undeliverable.
     async fn resolve(&self, alias: &str) -> Result<(), OutboxError> {
         let now = self.clock.now();
         match self.rooms.resolve(alias, now).await {
@@ -376,7 +375,7 @@ impl Outbox {
                 tracing::info!(alias, room = resolved.room, "{alias} is {}", resolved.room);
                 Ok(())
             }
-            // Enqueued by a transaction that did not see yet where the alias leads.
+            // A transaction that did not know the alias's room yet enqueued these messages.
             Ok(resolved) => Ok(self.store.note_alias(alias, &resolved.room, now).await?),
             Err(RoomError::Store(error)) => Err(error.into()),
             Err(RoomError::Homeserver(error))
@@ -407,7 +406,7 @@ impl Outbox {
     }
 }
 
-/// A rendered message with the version of the incident that it shows.
+/// The content of a rendered message, with the incident's version that it shows.
 fn ready(rendered: Rendered, version: Option<i64>) -> Option<(String, serde_json::Value, Option<i64>)> {
     match rendered {
         Rendered::Ready(event_type, content) => Some((event_type.to_owned(), content, version)),

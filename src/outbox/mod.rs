@@ -1,9 +1,8 @@
-//! Out: claim with a lease, render, send, settle.
+//! Sends messages: claim with a lease, render, send, settle.
 //!
-//! A room has one message in flight. Its lease, and the message's content, are committed before the request; what
-//! became of it is recorded under the same lease, together with what follows for the incident, and the room's next
-//! message is claimed in that same transaction. A worker that dies leaves a lease that runs out; whoever finds it
-//! sends the same body under the same transaction id.
+//! A room has one message in flight. The outbox commits its lease and content before the request. After the request, one
+//! transaction under the same lease records the result of the attempt, applies it to the incident, and claims the room's
+//! next message. If a worker dies, its lease expires, and another worker sends the same body with the same transaction id.
 
 mod dispatch;
 mod pacing;

@@ -1,4 +1,4 @@
-//! What a failed attempt means for its message and its room. Pure.
+//! Decides what a failed attempt means for its message and its room. Pure.
 
 use crate::domain::time::later;
 use crate::matrix::Failure;
@@ -9,36 +9,36 @@ use std::time::Duration;
 /// upper half.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_mins(2);
-/// What a rate limit without a time means.
+/// The pause after a rate limit without a time.
 const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(5);
-/// No homeserver may stop a room for longer than this.
+/// The longest pause that a homeserver's rate limit can cause.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_mins(10);
-/// Homeservers forget transaction ids after a day; from here on a resend looks first.
+/// Homeservers forget transaction ids after a day. After this time, a retry first looks for the message in the room.
 const REMEMBERED: Duration = Duration::from_hours(23);
 
-/// What follows from a failed attempt.
+/// The consequence of a failed attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// The same message again, not before then; the room waits.
+    /// Retry the same message. The room's other messages wait.
     Retry {
-        /// Not before.
+        /// The earliest time of the retry.
         at: Timestamp,
         /// Whether the attempt counts as a failure.
         counts: bool,
     },
-    /// The message is given up.
+    /// Give the message up.
     GiveUp,
 }
 
-/// Judges a failed attempt. `failures`: how often in a row the room has failed before; `roll` in 0..1 spreads retries.
+/// Decides after a failed attempt. `failures`: the room's previous failures in a row; `roll` in 0..1 spreads retries.
 pub(super) fn verdict(failure: Failure, failures: u32, now: Timestamp, roll: f64) -> Verdict {
     match failure {
         Failure::RateLimited { retry_after } => {
             let wait = retry_after.unwrap_or(DEFAULT_RETRY_AFTER).min(LONGEST_RETRY_AFTER);
             Verdict::Retry { at: later(now, wait), counts: false }
         }
-        // Without a valid token, an account or a device nothing can be sent anywhere; that mends when an operator or
-        // our own start-up acts, and no page is lost by waiting.
+        // Without a valid token, account or device, every send fails until an operator or a restart fixes that. If the
+        // message waits, no page is lost.
         Failure::Temporary | Failure::UnknownToken | Failure::UserNotRegistered | Failure::UnknownDevice => {
             Verdict::Retry { at: later(now, pause(failures, roll)), counts: true }
         }
@@ -52,8 +52,8 @@ pub(super) fn pause(failures: u32, roll: f64) -> Duration {
     full.mul_f64(0.5 + roll.clamp(0.0, 1.0) / 2.0)
 }
 
-/// Whether it must be looked up whether an earlier attempt has arrived, because the homeserver may not remember the
-/// transaction id: without a device Synapse forgets it at its restart.
+/// Whether a retry must first look for the message in the room, because the homeserver may have forgotten the transaction
+/// id. Synapse forgets the transaction ids of users without a device when it restarts.
 pub(super) fn must_look_up(
     uncertain: bool,
     first_tried: Option<Timestamp>,
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_waiting_mends_is_given_up() {
+    fn a_message_whose_retry_cannot_succeed_is_given_up() {
         for failure in [Failure::Forbidden, Failure::NotFound, Failure::TooLarge, Failure::BadRequest] {
             assert_eq!(verdict(failure, 0, NOW, 0.5), Verdict::GiveUp);
         }

@@ -1,4 +1,4 @@
-//! Rendering a message from its incident as it stands, at the moment of the first attempt.
+//! Renders a message from the current state of its incident, at the first attempt.
 
 use crate::domain::incident::Phase;
 use crate::domain::outgoing::Outgoing;
@@ -13,22 +13,22 @@ use jiff::Timestamp;
 use ruma::EventId;
 use std::collections::BTreeMap;
 
-/// A message that is rendered, or why none is.
+/// The result of rendering.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Rendered {
     /// Event type and content.
     Ready(&'static str, serde_json::Value),
-    /// It is not needed any more, or shows nothing new.
+    /// The message is obsolete, or would show nothing new.
     Unwanted,
 }
 
-/// What a message is rendered from, apart from its payload.
+/// The data for rendering a message, apart from its payload.
 #[derive(Debug)]
 pub(super) struct Source<'a> {
     pub(super) room_list: &'a str,
-    /// The incident, unless the message is about none.
+    /// The incident, if the message is about one.
     pub(super) subject: Option<Subject<'a>>,
-    /// The policy of the incident's run, otherwise the list's.
+    /// The policy of the incident's run; without an incident the list's.
     pub(super) policy: &'a Policy,
     pub(super) templates: &'a BTreeMap<String, String>,
     pub(super) ack_reaction: &'a str,
@@ -42,7 +42,7 @@ pub(super) struct Subject<'a> {
     pub(super) story: &'a [Entry],
 }
 
-/// Renders the reaction that acknowledges. It needs nothing of its incident but that it is open.
+/// Renders the reaction that acknowledges. It is obsolete if the incident is no longer open.
 pub(super) fn render_reaction(head: &Head, to: &EventId, ack_reaction: &str) -> serde_json::Result<Rendered> {
     if !head.open {
         return Ok(Rendered::Unwanted);
@@ -63,7 +63,7 @@ pub(super) fn render(head: &Head, source: &Source<'_>) -> serde_json::Result<Ren
     Ok(Rendered::Ready("m.room.message", message.content()?))
 }
 
-/// The message with the built-in text, and which template may replace it. `None`: it is not needed any more.
+/// The message with the built-in text, and the template that may replace it. `None`: the message is obsolete.
 fn message(head: &Head, source: &Source<'_>, context: &Context<'_>) -> Option<(Message, Option<Templated>)> {
     let root = head.root.as_deref().and_then(|root| <&EventId>::try_from(root).ok());
     let subject = source.subject.as_ref();
@@ -99,10 +99,10 @@ fn message(head: &Head, source: &Source<'_>, context: &Context<'_>) -> Option<(M
             let newest = <&EventId>::try_from(head.newest.as_deref()?).ok()?;
             (edit(newest, head.newest_shown, subject?, context)?, Some(Templated::Edit))
         }
-        Outgoing::Tell { entry } => {
+        Outgoing::ThreadEntry { entry } => {
             (thread::notice(root?, subject?.view, entry, context)?, Some(Templated::Thread))
         }
-        Outgoing::TellFallback { entry } => {
+        Outgoing::FallbackNotice { entry } => {
             let Kind::Undeliverable { level, .. } = entry.kind else { return None };
             let notice = fallback::unreachable(subject?.view, level, context);
             (again(notice, root), Some(Templated::Fallback))
@@ -123,7 +123,7 @@ fn message(head: &Head, source: &Source<'_>, context: &Context<'_>) -> Option<(M
     })
 }
 
-/// I5: a page goes out only while firing or unanswered, in the same run.
+/// I5: matrixbot sends a page only while its incident is firing or unanswered, in the same run.
 fn is_firing(view: &IncidentView) -> bool {
     matches!(view.incident.phase, Phase::Firing | Phase::Unanswered { .. })
 }
@@ -132,13 +132,13 @@ fn is_unanswered(view: &IncidentView) -> bool {
     matches!(view.incident.phase, Phase::Unanswered { .. })
 }
 
-/// The edit of a message that shows version `shown`, if there is a newer one.
+/// The edit of a message that shows version `shown`, if the incident has a newer version.
 fn edit(message: &EventId, shown: i64, subject: &Subject<'_>, context: &Context<'_>) -> Option<Message> {
     let version = i64::try_from(subject.view.incident.version).unwrap_or(i64::MAX);
     (shown < version).then(|| page::edit(message, subject.view, subject.story, context))
 }
 
-/// The whole body is too large for the homeserver: its plain text alone, cut.
+/// Reduces a content that is too large for the homeserver to its plain text, cut to 4 000 characters.
 pub(super) fn shrink(content: &serde_json::Value) -> serde_json::Value {
     const LONGEST: usize = 4_000;
     let mut smaller = content.clone();
@@ -161,8 +161,8 @@ pub(super) fn shrink(content: &serde_json::Value) -> serde_json::Value {
     smaller
 }
 
-/// A room has one post of an incident: a later page is a reply to that post, so that it is in the room's main timeline
-/// and leads to the thread.
+/// Makes a later page a reply to the room's post of the incident. So it is in the room's main timeline and links to the
+/// thread.
 fn again(message: Message, root: Option<&EventId>) -> Message {
     match root {
         Some(root) => message.at(Place::Reply { to: root.to_owned() }),
@@ -170,7 +170,7 @@ fn again(message: Message, root: Option<&EventId>) -> Message {
     }
 }
 
-/// The message with the text of the operator's template, if there is one and it works.
+/// The message with the text of the operator's template, if there is one and it renders.
 fn from_template(
     message: Message,
     template: Templated,

@@ -1,6 +1,6 @@
-//! One attempt to send a claimed message, with what can be put right in its course: the account, the membership, the size.
+//! One attempt to send a claimed message. The attempt also fixes problems with the account, the membership and the size.
 //!
-//! `transmit` is the one place where a frozen message becomes a request, and the seam for a second transport.
+//! Only `transmit` turns a frozen message into a request. A second transport would be added there.
 
 use super::pacing::must_look_up;
 use super::rendering::shrink;
@@ -13,18 +13,18 @@ use ruma::{OwnedEventId, OwnedTransactionId, OwnedUserId, RoomId, TransactionId,
 use serde_json::value::{RawValue, to_raw_value};
 use std::time::Duration;
 
-/// What became of an attempt.
+/// The result of an attempt.
 #[derive(Debug)]
 pub(super) enum Attempt {
-    /// The message is in the room as this event.
+    /// The message was sent as this event.
     Sent(OwnedEventId),
-    /// It is not.
+    /// The attempt failed.
     Failed {
-        /// Who acts next.
+        /// The kind of failure, which decides whether to retry.
         failure: Failure,
-        /// Whether it may be in the room nevertheless.
+        /// Whether the message may be in the room nevertheless.
         uncertain: bool,
-        /// What went wrong, fit for logs.
+        /// The error, for the log.
         error: String,
     },
 }
@@ -36,7 +36,7 @@ impl From<ClientError> for Attempt {
 }
 
 impl Attempt {
-    /// A step before sending failed: the message is not in the room.
+    /// A step before the request failed, so the message is not in the room.
     pub(super) fn unsent(error: &ClientError) -> Self {
         Self::Failed { failure: error.failure(), uncertain: false, error: error.to_string() }
     }
@@ -57,7 +57,7 @@ impl From<RoomError> for Attempt {
     }
 }
 
-/// The fields of an event that relates to a page, as far as they matter here.
+/// The fields that `existing_reaction` reads of an event that relates to a page.
 #[derive(serde::Deserialize)]
 struct Related {
     event_id: OwnedEventId,
@@ -66,7 +66,7 @@ struct Related {
     event_type: String,
 }
 
-/// A frozen message, addressed and ready to be sent.
+/// A frozen message that is ready to be sent.
 struct Request<'a> {
     room: &'a RoomId,
     event_type: &'a str,
@@ -74,7 +74,7 @@ struct Request<'a> {
     content: Box<RawValue>,
 }
 
-/// What was put right in the course of an attempt: each thing once.
+/// The fixes that an attempt has already tried. It tries each only once.
 #[derive(Debug, Default)]
 struct Retried {
     registered: bool,
@@ -86,7 +86,7 @@ struct Retried {
 #[derive(Debug)]
 pub(super) struct Sender {
     rooms: Rooms,
-    /// How long an attempt may take.
+    /// The timeout of an attempt.
     limit: Duration,
 }
 
@@ -95,8 +95,8 @@ impl Sender {
         Self { rooms, limit }
     }
 
-    /// Sends a claimed message once. Joins the room, registers the user or cuts the message if the homeserver asks for
-    /// it.
+    /// Sends a claimed message once. If the homeserver rejects it, joins the room, registers the user or cuts the message,
+    /// and retries.
     pub(super) async fn send(&self, claimed: &Claimed, now: Timestamp) -> Attempt {
         match tokio::time::timeout(self.limit, self.try_send(claimed, now)).await {
             Ok(Ok(event_id)) => Attempt::Sent(event_id),
@@ -153,7 +153,7 @@ impl Sender {
         }
     }
 
-    /// Sends the message; where the homeserver may not remember an earlier attempt, looks for it in the room first.
+    /// Sends the message. If the homeserver may have forgotten an earlier attempt, looks for the message in the room first.
     async fn find_or_transmit(
         &self,
         claimed: &Claimed,
@@ -165,8 +165,7 @@ impl Sender {
         let head = &claimed.head;
         if must_look_up(head.uncertain, head.first_tried, identity.device_id.is_some(), now) {
             let since = head.first_tried.unwrap_or(head.created_at);
-            let found =
-                client.find_by_transaction_id(identity, request.room, request.txn_id, since).await?;
+            let found = client.find_by_transaction_id(identity, request.room, request.txn_id, since).await?;
             if let Some(event_id) = found {
                 return Ok(event_id);
             }
@@ -174,7 +173,7 @@ impl Sender {
         transmit(client, identity, request).await
     }
 
-    /// Joins the room although the user was believed to be in it. `refused`: why.
+    /// Joins the room although the database lists the user as joined. `refused`: the homeserver's error.
     async fn join_again(
         &self,
         user_id: &UserId,
@@ -192,7 +191,7 @@ impl Sender {
         }
     }
 
-    /// The event of a reaction that exists according to the homeserver.
+    /// Finds the event of a reaction that already exists according to the homeserver.
     async fn existing_reaction(
         &self,
         claimed: &Claimed,
@@ -214,8 +213,8 @@ impl Sender {
     }
 }
 
-/// Makes the request that sends a message as it is. A transport that sends it in another form (encrypted, say) is
-/// chosen here, for each room.
+/// Sends a message without changes. A transport with another form (for example encrypted) would be chosen here, for each
+/// room.
 async fn transmit(
     client: &Client,
     identity: &Identity,
@@ -225,7 +224,7 @@ async fn transmit(
     client.send_event(identity, room, event_type, txn_id, content).await
 }
 
-/// A stored message that cannot be sent, however often it is tried.
+/// The result for a stored message that no retry can send.
 fn unsendable(error: &dyn std::fmt::Display) -> Attempt {
     Attempt::Failed { failure: Failure::BadRequest, uncertain: false, error: error.to_string() }
 }

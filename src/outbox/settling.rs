@@ -1,5 +1,4 @@
-//! Settling an attempt: what it means for the message, the room and the incident, in one change that also claims the
-//! room's next message.
+//! Settles an attempt: one change updates the message, the room and the incident, and claims the room's next message.
 
 use super::dispatch::{Outbox, OutboxError};
 use super::pacing::{Verdict, verdict};
@@ -18,7 +17,7 @@ use jiff::Timestamp;
 use ruma::EventId;
 
 impl Outbox {
-    /// Records what became of an attempt, and claims what the room has to send next.
+    /// Records the result of an attempt, and claims the room's next message.
     pub(super) async fn settle(
         &self,
         claimed: &Claimed,
@@ -35,7 +34,7 @@ impl Outbox {
         };
         settle::check(change.tx(), &claimed.lease).await?;
         let page = stored.as_ref().zip(head.rung);
-        let (outcome, goes_on) = match attempt {
+        let (outcome, claims_next) = match attempt {
             Attempt::Sent(event_id) => {
                 let counted = counted(head);
                 settle::sent(change.tx(), head, claimed.version, event_id.as_str(), &counted, now).await?;
@@ -71,13 +70,13 @@ impl Outbox {
                 }
             }
         };
-        let next = if goes_on { self.claim_next(&mut change, &claimed.lease).await? } else { None };
+        let next = if claims_next { self.claim_next(&mut change, &claimed.lease).await? } else { None };
         change.commit().await?;
         self.note(claimed, attempt, outcome, now);
         Ok(next)
     }
 
-    /// Claims what the room has to send next, or gives its gate back.
+    /// Claims the room's next message, or releases the room's lease.
     async fn claim_next(&self, change: &mut Change, lease: &Lease) -> Result<Option<Claimed>, OutboxError> {
         let now = change.now();
         if !self.stopping()
@@ -90,7 +89,7 @@ impl Outbox {
         Ok(None)
     }
 
-    /// Places the reaction that people click on a message that shows an incident.
+    /// Enqueues the reaction that people click, for a message that shows an incident.
     async fn place_reaction(
         &self,
         change: &mut Change,
@@ -112,12 +111,12 @@ impl Outbox {
             post: head.post,
             not_before: now,
         };
-        // Nobody is woken: it is in the room that is being served.
+        // This wakes no worker: the room is already being served.
         enqueue::enqueue(change.tx(), draft, now).await?;
         Ok(())
     }
 
-    /// Counts and logs an attempt that is settled.
+    /// Counts and logs a settled attempt.
     fn note(&self, claimed: &Claimed, attempt: &Attempt, outcome: DeliveryOutcome, now: Timestamp) {
         let metrics = &self.metrics;
         metrics.delivery(outcome);
@@ -140,15 +139,15 @@ impl Outbox {
     }
 }
 
-/// What counts of a message that is in its room.
+/// What a sent message adds to the totals.
 fn counted(head: &Head) -> Vec<Counted> {
     let rung = head.rung.filter(|_| head.payload.kind() == OutgoingKind::Page);
     let paged = |rung: Rung| Counted::Paged { room_list: head.room_list.clone(), level: rung.level };
     rung.map(paged).into_iter().collect()
 }
 
-/// What people said to the message before we knew that it is ours is handled again. They can see it as soon as the
-/// homeserver has it, which may be long before its reply reaches us.
+/// Handles again the replies and reactions that arrived before matrixbot knew the message's event id. People can see the
+/// message as soon as the homeserver has it, which may be long before the homeserver's response arrives here.
 async fn find_answers(change: &mut Change, head: &Head, event_id: &EventId) -> Result<(), OutboxError> {
     if head.incident.is_none() || matches!(head.payload.kind(), OutgoingKind::Edit | OutgoingKind::Reaction) {
         return Ok(());
@@ -160,8 +159,8 @@ async fn find_answers(change: &mut Change, head: &Head, event_id: &EventId) -> R
     Ok(())
 }
 
-/// Follows a room that was replaced while the message was on its way to it: what stands on its own goes to the
-/// replacement, and what hangs on a post of the old room has nowhere to go. Returns whether it was.
+/// Follows a room that was replaced while the message was being sent. Moves the message to the replacement, or cancels it
+/// if it relates to a post in the old room. Returns whether the room was replaced.
 async fn follow_room(change: &mut Change, claimed: &Claimed, error: &str) -> Result<bool, OutboxError> {
     let (now, tx) = (change.now(), change.tx());
     let room = claimed.head.room.as_str();

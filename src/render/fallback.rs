@@ -41,7 +41,7 @@ pub fn reminder(
 /// The time in which someone could have acknowledged: since the run's first page was sent. The alerts may be firing for
 /// longer.
 fn nobody_acknowledged(story: &[Entry], now: Timestamp) -> String {
-    match of_run(story).iter().find(|entry| matches!(entry.kind, Kind::Told { .. })) {
+    match of_run(story).iter().find(|entry| matches!(entry.kind, Kind::PageSent { .. })) {
         Some(first) => format!("Nobody acknowledged in the {} since the first page", age(first.at, now)),
         None => "Nobody acknowledged".to_owned(),
     }

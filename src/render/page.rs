@@ -167,7 +167,7 @@ impl PageReason {
                 }
                 Kind::EscalationAsked { who, .. } => return Self::Asked { who: who.clone() },
                 Kind::Undeliverable { level, .. } => return Self::Unreachable { level: *level },
-                Kind::Told { .. } => {
+                Kind::PageSent { .. } => {
                     sent = Some(entry.at);
                     break;
                 }

@@ -25,7 +25,7 @@ pub(super) fn view(now: Timestamp) -> IncidentView {
         room_list: "finance".to_owned(),
         incident: Incident {
             phase: Phase::Firing,
-            run: Run { no: 1, level: Some(0), loop_no: 0, told: false, policy_version: 1 },
+            run: Run { no: 1, level: Some(0), loop_no: 0, notified: false, policy_version: 1 },
             next_at: None,
             ackers: Vec::new(),
             flap_count: 0,

@@ -167,7 +167,7 @@ impl<'a> Wording<'a> {
             Kind::Paged { loop_no, level } => {
                 Rich::from(format!("🔔 Paging {}.", self.rung(*loop_no, *level)))
             }
-            Kind::Told { loop_no, level } => {
+            Kind::PageSent { loop_no, level } => {
                 Rich::from(format!("📨 The page to {} was sent.", self.rung(*loop_no, *level)))
             }
             Kind::Undeliverable { loop_no, level } => {

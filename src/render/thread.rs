@@ -46,7 +46,7 @@ fn is_posted(kind: &Kind) -> bool {
     match kind {
         Kind::RunStarted { why: RunReason::Fired, suppressed: false, .. }
         | Kind::Paged { loop_no: 0, level: 0 }
-        | Kind::Told { .. }
+        | Kind::PageSent { .. }
         | Kind::Closed => false,
         Kind::RunStarted { .. }
         | Kind::AlertsChanged { .. }

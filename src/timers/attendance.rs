@@ -1,4 +1,4 @@
-//! Visits the rooms of every list at start, after a reload, and again and again while a room cannot be reached.
+//! Visits the rooms of every list at start, after a reload, and periodically, more often while a room is unreachable.
 
 use crate::clock::SharedClock;
 use crate::engine::{CurrentLists, Wakers};
@@ -11,12 +11,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// How often while every room can be reached: somebody may have removed us while events were lost.
+/// The interval while all rooms are reachable. The homeserver may have lost the event of a removal from a room.
 const EVERY: Duration = Duration::from_mins(5);
-/// How often while one cannot.
+/// The interval while a room is unreachable.
 const WHILE_UNREACHABLE: Duration = Duration::from_secs(20);
 
-/// The worker of attendance.
+/// The worker that keeps the virtual users in their rooms.
 #[derive(Debug)]
 pub struct Attendance {
     clock: SharedClock,
@@ -25,12 +25,12 @@ pub struct Attendance {
     wakers: Wakers,
     rooms: Rooms,
     health: Health,
-    /// What could not be reached the last time, and why: a change is logged.
+    /// The unreachable rooms of the last visit, and why, to log changes only.
     unreachable: Mutex<BTreeMap<String, String>>,
 }
 
 impl Attendance {
-    /// A worker that notes in `health` which rooms cannot be reached.
+    /// A worker that records unreachable rooms in `health`.
     pub fn new(
         clock: SharedClock,
         metrics: Arc<Metrics>,

@@ -1,4 +1,4 @@
-//! Samples what metrics show as a level: open incidents and the outbox's backlog.
+//! Samples the gauges: open incidents and the outbox's backlog.
 
 use crate::clock::SharedClock;
 use crate::domain::incident::PhaseName;
@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How often: well below a scrape interval.
+/// The interval: well below a scrape interval.
 const EVERY: Duration = Duration::from_secs(10);
 
 /// The worker of the gauges.
@@ -24,7 +24,7 @@ pub struct Gauges {
 }
 
 impl Gauges {
-    /// A worker that samples for `metrics`.
+    /// A worker that updates `metrics`.
     pub fn new(store: Store, clock: SharedClock, metrics: Arc<Metrics>, lists: CurrentLists) -> Self {
         Self { store, clock, metrics, lists }
     }

@@ -1,4 +1,4 @@
-//! Ticks every incident whose timer has passed: ladders, acknowledgements, snoozes, reminders, closings.
+//! Ticks every incident whose timer is due: ladders, acknowledgements, snoozes, reminders, closings.
 
 use crate::clock::SharedClock;
 use crate::domain::time::between;
@@ -16,7 +16,7 @@ pub struct Ladder {
 }
 
 impl Ladder {
-    /// A worker on an engine.
+    /// A worker that ticks through `engine`.
     pub fn new(engine: Engine, store: Store, clock: SharedClock) -> Self {
         Self { engine, store, clock }
     }

@@ -1,5 +1,5 @@
-//! Checks whether the homeserver answers and can call us. A successful ping also makes Synapse deliver the transactions
-//! that it holds back after an outage; and when an outage is over, the pauses that it caused in rooms end.
+//! Checks whether the homeserver answers and can call matrixbot. A successful ping also makes Synapse retry the
+//! transactions that it holds back after an outage. When an outage ends, this also ends the pauses that it caused in rooms.
 
 use crate::clock::SharedClock;
 use crate::engine::Wakers;
@@ -28,7 +28,7 @@ pub struct Liveness {
 }
 
 impl Liveness {
-    /// Pings as the application service of this id, and records in `health` what comes of it.
+    /// A worker that pings as the application service with this id, and records the result in `health`.
     pub fn new(
         client: Client,
         appservice_id: String,
@@ -44,7 +44,7 @@ impl Liveness {
         let txn_id = OwnedTransactionId::from(ids::unique().to_string());
         match self.client.ping(&self.appservice_id, Some(&txn_id)).await {
             Ok(_) => Ok(()),
-            // A homeserver without ping: any answer counts.
+            // The homeserver does not support pings: any answer counts.
             Err(error) if error.failure() == Failure::NotFound && error.errcode() != Some("M_NOT_FOUND") => {
                 self.client.versions().await.map(|_| ())
             }

@@ -1,4 +1,4 @@
-//! In: time passing. One file for each periodic worker; `app::workers` (`src/app/workers.rs`) registers them.
+//! Periodic workers, one file each. `app::workers` (`src/app/workers.rs`) registers them.
 
 mod attendance;
 mod gauges;

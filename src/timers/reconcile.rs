@@ -1,5 +1,5 @@
-//! Reads the rooms for events that the homeserver did not push: Synapse loses events when it restarts while a
-//! transaction is under way (synapse#11637). Found events go into the same inbox, where each event counts once.
+//! Reads the rooms for events that the homeserver did not push: Synapse loses events if it restarts during a transaction
+//! (synapse#11637). This puts the found events into the same inbox, where each event counts once.
 
 use crate::clock::SharedClock;
 use crate::domain::time::{between, earlier};
@@ -16,26 +16,26 @@ use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-/// How often rooms are read while nothing hints at lost events.
+/// How often the worker reads the rooms while there is no sign of lost events.
 const EVERY: Duration = Duration::from_mins(3);
-/// How often the relations of each open incident's messages are read as well. That is one request for each message, of
-/// which an alert storm has many, and it rarely finds what reading the rooms does not.
+/// How often it also reads the relations of each open incident's messages. This needs one request per message, an alert
+/// storm has many messages, and it rarely finds events that reading the rooms does not find.
 const POSTS_EVERY: Duration = Duration::from_mins(30);
-/// How many events go into the inbox at once.
+/// The number of events per insert into the inbox.
 const BATCH: usize = 100;
-/// This much is read again, because servers' clocks differ.
+/// The period that each round reads again, because the clocks of servers differ.
 const OVERLAP: Duration = Duration::from_mins(5);
-/// The most pages of a room that are read: 5 000 events.
+/// The maximum number of pages per room: 5 000 events.
 const MOST_PAGES: usize = 50;
-/// The most pages of one message's relations that are read: 1 000 events.
+/// The maximum number of pages of one message's relations: 1 000 events.
 const MOST_RELATION_PAGES: usize = 10;
-/// The most messages whose relations are read in one round.
+/// The maximum number of messages whose relations one round reads.
 const MOST_POSTS: i64 = 500;
 
-/// Why a round could not be finished.
+/// Why a round failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ReconcileError {
-    /// The database does not answer.
+    /// The database is unavailable.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The found events could not be stored.
@@ -44,12 +44,12 @@ pub enum ReconcileError {
     /// A virtual user could not be set up.
     #[error(transparent)]
     Room(#[from] RoomError),
-    /// The homeserver does not answer.
+    /// A request to the homeserver failed.
     #[error(transparent)]
     Homeserver(#[from] ClientError),
 }
 
-/// The worker of reconciliation.
+/// The reconciliation worker.
 #[derive(Debug)]
 pub struct Reconcile {
     engine: Engine,
@@ -60,7 +60,7 @@ pub struct Reconcile {
     last: Mutex<Last>,
 }
 
-/// When rooms and relations were last read.
+/// When the worker last read rooms and relations.
 #[derive(Debug, Default, Clone, Copy)]
 struct Last {
     rooms: Option<Timestamp>,
@@ -68,7 +68,7 @@ struct Last {
 }
 
 impl Last {
-    /// Whether this round reads the relations as well: every half hour, and after an outage, when the round comes early.
+    /// Whether this round also reads the relations: every half hour, and after an outage, when the round comes early.
     fn posts_are_due(self, now: Timestamp) -> bool {
         let ago = |at: Option<Timestamp>| at.map_or(Duration::MAX, |at| between(at, now));
         ago(self.rooms) < EVERY || ago(self.posts) >= POSTS_EVERY
@@ -86,13 +86,13 @@ struct EventHeader<'a> {
 }
 
 impl Reconcile {
-    /// A worker that reads rooms as our virtual users.
+    /// A worker that reads rooms as the virtual users.
     pub fn new(engine: Engine, store: Store, clock: SharedClock, lists: CurrentLists, rooms: Rooms) -> Self {
         Self { engine, store, clock, lists, rooms, last: Mutex::default() }
     }
 
-    /// Reads each room back to the end of the last reading. A room that was never read starts now: earlier messages are
-    /// not for us.
+    /// Reads each room back to the end of the last round. A room that was never read starts at the current time: earlier
+    /// messages are not commands to matrixbot.
     async fn rooms(&self, round: &mut Round) -> Result<(), ReconcileError> {
         let mut read = BTreeSet::new();
         for list in self.lists.load().iter() {
@@ -134,12 +134,12 @@ impl Reconcile {
                     reached_horizon = true;
                     continue;
                 }
-                // Most events in our rooms are our own.
+                // Most events in the rooms are from our virtual users.
                 if matches!(&*event_type, "m.room.message" | "m.reaction") && lists.of_user(&sender).is_some()
                 {
                     continue;
                 }
-                // A server whose clock runs ahead must not make us skip later events.
+                // A server whose clock is ahead must not make later rounds skip events.
                 newest = newest.max(origin_server_ts.min(now.as_millisecond()));
                 events.push(event);
             }
@@ -148,7 +148,7 @@ impl Reconcile {
                 break;
             }
         }
-        // `/messages` returns the newest first; the inbox needs the order of arrival.
+        // `/messages` returns the newest event first; the inbox needs the order of arrival.
         events.reverse();
         let mut found = 0;
         for batch in events.chunks(BATCH) {
@@ -232,8 +232,8 @@ struct Round {
 }
 
 impl Round {
-    /// Records the result of reading one room or message. If the homeserver refuses to let us read it, the others are
-    /// still read; a homeserver that does not answer ends the round.
+    /// Records the result of reading one room or message. If the homeserver rejects the request, the round continues with
+    /// the others. If the homeserver does not answer, the round ends.
     fn record(&mut self, read: Result<u64, ReconcileError>) -> Result<(), ReconcileError> {
         match read {
             Ok(found) => self.found += found,

@@ -1,4 +1,4 @@
-//! Forgets what is over for longer than the operator wants to keep it.
+//! Deletes closed incidents and handled events after their retention period.
 
 use crate::clock::SharedClock;
 use crate::domain::time::earlier;
@@ -6,12 +6,12 @@ use crate::store::{Store, StoreError};
 use crate::worker::{Progress, Worker};
 use std::time::Duration;
 
-/// How often it is looked for.
+/// The polling interval.
 const EVERY: Duration = Duration::from_mins(10);
-/// How many rows of a table go at once: few enough to lock nobody out.
+/// The number of rows per delete: small enough not to block other transactions.
 const BATCH: i64 = 500;
 
-/// The worker of retention.
+/// The retention worker.
 #[derive(Debug)]
 pub struct Retention {
     store: Store,
@@ -21,7 +21,7 @@ pub struct Retention {
 }
 
 impl Retention {
-    /// Keeps closed incidents with their messages, and handled events, for so long; `None`: for ever.
+    /// A worker that keeps closed incidents with their messages, and handled events, for this long; `None`: forever.
     pub fn new(
         store: Store,
         clock: SharedClock,
@@ -41,13 +41,13 @@ impl Worker for Retention {
 
     async fn step(&self) -> Result<Progress, StoreError> {
         let now = self.clock.now();
-        let mut gone = 0;
+        let mut deleted = 0;
         if let Some(keep) = self.incidents {
-            gone += self.store.forget_incidents(earlier(now, keep), BATCH).await?;
+            deleted += self.store.forget_incidents(earlier(now, keep), BATCH).await?;
         }
         if let Some(keep) = self.events {
-            gone += self.store.forget_events(earlier(now, keep), BATCH).await?;
+            deleted += self.store.forget_events(earlier(now, keep), BATCH).await?;
         }
-        Ok(if gone > 0 { Progress::More } else { Progress::Idle(EVERY) })
+        Ok(if deleted > 0 { Progress::More } else { Progress::Idle(EVERY) })
     }
 }

@@ -1,20 +1,20 @@
-//! Resolves incidents that nothing was heard of for too long: Alertmanager may never say that they are over.
+//! Resolves stale incidents: Alertmanager may never report that their alerts are resolved.
 
 use crate::engine::{Engine, EngineError};
 use crate::worker::{Progress, Worker};
 use std::time::Duration;
 
-/// How often it is looked for: staleness is a matter of hours.
+/// The polling interval: `stale_after` is a matter of hours.
 const EVERY: Duration = Duration::from_secs(20);
 
-/// The worker of stale incidents.
+/// The worker that resolves stale incidents.
 #[derive(Debug)]
 pub struct Staleness {
     engine: Engine,
 }
 
 impl Staleness {
-    /// A worker on an engine.
+    /// A worker that resolves incidents through `engine`.
     pub fn new(engine: Engine) -> Self {
         Self { engine }
     }

@@ -1,7 +1,7 @@
-//! Adds up the totals of all processes, and exports them from one of them at a time.
+//! Adds up the totals of all processes. One process at a time exports them.
 //!
-//! The process that holds the lease exports every total; the others export none, so that `sum` over the replicas is the
-//! truth. When it ends, another one takes over within [`LEASE`] and goes on from the same numbers: they only grow.
+//! The process that holds the lease exports all totals. The others export none, so `sum` over the replicas is correct. When
+//! the process ends, another one exports the same totals within [`LEASE`], so they never decrease.
 
 use crate::clock::SharedClock;
 use crate::domain::time::later;
@@ -13,9 +13,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
 
-/// How often: below a scrape interval.
+/// The interval: below a scrape interval.
 const EVERY: Duration = Duration::from_secs(5);
-/// How long a process that cannot reach the database still exports what it knows, and how long the others wait for it.
+/// How long a process that cannot reach the database keeps exporting its last totals, and how long the others wait for it.
 const LEASE: Duration = Duration::from_secs(20);
 
 /// The worker of the totals.

@@ -90,7 +90,8 @@ impl EventHandler<'_> {
         match parsed {
             Parsed::Chatter => Ok(Handled::ignored("chatter")),
             Parsed::Mistake(mistake) => {
-                self.answer(&message, Answer::Mistake { said: mistake.said, hint: mistake.hint }).await?;
+                self.answer(&message, Answer::Mistake { problem: mistake.problem, hint: mistake.hint })
+                    .await?;
                 Ok(Handled::refused("not understood"))
             }
             Parsed::Command(command) => self.command(&message, command).await,
@@ -211,7 +212,7 @@ impl EventHandler<'_> {
         let room = self.event.room.as_str();
         let (stored, refused) = match self.change.standing(number, room).await? {
             Standing::Here(stored) => (stored, None),
-            Standing::NotTold(stored) => (stored, Some(Hidden::NotToldHere)),
+            Standing::NotPosted(stored) => (stored, Some(Hidden::NotPostedHere)),
             Standing::Below(stored) => (stored, Some(Hidden::HigherLevel)),
             Standing::Unknown => {
                 let result = ActResult::Refused { why: Hidden::Unknown };

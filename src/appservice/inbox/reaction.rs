@@ -28,7 +28,7 @@ impl EventHandler<'_> {
         }
         let (stored, above) = match self.change.standing(about.incident, room).await? {
             Standing::Here(stored) => (stored, false),
-            Standing::Below(stored) | Standing::NotTold(stored) => (stored, true),
+            Standing::Below(stored) | Standing::NotPosted(stored) => (stored, true),
             Standing::Unknown => return Ok(Handled::ignored("the incident is forgotten")),
         };
         let Some(act) = self.meaning(&stored.room_list, key, &about) else {

@@ -1,47 +1,46 @@
-//! What follows the verb: incidents, a duration, a comment.
+//! The arguments after the verb: incidents, a duration, a comment.
 
 use super::verb::Arguments;
 use super::{Act, Command, Evidence, Mistake, Parsed, Verb, VerbEffect, Which, quotable, split_word};
 use crate::domain::duration;
 use std::time::Duration;
 
-/// The longest comment that is kept, in characters.
+/// The maximum length of a comment, in characters. The rest is cut off.
 const LONGEST_COMMENT: usize = 1000;
-/// The most incidents that one command names.
+/// The maximum number of incidents in one command.
 const MOST_INCIDENTS: usize = 100;
 
-/// What was said of incidents, and what came after.
+/// The incidents that a text names, and the rest of the text.
 struct Selected<'a> {
     which: Option<Which>,
     rest: &'a str,
 }
 
-/// Why what follows the verb does not make a command.
+/// Why the arguments are invalid.
 enum Unfit {
-    /// No incident is named, where one is needed.
+    /// The incident is missing.
     NoIncident,
-    /// What is said in its place cannot name an incident.
+    /// The text in the place of the incident is not an incident number.
     NotAnIncident(Mistake),
-    /// An incident is named, and then something is wrong.
+    /// The incident is valid, another argument is not.
     Wrong(Mistake),
-    /// More was said than the command takes.
+    /// There are too many arguments.
     TooMuch(Mistake),
 }
 
-/// The command that `verb` and `rest` make, read with `evidence`; in a reply or thread the incident may be left
-/// out.
+/// Parses the text after the verb. `here`: the text is in a reply or thread, so the incident may be omitted.
 pub(super) fn read(verb: Verb, rest: &str, evidence: Evidence, here: bool) -> Parsed {
     let unfit = match command(verb, rest, evidence, here) {
         Ok(command) => return Parsed::Command(command),
         Err(unfit) => unfit,
     };
     match (unfit, evidence) {
-        // "ack" and nothing else is exactly a command; "acknowledge that we are late" is not.
+        // "ack" alone is meant as a command; "acknowledge that we are late" is not.
         (Unfit::NoIncident, Evidence::Bare) if !rest.is_empty() && read_duration(rest).is_none() => {
             Parsed::Chatter
         }
         (Unfit::NoIncident, _) => Parsed::Mistake(Mistake {
-            said: format!("`{}` needs an incident number.", verb.word()),
+            problem: format!("`{}` needs an incident number.", verb.word()),
             hint: format!("Type `{}`, or reply to the page.", verb.row().usage),
         }),
         (Unfit::TooMuch(_) | Unfit::NotAnIncident(_), Evidence::Bare) => Parsed::Chatter,
@@ -75,14 +74,14 @@ fn command(verb: Verb, rest: &str, evidence: Evidence, here: bool) -> Result<Com
     }
 }
 
-/// The incident or incidents, and nothing else.
+/// Parses incidents, without a comment after them.
 fn without_comment(verb: Verb, rest: &str, here: bool) -> Result<Which, Unfit> {
     let selected = select(rest)?;
     let which = named(verb, &selected, here)?;
     if selected.rest.is_empty() { Ok(which) } else { Err(Unfit::TooMuch(too_much(verb, selected.rest))) }
 }
 
-/// The incident or incidents, and the comment: everything after them.
+/// Parses incidents, and the comment after them.
 fn with_comment(
     verb: Verb,
     rest: &str,
@@ -90,22 +89,22 @@ fn with_comment(
     here: bool,
 ) -> Result<(Which, Option<String>), Unfit> {
     let selected = select(rest)?;
-    // "ack all good" must not take everything there is.
+    // "ack all good" must not acknowledge every incident.
     if selected.which == Some(Which::All) && !selected.rest.is_empty() {
         return match evidence {
             Evidence::InThread => Ok((Which::This, comment(rest))),
             Evidence::Addressed | Evidence::Bare => Err(all_and_more(verb, selected.rest)),
         };
     }
-    // "ack 3-5": hardly said of anything but incidents, and whoever says it believes to have them.
+    // "ack 3-5" is almost certainly meant as a command, so its sender must get an answer.
     let word = split_word(selected.rest).0;
     if selected.which.is_none() && !here && verb.row().unmistakable && is_range(word) {
         return Err(Unfit::Wrong(Mistake {
-            said: format!("`{}` is not an incident number.", quotable(word)),
+            problem: format!("`{}` is not an incident number.", quotable(word)),
             hint: format!("Type each number: `{} 42 43 44`.", verb.word()),
         }));
     }
-    // Addressed, but neither in a thread nor with a number: a word where a number belongs.
+    // Addressed, not in a thread, and there is a word in the place of the number.
     if selected.which.is_none() && !here && evidence == Evidence::Addressed && !selected.rest.is_empty() {
         return Err(Unfit::NotAnIncident(not_an_incident(split_word(selected.rest).0)));
     }
@@ -113,8 +112,8 @@ fn with_comment(
     Ok((which, comment(selected.rest)))
 }
 
-/// The incidents, for how long, and the comment. A number may belong to the duration ("snooze 42 2 hours"), so the
-/// longest list of numbers that leaves a duration is meant.
+/// Parses incidents, a duration and a comment. A number may belong to the duration ("snooze 42 2 hours"), so the incidents
+/// are the longest list of numbers that a duration follows.
 fn with_duration(verb: Verb, rest: &str, here: bool, act: fn(Duration) -> Act) -> Result<Command, Unfit> {
     let selected = select(rest)?;
     for tail in
@@ -133,15 +132,15 @@ fn with_duration(verb: Verb, rest: &str, here: bool, act: fn(Duration) -> Act) -
         };
         return Ok(Command::Act { act: act(how_long), which, comment: comment(after) });
     }
-    let mistake = |said: String| Mistake {
-        said,
+    let mistake = |problem: String| Mistake {
+        problem,
         hint: format!("Type for example `{} 42 2h`. Durations are `90s`, `15m`, `1h30m`, `2d`.", verb.word()),
     };
     match selected.rest {
         "" if selected.which.is_none() && !here => Err(Unfit::NoIncident),
         "" => Err(Unfit::Wrong(mistake(format!("`{}` needs a duration.", verb.word())))),
-        said => {
-            let word = split_word(said).0;
+        text => {
+            let word = split_word(text).0;
             let mut unclear = mistake(format!("`{}` is not a duration.", quotable(word)));
             if let Some(valid) = duration::nearest(word) {
                 unclear.hint = format!("Did you mean `{valid}`? {}", unclear.hint);
@@ -151,13 +150,13 @@ fn with_duration(verb: Verb, rest: &str, here: bool, act: fn(Duration) -> Act) -
     }
 }
 
-/// `text`, then `text` without its first word, and so on, as far as incidents can be named.
+/// `text`, then `text` without its first word, and so on, for as many words as a list of incidents may have.
 fn tails(text: &str) -> impl Iterator<Item = &str> {
     std::iter::successors(Some(text), |tail| Some(split_word(tail).1).filter(|tail| !tail.is_empty()))
         .take(MOST_INCIDENTS.saturating_mul(2))
 }
 
-/// The longest duration at the start of `text`, of at most four words ("1 hour 30 minutes"), and what follows it.
+/// The longest duration at the start of `text`, of at most four words ("1 hour 30 minutes"), and the rest.
 fn leading_duration(text: &str) -> Option<(Duration, &str)> {
     let ends = tails(text).skip(1).chain([""]).take(4).collect::<Vec<_>>();
     ends.into_iter().rev().find_map(|after| {
@@ -166,7 +165,7 @@ fn leading_duration(text: &str) -> Option<(Duration, &str)> {
     })
 }
 
-/// Whether a command that is not available yet is complete.
+/// Whether the arguments of a command that is not available yet are valid.
 fn looks_meant(arguments: Arguments, rest: &str, here: bool) -> bool {
     let (first, second) = split_word(rest);
     match arguments {
@@ -182,7 +181,7 @@ fn looks_meant(arguments: Arguments, rest: &str, here: bool) -> bool {
     }
 }
 
-/// The incidents that were named, or the one that the reply or thread is about.
+/// The named incidents, or the incident of the reply or thread.
 fn named(verb: Verb, selected: &Selected<'_>, here: bool) -> Result<Which, Unfit> {
     match &selected.which {
         Some(which) => Ok(which.clone()),
@@ -194,8 +193,8 @@ fn named(verb: Verb, selected: &Selected<'_>, here: bool) -> Result<Which, Unfit
     }
 }
 
-/// Reads `all`, or numbers (`42`, `#42`, `42, 43`, `42 and 43`), from the start of `text`. A colon or a dash ends
-/// them: `ack 42: 3 disks are gone`.
+/// Parses `all`, or numbers (`42`, `#42`, `42, 43`, `42 and 43`), at the start of `text`. A colon or a dash ends the
+/// list: `ack 42: 3 disks are gone`.
 fn select(text: &str) -> Result<Selected<'_>, Unfit> {
     let mut numbers: Vec<i64> = Vec::new();
     let mut rest = text;
@@ -207,7 +206,10 @@ fn select(text: &str) -> Result<Selected<'_>, Unfit> {
         }
         if numbers.is_empty() && looks_like_uuid(bare.trim_start_matches('#')) {
             return Err(Unfit::Wrong(Mistake {
-                said: format!("`{}` is an id of another bot. Incidents have numbers here.", quotable(bare)),
+                problem: format!(
+                    "`{}` is an id of another bot. Incidents have numbers here.",
+                    quotable(bare)
+                ),
                 hint: "Type `pending` for the numbers.".to_owned(),
             }));
         }
@@ -224,7 +226,7 @@ fn select(text: &str) -> Result<Selected<'_>, Unfit> {
         }
         if numbers.len() > MOST_INCIDENTS {
             return Err(Unfit::Wrong(Mistake {
-                said: format!("One command can name at most {MOST_INCIDENTS} incidents."),
+                problem: format!("One command can name at most {MOST_INCIDENTS} incidents."),
                 hint: "Name fewer, or type `all`.".to_owned(),
             }));
         }
@@ -236,7 +238,7 @@ fn select(text: &str) -> Result<Selected<'_>, Unfit> {
     Ok(Selected { which: (!numbers.is_empty()).then_some(Which::Numbers(numbers)), rest })
 }
 
-/// `42`, `#42` or `42,43`; `None` if it is anything else.
+/// Parses `42`, `#42` or `42,43`; `None` for any other word.
 fn read_numbers(word: &str) -> Result<Option<Vec<i64>>, Unfit> {
     let parts: Vec<&str> = word.split(',').map(|part| part.strip_prefix('#').unwrap_or(part)).collect();
     if parts.iter().any(|part| part.is_empty() || !part.bytes().all(|b| b.is_ascii_digit())) {
@@ -257,14 +259,14 @@ fn read_duration(text: &str) -> Option<Duration> {
     duration::parse_typed(text).ok().filter(|duration| *duration >= Duration::from_secs(1))
 }
 
-/// With or without its dashes.
+/// Whether a word looks like a UUID, with or without dashes.
 fn looks_like_uuid(word: &str) -> bool {
     let digits = word.bytes().filter(u8::is_ascii_hexdigit).count();
     let dashes = word.bytes().filter(|b| *b == b'-').count();
     digits == 32 && (dashes == 0 || dashes == 4) && digits.saturating_add(dashes) == word.len()
 }
 
-/// What was said with a command: verbatim, bounded, without the punctuation that set it off.
+/// The comment of a command: verbatim, of limited length, without the punctuation before it.
 fn comment(rest: &str) -> Option<String> {
     let rest = rest
         .trim_start_matches(|c: char| c.is_whitespace() || matches!(c, ':' | ',' | '-' | '–' | '—' | ';'));
@@ -272,11 +274,11 @@ fn comment(rest: &str) -> Option<String> {
     (!comment.trim().is_empty()).then(|| comment.trim().to_owned())
 }
 
-/// More than `all`: whether everything is meant is not clear. Whoever says it with a word that people do not use
-/// otherwise believes to have taken something, and is told.
+/// The error for text after `all`: it is unclear whether all incidents are meant. If the verb is unmistakable, the sender
+/// expects an effect and gets an answer.
 fn all_and_more(verb: Verb, rest: &str) -> Unfit {
     let mistake = Mistake {
-        said: format!("Unexpected `{}` after `{} all`.", quotable(rest), verb.word()),
+        problem: format!("Unexpected `{}` after `{} all`.", quotable(rest), verb.word()),
         hint: format!("Type only `{} all`, or name the incidents: `{}`.", verb.word(), verb.row().usage),
     };
     if verb.row().unmistakable { Unfit::Wrong(mistake) } else { Unfit::TooMuch(mistake) }
@@ -290,16 +292,16 @@ fn is_range(word: &str) -> bool {
         && word.chars().all(|c| digit(c) || matches!(c, '#' | '-' | '–' | '.'))
 }
 
-fn not_an_incident(said: &str) -> Mistake {
+fn not_an_incident(word: &str) -> Mistake {
     Mistake {
-        said: format!("`{}` is not an incident number.", quotable(said)),
+        problem: format!("`{}` is not an incident number.", quotable(word)),
         hint: "Type `pending` for the numbers.".to_owned(),
     }
 }
 
 fn too_much(verb: Verb, rest: &str) -> Mistake {
     Mistake {
-        said: format!("Unexpected `{}` after `{}`.", quotable(rest), verb.word()),
+        problem: format!("Unexpected `{}` after `{}`.", quotable(rest), verb.word()),
         hint: format!("Type `{}`.", verb.row().usage),
     }
 }

@@ -1,10 +1,10 @@
-//! What people say to the virtual user in a room: the grammar of commands.
+//! The grammar of commands in rooms.
 //!
-//! A text is read as a command when it is addressed to us (`!` or a mention comes first), when it is said in a
-//! reply or a thread of ours, or when it is exactly a command. Everything else is chatter, which gets no answer:
-//! people talk about alerts in the very rooms and threads where the alerts are shown.
+//! matrixbot reads a text as a command if it is addressed to the virtual user (it starts with `!` or a mention), if it
+//! replies to one of our messages or is in a thread of ours, or if it is exactly a command. Every other text is chatter
+//! and gets no answer, because people discuss alerts in the same rooms and threads.
 //!
-//! A command is a row of the table in `verb`. How to add one: "Recipes" in docs/ARCHITECTURE.md.
+//! Each command is a row of the table in `verb`. To add one, see "Recipes" in docs/ARCHITECTURE.md.
 
 mod arguments;
 #[cfg(test)]
@@ -13,23 +13,23 @@ mod verb;
 
 pub use verb::{Act, Query, Verb, VerbEffect, View};
 
-/// Where a text was said, as far as it decides whether it is a command.
+/// The context of a text that helps to decide whether it is a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Context {
-    /// It is a reply to, or in the thread of, a message of ours that shows an incident.
+    /// It replies to one of our messages about an incident, or is in that message's thread.
     pub reply_or_thread: bool,
-    /// It began with a mention of the virtual user, which is no longer part of the text.
+    /// It started with a mention of the virtual user. The text no longer contains the mention.
     pub mentioned: bool,
 }
 
-/// What a text is.
+/// The result of parsing a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Parsed {
-    /// Not meant for us. It gets no answer.
+    /// Not meant for matrixbot. It gets no answer.
     Chatter,
     /// A command.
     Command(Command),
-    /// Meant as a command, but it is none.
+    /// Meant as a command, but invalid.
     Mistake(Mistake),
 }
 
@@ -38,18 +38,18 @@ pub enum Parsed {
 pub enum Command {
     /// Change incidents.
     Act {
-        /// How.
+        /// The change.
         act: Act,
-        /// Which.
+        /// The incidents.
         which: Which,
-        /// The comment given with it.
+        /// The person's comment.
         comment: Option<String>,
     },
     /// Show incidents.
     Show {
-        /// How.
+        /// What to show of them.
         view: View,
-        /// Which.
+        /// The incidents.
         which: Which,
     },
     /// Answer a question.
@@ -61,35 +61,35 @@ pub enum Command {
 /// Which incidents a command is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Which {
-    /// Those with these numbers: at least one, each once, in the order they were said.
+    /// Those with these numbers: at least one, without duplicates, in the order in which the person typed them.
     Numbers(Vec<i64>),
-    /// All of the room list that the command can apply to.
+    /// All incidents of the room list that the command can apply to.
     All,
-    /// The one that the reply or thread is about.
+    /// The incident of the reply or thread.
     This,
 }
 
-/// A command that went wrong before anything was done.
+/// Why a command is invalid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mistake {
-    /// What is wrong, as a sentence.
-    pub said: String,
-    /// What to say instead, as a sentence.
+    /// The problem, as a sentence.
+    pub problem: String,
+    /// What to type instead, as a sentence.
     pub hint: String,
 }
 
-/// How sure it is that a text is meant as a command. Mistakes are answered accordingly.
+/// How likely a text is meant as a command. This decides whether matrixbot answers a mistake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Evidence {
-    /// It is addressed to us: whatever is not a command is a mistake.
+    /// It is addressed to the virtual user: every text that is not a command is a mistake.
     Addressed,
-    /// It is said in a reply or thread of ours: it names an incident without a number.
+    /// It replies to one of our messages or is in a thread of ours, so it needs no incident number.
     InThread,
-    /// It is only a text in the room: it must be exactly a command.
+    /// Any other text in the room: it must be exactly a command.
     Bare,
 }
 
-/// What `text` is.
+/// Parses a text.
 pub fn parse(text: &str, context: Context) -> Parsed {
     let text = unmarked(text.trim());
     let exclaimed =
@@ -101,7 +101,7 @@ pub fn parse(text: &str, context: Context) -> Parsed {
         None => (text, Evidence::Bare),
     };
     if text.is_empty() {
-        // A mention and nothing else: somebody looks for a way in.
+        // Someone who only mentions the virtual user probably needs help.
         return if context.mentioned {
             Parsed::Command(Command::Query(Query::Help))
         } else {
@@ -121,10 +121,10 @@ fn unknown(word: &str) -> Mistake {
         Some(verb) => format!("Did you mean `{}`? Type `help` for the list of commands.", verb.row().usage),
         None => "Type `help` for the list of commands.".to_owned(),
     };
-    Mistake { said: format!("Unknown command `{}`.", quotable(word)), hint }
+    Mistake { problem: format!("Unknown command `{}`.", quotable(word)), hint }
 }
 
-/// The first word and what follows it, verbatim but for white space around it.
+/// The first word and the rest, without the white space between them.
 fn split_word(text: &str) -> (&str, &str) {
     match text.split_once(char::is_whitespace) {
         Some((word, rest)) => (word, rest.trim()),
@@ -132,7 +132,7 @@ fn split_word(text: &str) -> (&str, &str) {
     }
 }
 
-/// The verb and what follows it. `ack42` and `ack#42` lack a space.
+/// The verb and the rest. `ack42` and `ack#42` need no space.
 fn split_verb(text: &str) -> (&str, &str) {
     let number = text.find(|c: char| c == '#' || c.is_ascii_digit()).unwrap_or(text.len());
     match text.split_at_checked(number) {
@@ -143,7 +143,7 @@ fn split_verb(text: &str) -> (&str, &str) {
     }
 }
 
-/// The text within marks that make all of it bold, slanted or code.
+/// The text without Markdown marks that make all of it bold, italic or code.
 fn unmarked(text: &str) -> &str {
     let mark = |c| matches!(c, '*' | '_' | '`');
     let inner = text.trim_start_matches(mark);
@@ -152,12 +152,12 @@ fn unmarked(text: &str) -> &str {
     inner.strip_suffix(&closing).unwrap_or(text).trim()
 }
 
-/// A short form of something said that stays within one pair of backticks.
-fn quotable(said: &str) -> String {
+/// A short form of a text that fits between one pair of backticks.
+fn quotable(text: &str) -> String {
     const LONGEST: usize = 40;
     let mut quoted: String =
-        said.chars().map(|c| if c == '`' || c.is_control() { ' ' } else { c }).take(LONGEST).collect();
-    if said.chars().nth(LONGEST).is_some() {
+        text.chars().map(|c| if c == '`' || c.is_control() { ' ' } else { c }).take(LONGEST).collect();
+    if text.chars().nth(LONGEST).is_some() {
         quoted.push('…');
     }
     quoted

@@ -7,7 +7,7 @@ const THREAD: Context = Context { reply_or_thread: true, mentioned: false };
 const MENTIONED: Context = Context { reply_or_thread: false, mentioned: true };
 
 /// A parsed text in one line, for the tables below.
-fn told(parsed: &Parsed) -> String {
+fn described(parsed: &Parsed) -> String {
     let which = |which: &Which| match which {
         Which::Numbers(numbers) => numbers.iter().map(i64::to_string).collect::<Vec<_>>().join(","),
         Which::All => "all".to_owned(),
@@ -16,7 +16,7 @@ fn told(parsed: &Parsed) -> String {
     let with = |comment: &Option<String>| comment.as_ref().map(|c| format!(" ({c})")).unwrap_or_default();
     match parsed {
         Parsed::Chatter => "-".to_owned(),
-        Parsed::Mistake(mistake) => format!("! {}", mistake.said),
+        Parsed::Mistake(mistake) => format!("! {}", mistake.problem),
         Parsed::Command(command) => match command {
             Command::Act { act, which: w, comment } => {
                 let length = act.length().map(|length| format!(" {}s", length.as_secs())).unwrap_or_default();
@@ -31,8 +31,8 @@ fn told(parsed: &Parsed) -> String {
 }
 
 fn check(context: Context, table: &[(&str, &str)]) {
-    for (said, expected) in table {
-        assert_eq!(told(&parse(said, context)), *expected, "{said:?} in {context:?}");
+    for (text, expected) in table {
+        assert_eq!(described(&parse(text, context)), *expected, "{text:?} in {context:?}");
     }
 }
 
@@ -91,7 +91,7 @@ fn a_text_in_the_room_is_a_command_only_if_it_is_exactly_one() {
 }
 
 #[test]
-fn people_talk_and_are_not_answered() {
+fn chatter_gets_no_answer() {
     check(
         BARE,
         &[
@@ -143,7 +143,7 @@ fn people_talk_and_are_not_answered() {
 }
 
 #[test]
-fn in_a_reply_or_thread_the_number_may_be_left_out() {
+fn in_a_reply_or_thread_the_number_is_optional() {
     check(
         THREAD,
         &[
@@ -171,7 +171,7 @@ fn in_a_reply_or_thread_the_number_may_be_left_out() {
 }
 
 #[test]
-fn what_is_addressed_to_us_is_always_answered() {
+fn every_addressed_text_gets_an_answer() {
     for context in [BARE, THREAD] {
         check(
             context,
@@ -201,7 +201,7 @@ fn what_is_addressed_to_us_is_always_answered() {
 }
 
 #[test]
-fn a_mistake_says_what_is_wrong() {
+fn a_mistake_names_the_problem() {
     check(
         BARE,
         &[
@@ -238,24 +238,27 @@ fn a_mistake_says_what_is_wrong() {
     let Parsed::Mistake(mistake) = parse("snooze 42 1.5h", BARE) else { panic!("not a mistake") };
     assert!(mistake.hint.starts_with("Did you mean `1h30m`? "), "{}", mistake.hint);
     let many = (1..=101).map(|n| n.to_string()).collect::<Vec<_>>().join(" ");
-    assert_eq!(told(&parse(&format!("ack {many}"), BARE)), "! One command can name at most 100 incidents.");
+    assert_eq!(
+        described(&parse(&format!("ack {many}"), BARE)),
+        "! One command can name at most 100 incidents."
+    );
 }
 
 #[test]
-fn what_is_quoted_back_is_short_and_stays_within_its_backticks() {
+fn quoted_text_is_short_and_stays_within_its_backticks() {
     let Parsed::Mistake(mistake) = parse(&format!("!x`{}", "y".repeat(1000)), BARE) else {
         panic!("no mistake")
     };
-    assert_eq!(mistake.said.matches('`').count(), 2);
-    assert!(mistake.said.chars().count() < 80, "{}", mistake.said);
+    assert_eq!(mistake.problem.matches('`').count(), 2);
+    assert!(mistake.problem.chars().count() < 80, "{}", mistake.problem);
 }
 
 #[test]
-fn every_usage_is_understood_and_every_slip_is_guessed() {
+fn every_usage_parses_and_every_typo_gets_a_suggestion() {
     for verb in Verb::ALL.iter().copied() {
-        let said =
+        let usage =
             verb.row().usage.replace(" [comment]", " a comment").replace(" [7d]", "").replace("ID", "a1b2");
-        assert!(matches!(parse(&said, BARE), Parsed::Command(_)), "{said}");
+        assert!(matches!(parse(&usage, BARE), Parsed::Command(_)), "{usage}");
         for word in verb.row().words {
             assert_eq!(Verb::from_word(word), Some(verb));
             assert!(Verb::nearest(&format!("{word}x")).is_some(), "{word}");
@@ -269,7 +272,7 @@ fn any_context() -> impl Strategy<Value = Context> {
         .prop_map(|(reply_or_thread, mentioned)| Context { reply_or_thread, mentioned })
 }
 
-/// Texts that come near commands.
+/// Texts that are similar to commands.
 fn near_commands() -> impl Strategy<Value = String> {
     let word = prop_oneof![
         proptest::sample::select(
@@ -311,12 +314,12 @@ proptest! {
 
     #[test]
     fn case_does_not_matter(text in near_commands().prop_filter("ASCII", |text| text.is_ascii()), context in any_context()) {
-        let lower = told(&parse(&text.to_lowercase(), context)).to_lowercase();
-        prop_assert_eq!(told(&parse(&text.to_uppercase(), context)).to_lowercase(), lower);
+        let lower = described(&parse(&text.to_lowercase(), context)).to_lowercase();
+        prop_assert_eq!(described(&parse(&text.to_uppercase(), context)).to_lowercase(), lower);
     }
 
     #[test]
-    fn a_text_that_begins_with_no_command_stays_chatter(text in any::<String>(), reply_or_thread in any::<bool>()) {
+    fn a_text_that_does_not_start_with_a_command_is_chatter(text in any::<String>(), reply_or_thread in any::<bool>()) {
         let first = text.trim().split(char::is_whitespace).next().unwrap_or_default();
         prop_assume!(!text.trim().starts_with('!') && Verb::from_word(first).is_none());
         prop_assert_eq!(parse(&text, Context { reply_or_thread, mentioned: false }), Parsed::Chatter);
@@ -325,12 +328,16 @@ proptest! {
     #[test]
     fn only_a_reply_or_thread_names_an_incident_without_a_number(text in near_commands(), mentioned in any::<bool>()) {
         let parsed = parse(&text, Context { reply_or_thread: false, mentioned });
-        let told = told(&parsed);
-        prop_assert!(told.split_whitespace().nth(1) != Some("this") || matches!(parsed, Parsed::Mistake(_)), "{}", told);
+        let described = described(&parsed);
+        prop_assert!(
+            described.split_whitespace().nth(1) != Some("this") || matches!(parsed, Parsed::Mistake(_)),
+            "{}",
+            described
+        );
     }
 
     #[test]
-    fn numbers_are_positive_and_each_is_named_once(text in near_commands(), context in any_context()) {
+    fn numbers_are_positive_and_without_duplicates(text in near_commands(), context in any_context()) {
         if let Parsed::Command(Command::Act { act: Act::Acknowledge, which: Which::Numbers(numbers), .. }) = parse(&text, context) {
             let mut once = numbers.clone();
             once.sort_unstable();
@@ -341,7 +348,7 @@ proptest! {
     }
 
     #[test]
-    fn a_snooze_is_as_long_as_it_was_said(number in 1_i64.., minutes in 1_u64..100_000) {
+    fn a_snooze_has_the_typed_length(number in 1_i64.., minutes in 1_u64..100_000) {
         let parsed = parse(&format!("snooze {number} {minutes}m"), BARE);
         prop_assert_eq!(parsed, Parsed::Command(Command::Act {
             act: Act::Snooze(Duration::from_mins(minutes)),

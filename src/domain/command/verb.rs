@@ -1,4 +1,4 @@
-//! The table of verbs. A row is all that the grammar, `help`, the shell and the rights know about a command.
+//! The table of verbs. The grammar, `help`, the command line and the permissions read a command's row only.
 
 use crate::domain::incident::{PhaseName, Rung};
 use crate::domain::rights::Right;
@@ -7,38 +7,38 @@ use std::time::Duration;
 /// A verb's row of the table.
 #[derive(Debug)]
 pub struct Row {
-    /// The words for it, the shortest first.
+    /// The words for it, shortest first.
     pub words: &'static [&'static str],
     /// An example of a command.
     pub usage: &'static str,
-    /// What it does, in the words of `help`.
+    /// The description that `help` prints.
     pub purpose: &'static str,
-    /// The reactions to a page that mean the same.
+    /// The reactions to a page with the same effect.
     pub reactions: &'static [&'static str],
-    /// Whether no ordinary sentence begins with it, so that in a thread it can only be meant for us.
+    /// Whether no ordinary sentence starts with it. In a thread, such a word is always meant as a command.
     pub unmistakable: bool,
-    /// What follows it, and what the command does.
+    /// Its arguments and its effect.
     pub effect: VerbEffect,
     /// The phases of the incidents that it lists, or that `all` stands for.
     pub phases: &'static [PhaseName],
-    /// Who may use it.
+    /// The right that it requires.
     pub right: Right,
 }
 
-/// What follows a verb, and what the command does.
+/// The arguments and the effect of a verb.
 #[derive(Debug, Clone, Copy)]
 pub enum VerbEffect {
-    /// Incidents: changes them.
+    /// Changes incidents. Arguments: incidents.
     Act(Act),
-    /// Incidents and maybe a comment: changes them.
+    /// Changes incidents. Arguments: incidents and an optional comment.
     ActWithComment(Act),
-    /// Incidents, a duration and maybe a comment: changes them.
+    /// Changes incidents. Arguments: incidents, a duration and an optional comment.
     ActFor(fn(Duration) -> Act),
-    /// Incidents: shows them.
+    /// Shows incidents. Arguments: incidents.
     Show(View),
-    /// Nothing: answers a question.
+    /// Answers a question. No arguments.
     Query(Query),
-    /// This release recognizes the command by its arguments, and cannot execute it.
+    /// This release recognizes the command by its arguments, but cannot execute it.
     NotAvailable(Arguments),
 }
 
@@ -47,28 +47,28 @@ pub enum VerbEffect {
 pub enum Act {
     /// Acknowledge it.
     Acknowledge,
-    /// Withdraw the acknowledgement. Also what the redaction of the acknowledging reaction means.
+    /// Withdraw the acknowledgement. The redaction of the acknowledging reaction does the same.
     Unacknowledge,
-    /// Snooze it for so long.
+    /// Snooze it for this long.
     Snooze(Duration),
     /// End its snooze.
     Unsnooze,
-    /// Page its next level now. `Some`: only if this is still the newest page.
+    /// Page its next level now. `Some`: only if this is still its current page.
     Escalate(Option<Rung>),
     /// Resolve it by hand.
     Resolve,
 }
 
-/// How incidents are shown.
+/// What to show of an incident.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum View {
-    /// As they are now, with their alerts.
+    /// Its current state, with its alerts.
     Incident,
-    /// What happened to them.
+    /// Its history.
     Timeline,
 }
 
-/// A question about everything in the room.
+/// A question about the whole room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Query {
     /// The incidents that nobody has acknowledged.
@@ -84,11 +84,11 @@ pub enum Query {
 pub enum Arguments {
     /// None.
     Nothing,
-    /// Incidents, a duration and maybe a comment.
+    /// Incidents, a duration and an optional comment.
     IncidentsFor,
     /// An id that contains a digit.
     Id,
-    /// A duration, or none.
+    /// An optional duration.
     MaybeDuration,
     /// A duration, or `end`.
     DurationOrEnd,
@@ -96,7 +96,7 @@ pub enum Arguments {
 
 macro_rules! verbs {
     ($($verb:ident => $row:expr,)*) => {
-        /// What a command begins with.
+        /// The first word of a command.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
         #[expect(missing_docs, reason = "the rows explain them")]
         pub enum Verb {
@@ -321,13 +321,13 @@ impl Verb {
         }
     }
 
-    /// The verb that a word stands for. Case and a colon or comma after it do not matter.
+    /// The verb that a word stands for. Case and trailing punctuation do not matter.
     pub(super) fn from_word(word: &str) -> Option<Self> {
         let word = word.trim_end_matches([':', ',', '.', '!']).to_lowercase();
         Self::ALL.iter().copied().find(|verb| verb.row().words.contains(&word.as_str()))
     }
 
-    /// The verb that a word is a slip of: one letter wrong, missing, too many, or two swapped.
+    /// The verb that a word probably misspells: one letter is wrong, missing or extra, or two are swapped.
     pub(super) fn nearest(word: &str) -> Option<Self> {
         let word: String = word.to_lowercase().chars().take(16).collect();
         Self::ALL
@@ -350,7 +350,7 @@ impl Act {
         }
     }
 
-    /// For how long it was asked for, if it has a length.
+    /// Its length, if it has one.
     pub fn length(self) -> Option<Duration> {
         match self {
             Self::Snooze(length) => Some(length),

@@ -1,4 +1,4 @@
-//! A decision while it is being made.
+//! An unfinished decision.
 
 use crate::domain::incident::{Incident, Phase, Run};
 use crate::domain::input::{Decision, Effect, Outcome, Surroundings, Urgency};
@@ -6,28 +6,34 @@ use crate::domain::policy::Policy;
 use crate::domain::timeline::{Entry, Kind};
 use std::collections::BTreeMap;
 
-/// The incident as the rules change it, and what they have decided so far.
+/// The incident as the rules change it, with the entries and effects so far.
 #[derive(Debug)]
 pub(super) struct Draft<'a> {
     /// The incident so far.
     pub(super) incident: Incident,
-    /// What surrounds the decision.
+    /// What the decision depends on.
     pub(super) around: Surroundings<'a>,
     entries: Vec<Entry>,
     effects: Vec<Effect>,
 }
 
 impl<'a> Draft<'a> {
-    /// Nothing decided yet.
+    /// A decision about an existing incident.
     pub(super) fn of(incident: &Incident, around: Surroundings<'a>) -> Self {
         Self { incident: incident.clone(), around, entries: Vec::new(), effects: Vec::new() }
     }
 
-    /// An incident that does not exist until its first run starts: version 0, run 0.
+    /// A decision that may open an incident. Until its first run starts, the incident has version 0 and run 0.
     pub(super) fn of_nothing(around: Surroundings<'a>) -> Self {
         let incident = Incident {
             phase: Phase::Firing,
-            run: Run { no: 0, level: None, loop_no: 0, told: false, policy_version: around.newest.version },
+            run: Run {
+                no: 0,
+                level: None,
+                loop_no: 0,
+                notified: false,
+                policy_version: around.newest.version,
+            },
             next_at: None,
             ackers: Vec::new(),
             flap_count: 0,
@@ -46,13 +52,13 @@ impl<'a> Draft<'a> {
         self.around.of_run.policy
     }
 
-    /// I8, I16: a change is one version and one entry.
+    /// Records a change: one version and one entry (I8, I16).
     pub(super) fn record(&mut self, kind: Kind) -> Entry {
         self.incident.version = self.incident.version.saturating_add(1);
         self.note(kind)
     }
 
-    /// An entry about something that changed nothing; it has the version that is there.
+    /// Adds an entry with the current version, for an event that changed nothing.
     pub(super) fn note(&mut self, kind: Kind) -> Entry {
         let entry = Entry::of(&self.incident, self.around.now, kind);
         self.entries.push(entry.clone());
@@ -64,19 +70,19 @@ impl<'a> Draft<'a> {
         self.effects.push(effect);
     }
 
-    /// People see the change, and its story in the thread.
-    pub(super) fn show_and_tell(&mut self, urgency: Urgency, entry: Entry) {
+    /// Edits the incident's posts and posts the entry in their threads.
+    pub(super) fn refresh_and_post(&mut self, urgency: Urgency, entry: Entry) {
         self.effect(Effect::Refresh(urgency));
-        self.effect(Effect::Tell(entry));
+        self.effect(Effect::PostInThread(entry));
     }
 
-    /// The decision.
+    /// The finished decision.
     pub(super) fn decided(self, outcome: Outcome) -> Decision {
         Decision { incident: Some(self.incident), outcome, entries: self.entries, effects: self.effects }
     }
 }
 
-/// The decision that leaves everything as it is.
+/// A decision that changes nothing.
 pub(super) fn unchanged(incident: Option<&Incident>, outcome: Outcome) -> Decision {
     Decision { incident: incident.cloned(), outcome, entries: Vec::new(), effects: Vec::new() }
 }

@@ -1,8 +1,8 @@
-//! What a report does to the alerts, before anything follows from it.
+//! Merges a report into the incident's alerts.
 //!
-//! Alertmanager delivers at least once, every peer of a cluster delivers, and an old report can follow a newer
-//! one (prometheus/alertmanager#2447). An alert that a report does not mention has not cleared, and the group's
-//! own status proves nothing: only each alert's status counts.
+//! Alertmanager delivers at least once, every peer of a cluster delivers, and an old report can arrive after a newer one
+//! (prometheus/alertmanager#2447). A report does not resolve the alerts that it leaves out. matrixbot ignores the group's
+//! status and uses each alert's status only.
 
 use crate::domain::incident::{Cleared, Fingerprint, Firing, Incident};
 use crate::domain::input::{ReportedAlert, Surroundings};
@@ -11,27 +11,27 @@ use jiff::Timestamp;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// How long a cleared episode is remembered: a day.
+/// How long an incident keeps a resolved episode: a day.
 const EPISODE_MEMORY: Duration = Duration::from_hours(24);
 
 /// What a report changed.
 #[derive(Debug, Default)]
 pub(super) struct Folded {
-    /// The alerts that fire now and did not.
+    /// The alerts that started firing.
     pub(super) joined: Vec<Fingerprint>,
-    /// The alerts that fired and do not now.
+    /// The alerts that resolved.
     pub(super) cleared: Vec<Fingerprint>,
-    /// The alerts that fire on, with another severity.
+    /// The alerts that are still firing, with another severity.
     pub(super) changed: Vec<Fingerprint>,
-    /// Those of `changed` that became worse.
+    /// Those of `changed` whose severity rose.
     pub(super) rose: Vec<Fingerprint>,
-    /// Those of `joined` whose episode had cleared just before: likely an old report that comes late.
+    /// Those of `joined` whose episode resolved just before: the report is probably an old one that arrived late.
     pub(super) replayed: BTreeSet<Fingerprint>,
 }
 
 impl Folded {
-    /// Whether the report says anything new.
-    pub(super) fn says_something(&self) -> bool {
+    /// Whether the report changed any alert.
+    pub(super) fn is_news(&self) -> bool {
         !(self.joined.is_empty() && self.cleared.is_empty() && self.changed.is_empty())
     }
 
@@ -41,7 +41,7 @@ impl Folded {
     }
 }
 
-/// Takes a report into the incident's alerts.
+/// Merges a report into the incident's alerts.
 pub(super) fn fold(incident: &mut Incident, report: &[ReportedAlert], around: Surroundings<'_>) -> Folded {
     forget_old(incident, around.now);
     let mut folded = Folded::default();
@@ -99,18 +99,18 @@ fn clears(incident: &mut Incident, alert: &ReportedAlert, now: Timestamp, folded
     } else if !incident.cleared.get(fingerprint).is_none_or(|cleared| newer_than(cleared.starts_at)) {
         return;
     }
-    // Also when it was not seen firing: its firing report may be on its way still.
+    // Also if it was never firing here: its firing report may still arrive.
     incident.cleared.insert(fingerprint.clone(), Cleared { starts_at: alert.starts_at, at: now });
 }
 
-/// Everything that fires counts as cleared.
+/// Treats all firing alerts as resolved.
 pub(super) fn clear_all(incident: &mut Incident, now: Timestamp) {
     for (fingerprint, firing) in std::mem::take(&mut incident.firing) {
         incident.cleared.insert(fingerprint, Cleared { starts_at: firing.starts_at, at: now });
     }
 }
 
-/// Episodes that cleared more than a day ago are forgotten.
+/// Deletes episodes that resolved more than a day ago.
 fn forget_old(incident: &mut Incident, now: Timestamp) {
     incident.cleared.retain(|_, cleared| later(cleared.at, EPISODE_MEMORY) > now);
 }

@@ -1,4 +1,4 @@
-//! The ladder: which level is paged next, and when.
+//! The ladder: which level matrixbot pages next, and when.
 
 use super::draft::Draft;
 use crate::domain::incident::Phase;
@@ -7,16 +7,16 @@ use crate::domain::time::later;
 use crate::domain::timeline::Kind;
 use std::time::Duration;
 
-/// What comes after the current level.
+/// The step after the current level.
 enum Step {
-    /// A page.
+    /// Page a level.
     Page { loop_no: u32, level: u32 },
-    /// The ladder has run out.
+    /// There is no further level.
     RunOut,
 }
 
 impl Draft<'_> {
-    /// Pages the next level, or leaves the ladder if there is none (I11).
+    /// Pages the next level. If there is none, the incident becomes unanswered (I11).
     pub(super) fn climb(&mut self) {
         match self.next_step() {
             Step::Page { loop_no, level } => self.page(loop_no, level),
@@ -24,7 +24,7 @@ impl Draft<'_> {
         }
     }
 
-    /// How long the current level has to answer.
+    /// How long the current level has to acknowledge.
     pub(super) fn time_to_answer(&self) -> Duration {
         let level = self.incident.run.level.and_then(|level| self.policy().level(level));
         level.map_or(Duration::ZERO, |level| level.escalate_after)
@@ -42,13 +42,13 @@ impl Draft<'_> {
         }
     }
 
-    /// The level's time runs from the moment its page is sent, so that a slow homeserver cannot exhaust the ladder
-    /// before anybody was told; the cap is the fail-safe for a page that is never sent. Both are counted from now,
-    /// not from when the tick was due: after an outage there is no burst (I12).
+    /// Pages a level. Its time runs from when its page is sent, so a slow homeserver cannot exhaust the ladder before a
+    /// room is notified. The send cap is the fail-safe for a page that is never sent. The timer counts from now, not from
+    /// when the tick was due, so there is no burst after an outage (I12).
     fn page(&mut self, loop_no: u32, level: u32) {
         let run = &mut self.incident.run;
         let first = run.no == 1 && run.level.is_none();
-        (run.loop_no, run.level, run.told) = (loop_no, Some(level), false);
+        (run.loop_no, run.level, run.notified) = (loop_no, Some(level), false);
         let unsent = self.time_to_answer().saturating_add(self.policy().send_cap);
         self.incident.next_at = Some(later(self.around.now, unsent));
         self.record(Kind::Paged { loop_no, level });
@@ -60,7 +60,7 @@ impl Draft<'_> {
         }
     }
 
-    /// I15: this is the only way into unanswered, and every way out of it starts a run.
+    /// Makes the incident unanswered. I15: nothing else does, and every way out of unanswered starts a run.
     fn run_out(&mut self) {
         let policy = self.policy();
         self.incident.phase = Phase::Unanswered { reminders: 0 };
@@ -70,6 +70,6 @@ impl Draft<'_> {
             .map(|every| later(self.around.now, every));
         let entry = self.record(Kind::Unanswered);
         self.effect(Effect::Fallback);
-        self.show_and_tell(Urgency::Soon, entry);
+        self.refresh_and_post(Urgency::Soon, entry);
     }
 }

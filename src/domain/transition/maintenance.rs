@@ -1,14 +1,14 @@
-//! Maintenance begins to cover the incident, or no longer does.
+//! The start and end of an incident's maintenance.
 
 use super::draft::{Draft, unchanged};
 use crate::domain::incident::{Incident, Phase};
 use crate::domain::input::{Decision, Effect, Outcome, Surroundings, Urgency};
 use crate::domain::timeline::{Kind, RunReason};
 
-/// What nobody took is held back. What somebody took stays theirs.
+/// Suppresses an unacknowledged incident. An acknowledged or snoozed one does not change.
 pub(super) fn started(incident: Option<&Incident>, around: Surroundings<'_>) -> Decision {
-    let nobody_took = |phase: &Phase| matches!(phase, Phase::Firing | Phase::Unanswered { .. });
-    let Some(incident) = incident.filter(|incident| nobody_took(&incident.phase)) else {
+    let unacknowledged = |phase: &Phase| matches!(phase, Phase::Firing | Phase::Unanswered { .. });
+    let Some(incident) = incident.filter(|incident| unacknowledged(&incident.phase)) else {
         return unchanged(incident, Outcome::Nothing);
     };
     let mut draft = Draft::of(incident, around);
@@ -16,14 +16,14 @@ pub(super) fn started(incident: Option<&Incident>, around: Surroundings<'_>) -> 
     draft.incident.next_at = None;
     let entry = draft.record(Kind::Suppressed);
     draft.effect(Effect::CancelUnsent);
-    draft.show_and_tell(Urgency::Soon, entry);
+    draft.refresh_and_post(Urgency::Soon, entry);
     draft.decided(Outcome::Done)
 }
 
-/// What was held back begins anew, unless another maintenance covers it still.
+/// Starts a run of a suppressed incident, unless another maintenance is still active.
 pub(super) fn ended(incident: Option<&Incident>, around: Surroundings<'_>) -> Decision {
-    let held_back = |incident: &&Incident| incident.phase == Phase::Suppressed && !around.maintenance;
-    let Some(incident) = incident.filter(held_back) else {
+    let can_start = |incident: &&Incident| incident.phase == Phase::Suppressed && !around.maintenance;
+    let Some(incident) = incident.filter(can_start) else {
         return unchanged(incident, Outcome::Nothing);
     };
     let mut draft = Draft::of(incident, around);

@@ -1,13 +1,14 @@
 //! The state machine: one input, one decision.
 //!
-//! One file per kind of input (`report`, `tick`, `delivery`, `person`, `maintenance`), each a function from the
-//! incident to a `Decision`; and what they share: the decision being made (`draft`), what a report does to the
-//! alerts (`fold`), the ladder (`ladder`), the beginning of a run (`start_run`), acknowledgements and snoozes
-//! (`taken`) and the end (`resolve`).
+//! There is one file per kind of input (`report`, `tick`, `delivery`, `person`, `maintenance`), each with a function from
+//! the incident to a `Decision`. They share the unfinished decision (`draft`), the merging of reports (`fold`), the ladder
+//! (`ladder`), the start of a run (`start_run`), acknowledgements and snoozes (`acknowledged`), and the resolution
+//! (`resolve`).
 //!
 //! To add an input: add its variant to `Input`, a file here with one function, a line in `decide`,
 //! and a step in `tests/history.rs`.
 
+mod acknowledged;
 mod delivery;
 mod draft;
 mod fold;
@@ -17,7 +18,6 @@ mod person;
 mod report;
 mod resolve;
 mod start_run;
-mod taken;
 mod tick;
 
 #[cfg(test)]
@@ -28,8 +28,8 @@ pub use person::result;
 use super::incident::Incident;
 use super::input::{Decision, Input, Surroundings};
 
-/// What `input` makes of `incident` (`None`: the group never had one; a closed one gives only the memory of its
-/// episodes to the incident that follows it).
+/// Decides what `input` changes. `incident` is the group's newest incident, `None` if it never had one. A new incident
+/// inherits only the resolved episodes of a closed one.
 pub fn decide(incident: Option<&Incident>, input: &Input, around: Surroundings<'_>) -> Decision {
     match input {
         Input::Report(alerts) => report::report(incident, alerts, around),

@@ -1,4 +1,4 @@
-//! A person acts. Whether they may is decided before; here is what it does.
+//! The acts of people. The caller has already checked their permissions.
 
 use super::draft::{Draft, unchanged};
 use crate::domain::answer::ActResult;
@@ -20,10 +20,10 @@ pub(super) fn person(
     let outcome = if incident.phase.is_open() {
         match action.act {
             Act::Acknowledge => acknowledge(&mut draft, action),
-            Act::Unacknowledge => give_back(&mut draft, action),
+            Act::Unacknowledge => unacknowledge(&mut draft, action),
             Act::Snooze(length) => snooze(&mut draft, action, length),
             Act::Unsnooze => unsnooze(&mut draft, action),
-            Act::Escalate(said_of) => escalate(&mut draft, action, said_of),
+            Act::Escalate(page) => escalate(&mut draft, action, page),
             Act::Resolve => resolve(&mut draft, action),
         }
     } else {
@@ -32,7 +32,7 @@ pub(super) fn person(
     draft.decided(outcome)
 }
 
-/// What became of an act on an incident, for the answer. `policy`: of its run. `resolved_at`: when it was resolved.
+/// The result of an act on an incident, for the answer. `policy`: of its run. `resolved_at`: when it was resolved.
 pub fn result(
     before: &Incident,
     resolved_at: Option<Timestamp>,
@@ -74,7 +74,7 @@ fn done(after: &Incident, act: Act, policy: &Policy) -> ActResult {
     }
 }
 
-/// I6: no person's event leaves resolved or closed. That somebody came too late is remembered.
+/// I6: no person's event changes a resolved or closed incident. The timeline records a late acknowledgement.
 fn too_late(draft: &mut Draft<'_>, action: &PersonAction) -> Outcome {
     if action.act == Act::Acknowledge {
         draft.note(Kind::LateAck { who: action.who.clone(), via: action.via });
@@ -89,13 +89,13 @@ fn acknowledge(draft: &mut Draft<'_>, action: &PersonAction) -> Outcome {
     let PersonAction { who, via, comment, .. } = action.clone();
     let until = draft.policy().ack_timeout.map(|timeout| later(draft.around.now, timeout));
     let phase = draft.acknowledged_until(until);
-    draft.take(&who, phase);
+    draft.stop_escalation(&who, phase);
     let entry = draft.record(Kind::Acknowledged { who, via, until, comment });
-    draft.show_and_tell(Urgency::AtOnce, entry);
+    draft.refresh_and_post(Urgency::AtOnce, entry);
     Outcome::Done
 }
 
-/// A further acker is recorded; the timer is unchanged.
+/// Records another acker. The timer does not change.
 fn join(draft: &mut Draft<'_>, action: &PersonAction) -> Outcome {
     let PersonAction { who, via, comment, .. } = action.clone();
     if draft.incident.ackers.contains(&who) {
@@ -103,11 +103,11 @@ fn join(draft: &mut Draft<'_>, action: &PersonAction) -> Outcome {
     }
     draft.incident.ackers.push(who.clone());
     let entry = draft.record(Kind::JoinedAck { who, via, comment });
-    draft.show_and_tell(Urgency::AtOnce, entry);
+    draft.refresh_and_post(Urgency::AtOnce, entry);
     Outcome::JoinedAck
 }
 
-fn give_back(draft: &mut Draft<'_>, action: &PersonAction) -> Outcome {
+fn unacknowledge(draft: &mut Draft<'_>, action: &PersonAction) -> Outcome {
     if !matches!(draft.incident.phase, Phase::Acknowledged { .. }) {
         return Outcome::NotAcknowledged;
     }
@@ -119,9 +119,9 @@ fn give_back(draft: &mut Draft<'_>, action: &PersonAction) -> Outcome {
 fn snooze(draft: &mut Draft<'_>, action: &PersonAction, length: Duration) -> Outcome {
     let PersonAction { who, via, comment, .. } = action.clone();
     let until = later(draft.around.now, length.min(draft.policy().max_snooze));
-    draft.take(&who, Phase::Snoozed { until });
+    draft.stop_escalation(&who, Phase::Snoozed { until });
     let entry = draft.record(Kind::Snoozed { who, via, until, comment });
-    draft.show_and_tell(Urgency::AtOnce, entry);
+    draft.refresh_and_post(Urgency::AtOnce, entry);
     Outcome::Done
 }
 
@@ -133,17 +133,17 @@ fn unsnooze(draft: &mut Draft<'_>, action: &PersonAction) -> Outcome {
     Outcome::Done
 }
 
-/// While the ladder is climbed, the next level is paged at once, also for what does not escalate by itself.
-/// Otherwise the ladder begins anew.
-fn escalate(draft: &mut Draft<'_>, action: &PersonAction, said_of: Option<Rung>) -> Outcome {
-    if said_of.is_some() && said_of != draft.incident.rung() {
+/// Pages the next level immediately while the incident is firing, even if its severity does not escalate. In other open
+/// phases, it starts a run.
+fn escalate(draft: &mut Draft<'_>, action: &PersonAction, page: Option<Rung>) -> Outcome {
+    if page.is_some() && page != draft.incident.rung() {
         return Outcome::StaleRung;
     }
     let who = action.who.clone();
     match draft.incident.phase {
         Phase::Firing => {
             let entry = draft.record(Kind::EscalationAsked { who, via: action.via });
-            draft.show_and_tell(Urgency::AtOnce, entry);
+            draft.refresh_and_post(Urgency::AtOnce, entry);
             draft.climb();
             Outcome::Done
         }

@@ -1,4 +1,4 @@
-//! The end of an incident: everything cleared, a person says so, or nothing is heard of it any more.
+//! The resolution of an incident: all alerts resolved, a person resolved it, or it is stale.
 
 use super::draft::{Draft, unchanged};
 use super::fold::clear_all;
@@ -8,11 +8,11 @@ use crate::domain::time::{between, later};
 use crate::domain::timeline::{Kind, ResolveReason};
 
 impl Draft<'_> {
-    /// Resolved, until the reopen window has passed. A person's word holds although alerts fire (I2).
+    /// Resolves the incident and starts the reopen window. A person can resolve it while alerts are firing (I2).
     pub(super) fn resolve(&mut self, why: ResolveReason) {
         let forced = !self.incident.firing.is_empty();
         if forced {
-            self.know_what_fires();
+            self.remember_firing_alerts();
         }
         let kept_ack = match (&self.incident.phase, &why) {
             (Phase::Acknowledged { until, .. }, ResolveReason::Cleared) => Some(KeptAck { until: *until }),
@@ -23,10 +23,10 @@ impl Draft<'_> {
         let lasted = between(self.incident.opened_at, self.around.now);
         let entry = self.record(Kind::Resolved { why, lasted });
         self.effect(Effect::CancelUnsent);
-        self.show_and_tell(Urgency::AtOnce, entry);
+        self.refresh_and_post(Urgency::AtOnce, entry);
     }
 
-    /// What a person's word held back has cleared; the reopen window begins.
+    /// All alerts of an incident that a person resolved are resolved now: starts the reopen window.
     pub(super) fn end_hold(&mut self) {
         self.incident.phase = Phase::Resolved { forced: false, kept_ack: None };
         self.arm_reopen_window();
@@ -40,7 +40,7 @@ impl Draft<'_> {
     }
 }
 
-/// Nothing was heard of any alert for too long, or Alertmanager says that they are gone.
+/// Resolves an incident without updates as stale.
 pub(super) fn stale(incident: Option<&Incident>, around: Surroundings<'_>) -> Decision {
     let Some(incident) = incident else { return unchanged(None, Outcome::Nothing) };
     let mut draft = Draft::of(incident, around);

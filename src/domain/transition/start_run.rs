@@ -1,4 +1,4 @@
-//! The beginning of a run.
+//! The start of a run.
 
 use super::draft::Draft;
 use crate::domain::incident::{Fingerprint, Phase, Run};
@@ -8,14 +8,15 @@ use crate::domain::timeline::{Kind, RunReason};
 use std::time::Duration;
 
 impl Draft<'_> {
-    /// The ladder begins anew, `delay` from now, under the newest policy (I14); or waits for the end of maintenance.
+    /// Starts the ladder from its first level, `delay` from now, with the newest policy (I14). During maintenance, the
+    /// incident is suppressed instead.
     pub(super) fn start_run(&mut self, delay: Duration, why: RunReason) {
         let first = self.incident.run.no == 0;
         self.incident.run = Run {
             no: self.incident.run.no.saturating_add(1),
             level: None,
             loop_no: 0,
-            told: false,
+            notified: false,
             policy_version: self.around.newest.version,
         };
         self.incident.ackers.clear();
@@ -26,22 +27,22 @@ impl Draft<'_> {
         } else {
             (Phase::Firing, Some(later(self.around.now, delay)))
         };
-        let (urgency, told) = (urgency(&why), is_told(&why));
+        let (urgency, posted) = (urgency(&why), is_posted(&why));
         let entry =
             self.record(Kind::RunStarted { why, policy_version: self.around.newest.version, suppressed });
         if first {
-            // No room knows the incident: nothing to cancel, to refresh or to tell in a thread.
+            // No room has a post of the incident yet: there is nothing to cancel or to edit, and no thread.
             return;
         }
         self.effect(Effect::CancelUnsent);
         self.effect(Effect::Refresh(urgency));
-        if told {
-            self.effect(Effect::Tell(entry));
+        if posted {
+            self.effect(Effect::PostInThread(entry));
         }
     }
 }
 
-/// Why a run begins that alerts began: some that nobody knew of, or else some that became worse.
+/// The reason of a run that alerts started: new alerts, or else alerts whose severity rose.
 pub(super) fn reason(joined: Vec<Fingerprint>, rose: Vec<Fingerprint>) -> RunReason {
     if joined.is_empty() {
         RunReason::SeverityRose { fingerprints: rose }
@@ -50,7 +51,7 @@ pub(super) fn reason(joined: Vec<Fingerprint>, rose: Vec<Fingerprint>) -> RunRea
     }
 }
 
-/// A person who caused it waits to see it.
+/// How soon the posts show the run: immediately if a person caused it.
 fn urgency(why: &RunReason) -> Urgency {
     match why {
         RunReason::GivenBack { .. }
@@ -66,8 +67,8 @@ fn urgency(why: &RunReason) -> Urgency {
     }
 }
 
-/// Whether the thread is told. The end of a maintenance is told where it was announced, not in every thread.
-fn is_told(why: &RunReason) -> bool {
+/// Whether the entry is posted in the threads of the incident's posts.
+fn is_posted(why: &RunReason) -> bool {
     match why {
         RunReason::Refired
         | RunReason::NewAlert { .. }

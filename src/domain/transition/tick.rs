@@ -1,4 +1,4 @@
-//! The timer has passed.
+//! Ticks: the incident's timer is due.
 
 use super::draft::{Draft, unchanged};
 use crate::domain::incident::{Incident, Phase};
@@ -19,7 +19,7 @@ pub(super) fn tick(incident: Option<&Incident>, around: Surroundings<'_>) -> Dec
         Phase::Unanswered { reminders } => unanswered(&mut draft, reminders),
         Phase::Acknowledged { until, reminded } => acknowledged(&mut draft, until, reminded),
         Phase::Snoozed { until } => snoozed(&mut draft, until),
-        // I2: what a person's word holds back does not close while it fires.
+        // I2: an incident that a person resolved does not close while alerts are firing.
         Phase::Resolved { forced: true, .. } => draft.arm_reopen_window(),
         Phase::Resolved { forced: false, .. } => close(&mut draft),
         Phase::Suppressed | Phase::Closed => draft.incident.next_at = None,
@@ -28,7 +28,7 @@ pub(super) fn tick(incident: Option<&Incident>, around: Surroundings<'_>) -> Dec
     draft.decided(outcome)
 }
 
-/// The next level; but what does not escalate waits at its first level for something worse to join.
+/// Pages the next level. An incident whose severity does not escalate stays at its first level until a worse alert joins.
 fn firing(draft: &mut Draft<'_>) {
     if draft.incident.run.level.is_some() && !draft.incident.escalates() {
         draft.incident.next_at = Some(later(draft.around.now, draft.time_to_answer()));
@@ -54,17 +54,17 @@ fn acknowledged(draft: &mut Draft<'_>, until: Option<Timestamp>, reminded: bool)
     if until.is_some_and(|until| until <= draft.around.now) {
         let ackers = draft.incident.ackers.clone();
         draft.start_run(Duration::ZERO, RunReason::AckExpired { ackers });
-    } else if break_is_due(draft) {
-        draft.break_taken(draft.around.newest.policy.initial_delay);
+    } else if reopen_is_due(draft) {
+        draft.reopen(draft.around.newest.policy.initial_delay);
     } else {
         if let Some(until) = until.filter(|_| !reminded) {
             remind_of_the_end(draft, until);
         }
-        draft.arm_taken();
+        draft.arm_timer();
     }
 }
 
-/// Only if it is time: the timer may have been armed for an alert that has cleared since.
+/// Reminds the ackers if it is time. The timer may have been armed for an alert that has resolved since.
 fn remind_of_the_end(draft: &mut Draft<'_>, until: Timestamp) {
     let ends_soon = draft.acknowledged_until(Some(until));
     if ends_soon == (Phase::Acknowledged { until: Some(until), reminded: true }) {
@@ -77,15 +77,15 @@ fn remind_of_the_end(draft: &mut Draft<'_>, until: Timestamp) {
 fn snoozed(draft: &mut Draft<'_>, until: Timestamp) {
     if until <= draft.around.now {
         draft.start_run(Duration::ZERO, RunReason::SnoozeOver { who: None });
-    } else if break_is_due(draft) {
-        draft.break_taken(draft.around.newest.policy.initial_delay);
+    } else if reopen_is_due(draft) {
+        draft.reopen(draft.around.newest.policy.initial_delay);
     } else {
-        draft.arm_taken();
+        draft.arm_timer();
     }
 }
 
-fn break_is_due(draft: &Draft<'_>) -> bool {
-    draft.breaks_at().is_some_and(|at| at <= draft.around.now)
+fn reopen_is_due(draft: &Draft<'_>) -> bool {
+    draft.reopens_at().is_some_and(|at| at <= draft.around.now)
 }
 
 fn close(draft: &mut Draft<'_>) {

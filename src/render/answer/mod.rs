@@ -38,9 +38,9 @@ pub fn answer(answer: &Answer, context: &Context<'_>) -> Message {
         Answer::NotShown { number, why } => {
             line(&Rich::new().strong(&format!("#{number}")).text(": ").text(hidden(*why)))
         }
-        Answer::Mistake { said, hint } => {
+        Answer::Mistake { problem, hint } => {
             let sentence = |text: &str| Rich::new().marked(&short(text, 500));
-            line(&Rich::join(&[sentence(said), sentence(hint)], " "))
+            line(&Rich::join(&[sentence(problem), sentence(hint)], " "))
         }
         Answer::NotAvailable { command } => line(
             &Rich::new()
@@ -194,7 +194,7 @@ fn standing(phase: PhaseName) -> &'static str {
 fn hidden(why: Hidden) -> &'static str {
     match why {
         Hidden::Unknown => "there is no such incident.",
-        Hidden::NotToldHere => "it has not been posted in this room yet, so you cannot act on it here.",
+        Hidden::NotPostedHere => "it has not been posted in this room yet, so you cannot act on it here.",
         Hidden::HigherLevel => "it was escalated. Only the rooms of its level and above can act on it.",
     }
 }

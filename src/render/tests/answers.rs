@@ -89,7 +89,8 @@ fn every_result_of_an_act() {
 #[test]
 fn an_incident_of_another_room_stays_nameless() {
     let refused = |why| Acted { number: 7, name: None, result: ActResult::Refused { why } };
-    let results = vec![refused(Hidden::Unknown), refused(Hidden::NotToldHere), refused(Hidden::HigherLevel)];
+    let results =
+        vec![refused(Hidden::Unknown), refused(Hidden::NotPostedHere), refused(Hidden::HigherLevel)];
     assert_snapshot!(answered(&Answer::Acted { results }));
 }
 
@@ -120,7 +121,7 @@ fn no_pending_and_no_escalated_incidents() {
         number,
         name: Some("DiskFull".to_owned()),
         result: ActResult::Refused {
-            why: if number == 1 { Hidden::HigherLevel } else { Hidden::NotToldHere },
+            why: if number == 1 { Hidden::HigherLevel } else { Hidden::NotPostedHere },
         },
     };
     let elsewhere = (1..8).map(elsewhere).collect();
@@ -157,7 +158,7 @@ fn the_timeline_of_an_incident() {
     let entries = vec![
         fired(30),
         entry(30, Kind::Paged { loop_no: 0, level: 0 }),
-        entry(29, Kind::Told { loop_no: 0, level: 0 }),
+        entry(29, Kind::PageSent { loop_no: 0, level: 0 }),
         entry(28, Kind::AlertsChanged { joined, cleared: vec![], changed: vec![] }),
         acknowledged(20, Some("on it")),
         entry(0, cleared),
@@ -196,7 +197,7 @@ fn help_in_a_room_of_several_lists_names_all_and_separates_them_where_rights_dif
 #[test]
 fn mistakes_get_a_hint() {
     let mistake = Answer::Mistake {
-        said: "Unknown command `akc`.".to_owned(),
+        problem: "Unknown command `akc`.".to_owned(),
         hint: "Did you mean `ack 42`? Type `help` for the list of commands.".to_owned(),
     };
     assert_snapshot!(answered(&mistake));

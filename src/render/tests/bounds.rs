@@ -208,7 +208,7 @@ proptest! {
         let entries = vec![acknowledged(1, Some(&name)); number];
         let timeline = Answer::Timeline { number: 1, name: name.clone(), levels: 2, entries, earlier: 0 };
         check(&answer::answer(&timeline, &context), &Mentions::default());
-        let mistake = Answer::Mistake { said: format!("x{name}"), hint: name.clone() };
+        let mistake = Answer::Mistake { problem: format!("x{name}"), hint: name.clone() };
         check(&answer::answer(&mistake, &context), &Mentions::default());
         let not_available = Answer::NotAvailable { command: name };
         check(&answer::answer(&not_available, &context), &Mentions::default());

@@ -18,7 +18,7 @@ fn paged(minutes_ago: i64, level: u32) -> Entry {
 }
 
 fn page_sent(minutes_ago: i64, level: u32) -> Entry {
-    entry(minutes_ago, Kind::Told { loop_no: 0, level })
+    entry(minutes_ago, Kind::PageSent { loop_no: 0, level })
 }
 
 fn edited(view: &IncidentView, story: &[Entry]) -> String {
@@ -290,7 +290,7 @@ fn the_thread_tells_every_kind_of_entry_that_the_page_does_not_show() {
         Kind::Paged { loop_no: 0, level: 0 },
         Kind::Paged { loop_no: 0, level: 1 },
         Kind::Paged { loop_no: 1, level: 0 },
-        Kind::Told { loop_no: 0, level: 0 },
+        Kind::PageSent { loop_no: 0, level: 0 },
         Kind::Undeliverable { loop_no: 0, level: 1 },
         Kind::Unanswered,
         Kind::Reminded { number: 2 },

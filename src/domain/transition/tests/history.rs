@@ -1,83 +1,83 @@
-//! What can happen, as proptest makes it up: a handful of policies and a list of steps.
+//! Random histories from proptest: a few policies and a list of steps.
 
 use crate::domain::policy::{Level, OnNewAlert, Policy};
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use std::time::Duration;
 
-/// The policies there are (the first is in force at the start), and what happens.
+/// The policies (the first is the newest at the start) and the steps.
 #[derive(Debug, Clone)]
 pub(super) struct History {
     pub(super) policies: Vec<Policy>,
     pub(super) steps: Vec<Step>,
 }
 
-/// One thing that happens, before it is known what it is about.
+/// One step. Its indexes are resolved when it runs.
 #[derive(Debug, Clone)]
 pub(super) enum Step {
-    /// Time passes: so many seconds.
+    /// This many seconds pass.
     Pass(u64),
-    /// Alertmanager reports; for each of the alerts.
-    Report(Vec<Said>),
-    /// One of the reports so far comes once more.
+    /// Alertmanager sends a report, with one step for each alert.
+    Report(Vec<AlertStep>),
+    /// One of the earlier reports arrives again.
     OldReport(Index),
-    /// Everything clears, and so many seconds later it fires again, as bad as before.
+    /// All alerts resolve, and this many seconds later they fire again with the same severities.
     Flap(u64),
-    /// The timer comes due and is seen so many seconds late.
+    /// The tick comes this many seconds after it was due.
     Tick { late: u64 },
-    /// The timer is looked at, due or not.
+    /// The tick comes now, due or not.
     TickNow,
     /// The outbox delivers one of its unsent messages.
     Send(Index),
-    /// One unsent page turns out to be undeliverable.
+    /// One unsent page is undeliverable.
     Fail(Index),
-    /// A delivery is reported a second time.
+    /// The outbox reports a delivery again.
     SentAgain(Index),
     /// A person acts.
     Person(Who, Does),
     /// Maintenance starts or ends.
     Maintenance,
-    /// The configuration is loaded anew.
+    /// The operator reloads the configuration.
     Reload(Index),
-    /// Nothing was heard for so long that it counts as over.
+    /// The incident is stale.
     Stale,
 }
 
-/// What a report says of an alert.
+/// What a report contains about an alert.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Said {
+pub(super) enum AlertStep {
     Nothing,
-    /// It fires, this bad: a new episode if it did not.
+    /// It is firing with this severity: a new episode if it was not firing.
     Fires(i32),
-    /// It fires again, and Alertmanager gives the time of its last episode.
-    FiresAsBefore,
+    /// It is firing, with the start time of its last episode.
+    SameEpisode,
     Clears,
 }
 
-/// Who acts.
+/// A person.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Who {
     Alice,
     Bob,
 }
 
-/// What they do.
+/// A person's act.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Does {
     Acknowledge,
     Unacknowledge,
     Snooze(u64),
     Unsnooze,
-    /// Without saying what of.
+    /// Without a page.
     Escalate,
-    /// Of the last page.
+    /// For the current page.
     EscalateThis,
-    /// Of a page that is not the last one.
+    /// For a page that is not current.
     EscalateOther,
     Resolve,
 }
 
-/// Whole histories.
+/// Random histories.
 pub(super) fn histories() -> impl Strategy<Value = History> {
     (prop::collection::vec(policies(), 1..=3), prop::collection::vec(steps(), 1..=70))
         .prop_map(|(policies, steps)| History { policies, steps })
@@ -95,29 +95,31 @@ fn policies() -> impl Strategy<Value = Policy> {
     });
     let ladder = (prop::collection::vec(level, 1..=3), 0..=2_u32, seconds(&[0, 0, 120]));
     let unanswered = (prop::option::of(seconds(&[600])), 0..=3_u32);
-    let taken = (
+    let ack_or_snooze = (
         prop::option::of(seconds(&[300, 1800])),
         seconds(&[60, 600]),
         select(&[OnNewAlert::Reopen, OnNewAlert::Reopen, OnNewAlert::Sticky]),
     );
-    (ladder, unanswered, taken, seconds(&[60, 600])).prop_map(|(ladder, unanswered, taken, reopen_window)| {
-        let mut policy = Policy::with_levels(ladder.0);
-        (policy.repeat, policy.initial_delay) = (ladder.1, ladder.2);
-        (policy.remind_every, policy.max_reminders) = unanswered;
-        (policy.ack_timeout, policy.ack_reminder, policy.on_new_alert) = taken;
-        policy.reopen_window = reopen_window;
-        policy
-    })
+    (ladder, unanswered, ack_or_snooze, seconds(&[60, 600])).prop_map(
+        |(ladder, unanswered, ack_or_snooze, reopen_window)| {
+            let mut policy = Policy::with_levels(ladder.0);
+            (policy.repeat, policy.initial_delay) = (ladder.1, ladder.2);
+            (policy.remind_every, policy.max_reminders) = unanswered;
+            (policy.ack_timeout, policy.ack_reminder, policy.on_new_alert) = ack_or_snooze;
+            policy.reopen_window = reopen_window;
+            policy
+        },
+    )
 }
 
 fn steps() -> impl Strategy<Value = Step> {
-    let said = prop_oneof![
-        4 => Just(Said::Nothing),
-        4 => (0..=2).prop_map(Said::Fires),
-        1 => Just(Said::FiresAsBefore),
-        4 => Just(Said::Clears),
+    let alert = prop_oneof![
+        4 => Just(AlertStep::Nothing),
+        4 => (0..=2).prop_map(AlertStep::Fires),
+        1 => Just(AlertStep::SameEpisode),
+        4 => Just(AlertStep::Clears),
     ];
-    let reports = || prop::collection::vec(said.clone(), 3);
+    let reports = || prop::collection::vec(alert.clone(), 3);
     let who = || prop_oneof![Just(Who::Alice), Just(Who::Bob)];
     let person = |does: Does| who().prop_map(move |who| Step::Person(who, does));
     prop_oneof![

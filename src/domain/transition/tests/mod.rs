@@ -1,6 +1,6 @@
-//! What the rules promise, in two ways: `stories` tells each row of the table by example; `properties` lets random
-//! `history`s happen in a `world` and checks every numbered invariant after every step (`invariants`). `mutants`
-//! shows that the checks see: each is a fault seeded around `decide` that the same properties must find.
+//! Tests of the rules, in two ways: `stories` contains an example of each transition. `properties` runs a random `history`
+//! in a `world` and checks every numbered invariant after every step (`invariants`). `mutants` tests these checks: each
+//! mutant is a fault in `decide` that the same properties must detect.
 
 #![allow(clippy::arithmetic_side_effects, clippy::wildcard_enum_match_arm, reason = "tests may fail loudly")]
 

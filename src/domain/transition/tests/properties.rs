@@ -1,4 +1,4 @@
-//! Random histories, and what must hold at every step and at their end.
+//! Runs random histories, and checks the properties at every step and at the end.
 
 use super::Decide;
 use super::history::{History, histories};
@@ -54,8 +54,8 @@ fn the_histories_see_every_phase_and_every_kind_of_entry() {
     assert_eq!(seen.into_inner(), BTreeSet::from(expected));
 }
 
-/// Whether random histories find `decide` out: the reason they give.
-pub(super) fn find_out(decide: Decide, cases: u32) -> Option<String> {
+/// The first violated property that random histories find in `decide`.
+pub(super) fn find_violation(decide: Decide, cases: u32) -> Option<String> {
     match runner(cases).run(&histories(), |history| live(decide, &history).map(drop)) {
         Ok(()) => None,
         Err(TestError::Fail(reason, _)) => Some(reason.message().to_owned()),
@@ -63,13 +63,13 @@ pub(super) fn find_out(decide: Decide, cases: u32) -> Option<String> {
     }
 }
 
-/// The same histories every time, and none made smaller.
+/// Runs the same histories every time, without shrinking.
 fn runner(cases: u32) -> TestRunner {
     let config = Config { cases, failure_persistence: None, max_shrink_iters: 0, ..Config::default() };
     TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha))
 }
 
-/// A history from its beginning to its end.
+/// Runs a whole history.
 fn live(decide: Decide, history: &History) -> Result<World, TestCaseError> {
     let mut world = World::of(decide, history.policies.clone());
     for step in &history.steps {
@@ -111,7 +111,7 @@ fn acknowledging_and_clearing_commute(world: &World) -> Held {
     Ok(())
 }
 
-/// Liveness; and what does not escalate pages once and stays where it is.
+/// Liveness. An incident whose severity does not escalate pages only once.
 fn an_untouched_incident_reaches_unanswered(world: &World) -> Held {
     let mut world = world.clone();
     let Some(incident) = world.incident.clone().filter(|incident| incident.phase == Phase::Firing) else {
@@ -126,12 +126,12 @@ fn an_untouched_incident_reaches_unanswered(world: &World) -> Held {
         world.input(&Input::Tick)?;
         let phase = world.incident.as_ref().map(|incident| incident.phase.clone());
         if matches!(phase, Some(Phase::Unanswered { .. })) {
-            prop_assert!(incident.escalates(), "what does not escalate is unanswered");
+            prop_assert!(incident.escalates(), "a severity without escalation becomes unanswered");
             return Ok(());
         }
     }
     prop_assert!(!incident.escalates(), "liveness: it does not reach unanswered");
-    prop_assert!(pages(&world) <= pages_before.max(1), "what does not escalate pages again");
+    prop_assert!(pages(&world) <= pages_before.max(1), "a severity without escalation pages again");
     Ok(())
 }
 

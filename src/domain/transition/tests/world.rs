@@ -1,8 +1,8 @@
-//! What surrounds the rules, in memory: the time, the policies, Alertmanager's view of three alerts, the timeline and
+//! The environment of the rules, in memory: the time, the policies, Alertmanager's view of three alerts, the timeline and
 //! an outbox that applies the effects.
 
 use super::Decide;
-use super::history::{Does, Said, Step, Who};
+use super::history::{AlertStep, Does, Step, Who};
 use super::invariants::{self, Change, Held};
 use crate::domain::incident::{Fingerprint, Incident, Phase, Rung};
 use crate::domain::input::{
@@ -25,7 +25,7 @@ pub(super) struct Message {
     pub(super) state: State,
 }
 
-/// What a message says.
+/// The content of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum What {
     /// The rung, and which of its rooms.
@@ -34,7 +34,7 @@ pub(super) enum What {
     Reminder,
 }
 
-/// How far a message has come.
+/// The delivery state of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
     Unsent,
@@ -43,7 +43,7 @@ pub(super) enum State {
     Undeliverable,
 }
 
-/// Everything but the rules.
+/// The environment and the current incident.
 #[derive(Debug, Clone)]
 pub(super) struct World {
     decide: Decide,
@@ -52,18 +52,19 @@ pub(super) struct World {
     pub(super) now: Timestamp,
     pub(super) maintenance: bool,
     pub(super) incident: Option<Incident>,
-    /// The timeline of the incident, from its beginning.
+    /// The whole timeline of the incident.
     pub(super) timeline: Vec<Entry>,
-    /// The outbox messages of the incident, from its beginning.
+    /// All outbox messages of the incident.
     pub(super) outbox: Vec<Message>,
     /// When a person asked for escalation.
     pub(super) asked: Vec<Timestamp>,
-    /// What fired when a person last took the incident, as this side saw it.
+    /// The alerts that were firing when a person last acknowledged, snoozed or resolved the incident, computed without the
+    /// rules.
     pub(super) known: BTreeMap<Fingerprint, i32>,
-    /// When each alert's last episode began, and whether it goes on.
+    /// When each alert's last episode started, and whether it is still firing.
     episodes: BTreeMap<Fingerprint, (Timestamp, bool)>,
     reports: Vec<Vec<ReportedAlert>>,
-    /// What has happened at all, to see that the histories are not vacuous.
+    /// All phases and kinds of entries so far, to check that the histories cover them.
     pub(super) seen: BTreeSet<&'static str>,
 }
 
@@ -86,12 +87,12 @@ impl World {
         }
     }
 
-    /// One step of a history.
+    /// Runs one step of a history.
     pub(super) fn step(&mut self, step: &Step) -> Held {
         match step {
             Step::Pass(seconds) => self.pass(*seconds),
-            Step::Report(said) => {
-                let report = self.alertmanager_says(said);
+            Step::Report(alerts) => {
+                let report = self.next_report(alerts);
                 self.reports.push(report.clone());
                 self.input(&Input::Report(report))?;
             }
@@ -129,7 +130,7 @@ impl World {
         Ok(())
     }
 
-    /// Another policy is in force from now on.
+    /// Makes another policy the newest.
     pub(super) fn reload(&mut self, policy: usize) {
         self.newest = policy;
     }
@@ -138,7 +139,8 @@ impl World {
         self.now = later(self.now, Duration::from_secs(seconds));
     }
 
-    /// The engine: one input, decided, applied and checked; and once more, to see that twice is once.
+    /// Decides on an input, applies the decision and checks it. Decides a second time to check that a repetition changes
+    /// nothing.
     pub(super) fn input(&mut self, input: &Input) -> Held {
         let before = self.incident.clone();
         let decision = self.decide(input);
@@ -154,7 +156,7 @@ impl World {
         invariants::hold(&change)
     }
 
-    /// What the rules make of an input now.
+    /// Decides on an input at the current time.
     pub(super) fn decide(&self, input: &Input) -> Decision {
         let incident = self.incident.as_ref();
         (self.decide)(incident, input, self.around(incident))
@@ -178,7 +180,7 @@ impl World {
         &self.policies[usize::try_from(version).unwrap()]
     }
 
-    /// The alerts that fire and that nobody knew of when the incident was taken, or that became worse since.
+    /// The firing alerts that are new or have a higher severity since a person acknowledged, snoozed or resolved the incident.
     pub(super) fn unknown(&self, incident: &Incident) -> BTreeSet<Fingerprint> {
         let worse = |name: &Fingerprint, rank| self.known.get(name).is_none_or(|known| rank > *known);
         let firing = incident.firing.iter();
@@ -237,11 +239,14 @@ impl World {
             }
             Effect::Fallback => self.outbox.push(enqueue(What::Fallback)),
             Effect::Reminder(_) => self.outbox.push(enqueue(What::Reminder)),
-            Effect::AckReminder | Effect::Refresh(_) | Effect::Tell(_) | Effect::TellFallback(_) => {}
+            Effect::AckReminder
+            | Effect::Refresh(_)
+            | Effect::PostInThread(_)
+            | Effect::NotifyFallback(_) => {}
         }
     }
 
-    /// The outbox settles one message that `eligible` allows, and reports what became of its rung.
+    /// Settles one message that `eligible` allows, and reports the result to the rules.
     fn settle(
         &mut self,
         eligible: fn(What, State) -> bool,
@@ -311,17 +316,18 @@ impl World {
         Ok(())
     }
 
-    fn alertmanager_says(&mut self, said: &[Said]) -> Vec<ReportedAlert> {
+    fn next_report(&mut self, alerts: &[AlertStep]) -> Vec<ReportedAlert> {
         let mut report = Vec::new();
-        for (name, said) in ["a", "b", "c"].into_iter().zip(said) {
+        for (name, step) in ["a", "b", "c"].into_iter().zip(alerts) {
             let (last_began, goes_on) = self.episodes.get(name).copied().unwrap_or((self.now, false));
-            let rank = match said {
-                Said::Nothing => continue,
-                Said::Fires(rank) => *rank,
-                Said::FiresAsBefore | Said::Clears => 1,
+            let rank = match step {
+                AlertStep::Nothing => continue,
+                AlertStep::Fires(rank) => *rank,
+                AlertStep::SameEpisode | AlertStep::Clears => 1,
             };
-            let firing = !matches!(said, Said::Clears);
-            let starts_at = if goes_on || !matches!(said, Said::Fires(_)) { last_began } else { self.now };
+            let firing = !matches!(step, AlertStep::Clears);
+            let starts_at =
+                if goes_on || !matches!(step, AlertStep::Fires(_)) { last_began } else { self.now };
             self.episodes.insert(name.to_owned(), (starts_at, firing));
             report.push(ReportedAlert {
                 fingerprint: name.to_owned(),

@@ -1,4 +1,4 @@
-//! I10 and what a report may do: which alerts fire afterwards, and what follows from it.
+//! I10 and the effects of a report: which alerts are firing after it, and what it may change.
 
 use super::{Change, Held};
 use crate::domain::incident::{Incident, Phase};
@@ -17,7 +17,7 @@ pub(super) fn hold(change: &Change<'_>) -> Held {
     }
     let Input::Report(report) = change.input else { return Ok(()) };
     let none = BTreeSet::new();
-    let expected = what_fires(change.before, report, change.around.now);
+    let expected = expected_firing(change.before, report, change.around.now);
     prop_assert_eq!(change.after().map_or(none, firing), expected, "another set of alerts fires");
     let Some(after) = change.after() else { return Ok(()) };
     prop_assert!(after.firing.keys().all(|name| !after.cleared.contains_key(name)), "fires and has cleared");
@@ -28,15 +28,16 @@ pub(super) fn hold(change: &Change<'_>) -> Held {
         prop_assert_eq!(&before.run, &after.run, "a report touches the ladder");
         prop_assert_eq!(before.next_at, after.next_at, "a report touches the ladder");
     }
-    comes_back(change, before, after)
+    refires(change, before, after)
 }
 
 fn firing(incident: &Incident) -> BTreeSet<String> {
     incident.firing.keys().cloned().collect()
 }
 
-/// The rules for one alert, said once more: an older episode of the last day is nothing; an alert that is not mentioned stays.
-fn what_fires(before: Option<&Incident>, report: &[ReportedAlert], now: Timestamp) -> BTreeSet<String> {
+/// The alerts that must be firing after a report, computed without the rules: a report of an episode that is older than the
+/// last one of the day is ignored, and an alert that the report leaves out does not change.
+fn expected_firing(before: Option<&Incident>, report: &[ReportedAlert], now: Timestamp) -> BTreeSet<String> {
     let open = before.filter(|before| before.phase != Phase::Closed);
     let mut fires = open.map(firing).unwrap_or_default();
     for alert in report {
@@ -58,7 +59,7 @@ fn what_fires(before: Option<&Incident>, report: &[ReportedAlert], now: Timestam
     fires
 }
 
-/// I10: what may be nothing but an old report pages only after the grace.
+/// I10: a possible replay pages only after the grace period.
 fn a_replay_waits(change: &Change<'_>, report: &[ReportedAlert], after: &Incident) -> Held {
     let grace = change.around.newest.policy.replay_grace;
     let before = change.before;
@@ -75,18 +76,18 @@ fn a_replay_waits(change: &Change<'_>, report: &[ReportedAlert], after: &Inciden
     Ok(())
 }
 
-/// A new alert or a higher severity, and nothing else, breaks what a person decided.
+/// Only a new alert or a higher severity ends an acknowledgement, a snooze or a resolution by hand.
 fn breaks(change: &Change<'_>, before: &Incident, after: &Incident) -> Held {
     let alerts_began_it =
         matches!(change.run_began(), Some(RunReason::NewAlert { .. } | RunReason::SeverityRose { .. }));
-    // A run forgets what was known: this is what the person knew before it.
+    // A new run clears `known_at_ack`, so this uses the one from before.
     let unknown = |incident: &Incident| {
         let known = &before.known_at_ack;
         let worse = |(name, rank): (&String, i32)| known.get(name).is_none_or(|known| rank > *known);
         incident.firing.iter().map(|(name, alert)| (name, alert.severity.rank)).any(worse)
     };
-    let taken = matches!(before.phase, Phase::Acknowledged { .. } | Phase::Snoozed { .. });
-    if taken && alerts_began_it {
+    let paused = matches!(before.phase, Phase::Acknowledged { .. } | Phase::Snoozed { .. });
+    if paused && alerts_began_it {
         let policy = change.policy(before);
         prop_assert!(unknown(after), "a known alert breaks an acknowledgement");
         prop_assert_eq!(policy.on_new_alert, OnNewAlert::Reopen, "it does not stick");
@@ -94,7 +95,7 @@ fn breaks(change: &Change<'_>, before: &Incident, after: &Incident) -> Held {
         prop_assert!(limit.is_none_or(|limit| limit <= change.around.now), "reopened too often");
         prop_assert_eq!(after.reopened_at, Some(change.around.now), "the limit is not kept");
     }
-    if taken && change.is_report() && !alerts_began_it {
+    if paused && change.is_report() && !alerts_began_it {
         prop_assert!(
             before.phase.name() == after.phase.name() || matches!(after.phase, Phase::Resolved { .. }),
             "a report ends what a person decided"
@@ -109,8 +110,8 @@ fn breaks(change: &Change<'_>, before: &Incident, after: &Incident) -> Held {
     Ok(())
 }
 
-/// Resolved, and something fires again.
-fn comes_back(change: &Change<'_>, before: &Incident, after: &Incident) -> Held {
+/// A resolved incident fires again.
+fn refires(change: &Change<'_>, before: &Incident, after: &Incident) -> Held {
     let Phase::Resolved { forced: false, kept_ack } = before.phase else { return Ok(()) };
     if after.firing.is_empty() {
         return Ok(());

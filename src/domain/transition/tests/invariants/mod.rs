@@ -13,18 +13,18 @@ use crate::domain::policy::Policy;
 use crate::domain::timeline::{Kind, RunReason};
 use proptest::test_runner::TestCaseError;
 
-/// Whether an invariant held.
+/// The result of a check.
 pub(super) type Held = Result<(), TestCaseError>;
 
-/// One input and what became of it.
+/// One input and its results.
 pub(super) struct Change<'a> {
     pub(super) before: Option<&'a Incident>,
     pub(super) input: &'a Input,
     pub(super) around: Surroundings<'a>,
     pub(super) decision: &'a Decision,
-    /// What the same input comes to if it comes once more at once.
+    /// The decision if the same input immediately comes again.
     pub(super) again: Decision,
-    /// After the decision was applied.
+    /// The world after the decision was applied.
     pub(super) world: &'a World,
 }
 
@@ -33,12 +33,12 @@ impl Change<'_> {
         self.decision.incident.as_ref()
     }
 
-    /// The incident before, unless there was none or it was over, so that another one follows it.
+    /// The incident before the input; `None` if there was none or it was closed.
     fn same_before(&self) -> Option<&Incident> {
         self.before.filter(|before| before.phase != Phase::Closed)
     }
 
-    /// The policy that the run after the input began with, by the number it carries.
+    /// The policy of the incident's run, by its version.
     fn policy(&self, incident: &Incident) -> &Policy {
         self.world.policy(incident.run.policy_version)
     }
@@ -47,7 +47,7 @@ impl Change<'_> {
         self.decision.entries.iter().map(|entry| &entry.kind)
     }
 
-    /// Why a run began with this input, if one did.
+    /// Why this input started a run, if it did.
     fn run_began(&self) -> Option<&RunReason> {
         self.kinds().find_map(|kind| match kind {
             Kind::RunStarted { why, .. } => Some(why),
@@ -64,7 +64,7 @@ impl Change<'_> {
     }
 }
 
-/// All of them.
+/// Checks all invariants.
 pub(super) fn hold(change: &Change<'_>) -> Held {
     phases::hold(change)?;
     timeline::hold(change)?;

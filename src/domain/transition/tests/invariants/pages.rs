@@ -1,4 +1,4 @@
-//! I4, I5, I10, I11, I12, I14, I15, I17: what is sent, when, and how often.
+//! I4, I5, I10, I11, I12, I14, I15, I17: which messages are sent, when, and how often.
 
 use super::super::world::{Message, State, What};
 use super::{Change, Held};
@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 
 pub(super) fn hold(change: &Change<'_>) -> Held {
     let Some(after) = change.after() else { return Ok(()) };
-    nothing_pages_by_chance(change, after)?;
+    only_ticks_and_escalations_page(change, after)?;
     claims(change, after)?;
     ladder(change, after)?;
     delays(change, after)?;
@@ -25,23 +25,23 @@ fn wakes(effect: &Effect) -> bool {
     matches!(effect, Effect::Page(_) | Effect::Fallback | Effect::Reminder(_))
 }
 
-fn nothing_pages_by_chance(change: &Change<'_>, after: &Incident) -> Held {
+fn only_ticks_and_escalations_page(change: &Change<'_>, after: &Incident) -> Held {
     if !change.decision.effects.iter().any(wakes) {
         return Ok(());
     }
     let asked = matches!(change.input, Input::Person(PersonAction { act: Act::Escalate(_), .. }));
-    prop_assert!(*change.input == Input::Tick || asked, "I10: a {:?} pages by itself", change.input);
-    prop_assert!(!after.firing.is_empty(), "I17: it pages, and nothing fires");
+    prop_assert!(*change.input == Input::Tick || asked, "I10: a {:?} pages on its own", change.input);
+    prop_assert!(!after.firing.is_empty(), "I17: it pages while no alert is firing");
     let climbs = matches!(after.phase, Phase::Firing | Phase::Unanswered { .. });
     prop_assert!(climbs, "I17: it pages while {:?}", after.phase);
     let bounded = change.before.is_some_and(|before| {
         before.phase == Phase::Firing && before.run.level.is_some() && !before.escalates()
     });
-    prop_assert!(asked || !bounded, "what does not escalate escalates");
+    prop_assert!(asked || !bounded, "a severity without escalation escalates");
     Ok(())
 }
 
-/// I5: whatever a claim finds may be sent.
+/// I5: every unsent message may be claimed.
 fn claims(change: &Change<'_>, after: &Incident) -> Held {
     for message in &change.world.outbox {
         if message.state == State::Unsent {
@@ -56,7 +56,7 @@ fn of_run(messages: &[Message], run_no: u32) -> impl Iterator<Item = &Message> {
     messages.iter().filter(move |message| message.run_no == run_no)
 }
 
-/// I4, I11, I15: level by level, loop by loop, each once, and then one fallback notice.
+/// I4, I11, I15: the run pages each level once per loop, in order, and then sends one fallback notice.
 fn ladder(change: &Change<'_>, after: &Incident) -> Held {
     let policy = change.policy(after);
     let levels = u32::try_from(policy.levels.len()).unwrap_or(u32::MAX);
@@ -87,12 +87,12 @@ fn ladder(change: &Change<'_>, after: &Incident) -> Held {
     prop_assert_eq!(rungs.last().copied(), after.rung(), "the last page is not the rung");
     if matches!(after.phase, Phase::Unanswered { .. }) {
         prop_assert_eq!(rungs.len(), (levels * (policy.repeat + 1)) as usize, "I11: too few pages");
-        prop_assert_eq!(fallbacks, 1, "I15: unanswered, and nobody is told");
+        prop_assert_eq!(fallbacks, 1, "I15: unanswered without a fallback notice");
     }
     Ok(())
 }
 
-/// I12: consecutive pages of a run are the level's delay apart, counted from the first sending.
+/// I12: consecutive pages of a run are at least the level's delay apart, counted from the first sent page.
 fn delays(change: &Change<'_>, after: &Incident) -> Held {
     let policy = change.policy(after);
     let mut last: Option<(Rung, Timestamp)> = None;
@@ -128,7 +128,7 @@ fn delay(policy: &Policy, level: u32) -> std::time::Duration {
     policy.level(level).map_or(std::time::Duration::ZERO, |level| level.escalate_after)
 }
 
-/// The timers of the ladder, to the second, as the policy of the run has them (I14).
+/// The timers of the ladder match the policy of the run to the second (I14).
 fn timers(change: &Change<'_>, after: &Incident) -> Held {
     let (policy, now) = (change.policy(after), change.around.now);
     for kind in change.kinds() {
@@ -137,12 +137,12 @@ fn timers(change: &Change<'_>, after: &Incident) -> Held {
                 let due = later(now, delay(policy, *level) + policy.send_cap);
                 prop_assert_eq!(after.next_at, Some(due), "I12: it does not wait for the sending");
             }
-            Kind::Told { level, .. } => {
+            Kind::PageSent { level, .. } => {
                 let due = later(now, delay(policy, *level));
                 prop_assert_eq!(after.next_at, Some(due), "I12: the sending does not arm the ladder");
             }
             Kind::Undeliverable { .. } => {
-                prop_assert_eq!(after.next_at, Some(now), "nobody was told, and the ladder waits");
+                prop_assert_eq!(after.next_at, Some(now), "no room was notified, and the ladder waits");
             }
             Kind::Unanswered | Kind::Reminded { .. } => {
                 let due = policy.remind_every.map(|every| later(now, every));
@@ -153,7 +153,7 @@ fn timers(change: &Change<'_>, after: &Incident) -> Held {
     }
     if let Input::PageSent(rung) = change.input {
         let waits = change.before.is_some_and(|before| {
-            before.phase == Phase::Firing && before.rung() == Some(*rung) && !before.run.told
+            before.phase == Phase::Firing && before.rung() == Some(*rung) && !before.run.notified
         });
         prop_assert_eq!(waits, change.before != change.after(), "the first sending, and only it, arms");
     }

@@ -1,4 +1,4 @@
-//! I6 and what people's acts come to.
+//! I6 and the effects of people's acts.
 
 use super::{Change, Held};
 use crate::domain::incident::{Incident, Phase};
@@ -22,10 +22,10 @@ pub(super) fn hold(change: &Change<'_>) -> Held {
     }
     match action.act {
         Act::Acknowledge => acknowledged(change, action, before, after),
-        Act::Unacknowledge => given_back(change, before, after),
+        Act::Unacknowledge => unacknowledged(change, before, after),
         Act::Snooze(_) => {
             prop_assert!(matches!(after.phase, Phase::Snoozed { .. }), "not snoozed");
-            prop_assert_eq!(&after.known_at_ack, &change.world.known, "what is known");
+            prop_assert_eq!(&after.known_at_ack, &change.world.known, "the known alerts differ");
             Ok(())
         }
         Act::Unsnooze => {
@@ -68,14 +68,14 @@ fn acknowledged(change: &Change<'_>, action: &PersonAction, before: &Incident, a
     Ok(())
 }
 
-fn given_back(change: &Change<'_>, before: &Incident, after: &Incident) -> Held {
-    let taken = matches!(before.phase, Phase::Acknowledged { .. });
+fn unacknowledged(change: &Change<'_>, before: &Incident, after: &Incident) -> Held {
+    let acknowledged = matches!(before.phase, Phase::Acknowledged { .. });
     let began = matches!(change.run_began(), Some(RunReason::GivenBack { .. }));
-    prop_assert_eq!(taken, began, "what was taken is given back");
+    prop_assert_eq!(acknowledged, began, "an unack does not start a run");
     if began {
         let delay = change.around.newest.policy.unack_delay;
         let due = later(change.around.now, delay);
-        prop_assert!(after.next_at.is_none_or(|at| at == due), "given back, and it pages at once");
+        prop_assert!(after.next_at.is_none_or(|at| at == due), "an unack pages immediately");
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! I1, I2, I3: what a phase implies, where it may lead, and what its timer is.
+//! I1, I2, I3: the conditions, transitions and timers of the phases.
 
 use super::{Change, Held};
 use crate::domain::incident::{Incident, Phase};
@@ -12,13 +12,13 @@ use proptest::{prop_assert, prop_assert_eq};
 pub(super) fn hold(change: &Change<'_>) -> Held {
     one_incident_at_a_time(change)?;
     let Some(after) = change.after() else { return Ok(()) };
-    open_means_that_something_fires(after)?;
+    open_means_firing_alerts(after)?;
     timers(change, after)?;
-    maintenance_holds_back(change, after)?;
-    changes_are_shown(change, after)
+    maintenance_suppresses(change, after)?;
+    changes_are_posted(change, after)
 }
 
-/// I1: a closed incident stays as it is; another begins only with a report of something that fires.
+/// I1: a closed incident never changes, and only a report with a firing alert opens another one.
 fn one_incident_at_a_time(change: &Change<'_>) -> Held {
     let (before, after) = (change.before, change.after());
     let Some(same) = change.same_before() else {
@@ -37,12 +37,12 @@ fn one_incident_at_a_time(change: &Change<'_>) -> Held {
     Ok(())
 }
 
-fn open_means_that_something_fires(after: &Incident) -> Held {
+fn open_means_firing_alerts(after: &Incident) -> Held {
     let fires = !after.firing.is_empty();
     let forced = matches!(after.phase, Phase::Resolved { forced: true, .. });
-    prop_assert!(!after.phase.is_open() || fires, "I2: open, and nothing fires");
-    prop_assert!(!fires || after.phase.is_open() || forced, "I2: something fires, and it is not open");
-    prop_assert!(!forced || fires, "I2: held, and nothing fires");
+    prop_assert!(!after.phase.is_open() || fires, "I2: open without a firing alert");
+    prop_assert!(!fires || after.phase.is_open() || forced, "I2: firing alerts, but not open");
+    prop_assert!(!forced || fires, "I2: resolved by hand without a firing alert");
     Ok(())
 }
 
@@ -57,8 +57,8 @@ fn timers(change: &Change<'_>, after: &Incident) -> Held {
             prop_assert_eq!(after.next_at.is_some(), more, "I3: reminders are bounded");
             prop_assert!(reminders <= policy.max_reminders, "reminders are bounded");
         }
-        Phase::Snoozed { until } => taken(change, after, Some(until))?,
-        Phase::Acknowledged { until, .. } => taken(change, after, until)?,
+        Phase::Snoozed { until } => ack_or_snooze(change, after, Some(until))?,
+        Phase::Acknowledged { until, .. } => ack_or_snooze(change, after, until)?,
     }
     let resolved = change.kinds().any(|kind| matches!(kind, Kind::Resolved { .. } | Kind::HoldEnded));
     if resolved {
@@ -78,20 +78,20 @@ fn timers(change: &Change<'_>, after: &Incident) -> Held {
     Ok(())
 }
 
-/// A taken incident has no other timer than its end, the reminder before it, and what breaks it.
-fn taken(change: &Change<'_>, after: &Incident, until: Option<jiff::Timestamp>) -> Held {
+/// The timer of an acknowledged or snoozed incident is its end, the reminder before it, or a new or worse alert.
+fn ack_or_snooze(change: &Change<'_>, after: &Incident, until: Option<jiff::Timestamp>) -> Held {
     let policy = change.policy(after);
     let unknown = change.world.unknown(after);
     let breaks = policy.on_new_alert == OnNewAlert::Reopen && !unknown.is_empty();
     if let Some(until) = until {
         prop_assert!(after.next_at.is_some_and(|at| at <= until), "I3: its end is not armed");
     } else if !breaks {
-        prop_assert_eq!(after.next_at, None, "I3: taken for good, and a timer runs");
+        prop_assert_eq!(after.next_at, None, "I3: a timer for an acknowledgement without end");
     }
     let before = change.same_before().map(|before| &before.phase);
     if before.is_none_or(|before| before.name() != after.phase.name()) {
         let past = until.is_some_and(|until| until < change.around.now);
-        prop_assert!(!past, "taken until a time that has passed");
+        prop_assert!(!past, "acknowledged or snoozed until a time in the past");
     }
     if let (Phase::Acknowledged { reminded: false, .. }, Some(until)) = (&after.phase, until) {
         let reminder = earlier(until, policy.ack_reminder);
@@ -105,33 +105,36 @@ fn taken(change: &Change<'_>, after: &Incident, until: Option<jiff::Timestamp>) 
     Ok(())
 }
 
-fn maintenance_holds_back(change: &Change<'_>, after: &Incident) -> Held {
+fn maintenance_suppresses(change: &Change<'_>, after: &Incident) -> Held {
     let began = change.run_began().is_some() || *change.input == Input::MaintenanceStarted;
     if began && change.around.maintenance {
         let climbs = matches!(after.phase, Phase::Firing | Phase::Unanswered { .. });
-        prop_assert!(!climbs, "maintenance does not hold back");
+        prop_assert!(!climbs, "maintenance does not suppress");
     }
     if after.phase == Phase::Suppressed {
-        prop_assert!(change.world.maintenance, "held back without maintenance");
+        prop_assert!(change.world.maintenance, "suppressed without maintenance");
     }
     Ok(())
 }
 
-/// Whoever looks at a message sees what has become of it; a person who acts sees it at once.
-fn changes_are_shown(change: &Change<'_>, after: &Incident) -> Held {
+/// The posts show every change; if a person caused it, immediately.
+fn changes_are_posted(change: &Change<'_>, after: &Incident) -> Held {
     let Some(before) = change.same_before() else {
         prop_assert!(change.decision.effects.is_empty(), "no room knows the incident yet");
         return Ok(());
     };
-    let shown = |urgency| change.decision.effects.contains(&Effect::Refresh(urgency));
+    let refreshes = |urgency| change.decision.effects.contains(&Effect::Refresh(urgency));
     let changed = before.phase.name() != after.phase.name() || before.ackers != after.ackers;
     if changed && after.phase != Phase::Closed {
         let at_once = change.is_persons() || matches!(after.phase, Phase::Resolved { .. });
-        prop_assert!(shown(Urgency::AtOnce) || (!at_once && shown(Urgency::Soon)), "it is not shown");
+        prop_assert!(refreshes(Urgency::AtOnce) || (!at_once && refreshes(Urgency::Soon)), "no edit");
     }
     for effect in &change.decision.effects {
-        if let Effect::Tell(entry) | Effect::TellFallback(entry) = effect {
-            prop_assert!(change.decision.entries.contains(entry), "a story that is not in the timeline");
+        if let Effect::PostInThread(entry) | Effect::NotifyFallback(entry) = effect {
+            prop_assert!(
+                change.decision.entries.contains(entry),
+                "a posted entry that is not in the timeline"
+            );
         }
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! I8, I9, I16: versions, entries, and what comes twice.
+//! I8, I9, I16: versions, entries, and repeated inputs.
 
 use super::{Change, Held};
 use crate::domain::incident::{Incident, PhaseName};
@@ -17,7 +17,7 @@ pub(super) fn hold(change: &Change<'_>) -> Held {
     prop_assert_eq!(
         replay(&change.world.timeline),
         Some(Replayed::of(after)),
-        "I8: the timeline tells another story"
+        "I8: the replayed timeline differs from the incident"
     );
     Ok(())
 }
@@ -75,7 +75,7 @@ fn twice_is_once(change: &Change<'_>, after: &Incident) -> Held {
 /// The state that follows from the timeline alone (I8).
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Replayed {
-    /// Where the incident stands.
+    /// The phase.
     phase: PhaseName,
     /// The run.
     run_no: u32,
@@ -83,11 +83,11 @@ struct Replayed {
     level: Option<u32>,
     /// The loop within the run.
     loop_no: u32,
-    /// Whether the current level's page has reached a room.
-    told: bool,
+    /// Whether the current level's page was sent to a room.
+    notified: bool,
     /// The policy of the run.
     policy_version: i64,
-    /// Who took it.
+    /// Who acknowledged or snoozed it.
     ackers: Vec<OwnedUserId>,
     /// The version of the last entry.
     version: u64,
@@ -101,7 +101,7 @@ impl Replayed {
             run_no: incident.run.no,
             level: incident.run.level,
             loop_no: incident.run.loop_no,
-            told: incident.run.told,
+            notified: incident.run.notified,
             policy_version: incident.run.policy_version,
             ackers: incident.ackers.clone(),
             version: incident.version,
@@ -115,14 +115,14 @@ impl Replayed {
             Kind::RunStarted { policy_version, suppressed, .. } => {
                 self.phase = if *suppressed { PhaseName::Suppressed } else { PhaseName::Firing };
                 self.run_no = self.run_no.saturating_add(1);
-                (self.level, self.loop_no, self.told) = (None, 0, false);
+                (self.level, self.loop_no, self.notified) = (None, 0, false);
                 self.policy_version = *policy_version;
                 self.ackers.clear();
             }
             Kind::Paged { loop_no, level } => {
-                (self.level, self.loop_no, self.told) = (Some(*level), *loop_no, false);
+                (self.level, self.loop_no, self.notified) = (Some(*level), *loop_no, false);
             }
-            Kind::Told { .. } => self.told = true,
+            Kind::PageSent { .. } => self.notified = true,
             Kind::Unanswered => self.phase = PhaseName::Unanswered,
             Kind::Acknowledged { who, .. } => {
                 self.phase = PhaseName::Acknowledged;
@@ -148,14 +148,14 @@ impl Replayed {
     }
 }
 
-/// The state that an incident's whole timeline, oldest entry first, leads to; `None` if there is no entry.
+/// Replays an incident's whole timeline, oldest entry first; `None` if there is no entry.
 fn replay<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Option<Replayed> {
     let mut state = Replayed {
         phase: PhaseName::Firing,
         run_no: 0,
         level: None,
         loop_no: 0,
-        told: false,
+        notified: false,
         policy_version: 0,
         ackers: Vec::new(),
         version: 0,

@@ -1,4 +1,4 @@
-//! Faults of the ladder and of what holds it back.
+//! Faults of the ladder and of maintenance.
 
 use super::{Before, about, act, and_then, under};
 use crate::domain::incident::Phase;
@@ -8,23 +8,23 @@ use crate::domain::input::{
 use crate::domain::transition::decide;
 
 mutants! {
-    the_fallback_is_told_twice
+    the_fallback_is_notified_twice
     a_reminder_is_a_fallback
     reminders_never_end
-    the_ladder_leaves_out_a_level
+    the_ladder_skips_a_level
     the_ladder_is_repeated_once_too_often
     a_run_follows_the_newest_policy
-    a_run_keeps_the_policy_of_the_run_before
-    every_room_that_is_told_arms_the_ladder_again
-    what_does_not_escalate_escalates
-    an_undeliverable_page_is_waited_for
+    a_run_keeps_the_policy_of_the_previous_run
+    every_notified_room_arms_the_ladder_again
+    a_severity_without_escalation_escalates
+    the_ladder_waits_for_an_undeliverable_page
     a_stale_click_escalates
     an_escalation_by_hand_only_waits
-    maintenance_holds_nothing_back
+    maintenance_suppresses_nothing
     maintenance_leaves_the_timer
 }
 
-fn the_fallback_is_told_twice(before: Before<'_>, input: &Input, around: Surroundings<'_>) -> Decision {
+fn the_fallback_is_notified_twice(before: Before<'_>, input: &Input, around: Surroundings<'_>) -> Decision {
     let mut decision = decide(before, input, around);
     if decision.effects.contains(&Effect::Fallback) {
         decision.effects.push(Effect::Fallback);
@@ -46,7 +46,7 @@ fn reminders_never_end(before: Before<'_>, input: &Input, around: Surroundings<'
     under(before, input, around, |policy| policy.max_reminders = u32::MAX)
 }
 
-fn the_ladder_leaves_out_a_level(before: Before<'_>, input: &Input, around: Surroundings<'_>) -> Decision {
+fn the_ladder_skips_a_level(before: Before<'_>, input: &Input, around: Surroundings<'_>) -> Decision {
     let mut spoilt = around.of_run.policy.clone();
     spoilt.levels.truncate(2);
     let of_run = PolicyInForce { policy: &spoilt, ..around.of_run };
@@ -65,7 +65,7 @@ fn a_run_follows_the_newest_policy(before: Before<'_>, input: &Input, around: Su
     decide(before, input, Surroundings { of_run: around.newest, ..around })
 }
 
-fn a_run_keeps_the_policy_of_the_run_before(
+fn a_run_keeps_the_policy_of_the_previous_run(
     before: Before<'_>,
     input: &Input,
     around: Surroundings<'_>,
@@ -73,18 +73,22 @@ fn a_run_keeps_the_policy_of_the_run_before(
     decide(before, input, Surroundings { newest: around.of_run, ..around })
 }
 
-fn every_room_that_is_told_arms_the_ladder_again(
+fn every_notified_room_arms_the_ladder_again(
     before: Before<'_>,
     input: &Input,
     around: Surroundings<'_>,
 ) -> Decision {
     if matches!(input, Input::PageSent(_)) {
-        return about(before, input, around, |it| it.run.told = false);
+        return about(before, input, around, |it| it.run.notified = false);
     }
     decide(before, input, around)
 }
 
-fn what_does_not_escalate_escalates(before: Before<'_>, input: &Input, around: Surroundings<'_>) -> Decision {
+fn a_severity_without_escalation_escalates(
+    before: Before<'_>,
+    input: &Input,
+    around: Surroundings<'_>,
+) -> Decision {
     let firing = before.is_some_and(|it| it.phase == Phase::Firing);
     let decision = decide(before, input, around);
     if firing && *input == Input::Tick && decision.outcome == Outcome::Nothing {
@@ -95,7 +99,7 @@ fn what_does_not_escalate_escalates(before: Before<'_>, input: &Input, around: S
     decision
 }
 
-fn an_undeliverable_page_is_waited_for(
+fn the_ladder_waits_for_an_undeliverable_page(
     before: Before<'_>,
     input: &Input,
     around: Surroundings<'_>,
@@ -122,7 +126,7 @@ fn an_escalation_by_hand_only_waits(before: Before<'_>, input: &Input, around: S
     decision
 }
 
-fn maintenance_holds_nothing_back(before: Before<'_>, input: &Input, around: Surroundings<'_>) -> Decision {
+fn maintenance_suppresses_nothing(before: Before<'_>, input: &Input, around: Surroundings<'_>) -> Decision {
     decide(before, input, Surroundings { maintenance: false, ..around })
 }
 

@@ -1,20 +1,20 @@
-//! Faults seeded around `decide`. The same properties that hold for the rules must find out every one of them.
+//! Faults around `decide`. The same properties that hold for the rules must detect each of them.
 //!
-//! A mutant spoils what goes into `decide` or what comes out of it; the rules themselves know nothing of mutants. To
-//! add one: write it beside its like and name it in the list at the head of that file.
+//! A mutant changes the input or the output of `decide`; the rules contain no code for mutants. To add one: write it next
+//! to similar ones and add its name to the list at the top of that file.
 
 use super::Decide;
-use super::properties::find_out;
+use super::properties::find_violation;
 use crate::domain::incident::{Incident, Phase};
 use crate::domain::input::{Act, Decision, Input, Outcome, PersonAction, PolicyInForce, Surroundings};
 use crate::domain::policy::Policy;
 use crate::domain::timeline::Kind;
 use crate::domain::transition::decide;
 
-/// How many histories a mutant may survive.
+/// The number of histories that must be enough to detect a mutant.
 const HISTORIES: u32 = 1500;
 
-/// A test for each mutant of the file: it is found out.
+/// A test for each mutant of the file.
 macro_rules! mutants {
     ($($name:ident)*) => {
         mod is_found {
@@ -28,20 +28,20 @@ macro_rules! mutants {
     };
 }
 
+mod acknowledged;
 mod end;
 mod ladder;
 mod model;
 mod record;
 mod reports;
-mod taken;
 
 fn must_be_found(mutant: Decide) {
-    assert!(find_out(mutant, HISTORIES).is_some(), "the properties do not see this fault");
+    assert!(find_violation(mutant, HISTORIES).is_some(), "the properties do not detect this fault");
 }
 
 type Before<'a> = Option<&'a Incident>;
 
-/// `decide` under a policy that `spoil` has changed.
+/// Calls `decide` with policies that `spoil` has changed.
 fn under(before: Before<'_>, input: &Input, around: Surroundings<'_>, spoil: fn(&mut Policy)) -> Decision {
     let (mut of_run, mut newest) = (around.of_run.policy.clone(), around.newest.policy.clone());
     spoil(&mut of_run);
@@ -51,7 +51,7 @@ fn under(before: Before<'_>, input: &Input, around: Surroundings<'_>, spoil: fn(
     decide(before, input, Surroundings { of_run, newest, ..around })
 }
 
-/// `decide`, and the incident that comes out spoilt.
+/// Changes the incident of a decision.
 fn and_then(mut decision: Decision, spoil: impl FnOnce(&mut Incident)) -> Decision {
     if let Some(incident) = decision.incident.as_mut() {
         spoil(incident);
@@ -59,7 +59,7 @@ fn and_then(mut decision: Decision, spoil: impl FnOnce(&mut Incident)) -> Decisi
     decision
 }
 
-/// `decide` about a spoilt incident.
+/// Calls `decide` with a changed incident.
 fn about(
     before: Before<'_>,
     input: &Input,
@@ -73,7 +73,7 @@ fn about(
     decide(spoilt.as_ref(), input, around)
 }
 
-/// The same, but only where `decide` changes something.
+/// The same, but only if `decide` changes the incident.
 fn about_what_changes(
     before: Before<'_>,
     input: &Input,
@@ -99,7 +99,7 @@ fn paged(decision: &Decision) -> bool {
     has(decision, |kind| matches!(kind, Kind::Paged { .. }))
 }
 
-fn is_taken(before: Before<'_>) -> bool {
+fn is_acked_or_snoozed(before: Before<'_>) -> bool {
     before.is_some_and(|it| matches!(it.phase, Phase::Acknowledged { .. } | Phase::Snoozed { .. }))
 }
 

@@ -1,4 +1,4 @@
-//! The faults that the executable model of the design was tried with.
+//! The faults that were also tested against the executable model of the design.
 
 use super::{Before, about, act, and_then, paged, under};
 use crate::domain::incident::Phase;
@@ -8,13 +8,13 @@ use crate::domain::transition::decide;
 use std::time::Duration;
 
 mutants! {
-    an_ack_resurrects_what_is_resolved
+    an_ack_reopens_a_resolved_incident
     the_ladder_catches_up_after_an_outage
     an_ack_cancels_nothing
-    the_timer_runs_from_the_enqueuing
+    the_timer_counts_from_enqueuing
 }
 
-fn an_ack_resurrects_what_is_resolved(
+fn an_ack_reopens_a_resolved_incident(
     before: Before<'_>,
     input: &Input,
     around: Surroundings<'_>,
@@ -52,11 +52,7 @@ fn an_ack_cancels_nothing(before: Before<'_>, input: &Input, around: Surrounding
     decision
 }
 
-fn the_timer_runs_from_the_enqueuing(
-    before: Before<'_>,
-    input: &Input,
-    around: Surroundings<'_>,
-) -> Decision {
+fn the_timer_counts_from_enqueuing(before: Before<'_>, input: &Input, around: Surroundings<'_>) -> Decision {
     if matches!(input, Input::PageSent(_)) {
         return about(before, input, around, |it| it.run.level = None);
     }

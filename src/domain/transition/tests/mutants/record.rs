@@ -1,4 +1,4 @@
-//! Faults of the record: versions, entries, and what people see.
+//! Faults of versions, timeline entries and edits of posts.
 
 use super::{Before, and_then, has};
 use crate::domain::input::{Decision, Effect, Input, Surroundings};
@@ -9,7 +9,7 @@ mutants! {
     a_change_has_no_version
     a_change_is_not_in_the_timeline
     a_late_ack_is_a_version
-    nobody_sees_the_change
+    a_change_is_not_posted
 }
 
 fn a_change_has_no_version(before: Before<'_>, input: &Input, around: Surroundings<'_>) -> Decision {
@@ -20,7 +20,7 @@ fn a_change_has_no_version(before: Before<'_>, input: &Input, around: Surroundin
 
 fn a_change_is_not_in_the_timeline(before: Before<'_>, input: &Input, around: Surroundings<'_>) -> Decision {
     let mut decision = decide(before, input, around);
-    decision.entries.retain(|entry| !matches!(entry.kind, Kind::Told { .. }));
+    decision.entries.retain(|entry| !matches!(entry.kind, Kind::PageSent { .. }));
     decision
 }
 
@@ -30,7 +30,7 @@ fn a_late_ack_is_a_version(before: Before<'_>, input: &Input, around: Surroundin
     and_then(decision, |it| it.version += u64::from(late))
 }
 
-fn nobody_sees_the_change(before: Before<'_>, input: &Input, around: Surroundings<'_>) -> Decision {
+fn a_change_is_not_posted(before: Before<'_>, input: &Input, around: Surroundings<'_>) -> Decision {
     let mut decision = decide(before, input, around);
     let refired = has(&decision, |kind| {
         matches!(

@@ -1,4 +1,4 @@
-//! Faults in the understanding of reports.
+//! Faults in the handling of reports.
 
 use super::{Before, about, and_then, has, under};
 use crate::domain::incident::Phase;
@@ -8,15 +8,15 @@ use crate::domain::transition::decide;
 use std::time::Duration;
 
 mutants! {
-    a_replay_pages_at_once
+    a_replay_pages_immediately
     an_old_report_counts
-    a_report_clears_what_it_leaves_out
+    a_report_resolves_the_alerts_it_leaves_out
     a_report_touches_the_ladder
-    a_report_pages_by_itself
+    a_report_pages_on_its_own
     a_repeat_is_a_version
 }
 
-fn a_replay_pages_at_once(before: Before<'_>, input: &Input, around: Surroundings<'_>) -> Decision {
+fn a_replay_pages_immediately(before: Before<'_>, input: &Input, around: Surroundings<'_>) -> Decision {
     under(before, input, around, |policy| policy.replay_grace = Duration::ZERO)
 }
 
@@ -29,7 +29,7 @@ fn an_old_report_counts(before: Before<'_>, input: &Input, around: Surroundings<
     decide(before, &Input::Report(report), around)
 }
 
-fn a_report_clears_what_it_leaves_out(
+fn a_report_resolves_the_alerts_it_leaves_out(
     before: Before<'_>,
     input: &Input,
     around: Surroundings<'_>,
@@ -53,7 +53,7 @@ fn a_report_touches_the_ladder(before: Before<'_>, input: &Input, around: Surrou
     })
 }
 
-fn a_report_pages_by_itself(before: Before<'_>, input: &Input, around: Surroundings<'_>) -> Decision {
+fn a_report_pages_on_its_own(before: Before<'_>, input: &Input, around: Surroundings<'_>) -> Decision {
     let decision = decide(before, input, around);
     let due = decision.incident.as_ref().and_then(|it| it.next_at).is_some_and(|at| at <= around.now);
     if !(matches!(input, Input::Report(_)) && due) {

@@ -1,24 +1,24 @@
-//! What Alertmanager reports.
+//! Reports of Alertmanager.
 
-use super::{CRITICAL, INFO, MINUTE, Story, WARNING, cancels, kinds, told, two_levels, why};
+use super::{CRITICAL, INFO, MINUTE, Story, WARNING, cancels, kinds, thread_entries, two_levels, why};
 use crate::domain::incident::PhaseName;
 use crate::domain::input::{Act, Effect, Outcome, Urgency};
 use crate::domain::policy::{OnNewAlert, Policy};
 use crate::domain::timeline::RunReason;
 
 #[test]
-fn an_alert_that_fires_opens_an_incident_that_is_paged_at_once() {
+fn a_firing_alert_opens_an_incident_and_pages_immediately() {
     let mut story = Story::begins(two_levels());
     let decision = story.fires("a", WARNING);
     assert_eq!(decision.outcome, Outcome::Done);
     assert_eq!(why(&decision), Some(&RunReason::Fired));
-    assert_eq!(decision.effects, [], "no room knows it yet");
+    assert_eq!(decision.effects, [], "no room has a post of it yet");
     assert_eq!((story.phase(), story.due_in()), (PhaseName::Firing, Some(0)));
     assert_eq!((story.incident().version, story.incident().run.no), (1, 1));
 }
 
 #[test]
-fn an_initial_delay_puts_the_first_page_off() {
+fn an_initial_delay_delays_the_first_page() {
     let mut story =
         Story::begins(Policy { initial_delay: std::time::Duration::from_secs(90), ..two_levels() });
     story.fires("a", WARNING);
@@ -26,14 +26,14 @@ fn an_initial_delay_puts_the_first_page_off() {
 }
 
 #[test]
-fn a_clear_of_a_group_that_has_no_incident_is_an_orphan() {
+fn a_resolved_report_without_an_incident_is_an_orphan() {
     let mut story = Story::begins(two_levels());
     let decision = story.clears("a");
     assert_eq!((decision.outcome, decision.incident), (Outcome::OrphanClear, None));
 }
 
 #[test]
-fn an_alert_that_joins_or_clears_edits_the_message_and_leaves_the_ladder() {
+fn an_alert_that_joins_or_resolves_edits_the_post_and_does_not_change_the_ladder() {
     let mut story = Story::paged(two_levels());
     let due = story.due();
     story.passes(MINUTE);
@@ -46,7 +46,7 @@ fn an_alert_that_joins_or_clears_edits_the_message_and_leaves_the_ladder() {
 }
 
 #[test]
-fn the_same_alerts_again_are_only_seen_again() {
+fn a_repeated_report_only_updates_last_seen() {
     let mut story = Story::paged(two_levels());
     let version = story.incident().version;
     story.passes(MINUTE);
@@ -58,30 +58,30 @@ fn the_same_alerts_again_are_only_seen_again() {
 }
 
 #[test]
-fn a_new_alert_breaks_an_ack_and_the_known_one_does_not() {
+fn a_new_alert_ends_an_ack_and_a_known_one_does_not() {
     let mut story = Story::paged(two_levels());
     story.fires("b", WARNING);
     story.alice(Act::Acknowledge);
     story.clears("b");
     story.passes(MINUTE);
     story.fires("b", WARNING);
-    assert_eq!(story.phase(), PhaseName::Acknowledged, "b was known when Alice took it");
+    assert_eq!(story.phase(), PhaseName::Acknowledged, "b was firing when Alice acknowledged");
     let decision = story.fires("c", INFO);
     assert_eq!(why(&decision), Some(&RunReason::NewAlert { joined: vec!["c".to_owned()] }));
-    assert_eq!(told(&decision), ["run_started"]);
+    assert_eq!(thread_entries(&decision), ["run_started"]);
     assert_eq!((story.phase(), story.due_in()), (PhaseName::Firing, Some(0)));
     assert!(story.incident().ackers.is_empty());
 }
 
 #[test]
-fn a_higher_severity_breaks_an_ack_and_a_snooze_and_a_lower_one_does_not() {
+fn a_higher_severity_ends_an_ack_or_snooze_and_a_lower_one_does_not() {
     for act in [Act::Acknowledge, Act::Snooze(std::time::Duration::from_hours(1))] {
         let mut story = Story::paged(two_levels());
         story.alice(act);
-        let taken = story.phase();
+        let phase = story.phase();
         story.fires("a", INFO);
         story.fires("a", WARNING);
-        assert_eq!(story.phase(), taken);
+        assert_eq!(story.phase(), phase);
         let decision = story.fires("a", CRITICAL);
         assert_eq!(why(&decision), Some(&RunReason::SeverityRose { fingerprints: vec!["a".to_owned()] }));
     }
@@ -96,7 +96,7 @@ fn a_sticky_ack_outlasts_new_alerts() {
 }
 
 #[test]
-fn an_ack_is_broken_once_in_five_minutes_and_what_joins_sooner_is_not_forgotten() {
+fn new_alerts_end_an_ack_once_in_five_minutes_and_earlier_ones_wait() {
     let mut story = Story::paged(two_levels());
     story.alice(Act::Acknowledge);
     story.fires("b", WARNING);
@@ -110,7 +110,7 @@ fn an_ack_is_broken_once_in_five_minutes_and_what_joins_sooner_is_not_forgotten(
 }
 
 #[test]
-fn an_alert_that_waits_to_break_an_ack_and_clears_breaks_nothing() {
+fn a_waiting_alert_that_resolves_does_not_end_the_ack() {
     let mut story = Story::paged(two_levels());
     story.alice(Act::Acknowledge);
     story.fires("b", WARNING);
@@ -121,7 +121,7 @@ fn an_alert_that_waits_to_break_an_ack_and_clears_breaks_nothing() {
 }
 
 #[test]
-fn a_new_alert_begins_the_ladder_of_an_unanswered_incident_anew_every_time() {
+fn every_new_alert_restarts_the_ladder_of_an_unanswered_incident() {
     let mut story = Story::paged(two_levels());
     for name in ["b", "c"] {
         while story.phase() != PhaseName::Unanswered {
@@ -135,20 +135,20 @@ fn a_new_alert_begins_the_ladder_of_an_unanswered_incident_anew_every_time() {
 }
 
 #[test]
-fn when_everything_clears_it_resolves_and_unsent_pages_are_cancelled() {
+fn when_all_alerts_resolve_the_incident_resolves_and_unsent_pages_are_cancelled() {
     let mut story = Story::begins(two_levels());
     story.fires("a", WARNING);
     story.tick();
     story.passes(MINUTE);
     let decision = story.clears("a");
     assert_eq!(kinds(&decision), ["resolved"]);
-    assert_eq!(told(&decision), ["resolved"]);
+    assert_eq!(thread_entries(&decision), ["resolved"]);
     assert!(cancels(&decision) && decision.effects.contains(&Effect::Refresh(Urgency::AtOnce)));
     assert_eq!((story.phase(), story.due_in()), (PhaseName::Resolved, Some(600)));
 }
 
 #[test]
-fn what_was_acknowledged_at_the_clear_comes_back_acknowledged() {
+fn an_acknowledged_incident_that_refires_is_still_acknowledged() {
     let mut story = Story::paged(two_levels());
     story.alice(Act::Acknowledge);
     story.clears("a");
@@ -160,7 +160,7 @@ fn what_was_acknowledged_at_the_clear_comes_back_acknowledged() {
 }
 
 #[test]
-fn an_ack_that_has_ended_meanwhile_is_not_taken_up_again() {
+fn an_ack_that_expired_in_the_meantime_is_not_restored() {
     let mut story =
         Story::paged(Policy { ack_timeout: Some(std::time::Duration::from_mins(5)), ..two_levels() });
     story.alice(Act::Acknowledge);
@@ -170,13 +170,13 @@ fn an_ack_that_has_ended_meanwhile_is_not_taken_up_again() {
 }
 
 #[test]
-fn what_comes_back_within_the_window_is_the_same_incident_and_later_another_one() {
+fn a_group_that_refires_within_the_window_is_the_same_incident_and_later_a_new_one() {
     let mut story = Story::paged(two_levels());
     story.clears("a");
     story.passes(5 * MINUTE);
     let decision = story.fires("a", WARNING);
     assert_eq!(why(&decision), Some(&RunReason::Refired));
-    assert_eq!(told(&decision), ["run_started"]);
+    assert_eq!(thread_entries(&decision), ["run_started"]);
     assert_eq!((story.incident().run.no, story.incident().flap_count), (2, 1));
     story.clears("a");
     story.tick();
@@ -186,7 +186,7 @@ fn what_comes_back_within_the_window_is_the_same_incident_and_later_another_one(
 }
 
 #[test]
-fn an_old_episode_is_ignored_whether_the_alert_fires_or_has_cleared() {
+fn an_old_episode_is_ignored_for_firing_and_resolved_alerts() {
     let mut story = Story::begins(two_levels());
     let old = story.world.now;
     story.passes(MINUTE);
@@ -202,7 +202,7 @@ fn an_old_episode_is_ignored_whether_the_alert_fires_or_has_cleared() {
 }
 
 #[test]
-fn an_episode_that_cleared_just_now_waits_a_minute_before_it_pages_again() {
+fn an_episode_that_just_resolved_pages_again_only_after_a_minute() {
     let mut story = Story::paged(two_levels());
     let began = story.world.now;
     story.clears("a");
@@ -210,14 +210,14 @@ fn an_episode_that_cleared_just_now_waits_a_minute_before_it_pages_again() {
     story.report(&[("a", true, WARNING, began)]);
     assert_eq!((story.phase(), story.due_in()), (PhaseName::Firing, Some(60)));
     story.report(&[("a", false, WARNING, began)]);
-    assert_eq!(story.phase(), PhaseName::Resolved, "the clear that follows ends it unpaged");
+    assert_eq!(story.phase(), PhaseName::Resolved, "the next report resolves it without a page");
     story.passes(MINUTE);
     story.report(&[("a", true, WARNING, began)]);
-    assert_eq!(story.due_in(), Some(0), "later it counts as it is");
+    assert_eq!(story.due_in(), Some(0), "later it pages immediately");
 }
 
 #[test]
-fn a_clear_that_overtakes_its_alert_is_remembered() {
+fn a_resolved_report_that_overtakes_its_alert_counts() {
     let mut story = Story::paged(two_levels());
     let now = story.world.now;
     story.alice(Act::Acknowledge);
@@ -227,7 +227,7 @@ fn a_clear_that_overtakes_its_alert_is_remembered() {
 }
 
 #[test]
-fn a_new_alert_does_not_wait_for_one_that_may_be_a_replay() {
+fn a_new_alert_does_not_wait_for_a_possible_replay() {
     let mut story = Story::paged(two_levels());
     let began = story.world.now;
     story.clears("a");
@@ -237,7 +237,7 @@ fn a_new_alert_does_not_wait_for_one_that_may_be_a_replay() {
 }
 
 #[test]
-fn an_alert_that_a_report_leaves_out_fires_on() {
+fn an_alert_that_a_report_leaves_out_is_still_firing() {
     let mut story = Story::paged(two_levels());
     story.fires("b", WARNING);
     story.clears("b");
@@ -246,7 +246,7 @@ fn an_alert_that_a_report_leaves_out_fires_on() {
 }
 
 #[test]
-fn a_forced_resolution_holds_until_everything_clears() {
+fn a_forced_resolution_holds_until_all_alerts_resolve() {
     let mut story = Story::paged(two_levels());
     story.fires("b", WARNING);
     story.alice(Act::Resolve);
@@ -263,7 +263,7 @@ fn a_forced_resolution_holds_until_everything_clears() {
 }
 
 #[test]
-fn a_forced_resolution_does_not_hold_what_the_person_did_not_know() {
+fn a_forced_resolution_does_not_hold_new_or_worse_alerts() {
     for (name, rank) in [("b", INFO), ("a", CRITICAL)] {
         let mut story = Story::paged(two_levels());
         story.alice(Act::Resolve);

@@ -1,6 +1,6 @@
-//! The ladder and what its pages come to.
+//! The ladder and the results of its pages.
 
-use super::{CRITICAL, INFO, Story, WARNING, kinds, told, two_levels};
+use super::{CRITICAL, INFO, Story, WARNING, kinds, thread_entries, two_levels};
 use crate::domain::incident::{PhaseName, Rung};
 use crate::domain::input::{Effect, Input, Outcome};
 use crate::domain::policy::Policy;
@@ -9,7 +9,7 @@ const FIRST: Rung = Rung { run_no: 1, loop_no: 0, level: 0 };
 const SECOND: Rung = Rung { run_no: 1, loop_no: 0, level: 1 };
 
 #[test]
-fn a_tick_pages_the_next_level_and_waits_for_the_sending() {
+fn a_tick_pages_the_next_level_and_waits_until_the_page_is_sent() {
     let mut story = Story::begins(two_levels());
     story.fires("a", WARNING);
     assert_eq!(story.tick().effects, [Effect::Page(FIRST)]);
@@ -25,13 +25,13 @@ fn a_tick_that_is_not_due_is_nothing() {
 }
 
 #[test]
-fn the_page_that_was_sent_arms_the_ladder() {
+fn a_sent_page_arms_the_ladder() {
     let mut story = Story::begins(two_levels());
     story.fires("a", WARNING);
     story.tick();
     story.passes(120);
     assert_eq!(kinds(&story.sent()), ["told"]);
-    assert_eq!(story.due_in(), Some(15 * 60), "from the sending");
+    assert_eq!(story.due_in(), Some(15 * 60), "from when it was sent");
 }
 
 #[test]
@@ -44,7 +44,7 @@ fn a_second_room_of_the_level_changes_nothing() {
 }
 
 #[test]
-fn the_page_of_another_rung_changes_nothing_any_more() {
+fn a_page_of_an_earlier_rung_changes_nothing() {
     let mut story = Story::begins(two_levels());
     story.fires("a", WARNING);
     story.tick();
@@ -56,19 +56,19 @@ fn the_page_of_another_rung_changes_nothing_any_more() {
 }
 
 #[test]
-fn a_level_that_cannot_be_reached_is_passed_by_at_once_and_that_is_told() {
+fn an_unreachable_level_is_skipped_immediately_and_the_fallback_rooms_are_notified() {
     let mut story = Story::begins(two_levels());
     story.fires("a", WARNING);
     story.tick();
     let decision = story.undeliverable();
-    assert_eq!(told(&decision), ["undeliverable"]);
-    assert!(decision.effects.contains(&Effect::TellFallback(decision.entries[0].clone())));
+    assert_eq!(thread_entries(&decision), ["undeliverable"]);
+    assert!(decision.effects.contains(&Effect::NotifyFallback(decision.entries[0].clone())));
     assert_eq!(story.due_in(), Some(0));
     assert!(story.tick().effects.contains(&Effect::Page(SECOND)));
 }
 
 #[test]
-fn the_ladder_is_gone_through_again_as_often_as_the_policy_says() {
+fn the_ladder_repeats_as_often_as_the_policy_allows() {
     let mut story = Story::begins(Policy { repeat: 1, ..two_levels() });
     story.fires("a", WARNING);
     let places = (0..4).map(|_| {
@@ -82,12 +82,12 @@ fn the_ladder_is_gone_through_again_as_often_as_the_policy_says() {
 }
 
 #[test]
-fn a_ladder_that_ran_out_is_told_once_and_then_reminded_of() {
+fn an_unanswered_incident_has_one_fallback_notice_and_then_reminders() {
     let mut story = Story::paged(two_levels());
     story.tick();
     let decision = story.tick();
     assert_eq!(decision.effects.iter().filter(|effect| **effect == Effect::Fallback).count(), 1);
-    assert_eq!(told(&decision), ["unanswered"]);
+    assert_eq!(thread_entries(&decision), ["unanswered"]);
     for number in 1..=3 {
         assert_eq!(story.due_in(), Some(60 * 60));
         assert_eq!(story.tick().effects, [Effect::Reminder(number)]);
@@ -96,7 +96,7 @@ fn a_ladder_that_ran_out_is_told_once_and_then_reminded_of() {
 }
 
 #[test]
-fn without_reminders_an_unanswered_incident_waits_in_silence() {
+fn without_reminders_an_unanswered_incident_has_no_timer() {
     for policy in [Policy { remind_every: None, ..two_levels() }, Policy { max_reminders: 0, ..two_levels() }]
     {
         let mut story = Story::paged(policy);
@@ -115,7 +115,7 @@ fn after_an_outage_there_is_one_page_and_not_a_burst() {
 }
 
 #[test]
-fn what_does_not_escalate_is_paged_once_and_climbs_when_something_worse_joins() {
+fn a_severity_without_escalation_pages_once_and_escalates_when_a_worse_alert_joins() {
     let mut story = Story::begins(two_levels());
     story.fires("a", INFO);
     assert_eq!(story.tick().effects, [Effect::Page(FIRST)]);

@@ -1,4 +1,4 @@
-//! Each row of the table, by example. The invariants are checked along the way.
+//! An example of each transition. Every step also checks the invariants.
 
 mod alerts;
 mod ladder;
@@ -31,7 +31,7 @@ fn two_levels() -> Policy {
     Policy::with_levels(vec![level(15), level(30)])
 }
 
-/// A world in which one thing after another is told.
+/// A world with methods that read like a story.
 struct Story {
     world: World,
     episodes: BTreeMap<String, Timestamp>,
@@ -42,12 +42,12 @@ impl Story {
         Self::begins_with(vec![policy])
     }
 
-    /// With several policies, of which the first is in force.
+    /// With several policies; the first is the newest.
     fn begins_with(policies: Vec<Policy>) -> Self {
         Self { world: World::of(decide, policies), episodes: BTreeMap::new() }
     }
 
-    /// With one warning, `a`, that has been paged, and the page is in its room.
+    /// With one warning, `a`, whose page was sent.
     fn paged(policy: Policy) -> Self {
         let mut story = Self::begins(policy);
         story.fires("a", WARNING);
@@ -66,7 +66,7 @@ impl Story {
         self.world.now += SignedDuration::from_secs(i64::try_from(seconds).unwrap());
     }
 
-    /// Alertmanager reports one alert as firing; since now, unless it fires already.
+    /// Alertmanager reports one alert as firing; it starts now, unless it is already firing.
     fn fires(&mut self, name: &str, rank: i32) -> Decision {
         let began = *self.episodes.entry(name.to_owned()).or_insert(self.world.now);
         self.report(&[(name, true, rank, began)])
@@ -109,7 +109,7 @@ impl Story {
         self.input(&Input::PageUndeliverable(rung))
     }
 
-    /// What became of the last page.
+    /// Settles the last page.
     fn settle(&mut self, state: State) -> Rung {
         let rung = self.incident().rung().unwrap();
         for message in &mut self.world.outbox {
@@ -167,19 +167,19 @@ fn kinds(decision: &Decision) -> Vec<&'static str> {
     decision.entries.iter().map(|entry| entry.kind.as_str()).collect()
 }
 
-fn told(decision: &Decision) -> Vec<&'static str> {
-    let told = decision.effects.iter().filter_map(|effect| match effect {
-        Effect::Tell(entry) => Some(entry.kind.as_str()),
+fn thread_entries(decision: &Decision) -> Vec<&'static str> {
+    let thread_entries = decision.effects.iter().filter_map(|effect| match effect {
+        Effect::PostInThread(entry) => Some(entry.kind.as_str()),
         _ => None,
     });
-    told.collect()
+    thread_entries.collect()
 }
 
 fn cancels(decision: &Decision) -> bool {
     decision.effects.contains(&Effect::CancelUnsent)
 }
 
-/// Why a run began with this decision.
+/// Why this decision started a run.
 fn why(decision: &Decision) -> Option<&crate::domain::timeline::RunReason> {
     decision.entries.iter().find_map(|entry| match &entry.kind {
         Kind::RunStarted { why, .. } => Some(why),

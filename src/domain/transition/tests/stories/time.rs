@@ -1,6 +1,6 @@
-//! What time and the operator bring.
+//! Timers, staleness, maintenance and reloads.
 
-use super::{MINUTE, Story, WARNING, alice, cancels, kinds, told, two_levels, why};
+use super::{MINUTE, Story, WARNING, alice, cancels, kinds, thread_entries, two_levels, why};
 use crate::domain::incident::{Phase, PhaseName};
 use crate::domain::input::{Act, Effect, Input, Outcome};
 use crate::domain::policy::Policy;
@@ -12,7 +12,7 @@ fn acks_last(minutes: u64) -> Policy {
 }
 
 #[test]
-fn an_ack_with_a_timeout_is_reminded_of_and_then_ends() {
+fn an_ack_with_a_timeout_has_a_reminder_and_then_ends() {
     let mut story = Story::paged(acks_last(60));
     story.alice(Act::Acknowledge);
     assert_eq!(story.due_in(), Some(50 * 60));
@@ -24,7 +24,7 @@ fn an_ack_with_a_timeout_is_reminded_of_and_then_ends() {
     assert_eq!((story.phase(), story.due_in()), (PhaseName::Acknowledged, Some(10 * 60)));
     let decision = story.tick();
     assert_eq!(why(&decision), Some(&RunReason::AckExpired { ackers: vec![alice()] }));
-    assert_eq!(told(&decision), ["run_started"]);
+    assert_eq!(thread_entries(&decision), ["run_started"]);
     assert_eq!((story.phase(), story.due_in()), (PhaseName::Firing, Some(0)));
 }
 
@@ -37,7 +37,7 @@ fn an_ack_that_is_shorter_than_its_reminder_just_ends() {
 }
 
 #[test]
-fn a_reminder_that_comes_after_the_end_is_not_given() {
+fn after_the_end_of_an_ack_there_is_no_reminder() {
     let mut story = Story::paged(acks_last(60));
     story.alice(Act::Acknowledge);
     story.passes(2 * 3600);
@@ -45,7 +45,7 @@ fn a_reminder_that_comes_after_the_end_is_not_given() {
 }
 
 #[test]
-fn an_ack_that_is_taken_up_again_ends_when_it_would_have() {
+fn a_restored_ack_keeps_its_end() {
     let mut story = Story::paged(acks_last(60));
     story.alice(Act::Acknowledge);
     story.passes(10 * MINUTE);
@@ -65,7 +65,7 @@ fn a_resolved_incident_closes_after_the_reopen_window() {
 }
 
 #[test]
-fn what_was_not_heard_of_for_too_long_is_over_and_says_so() {
+fn an_incident_without_updates_is_resolved_as_stale() {
     let mut story = Story::paged(two_levels());
     story.passes(3600);
     story.fires("a", WARNING);
@@ -75,13 +75,13 @@ fn what_was_not_heard_of_for_too_long_is_over_and_says_so() {
         Some(8)
     );
     let decision = story.input(&Input::Stale);
-    assert_eq!(told(&decision), ["resolved"]);
+    assert_eq!(thread_entries(&decision), ["resolved"]);
     assert!(cancels(&decision));
     assert!(matches!(story.incident().phase, Phase::Resolved { forced: false, kept_ack: None }));
 }
 
 #[test]
-fn what_was_resolved_by_hand_and_is_not_heard_of_any_more_can_close() {
+fn a_stale_incident_that_a_person_resolved_can_close() {
     let mut story = Story::paged(two_levels());
     story.alice(Act::Resolve);
     assert_eq!(kinds(&story.input(&Input::Stale)), ["hold_ended"]);
@@ -89,14 +89,14 @@ fn what_was_resolved_by_hand_and_is_not_heard_of_any_more_can_close() {
 }
 
 #[test]
-fn maintenance_holds_back_what_nobody_took() {
+fn maintenance_suppresses_an_unacknowledged_incident() {
     let mut unanswered = Story::paged(two_levels());
     unanswered.tick();
     unanswered.tick();
     for mut story in [Story::paged(two_levels()), unanswered] {
         let decision = story.maintenance(true);
         assert!(cancels(&decision));
-        assert_eq!(told(&decision), ["suppressed"]);
+        assert_eq!(thread_entries(&decision), ["suppressed"]);
         assert_eq!((story.phase(), story.due_in()), (PhaseName::Suppressed, None));
         assert_eq!(why(&story.maintenance(false)), Some(&RunReason::MaintenanceOver));
         assert_eq!((story.phase(), story.due_in()), (PhaseName::Firing, Some(0)));
@@ -104,7 +104,7 @@ fn maintenance_holds_back_what_nobody_took() {
 }
 
 #[test]
-fn maintenance_leaves_what_somebody_took() {
+fn maintenance_does_not_change_an_acknowledged_or_snoozed_incident() {
     for act in [Act::Acknowledge, Act::Snooze(Duration::from_hours(1))] {
         let mut story = Story::paged(two_levels());
         story.alice(act);
@@ -116,7 +116,7 @@ fn maintenance_leaves_what_somebody_took() {
 }
 
 #[test]
-fn what_fires_under_maintenance_is_held_back_from_the_start() {
+fn an_incident_that_opens_under_maintenance_is_suppressed() {
     let mut story = Story::begins(two_levels());
     story.maintenance(true);
     story.fires("a", WARNING);
@@ -128,7 +128,7 @@ fn what_fires_under_maintenance_is_held_back_from_the_start() {
 }
 
 #[test]
-fn a_run_keeps_the_policy_it_began_with() {
+fn a_run_keeps_the_policy_it_started_with() {
     let mut slow = two_levels();
     slow.levels[0].escalate_after = Duration::from_hours(5);
     let mut story = Story::begins_with(vec![two_levels(), slow]);

@@ -1,4 +1,4 @@
-//! Acknowledged and snoozed: somebody has it, until it ends or something breaks it.
+//! Acknowledgements and snoozes: how they start, when they end, and which alerts end them early.
 
 use super::draft::Draft;
 use super::start_run::reason;
@@ -12,40 +12,40 @@ use ruma::OwnedUserId;
 use std::time::Duration;
 
 impl Draft<'_> {
-    /// A person takes the incident as it is now, or puts it off.
-    pub(super) fn take(&mut self, who: &OwnedUserId, phase: Phase) {
+    /// A person acknowledges or snoozes the incident: escalation stops.
+    pub(super) fn stop_escalation(&mut self, who: &OwnedUserId, phase: Phase) {
         self.incident.phase = phase;
         self.incident.ackers = vec![who.clone()];
-        self.know_what_fires();
-        self.arm_taken();
+        self.remember_firing_alerts();
+        self.arm_timer();
         self.effect(Effect::CancelUnsent);
     }
 
-    /// What fires now breaks nothing later.
-    pub(super) fn know_what_fires(&mut self) {
+    /// Remembers the firing alerts. They do not end the acknowledgement or snooze later, unless their severity rises.
+    pub(super) fn remember_firing_alerts(&mut self) {
         let firing = self.incident.firing.iter();
         self.incident.known_at_ack =
             firing.map(|(fingerprint, alert)| (fingerprint.clone(), alert.severity.rank)).collect();
     }
 
-    /// An acknowledgement that ends at `until`.
+    /// The phase of an acknowledgement that ends at `until`.
     pub(super) fn acknowledged_until(&self, until: Option<Timestamp>) -> Phase {
         let reminder_is_past = |until| earlier(until, self.policy().ack_reminder) <= self.around.now;
         Phase::Acknowledged { until, reminded: until.is_some_and(reminder_is_past) }
     }
 
-    /// The acknowledgement that was in force when everything cleared goes on.
-    pub(super) fn take_up_again(&mut self, ack: KeptAck) {
+    /// Restores the acknowledgement from before the resolution.
+    pub(super) fn restore_ack(&mut self, ack: KeptAck) {
         self.incident.phase = self.acknowledged_until(ack.until);
-        self.arm_taken();
+        self.arm_timer();
         self.record(Kind::RefiredAcknowledged);
         self.effect(Effect::Refresh(Urgency::Soon));
     }
 
-    /// When what nobody knew of breaks the acknowledgement or the snooze: at most once per `reopen_min_interval`,
-    /// and what comes sooner is not forgotten but waits, so that an acknowledged group cannot hide an outage
-    /// (prometheus/alertmanager#3959). `None`: nothing does.
-    pub(super) fn breaks_at(&self) -> Option<Timestamp> {
+    /// When a new or worse alert ends the acknowledgement or snooze: at most once per `reopen_min_interval`. An alert that
+    /// fires earlier waits until then, so an acknowledged group cannot hide an outage (prometheus/alertmanager#3959).
+    /// `None`: there is no such alert.
+    pub(super) fn reopens_at(&self) -> Option<Timestamp> {
         let (joined, rose) = unknown(&self.incident);
         let sticky = self.policy().on_new_alert == OnNewAlert::Sticky;
         if sticky || (joined.is_empty() && rose.is_empty()) {
@@ -55,15 +55,15 @@ impl Draft<'_> {
         Some(reopened_at.map_or(self.around.now, |at| later(at, self.policy().reopen_min_interval)))
     }
 
-    /// It is broken: the ladder begins anew.
-    pub(super) fn break_taken(&mut self, delay: Duration) {
+    /// Ends the acknowledgement or snooze because of a new or worse alert, and starts a run.
+    pub(super) fn reopen(&mut self, delay: Duration) {
         let (joined, rose) = unknown(&self.incident);
         self.incident.reopened_at = Some(self.around.now);
         self.start_run(delay, reason(joined, rose));
     }
 
-    /// Arms the timer for whatever comes first: its reminder, its end, or what breaks it.
-    pub(super) fn arm_taken(&mut self) {
+    /// Arms the timer of an acknowledgement or snooze for what comes first: its reminder, its end, or an alert that ends it.
+    pub(super) fn arm_timer(&mut self) {
         let own = match self.incident.phase {
             Phase::Acknowledged { until, reminded: false } => {
                 until.map(|until| earlier(until, self.policy().ack_reminder))
@@ -76,11 +76,12 @@ impl Draft<'_> {
             | Phase::Resolved { .. }
             | Phase::Closed => return,
         };
-        self.incident.next_at = own.into_iter().chain(self.breaks_at()).min();
+        self.incident.next_at = own.into_iter().chain(self.reopens_at()).min();
     }
 }
 
-/// The alerts that fire and that nobody knew of when the incident was taken, and those that became worse since.
+/// The firing alerts that are new since a person acknowledged, snoozed or resolved the incident, and those whose severity
+/// rose since then.
 pub(super) fn unknown(incident: &Incident) -> (Vec<Fingerprint>, Vec<Fingerprint>) {
     let (mut joined, mut rose) = (Vec::new(), Vec::new());
     for (fingerprint, alert) in &incident.firing {

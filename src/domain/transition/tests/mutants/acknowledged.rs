@@ -1,6 +1,6 @@
 //! Faults of acknowledgements and snoozes.
 
-use super::{Before, about_what_changes, act, and_then, is_taken, under};
+use super::{Before, about_what_changes, act, and_then, is_acked_or_snoozed, under};
 use crate::domain::incident::Phase;
 use crate::domain::input::{Act, Decision, Input, Outcome, Surroundings};
 use crate::domain::policy::OnNewAlert;
@@ -9,25 +9,25 @@ use crate::domain::transition::decide;
 use std::time::Duration;
 
 mutants! {
-    an_ack_forgets_what_it_knew
-    a_further_ack_knows_more
+    an_ack_forgets_the_known_alerts
+    another_ack_adds_known_alerts
     an_ack_keeps_the_ladders_timer
     an_ack_never_ends
-    a_refire_takes_up_an_ack_that_has_ended
+    a_refire_restores_an_expired_ack
     a_refire_forgets_the_ack
-    a_new_alert_never_breaks_an_ack
-    every_alert_breaks_an_ack
-    a_new_alert_breaks_a_sticky_ack
-    acks_are_broken_as_often_as_alerts_join
-    a_snooze_may_last_for_ever
-    giving_back_pages_at_once
+    a_new_alert_never_ends_an_ack
+    every_alert_ends_an_ack
+    a_new_alert_ends_a_sticky_ack
+    every_new_alert_ends_an_ack_without_limit
+    a_snooze_has_no_maximum
+    an_unack_pages_immediately
 }
 
-fn an_ack_forgets_what_it_knew(before: Before<'_>, input: &Input, around: Surroundings<'_>) -> Decision {
+fn an_ack_forgets_the_known_alerts(before: Before<'_>, input: &Input, around: Surroundings<'_>) -> Decision {
     and_then(decide(before, input, around), |it| it.known_at_ack.clear())
 }
 
-fn a_further_ack_knows_more(before: Before<'_>, input: &Input, around: Surroundings<'_>) -> Decision {
+fn another_ack_adds_known_alerts(before: Before<'_>, input: &Input, around: Surroundings<'_>) -> Decision {
     let decision = decide(before, input, around);
     let joined = decision.outcome == Outcome::JoinedAck;
     and_then(decision, |it| {
@@ -52,11 +52,7 @@ fn an_ack_never_ends(before: Before<'_>, input: &Input, around: Surroundings<'_>
     under(before, input, around, |policy| policy.ack_timeout = None)
 }
 
-fn a_refire_takes_up_an_ack_that_has_ended(
-    before: Before<'_>,
-    input: &Input,
-    around: Surroundings<'_>,
-) -> Decision {
+fn a_refire_restores_an_expired_ack(before: Before<'_>, input: &Input, around: Surroundings<'_>) -> Decision {
     about_what_changes(before, input, around, |it| {
         if let Phase::Resolved { kept_ack: Some(ack), .. } = &mut it.phase {
             ack.until = ack.until.map(|until| until.max(later(around.now, Duration::from_secs(1))));
@@ -72,13 +68,13 @@ fn a_refire_forgets_the_ack(before: Before<'_>, input: &Input, around: Surroundi
     })
 }
 
-fn a_new_alert_never_breaks_an_ack(before: Before<'_>, input: &Input, around: Surroundings<'_>) -> Decision {
+fn a_new_alert_never_ends_an_ack(before: Before<'_>, input: &Input, around: Surroundings<'_>) -> Decision {
     under(before, input, around, |policy| policy.on_new_alert = OnNewAlert::Sticky)
 }
 
-fn every_alert_breaks_an_ack(before: Before<'_>, input: &Input, around: Surroundings<'_>) -> Decision {
+fn every_alert_ends_an_ack(before: Before<'_>, input: &Input, around: Surroundings<'_>) -> Decision {
     let reopens = around.of_run.policy.on_new_alert == OnNewAlert::Reopen;
-    if reopens && is_taken(before) && matches!(input, Input::Report(_)) {
+    if reopens && is_acked_or_snoozed(before) && matches!(input, Input::Report(_)) {
         return about_what_changes(before, input, around, |it| {
             it.known_at_ack.clear();
             it.reopened_at = None;
@@ -87,11 +83,11 @@ fn every_alert_breaks_an_ack(before: Before<'_>, input: &Input, around: Surround
     decide(before, input, around)
 }
 
-fn a_new_alert_breaks_a_sticky_ack(before: Before<'_>, input: &Input, around: Surroundings<'_>) -> Decision {
+fn a_new_alert_ends_a_sticky_ack(before: Before<'_>, input: &Input, around: Surroundings<'_>) -> Decision {
     under(before, input, around, |policy| policy.on_new_alert = OnNewAlert::Reopen)
 }
 
-fn acks_are_broken_as_often_as_alerts_join(
+fn every_new_alert_ends_an_ack_without_limit(
     before: Before<'_>,
     input: &Input,
     around: Surroundings<'_>,
@@ -99,10 +95,10 @@ fn acks_are_broken_as_often_as_alerts_join(
     under(before, input, around, |policy| policy.reopen_min_interval = Duration::ZERO)
 }
 
-fn a_snooze_may_last_for_ever(before: Before<'_>, input: &Input, around: Surroundings<'_>) -> Decision {
+fn a_snooze_has_no_maximum(before: Before<'_>, input: &Input, around: Surroundings<'_>) -> Decision {
     under(before, input, around, |policy| policy.max_snooze = Duration::MAX)
 }
 
-fn giving_back_pages_at_once(before: Before<'_>, input: &Input, around: Surroundings<'_>) -> Decision {
+fn an_unack_pages_immediately(before: Before<'_>, input: &Input, around: Surroundings<'_>) -> Decision {
     under(before, input, around, |policy| policy.unack_delay = Duration::ZERO)
 }
