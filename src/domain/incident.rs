@@ -20,7 +20,7 @@ pub struct Incident {
     pub run: Run,
     /// The only timer: when the next tick is due, in every phase. See I3.
     pub next_at: Option<Timestamp>,
-    /// Who acknowledged or snoozed it, in that order. A new run clears it.
+    /// Who acknowledged or snoozed it, earliest first. A new run clears it.
     pub ackers: Vec<OwnedUserId>,
     /// How often it fired again after it was resolved.
     pub flap_count: u32,

@@ -39,7 +39,7 @@ pub struct ReportedAlert {
     pub firing: bool,
     /// Its severity.
     pub severity: Severity,
-    /// When the episode began, according to Alertmanager.
+    /// When the episode started, according to Alertmanager.
     pub starts_at: Timestamp,
 }
 

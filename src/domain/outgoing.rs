@@ -152,8 +152,8 @@ impl Outgoing {
         }
     }
 
-    /// Its relation to the incident's post in its room, once it is sent. `is_first`: the room has no post of the incident
-    /// yet. `None`: it neither is a post nor edits one.
+    /// Its relation to the incident's post in its room, once it is sent. `is_first`: the room has no post of the
+    /// incident yet. `None`: it neither is a post nor edits one.
     pub fn role(&self, is_first: bool) -> Option<PostRole> {
         match self {
             Self::Refresh => Some(PostRole::Edit),

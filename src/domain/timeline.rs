@@ -24,7 +24,8 @@ pub struct Entry {
 #[serde(tag = "kind", rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the fields are named after what they hold")]
 pub enum Kind {
-    /// A run of the ladder started, with the policy that it keeps. `suppressed`: maintenance is active, nobody is paged.
+    /// A run of the ladder started, with the policy that it keeps. `suppressed`: maintenance is active, nobody is
+    /// paged.
     RunStarted { why: RunReason, policy_version: i64, suppressed: bool },
     /// Alerts joined, resolved or changed their severity, without any other effect.
     AlertsChanged { joined: Vec<Fingerprint>, cleared: Vec<Fingerprint>, changed: Vec<Fingerprint> },

@@ -1,5 +1,6 @@
-//! Totals over all processes, for the lifetime of the database. The transaction of a change also stores its totals. So an
-//! acknowledgement on the command line counts like one in a room, and a change that was not committed does not count.
+//! Totals over all processes, for the lifetime of the database. The transaction of a change also stores its totals. So
+//! an acknowledgement on the command line counts like one in a room, and a change that was not committed does not
+//! count.
 
 use super::incident::Incident;
 use super::input::Via;

@@ -5,8 +5,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// The predecessors' webhook paths, as routes. The configuration maps each to a room list. `{skill}` is the name that the
-/// operator gave to a skill of opsdroid.
+/// The predecessors' webhook paths, as routes. The configuration maps each to a room list. `{skill}` is the name that
+/// the operator gave to a skill of opsdroid.
 pub const PREDECESSORS_ROUTES: [&str; 3] =
     ["/webhook-ack", "/skill/{skill}/webhook", "/skill/{skill}/webhook-ack"];
 

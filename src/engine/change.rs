@@ -1,8 +1,9 @@
 //! The only way to change incidents: begin, decide, save, commit; then log and wake workers.
 //!
 //! Every input goes through a [`Change`]: webhooks, events in rooms, the command line, timers, and results of pages. A
-//! change is one database transaction with one reading of the clock. The transaction stores all results of its decisions,
-//! including the totals (`crate::domain::totals`). It writes log lines and wakes workers only after the commit.
+//! change is one database transaction with one reading of the clock. The transaction stores all results of its
+//! decisions, including the totals (`crate::domain::totals`). It writes log lines and wakes workers only after the
+//! commit.
 
 use super::effects::Effects;
 use super::{Engine, EngineError, TIMERS_POLL, Wake};
@@ -92,8 +93,8 @@ impl Change {
         self.decide(stored, &Input::PageSent(rung), None).await.map(drop)
     }
 
-    /// The page of a rung cannot be delivered to a room. The ladder escalates only if that is true for every room of the
-    /// rung. The caller must have locked the incident.
+    /// The page of a rung cannot be delivered to a room. The ladder escalates only if that is true for every room of
+    /// the rung. The caller must have locked the incident.
     pub async fn page_undeliverable(
         &mut self,
         stored: &StoredIncident,

@@ -127,8 +127,8 @@ impl Effects<'_> {
         enqueue::enqueue(tx, message, self.now).await
     }
 
-    /// Enqueues an edit of a post. If an unsent edit exists, it covers the change, and this only makes sure that it is sent
-    /// no later than `not_before`.
+    /// Enqueues an edit of a post. If an unsent edit exists, it covers the change, and this only makes sure that it is
+    /// sent no later than `not_before`.
     async fn refresh(
         &self,
         tx: &mut Tx,

@@ -161,8 +161,8 @@ impl Engine {
         Ok(true)
     }
 
-    /// Resolves the incident that has been without updates for the longest time over its limit. Returns whether there was
-    /// one.
+    /// Resolves the incident that has been without updates for the longest time over its limit. Returns whether there
+    /// was one.
     pub async fn resolve_one_stale(&self) -> Result<bool, EngineError> {
         let mut change = self.begin().await?;
         let now = change.now();
@@ -173,8 +173,8 @@ impl Engine {
         Ok(true)
     }
 
-    /// The policies for an incident of a room list. The incidents of a list that is no longer configured keep the policies
-    /// of their runs.
+    /// The policies for an incident of a room list. The incidents of a list that is no longer configured keep the
+    /// policies of their runs.
     async fn policies_around(
         &self,
         room_list: &str,

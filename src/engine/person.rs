@@ -16,8 +16,8 @@ pub enum Standing {
     Unknown,
     /// The incident belongs to a list of the room, but was not posted in the room.
     NotPosted(Box<StoredIncident>),
-    /// The incident was posted in the room, but the room is below the current level, and `ack_scope` allows only that level
-    /// and higher ones to act.
+    /// The incident was posted in the room, but the room is below the current level, and `ack_scope` allows only that
+    /// level and higher ones to act.
     Below(Box<StoredIncident>),
     /// People in the room may act on the incident.
     Here(Box<StoredIncident>),
@@ -75,8 +75,9 @@ impl Change {
         Ok(overview::open_numbers(self.tx(), room_lists, &phases, most).await?)
     }
 
-    /// Applies a person's act to a locked incident, if the person has the permission. The caller has checked that the room
-    /// may act. `answered_in`: the room that gets an answer anyway, so the incident's thread there gets no message.
+    /// Applies a person's act to a locked incident, if the person has the permission. The caller has checked that the
+    /// room may act. `answered_in`: the room that gets an answer anyway, so the incident's thread there gets no
+    /// message.
     pub async fn person(
         &mut self,
         stored: &StoredIncident,

@@ -71,8 +71,8 @@ impl Engine {
     }
 }
 
-/// Adds the first tick of a run that starts immediately. The same transaction commits the report and the page, so the page
-/// is as durable as the report.
+/// Adds the first tick of a run that starts immediately. The same transaction commits the report and the page, so the
+/// page is as durable as the report.
 fn with_first_page(mut decision: Decision, policies: &Policies, now: Timestamp) -> Decision {
     let begins = decision.entries.iter().any(|entry| matches!(entry.kind, Kind::RunStarted { .. }));
     let due = decision.incident.as_ref().filter(|incident| incident.next_at.is_some_and(|at| at <= now));

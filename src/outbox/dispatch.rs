@@ -119,8 +119,8 @@ struct Served {
     failed: bool,
 }
 
-/// A step serves up to `rooms_at_once` rooms in parallel, until no room has messages to send. It also serves rooms that get
-/// messages in the meantime, so a slow room does not delay the others.
+/// A step serves up to `rooms_at_once` rooms in parallel, until no room has messages to send. It also serves rooms that
+/// get messages in the meantime, so a slow room does not delay the others.
 impl Worker for Outbox {
     type Error = OutboxError;
 
@@ -243,8 +243,8 @@ impl Outbox {
         Served { room, failed: served.is_err() }
     }
 
-    /// Renews a lease for as long as this is polled. If the renewal fails, another worker may claim the message and then
-    /// settles it.
+    /// Renews a lease for as long as this is polled. If the renewal fails, another worker may claim the message and
+    /// then settles it.
     async fn keep(&self, lease: &Lease) -> Infallible {
         loop {
             tokio::time::sleep(self.settings.renewal).await;
@@ -255,8 +255,8 @@ impl Outbox {
         }
     }
 
-    /// Settles an attempt. While the database is unavailable, this retries, because the message may already be in its room
-    /// and no other worker should have to look for it.
+    /// Settles an attempt. While the database is unavailable, this retries, because the message may already be in its
+    /// room and no other worker should have to look for it.
     async fn settle_fenced(
         &self,
         message: &Claimed,
@@ -283,8 +283,8 @@ impl Outbox {
         }
     }
 
-    /// Claims the head of a room's queue: renders, freezes and leases it in one transaction. `None`: no message is due, or
-    /// the room pauses or is leased.
+    /// Claims the head of a room's queue: renders, freezes and leases it in one transaction. `None`: no message is due,
+    /// or the room pauses or is leased.
     async fn claim(&self, room: &str) -> Result<Option<Claimed>, OutboxError> {
         let now = self.clock.now();
         let mut tx = self.store.begin().await?;
@@ -367,7 +367,8 @@ impl Outbox {
         Ok(ready(render(head, &source(&policy, Some(subject)))?, Some(version_of(&stored))))
     }
 
-    /// Resolves an alias, and moves the alias's messages to the room. If the alias does not exist, they are undeliverable.
+    /// Resolves an alias, and moves the alias's messages to the room. If the alias does not exist, they are
+    /// undeliverable.
     async fn resolve(&self, alias: &str) -> Result<(), OutboxError> {
         let now = self.clock.now();
         match self.rooms.resolve(alias, now).await {

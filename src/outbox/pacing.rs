@@ -52,8 +52,8 @@ pub(super) fn pause(failures: u32, roll: f64) -> Duration {
     full.mul_f64(0.5 + roll.clamp(0.0, 1.0) / 2.0)
 }
 
-/// Whether a retry must first look for the message in the room, because the homeserver may have forgotten the transaction
-/// id. Synapse forgets the transaction ids of users without a device when it restarts.
+/// Whether a retry must first look for the message in the room, because the homeserver may have forgotten the
+/// transaction id. Synapse forgets the transaction ids of users without a device when it restarts.
 pub(super) fn must_look_up(
     uncertain: bool,
     first_tried: Option<Timestamp>,

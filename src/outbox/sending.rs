@@ -1,4 +1,5 @@
-//! One attempt to send a claimed message. The attempt also fixes problems with the account, the membership and the size.
+//! One attempt to send a claimed message. The attempt also fixes problems with the account, the membership and the
+//! size.
 //!
 //! Only `transmit` turns a frozen message into a request. A second transport would be added there.
 
@@ -95,8 +96,8 @@ impl Sender {
         Self { rooms, limit }
     }
 
-    /// Sends a claimed message once. If the homeserver rejects it, joins the room, registers the user or cuts the message,
-    /// and retries.
+    /// Sends a claimed message once. If the homeserver rejects it, joins the room, registers the user or cuts the
+    /// message, and retries.
     pub(super) async fn send(&self, claimed: &Claimed, now: Timestamp) -> Attempt {
         match tokio::time::timeout(self.limit, self.try_send(claimed, now)).await {
             Ok(Ok(event_id)) => Attempt::Sent(event_id),
@@ -153,7 +154,8 @@ impl Sender {
         }
     }
 
-    /// Sends the message. If the homeserver may have forgotten an earlier attempt, looks for the message in the room first.
+    /// Sends the message. If the homeserver may have forgotten an earlier attempt, looks for the message in the room
+    /// first.
     async fn find_or_transmit(
         &self,
         claimed: &Claimed,
@@ -213,8 +215,8 @@ impl Sender {
     }
 }
 
-/// Sends a message without changes. A transport with another form (for example encrypted) would be chosen here, for each
-/// room.
+/// Sends a message without changes. A transport with another form (for example encrypted) would be chosen here, for
+/// each room.
 async fn transmit(
     client: &Client,
     identity: &Identity,

@@ -146,8 +146,8 @@ fn counted(head: &Head) -> Vec<Counted> {
     rung.map(paged).into_iter().collect()
 }
 
-/// Handles again the replies and reactions that arrived before matrixbot knew the message's event id. People can see the
-/// message as soon as the homeserver has it, which may be long before the homeserver's response arrives here.
+/// Handles again the replies and reactions that arrived before matrixbot knew the message's event id. People can see
+/// the message as soon as the homeserver has it, which may be long before the homeserver's response arrives here.
 async fn find_answers(change: &mut Change, head: &Head, event_id: &EventId) -> Result<(), OutboxError> {
     if head.incident.is_none() || matches!(head.payload.kind(), OutgoingKind::Edit | OutgoingKind::Reaction) {
         return Ok(());
@@ -159,8 +159,8 @@ async fn find_answers(change: &mut Change, head: &Head, event_id: &EventId) -> R
     Ok(())
 }
 
-/// Follows a room that was replaced while the message was being sent. Moves the message to the replacement, or cancels it
-/// if it relates to a post in the old room. Returns whether the room was replaced.
+/// Follows a room that was replaced while the message was being sent. Moves the message to the replacement, or cancels
+/// it if it relates to a post in the old room. Returns whether the room was replaced.
 async fn follow_room(change: &mut Change, claimed: &Claimed, error: &str) -> Result<bool, OutboxError> {
     let (now, tx) = (change.now(), change.tx());
     let room = claimed.head.room.as_str();

@@ -1,5 +1,6 @@
 //! Checks whether the homeserver answers and can call matrixbot. A successful ping also makes Synapse retry the
-//! transactions that it holds back after an outage. When an outage ends, this also ends the pauses that it caused in rooms.
+//! transactions that it holds back after an outage. When an outage ends, this also ends the pauses that it caused in
+//! rooms.
 
 use crate::clock::SharedClock;
 use crate::engine::Wakers;

@@ -1,5 +1,5 @@
-//! Reads the rooms for events that the homeserver did not push: Synapse loses events if it restarts during a transaction
-//! (synapse#11637). This puts the found events into the same inbox, where each event counts once.
+//! Reads the rooms for events that the homeserver did not push: Synapse loses events if it restarts during a
+//! transaction (synapse#11637). This puts the found events into the same inbox, where each event counts once.
 
 use crate::clock::SharedClock;
 use crate::domain::time::{between, earlier};
@@ -91,8 +91,8 @@ impl Reconcile {
         Self { engine, store, clock, lists, rooms, last: Mutex::default() }
     }
 
-    /// Reads each room back to the end of the last round. A room that was never read starts at the current time: earlier
-    /// messages are not commands to matrixbot.
+    /// Reads each room back to the end of the last round. A room that was never read starts at the current time:
+    /// earlier messages are not commands to matrixbot.
     async fn rooms(&self, round: &mut Round) -> Result<(), ReconcileError> {
         let mut read = BTreeSet::new();
         for list in self.lists.load().iter() {
@@ -232,8 +232,8 @@ struct Round {
 }
 
 impl Round {
-    /// Records the result of reading one room or message. If the homeserver rejects the request, the round continues with
-    /// the others. If the homeserver does not answer, the round ends.
+    /// Records the result of reading one room or message. If the homeserver rejects the request, the round continues
+    /// with the others. If the homeserver does not answer, the round ends.
     fn record(&mut self, read: Result<u64, ReconcileError>) -> Result<(), ReconcileError> {
         match read {
             Ok(found) => self.found += found,

@@ -1,7 +1,7 @@
 //! Adds up the totals of all processes. One process at a time exports them.
 //!
-//! The process that holds the lease exports all totals. The others export none, so `sum` over the replicas is correct. When
-//! the process ends, another one exports the same totals within [`LEASE`], so they never decrease.
+//! The process that holds the lease exports all totals. The others export none, so `sum` over the replicas is correct.
+//! When the process ends, another one exports the same totals within [`LEASE`], so they never decrease.
 
 use crate::clock::SharedClock;
 use crate::domain::time::later;
@@ -15,7 +15,8 @@ use uuid::Uuid;
 
 /// The interval: below a scrape interval.
 const EVERY: Duration = Duration::from_secs(5);
-/// How long a process that cannot reach the database keeps exporting its last totals, and how long the others wait for it.
+/// How long a process that cannot reach the database keeps exporting its last totals, and how long the others wait for
+/// it.
 const LEASE: Duration = Duration::from_secs(20);
 
 /// The worker of the totals.

@@ -112,8 +112,8 @@ fn with_comment(
     Ok((which, comment(selected.rest)))
 }
 
-/// Parses incidents, a duration and a comment. A number may belong to the duration ("snooze 42 2 hours"), so the incidents
-/// are the longest list of numbers that a duration follows.
+/// Parses incidents, a duration and a comment. A number may belong to the duration ("snooze 42 2 hours"), so the
+/// incidents are the longest list of numbers that a duration follows.
 fn with_duration(verb: Verb, rest: &str, here: bool, act: fn(Duration) -> Act) -> Result<Command, Unfit> {
     let selected = select(rest)?;
     for tail in
@@ -274,8 +274,8 @@ fn comment(rest: &str) -> Option<String> {
     (!comment.trim().is_empty()).then(|| comment.trim().to_owned())
 }
 
-/// The error for text after `all`: it is unclear whether all incidents are meant. If the verb is unmistakable, the sender
-/// expects an effect and gets an answer.
+/// The error for text after `all`: it is unclear whether all incidents are meant. If the verb is unmistakable, the
+/// sender expects an effect and gets an answer.
 fn all_and_more(verb: Verb, rest: &str) -> Unfit {
     let mistake = Mistake {
         problem: format!("Unexpected `{}` after `{} all`.", quotable(rest), verb.word()),

@@ -42,9 +42,9 @@ impl Draft<'_> {
         self.effect(Effect::Refresh(Urgency::Soon));
     }
 
-    /// When a new or worse alert ends the acknowledgement or snooze: at most once per `reopen_min_interval`. An alert that
-    /// fires earlier waits until then, so an acknowledged group cannot hide an outage (prometheus/alertmanager#3959).
-    /// `None`: there is no such alert.
+    /// When a new or worse alert ends the acknowledgement or snooze: at most once per `reopen_min_interval`. An alert
+    /// that fires earlier waits until then, so an acknowledged group cannot hide an outage
+    /// (prometheus/alertmanager#3959). `None`: there is no such alert.
     pub(super) fn reopens_at(&self) -> Option<Timestamp> {
         let (joined, rose) = unknown(&self.incident);
         let sticky = self.policy().on_new_alert == OnNewAlert::Sticky;
@@ -62,7 +62,8 @@ impl Draft<'_> {
         self.start_run(delay, reason(joined, rose));
     }
 
-    /// Arms the timer of an acknowledgement or snooze for what comes first: its reminder, its end, or an alert that ends it.
+    /// Arms the timer of an acknowledgement or snooze for what comes first: its reminder, its end, or an alert that
+    /// ends it.
     pub(super) fn arm_timer(&mut self) {
         let own = match self.incident.phase {
             Phase::Acknowledged { until, reminded: false } => {
@@ -80,8 +81,8 @@ impl Draft<'_> {
     }
 }
 
-/// The firing alerts that are new since a person acknowledged, snoozed or resolved the incident, and those whose severity
-/// rose since then.
+/// The firing alerts that are new since a person acknowledged, snoozed or resolved the incident, and those whose
+/// severity rose since then.
 pub(super) fn unknown(incident: &Incident) -> (Vec<Fingerprint>, Vec<Fingerprint>) {
     let (mut joined, mut rose) = (Vec::new(), Vec::new());
     for (fingerprint, alert) in &incident.firing {

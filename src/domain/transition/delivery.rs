@@ -6,7 +6,8 @@ use crate::domain::input::{Decision, Effect, Outcome, Surroundings, Urgency};
 use crate::domain::time::later;
 use crate::domain::timeline::Kind;
 
-/// The first page of the current rung that is sent arms the ladder. The pages for the level's other rooms change nothing.
+/// The first page of the current rung that is sent arms the ladder. The pages for the level's other rooms change
+/// nothing.
 pub(super) fn page_sent(incident: Option<&Incident>, rung: Rung, around: Surroundings<'_>) -> Decision {
     let Some(incident) = waits_for(incident, rung) else {
         return unchanged(incident, Outcome::Nothing);

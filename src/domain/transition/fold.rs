@@ -1,8 +1,8 @@
 //! Merges a report into the incident's alerts.
 //!
-//! Alertmanager delivers at least once, every peer of a cluster delivers, and an old report can arrive after a newer one
-//! (prometheus/alertmanager#2447). A report does not resolve the alerts that it leaves out. matrixbot ignores the group's
-//! status and uses each alert's status only.
+//! Alertmanager delivers at least once, every peer of a cluster delivers, and an old report can arrive after a newer
+//! one (prometheus/alertmanager#2447). A report does not resolve the alerts that it leaves out. matrixbot ignores the
+//! group's status and uses each alert's status only.
 
 use crate::domain::incident::{Cleared, Fingerprint, Firing, Incident};
 use crate::domain::input::{ReportedAlert, Surroundings};

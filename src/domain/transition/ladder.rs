@@ -43,8 +43,8 @@ impl Draft<'_> {
     }
 
     /// Pages a level. Its time runs from when its page is sent, so a slow homeserver cannot exhaust the ladder before a
-    /// room is notified. The send cap is the fail-safe for a page that is never sent. The timer counts from now, not from
-    /// when the tick was due, so there is no burst after an outage (I12).
+    /// room is notified. The send cap is the fail-safe for a page that is never sent. The timer counts from now, not
+    /// from when the tick was due, so there is no burst after an outage (I12).
     fn page(&mut self, loop_no: u32, level: u32) {
         let run = &mut self.incident.run;
         let first = run.no == 1 && run.level.is_none();

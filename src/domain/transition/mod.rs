@@ -1,9 +1,9 @@
 //! The state machine: one input, one decision.
 //!
-//! There is one file per kind of input (`report`, `tick`, `delivery`, `person`, `maintenance`), each with a function from
-//! the incident to a `Decision`. They share the unfinished decision (`draft`), the merging of reports (`fold`), the ladder
-//! (`ladder`), the start of a run (`start_run`), acknowledgements and snoozes (`acknowledged`), and the resolution
-//! (`resolve`).
+//! There is one file per kind of input (`report`, `tick`, `delivery`, `person`, `maintenance`), each with a function
+//! from the incident to a `Decision`. They share the unfinished decision (`draft`), the merging of reports (`fold`),
+//! the ladder (`ladder`), the start of a run (`start_run`), acknowledgements and snoozes (`acknowledged`), and the
+//! resolution (`resolve`).
 //!
 //! To add an input: add its variant to `Input`, a file here with one function, a line in `decide`,
 //! and a step in `tests/history.rs`.

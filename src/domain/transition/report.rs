@@ -122,8 +122,8 @@ fn refires(draft: &mut Draft<'_>, folded: &Folded, kept_ack: Option<KeptAck>) {
     }
 }
 
-/// The delay of a new run's first page. I10: if all its alerts may come from an old report, the run waits for a resolved
-/// report that may follow.
+/// The delay of a new run's first page. I10: if all its alerts may come from an old report, the run waits for a
+/// resolved report that may follow.
 fn delay(draft: &Draft<'_>, folded: &Folded) -> Duration {
     let policy = draft.around.newest.policy;
     let replayed = |fingerprint| folded.replayed.contains(fingerprint);

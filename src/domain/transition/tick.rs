@@ -28,7 +28,8 @@ pub(super) fn tick(incident: Option<&Incident>, around: Surroundings<'_>) -> Dec
     draft.decided(outcome)
 }
 
-/// Pages the next level. An incident whose severity does not escalate stays at its first level until a worse alert joins.
+/// Pages the next level. An incident whose severity does not escalate stays at its first level until a worse alert
+/// joins.
 fn firing(draft: &mut Draft<'_>) {
     if draft.incident.run.level.is_some() && !draft.incident.escalates() {
         draft.incident.next_at = Some(later(draft.around.now, draft.time_to_answer()));

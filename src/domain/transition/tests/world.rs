@@ -1,5 +1,5 @@
-//! The environment of the rules, in memory: the time, the policies, Alertmanager's view of three alerts, the timeline and
-//! an outbox that applies the effects.
+//! The environment of the rules, in memory: the time, the policies, Alertmanager's view of three alerts, the timeline
+//! and an outbox that applies the effects.
 
 use super::Decide;
 use super::history::{AlertStep, Does, Step, Who};
@@ -58,8 +58,8 @@ pub(super) struct World {
     pub(super) outbox: Vec<Message>,
     /// When a person asked for escalation.
     pub(super) asked: Vec<Timestamp>,
-    /// The alerts that were firing when a person last acknowledged, snoozed or resolved the incident, computed without the
-    /// rules.
+    /// The alerts that were firing when a person last acknowledged, snoozed or resolved the incident, computed without
+    /// the rules.
     pub(super) known: BTreeMap<Fingerprint, i32>,
     /// When each alert's last episode started, and whether it is still firing.
     episodes: BTreeMap<Fingerprint, (Timestamp, bool)>,
@@ -139,8 +139,8 @@ impl World {
         self.now = later(self.now, Duration::from_secs(seconds));
     }
 
-    /// Decides on an input, applies the decision and checks it. Decides a second time to check that a repetition changes
-    /// nothing.
+    /// Decides on an input, applies the decision and checks it. Decides a second time to check that a repetition
+    /// changes nothing.
     pub(super) fn input(&mut self, input: &Input) -> Held {
         let before = self.incident.clone();
         let decision = self.decide(input);
@@ -180,7 +180,8 @@ impl World {
         &self.policies[usize::try_from(version).unwrap()]
     }
 
-    /// The firing alerts that are new or have a higher severity since a person acknowledged, snoozed or resolved the incident.
+    /// The firing alerts that are new or have a higher severity since a person acknowledged, snoozed or resolved the
+    /// incident.
     pub(super) fn unknown(&self, incident: &Incident) -> BTreeSet<Fingerprint> {
         let worse = |name: &Fingerprint, rank| self.known.get(name).is_none_or(|known| rank > *known);
         let firing = incident.firing.iter();

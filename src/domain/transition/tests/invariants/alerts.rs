@@ -35,8 +35,8 @@ fn firing(incident: &Incident) -> BTreeSet<String> {
     incident.firing.keys().cloned().collect()
 }
 
-/// The alerts that must be firing after a report, computed without the rules: a report of an episode that is older than the
-/// last one of the day is ignored, and an alert that the report leaves out does not change.
+/// The alerts that must be firing after a report, computed without the rules: a report of an episode that is older than
+/// the last one of the day is ignored, and an alert that the report leaves out does not change.
 fn expected_firing(before: Option<&Incident>, report: &[ReportedAlert], now: Timestamp) -> BTreeSet<String> {
     let open = before.filter(|before| before.phase != Phase::Closed);
     let mut fires = open.map(firing).unwrap_or_default();

@@ -1,6 +1,6 @@
 //! Faults of acknowledgements and snoozes.
 
-use super::{Before, about_what_changes, act, and_then, is_acked_or_snoozed, under};
+use super::{Before, about_if_changed, act, and_then, is_acked_or_snoozed, under};
 use crate::domain::incident::Phase;
 use crate::domain::input::{Act, Decision, Input, Outcome, Surroundings};
 use crate::domain::policy::OnNewAlert;
@@ -53,7 +53,7 @@ fn an_ack_never_ends(before: Before<'_>, input: &Input, around: Surroundings<'_>
 }
 
 fn a_refire_restores_an_expired_ack(before: Before<'_>, input: &Input, around: Surroundings<'_>) -> Decision {
-    about_what_changes(before, input, around, |it| {
+    about_if_changed(before, input, around, |it| {
         if let Phase::Resolved { kept_ack: Some(ack), .. } = &mut it.phase {
             ack.until = ack.until.map(|until| until.max(later(around.now, Duration::from_secs(1))));
         }
@@ -61,7 +61,7 @@ fn a_refire_restores_an_expired_ack(before: Before<'_>, input: &Input, around: S
 }
 
 fn a_refire_forgets_the_ack(before: Before<'_>, input: &Input, around: Surroundings<'_>) -> Decision {
-    about_what_changes(before, input, around, |it| {
+    about_if_changed(before, input, around, |it| {
         if let Phase::Resolved { kept_ack, .. } = &mut it.phase {
             *kept_ack = None;
         }
@@ -75,7 +75,7 @@ fn a_new_alert_never_ends_an_ack(before: Before<'_>, input: &Input, around: Surr
 fn every_alert_ends_an_ack(before: Before<'_>, input: &Input, around: Surroundings<'_>) -> Decision {
     let reopens = around.of_run.policy.on_new_alert == OnNewAlert::Reopen;
     if reopens && is_acked_or_snoozed(before) && matches!(input, Input::Report(_)) {
-        return about_what_changes(before, input, around, |it| {
+        return about_if_changed(before, input, around, |it| {
             it.known_at_ack.clear();
             it.reopened_at = None;
         });

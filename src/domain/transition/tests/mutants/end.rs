@@ -1,6 +1,6 @@
 //! Faults at the end of an incident.
 
-use super::{Before, about, about_what_changes, is_forced};
+use super::{Before, about, about_if_changed, is_forced};
 use crate::domain::incident::Phase;
 use crate::domain::input::{Decision, Input, Surroundings};
 use crate::domain::transition::decide;
@@ -34,7 +34,7 @@ fn a_forced_resolution_does_not_hold(
     around: Surroundings<'_>,
 ) -> Decision {
     if is_forced(before) && matches!(input, Input::Report(_)) {
-        return about_what_changes(before, input, around, |it| it.known_at_ack.clear());
+        return about_if_changed(before, input, around, |it| it.known_at_ack.clear());
     }
     decide(before, input, around)
 }
@@ -48,7 +48,7 @@ fn a_forced_resolution_hides_everything(
     if !is_forced(before) {
         return decide(before, input, around);
     }
-    about_what_changes(before, input, around, |it| {
+    about_if_changed(before, input, around, |it| {
         it.known_at_ack.extend(report.iter().map(|alert| (alert.fingerprint.clone(), i32::MAX)));
     })
 }

@@ -1,7 +1,7 @@
 //! Faults around `decide`. The same properties that hold for the rules must detect each of them.
 //!
-//! A mutant changes the input or the output of `decide`; the rules contain no code for mutants. To add one: write it next
-//! to similar ones and add its name to the list at the top of that file.
+//! A mutant changes the input or the output of `decide`; the rules contain no code for mutants. To add one: write it
+//! next to similar ones and add its name to the list at the top of that file.
 
 use super::Decide;
 use super::properties::find_violation;
@@ -74,7 +74,7 @@ fn about(
 }
 
 /// The same, but only if `decide` changes the incident.
-fn about_what_changes(
+fn about_if_changed(
     before: Before<'_>,
     input: &Input,
     around: Surroundings<'_>,
