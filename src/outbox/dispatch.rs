@@ -227,7 +227,7 @@ impl Outbox {
         while let Some(message) = claimed {
             let attempt = tokio::select! {
                 attempt = self.sender.send(&message, self.clock.now()) => attempt,
-                never = self.keep(&message.lease) => match never {},
+                never = self.renew_lease(&message.lease) => match never {},
             };
             claimed = self.settle_fenced(&message, &attempt).await?;
         }
@@ -245,7 +245,7 @@ impl Outbox {
 
     /// Renews a lease for as long as this is polled. If the renewal fails, another worker may claim the message and
     /// then settles it.
-    async fn keep(&self, lease: &Lease) -> Infallible {
+    async fn renew_lease(&self, lease: &Lease) -> Infallible {
         loop {
             tokio::time::sleep(self.settings.renewal).await;
             let until = later(self.clock.now(), self.settings.lease);
@@ -411,7 +411,7 @@ impl Outbox {
 fn ready(rendered: Rendered, version: Option<i64>) -> Option<(String, serde_json::Value, Option<i64>)> {
     match rendered {
         Rendered::Ready(event_type, content) => Some((event_type.to_owned(), content, version)),
-        Rendered::Unwanted => None,
+        Rendered::Obsolete => None,
     }
 }
 

@@ -19,7 +19,7 @@ pub(super) enum Rendered {
     /// Event type and content.
     Ready(&'static str, serde_json::Value),
     /// The message is obsolete, or would show nothing new.
-    Unwanted,
+    Obsolete,
 }
 
 /// The data for rendering a message, apart from its payload.
@@ -45,7 +45,7 @@ pub(super) struct Subject<'a> {
 /// Renders the reaction that acknowledges. It is obsolete if the incident is no longer open.
 pub(super) fn render_reaction(head: &Head, to: &EventId, ack_reaction: &str) -> serde_json::Result<Rendered> {
     if !head.open {
-        return Ok(Rendered::Unwanted);
+        return Ok(Rendered::Obsolete);
     }
     Ok(Rendered::Ready("m.reaction", serde_json::to_value(reaction(to, ack_reaction))?))
 }
@@ -53,7 +53,7 @@ pub(super) fn render_reaction(head: &Head, to: &EventId, ack_reaction: &str) -> 
 /// Renders a message.
 pub(super) fn render(head: &Head, source: &Source<'_>) -> serde_json::Result<Rendered> {
     let context = Context { policy: source.policy, ack_reaction: source.ack_reaction, now: source.now };
-    let Some((message, template)) = message(head, source, &context) else { return Ok(Rendered::Unwanted) };
+    let Some((message, template)) = message(head, source, &context) else { return Ok(Rendered::Obsolete) };
     let message = match (template, &source.subject) {
         (Some(template), Some(subject)) => {
             from_template(message, template, source.templates, subject.view, &context)
