@@ -15,7 +15,7 @@ use std::time::Duration;
 /// How long an edit that no person waits for is delayed, so it can cover later changes.
 const EDIT_DEBOUNCE: Duration = Duration::from_secs(2);
 
-/// The incident and the room list whose effects are carried out.
+/// Carries out the effects of one decision.
 #[derive(Debug)]
 pub(super) struct Effects<'a> {
     pub(super) number: i64,
