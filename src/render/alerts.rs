@@ -23,7 +23,7 @@ const LINKS: usize = 5;
 /// The alerts of a message, and what they share.
 pub(super) struct Alerts<'a> {
     view: &'a IncidentView,
-    alerts: Vec<&'a AlertView>,
+    listed: Vec<&'a AlertView>,
     /// The labels that are the same in all.
     labels: Labels,
     /// The annotations that are the same in all.
@@ -48,7 +48,7 @@ impl<'a> Alerts<'a> {
             annotations: common(&alerts, |alert| &alert.annotations),
             generator_url: url.filter(|_| same),
             severities_differ: alerts.iter().any(|alert| Some(&alert.severity.name) != severity),
-            alerts,
+            listed: alerts,
         }
     }
 
@@ -62,23 +62,23 @@ impl<'a> Alerts<'a> {
         let common_description = description(&self.annotations, limits.text);
         let common_others = others(&self.annotations, limits);
         let common_labels = labels(&self.labels, None, limits, context);
-        if let [alert] = self.alerts.as_slice() {
+        if let [alert] = self.listed.as_slice() {
             document.paragraph(&[common_description]);
             document.paragraph(&common_others);
             document.paragraph(&[common_labels, defect(alert), self.left_out(0)]);
             return;
         }
-        let count = self.alerts.len().min(limits.alerts);
+        let count = self.listed.len().min(limits.alerts);
         let budget = limits.text / count.max(1);
         let since = since(self.view);
         let items: Vec<_> = self
-            .alerts
+            .listed
             .iter()
             .take(count)
             .map(|alert| self.item(alert, since, Limits { text: budget, ..limits }, context))
             .collect();
         document.list(&items);
-        document.paragraph(&[self.left_out(self.alerts.len().saturating_sub(count))]);
+        document.paragraph(&[self.left_out(self.listed.len().saturating_sub(count))]);
         document.paragraph(&[common_description]);
         document.paragraph(&common_others);
         if !common_labels.is_empty() {
