@@ -46,17 +46,12 @@ async fn matrixbot_is_ready_when_all_checks_pass() {
 async fn matrixbot_is_alive_but_not_ready_while_the_database_is_down() {
     let (world, _) = World::finance("").await;
     pings(&world).await;
-<<<<<<< HEAD
-    world.database.goes_away().await;
+    world.database.down().await;
     let begun = std::time::Instant::now();
     let (status, text) = get(&world, "/readyz").await;
     assert!(begun.elapsed() < SECOND * 2, "an orchestrator does not wait for long: {:?}", begun.elapsed());
     assert!(text.contains("not currently accepting connections"), "it says why: {text}");
     let (_, checks) = probe(&world, "/readyz").await;
-=======
-    world.database.down().await;
-    let (status, checks) = probe(&world, "/readyz").await;
->>>>>>> 46a9e96 (tests: Use plain English in comments and names of tests and helpers)
     assert_eq!((status, failing(&checks)), (503, vec!["database", "migrations", "outbox"]));
     assert_eq!(probe(&world, "/livez").await.0, 200, "a restart would not help");
     assert_eq!(get(&world, "/metrics").await.0, 200);
@@ -85,17 +80,10 @@ async fn matrixbot_is_not_ready_while_the_homeserver_is_down() {
 }
 
 #[tokio::test]
-<<<<<<< HEAD
 async fn a_room_that_cannot_be_reached_is_named_and_blocks_no_rollout() {
-    let scenery = Scenery::prepare().await;
-    scenery.rooms();
-    let world = scenery.begin(&list("finance", &[&["#ops:example.test", "#nowhere:example.test"]])).await;
-=======
-async fn an_unreachable_room_is_named() {
     let setup = Setup::prepare().await;
     setup.rooms();
     let world = setup.start(&list("finance", &[&["#ops:example.test", "#nowhere:example.test"]])).await;
->>>>>>> 46a9e96 (tests: Use plain English in comments and names of tests and helpers)
     pings(&world).await;
     let (status, text) = get(&world, "/readyz").await;
     let answer: Value = serde_json::from_str(&text).unwrap();
@@ -105,14 +93,13 @@ async fn an_unreachable_room_is_named() {
     assert!(!text.contains(&world.homeserver.appservice().as_token));
 }
 
-<<<<<<< HEAD
 #[tokio::test]
 async fn a_list_that_can_page_nobody_is_not_ready() {
-    let scenery = Scenery::prepare().await;
-    scenery.rooms();
+    let setup = Setup::prepare().await;
+    setup.rooms();
     let lists = list("finance", &[&["#ops:example.test"]])
         + &list("net", &[&["#nowhere:example.test"], &["#gone:example.test"]]);
-    let world = scenery.begin(&lists).await;
+    let world = setup.start(&lists).await;
     pings(&world).await;
     let (status, text) = get(&world, "/readyz").await;
     assert_eq!(status, 503, "{text}");
@@ -120,10 +107,7 @@ async fn a_list_that_can_page_nobody_is_not_ready() {
     assert!(text.contains("#nowhere:example.test") && text.contains("#gone:example.test"), "{text}");
 }
 
-/// Every series of an exposition: the sample's name with its labels.
-=======
 /// Every series of the metrics: the sample's name with its labels.
->>>>>>> 46a9e96 (tests: Use plain English in comments and names of tests and helpers)
 fn series(text: &str) -> BTreeSet<String> {
     let mut series = BTreeSet::new();
     for line in text.lines() {
