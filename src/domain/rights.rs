@@ -90,10 +90,8 @@ pub fn missing(act: Act, role: Role, permissions: &Permissions) -> Option<Need> 
 pub fn depends_on_power_level(command: &Command) -> bool {
     match command {
         Command::Act { act, .. } => !allowed(act.verb(), Role::Respond).covers(act.length()),
-        Command::Query(Query::Help) => true,
-        Command::Query(Query::Pending | Query::Escalated)
-        | Command::Show { .. }
-        | Command::NotAvailable(_) => false,
+        Command::Query(query) => *query == Query::Help,
+        Command::Show { .. } | Command::NotAvailable(_) => false,
     }
 }
 
