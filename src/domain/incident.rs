@@ -7,6 +7,7 @@ use ruma::OwnedUserId;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
+use strum::{IntoStaticStr, VariantArray};
 
 /// Alertmanager's identity of a label set, as 16 hexadecimal digits; or a substitute that matrixbot computed.
 pub type Fingerprint = String;
@@ -83,9 +84,12 @@ pub struct KeptAck {
 }
 
 /// The name of a phase in the database, in logs and in metrics.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, IntoStaticStr, VariantArray,
+)]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "`Phase` explains them")]
+#[strum(serialize_all = "snake_case")]
 pub enum PhaseName {
     Firing,
     Acknowledged,
@@ -165,27 +169,11 @@ impl Phase {
 
 impl PhaseName {
     /// Every phase, in the order of an incident's life.
-    pub const ALL: [Self; 7] = [
-        Self::Firing,
-        Self::Acknowledged,
-        Self::Snoozed,
-        Self::Unanswered,
-        Self::Suppressed,
-        Self::Resolved,
-        Self::Closed,
-    ];
+    pub const ALL: &[Self] = Self::VARIANTS;
 
     /// The name in the database, in logs and in metrics.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Firing => "firing",
-            Self::Acknowledged => "acknowledged",
-            Self::Snoozed => "snoozed",
-            Self::Unanswered => "unanswered",
-            Self::Suppressed => "suppressed",
-            Self::Resolved => "resolved",
-            Self::Closed => "closed",
-        }
+        self.into()
     }
 }
 

@@ -7,6 +7,7 @@ use super::timeline::Entry;
 use jiff::Timestamp;
 use ruma::OwnedUserId;
 use serde::{Deserialize, Serialize};
+use strum::{IntoStaticStr, VariantArray};
 
 /// One event that may change an incident. A whole webhook is one input.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,8 +58,11 @@ pub struct PersonAction {
 }
 
 /// How a person acted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, IntoStaticStr, VariantArray,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum Via {
     /// A command in the room.
     Command,
@@ -72,16 +76,11 @@ pub enum Via {
 
 impl Via {
     /// All variants.
-    pub const ALL: [Self; 4] = [Self::Command, Self::Reply, Self::Reaction, Self::Api];
+    pub const ALL: &[Self] = Self::VARIANTS;
 
     /// The name in the database, in logs and in metrics.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Command => "command",
-            Self::Reply => "reply",
-            Self::Reaction => "reaction",
-            Self::Api => "api",
-        }
+        self.into()
     }
 }
 

@@ -5,6 +5,7 @@ use super::incident::Rung;
 use super::timeline::Entry;
 use ruma::OwnedEventId;
 use serde::{Deserialize, Serialize};
+use strum::IntoStaticStr;
 
 /// The content of a message, without the state of its incident. The database stores it as JSON, so its tags must not
 /// change.
@@ -81,8 +82,9 @@ pub enum Outgoing {
 }
 
 /// The kind of a message in the database.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr)]
 #[expect(missing_docs, reason = "`Outgoing` explains them")]
+#[strum(serialize_all = "snake_case")]
 pub enum OutgoingKind {
     Page,
     Fallback,
@@ -97,16 +99,7 @@ pub enum OutgoingKind {
 impl OutgoingKind {
     /// The name in the database.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Page => "page",
-            Self::Fallback => "fallback",
-            Self::Reminder => "reminder",
-            Self::Edit => "edit",
-            Self::Thread => "thread",
-            Self::Notice => "notice",
-            Self::Reaction => "reaction",
-            Self::Answer => "answer",
-        }
+        self.into()
     }
 }
 
@@ -174,7 +167,8 @@ impl Outgoing {
 }
 
 /// The relation of a sent message to its post.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum PostRole {
     /// The post itself.
     Root,
@@ -189,11 +183,6 @@ pub enum PostRole {
 impl PostRole {
     /// The name in queries.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Root => "root",
-            Self::Again => "again",
-            Self::Edit => "edit",
-            Self::EditAgain => "edit_again",
-        }
+        self.into()
     }
 }

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use ruma::OwnedUserId;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
+use strum::IntoStaticStr;
 
 /// One entry of the timeline.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,9 +21,10 @@ pub struct Entry {
 }
 
 /// What happened.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, IntoStaticStr)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the fields are named after what they hold")]
+#[strum(serialize_all = "snake_case")]
 pub enum Kind {
     /// A run of the ladder started, with the policy that it keeps. `suppressed`: maintenance is active, nobody is
     /// paged.
@@ -33,6 +35,7 @@ pub enum Kind {
     Paged { loop_no: u32, level: u32 },
     /// The first page of the level was sent: the level's time runs from here.
     #[serde(rename = "told")]
+    #[strum(serialize = "told")]
     PageSent { loop_no: u32, level: u32 },
     /// No room of a level is reachable.
     Undeliverable { loop_no: u32, level: u32 },
@@ -112,25 +115,6 @@ impl Entry {
 impl Kind {
     /// The name in the database.
     pub fn as_str(&self) -> &'static str {
-        match self {
-            Self::RunStarted { .. } => "run_started",
-            Self::AlertsChanged { .. } => "alerts_changed",
-            Self::Paged { .. } => "paged",
-            Self::PageSent { .. } => "told",
-            Self::Undeliverable { .. } => "undeliverable",
-            Self::Unanswered => "unanswered",
-            Self::Reminded { .. } => "reminded",
-            Self::Acknowledged { .. } => "acknowledged",
-            Self::JoinedAck { .. } => "joined_ack",
-            Self::LateAck { .. } => "late_ack",
-            Self::AckEndsSoon { .. } => "ack_ends_soon",
-            Self::Snoozed { .. } => "snoozed",
-            Self::EscalationAsked { .. } => "escalation_asked",
-            Self::Resolved { .. } => "resolved",
-            Self::RefiredAcknowledged => "refired_acknowledged",
-            Self::HoldEnded => "hold_ended",
-            Self::Suppressed => "suppressed",
-            Self::Closed => "closed",
-        }
+        self.into()
     }
 }

@@ -1,12 +1,15 @@
 //! The endpoints of the homeserver, as metrics and errors name them.
 
 use std::fmt;
+use strum::{IntoStaticStr, VariantArray};
 
 /// An endpoint of the Client-Server API.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, IntoStaticStr, VariantArray)]
 #[expect(missing_docs, reason = "the names explain themselves; `as_str` is the metric's label")]
+#[strum(serialize_all = "snake_case")]
 pub enum Endpoint {
     Versions,
+    #[strum(serialize = "whoami")]
     WhoAmI,
     Ping,
     Register,
@@ -16,6 +19,7 @@ pub enum Endpoint {
     Leave,
     Alias,
     JoinedRooms,
+    #[strum(serialize = "members")]
     JoinedMembers,
     State,
     Send,
@@ -27,47 +31,11 @@ pub enum Endpoint {
 
 impl Endpoint {
     /// Every endpoint, so each label value of a metric exists from start-up.
-    pub const ALL: [Self; 17] = [
-        Self::Versions,
-        Self::WhoAmI,
-        Self::Ping,
-        Self::Register,
-        Self::Device,
-        Self::Profile,
-        Self::Join,
-        Self::Leave,
-        Self::Alias,
-        Self::JoinedRooms,
-        Self::JoinedMembers,
-        Self::State,
-        Self::Send,
-        Self::SendState,
-        Self::Redact,
-        Self::Relations,
-        Self::Messages,
-    ];
+    pub const ALL: &[Self] = Self::VARIANTS;
 
     /// The name in metrics, logs and errors.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Versions => "versions",
-            Self::WhoAmI => "whoami",
-            Self::Ping => "ping",
-            Self::Register => "register",
-            Self::Device => "device",
-            Self::Profile => "profile",
-            Self::Join => "join",
-            Self::Leave => "leave",
-            Self::Alias => "alias",
-            Self::JoinedRooms => "joined_rooms",
-            Self::JoinedMembers => "members",
-            Self::State => "state",
-            Self::Send => "send",
-            Self::SendState => "send_state",
-            Self::Redact => "redact",
-            Self::Relations => "relations",
-            Self::Messages => "messages",
-        }
+        self.into()
     }
 }
 

@@ -1,87 +1,106 @@
 //! The values of metric labels. Each is a closed set, so every series exists from start-up.
 
-/// Defines a closed set of label values.
-macro_rules! label_values {
-    ($(#[$meta:meta])* $name:ident { $($(#[$variant_meta:meta])* $variant:ident = $text:literal,)+ }) => {
-        $(#[$meta])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-        pub enum $name {
-            $($(#[$variant_meta])* $variant,)+
-        }
+use strum::{IntoStaticStr, VariantArray};
 
-        impl $name {
-            /// Every value, in the order of the type.
-            pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
-
-            /// The label's value.
-            pub fn as_str(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $text,)+
-                }
-            }
-        }
-    };
+/// The state of an outbox message that is not sent or cancelled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
+pub enum OutboxState {
+    /// It waits to be sent.
+    Pending,
+    /// A worker has claimed it.
+    Leased,
+    /// It was given up.
+    Undeliverable,
 }
 
-label_values! {
-    /// The state of an outbox message that is not sent or cancelled.
-    OutboxState {
-        /// It waits to be sent.
-        Pending = "pending",
-        /// A worker has claimed it.
-        Leased = "leased",
-        /// It was given up.
-        Undeliverable = "undeliverable",
+impl OutboxState {
+    /// Every value.
+    pub const ALL: &[Self] = Self::VARIANTS;
+
+    /// The label's value.
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }
 
-label_values! {
-    /// The outcome of one attempt to deliver an outbox message.
-    DeliveryOutcome {
-        /// The homeserver accepted it.
-        Sent = "sent",
-        /// The attempt failed, and a worker will retry it.
-        Retried = "retried",
-        /// The homeserver answered 429; the attempt does not count.
-        RateLimited = "rate_limited",
-        /// It is given up.
-        Undeliverable = "undeliverable",
-        /// The lease was lost before the worker recorded the outcome.
-        LeaseLost = "lease_lost",
+/// The outcome of one attempt to deliver an outbox message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
+pub enum DeliveryOutcome {
+    /// The homeserver accepted it.
+    Sent,
+    /// The attempt failed, and a worker will retry it.
+    Retried,
+    /// The homeserver answered 429; the attempt does not count.
+    RateLimited,
+    /// It is given up.
+    Undeliverable,
+    /// The lease was lost before the worker recorded the outcome.
+    LeaseLost,
+}
+
+impl DeliveryOutcome {
+    /// Every value.
+    pub const ALL: &[Self] = Self::VARIANTS;
+
+    /// The label's value.
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }
 
-label_values! {
-    /// The result of a transaction of the homeserver.
-    TransactionResult {
-        /// Committed.
-        Accepted = "accepted",
-        /// Rejected: the token is missing or wrong.
-        Unauthorized = "unauthorized",
-        /// Rejected: its body cannot be read.
-        Unreadable = "unreadable",
-        /// Not accepted: the database is unavailable; the homeserver retries.
-        Unavailable = "unavailable",
+/// The result of a transaction of the homeserver.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
+pub enum TransactionResult {
+    /// Committed.
+    Accepted,
+    /// Rejected: the token is missing or wrong.
+    Unauthorized,
+    /// Rejected: its body cannot be read.
+    Unreadable,
+    /// Not accepted: the database is unavailable; the homeserver retries.
+    Unavailable,
+}
+
+impl TransactionResult {
+    /// Every value.
+    pub const ALL: &[Self] = Self::VARIANTS;
+
+    /// The label's value.
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }
 
-label_values! {
-    /// The result of one event of the homeserver.
-    EventResult {
-        /// Stored in the inbox.
-        Accepted = "accepted",
-        /// Already stored.
-        Duplicate = "duplicate",
-        /// A command or a reaction that was carried out.
-        Acted = "acted",
-        /// A command or a reaction that was refused; the answer in the room has the reason.
-        Refused = "refused",
-        /// An event that does not concern matrixbot.
-        Ignored = "ignored",
-        /// It cannot be read.
-        Malformed = "malformed",
-        /// Handling it failed.
-        Failed = "failed",
+/// The result of one event of the homeserver.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
+pub enum EventResult {
+    /// Stored in the inbox.
+    Accepted,
+    /// Already stored.
+    Duplicate,
+    /// A command or a reaction that was carried out.
+    Acted,
+    /// A command or a reaction that was refused; the answer in the room has the reason.
+    Refused,
+    /// An event that does not concern matrixbot.
+    Ignored,
+    /// It cannot be read.
+    Malformed,
+    /// Handling it failed.
+    Failed,
+}
+
+impl EventResult {
+    /// Every value.
+    pub const ALL: &[Self] = Self::VARIANTS;
+
+    /// The label's value.
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }
 

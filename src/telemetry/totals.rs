@@ -86,7 +86,8 @@ impl Totals {
         let series = |name, label: String| (name, (room_list.to_owned(), label));
         let levels = u32::try_from(levels).unwrap_or(u32::MAX);
         let mut introduced = lock(&self.introduced);
-        introduced.extend(Via::ALL.map(|via| series(names::ACKNOWLEDGEMENTS, via.as_str().to_owned())));
+        introduced
+            .extend(Via::ALL.iter().map(|via| series(names::ACKNOWLEDGEMENTS, via.as_str().to_owned())));
         introduced.extend((0..levels).map(|level| series(names::PAGES, level_label(level))));
         introduced.push(series(names::UNANSWERED, String::new()));
         introduced.sort();

@@ -47,7 +47,7 @@ impl Worker for Gauges {
             .map(|(list, phase, count)| ((list, phase), count))
             .collect();
         for list in self.lists.load().iter() {
-            for phase in PhaseName::ALL.into_iter().filter(|phase| *phase != PhaseName::Closed) {
+            for phase in PhaseName::ALL.iter().copied().filter(|phase| *phase != PhaseName::Closed) {
                 let key = (list.name.clone(), phase.as_str().to_owned());
                 metrics.set_incidents(&list.name, phase, counts.get(&key).copied().unwrap_or(0));
             }

@@ -123,7 +123,7 @@ impl Incidents {
     async fn numbers(&self, tx: &mut Tx, options: &Options) -> anyhow::Result<Vec<i64>> {
         let phases: Vec<PhaseName> = match options.states.as_slice() {
             [] if options.all => PhaseName::ALL.to_vec(),
-            [] => PhaseName::ALL.into_iter().filter(|phase| is_open(*phase)).collect(),
+            [] => PhaseName::ALL.iter().copied().filter(|phase| is_open(*phase)).collect(),
             states => states.iter().map(|state| state.phase()).collect(),
         };
         let names: Vec<String> = phases.iter().map(|phase| phase.as_str().to_owned()).collect();

@@ -38,7 +38,7 @@ fn incident(number: i64, phase: PhaseName) -> IncidentLine {
 
 fn open() -> Vec<IncidentLine> {
     let mut incidents: Vec<_> =
-        (42..).zip(PhaseName::ALL).map(|(number, phase)| incident(number, phase)).collect();
+        (42..).zip(PhaseName::ALL.iter().copied()).map(|(number, phase)| incident(number, phase)).collect();
     incidents[1].ackers = vec![alice()];
     incidents[1].until = Some(minutes_ahead(60));
     incidents[2].until = Some(minutes_ahead(24 * 60));
