@@ -21,6 +21,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// This number of failures in a row (after about two minutes) is logged as an error.
 const LASTING: u32 = 12;
 
+/// How often a worker checks whether its gate is open again.
+const GATE_POLL: Duration = Duration::from_millis(500);
+
 /// The result of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
@@ -71,10 +74,33 @@ impl<W: Worker> Step for W {
     }
 }
 
+/// Whether workers may work now.
+#[derive(Clone)]
+pub struct Gate(Arc<dyn Fn() -> bool + Send + Sync>);
+
+impl Gate {
+    /// A gate that is open while `is_open` holds.
+    pub fn new(is_open: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        Self(Arc::new(is_open))
+    }
+
+    /// Whether it is open.
+    pub fn is_open(&self) -> bool {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for Gate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Gate").field(&self.is_open()).finish()
+    }
+}
+
 /// A worker of any type with its notification. The registry is a list of these.
 pub struct Registered {
     worker: Box<dyn Step>,
     wake: Arc<Notify>,
+    gate: Option<Gate>,
 }
 
 impl fmt::Debug for Registered {
@@ -91,7 +117,13 @@ impl Registered {
 
     /// A worker that a notification also wakes. `Notify` stores a `notify_one` that comes during a step.
     pub fn woken_by(wake: &Arc<Notify>, worker: impl Worker + 'static) -> Self {
-        Self { worker: Box::new(worker), wake: Arc::clone(wake) }
+        Self { worker: Box::new(worker), wake: Arc::clone(wake), gate: None }
+    }
+
+    /// The same, pausing while the gate is closed.
+    #[must_use]
+    pub fn only_while(self, gate: &Gate) -> Self {
+        Self { gate: Some(gate.clone()), ..self }
     }
 
     /// The worker's name in logs.
@@ -106,6 +138,9 @@ impl Registered {
 
     /// Does the work that is due, and returns when to call it again.
     pub async fn step(&self) -> Result<Progress, StepError> {
+        if self.gate.as_ref().is_some_and(|gate| !gate.is_open()) {
+            return Ok(Progress::Idle(GATE_POLL));
+        }
         self.worker.step().await
     }
 

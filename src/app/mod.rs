@@ -142,6 +142,7 @@ async fn open(config: &Config, store: &Store, parts: &Parts) -> anyhow::Result<(
         version <= ENGINE_VERSION,
         "a newer release has run on this database (engine version {version}, this one has {ENGINE_VERSION}): use the newer release"
     );
+    parts.clock_check().compare().await.context("comparing the clock with the database's")?;
     parts.configure(config).await
 }
 

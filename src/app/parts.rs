@@ -3,7 +3,7 @@
 use super::readiness;
 use crate::alertmanager::webhook::{self, WebhookState};
 use crate::appservice::http::{self, AppserviceState};
-use crate::clock::SharedClock;
+use crate::clock::{ComparedClock, SharedClock};
 use crate::config::{Config, Listener, RoomListConfig};
 use crate::domain::lists::{ListSettings, Lists, Webhooks};
 use crate::engine::{CurrentLists, Engine, Wakers};
@@ -14,6 +14,8 @@ use crate::outbox::{Outbox, OutboxSettings};
 use crate::rooms::{Rooms, user_id};
 use crate::store::Store;
 use crate::telemetry::Metrics;
+use crate::timers::{ClockCheck, DatabaseClock};
+use crate::worker::Gate;
 use actix_web::web;
 use anyhow::Context as _;
 use std::sync::Arc;
@@ -36,6 +38,9 @@ pub struct Parts {
     pub engine: Engine,
     /// Rooms and virtual users.
     pub rooms: Rooms,
+    /// The clock that ours is compared with.
+    pub database_clock: Arc<dyn DatabaseClock>,
+    pub(super) compared_clock: Arc<ComparedClock>,
     pub(super) client: Client,
     pub(super) health: Health,
     webhook: web::Data<WebhookState>,
@@ -55,6 +60,9 @@ impl Parts {
     /// report is answered 503.
     pub fn build(config: &Config, store: Store, clock: SharedClock) -> anyhow::Result<Self> {
         let runtime = MainRuntime::current();
+        let compared_clock = Arc::new(ComparedClock::new(clock));
+        let clock: SharedClock = compared_clock.clone();
+        let database_clock = Arc::new(store.clone());
         let metrics = Arc::new(Metrics::new()?);
         for endpoint in crate::matrix::Endpoint::ALL {
             metrics.introduce_endpoint(endpoint.as_str());
@@ -75,7 +83,33 @@ impl Parts {
             metrics.clone(),
         ));
         let health = Health::default();
-        Ok(Self { store, clock, metrics, lists, wakers, engine, rooms, client, health, webhook, runtime })
+        Ok(Self {
+            store,
+            clock,
+            metrics,
+            lists,
+            wakers,
+            engine,
+            rooms,
+            database_clock,
+            compared_clock,
+            client,
+            health,
+            webhook,
+            runtime,
+        })
+    }
+
+    /// What compares our clock with the database's. The workers pause until it has, and nothing has a time of ours before.
+    pub fn clock_check(&self) -> ClockCheck {
+        let Self { database_clock, compared_clock, metrics, wakers, .. } = self;
+        ClockCheck::new(database_clock.clone(), compared_clock.clone(), metrics.clone(), wakers.clone())
+    }
+
+    /// Open while our clock agrees with the database's.
+    pub(super) fn clock_gate(&self) -> Gate {
+        let clock = self.compared_clock.clone();
+        Gate::new(move || clock.is_right())
     }
 
     /// An outbox that sends as the virtual users of `rooms`.
@@ -84,6 +118,7 @@ impl Parts {
         let (store, clock, metrics) = (store.clone(), clock.clone(), metrics.clone());
         Outbox::new(engine.clone(), store, clock, metrics, lists.clone(), rooms, settings)
             .woken_by(wakers.outbox.clone())
+            .only_while(self.clock_gate())
     }
 
     /// The listeners' addresses and services.
@@ -126,7 +161,7 @@ impl Parts {
         let (metrics, clock) = (self.metrics.clone(), self.clock.clone());
         Probes {
             live: Vec::new(),
-            ready: readiness::checks(&self.store, &self.clock, &self.health, &self.runtime),
+            ready: readiness::checks(&self.store, &self.compared_clock, &self.health, &self.runtime),
             metrics: Box::new(move || metrics.render(clock.now()).ok()),
         }
     }

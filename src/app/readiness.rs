@@ -1,13 +1,15 @@
 //! The checks of `/readyz`. Each returns a short description of its result. A check fails only if pages do not arrive;
 //! everything else that needs a person degrades it.
 
-use crate::clock::SharedClock;
+use crate::clock::{Clock as _, ComparedClock};
 use crate::domain::time::between;
 use crate::health::{Health, RoomHealth};
 use crate::http::{Check, Found, MainRuntime};
 use crate::store::Store;
+use crate::timers::difference;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How long the database may take to answer. What is left of a check's time is for finding out why it does not.
@@ -17,12 +19,12 @@ const MAX_WAIT: Duration = Duration::from_mins(5);
 
 pub(super) fn checks(
     store: &Store,
-    clock: &SharedClock,
+    clock: &Arc<ComparedClock>,
     health: &Health,
     runtime: &MainRuntime,
 ) -> Vec<Check> {
-    let [one, two, three] = [(); 3].map(|()| store.clone());
-    let clock = clock.clone();
+    let [one, two, three, four] = [(); 4].map(|()| store.clone());
+    let (clock, compared) = (clock.clone(), clock.clone());
     let (homeserver, rooms) = (health.clone(), health.clone());
     vec![
         Check::new("database", on(runtime, move || database(one.clone()))),
@@ -35,7 +37,12 @@ pub(super) fn checks(
             let state = rooms.rooms();
             async move { rooms_found(state) }
         }),
+        Check::new("clock", move || {
+            let state = clock_is_right(&compared);
+            async move { state }
+        }),
         Check::new("outbox", on(runtime, move || outbox(three.clone(), clock.now()))),
+        Check::degrading("incidents", on(runtime, move || incidents(four.clone()))),
     ]
 }
 
@@ -73,6 +80,29 @@ async fn outbox(store: Store, now: Timestamp) -> Result<String, String> {
     let age = backlog.oldest.map_or(Duration::ZERO, |oldest| between(oldest, now));
     let detail = format!("{} pending, the oldest for {} s", backlog.pending, age.as_secs());
     if age > MAX_WAIT { Err(detail) } else { Ok(detail) }
+}
+
+/// The most incidents that are named.
+const MAX_NAMED: usize = 10;
+
+async fn incidents(store: Store) -> Result<String, String> {
+    let limit = i64::try_from(MAX_NAMED).unwrap_or(i64::MAX).saturating_add(1);
+    let set_aside = store.set_aside(limit).await.map_err(|error| error.to_string())?;
+    if set_aside.is_empty() {
+        return Ok("none is set aside".to_owned());
+    }
+    let mut named: Vec<String> = set_aside.iter().map(|number| format!("#{number}")).collect();
+    if named.len() > MAX_NAMED {
+        named.truncate(MAX_NAMED);
+        named.push("more".to_owned());
+    }
+    Err(format!("set aside, because they cannot be read: {}", named.join(", ")))
+}
+
+fn clock_is_right(clock: &ComparedClock) -> Result<String, String> {
+    let Some(ahead) = clock.ahead() else { return Err("not compared with the database's yet".to_owned()) };
+    let found = format!("{} the database's", difference(ahead));
+    if clock.is_right() { Ok(found) } else { Err(format!("{found}: the workers pause until it is right")) }
 }
 
 /// A check that queries the database, on the runtime that owns the connections.

@@ -19,7 +19,8 @@ pub fn workers(parts: &Parts, config: &Config, shutdown: &CancellationToken) -> 
     let keep = &config.retention;
     let appservice_id = config.registration.id.clone();
     let outbox = parts.outbox(rooms.clone(), OutboxSettings::default()).stopped_by(shutdown.clone());
-    vec![
+    // These decide or send by the clock.
+    let by_clock = vec![
         Registered::woken_by(
             &wakers.attendance,
             Attendance::new(clock(), metrics(), lists(), wakers.clone(), rooms.clone(), health.clone()),
@@ -31,16 +32,21 @@ pub fn workers(parts: &Parts, config: &Config, shutdown: &CancellationToken) -> 
         Registered::woken_by(&wakers.timers, Ladder::new(engine(), store(), clock())),
         Registered::periodic(Staleness::new(engine())),
         Registered::periodic(Retention::new(store(), clock(), keep.incidents, keep.events)),
-        Registered::periodic(Gauges::new(store(), clock(), metrics(), lists())),
-        Registered::woken_by(
-            &wakers.liveness,
-            Liveness::new(client.clone(), appservice_id, health.clone(), store(), clock(), wakers.clone()),
-        ),
         Registered::woken_by(
             &wakers.reconcile,
             Reconcile::new(engine(), store(), clock(), lists(), rooms.clone()),
         ),
         Registered::woken_by(&wakers.outbox, outbox),
         Registered::periodic(Totals::new(store(), clock(), metrics())),
-    ]
+    ];
+    let gate = parts.clock_gate();
+    let observing = [
+        Registered::periodic(parts.clock_check()),
+        Registered::periodic(Gauges::new(store(), clock(), metrics(), lists())),
+        Registered::woken_by(
+            &wakers.liveness,
+            Liveness::new(client.clone(), appservice_id, health.clone(), store(), clock(), wakers.clone()),
+        ),
+    ];
+    observing.into_iter().chain(by_clock.into_iter().map(|worker| worker.only_while(&gate))).collect()
 }

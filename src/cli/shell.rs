@@ -1,7 +1,7 @@
 //! Shared by the commands that act on incidents as a person does, beside a running process or without one. A running
 //! process finds their messages in the outbox within a second.
 
-use crate::clock::SystemClock;
+use crate::clock::{ComparedClock, SystemClock};
 use crate::config::Config;
 use crate::engine::{CurrentLists, Engine, Wakers};
 use crate::store::Store;
@@ -29,8 +29,13 @@ impl Shell {
         anyhow::ensure!(missing == 0, "{missing} migrations are missing: run `matrixbot migrate`");
         let known = store.room_lists().await?;
         let metrics = Arc::new(Metrics::new()?);
+        // What is stored must have the time that the processes share.
+        let clock = Arc::new(ComparedClock::new(Arc::new(SystemClock)));
+        let before = clock.own();
+        let database = store.clock().await?;
+        clock.compare(before, database, clock.own());
         let lists = CurrentLists::new(known.active);
-        let engine = Engine::new(store.clone(), Arc::new(SystemClock), metrics, lists, Wakers::default());
+        let engine = Engine::new(store.clone(), clock, metrics, lists, Wakers::default());
         Ok(Self { engine, store, room_lists: known.names })
     }
 }

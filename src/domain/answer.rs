@@ -17,6 +17,9 @@ pub enum Answer {
     Acted {
         /// One result per incident, in the order they were named.
         results: Vec<Acted>,
+        /// What `all` left as it is.
+        #[serde(default, skip_serializing_if = "Rest::is_empty")]
+        rest: Rest,
     },
     /// `all` matched no incident that this room may act on.
     NothingOpen {
@@ -25,6 +28,9 @@ pub enum Answer {
         /// The open incidents that this room may not act on.
         #[serde(default)]
         elsewhere: Vec<Acted>,
+        /// How many more of those there are.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        more: u64,
     },
     /// The open incidents that nobody has acknowledged.
     Pending {
@@ -87,6 +93,30 @@ pub enum Answer {
         /// The command's name.
         command: String,
     },
+}
+
+/// The open incidents that `all` left as they are.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Rest {
+    /// Some of those that this room may not act on, with the reason.
+    pub elsewhere: Vec<Acted>,
+    /// How many more of those there are.
+    pub more: u64,
+    /// How many this room may act on, beyond what one command changes.
+    pub repeat: u64,
+}
+
+impl Rest {
+    /// Whether nothing was left.
+    pub fn is_empty(&self) -> bool {
+        self.elsewhere.is_empty() && self.more == 0 && self.repeat == 0
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 impl ActResult {

@@ -79,6 +79,15 @@ pub enum Outgoing {
         /// The room, as the configuration names it.
         room: String,
     },
+    /// The timer of an incident cannot be handled: it does not escalate. Needs nothing of the incident to be rendered.
+    IncidentSetAside {
+        /// The incident's number.
+        number: i64,
+        /// Its name, if that can be read.
+        name: Option<String>,
+        /// Why its timer cannot be handled.
+        why: String,
+    },
 }
 
 /// The kind of a message in the database.
@@ -118,7 +127,8 @@ impl Outgoing {
             | Self::Show { .. }
             | Self::RoomMoved { .. }
             | Self::RoomUnreachable { .. }
-            | Self::RoomReachable { .. } => OutgoingKind::Answer,
+            | Self::RoomReachable { .. }
+            | Self::IncidentSetAside { .. } => OutgoingKind::Answer,
         }
     }
 
@@ -133,7 +143,11 @@ impl Outgoing {
         match self {
             Self::Page if rung.is_some_and(|rung| rung.level == 0 && rung.loop_no == 0) => 0,
             Self::Page => 1,
-            Self::Fallback | Self::Reminder { .. } | Self::AckReminder | Self::FallbackNotice { .. } => 2,
+            Self::Fallback
+            | Self::Reminder { .. }
+            | Self::AckReminder
+            | Self::FallbackNotice { .. }
+            | Self::IncidentSetAside { .. } => 2,
             Self::Answer { .. }
             | Self::Show { .. }
             | Self::RoomMoved { .. }
@@ -161,7 +175,8 @@ impl Outgoing {
             | Self::Show { .. }
             | Self::RoomMoved { .. }
             | Self::RoomUnreachable { .. }
-            | Self::RoomReachable { .. } => None,
+            | Self::RoomReachable { .. }
+            | Self::IncidentSetAside { .. } => None,
         }
     }
 }

@@ -6,7 +6,7 @@
 //! commit.
 
 use super::effects::Effects;
-use super::{Engine, EngineError, TIMERS_POLL, Wake};
+use super::{Engine, EngineError, TIMERS_POLL, Unreadable, Wake};
 use crate::domain::incident::{Fingerprint, Incident, Phase, Rung};
 use crate::domain::input::{Decision, Input, PolicyInForce, Surroundings};
 use crate::domain::policy::Policy;
@@ -113,7 +113,27 @@ impl Change {
         input: &Input,
         answered_in: Option<&str>,
     ) -> Result<Decision, EngineError> {
-        let policies = self.engine.policies_around(&stored.room_list, Some(&stored.incident)).await?;
+        self.decide_under(stored, input, answered_in, Unreadable::IsReplaced).await
+    }
+
+    /// The same by the policy of the incident's run alone. It fails if that cannot be read.
+    pub(super) async fn decide_by_its_policy(
+        &mut self,
+        stored: &StoredIncident,
+        input: &Input,
+    ) -> Result<Decision, EngineError> {
+        self.decide_under(stored, input, None, Unreadable::Fails).await
+    }
+
+    async fn decide_under(
+        &mut self,
+        stored: &StoredIncident,
+        input: &Input,
+        answered_in: Option<&str>,
+        unreadable: Unreadable,
+    ) -> Result<Decision, EngineError> {
+        let (room_list, incident) = (&stored.room_list, &stored.incident);
+        let policies = self.engine.policies_around(room_list, Some(incident), unreadable).await?;
         let decision = policies.decide(Some(&stored.incident), input, self.now);
         self.save(stored, &decision, &policies, None, answered_in).await?;
         Ok(decision)

@@ -6,32 +6,31 @@ mod effects;
 mod events;
 mod person;
 mod report;
+mod timers;
 
 pub use change::Change;
-pub use person::Standing;
+pub use person::{AllInRoom, Standing};
 pub use report::Accepted;
 
 use crate::clock::SharedClock;
 use crate::domain::incident::Incident;
-use crate::domain::input::Input;
 use crate::domain::lists::{ListSettings, Lists};
 use crate::domain::policy::Policy;
-use crate::domain::time::between;
-use crate::store::{Store, StoreError, incident, timers};
+use crate::store::{Store, StoreError};
 use crate::telemetry::Metrics;
 use arc_swap::ArcSwap;
 use change::Policies;
 use jiff::Timestamp;
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
 
 /// Why an input failed. Nothing of it was committed; the sender must retry.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
-    /// The database is unavailable, or returned an error.
-    #[error("the database is not available")]
+    /// The database is unavailable, or returned an error; or a row cannot be used.
+    #[error("{}", if .0.is_data_error() { "a stored row cannot be used" } else { "the database is not available" })]
     Unavailable(#[from] StoreError),
     /// The room list is not configured.
     #[error("there is no room list named {0}")]
@@ -39,6 +38,25 @@ pub enum EngineError {
     /// The room lists have not been written to the database yet.
     #[error("the program is still starting: it waits for the database")]
     Starting,
+}
+
+impl EngineError {
+    /// Whether the input or a row that it needs is at fault, so that a retry cannot help and no other input is affected.
+    pub fn is_data_error(&self) -> bool {
+        match self {
+            Self::Unavailable(error) => error.is_data_error(),
+            Self::UnknownRoomList(_) => true,
+            Self::Starting => false,
+        }
+    }
+
+    /// The cause, as a text.
+    fn reason(&self) -> String {
+        match self {
+            Self::Unavailable(error) => error.to_string(),
+            Self::UnknownRoomList(_) | Self::Starting => self.to_string(),
+        }
+    }
 }
 
 /// The polling interval of the timers, which other processes may have set.
@@ -73,6 +91,14 @@ pub enum Wake {
 }
 
 impl Wakers {
+    /// Wakes every worker.
+    pub fn wake_all(&self) {
+        let Self { outbox, inbox, timers, attendance, liveness, reconcile } = self;
+        for worker in [outbox, inbox, timers, attendance, liveness, reconcile] {
+            worker.notify_one();
+        }
+    }
+
     /// Wakes a worker.
     pub fn wake(&self, wake: Wake) {
         match wake {
@@ -114,7 +140,24 @@ pub struct Engine {
     metrics: Arc<Metrics>,
     lists: CurrentLists,
     wakers: Wakers,
-    policies: Arc<Mutex<BTreeMap<i64, Arc<Policy>>>>,
+    policies: Arc<Mutex<KnownPolicies>>,
+}
+
+/// The policies that were read, by version.
+#[derive(Debug, Default)]
+struct KnownPolicies {
+    read: BTreeMap<i64, Arc<Policy>>,
+    /// The versions that could not be read, which is logged.
+    reported: BTreeSet<i64>,
+}
+
+/// What happens when the policy of an incident's run cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unreadable {
+    /// The input fails, and the incident is set aside: a ladder never continues by another policy (I14).
+    Fails,
+    /// The list's current policy takes its place: what Alertmanager reports and what people do always counts.
+    IsReplaced,
 }
 
 impl Engine {
@@ -149,42 +192,23 @@ impl Engine {
         Ok(Change::new(self.clone(), self.store.begin().await?, now))
     }
 
-    /// Ticks the most overdue incident. Returns whether one was due.
-    pub async fn tick_one(&self) -> Result<bool, EngineError> {
-        let mut change = self.begin().await?;
-        let now = change.now();
-        let Some((number, due)) = timers::lock_due(change.tx(), now).await? else { return Ok(false) };
-        let Some(stored) = incident::load(change.tx(), number).await? else { return Ok(false) };
-        change.decide(&stored, &Input::Tick, None).await?;
-        change.commit().await?;
-        self.metrics.ladder_lag(between(due, now));
-        Ok(true)
-    }
-
-    /// Resolves the incident that has been without updates for the longest time over its limit. Returns whether there
-    /// was one.
-    pub async fn resolve_one_stale(&self) -> Result<bool, EngineError> {
-        let mut change = self.begin().await?;
-        let now = change.now();
-        let Some(number) = timers::lock_stale(change.tx(), now).await? else { return Ok(false) };
-        let Some(stored) = incident::load(change.tx(), number).await? else { return Ok(false) };
-        change.decide(&stored, &Input::Stale, None).await?;
-        change.commit().await?;
-        Ok(true)
-    }
-
     /// The policies for an incident of a room list. The incidents of a list that is no longer configured keep the
     /// policies of their runs.
     async fn policies_around(
         &self,
         room_list: &str,
         incident: Option<&Incident>,
+        unreadable: Unreadable,
     ) -> Result<Policies, EngineError> {
         let newest = self.lists.load().get(room_list).map(|list| (list.version, list.policy.clone()));
         let of_run = match incident {
             Some(incident) => {
                 let version = incident.run.policy_version;
-                Some((version, self.policy(version).await?))
+                let policy = match unreadable {
+                    Unreadable::Fails => self.policy(version).await?,
+                    Unreadable::IsReplaced => self.policy_or_current(room_list, version).await?,
+                };
+                Some((version, policy))
             }
             None => newest.clone(),
         };
@@ -192,17 +216,39 @@ impl Engine {
         Ok(Policies { newest: newest.unwrap_or_else(|| of_run.clone()), of_run })
     }
 
+    /// The policy of an incident's run. If it cannot be read, the current one of its room list takes its place (logged
+    /// once for each version), so that reports and people still count; without either, the defaults without a ladder.
+    pub async fn policy_or_current(&self, room_list: &str, version: i64) -> Result<Arc<Policy>, EngineError> {
+        let error = match self.policy(version).await {
+            Err(error) if error.is_data_error() => error.reason(),
+            read => return read,
+        };
+        let is_new = self.known_policies().reported.insert(version);
+        if is_new {
+            tracing::error!(
+                room_list,
+                policy_version = version,
+                error,
+                "policy {version} of {room_list} cannot be read, the current one takes its place: {error}"
+            );
+        }
+        Ok(self.lists.load().get(room_list).map(|list| list.policy.clone()).unwrap_or_default())
+    }
+
     /// The policy of a version. Versions never change, so each is read once.
     pub async fn policy(&self, version: i64) -> Result<Arc<Policy>, EngineError> {
-        let known = |policies: &BTreeMap<i64, Arc<Policy>>| policies.get(&version).cloned();
-        if let Some(policy) = known(&self.policies.lock().unwrap_or_else(PoisonError::into_inner)) {
-            return Ok(policy);
+        if let Some(policy) = self.known_policies().read.get(&version) {
+            return Ok(policy.clone());
         }
         let policy = match self.lists.load().by_version(version) {
             Some(policy) => policy,
             None => Arc::new(self.store.policy(version).await?),
         };
-        self.policies.lock().unwrap_or_else(PoisonError::into_inner).insert(version, policy.clone());
+        self.known_policies().read.insert(version, policy.clone());
         Ok(policy)
+    }
+
+    fn known_policies(&self) -> MutexGuard<'_, KnownPolicies> {
+        self.policies.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

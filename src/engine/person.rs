@@ -4,10 +4,13 @@ use super::{Change, EngineError};
 use crate::domain::answer::ActResult;
 use crate::domain::command::Verb;
 use crate::domain::input::{Input, PersonAction};
+use crate::domain::lists::ListSettings;
 use crate::domain::policy::AckScope;
 use crate::domain::rights::{Caller, missing, role};
 use crate::domain::transition;
-use crate::store::{StoredIncident, incident, overview, post, room};
+use crate::store::overview::{self, OpenIncident};
+use crate::store::{StoredIncident, incident, post, room};
+use std::sync::Arc;
 
 /// Whether people in a room may see an incident and act on it.
 #[derive(Debug, Clone)]
@@ -23,6 +26,17 @@ pub enum Standing {
     Here(Box<StoredIncident>),
 }
 
+/// The incidents that `all` stands for in a room, by number.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AllInRoom {
+    /// Those that the room may act on, as far as one command goes.
+    pub here: Vec<i64>,
+    /// How many more are posted in the room.
+    pub repeat: usize,
+    /// The other ones.
+    pub elsewhere: Vec<i64>,
+}
+
 impl Change {
     /// Locks an incident, and returns whether people in a room may act on it.
     pub async fn standing(&mut self, number: i64, room: &str) -> Result<Standing, EngineError> {
@@ -33,7 +47,8 @@ impl Change {
         if !posted && !self.is_of_its_list(&stored, room).await? {
             return Ok(Standing::Unknown);
         }
-        let policy = self.engine().policy(stored.incident.run.policy_version).await?;
+        let policy =
+            self.engine().policy_or_current(&stored.room_list, stored.incident.run.policy_version).await?;
         Ok(match policy.ack_scope {
             AckScope::Notified if posted => Standing::Here(stored),
             AckScope::Notified => Standing::NotPosted(stored),
@@ -64,15 +79,54 @@ impl Change {
         Ok(list.names_any(&room::references_to(self.tx(), room).await?))
     }
 
-    /// The open incidents of room lists that `all` stands for, oldest first, at most `most`.
+    /// The open incidents of room lists that `all` stands for in a room that acts: first of all what was posted there,
+    /// `most` at most, by number.
+    pub async fn all_in_room(
+        &mut self,
+        lists: &[Arc<ListSettings>],
+        verb: Verb,
+        room: &str,
+        most: usize,
+    ) -> Result<AllInRoom, EngineError> {
+        let names: Vec<String> = lists.iter().map(|list| list.name.clone()).collect();
+        let open = overview::open_around(self.tx(), &names, &phases_of(verb), room).await?;
+        let (mut posted, others): (Vec<_>, Vec<_>) = open.into_iter().partition(|incident| incident.posted);
+        let repeat = posted.len().saturating_sub(most);
+        posted.truncate(most);
+        // With this scope a room of a later level may also act on what is not posted there yet.
+        let may_act = |room_list: &str| {
+            lists.iter().any(|list| list.name == room_list && list.policy.ack_scope == AckScope::CurrentLevel)
+        };
+        let (mut candidates, elsewhere): (Vec<_>, Vec<_>) =
+            others.into_iter().partition(|incident| may_act(&incident.room_list));
+        let rest = candidates.split_off(most.saturating_sub(posted.len()).min(candidates.len()));
+        let numbers = |incidents: Vec<OpenIncident>| incidents.into_iter().map(|incident| incident.number);
+        let mut here: Vec<i64> = numbers(posted).chain(numbers(candidates)).collect();
+        // Locked in ascending order, so two commands cannot deadlock.
+        here.sort_unstable();
+        Ok(AllInRoom { here, repeat, elsewhere: numbers(rest).chain(numbers(elsewhere)).collect() })
+    }
+
+    /// The open incidents of room lists that `all` stands for at the shell, by number: those above `after`, `most` at
+    /// most.
+    pub async fn all_after(
+        &mut self,
+        room_lists: &[String],
+        verb: Verb,
+        after: i64,
+        most: i64,
+    ) -> Result<Vec<i64>, EngineError> {
+        Ok(overview::open_after(self.tx(), room_lists, &phases_of(verb), after, most).await?)
+    }
+
+    /// The open incidents of room lists that `all` stands for in a list, oldest first, at most `most`.
     pub async fn all_of(
         &mut self,
         room_lists: &[String],
         verb: Verb,
         most: i64,
     ) -> Result<Vec<i64>, EngineError> {
-        let phases: Vec<String> = verb.row().phases.iter().map(|phase| phase.as_str().to_owned()).collect();
-        Ok(overview::open_numbers(self.tx(), room_lists, &phases, most).await?)
+        Ok(overview::open_numbers(self.tx(), room_lists, &phases_of(verb), most).await?)
     }
 
     /// Applies a person's act to a locked incident, if the person has the permission. The caller has checked that the
@@ -86,11 +140,17 @@ impl Change {
         answered_in: Option<&str>,
     ) -> Result<ActResult, EngineError> {
         let act = action.act;
-        let policy = self.engine().policy(stored.incident.run.policy_version).await?;
+        let policy =
+            self.engine().policy_or_current(&stored.room_list, stored.incident.run.policy_version).await?;
         if let Some(needs) = missing(act, role(caller, &policy.permissions), &policy.permissions) {
             return Ok(ActResult::NoRight { needs });
         }
         let decision = self.decide(stored, &Input::Person(action), answered_in).await?;
         Ok(transition::result(&stored.incident, stored.resolved_at, act, &decision, &policy))
     }
+}
+
+/// The phases in which a verb applies to an incident, as the database has them.
+fn phases_of(verb: Verb) -> Vec<String> {
+    verb.row().phases.iter().map(|phase| phase.as_str().to_owned()).collect()
 }

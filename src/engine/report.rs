@@ -1,7 +1,7 @@
 //! Reports of Alertmanager.
 
 use super::change::{Policies, ReportedAlerts};
-use super::{Engine, EngineError};
+use super::{Engine, EngineError, Unreadable};
 use crate::domain::incident::Phase;
 use crate::domain::input::{Decision, Input, Outcome, ReportedAlert};
 use crate::domain::timeline::Kind;
@@ -48,7 +48,7 @@ impl Engine {
         incident::lock_key(change.tx(), room_list, &key).await?;
         let newest = incident::lock_newest(change.tx(), room_list, &key).await?;
         let before = newest.as_ref().map(|stored| &stored.incident);
-        let policies = self.policies_around(room_list, before).await?;
+        let policies = self.policies_around(room_list, before, Unreadable::IsReplaced).await?;
         let decision = with_first_page(policies.decide(before, &input, now), &policies, now);
         let mut details = newest.as_ref().map(|stored| stored.details.clone()).unwrap_or_default();
         let changed = details.update(&webhook.alerts, severity, now);

@@ -12,7 +12,7 @@ use crate::store::{
     Claimed, Head, Lease, Store, StoreError, StoredIncident, Tx, claim, commit, incident, settle, timeline,
 };
 use crate::telemetry::{DeliveryOutcome, Metrics};
-use crate::worker::{self, Progress, Worker};
+use crate::worker::{self, Gate, Progress, Worker};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use jiff::Timestamp;
@@ -111,6 +111,7 @@ pub struct Outbox {
     owner: Uuid,
     wake: Arc<Notify>,
     shutdown: CancellationToken,
+    gate: Option<Gate>,
 }
 
 /// A room that is no longer being served.
@@ -198,13 +199,32 @@ impl Outbox {
     ) -> Self {
         let (wake, shutdown) = (Arc::default(), CancellationToken::new());
         let (sender, owner) = (Sender::new(rooms.clone(), settings.attempt), ids::unique());
-        Self { engine, metrics, lists, store, clock, rooms, sender, settings, owner, wake, shutdown }
+        Self {
+            engine,
+            metrics,
+            lists,
+            store,
+            clock,
+            rooms,
+            sender,
+            settings,
+            owner,
+            wake,
+            shutdown,
+            gate: None,
+        }
     }
 
     /// Once `shutdown` is cancelled, the outbox finishes its in-flight messages and claims no more.
     #[must_use]
     pub fn stopped_by(self, shutdown: CancellationToken) -> Self {
         Self { shutdown, ..self }
+    }
+
+    /// The outbox claims no message while the gate is closed.
+    #[must_use]
+    pub fn only_while(self, gate: Gate) -> Self {
+        Self { gate: Some(gate), ..self }
     }
 
     /// The outbox looks for messages when it is notified.
@@ -215,7 +235,7 @@ impl Outbox {
 
     /// Whether the outbox is shutting down and claims no more messages.
     pub(super) fn stopping(&self) -> bool {
-        self.shutdown.is_cancelled()
+        self.shutdown.is_cancelled() || self.gate.as_ref().is_some_and(|gate| !gate.is_open())
     }
 
     /// Sends a room's messages, one after another, until its queue is empty or it must wait.
@@ -360,7 +380,8 @@ impl Outbox {
             return Ok(ready(render(head, &source(&list.policy, None))?, None));
         };
         let Some(stored) = incident::load(tx, number).await? else { return Ok(None) };
-        let policy = self.engine.policy(stored.incident.run.policy_version).await?;
+        let policy =
+            self.engine.policy_or_current(&stored.room_list, stored.incident.run.policy_version).await?;
         let story = timeline::read(tx, number, STORY).await?;
         let view = stored.view(u32::try_from(policy.levels.len()).unwrap_or(u32::MAX));
         let subject = Subject { view: &view, story: &story };

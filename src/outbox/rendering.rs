@@ -119,6 +119,9 @@ fn message(head: &Head, source: &Source<'_>, context: &Context<'_>) -> Option<(M
             (fallback::room_unreachable(source.room_list, room, why), None)
         }
         Outgoing::RoomReachable { room } => (fallback::room_reachable(source.room_list, room), None),
+        Outgoing::IncidentSetAside { number, name, why } => {
+            (fallback::set_aside(source.room_list, *number, name.as_deref(), why), None)
+        }
         Outgoing::AckReaction { .. } => return None,
     })
 }

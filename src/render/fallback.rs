@@ -2,7 +2,7 @@
 
 use super::Context;
 use super::headline::{headline, list_name, severity_mark, worst};
-use super::message::Message;
+use super::message::{Message, mentions};
 use super::page::{Sections, call_to_acknowledge};
 use super::rich::{Document, Rich};
 use super::story::of_run;
@@ -95,6 +95,26 @@ pub fn room_unreachable(room_list: &str, room: &str, why: &str) -> Message {
 /// Posted to another room of the room list when this one is reachable again.
 pub fn room_reachable(room_list: &str, room: &str) -> Message {
     line(&Rich::from(format!("{room_list} can reach ")).code(&short(room, 100)).text(" again."))
+}
+
+/// Posted in a fallback room when the timer of an incident cannot be handled. Notifies the whole room: the incident pages
+/// nobody meanwhile.
+pub fn set_aside(room_list: &str, number: i64, name: Option<&str>, why: &str) -> Message {
+    let name = name.map_or_else(|| "unnamed".to_owned(), |name| short(name, 60));
+    let headline = Rich::from("⚠️ ")
+        .strong(&format!("NOT ESCALATING #{number} {name}"))
+        .text(&format!(" · {}", list_name(room_list)));
+    let reason = Rich::from(
+        "matrixbot cannot use what it has stored about this incident. Until it can, this incident pages nobody and sends \
+         no reminders, so please look after its alerts. Other incidents are not affected. The operators find the cause in \
+         the log: ",
+    )
+    .code(&short(why, 300));
+    let mut text = Document::default();
+    text.paragraph(&[headline]);
+    text.paragraph(&[reason]);
+    text.paragraph(&[Rich::from("@room")]);
+    Message::text(text, mentions(&[Mention::Room]))
 }
 
 fn line(text: &Rich) -> Message {

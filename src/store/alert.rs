@@ -1,7 +1,7 @@
 //! The alerts of an incident: their state, and the details that messages show.
 
-use super::incident::{from_labels, labels};
-use super::{StoreError, Tx};
+use super::incident::labels;
+use super::{StoreError, Tx, forms};
 use crate::domain::incident::{Cleared, Fingerprint, Firing, Incident};
 use crate::domain::policy::Severity;
 use crate::domain::view::AlertView;
@@ -276,8 +276,8 @@ pub(super) async fn load(tx: &mut Tx, number: i64) -> Result<(AlertMaps, AlertDe
             severity,
             starts_at,
             last_seen,
-            labels: from_labels(TABLE, "labels", &row.fingerprint, row.labels)?,
-            annotations: from_labels(TABLE, "annotations", &row.fingerprint, row.annotations)?,
+            labels: forms::read(TABLE, "labels", &row.fingerprint, row.labels)?,
+            annotations: forms::read(TABLE, "annotations", &row.fingerprint, row.annotations)?,
             generator_url: row.generator_url,
             defect: row.defect,
         };

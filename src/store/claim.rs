@@ -1,7 +1,7 @@
 //! Claims messages to send: one message in flight per room, under a lease that is committed before the request.
 
 use super::settle::{self, Lease};
-use super::{Store, StoreError, Tx, inconsistent, to_u32};
+use super::{Store, StoreError, Tx, forms, to_u32};
 use crate::domain::incident::Rung;
 use crate::domain::outgoing::Outgoing;
 use jiff::Timestamp;
@@ -85,6 +85,7 @@ struct Row {
     room_list: String,
     user_id: String,
     room: String,
+    kind: String,
     payload: serde_json::Value,
     incident: Option<i64>,
     run_no: Option<i32>,
@@ -227,7 +228,7 @@ async fn lock_row(
 ) -> Result<Option<Row>, StoreError> {
     Ok(sqlx::query_as!(
         Row,
-        r#"SELECT outbox.id, outbox.room_list, room_list.user_id, outbox.room, outbox.payload, outbox.incident,
+        r#"SELECT outbox.id, outbox.room_list, room_list.user_id, outbox.room, outbox.kind, outbox.payload, outbox.incident,
                   outbox.run_no, outbox.loop_no, outbox.level, outbox.post AS "post?", post.event_id AS "root?",
                   post.shown AS "shown?", post.newest AS "newest?", post.newest_shown AS "newest_shown?", outbox.event_type, outbox.content, outbox.version, outbox.attempts,
                   outbox.first_tried, outbox.uncertain, outbox.created_at,
@@ -306,8 +307,7 @@ fn head(row: Row) -> Result<Head, StoreError> {
         room_list: row.room_list,
         user_id: row.user_id,
         room: row.room,
-        payload: serde_json::from_value(row.payload)
-            .map_err(|error| inconsistent(TABLE, "payload", id, error))?,
+        payload: payload(id, &row.kind, row.payload)?,
         incident: row.incident,
         rung,
         post: row.post,
@@ -324,4 +324,22 @@ fn head(row: Row) -> Result<Head, StoreError> {
         joined: row.joined,
         open: row.open,
     })
+}
+
+/// What a message says. If that cannot be read, its kind stands for it where the kind alone is enough: a page is never
+/// given up for that.
+fn payload(id: Uuid, kind: &str, payload: serde_json::Value) -> Result<Outgoing, StoreError> {
+    let by_kind = match kind {
+        "page" => Some(Outgoing::Page),
+        "fallback" => Some(Outgoing::Fallback),
+        "edit" => Some(Outgoing::Refresh),
+        _ => None,
+    };
+    match (forms::read("outbox", "payload", id, payload), by_kind) {
+        (Err(error), Some(payload)) => {
+            tracing::warn!(outbox_message = %id, kind, %error, "{id} is sent as a plain {kind}: {error}");
+            Ok(payload)
+        }
+        (read, _) => read,
+    }
 }

@@ -3,6 +3,7 @@
 use super::{Store, StoreError, Tx};
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
+use std::collections::BTreeSet;
 
 /// An event as the homeserver sent it.
 #[derive(Debug, Clone)]
@@ -119,13 +120,22 @@ pub async fn lock_next(tx: &mut Tx, room: &str) -> Result<Option<WaitingEvent>, 
     .await?)
 }
 
-/// Records the result of an event. `target`: the event that it refers to, if that is not known as one of ours.
-pub async fn handled(tx: &mut Tx, seq: i64, result: &str, target: Option<&str>) -> Result<(), StoreError> {
+/// Notes what became of an event. `target`: what it hangs on, if that is not known to be ours. `incidents`: what it is
+/// about; it is kept until they are closed.
+pub async fn handled(
+    tx: &mut Tx,
+    seq: i64,
+    result: &str,
+    target: Option<&str>,
+    incidents: &BTreeSet<i64>,
+) -> Result<(), StoreError> {
+    let incidents: Vec<i64> = incidents.iter().copied().collect();
     sqlx::query!(
-        "UPDATE inbox SET state = 'handled', result = $2, target = $3 WHERE seq = $1",
+        "UPDATE inbox SET state = 'handled', result = $2, target = $3, incidents = $4 WHERE seq = $1",
         seq,
         result,
-        target
+        target,
+        &incidents
     )
     .execute(&mut **tx)
     .await?;

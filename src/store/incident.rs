@@ -1,7 +1,7 @@
 //! Incidents: locks, reads and writes them as a whole.
 
 use super::columns::Columns;
-use super::{AlertDetails, StoreError, Tx, alert, inconsistent, to_u32};
+use super::{AlertDetails, StoreError, Tx, alert, forms, inconsistent, to_u32};
 use crate::domain::incident::{Incident, KeptAck, Phase, Run};
 use crate::domain::view::IncidentView;
 use crate::domain::webhook::{AlertGroup, Labels};
@@ -310,8 +310,8 @@ async fn read(tx: &mut Tx, row: Row) -> Result<StoredIncident, StoreError> {
         group: AlertGroup {
             receiver: row.receiver,
             group_key: row.group_key,
-            group_labels: from_labels(TABLE, "group_labels", id, row.group_labels)?,
-            common_labels: from_labels(TABLE, "common_labels", id, row.common_labels)?,
+            group_labels: forms::read(TABLE, "group_labels", id, row.group_labels)?,
+            common_labels: forms::read(TABLE, "common_labels", id, row.common_labels)?,
             external_url: row.external_url,
             truncated: u64::try_from(row.truncated).unwrap_or(0),
         },
@@ -340,13 +340,4 @@ impl StoredIncident {
 
 pub(super) fn labels(labels: &Labels) -> serde_json::Value {
     labels.iter().map(|(key, value)| (key.clone(), serde_json::Value::from(value.as_str()))).collect()
-}
-
-pub(super) fn from_labels(
-    table: &'static str,
-    column: &'static str,
-    id: impl std::fmt::Display,
-    value: serde_json::Value,
-) -> Result<Labels, StoreError> {
-    serde_json::from_value(value).map_err(|error| inconsistent(table, column, id, error))
 }

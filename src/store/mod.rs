@@ -8,6 +8,7 @@ pub mod claim;
 mod columns;
 mod delivered;
 pub mod enqueue;
+mod forms;
 pub mod inbox;
 pub mod incident;
 pub mod overview;
@@ -35,6 +36,7 @@ pub use schema::ENGINE_VERSION;
 pub use settle::Lease;
 pub use virtual_user::VirtualUserRow;
 
+use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection as _, PgConnection, PgPool, Postgres, Transaction};
@@ -84,6 +86,22 @@ impl StoreError {
             Self::Migration(_) | Self::Inconsistent { .. } | Self::LeaseLost { .. } => None,
         }
     }
+
+    /// Whether a row or a value is at fault, so that a retry cannot help: an error while the database is at work on
+    /// something else would pass.
+    pub fn is_data_error(&self) -> bool {
+        match self {
+            Self::Inconsistent { .. }
+            | Self::Database(
+                sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) | sqlx::Error::RowNotFound,
+            ) => true,
+            Self::Database(_) => self.sqlstate().is_some_and(|code| {
+                let class = code.get(..2).unwrap_or_default();
+                matches!(class, "22" | "54") || (class == "23" && code != "23503" && code != "23505")
+            }),
+            Self::Migration(_) | Self::LeaseLost { .. } => false,
+        }
+    }
 }
 
 /// Opens a connection and closes it again. A pool retries until it times out; this fails at once with the cause.
@@ -125,6 +143,12 @@ impl Store {
             Ok(_) => Ok(()),
             Err(error) => Err(self.cause(error).await.into()),
         }
+    }
+
+    /// What the database's clock shows. Only for comparing it with our own: time is a parameter of every other query.
+    pub async fn clock(&self) -> Result<Timestamp, StoreError> {
+        let now = sqlx::query_scalar!(r#"SELECT clock_timestamp() AS "now!""#).fetch_one(&self.pool).await?;
+        Ok(now.to_jiff())
     }
 
     /// Whether the database answers within this time; if not, why. Finding out why may take another second.

@@ -87,6 +87,78 @@ pub async fn open_numbers(
     .await?)
 }
 
+/// An open incident, and whether a room may know it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenIncident {
+    /// Its number.
+    pub number: i64,
+    /// Its room list.
+    pub room_list: String,
+    /// Whether it was posted in the room, or may have been; see `post::was_notified`.
+    pub posted: bool,
+}
+
+/// All open incidents of room lists in some phases, by number.
+pub async fn open_around(
+    tx: &mut Tx,
+    room_lists: &[String],
+    phases: &[String],
+    room: &str,
+) -> Result<Vec<OpenIncident>, StoreError> {
+    Ok(sqlx::query_as!(
+        OpenIncident,
+        r#"SELECT current.id AS "number!", list.name AS "room_list!",
+                  coalesce(shown.is_so, on_its_way.is_so, false) AS "posted!"
+           FROM unnest($1::text[]) AS list (name), unnest($2::text[]) AS wanted (phase)
+           CROSS JOIN LATERAL (
+               SELECT id FROM incident
+               WHERE room_list = list.name AND phase = wanted.phase AND phase NOT IN ('resolved', 'closed')
+               OFFSET 0) AS current
+           -- LIMIT 1: looked up for each incident, however few there are.
+           LEFT JOIN LATERAL (
+               SELECT true AS is_so FROM post
+               WHERE incident = current.id AND event_id IS NOT NULL AND room_of(room) = room_of($3)
+               LIMIT 1) AS shown ON true
+           LEFT JOIN LATERAL (
+               SELECT true AS is_so FROM outbox
+               WHERE incident = current.id AND room_of(room) = room_of($3)
+                 AND kind IN ('page', 'fallback', 'reminder', 'notice')
+                 AND (state = 'sending' OR (state = 'pending' AND uncertain))
+               LIMIT 1) AS on_its_way ON true
+           ORDER BY current.id"#,
+        room_lists,
+        phases,
+        room
+    )
+    .fetch_all(&mut **tx)
+    .await?)
+}
+
+/// The numbers of the open incidents of room lists in some phases above `after`, lowest first, `limit` at most.
+pub async fn open_after(
+    tx: &mut Tx,
+    room_lists: &[String],
+    phases: &[String],
+    after: i64,
+    limit: i64,
+) -> Result<Vec<i64>, StoreError> {
+    Ok(sqlx::query_scalar!(
+        r#"SELECT current.id AS "id!"
+           FROM unnest($1::text[]) AS list (name), unnest($2::text[]) AS wanted (phase), LATERAL (
+               SELECT id FROM incident
+               WHERE room_list = list.name AND phase = wanted.phase AND phase NOT IN ('resolved', 'closed')
+                 AND id > $3
+               OFFSET 0) AS current
+           ORDER BY current.id LIMIT $4"#,
+        room_lists,
+        phases,
+        after,
+        limit
+    )
+    .fetch_all(&mut **tx)
+    .await?)
+}
+
 /// The numbers of the newest incidents of room lists in these phases, open or not, newest first, at most `limit`.
 pub async fn newest_numbers(
     tx: &mut Tx,

@@ -34,12 +34,15 @@ impl Store {
     }
 
     /// Deletes handled events that arrived before `horizon`, and redactions recorded before it; at most `batch` of
-    /// each. Returns the number of deleted rows.
+    /// each. Returns the number of deleted rows. An event about an incident stays until that is closed: reconciliation
+    /// may find the event again, and it would act a second time.
     pub async fn forget_events(&self, horizon: Timestamp, batch: i64) -> Result<u64, StoreError> {
         let horizon = horizon.to_sqlx();
         let events = sqlx::query!(
             "DELETE FROM inbox WHERE seq = ANY (ARRAY(
                  SELECT seq FROM inbox WHERE state <> 'waiting' AND received_at < $1
+                   AND NOT EXISTS (SELECT 1 FROM incident
+                                   WHERE incident.id = ANY (inbox.incidents) AND phase <> 'closed')
                  ORDER BY received_at LIMIT $2 FOR UPDATE SKIP LOCKED))",
             horizon,
             batch

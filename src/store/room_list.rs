@@ -1,6 +1,6 @@
 //! Room lists and their policies.
 
-use super::{Store, StoreError, Tx, inconsistent};
+use super::{Store, StoreError, Tx, forms, inconsistent};
 use crate::domain::lists::{ListSettings, Lists};
 use crate::domain::policy::Policy;
 use jiff::Timestamp;
@@ -55,8 +55,13 @@ impl Store {
         for row in rows.into_iter().filter(|row| row.active) {
             let user_id = UserId::parse(&row.user_id)
                 .map_err(|error| inconsistent("room_list", "user_id", &row.name, error))?;
-            let policy: Policy = serde_json::from_value(row.policy)
-                .map_err(|error| inconsistent("policy_version", "policy", row.id, error))?;
+            let policy = match forms::read_policy(row.id, row.policy) {
+                Ok(policy) => policy,
+                Err(error) => {
+                    tracing::error!(room_list = row.name, %error, "the policy of {} cannot be read, the defaults apply: {error}", row.name);
+                    Policy::default()
+                }
+            };
             active.push(ListSettings { version: row.id, ..ListSettings::new(row.name, user_id, policy) });
         }
         Ok(KnownLists { active: Lists::new(active), names })
@@ -67,8 +72,7 @@ impl Store {
         let policy = sqlx::query_scalar!("SELECT policy FROM policy_version WHERE id = $1", version)
             .fetch_one(&self.pool)
             .await?;
-        serde_json::from_value(policy)
-            .map_err(|error| inconsistent("policy_version", "policy", version, error))
+        forms::read_policy(version, policy)
     }
 }
 

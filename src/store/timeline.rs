@@ -1,7 +1,7 @@
 //! The timeline of each incident.
 
 use super::totals::Deltas;
-use super::{StoreError, Tx, inconsistent};
+use super::{StoreError, Tx, forms, inconsistent};
 use crate::domain::timeline::{Entry, Kind, ResolveReason, RunReason};
 use crate::domain::totals::Counted;
 use jiff_sqlx::{Timestamp as SqlTimestamp, ToSqlx};
@@ -54,21 +54,21 @@ pub async fn append(
     Ok(())
 }
 
-/// The newest entries of an incident's timeline, at most `limit`, oldest first.
+/// The newest entries of an incident's timeline that can be read, at most `limit`, oldest first.
 pub async fn read(tx: &mut Tx, number: i64, limit: i64) -> Result<Vec<Entry>, StoreError> {
-    let mut rows = sqlx::query_scalar!(
-        "SELECT entry FROM timeline WHERE incident = $1 ORDER BY id DESC LIMIT $2",
+    let mut rows: Vec<_> = sqlx::query!(
+        "SELECT id, entry FROM timeline WHERE incident = $1 ORDER BY id DESC LIMIT $2",
         number,
         limit
     )
+    .map(|row| (row.id, row.entry))
     .fetch_all(&mut **tx)
     .await?;
     rows.reverse();
-    rows.into_iter()
-        .map(|entry| {
-            serde_json::from_value(entry).map_err(|error| inconsistent("timeline", "entry", number, error))
-        })
-        .collect()
+    Ok(rows
+        .into_iter()
+        .filter_map(|(id, entry)| forms::read_optional("timeline", "entry", id, entry))
+        .collect())
 }
 
 /// The person who acted, if it was a person.

@@ -29,7 +29,9 @@ pub struct Metrics {
     webhook_duration: Histogram,
     orphan_clears: IntCounter,
     incidents: IntGaugeVec,
+    incidents_set_aside: IntGaugeVec,
     rooms_unreachable: IntGaugeVec,
+    clock_skew: Gauge,
     totals: Arc<Totals>,
     ladder_lag: Histogram,
     outbox_messages: IntGaugeVec,
@@ -83,11 +85,20 @@ impl Metrics {
                 "Incidents by room list and phase; closed ones are not counted.",
                 &["room_list", "phase"],
             )?,
+            incidents_set_aside: registrar.gauges(
+                "incidents_set_aside",
+                "Incidents that cannot be read and therefore do not escalate, by room list.",
+                &["room_list"],
+            )?,
             totals: Arc::default(),
             rooms_unreachable: registrar.gauges(
                 "rooms_unreachable",
                 "Rooms of the configuration that cannot be reached, by room list.",
                 &["room_list"],
+            )?,
+            clock_skew: registrar.gauge(
+                "clock_skew_seconds",
+                "How far this machine's clock is ahead of the database's; negative if it is behind.",
             )?,
             ladder_lag: registrar.histogram(
                 "ladder_lag_seconds",
@@ -154,6 +165,7 @@ impl Metrics {
         for phase in PhaseName::ALL.iter().filter(|phase| **phase != PhaseName::Closed) {
             self.incidents.with_label_values(&[room_list, phase.as_str()]);
         }
+        self.incidents_set_aside.with_label_values(&[room_list]);
         self.totals.introduce_room_list(room_list, levels);
         self.rooms_unreachable.with_label_values(&[room_list]);
     }
@@ -202,6 +214,11 @@ impl Metrics {
         self.incidents.with_label_values(&[room_list, phase.as_str()]).set(count);
     }
 
+    /// So many incidents of a room list are set aside because their timers cannot be handled.
+    pub fn set_incidents_set_aside(&self, room_list: &str, count: i64) {
+        self.incidents_set_aside.with_label_values(&[room_list]).set(count);
+    }
+
     /// Sets the totals over all processes. This process exports them until `until`, when its lease ends.
     pub fn export_totals(&self, totals: Vec<Total>, until: Timestamp) {
         self.totals.export(totals, until);
@@ -215,6 +232,11 @@ impl Metrics {
     /// Sets the number of unreachable rooms of a room list.
     pub fn set_rooms_unreachable(&self, room_list: &str, count: usize) {
         self.rooms_unreachable.with_label_values(&[room_list]).set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// The machine's clock is so many seconds ahead of the database's.
+    pub fn set_clock_skew(&self, seconds: f64) {
+        self.clock_skew.set(seconds);
     }
 
     /// A timer of an incident was handled `late` after it was due.
@@ -348,7 +370,9 @@ mod tests {
             "matrixbot_pages_total{level=\"1\",room_list=\"finance\"} 0",
             "matrixbot_pages_total{level=\"2\",room_list=\"finance\"} 0",
             "matrixbot_unanswered_total{room_list=\"finance\"} 0",
+            "matrixbot_incidents_set_aside{room_list=\"finance\"} 0",
             "matrixbot_rooms_unreachable{room_list=\"finance\"} 0",
+            "matrixbot_clock_skew_seconds 0",
             "matrixbot_incident_time_to_ack_seconds_count 0",
             "matrixbot_incident_time_to_resolve_seconds_count 0",
             "matrixbot_ladder_lag_seconds_count 0",

@@ -46,7 +46,9 @@ impl Worker for Gauges {
             .into_iter()
             .map(|(list, phase, count)| ((list, phase), count))
             .collect();
+        let set_aside: BTreeMap<String, i64> = self.store.set_aside_counts().await?.into_iter().collect();
         for list in self.lists.load().iter() {
+            metrics.set_incidents_set_aside(&list.name, set_aside.get(&list.name).copied().unwrap_or(0));
             for phase in PhaseName::ALL.iter().copied().filter(|phase| *phase != PhaseName::Closed) {
                 let key = (list.name.clone(), phase.as_str().to_owned());
                 metrics.set_incidents(&list.name, phase, counts.get(&key).copied().unwrap_or(0));

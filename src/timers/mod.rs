@@ -1,6 +1,7 @@
 //! Periodic workers, one file each. `app::workers` (`src/app/workers.rs`) registers them.
 
 mod attendance;
+mod clock;
 mod gauges;
 mod ladder;
 mod liveness;
@@ -10,6 +11,7 @@ mod staleness;
 mod totals;
 
 pub use attendance::Attendance;
+pub use clock::{ClockCheck, DatabaseClock, difference};
 pub use gauges::Gauges;
 pub use ladder::Ladder;
 pub use liveness::Liveness;

@@ -315,7 +315,7 @@ async fn events(plans: &mut Plans) {
     plans
         .within("lock_next", async |tx| {
             let event = inbox::lock_next(tx, ROOM).await.unwrap().unwrap();
-            inbox::handled(tx, event.seq, "chatter", None).await.unwrap();
+            inbox::handled(tx, event.seq, "chatter", None, &BTreeSet::new()).await.unwrap();
             inbox::remember_reaction(tx, "$tapped", OPEN, 1, "@alice:example.test").await.unwrap();
             inbox::forget_reaction(tx, "$tapped").await.unwrap().unwrap();
             inbox::remember_redacted(tx, "$tapped", now()).await.unwrap();
@@ -338,6 +338,22 @@ async fn lists_and_gauges(plans: &mut Plans) {
             })
             .await;
     }
+    plans
+        .within("open_after", async |tx| {
+            assert_eq!(overview::open_after(tx, &lists, &phases, 0, 30).await.unwrap().len(), 30);
+        })
+        .await;
+    plans
+        .within("open_around", async |tx| {
+            assert_eq!(overview::open_around(tx, &lists, &phases, ROOM).await.unwrap().len(), 100);
+        })
+        .await;
+    plans
+        .of("set_aside", async |store| {
+            store.set_aside_counts().await.unwrap();
+            store.set_aside(10).await.unwrap();
+        })
+        .await;
     plans.of("phase_counts", async |store| store.phase_counts().await.unwrap()).await;
     plans
         .of("backlog", async |store| {

@@ -7,13 +7,15 @@
 use crate::database::TestDatabase;
 use crate::homeserver::{Homeserver, SERVER_NAME};
 use futures_util::FutureExt as _;
-use jiff::Timestamp;
+use futures_util::future::BoxFuture;
+use jiff::{SignedDuration, Timestamp};
 use matrixbot::app::{self, Parts};
 use matrixbot::clock::{Clock, ManualClock, SharedClock};
 use matrixbot::config::{self, Config};
 use matrixbot::domain::time::{between, later};
 use matrixbot::http::{Listening, bind};
-use matrixbot::store::Store;
+use matrixbot::store::{Store, StoreError};
+use matrixbot::timers::DatabaseClock;
 use matrixbot::worker::{Progress, Registered, StepError};
 use ruma::{OwnedRoomId, OwnedUserId, UserId};
 use serde_json::{Value, json};
@@ -41,7 +43,9 @@ pub(crate) struct Bot {
     pub(crate) appservice: String,
     pub(crate) admin: String,
     workers: Vec<Worker>,
+    /// The story's clock.
     clock: SharedClock,
+    machine: Arc<MachineClock>,
     store: Store,
     handles: Vec<actix_web::dev::ServerHandle>,
     shutdown: CancellationToken,
@@ -142,7 +146,7 @@ impl Setup {
             database: database.clone(),
             directory: tempfile::tempdir().unwrap(),
         };
-        let bot = Bot::start(&configuration.load(), Arc::clone(&clock) as SharedClock).await;
+        let bot = Bot::start(&configuration.load(), &clock, SignedDuration::ZERO).await;
         homeserver.set_appservice_url(&bot.appservice);
         let world = World { homeserver, clock, database, bot, configuration };
         world.settle().await;
@@ -153,7 +157,12 @@ impl Setup {
 impl World {
     /// Another process with the same configuration and database.
     pub(crate) async fn another(&self) -> Bot {
-        Bot::start(&self.configuration.load(), Arc::clone(&self.clock) as SharedClock).await
+        Bot::start(&self.configuration.load(), &self.clock, SignedDuration::ZERO).await
+    }
+
+    /// Another process, on a machine whose clock is so far ahead of everybody else's.
+    pub(crate) async fn another_ahead(&self, ahead: SignedDuration) -> Bot {
+        Bot::start(&self.configuration.load(), &self.clock, ahead).await
     }
 
     /// Ends the process as if it had been killed, and starts another one.
@@ -207,8 +216,8 @@ impl World {
         let mut connection = self.database.connect().await;
         let due: Option<jiff_sqlx::Timestamp> = sqlx::query_scalar(
             "SELECT least(
-                 (SELECT min(next_at) FROM incident),
-                 (SELECT min(stale_at) FROM incident),
+                 (SELECT min(greatest(next_at, timer_not_before)) FROM incident WHERE next_at IS NOT NULL),
+                 (SELECT min(greatest(stale_at, timer_not_before)) FROM incident WHERE stale_at IS NOT NULL),
                  (SELECT min(greatest(not_before, next_allowed_at)) FROM outbox JOIN room_gate USING (room) WHERE state = 'pending'),
                  (SELECT min(lease_until) + interval '1 microsecond' FROM room_gate))",
         )
@@ -273,10 +282,13 @@ impl World {
 }
 
 impl Bot {
-    async fn start(config: &Config, clock: SharedClock) -> Self {
+    async fn start(config: &Config, clock: &Arc<ManualClock>, ahead: SignedDuration) -> Self {
+        let machine = Arc::new(MachineClock { clock: Arc::clone(clock), ahead: Mutex::new(ahead) });
         let store = Store::new(&config.database.url, 8).unwrap();
         let shutdown = CancellationToken::new();
-        let parts = Parts::build(config, store.clone(), Arc::clone(&clock)).unwrap();
+        let mut parts = Parts::build(config, store.clone(), Arc::clone(&machine) as SharedClock).unwrap();
+        parts.database_clock = Arc::new(StoryDatabaseClock(Arc::clone(clock)));
+        parts.clock_check().compare().await.unwrap();
         parts.configure(config).await.unwrap();
         let listening = bind(parts.bindings(config)).unwrap();
         let addresses: Vec<_> =
@@ -289,7 +301,13 @@ impl Bot {
         let [appservice, webhook, admin] = addresses.try_into().unwrap();
         let workers = app::workers(&parts, config, &shutdown);
         let workers = workers.into_iter().map(|worker| Worker { worker, due: Mutex::default() }).collect();
-        Self { parts, webhook, appservice, admin, workers, clock, store, handles, shutdown }
+        let clock = Arc::clone(clock) as SharedClock;
+        Self { parts, webhook, appservice, admin, workers, clock, machine, store, handles, shutdown }
+    }
+
+    /// Sets the machine's clock: so far ahead of everybody else's.
+    pub(crate) fn set_clock(&self, ahead: SignedDuration) {
+        *self.machine.ahead.lock().unwrap() = ahead;
     }
 
     /// The value of an exported series; `None`: the process does not export it.
@@ -344,6 +362,29 @@ impl Bot {
     pub(crate) async fn step(&self, name: &str) -> Result<Progress, StepError> {
         let worker = self.workers.iter().find(|worker| worker.worker.name() == name);
         worker.unwrap_or_else(|| panic!("no worker is called {name}")).step(&self.clock).await
+    }
+}
+
+/// The clock of a process's machine: the story's, or ahead of it.
+#[derive(Debug)]
+struct MachineClock {
+    clock: Arc<ManualClock>,
+    ahead: Mutex<SignedDuration>,
+}
+
+impl Clock for MachineClock {
+    fn now(&self) -> Timestamp {
+        self.clock.now() + *self.ahead.lock().unwrap()
+    }
+}
+
+/// The database's clock is the story's.
+#[derive(Debug)]
+struct StoryDatabaseClock(Arc<ManualClock>);
+
+impl DatabaseClock for StoryDatabaseClock {
+    fn read(&self) -> BoxFuture<'_, Result<Timestamp, StoreError>> {
+        Box::pin(std::future::ready(Ok(self.0.now())))
     }
 }
 

@@ -13,6 +13,7 @@ use crate::store::enqueue::NewMessage;
 use crate::store::room;
 use crate::telemetry::EventResult;
 use ruma::{OwnedEventId, OwnedRoomId, UserId};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// The result of handling an event.
@@ -24,11 +25,18 @@ pub(super) struct Handled {
     pub(super) kind: EventResult,
     /// The event that it relates to, if that event may turn out to be ours later.
     pub(super) target: Option<OwnedEventId>,
+    /// The incidents that it is about.
+    pub(super) incidents: BTreeSet<i64>,
 }
 
 impl Handled {
     pub(super) fn ignored(why: &str) -> Self {
-        Self { result: format!("ignored: {why}"), kind: EventResult::Ignored, target: None }
+        Self {
+            result: format!("ignored: {why}"),
+            kind: EventResult::Ignored,
+            target: None,
+            incidents: BTreeSet::new(),
+        }
     }
 
     /// Ignored, and handled again if `target` turns out to be ours.
@@ -37,15 +45,20 @@ impl Handled {
     }
 
     pub(super) fn malformed(why: &str) -> Self {
-        Self { result: format!("malformed: {why}"), kind: EventResult::Malformed, target: None }
+        Self {
+            result: format!("malformed: {why}"),
+            kind: EventResult::Malformed,
+            target: None,
+            incidents: BTreeSet::new(),
+        }
     }
 
     pub(super) fn refused(why: impl Into<String>) -> Self {
-        Self { result: why.into(), kind: EventResult::Refused, target: None }
+        Self { result: why.into(), kind: EventResult::Refused, target: None, incidents: BTreeSet::new() }
     }
 
     pub(super) fn acted(what: impl Into<String>) -> Self {
-        Self { result: what.into(), kind: EventResult::Acted, target: None }
+        Self { result: what.into(), kind: EventResult::Acted, target: None, incidents: BTreeSet::new() }
     }
 }
 
@@ -55,6 +68,8 @@ pub(super) struct EventHandler<'a> {
     pub(super) change: &'a mut Change,
     pub(super) event: &'a RoomEvent,
     pub(super) prepared: Prepared,
+    /// The incidents that the event turns out to be about.
+    pub(super) touched: BTreeSet<i64>,
 }
 
 impl<'a> EventHandler<'a> {

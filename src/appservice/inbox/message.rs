@@ -2,20 +2,22 @@
 
 use super::InboxError;
 use super::handler::{EventHandler, Handled};
-use crate::domain::answer::{ActResult, Acted, Answer, Hidden, IncidentLine, in_log};
+use crate::domain::answer::{ActResult, Acted, Answer, Hidden, IncidentLine, Rest, in_log};
 use crate::domain::command::{Command, Context, Parsed, Query, Verb, View, Which, parse};
 use crate::domain::incoming::Message;
 use crate::domain::input::{Act, PersonAction, Via};
 use crate::domain::lists::ListSettings;
 use crate::domain::outgoing::Outgoing;
 use crate::domain::rights::role;
-use crate::engine::Standing;
+use crate::engine::{AllInRoom, Standing};
 use crate::store::{About, StoredIncident, inbox, incident, overview, post, timeline};
 use ruma::OwnedEventId;
 use std::sync::Arc;
 
-/// How many incidents one command may change.
-const MAX_CHANGED: i64 = 100;
+/// How many incidents one `all` may change: its locks are held for a few seconds at most.
+const MAX_CHANGED: usize = 500;
+/// How many of the incidents that `all` left as they are get named.
+const MAX_NAMED: usize = 5;
 /// How many incidents an answer lists.
 const MAX_LISTED: i64 = 30;
 /// How many incidents one command may print.
@@ -124,6 +126,7 @@ impl EventHandler<'_> {
         let room = self.event.room.as_str();
         for event_id in [message.reply_to.as_ref(), message.thread_root.as_ref()].into_iter().flatten() {
             if let Some(about) = post::about(self.change.tx(), room, event_id.as_str()).await? {
+                self.touched.insert(about.incident);
                 return Ok(Some(about));
             }
         }
@@ -162,14 +165,15 @@ impl EventHandler<'_> {
         comment: Option<String>,
     ) -> Result<Handled, InboxError> {
         let (verb, all) = (act.verb(), *which == Which::All);
-        let mut numbers = match message.named(which) {
-            Some(numbers) => numbers,
-            None => self.change.all_of(&message.list_names(), verb, MAX_CHANGED).await?,
-        };
-        // Lock in ascending order, so two commands cannot deadlock.
-        if !all {
-            numbers.sort_unstable();
-        }
+        let room = self.event.room.as_str();
+        let AllInRoom { here: numbers, repeat, elsewhere: others } =
+            if let Some(mut numbers) = message.named(which) {
+                // Lock in ascending order, so two commands cannot deadlock.
+                numbers.sort_unstable();
+                AllInRoom { here: numbers, ..AllInRoom::default() }
+            } else {
+                self.change.all_in_room(&message.lists, verb, room, MAX_CHANGED).await?
+            };
         let (mut results, mut elsewhere, mut answering) = (Vec::new(), Vec::new(), None);
         for number in numbers {
             let (acted, room_list) = self.act_on(message, number, act, comment.clone()).await?;
@@ -180,6 +184,12 @@ impl EventHandler<'_> {
             answering = answering.or(room_list);
             results.push(acted);
         }
+        let left = elsewhere.len().saturating_add(others.len());
+        elsewhere.truncate(MAX_NAMED);
+        for number in others.into_iter().take(MAX_NAMED.saturating_sub(elsewhere.len())) {
+            elsewhere.extend(self.not_posted_here(number).await?);
+        }
+        let more = left.saturating_sub(elsewhere.len()) as u64;
         if results.is_empty() {
             let handled = if elsewhere.is_empty() {
                 Handled::refused(format!("{}: nothing open", verb.word()))
@@ -187,18 +197,26 @@ impl EventHandler<'_> {
                 Handled::refused(summary(verb, &elsewhere))
             };
             let room_list = message.list_names().join(", ");
-            self.answer(message, Answer::NothingOpen { room_list, elsewhere }).await?;
+            self.answer(message, Answer::NothingOpen { room_list, elsewhere, more }).await?;
             return Ok(handled);
         }
+        let rest = Rest { elsewhere, more, repeat: repeat as u64 };
         let changed = results.iter().any(|acted| acted.result.changed());
         let summary = summary(verb, &results);
         match answering {
             Some(room_list) => {
-                self.answer_as(&room_list, Answer::Acted { results }, message.thread.clone()).await?;
+                self.answer_as(&room_list, Answer::Acted { results, rest }, message.thread.clone()).await?;
             }
-            None => self.answer(message, Answer::Acted { results }).await?,
+            None => self.answer(message, Answer::Acted { results, rest }).await?,
         }
         Ok(if changed { Handled::acted(summary) } else { Handled::refused(summary) })
+    }
+
+    /// An open incident of the room's lists that was not posted in the room.
+    async fn not_posted_here(&mut self, number: i64) -> Result<Option<Acted>, InboxError> {
+        let stored = incident::load(self.change.tx(), number).await?;
+        let result = ActResult::Refused { why: Hidden::NotPostedHere };
+        Ok(stored.map(|stored| Acted { number, name: Some(stored.view(0).name()), result }))
     }
 
     /// Applies the command to one incident. Also returns its room list if the person had the right.
@@ -219,6 +237,7 @@ impl EventHandler<'_> {
                 return Ok((Acted { number, name: None, result }, None));
             }
         };
+        self.touched.insert(number);
         let name = Some(stored.view(0).name());
         if let Some(why) = refused {
             return Ok((Acted { number, name, result: ActResult::Refused { why } }, None));
@@ -262,7 +281,11 @@ impl EventHandler<'_> {
     async fn timeline(&mut self, message: &CommandMessage, which: &Which) -> Result<Handled, InboxError> {
         for number in self.numbers_to_show(message, which, Verb::Timeline).await? {
             let Some(stored) = self.visible(message, number).await? else { continue };
-            let policy = self.inbox.engine.policy(stored.incident.run.policy_version).await?;
+            let policy = self
+                .inbox
+                .engine
+                .policy_or_current(&stored.room_list, stored.incident.run.policy_version)
+                .await?;
             let entries = timeline::read(self.change.tx(), number, MAX_ENTRIES).await?;
             let earlier = entries.first().map_or(0, |first| first.version.saturating_sub(1));
             let levels = u32::try_from(policy.levels.len()).unwrap_or(u32::MAX);
@@ -299,7 +322,11 @@ impl EventHandler<'_> {
         let mut lines = Vec::with_capacity(numbers.len());
         for number in numbers {
             if let Some(stored) = incident::load(self.change.tx(), number).await? {
-                let policy = self.inbox.engine.policy(stored.incident.run.policy_version).await?;
+                let policy = self
+                    .inbox
+                    .engine
+                    .policy_or_current(&stored.room_list, stored.incident.run.policy_version)
+                    .await?;
                 lines.push(stored.view(u32::try_from(policy.levels.len()).unwrap_or(u32::MAX)).line());
             }
         }

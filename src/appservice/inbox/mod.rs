@@ -23,6 +23,7 @@ use futures_util::stream::FuturesUnordered;
 use handler::{EventHandler, Handled};
 use ruma::{OwnedServerName, UserId};
 use serde_json::value::to_raw_value;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -135,7 +136,7 @@ impl Inbox {
         match result {
             Ok(handled) => {
                 let target = handled.target.as_ref().map(|target| target.as_str());
-                inbox::handled(change.tx(), waiting.seq, &handled.result, target).await?;
+                inbox::handled(change.tx(), waiting.seq, &handled.result, target, &handled.incidents).await?;
                 change.commit().await?;
                 self.note(&waiting.event_id, &handled);
             }
@@ -146,7 +147,7 @@ impl Inbox {
                     && waiting.event == peeked
                 {
                     let result = format!("failed: {error}");
-                    inbox::handled(change.tx(), waiting.seq, &result, None).await?;
+                    inbox::handled(change.tx(), waiting.seq, &result, None, &BTreeSet::new()).await?;
                 }
                 change.commit().await?;
                 self.metrics.events(EventResult::Failed, 1);
@@ -212,8 +213,8 @@ impl Inbox {
         {
             return Ok(Handled::ignored("our own"));
         }
-        let mut handler = EventHandler { inbox: self, change, event, prepared };
-        match &event.what {
+        let mut handler = EventHandler { inbox: self, change, event, prepared, touched: BTreeSet::new() };
+        let handled = match &event.what {
             Happening::Message(message) => handler.message(message).await,
             Happening::Reaction { target, key } => handler.reaction(target, key).await,
             Happening::Redaction { redacts } => handler.redaction(redacts).await,
@@ -225,7 +226,8 @@ impl Inbox {
             }
             Happening::Encrypted => Ok(Handled::ignored("encrypted")),
             Happening::PowerLevels | Happening::Other => Ok(Handled::ignored("other")),
-        }
+        };
+        handled.map(|handled| Handled { incidents: handler.touched, ..handled })
     }
 
     /// Counts and logs an event whose handling is committed.

@@ -2,7 +2,7 @@
 
 use super::InboxError;
 use super::handler::{EventHandler, Handled};
-use crate::domain::answer::{ActResult, Acted, Answer, Hidden};
+use crate::domain::answer::{ActResult, Acted, Answer, Hidden, Rest};
 use crate::domain::incident::Rung;
 use crate::domain::input::{Act, PersonAction, Via};
 use crate::domain::reaction;
@@ -23,6 +23,7 @@ impl EventHandler<'_> {
         let Some(about) = about else {
             return Ok(Handled::ignored_for_now(target.to_owned(), "a reaction to something else"));
         };
+        self.touched.insert(about.incident);
         if inbox::is_redacted(self.change.tx(), self.event.event_id.as_str()).await? {
             return Ok(Handled::ignored("taken back before it came"));
         }
@@ -59,6 +60,7 @@ impl EventHandler<'_> {
         let Some(reaction) = inbox::forget_reaction(self.change.tx(), redacts.as_str()).await? else {
             return Ok(Handled::ignored("a redaction of something else"));
         };
+        self.touched.insert(reaction.incident);
         if self.event.sender != reaction.user_id {
             return Ok(Handled::ignored("somebody else took the reaction away"));
         }
@@ -99,7 +101,10 @@ impl EventHandler<'_> {
     ) -> Result<Handled, InboxError> {
         let why = by_reaction(act, about.incident, &result);
         let name = Some(stored.view(0).name());
-        let answer = Answer::Acted { results: vec![Acted { number: about.incident, name, result }] };
+        let answer = Answer::Acted {
+            results: vec![Acted { number: about.incident, name, result }],
+            rest: Rest::default(),
+        };
         let thread = about.root.as_deref().and_then(|root| OwnedEventId::try_from(root).ok());
         self.answer_as(&stored.room_list, answer, thread).await?;
         Ok(Handled::refused(why))

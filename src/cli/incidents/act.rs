@@ -2,7 +2,7 @@
 
 use super::{Incidents, Which};
 use crate::cli::print;
-use crate::domain::answer::{ActResult, Acted, Answer, Hidden};
+use crate::domain::answer::{ActResult, Acted, Answer, Hidden, Rest};
 use crate::domain::input::{Act, PersonAction, Via};
 use crate::domain::policy::Policy;
 use crate::domain::rights::Caller;
@@ -11,11 +11,11 @@ use crate::render::answer::answer;
 use crate::store::incident;
 use ruma::UserId;
 
-/// The most incidents that `all` selects, as in a room.
-const MOST: i64 = 100;
+/// How many incidents of `all` are changed in one database transaction.
+const AT_ONCE: i64 = 100;
 
 impl Incidents {
-    /// Changes all incidents in one database transaction. Returns whether every change was made.
+    /// Changes all incidents, those that are named in one database transaction. Returns whether every change was made.
     pub(super) async fn act(
         &self,
         which: &[Which],
@@ -23,26 +23,33 @@ impl Incidents {
         who: &UserId,
         comment: Option<&str>,
     ) -> anyhow::Result<bool> {
-        let mut change = self.engine.begin().await?;
-        let all = which.contains(&Which::All);
-        let mut numbers = if all {
-            change.all_of(&self.room_lists, act.verb(), MOST).await?
+        let action =
+            || PersonAction { who: who.to_owned(), via: Via::Api, act, comment: comment.map(str::to_owned) };
+        let mut results = Vec::new();
+        if which.contains(&Which::All) {
+            let mut after = 0;
+            loop {
+                let mut change = self.engine.begin().await?;
+                let numbers = change.all_after(&self.room_lists, act.verb(), after, AT_ONCE).await?;
+                let Some(last) = numbers.last() else { break };
+                after = *last;
+                for number in numbers {
+                    results.push(self.act_on(&mut change, number, action()).await?);
+                }
+                change.commit().await?;
+            }
         } else {
-            which
-                .iter()
-                .filter_map(|which| if let Which::Number(n) = which { Some(*n) } else { None })
-                .collect()
-        };
-        // Lock in ascending order, as rooms do, so two commands cannot deadlock.
-        numbers.sort_unstable();
-        numbers.dedup();
-        let mut results = Vec::with_capacity(numbers.len());
-        for number in numbers {
-            let action =
-                PersonAction { who: who.to_owned(), via: Via::Api, act, comment: comment.map(str::to_owned) };
-            results.push(self.act_on(&mut change, number, action).await?);
+            let number = |which: &Which| if let Which::Number(n) = which { Some(*n) } else { None };
+            let mut numbers: Vec<i64> = which.iter().filter_map(number).collect();
+            // Lock in ascending order, as rooms do, so two commands cannot deadlock.
+            numbers.sort_unstable();
+            numbers.dedup();
+            let mut change = self.engine.begin().await?;
+            for number in numbers {
+                results.push(self.act_on(&mut change, number, action()).await?);
+            }
+            change.commit().await?;
         }
-        change.commit().await?;
         let done = results.iter().all(|acted| acted.result.is_done());
         self.answer(results)?;
         Ok(done)
@@ -70,7 +77,10 @@ impl Incidents {
         let policy = Policy::with_levels(Vec::new());
         for acted in results {
             // One answer for each incident: an answer with all of them is cut to the size of a message.
-            let line = answer(&Answer::Acted { results: vec![acted] }, &Self::context(&policy));
+            let line = answer(
+                &Answer::Acted { results: vec![acted], rest: Rest::default() },
+                &Self::context(&policy),
+            );
             print(format!("{}\n", line.text.plain()).as_bytes());
         }
         Ok(())

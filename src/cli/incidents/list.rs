@@ -102,7 +102,10 @@ impl Incidents {
         let mut lines = Vec::new();
         for number in self.numbers(&mut tx, options).await? {
             if let Some(stored) = incident::load(&mut tx, number).await? {
-                let policy = self.engine.policy(stored.incident.run.policy_version).await?;
+                let policy = self
+                    .engine
+                    .policy_or_current(&stored.room_list, stored.incident.run.policy_version)
+                    .await?;
                 let levels = u32::try_from(policy.levels.len()).unwrap_or(u32::MAX);
                 lines.push(Line::new(&stored.room_list, stored.view(levels).line()));
             }

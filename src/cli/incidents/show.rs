@@ -26,7 +26,10 @@ impl Incidents {
             return Ok(all);
         }
         for (place, one) in found.iter().enumerate() {
-            let policy = self.engine.policy(one.stored.incident.run.policy_version).await?;
+            let policy = self
+                .engine
+                .policy_or_current(&one.stored.room_list, one.stored.incident.run.policy_version)
+                .await?;
             let view = one.stored.view(one.levels);
             let message = page::show(&view, &one.timeline, &Self::context(&policy));
             let rooms: Vec<String> = one.posts.iter().filter_map(in_room).collect();
@@ -49,7 +52,10 @@ impl Incidents {
             return Ok(all);
         }
         for one in &found {
-            let policy = self.engine.policy(one.stored.incident.run.policy_version).await?;
+            let policy = self
+                .engine
+                .policy_or_current(&one.stored.room_list, one.stored.incident.run.policy_version)
+                .await?;
             let name = one.stored.view(one.levels).name();
             let context = Self::context(&policy);
             let message = answer::timeline(one.stored.number, &name, one.levels, &one.timeline, 0, &context);
@@ -68,7 +74,8 @@ impl Incidents {
                 eprint(&format!("error: there is no incident {number}"));
                 continue;
             };
-            let policy = self.engine.policy(stored.incident.run.policy_version).await?;
+            let policy =
+                self.engine.policy_or_current(&stored.room_list, stored.incident.run.policy_version).await?;
             found.push(Whole {
                 levels: u32::try_from(policy.levels.len()).unwrap_or(u32::MAX),
                 timeline: timeline::read(&mut tx, *number, i64::MAX).await?,

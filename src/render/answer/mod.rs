@@ -10,17 +10,17 @@ use super::headline::list_name;
 use super::message::{Message, Place};
 use super::rich::{Document, Rich};
 use super::size::fit_lines;
-use super::text::{from_one, short};
+use super::text::{count, from_one, short};
 use super::time::{instant, lasting};
-use crate::domain::answer::{ActResult, Acted, Answer, Hidden, Need};
+use crate::domain::answer::{ActResult, Acted, Answer, Hidden, Need, Rest};
 use crate::domain::incident::PhaseName;
 use ruma::{EventId, OwnedEventId};
 
 /// The answer to a command. The caller sets its place, see [`reply`].
 pub fn answer(answer: &Answer, context: &Context<'_>) -> Message {
     match answer {
-        Answer::Acted { results } => acted(results, context),
-        Answer::NothingOpen { room_list, elsewhere } => nothing(room_list, elsewhere, context),
+        Answer::Acted { results, rest } => acted(results, rest, context),
+        Answer::NothingOpen { room_list, elsewhere, more } => nothing(room_list, elsewhere, *more, context),
         Answer::Pending { room_list, incidents, more } => {
             lists::incidents("pending", room_list, incidents, *more, context)
         }
@@ -60,9 +60,9 @@ pub fn reply(to: &EventId, thread: Option<OwnedEventId>) -> Place {
     }
 }
 
-/// One line for one incident, a list for several.
-fn acted(results: &[Acted], context: &Context<'_>) -> Message {
-    if let [only] = results {
+/// One line for one incident, a list for several, and what `all` left as it is.
+fn acted(results: &[Acted], rest: &Rest, context: &Context<'_>) -> Message {
+    if let ([only], true) = (results, rest.is_empty()) {
         return Message::notice(Document::line(&result_line(only, context)));
     }
     fit_lines(results.len().min(100), |kept| {
@@ -70,8 +70,16 @@ fn acted(results: &[Acted], context: &Context<'_>) -> Message {
         let items: Vec<_> =
             results.iter().take(kept).map(|acted| vec![result_line(acted, context)]).collect();
         text.list(&items);
-        if let more @ 1.. = results.len().saturating_sub(kept) {
-            text.paragraph(&[Rich::new().em(&format!("… and {more} more"))]);
+        and_more(&mut text, results.len().saturating_sub(kept) as u64);
+        if rest.repeat > 0 {
+            let others = count(rest.repeat, "more incident");
+            text.paragraph(&[Rich::from(format!(
+                "{others} of this room: too many for one command. Send it again to continue."
+            ))]);
+        }
+        if !rest.elsewhere.is_empty() || rest.more > 0 {
+            text.paragraph(&["Not changed, because this room cannot act on it:".into()]);
+            left(&mut text, &rest.elsewhere, rest.more, context);
         }
         Message::notice(text)
     })
@@ -80,21 +88,31 @@ fn acted(results: &[Acted], context: &Context<'_>) -> Message {
 /// The most incidents of other rooms that an answer names.
 const NAMED: usize = 5;
 
-/// The answer if `all` selected no incident that this room may act on. `elsewhere`: the incidents it selected.
-fn nothing(room_list: &str, elsewhere: &[Acted], context: &Context<'_>) -> Message {
+/// The answer if `all` selected no incident that this room may act on. `elsewhere`: some of those it selected; `more`:
+/// how many others.
+fn nothing(room_list: &str, elsewhere: &[Acted], more: u64, context: &Context<'_>) -> Message {
     let room_list = list_name(room_list);
     let mut text = Document::default();
-    if elsewhere.is_empty() {
+    if elsewhere.is_empty() && more == 0 {
         let line = Rich::from(format!("{room_list} has no open incidents this applies to."));
         return Message::notice(Document::line(&line));
     }
     text.paragraph(&[Rich::from(format!("{room_list} has no open incidents that this room can act on."))]);
+    left(&mut text, elsewhere, more, context);
+    Message::notice(text)
+}
+
+/// Some incidents with the reason why they are as before, and how many more there are.
+fn left(text: &mut Document, elsewhere: &[Acted], more: u64, context: &Context<'_>) {
     let items: Vec<_> = elsewhere.iter().take(NAMED).map(|acted| vec![result_line(acted, context)]).collect();
     text.list(&items);
-    if let more @ 1.. = elsewhere.len().saturating_sub(NAMED) {
+    and_more(text, (elsewhere.len().saturating_sub(NAMED) as u64).saturating_add(more));
+}
+
+fn and_more(text: &mut Document, more: u64) {
+    if more > 0 {
         text.paragraph(&[Rich::new().em(&format!("… and {more} more"))]);
     }
-    Message::notice(text)
 }
 
 fn result_line(acted: &Acted, context: &Context<'_>) -> Rich {

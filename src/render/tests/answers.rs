@@ -1,7 +1,7 @@
 //! Answers to commands.
 
 use super::*;
-use crate::domain::answer::{ActResult, Acted, Answer, Hidden, IncidentLine, Need};
+use crate::domain::answer::{ActResult, Acted, Answer, Hidden, IncidentLine, Need, Rest};
 use crate::domain::incident::PhaseName;
 use crate::domain::policy::{Role, Severity};
 use crate::domain::timeline::ResolveReason;
@@ -80,7 +80,10 @@ fn every_result_of_an_act() {
         .into_iter()
         .map(|result| {
             let name = Some("DiskFull".to_owned());
-            plain_answer(&Answer::Acted { results: vec![Acted { number: 42, name, result }] })
+            plain_answer(&Answer::Acted {
+                results: vec![Acted { number: 42, name, result }],
+                rest: Rest::default(),
+            })
         })
         .collect();
     assert_snapshot!(lines.join("\n"));
@@ -91,7 +94,7 @@ fn an_incident_of_another_room_stays_nameless() {
     let refused = |why| Acted { number: 7, name: None, result: ActResult::Refused { why } };
     let results =
         vec![refused(Hidden::Unknown), refused(Hidden::NotPostedHere), refused(Hidden::HigherLevel)];
-    assert_snapshot!(answered(&Answer::Acted { results }));
+    assert_snapshot!(answered(&Answer::Acted { results, rest: Rest::default() }));
 }
 
 #[test]
@@ -114,7 +117,7 @@ fn no_pending_and_no_escalated_incidents() {
         "🟢 finance has no escalated incidents."
     );
     assert_eq!(
-        nothing(Answer::NothingOpen { room_list: room_list(), elsewhere: Vec::new() }),
+        nothing(Answer::NothingOpen { room_list: room_list(), elsewhere: Vec::new(), more: 0 }),
         "finance has no open incidents this applies to."
     );
     let elsewhere = |number| Acted {
@@ -127,7 +130,7 @@ fn no_pending_and_no_escalated_incidents() {
     let elsewhere = (1..8).map(elsewhere).collect();
     assert_snapshot!(
         "what_is_open_elsewhere",
-        nothing(Answer::NothingOpen { room_list: room_list(), elsewhere })
+        nothing(Answer::NothingOpen { room_list: room_list(), elsewhere, more: 0 })
     );
 }
 
@@ -215,7 +218,7 @@ fn mistakes_get_a_hint() {
 fn an_answer_is_a_reply_and_stays_in_its_thread() {
     let policy = sample::policy();
     let message = answer(
-        &Answer::NothingOpen { room_list: "finance".to_owned(), elsewhere: Vec::new() },
+        &Answer::NothingOpen { room_list: "finance".to_owned(), elsewhere: Vec::new(), more: 0 },
         &context(&policy),
     );
     let command = event_id!("$command:example.org");
@@ -227,4 +230,21 @@ fn an_answer_is_a_reply_and_stays_in_its_thread() {
     assert_eq!(in_thread["m.relates_to"]["event_id"], "$root:example.org");
     assert_eq!(in_thread["m.relates_to"]["m.in_reply_to"]["event_id"], "$command:example.org");
     assert_eq!(in_thread["m.relates_to"]["is_falling_back"], false);
+}
+
+#[test]
+fn what_all_left_is_counted_and_some_of_it_is_named() {
+    let acted = |number, result| Acted { number, name: Some("DiskFull".to_owned()), result };
+    let refused = || ActResult::Refused { why: Hidden::NotPostedHere };
+    let rest = Rest { elsewhere: vec![acted(7, refused()), acted(8, refused())], more: 40, repeat: 1 };
+    let results = vec![acted(1, ActResult::SnoozeEnded)];
+    assert_eq!(
+        plain_answer(&Answer::Acted { results, rest }),
+        "• 🔁 #1 DiskFull: snooze ended. It pages again.\n\n\
+         1 more incident of this room: too many for one command. Send it again to continue.\n\n\
+         Not changed, because this room cannot act on it:\n\n\
+         • #7 DiskFull: it has not been posted in this room yet, so you cannot act on it here.\n\
+         • #8 DiskFull: it has not been posted in this room yet, so you cannot act on it here.\n\n\
+         … and 40 more"
+    );
 }

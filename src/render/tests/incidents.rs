@@ -385,3 +385,18 @@ fn the_fallback_room_is_told_which_rooms_cannot_be_reached() {
     let policy = sample::policy();
     assert_snapshot!(snapshot_of(&fallback::unreachable(&single(), 1, &context(&policy))));
 }
+
+#[test]
+fn an_incident_that_is_set_aside_calls_the_whole_room() {
+    let message =
+        fallback::set_aside("finance", 42, Some("DiskFull"), "incident.phase of 42 cannot be read: parked");
+    assert!(message.mentions.room);
+    assert_eq!(
+        message.text.plain(),
+        "⚠️ NOT ESCALATING #42 DiskFull · finance\n\nmatrixbot cannot use what it has stored about this incident. Until it \
+         can, this incident pages nobody and sends no reminders, so please look after its alerts. Other incidents are not \
+         affected. The operators find the cause in the log: incident.phase of 42 cannot be read: parked\n\n@room"
+    );
+    let unnamed = fallback::set_aside("finance", 42, None, "");
+    assert!(unnamed.text.plain().starts_with("⚠️ NOT ESCALATING #42 unnamed · finance"));
+}

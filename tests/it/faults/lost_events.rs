@@ -164,3 +164,41 @@ async fn an_alert_storm_does_not_cause_requests_for_each_message_in_every_round(
     let asked = world.homeserver.count(Endpoint::Relations) - before;
     assert_eq!(asked, 20 + 2 * 20, "twice in an hour, and each incident is in two rooms by then");
 }
+
+#[tokio::test]
+async fn an_old_acknowledgement_is_found_again_and_does_not_count_again() {
+    let (world, rooms, number) = firing().await;
+    let alice = world.homeserver.person(ALICE);
+    let page = world.only_post(&rooms.ops).event_id;
+    alice.replies(&page, "ack");
+    world.settle().await;
+    alice.says(&rooms.ops, &format!("unack {number}"));
+    let refused = world.homeserver.person("@mallory:example.test");
+    refused.joins(&rooms.ops).replies(&page, "resolve");
+    world.pass(MINUTE).await;
+    assert_eq!(world.phase(number).await, "firing");
+
+    // Long after, with the homeserver's copy of everything still there.
+    let mut connection = world.database.connect().await;
+    let age = "UPDATE inbox SET received_at = received_at - interval '1 year'";
+    sqlx::query(age).execute(&mut connection).await.unwrap();
+    world.homeserver.set_power(&rooms.ops, "@mallory:example.test", 50);
+    world.bot.step("retention").await.unwrap();
+    assert_eq!(
+        world.count("SELECT count(*) FROM inbox WHERE received_at < '2026-01-01' AND incidents = '{}'").await,
+        0
+    );
+    world.pass(31 * MINUTE).await;
+    reconcile(&world).await;
+    assert_eq!(acks(&world).await, 1);
+    assert_ne!(world.phase(number).await, "acknowledged");
+    assert_ne!(world.phase(number).await, "resolved", "what was refused stays so");
+
+    // Once the incident is closed, they go.
+    world.report(&Group::firing("DiskFull", world.now()).resolved()).await;
+    world.pass(11 * MINUTE).await;
+    assert_eq!(world.phase(number).await, "closed");
+    world.bot.step("retention").await.unwrap();
+    assert_eq!(world.count("SELECT count(*) FROM inbox WHERE received_at < '2026-01-01'").await, 0);
+    world.nothing_is_left().await;
+}

@@ -1,6 +1,7 @@
 //! Stories of failure: whatever fails, every page arrives once and every acknowledgement counts once.
 
 mod accounts;
+mod clocks;
 mod crashes;
 mod database;
 mod dispatch;
@@ -12,6 +13,7 @@ mod probes;
 mod process;
 mod replicas;
 mod rooms;
+mod set_aside;
 mod transactions;
 mod uncertain;
 

@@ -207,3 +207,54 @@ async fn a_user_who_left_the_room_cannot_act() {
     assert_eq!(phase(&world, number).await, "firing");
     world.nothing_is_left().await;
 }
+
+#[tokio::test]
+async fn ack_all_acknowledges_everything_that_is_posted_in_the_room_and_names_some_of_the_rest() {
+    const BELOW: i64 = 104;
+    let (world, rooms) = with_mentions("").await;
+    for n in 1..=BELOW {
+        let (status, answer) = world.post(&Group::firing(&format!("Below{n}"), world.now()).payload()).await;
+        assert_eq!(status, 200, "{answer}");
+    }
+    let number = world.report(&Group::firing("DiskFull", world.now())).await;
+    alice(&world).says(&rooms.ops, &format!("escalate {number}")).await;
+
+    let answer = bob(&world).says(&rooms.managers, "ack all").await;
+    assert_eq!(phase(&world, number).await, "acknowledged", "{answer}");
+    assert_eq!(
+        answer,
+        format!(
+            "• {}\n\nNot changed, because this room cannot act on it:\n\n{}\n\n… and 99 more",
+            acknowledged(number, "DiskFull"),
+            (1..=5)
+                .map(|n| format!(
+                    "• #{n} Below{n}: it has not been posted in this room yet, so you cannot act on it here."
+                ))
+                .collect::<Vec<_>>()
+                .join("\n")
+        )
+    );
+    assert_eq!(world.count("SELECT count(*) FROM incident WHERE phase = 'firing'").await, BELOW);
+
+    let answer = alice(&world).says(&rooms.ops, "ack all").await;
+    assert_eq!(world.count("SELECT count(*) FROM incident WHERE phase = 'firing'").await, 0, "{answer}");
+    assert!(answer.ends_with("more") && !answer.contains("Not changed"), "{answer}");
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn what_is_too_much_for_one_ack_all_is_counted_for_the_next() {
+    let (world, rooms) = with_mentions("").await;
+    for name in ["DiskFull", "HostDown", "TooWarm"] {
+        world.report(&Group::firing(name, world.now())).await;
+    }
+    alice(&world).says(&rooms.ops, "escalate 3").await;
+    let lists: Vec<_> = world.bot.parts.lists.load().iter().cloned().collect();
+    let mut change = world.bot.parts.engine.begin().await.unwrap();
+    let mut all = async |room, most| {
+        let all = change.all_in_room(&lists, Verb::Acknowledge, room, most).await.unwrap();
+        (all.here, all.repeat, all.elsewhere)
+    };
+    assert_eq!(all(rooms.ops.as_str(), 2).await, (vec![1, 2], 1, vec![]));
+    assert_eq!(all(rooms.managers.as_str(), 2).await, (vec![3], 0, vec![1, 2]));
+}

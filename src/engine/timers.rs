@@ -1,0 +1,167 @@
+//! Timers of incidents that pass: ticks and staleness.
+//!
+//! One incident never stops another: if its timer cannot be handled for a reason of its own (a row that cannot be read,
+//! a constraint), it is set aside. Its timer is tried again after 10 s, 20 s, 40 s, … 5 min, and the fallback rooms of
+//! its list are notified once. An outage of the database ends the step instead, as nothing can be handled then.
+
+use super::{Change, Engine, EngineError};
+use crate::domain::incident::Phase;
+use crate::domain::input::Input;
+use crate::domain::outgoing::Outgoing;
+use crate::domain::time::{between, later};
+use crate::ids;
+use crate::store::enqueue::NewMessage;
+use crate::store::timers::{self, Due};
+use crate::store::{incident, room};
+use std::time::Duration;
+
+/// The pause after the first failure of an incident's timer; it doubles with each: 10 s, 20 s, 40 s, … 5 min.
+const FIRST_PAUSE: Duration = Duration::from_secs(10);
+const LONGEST_PAUSE: Duration = Duration::from_mins(5);
+
+impl Engine {
+    /// Ticks the most overdue incident, or sets it aside. Returns whether one was due.
+    pub async fn tick_one(&self) -> Result<bool, EngineError> {
+        let mut change = self.begin().await?;
+        let now = change.now();
+        let Some(due) = timers::lock_due(change.tx(), now).await? else { return Ok(false) };
+        let since = due.at;
+        if self.handle_or_set_aside(change, due, &Input::Tick).await? {
+            self.metrics.ladder_lag(between(since, now));
+        }
+        Ok(true)
+    }
+
+    /// Resolves the incident that has been without updates for the longest time over its limit, or sets it aside.
+    /// Returns whether there was one.
+    pub async fn resolve_one_stale(&self) -> Result<bool, EngineError> {
+        let mut change = self.begin().await?;
+        let now = change.now();
+        let Some(due) = timers::lock_stale(change.tx(), now).await? else { return Ok(false) };
+        self.handle_or_set_aside(change, due, &Input::Stale).await?;
+        Ok(true)
+    }
+
+    /// Returns whether the timer was handled.
+    async fn handle_or_set_aside(
+        &self,
+        change: Change,
+        due: Due,
+        input: &Input,
+    ) -> Result<bool, EngineError> {
+        match handle(change, &due, input).await {
+            Ok(()) => {
+                if due.failures > 0 {
+                    let Due { number, room_list, failures, .. } = &due;
+                    tracing::info!(
+                        incident = number,
+                        room_list,
+                        failures,
+                        "incident {number} of {room_list} is no longer set aside: its timer was handled"
+                    );
+                }
+                Ok(true)
+            }
+            Err(error) if error.is_data_error() => {
+                self.set_aside(&due, &error).await?;
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Sets an incident aside whose timer failed in a change of its own, which is rolled back.
+    async fn set_aside(&self, due: &Due, error: &EngineError) -> Result<(), EngineError> {
+        let Due { number, room_list, failures, .. } = due;
+        let reason = error.reason();
+        let mut change = self.begin().await?;
+        let failures = failures.saturating_add(1);
+        let again_at = later(change.now(), pause(failures));
+        if !timers::set_aside(change.tx(), due, again_at, &reason).await? {
+            // Another process did, or the incident has changed meanwhile.
+            return Ok(());
+        }
+        if failures == 1 {
+            self.notify_fallback(&mut change, due, &reason).await?;
+        }
+        change.commit().await?;
+        if failures == 1 {
+            tracing::error!(
+                incident = number,
+                room_list,
+                failures,
+                error = reason,
+                "incident {number} of {room_list} is set aside, its timer cannot be handled: {reason}"
+            );
+        } else {
+            tracing::warn!(
+                incident = number,
+                room_list,
+                failures,
+                error = reason,
+                "incident {number} of {room_list} is still set aside: {reason}"
+            );
+        }
+        Ok(())
+    }
+
+    /// Notifies the fallback rooms of the list's current policy. The notice needs nothing of the incident that may be
+    /// unreadable.
+    async fn notify_fallback(&self, change: &mut Change, due: &Due, reason: &str) -> Result<(), EngineError> {
+        let Some(list) = self.lists.load().get(&due.room_list).cloned() else { return Ok(()) };
+        let now = change.now();
+        for room in room::rooms_of(change.tx(), &list.policy.fallback_rooms).await? {
+            let payload = Outgoing::IncidentSetAside {
+                number: due.number,
+                name: due.name.clone(),
+                why: reason.to_owned(),
+            };
+            let message = NewMessage {
+                id: ids::unique(),
+                room_list: &due.room_list,
+                room: &room,
+                payload,
+                incident: None,
+                rung: None,
+                post: None,
+                not_before: now,
+            };
+            change.enqueue(message).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Handles a timer in the change that locked its incident.
+async fn handle(mut change: Change, due: &Due, input: &Input) -> Result<(), EngineError> {
+    let Some(stored) = incident::load(change.tx(), due.number).await? else { return Ok(()) };
+    if due.failures > 0 {
+        timers::no_longer_set_aside(change.tx(), due.number).await?;
+    }
+    // What is over pages nobody when it closes: the list's current policy will do for that.
+    if matches!(stored.incident.phase, Phase::Resolved { .. }) {
+        change.decide(&stored, input, None).await?;
+    } else {
+        change.decide_by_its_policy(&stored, input).await?;
+    }
+    Ok(change.commit().await?)
+}
+
+/// The pause after so many failures in a row.
+fn pause(failures: u32) -> Duration {
+    let doublings = failures.saturating_sub(1).min(16);
+    FIRST_PAUSE.saturating_mul(1_u32 << doublings).min(LONGEST_PAUSE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::pause;
+    use std::time::Duration;
+
+    #[test]
+    fn the_pause_grows_to_five_minutes() {
+        let seconds: Vec<u64> = (1..=7).map(|failures| pause(failures).as_secs()).collect();
+        assert_eq!(seconds, [10, 20, 40, 80, 160, 300, 300]);
+        assert_eq!(pause(u32::MAX), Duration::from_mins(5));
+    }
+}

@@ -1,0 +1,114 @@
+//! A row that cannot be read stops nobody else: its incident is set aside, people hear of it, and it goes on once it can
+//! be read again.
+
+use super::{ALICE, HOUR, MINUTE, SECOND, list};
+use crate::homeserver::SERVER_NAME;
+use crate::world::{Group, Setup, World};
+use matrixbot::worker::Progress;
+use ruma::OwnedRoomId;
+
+/// Makes the policy that incidents began with unreadable, and remembers it.
+const SPOIL: &str = "CREATE TABLE kept AS SELECT id, policy FROM policy_version;
+    UPDATE policy_version SET policy = '\"a form of tomorrow\"' WHERE id = (SELECT policy_version FROM incident WHERE id = 1)";
+const REPAIR: &str =
+    "UPDATE policy_version SET policy = kept.policy FROM kept WHERE kept.id = policy_version.id";
+
+async fn execute(world: &World, sql: &'static str) {
+    let mut connection = world.database.connect().await;
+    sqlx::Executor::execute(&mut connection, sqlx::raw_sql(sql)).await.unwrap();
+}
+
+fn lists(time_to_answer: &str) -> String {
+    let alias = |name: &str| format!("#{name}:{SERVER_NAME}");
+    let finance = list("finance", &[&[&alias("ops")], &[&alias("managers")]]).replace("15m", time_to_answer);
+    let lab = list("lab", &[&[&alias("lab")], &[&alias("lab-managers")]]);
+    format!("{finance}{lab}")
+}
+
+/// Two lists with an incident each; the policy of the first one's incident cannot be read, and is not current.
+async fn spoiled() -> (World, crate::world::Rooms, [OwnedRoomId; 2]) {
+    let setup = Setup::prepare().await;
+    let rooms = setup.rooms();
+    let lab = ["#lab", "#lab-managers"]
+        .map(|alias| setup.homeserver.public_room(ALICE, &format!("{alias}:{SERVER_NAME}")));
+    let mut world = setup.start(&lists("15m")).await;
+    assert_eq!(world.report(&Group::firing("DiskFull", world.now())).await, 1);
+    let (status, _) = world.post_to("lab", &Group::firing("TooWarm", world.now()).payload()).await;
+    assert_eq!(status, 200);
+    world.settle().await;
+    world.reload(&lists("20m")).await;
+    execute(&world, SPOIL).await;
+    world.restart_bot().await;
+    (world, rooms, lab)
+}
+
+async fn readiness(world: &World) -> (u16, String) {
+    let answer = reqwest::get(format!("{}/readyz", world.bot.admin)).await.unwrap();
+    (answer.status().as_u16(), answer.text().await.unwrap())
+}
+
+#[tokio::test]
+async fn an_incident_that_cannot_be_read_stops_no_other_ladder_and_goes_on_once_it_can() {
+    let (world, rooms, [_, lab_managers]) = spoiled().await;
+    world.pass(16 * MINUTE).await;
+    assert_eq!(world.homeserver.messages(&lab_managers).len(), 1, "the other list escalates");
+    assert!(world.posts(&rooms.managers).is_empty(), "its own ladder waits");
+    let notice = world.only_post(&rooms.fallback);
+    assert!(notice.body.starts_with("⚠️ NOT ESCALATING #1 DiskFull · finance"), "{}", notice.body);
+    assert!(notice.body.contains("policy_version.policy"), "{}", notice.body);
+    world.bot.step("gauges").await.unwrap();
+    assert_eq!(world.bot.series("matrixbot_incidents_set_aside{room_list=\"finance\"}").await, Some(1.0));
+    assert_eq!(world.bot.series("matrixbot_incidents_set_aside{room_list=\"lab\"}").await, Some(0.0));
+
+    world.pass(HOUR).await;
+    assert_eq!(world.posts(&rooms.fallback).len(), 1, "nobody hears of it twice");
+
+    execute(&world, REPAIR).await;
+    world.pass(5 * MINUTE).await;
+    assert_eq!(world.posts(&rooms.managers).len(), 1, "it goes on by itself");
+    world.bot.step("gauges").await.unwrap();
+    assert_eq!(world.bot.series("matrixbot_incidents_set_aside{room_list=\"finance\"}").await, Some(0.0));
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn while_an_incident_is_set_aside_reports_and_people_still_count() {
+    let (world, rooms, _) = spoiled().await;
+    world.pass(16 * MINUTE).await;
+    assert!(world.count("SELECT timer_failures::bigint FROM incident WHERE id = 1").await > 0);
+    let (status, answer) = world.post(&Group::firing("DiskFull", world.now()).payload()).await;
+    assert_eq!(status, 200, "{answer}");
+    let said = world.homeserver.person(ALICE).says(&rooms.ops, "ack 1");
+    world.settle().await;
+    let answers = world.homeserver.replies_to(&said);
+    assert_eq!(answers.len(), 1);
+    assert!(answers[0].body.starts_with("👀 #1 DiskFull: acknowledged."), "{}", answers[0].body);
+    world.pass(5 * SECOND).await;
+    assert!(world.posts(&rooms.ops)[0].body.starts_with("👀 ACKNOWLEDGED"), "its post shows that");
+    let (status, answer) = world.post(&Group::firing("DiskFull", world.now()).resolved().payload()).await;
+    assert_eq!(status, 200, "{answer}");
+    world.pass(11 * MINUTE).await;
+    assert_eq!(world.count("SELECT count(*) FROM incident WHERE id = 1 AND phase = 'closed'").await, 1);
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn a_stale_incident_that_cannot_be_read_keeps_no_other_one_from_being_resolved() {
+    let (world, _, _) = spoiled().await;
+    let overdue = "UPDATE incident SET stale_at = next_at - (3 - id) * interval '1 day', next_at = next_at + interval '1 day'";
+    execute(&world, overdue).await;
+    world.bot.step("staleness").await.unwrap();
+    assert!(matches!(world.bot.step("staleness").await.unwrap(), Progress::More));
+    assert!(matches!(world.bot.step("staleness").await.unwrap(), Progress::Idle(_)));
+    assert_eq!(world.count("SELECT timer_failures::bigint FROM incident WHERE id = 1").await, 1);
+    assert_eq!(world.count("SELECT count(*) FROM incident WHERE id = 2 AND phase = 'resolved'").await, 1);
+}
+
+#[tokio::test]
+async fn readiness_names_what_is_set_aside_and_stays_green() {
+    let (world, _, _) = spoiled().await;
+    world.pass(16 * MINUTE).await;
+    let (status, body) = readiness(&world).await;
+    assert_eq!(status, 200, "{body}");
+    assert!(body.contains("\"degraded\"") && body.contains("#1"), "{body}");
+}
