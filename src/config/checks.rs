@@ -1,38 +1,32 @@
-//! The rules that involve several keys. They check the values that were read, even if other keys have problems.
+//! The rules that concern several keys. They see what could be read, and run whatever else has a problem.
 
 use super::read::Reader;
 use super::registration::Registration;
+use super::types::{Listen, user_prefix};
 use crate::domain::duration;
 use crate::domain::policy::Policy;
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// Client-Server API, Appendices: user ids must not exceed 255 bytes.
 const LONGEST_USER_ID: usize = 255;
 
-/// Checks a configuration, and sets the defaults that depend on other keys.
-pub(super) fn check(reader: &mut Reader<'_>, config: &mut Json, registration: Option<&Registration>) {
-    listeners(reader, config.get("listen").unwrap_or(&Json::Null));
+/// Checks a configuration, and completes the defaults that depend on other keys.
+pub(super) fn check(reader: &mut Reader<'_>, config: &mut Json) {
+    listeners(reader, config);
     unique_names(reader, config, "alertmanagers");
-    for (index, one) in items(config, "alertmanagers") {
+    for (index, one) in items(&config["alertmanagers"]) {
         if one.get("basic_auth").is_some() && one.get("bearer_token").is_some() {
-            reader.note(
-                &format!("alertmanagers[{index}].basic_auth"),
-                "cannot be combined with bearer_token: give one of them",
-            );
+            let path = format!("alertmanagers[{index}].basic_auth");
+            reader.note(&path, "cannot be combined with bearer_token: give one of them");
         }
     }
     let names = unique_names(reader, config, "room_lists");
     receivers(reader, config, &names);
-    if let (Some(prefix), Some(registration)) = (prefix(config), registration) {
-        let server_name = config.pointer("/homeserver/server_name").and_then(Json::as_str);
-        if let Some(server_name) = server_name {
-            virtual_users(reader, &prefix, &names, server_name, registration);
-        }
-    }
-    for (path, target) in config.get("compatibility").and_then(Json::as_object).into_iter().flatten() {
+    virtual_users(reader, config, &names);
+    for (path, target) in config["compatibility"].as_object().into_iter().flatten() {
         if let Some(target) = target.as_str().filter(|target| !names.contains(*target)) {
             reader.note(&format!("compatibility.{path}"), format!("there is no room list named `{target}`"));
         }
@@ -41,42 +35,23 @@ pub(super) fn check(reader: &mut Reader<'_>, config: &mut Json, registration: Op
     for (list, index) in lists.into_iter().flatten().zip(0..) {
         let path = format!("room_lists[{index}]");
         webhook_auth(reader, list, &path);
+        templates(reader, list, &path);
         ack_reminder(reader, list, &path);
-        if let (Some(name), None) = (text(list, "name").map(str::to_owned), list.get("display_name")) {
-            set(list, "display_name", json!(format!("{name} alerts")));
+        if let (Some(name), None) = (list["name"].as_str(), list.get("display_name")) {
+            list["display_name"] = json!(format!("{name} alerts"));
         }
     }
 }
 
-fn items<'a>(config: &'a Json, key: &str) -> impl Iterator<Item = (usize, &'a Json)> {
-    config.get(key).and_then(Json::as_array).into_iter().flatten().enumerate()
-}
-
-fn text<'a>(table: &'a Json, key: &str) -> Option<&'a str> {
-    table.get(key).and_then(Json::as_str)
-}
-
-pub(super) fn set(table: &mut Json, key: &str, value: Json) {
-    if let Some(table) = table.as_object_mut() {
-        table.insert(key.to_owned(), value);
-    }
-}
-
-/// The prefix of virtual users, if it has no problem.
-fn prefix(config: &Json) -> Option<String> {
-    #[derive(Deserialize)]
-    struct Given {
-        #[serde(default = "super::types::user_prefix")]
-        user_prefix: String,
-    }
-    Given::deserialize(config).ok().map(|given| given.user_prefix)
+fn items(list: &Json) -> impl Iterator<Item = (usize, &Json)> {
+    list.as_array().into_iter().flatten().enumerate()
 }
 
 /// The names of a list's items, each once.
 fn unique_names(reader: &mut Reader<'_>, config: &Json, key: &str) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
-    for (index, item) in items(config, key) {
-        if let Some(name) = text(item, "name")
+    for (index, item) in items(&config[key]) {
+        if let Some(name) = item["name"].as_str()
             && !names.insert(name.to_owned())
         {
             reader.note(&format!("{key}[{index}].name"), format!("names `{name}` a second time"));
@@ -85,9 +60,9 @@ fn unique_names(reader: &mut Reader<'_>, config: &Json, key: &str) -> BTreeSet<S
     names
 }
 
-/// Listeners with the same address must have the same TLS files.
-pub(super) fn listeners(reader: &mut Reader<'_>, listen: &Json) {
-    let Ok(listen) = super::types::Listen::deserialize(listen) else { return };
+/// Listeners at one address are one listener.
+pub(super) fn listeners(reader: &mut Reader<'_>, config: &Json) {
+    let Ok(listen) = Listen::deserialize(&config["listen"]) else { return };
     let all = [("appservice", &listen.appservice), ("webhook", &listen.webhook), ("admin", &listen.admin)];
     for (index, (key, one)) in all.iter().enumerate() {
         for (other_key, other) in all.iter().take(index) {
@@ -99,29 +74,27 @@ pub(super) fn listeners(reader: &mut Reader<'_>, listen: &Json) {
     }
 }
 
-/// A receiver must select one list. The name of a list is also a receiver, and has precedence.
+/// A receiver leads to one list. A list's name goes first.
 fn receivers(reader: &mut Reader<'_>, config: &Json, names: &BTreeSet<String>) {
-    let mut known = BTreeSet::new();
-    for (list_index, list) in items(config, "room_lists") {
-        for (index, receiver) in items(list, "receivers") {
+    let mut lists = BTreeMap::new();
+    for (list_index, list) in items(&config["room_lists"]) {
+        for (index, receiver) in items(&list["receivers"]) {
             let Some(receiver) = receiver.as_str() else { continue };
             let path = format!("room_lists[{list_index}].receivers[{index}]");
-            if names.contains(receiver) && text(list, "name") != Some(receiver) {
+            if names.contains(receiver) && list["name"] != receiver {
                 reader.note(&path, format!("`{receiver}` is the name of another room list"));
-            } else if known.insert((receiver, list_index))
-                && known.range((receiver, 0)..(receiver, list_index)).next().is_some()
-            {
+            } else if *lists.entry(receiver).or_insert(list_index) != list_index {
                 reader.note(&path, format!("names `{receiver}` a second time"));
             }
         }
     }
 }
 
-/// A webhook without a token needs `webhook_auth: none`.
+/// A webhook is open only if the operator says so.
 fn webhook_auth(reader: &mut Reader<'_>, list: &Json, path: &str) {
-    let written = |key: &str| reader.knows(&format!("{path}.{key}"));
-    let token = written("webhook_token") || written("webhook_token_file");
-    match (text(list, "webhook_auth"), token) {
+    let given = |key: &str| reader.places.contains_key(&format!("{path}.{key}"));
+    let token = given("webhook_token") || given("webhook_token_file");
+    match (list["webhook_auth"].as_str(), token) {
         (Some("none"), true) => reader.note(
             &format!("{path}.webhook_auth"),
             "none cannot be combined with a webhook_token: give one of them",
@@ -134,16 +107,23 @@ fn webhook_auth(reader: &mut Reader<'_>, list: &Json, path: &str) {
     }
 }
 
-/// The reminder must come before the acknowledgement ends.
+/// A template is judged as the message that its key names.
+fn templates(reader: &mut Reader<'_>, list: &Json, path: &str) {
+    let Some(outside) = reader.outside else { return };
+    for (name, text) in list["templates"].as_object().into_iter().flatten() {
+        if let Err(problem) = (outside.template)(name, text.as_str().unwrap_or_default()) {
+            reader.note(&format!("{path}.templates.{name}"), problem);
+        }
+    }
+}
+
+/// A reminder comes before the acknowledgement ends.
 fn ack_reminder(reader: &mut Reader<'_>, list: &mut Json, path: &str) {
-    let Some(given) = list.get_mut("policy") else { return };
-    let time =
-        |key: &str| given.get(key).and_then(|value| Option::<Duration>::deserialize(value).ok()).flatten();
+    let time = |key: &str| Option::<Duration>::deserialize(&list[key]).ok().flatten();
     let Some(timeout) = time("ack_timeout") else { return };
     match time("ack_reminder") {
         None if Policy::default().ack_reminder >= timeout => {
-            let half = timeout.checked_div(2).unwrap_or_default();
-            set(given, "ack_reminder", json!(half));
+            list["ack_reminder"] = json!(timeout.checked_div(2).unwrap_or_default());
         }
         Some(reminder) if reminder >= timeout => {
             let (reminder, timeout) = (duration::format(reminder), duration::format(timeout));
@@ -157,13 +137,10 @@ fn ack_reminder(reader: &mut Reader<'_>, list: &mut Json, path: &str) {
 }
 
 /// Each virtual user must be in an exclusive namespace, and must not be matrixbot's own account.
-fn virtual_users(
-    reader: &mut Reader<'_>,
-    prefix: &str,
-    names: &BTreeSet<String>,
-    server_name: &str,
-    registration: &Registration,
-) {
+fn virtual_users(reader: &mut Reader<'_>, config: &Json, names: &BTreeSet<String>) {
+    let Ok(registration) = Registration::deserialize(&config["registration"]) else { return };
+    let Some(server_name) = config["homeserver"].get("server_name").and_then(Json::as_str) else { return };
+    let prefix = config["user_prefix"].as_str().map_or_else(user_prefix, str::to_owned);
     let users = || names.iter().map(|name| format!("{prefix}{name}"));
     let length = |user: &String| "@:".len() + user.len() + server_name.len();
     if let Some(user) = users().find(|user| length(user) > LONGEST_USER_ID) {
@@ -183,7 +160,7 @@ fn virtual_users(
         let message = format!(
             "with it, `@{user}:{server_name}` lies outside of the registration's exclusive user namespaces ({namespaces})"
         );
-        // If the namespaces cover the user on another server, the server name is wrong, not the prefix.
+        // The server name is the mistake, unless the prefix is another one, too.
         let elsewhere = registration.covers_elsewhere(&user);
         reader.note(if elsewhere { "homeserver.server_name" } else { "user_prefix" }, message);
     }

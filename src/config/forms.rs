@@ -1,6 +1,7 @@
 //! The forms of text in a configuration: what each looks like, and how it is parsed.
 
 use super::read::Reader;
+use super::registration;
 use crate::domain::command::Verb;
 use crate::domain::policy::Mention;
 use crate::domain::reaction;
@@ -9,185 +10,187 @@ use regex::Regex;
 use ruma::{OwnedMxcUri, OwnedRoomOrAliasId, OwnedServerName, OwnedUserId};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use serde::Serialize;
 use serde_json::{Value as Json, json};
 use std::fmt::Display;
 use std::net::SocketAddr;
-use std::sync::OnceLock;
+use std::str::FromStr;
+use std::sync::LazyLock;
 use url::Url;
 
-/// Parses the text at a path into the JSON that its type deserializes. The error names what would be valid.
+/// Parses text, the last argument, into what its type deserializes. The error has what is valid, which often begins with
+/// what the form expects.
 type Parse = fn(&mut Reader<'_>, &str, &str) -> Result<Json, String>;
 
 /// A form of text.
 #[derive(Debug)]
 pub(super) struct Form {
-    id: &'static str,
-    /// Its name in documents.
+    /// Its name. Documents have it without the words in parentheses.
     pub(super) name: &'static str,
-    /// A regular expression in the dialect that Rust and JSON Schema share; empty: anything.
-    pub(super) pattern: &'static str,
-    /// What is valid: "must …" or "may …".
+    /// In the dialect that Rust and JSON Schema share. `None`: anything.
+    pub(super) pattern: Option<Regex>,
+    /// What the pattern expects: "must …" or "may …".
     pub(super) expected: &'static str,
     pub(super) parse: Parse,
-    compiled: OnceLock<Option<Regex>>,
 }
 
 impl Form {
-    const fn new(
-        id: &'static str,
-        name: &'static str,
-        pattern: &'static str,
-        expected: &'static str,
-        parse: Parse,
-    ) -> Self {
-        Self { id, name, pattern, expected, parse, compiled: OnceLock::new() }
-    }
-
     /// Whether the pattern matches.
     pub(super) fn matches(&self, text: &str) -> bool {
-        let compiled = self.compiled.get_or_init(|| Regex::new(self.pattern).ok());
-        compiled.as_ref().is_some_and(|pattern| pattern.is_match(text))
+        self.pattern.as_ref().is_none_or(|pattern| pattern.is_match(text))
     }
+}
+
+/// Any text, as far as `parse` accepts it.
+const fn any(name: &'static str, parse: Parse) -> Form {
+    Form { name, pattern: None, expected: "", parse }
+}
+
+/// Text with a pattern.
+fn like(name: &'static str, pattern: &str, expected: &'static str, parse: Parse) -> Form {
+    Form { name, pattern: Regex::new(pattern).ok(), expected, parse }
 }
 
 const HTTP: &str = "^[Hh][Tt][Tt][Pp][Ss]?://.";
 const HTTP_EXPECTED: &str = "must begin with http:// or https://";
-const USER: &str = "must be a user (\"@name:server\")";
 
-static FORMS: [Form; 25] = [
-    Form::new("text", "text", "", "must be text", |_, _, text| Ok(json!(text))),
-    Form::new(
-        "localpart",
-        "localpart",
-        "^[a-z0-9._=/+-]+$",
-        "may hold only the characters of Matrix user ids: a-z, 0-9 and `._=-/+`",
-        |_, _, text| Ok(json!(text)),
-    ),
-    Form::new("homeserver-url", "URL", HTTP, HTTP_EXPECTED, |_, _, text| base_url(text, "/_matrix")),
-    Form::new("alertmanager-url", "URL", HTTP, HTTP_EXPECTED, |_, _, text| base_url(text, "/api/v2")),
-    Form::new("appservice-url", "URL", "", "", |_, _, text| {
-        super::appservice_address(text).map(|url| json!(url))
-    }),
-    Form::new(
-        "server-name",
-        "server name",
-        r"^\S+$",
-        "must be a server name such as example.org",
-        |_, _, text| typed::<OwnedServerName>(text, "must be a server name such as example.org"),
-    ),
-    Form::new("address", "ADDRESS:PORT", ":[0-9]{1,5}$", ADDRESS, |_, _, text| {
-        typed::<SocketAddr>(&text.replacen("localhost:", "127.0.0.1:", 1), ADDRESS)
-            .map_err(|_why| format!("{ADDRESS}, not `{text}`"))
-    }),
-    Form::new("file", "file", "", "", |reader, _, text| reader.file(text).map(|(path, _)| json!(path))),
-    Form::new("secret-file", "file", "", "", |reader, _, text| {
-        let (path, _) = reader.file(text)?;
-        reader.add_secret_file(path.clone());
-        Ok(json!(path))
-    }),
-    Form::new("certificate", "file", "", "", |reader, _, text| {
-        let (path, content) = reader.file(text)?;
-        match CertificateDer::pem_slice_iter(&content).next() {
-            Some(Ok(_)) => Ok(json!(path)),
-            _ => Err(format!("{} holds no certificate in PEM", path.display())),
-        }
-    }),
-    Form::new("private-key", "file", "", "", |reader, _, text| {
-        let (path, content) = reader.file(text)?;
-        let invalid = |_why| format!("{} holds no private key in PEM", path.display());
-        PrivateKeyDer::from_pem_slice(&content).map_err(invalid)?;
-        reader.add_secret_file(path.clone());
-        Ok(json!(path))
-    }),
-    Form::new("database-url", "text", "", "", |_, _, text| {
-        for_the_driver(text).map(|url| json!(url)).map_err(str::to_owned)
-    }),
-    // Clients cannot send any other token, so matrixbot would reject every alert.
-    Form::new("webhook-token", "text", "", "", |_, _, text| {
-        if text.bytes().all(|byte| byte.is_ascii_graphic()) {
+/// The form of a text whose schema names none.
+pub(super) static TEXT: Form = any("text", plain);
+
+/// Every other form.
+pub(super) static FORMS: LazyLock<Vec<Form>> = LazyLock::new(|| {
+    vec![
+        like(
+            "localpart",
+            "^[a-z0-9._=/+-]+$",
+            "may hold only the characters of Matrix user ids: a-z, 0-9 and `._=-/+`",
+            plain,
+        ),
+        like("URL (homeserver)", HTTP, HTTP_EXPECTED, |_, _, text| base_url(text, "/_matrix")),
+        like("URL (Alertmanager)", HTTP, HTTP_EXPECTED, |_, _, text| base_url(text, "/api/v2")),
+        any("URL (application service)", |_, _, text| {
+            registration::appservice_address(text).map(|url| json!(url))
+        }),
+        like("server name", r"^\S+$", "must be a server name such as example.org", typed::<OwnedServerName>),
+        like(
+            "ADDRESS:PORT",
+            ":[0-9]{1,5}$",
+            "must be ADDRESS:PORT such as 127.0.0.1:9010 or [::]:9010",
+            |_, expected, text| {
+                let address = text.replacen("localhost:", "127.0.0.1:", 1).parse::<SocketAddr>();
+                address.map(|address| json!(address)).map_err(|_why| format!("{expected}, not `{text}`"))
+            },
+        ),
+        any("file", |reader, _, text| reader.file(text).map(|(path, _)| json!(path))),
+        any("file (registration)", |reader, _, text| {
+            let (path, _) = reader.file(text)?;
+            Ok(registration::of(reader, path))
+        }),
+        any("file (certificate)", |reader, _, text| {
+            let (path, content) = reader.file(text)?;
+            match CertificateDer::pem_slice_iter(&content).next() {
+                Some(Ok(_)) => Ok(json!(path)),
+                _ => Err(format!("{} holds no certificate in PEM", path.display())),
+            }
+        }),
+        any("file (private key)", |reader, _, text| {
+            let (path, content) = reader.file(text)?;
+            let invalid = |_why| format!("{} holds no private key in PEM", path.display());
+            PrivateKeyDer::from_pem_slice(&content).map_err(invalid)?;
+            reader.secret_files.insert(path.clone());
+            Ok(json!(path))
+        }),
+        any("text (database URL)", |_, _, text| {
+            for_the_driver(text).map(|url| json!(url)).map_err(str::to_owned)
+        }),
+        // Any other token would be refused, and so would Alertmanager's alerts.
+        any("text (webhook token)", |_, _, text| {
+            let is_valid = text.bytes().all(|byte| byte.is_ascii_graphic());
+            is_valid.then(|| json!(text)).ok_or_else(|| NO_BEARER.to_owned())
+        }),
+        // A segment of the webhook's path: in a URL, `.` and `..` are none.
+        like(
+            "name",
+            r"^\.*[a-z0-9_=-][a-z0-9._=-]*$",
+            "may hold only a-z, 0-9, `.`, `_`, `=` and `-`, and not only dots",
+            plain,
+        ),
+        like("mxc:// URI", "^mxc://.", "must be an mxc:// URI", |_, expected, text| {
+            let invalid = |error| format!("{expected}, not `{text}`: {error}");
+            OwnedMxcUri::from(text).validate().map_err(invalid).map(|()| json!(text))
+        }),
+        like(
+            "room",
+            "^[!#].",
+            "must be a room id (!…) or an alias (#name:server)",
+            typed::<OwnedRoomOrAliasId>,
+        ),
+        like(
+            "user or \"@room\"",
+            "^@.",
+            "must be a user (\"@name:server\") or \"@room\"",
+            |_, expected, text| match text {
+                "@room" => Ok(json!(Mention::Room)),
+                user => parsed(expected, user).map(|user| json!(Mention::User(user))),
+            },
+        ),
+        like("user", "^@.", "must be a user (\"@name:server\")", typed::<OwnedUserId>),
+        any("severity", plain),
+        any("text (reaction)", |_, _, text| match reaction::verb(text) {
+            Some(Verb::Acknowledge) | None => Ok(json!(text)),
+            Some(other) => Err(format!("`{text}` {}s, so it cannot acknowledge", other.word())),
+        }),
+        like(
+            "message",
+            "^(page|edit|thread|fallback|reminder)_(text|html)$",
+            "must be page, edit, thread, fallback or reminder, with _text or _html",
+            plain,
+        ),
+        like(
+            "path of a predecessor",
+            PREDECESSORS_PATHS,
+            "must be a predecessor's path: /webhook-ack, /skill/<name>/webhook or /skill/<name>/webhook-ack",
+            plain,
+        ),
+        any("text (token)", |_, _, text| {
+            let known = ["REPLACE_WITH_A_RANDOM_TOKEN", "REPLACE_WITH_ANOTHER_ONE", "AS_TOKEN", "HS_TOKEN"];
+            if known.contains(&text) {
+                let remedy = "`matrixbot registration` writes a registration with random tokens";
+                return Err(format!("is still `{text}`, which is public: {remedy}"));
+            }
             Ok(json!(text))
-        } else {
-            Err(NO_BEARER.to_owned())
-        }
-    }),
-    // The name is a segment of the webhook's path, so it cannot be `.` or `..`.
-    Form::new(
-        "name",
-        "name",
-        r"^\.*[a-z0-9_=-][a-z0-9._=-]*$",
-        "may hold only a-z, 0-9, `.`, `_`, `=` and `-`, and not only dots",
-        |_, _, text| Ok(json!(text)),
-    ),
-    Form::new("mxc", "mxc:// URI", "^mxc://.", "must be an mxc:// URI", |_, _, text| {
-        let invalid = |error| format!("must be an mxc:// URI, not `{text}`: {error}");
-        OwnedMxcUri::from(text).validate().map_err(invalid).map(|()| json!(text))
-    }),
-    Form::new("room", "room", "^[!#].", ROOM, |_, _, text| typed::<OwnedRoomOrAliasId>(text, ROOM)),
-    Form::new("mention", "user or \"@room\"", "^@.", MENTION, |_, _, text| {
-        let user = |user| json!(Mention::User(user));
-        if text == "@room" { Ok(json!(Mention::Room)) } else { parsed(text, MENTION).map(user) }
-    }),
-    Form::new("user", "user", "^@.", USER, |_, _, text| typed::<OwnedUserId>(text, USER)),
-    Form::new("severity", "severity", "", "must be a severity", |_, _, text| Ok(json!(text))),
-    Form::new("ack-reaction", "text", "", "", |_, _, text| match reaction::verb(text) {
-        Some(Verb::Acknowledge) | None => Ok(json!(text)),
-        Some(other) => Err(format!("`{text}` {}s, so it cannot acknowledge", other.word())),
-    }),
-    Form::new(
-        "template-name",
-        "message",
-        "^(page|edit|thread|fallback|reminder)_(text|html)$",
-        "must be page, edit, thread, fallback or reminder, with _text or _html",
-        |_, _, text| Ok(json!(text)),
-    ),
-    Form::new("template", "text", "", "", |reader, path, text| {
-        let name = path.rsplit('.').next().unwrap_or_default();
-        reader.check_template(name, text).map(|()| json!(text))
-    }),
-    Form::new(
-        "predecessor-path",
-        "path of a predecessor",
-        PREDECESSORS_PATHS,
-        "must be a predecessor's path: /webhook-ack, /skill/<name>/webhook or /skill/<name>/webhook-ack",
-        |_, _, text| Ok(json!(text)),
-    ),
-    Form::new("token", "text", "", "", |_, _, text| {
-        let known = ["REPLACE_WITH_A_RANDOM_TOKEN", "REPLACE_WITH_ANOTHER_ONE", "AS_TOKEN", "HS_TOKEN"];
-        if known.contains(&text) {
-            let remedy = "`matrixbot registration` writes a registration with random tokens";
-            return Err(format!("is still `{text}`, which is public: {remedy}"));
-        }
-        Ok(json!(text))
-    }),
-    Form::new("user-pattern", "regular expression", "", "", |_, _, text| {
-        let invalid = |error| format!("is not a regular expression: {error}");
-        super::registration::anchored(text).map_err(invalid).map(|_| json!(text))
-    }),
-];
+        }),
+        any("regular expression", |_, _, text| {
+            let invalid = |error| format!("is not a regular expression: {error}");
+            registration::anchored(text).map_err(invalid).map(|_| json!(text))
+        }),
+    ]
+});
 
-const ADDRESS: &str = "must be ADDRESS:PORT such as 127.0.0.1:9010 or [::]:9010";
-const ROOM: &str = "must be a room id (!…) or an alias (#name:server)";
-const MENTION: &str = "must be a user (\"@name:server\") or \"@room\"";
 const NO_BEARER: &str = "may hold only ASCII letters, digits and punctuation, no spaces: nothing else can be sent as a Bearer token";
 
-/// The form with this id, or plain text.
-pub(super) fn named(id: &str) -> &'static Form {
-    let [text, ..] = &FORMS;
-    FORMS.iter().find(|form| form.id == id).unwrap_or(text)
+/// The form that a schema names.
+pub(super) fn of(schema: &Json) -> &'static Form {
+    FORMS.iter().find(|form| schema["format"] == form.name).unwrap_or(&TEXT)
 }
 
-fn parsed<T: std::str::FromStr<Err: Display>>(text: &str, expected: &str) -> Result<T, String> {
+/// Text as it is.
+#[expect(clippy::unnecessary_wraps, reason = "other parsers fail")]
+fn plain(_: &mut Reader<'_>, _: &str, text: &str) -> Result<Json, String> {
+    Ok(json!(text))
+}
+
+fn parsed<T: FromStr<Err: Display>>(expected: &str, text: &str) -> Result<T, String> {
     text.parse().map_err(|error| format!("{expected}, not `{text}`: {error}"))
 }
 
-fn typed<T: std::str::FromStr<Err: Display> + Serialize>(text: &str, expected: &str) -> Result<Json, String> {
-    parsed::<T>(text, expected).map(|value| json!(value))
+/// Text that its type parses.
+fn typed<T: FromStr<Err: Display>>(_: &mut Reader<'_>, expected: &str, text: &str) -> Result<Json, String> {
+    parsed::<T>(expected, text).map(|_| json!(text))
 }
 
 /// A URL without a slash at its end. matrixbot appends paths that begin with `ours`.
 fn base_url(text: &str, ours: &str) -> Result<Json, String> {
-    let mut url: Url = parsed(text, HTTP_EXPECTED)?;
+    let mut url: Url = parsed(HTTP_EXPECTED, text)?;
     if !url.username().is_empty() || url.password().is_some() {
         return Err("must not hold a user or a password: messages show the URL".to_owned());
     }
@@ -238,7 +241,7 @@ fn for_the_driver(url: &str) -> Result<String, &'static str> {
     Ok(url)
 }
 
-/// The driver ignores unknown parameters, so a typo would disable encryption.
+/// The driver ignores parameters that it does not know: a typo would be a connection without encryption.
 fn encryption(key: &str, value: &str) -> Result<(), &'static str> {
     const MODES: [&str; 6] = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"];
     const FILES: [&str; 7] =
@@ -272,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn a_typo_in_an_ssl_parameter_is_rejected() {
+    fn a_slip_about_encryption_is_no_connection_without_it() {
         for (query, accepted) in [
             ("sslmode=verify-full&sslrootcert=/etc/ca.pem", true),
             ("connect_timeout=3", true),
@@ -286,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn another_url_is_rejected_without_repeating_it() {
+    fn a_database_url_of_another_kind_is_refused_without_repeating_it() {
         for url in ["mysql://u:secret@h/db", "secret", "postgres://u:secret@h:port/db"] {
             assert!(!for_the_driver(url).unwrap_err().contains("secret"));
         }

@@ -1,17 +1,16 @@
 //! The configuration: `config.yaml`, validated as a whole, with every problem found at once.
 //!
-//! The types (`types`, `registration`, and `domain::policy`) are the only source: `shape` reflects their doc comments,
-//! defaults and attributes. `yaml` parses a file into a tree with positions; `read` checks the tree against the shape,
-//! with the forms of text (`forms`); `checks` has the rules that involve several keys; then the types deserialize the
-//! result. `schema` writes the JSON Schema, and the tests write the documents.
+//! The types (`types`, `registration`, and `domain::policy`) are the one source: `shape` has the JSON Schema that `schemars`
+//! makes of their doc comments, defaults and attributes. A file becomes a tree with places (`yaml`); `read` reads the tree
+//! by the schema, with the forms of text (`forms`); `checks` has the rules that concern several keys; then the types
+//! deserialize what was read. The tests write the documents and the published schema.
 //!
-//! To add a key, add a field with its doc comment.
+//! Adding a key: a field with its doc comment.
 
 mod checks;
 mod forms;
 mod read;
 mod registration;
-mod schema;
 mod shape;
 mod swallowed;
 mod types;
@@ -19,16 +18,15 @@ mod yaml;
 
 pub use read::Outside;
 pub use registration::{Namespace, Namespaces, Registration, appservice_address, read_registration};
-pub use schema::schema;
 pub use types::{
     AlertmanagerConfig, BasicAuth, Config, Database, Homeserver, Listen, Listener, Retention, RoomListConfig,
     TlsFiles, WebhookAuth,
 };
 
 use read::Reader;
-use serde::de::DeserializeOwned;
-use serde_json::Value as Json;
-use shape::{CONFIG, Shape, Table};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use shape::CONFIG;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -66,33 +64,25 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Reads and validates the configuration and the files that it names.
+/// The JSON Schema of config.yaml, for editors and other tools. The tests write it.
+pub const SCHEMA: &str = include_str!("../../docs/config.schema.json");
+
+/// Reads and validates the configuration, with the files that it names.
 pub fn load(path: &Path, outside: Outside<'_>) -> Result<Config, Vec<Problem>> {
     let mut reader = Reader::new(path, Some(outside));
-    let root = reader.parse();
-    let mut value = root.and_then(|root| reader.value(&Shape::Table(CONFIG.clone()), &root, ""));
-    let mut warnings = Vec::new();
+    let mut value = reader.parse().and_then(|root| reader.value(&CONFIG, &root, ""));
     if let Some(config) = &mut value {
-        let file = config.get("registration").and_then(Json::as_str).map(PathBuf::from);
-        let read = file.as_ref().map(|file| registration::read(file)).transpose();
-        let given = read.map_err(|problems| reader.adopt(problems)).unwrap_or_default();
-        let registration =
-            given.as_ref().and_then(|given| serde_json::from_value::<Registration>(given.clone()).ok());
-        checks::check(&mut reader, config, registration.as_ref());
-        if let (Some(file), Some(given), Some(registration)) = (file, given, registration) {
-            warnings = registration.warnings(&file);
-            checks::set(config, "registration", given);
-        }
+        checks::check(&mut reader, config);
     }
-    let secret_files = reader.secret_files();
-    let config: Config = typed(path, value, reader.finish())?;
+    let (secret_files, warnings) = (reader.secret_files.clone(), reader.warnings.clone());
+    let config: Config = reader.finish(value)?;
     Ok(Config { secret_files, warnings, ..config })
 }
 
-/// Reads only the listeners, and ignores other problems of the file: the health check must work even if the file has
-/// become invalid since the start.
+/// Reads only the listeners. Other problems of the file do not matter: a running program is asked for its health even if
+/// its file was changed since and has a problem.
 pub fn load_listen(path: &Path, outside: Outside<'_>) -> Result<Listen, Vec<Problem>> {
-    #[derive(serde::Deserialize)]
+    #[derive(Deserialize, JsonSchema)]
     struct Only {
         #[serde(default)]
         listen: Listen,
@@ -102,24 +92,11 @@ pub fn load_listen(path: &Path, outside: Outside<'_>) -> Result<Listen, Vec<Prob
     if let Some(yaml::Value::Table(entries)) = root.as_mut().map(|root| &mut root.value) {
         entries.retain(|entry| entry.key == "listen");
     }
-    let keys = CONFIG.keys.iter().filter(|key| key.name == "listen").cloned().collect();
-    let value = root.and_then(|root| reader.value(&Shape::Table(Table { keys }), &root, ""));
-    if let Some(listen) = value.as_ref().and_then(|value| value.get("listen")) {
-        checks::listeners(&mut reader, listen);
+    let value = root.and_then(|root| reader.value(&shape::of::<Only>(), &root, ""));
+    if let Some(value) = &value {
+        checks::listeners(&mut reader, value);
     }
-    typed(path, value, reader.finish()).map(|Only { listen }| listen)
-}
-
-fn typed<T: DeserializeOwned>(
-    path: &Path,
-    value: Option<Json>,
-    problems: Vec<Problem>,
-) -> Result<T, Vec<Problem>> {
-    if !problems.is_empty() {
-        return Err(problems);
-    }
-    let unusable = |error| vec![Problem::of_file(path, "", format!("cannot be used: {error}"))];
-    serde_json::from_value(value.unwrap_or_default()).map_err(unusable)
+    reader.finish(value).map(|Only { listen }| listen)
 }
 
 #[cfg(test)]

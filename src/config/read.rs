@@ -1,22 +1,25 @@
-//! Reads a YAML tree by its shape. The reader notes each problem with its place and continues, to find all problems at
-//! once.
+//! Reads a YAML tree by a schema. The reader notes a problem with its place and reads on, so one run finds every problem of
+//! a file.
 
 use super::Problem;
-use super::forms::Form;
-use super::shape::{Key, Need, Required, Shape, Table};
+use super::forms::{self, Form};
+use super::shape::{Key, Kind, keys};
 use super::yaml::{Entry, Node, Position, Value, join, parse};
 use crate::domain::duration;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value as Json, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// What the configuration needs in addition to its files.
+const NO_TABLE: &str = "must be a table of keys and values";
+
+/// What the configuration depends on apart from its files.
 #[derive(Clone, Copy)]
 pub struct Outside<'a> {
-    /// Reads an environment variable.
+    /// A look at the environment.
     pub environment: &'a dyn Fn(&str) -> Option<String>,
-    /// Checks a message template by name and text. `Err`: its problem.
+    /// Judges a message template, by name and text. `Err`: its problem.
     pub template: &'a dyn Fn(&str, &str) -> Result<(), String>,
 }
 
@@ -29,17 +32,29 @@ impl std::fmt::Debug for Outside<'_> {
 /// A file that is being read, and its problems.
 pub(super) struct Reader<'a> {
     file: PathBuf,
-    /// `None`: for files that other programs also read. These use no environment and may have unknown keys.
-    outside: Option<Outside<'a>>,
-    problems: Vec<Problem>,
-    secret_files: BTreeSet<PathBuf>,
-    places: BTreeMap<String, Position>,
+    /// `None`: for files that others read too, literally and with keys of their own.
+    pub(super) outside: Option<Outside<'a>>,
+    /// Where the values are that were read.
+    pub(super) places: BTreeMap<String, Position>,
+    pub(super) problems: Vec<Problem>,
+    /// Settings that are valid but probably a mistake.
+    pub(super) warnings: Vec<Problem>,
+    /// The files that nobody else should be able to read.
+    pub(super) secret_files: BTreeSet<PathBuf>,
+}
+
+/// Where a scalar is from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    Plain,
+    Quoted,
+    Environment,
 }
 
 impl<'a> Reader<'a> {
     pub(super) fn new(file: &Path, outside: Option<Outside<'a>>) -> Self {
-        let (problems, secret_files, places) = Default::default();
-        Self { file: file.to_owned(), outside, problems, secret_files, places }
+        let (places, problems, warnings, secret_files) = Default::default();
+        Self { file: file.to_owned(), outside, places, problems, warnings, secret_files }
     }
 
     /// The file's tree. `None`: it is unreadable or not YAML, which is noted.
@@ -47,7 +62,7 @@ impl<'a> Reader<'a> {
         let text = match std::fs::read_to_string(&self.file) {
             Ok(text) => text,
             Err(error) => {
-                self.note_at(Position { line: 0, column: 0 }, "", format!("cannot be read: {error}"));
+                self.problems.push(Problem::of_file(&self.file, "", format!("cannot be read: {error}")));
                 return None;
             }
         };
@@ -58,7 +73,18 @@ impl<'a> Reader<'a> {
         root
     }
 
-    /// Notes a problem of the value at `path`. If the value is missing, the problem is at the table.
+    /// What was read as its type, or every problem in the order of the file.
+    pub(super) fn finish<T: DeserializeOwned>(mut self, value: Option<Json>) -> Result<T, Vec<Problem>> {
+        self.problems.sort_by_key(|problem| (problem.file != self.file, problem.line, problem.column));
+        self.problems.dedup();
+        if !self.problems.is_empty() {
+            return Err(self.problems);
+        }
+        let unusable = |error| vec![Problem::of_file(&self.file, "", format!("cannot be used: {error}"))];
+        serde_json::from_value(value.unwrap_or_default()).map_err(unusable)
+    }
+
+    /// Notes a problem of the value at `path`, or of the table where it is missing.
     pub(super) fn note(&mut self, path: &str, message: impl Into<String>) {
         let mut known = path;
         while !self.places.contains_key(known) && !known.is_empty() {
@@ -69,40 +95,8 @@ impl<'a> Reader<'a> {
     }
 
     fn note_at(&mut self, at: Position, key: &str, message: impl Into<String>) {
-        let (file, key, message) = (self.file.clone(), key.to_owned(), message.into());
-        self.adopt(vec![Problem { file, line: at.line, column: at.column, key, message }]);
-    }
-
-    /// Whether the key at `path` is in the file.
-    pub(super) fn knows(&self, path: &str) -> bool {
-        self.places.contains_key(path)
-    }
-
-    /// Notes a problem and returns `None`.
-    fn reject<T>(&mut self, path: &str, message: impl Into<String>) -> Option<T> {
-        self.note(path, message);
-        None
-    }
-
-    /// Adds the problems of another file.
-    pub(super) fn adopt(&mut self, problems: Vec<Problem>) {
-        self.problems.extend(problems);
-    }
-
-    /// Adds a file that others must not read.
-    pub(super) fn add_secret_file(&mut self, file: PathBuf) {
-        self.secret_files.insert(file);
-    }
-
-    pub(super) fn secret_files(&self) -> Vec<PathBuf> {
-        self.secret_files.iter().cloned().collect()
-    }
-
-    /// Every problem, in the order of the file.
-    pub(super) fn finish(mut self) -> Vec<Problem> {
-        self.problems.sort_by_key(|problem| (problem.file != self.file, problem.line, problem.column));
-        self.problems.dedup();
-        self.problems
+        let Position { line, column } = at;
+        self.problems.push(Problem { line, column, ..Problem::of_file(&self.file, key, message) });
     }
 
     /// A file and its content. Its path is relative to the folder of the configuration.
@@ -111,187 +105,181 @@ impl<'a> Reader<'a> {
         if path.to_str().is_none() {
             return Err(format!("the path {} is not UTF-8", path.display()));
         }
-        let content = std::fs::read(&path);
-        content
-            .map_err(|error| format!("the file {} cannot be read: {error}", path.display()))
-            .map(|content| (path, content))
+        match std::fs::read(&path) {
+            Ok(content) => Ok((path, content)),
+            Err(error) => Err(format!("the file {} cannot be read: {error}", path.display())),
+        }
     }
 
-    pub(super) fn check_template(&self, name: &str, text: &str) -> Result<(), String> {
-        self.outside.map_or(Ok(()), |outside| (outside.template)(name, text))
+    /// The value as its type deserializes it. `None`: it has a problem. A table lacks the keys that have one.
+    pub(super) fn value(&mut self, schema: &Json, node: &Node, path: &str) -> Option<Json> {
+        self.noted(node, path, |reader| reader.read(schema, node, path))
     }
 
-    /// The value as its type deserializes it. `None`: it has a problem. A table is returned without its invalid values.
-    pub(super) fn value(&mut self, shape: &Shape, node: &Node, path: &str) -> Option<Json> {
+    /// What `read` reads from `node`, with its place and problem noted.
+    fn noted<F>(&mut self, node: &Node, path: &str, read: F) -> Option<Json>
+    where
+        F: FnOnce(&mut Self) -> Result<Json, String>,
+    {
         self.places.insert(path.to_owned(), node.at);
-        match (shape, &node.value) {
-            (_, Value::Faulty) => None,
-            (Shape::Text(form), _) => self.text(form, node, path),
-            (Shape::Duration { none, zero }, _) => self.duration(node, path, *none, *zero),
-            (Shape::Number { least, most }, _) => self.number(node, path, *least, *most),
-            (Shape::Flag, _) => {
-                let (text, bare) = self.scalar(node, path, "must be true or false")?;
-                match text.parse::<bool>() {
-                    Ok(flag) if bare => Some(json!(flag)),
-                    _ => self.reject(path, format!("must be true or false, not `{text}`")),
-                }
+        if node.value == Value::Faulty {
+            return None;
+        }
+        read(self).map_err(|message| self.note(path, message)).ok()
+    }
+
+    fn read(&mut self, schema: &Json, node: &Node, path: &str) -> Result<Json, String> {
+        // A homeserver calls nothing if the `url` of a registration is null.
+        if self.outside.is_none() && node.value == Value::Nothing && schema["type"].is_array() {
+            return Ok(Json::Null);
+        }
+        match Kind::of(schema) {
+            Kind::Text(form) => self.text(form, schema.get("x-secret").is_some(), node),
+            Kind::Duration { none, zero } => self.duration(node, none, zero),
+            Kind::Number(range) => {
+                let expected = format!("must be a whole number from {} to {}", range.start(), range.end());
+                self.bare(node, &expected, |text| text.parse().ok().filter(|number| range.contains(number)))
             }
-            (Shape::Word(words), _) => {
+            Kind::Flag => self.bare(node, "must be true or false", |text| text.parse::<bool>().ok()),
+            Kind::Word(words) => {
                 let expected = format!("must be {}", words.join(" or "));
-                let (text, _) = self.scalar(node, path, &expected)?;
-                if words.contains(&text) {
-                    Some(json!(text))
-                } else {
-                    self.reject(path, format!("{expected}, not `{text}`"))
+                let (text, _) = self.scalar(node, &expected)?;
+                let word = words.into_iter().find(|word| *word == text);
+                word.map(Json::from).ok_or_else(|| format!("{expected}, not `{text}`"))
+            }
+            Kind::List(items) => {
+                let nodes = node.items().ok_or("must be a list")?;
+                if nodes.is_empty() && schema.get("minItems").is_some() {
+                    let name = path.rsplit('.').next().unwrap_or(path).replace('_', " ");
+                    return Err(format!("must hold at least one {}", name.trim_end_matches('s')));
                 }
+                Ok(self.list(items, schema["uniqueItems"] == true, nodes, path))
             }
-            (Shape::List { filled, unique, items }, Value::List(nodes)) if !(*filled && nodes.is_empty()) => {
-                Some(self.list(*unique, items, nodes, path))
-            }
-            (Shape::List { filled: false, .. }, Value::Nothing) => Some(json!([])),
-            (Shape::List { .. }, Value::List(_) | Value::Nothing) => {
-                let name = path.rsplit('.').next().unwrap_or(path).replace('_', " ");
-                self.reject(path, format!("must hold at least one {}", name.trim_end_matches('s')))
-            }
-            (Shape::List { .. }, _) => self.reject(path, "must be a list"),
-            (Shape::Short(key, table), Value::Text { .. }) => {
-                let short = table.keys.iter().find(|known| known.name == *key)?;
-                Some(json!({ key: self.value(&short.shape, node, path)? }))
-            }
-            (Shape::Table(table) | Shape::Short(_, table), Value::Table(entries)) => {
-                Some(self.table(table, entries, path))
-            }
-            (Shape::Table(table) | Shape::Short(_, table), Value::Nothing) => {
-                Some(self.table(table, &[], path))
-            }
-            (Shape::Map { keys, values }, Value::Table(entries)) => {
-                Some(self.map(keys, values, entries, path))
-            }
-            (Shape::Map { .. }, Value::Nothing) => Some(json!({})),
-            (Shape::Table(_) | Shape::Short(..) | Shape::Map { .. }, _) => {
-                self.reject(path, "must be a table of keys and values")
+            Kind::Map(keys, values) => Ok(self.map(keys, values, node.entries().ok_or(NO_TABLE)?, path)),
+            Kind::Table => {
+                let is_text = matches!(node.value, Value::Text { .. });
+                match keys(schema).find(|key| is_text && schema["x-short"] == key.name) {
+                    Some(short) => Ok(json!({ short.name: self.read(short.schema, node, path)? })),
+                    None => Ok(self.table(schema, node.entries().ok_or(NO_TABLE)?, path)),
+                }
             }
         }
     }
 
-    /// The text of a scalar with its references replaced, and whether it may be a number or flag: only if it has no
-    /// quotes or comes from the environment.
-    fn scalar(&mut self, node: &Node, path: &str, expected: &str) -> Option<(String, bool)> {
+    /// The text of a scalar, with the environment in place of references.
+    fn scalar(&self, node: &Node, expected: &str) -> Result<(String, Origin), String> {
         match (&node.value, self.outside) {
-            (Value::Text { text, plain }, None) => Some((text.clone(), *plain)),
-            (Value::Text { text, plain }, Some(outside)) => match expand(text, outside.environment) {
-                Ok(expanded) => {
-                    let bare = *plain || expanded != *text;
-                    Some((expanded, bare))
-                }
-                Err(message) => self.reject(path, message),
-            },
-            (Value::Nothing, _) => self.reject(path, format!("has no value: it {expected}")),
-            (Value::List(_), _) => self.reject(path, format!("{expected}, not be a list")),
-            (Value::Table(_), _) => self.reject(path, format!("{expected}, not be a table")),
-            (Value::Faulty, _) => None,
+            (Value::Text { text, plain }, outside) => {
+                let expanded = outside.map_or_else(|| Ok(text.clone()), |it| expand(text, it.environment))?;
+                let written = if *plain { Origin::Plain } else { Origin::Quoted };
+                let origin = if expanded == *text { written } else { Origin::Environment };
+                Ok((expanded, origin))
+            }
+            (Value::Nothing | Value::Faulty, _) => Err(format!("has no value: it {expected}")),
+            (Value::List(_), _) => Err(format!("{expected}, not be a list")),
+            (Value::Table(_), _) => Err(format!("{expected}, not be a table")),
         }
     }
 
-    fn text(&mut self, form: &Form, node: &Node, path: &str) -> Option<Json> {
-        let (text, _) = self.scalar(node, path, "must be text")?;
-        // A value from the environment always counts as text. The message omits the value, which may be a secret.
-        if matches!(&node.value, Value::Text { text: written, plain: true } if *written == text)
-            && let Some(kind) = foreign(&text)
-        {
-            return self.reject(path, format!("must be text, and this is {kind} to YAML: put it in quotes"));
+    fn text(&mut self, form: &Form, secret: bool, node: &Node) -> Result<Json, String> {
+        let (text, origin) = self.scalar(node, "must be text")?;
+        // What is from the environment is text, whatever it looks like. The value may be a secret: it is not repeated.
+        if let (Origin::Plain, Some(kind)) = (origin, foreign(&text)) {
+            return Err(format!("must be text, and this is {kind} to YAML: put it in quotes"));
         }
         if text.trim().is_empty() {
-            return self.reject(path, "must not be empty");
+            return Err("must not be empty".to_owned());
         }
         if !form.matches(&text) {
-            return self.reject(path, format!("{}, not `{text}`", form.expected));
+            return Err(format!("{}, not `{text}`", form.expected));
         }
-        (form.parse)(self, path, &text).map_or_else(|message| self.reject(path, message), Some)
+        let value = (form.parse)(self, form.expected, &text)?;
+        if secret && origin != Origin::Environment && is_secret(&text) {
+            self.secret_files.insert(self.file.clone());
+        }
+        Ok(value)
     }
 
-    fn duration(&mut self, node: &Node, path: &str, none: bool, zero: bool) -> Option<Json> {
-        let expected =
-            if none { format!("{}, or none", duration::EXPECTED) } else { duration::EXPECTED.to_owned() };
-        let (text, _) = self.scalar(node, path, &expected)?;
-        if none && text == "none" {
-            return Some(Json::Null);
+    /// The secret in the file that `node` names.
+    fn secret_file(&mut self, form: &Form, node: &Node) -> Result<Json, String> {
+        let name = self.text(&forms::TEXT, false, node)?;
+        let (file, content) = self.file(name.as_str().unwrap_or_default())?;
+        let name = file.display();
+        let text = std::str::from_utf8(&content).map_err(|_why| format!("the file {name} is not text"))?;
+        // Editors end a file with a newline, which is no part of the secret.
+        let secret = text.trim_end_matches(['\n', '\r']);
+        if secret.trim().is_empty() {
+            return Err(format!("the file {name} is empty"));
         }
-        match duration::parse(&text) {
-            Ok(Duration::ZERO) if none => {
-                self.reject(path, "must be greater than zero; use `none` to disable it")
+        self.secret_files.insert(file.clone());
+        (form.parse)(self, form.expected, secret)
+    }
+
+    fn duration(&self, node: &Node, none: bool, zero: bool) -> Result<Json, String> {
+        let expected = [duration::EXPECTED, if none { ", or none" } else { "" }].concat();
+        let (text, _) = self.scalar(node, &expected)?;
+        let message = match duration::parse(&text) {
+            _ if none && text == "none" => return Ok(Json::Null),
+            Ok(Duration::ZERO) if none => "must be greater than zero; use `none` to disable it".to_owned(),
+            Ok(Duration::ZERO) if !zero => {
+                "must be greater than zero: nobody could answer before the next level is paged".to_owned()
             }
-            Ok(Duration::ZERO) if !zero => self.reject(
-                path,
-                "must be greater than zero: nobody could answer before the next level is paged",
-            ),
-            Ok(duration) => Some(json!(duration)),
-            Err(message) => self.reject(path, message.replacen(duration::EXPECTED, &expected, 1)),
+            Ok(duration) => return Ok(json!(duration)),
+            Err(message) => message.replacen(duration::EXPECTED, &expected, 1),
+        };
+        Err(message)
+    }
+
+    /// A value without quotes: with them, YAML has text.
+    fn bare<T: Into<Json>>(
+        &self,
+        node: &Node,
+        expected: &str,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Result<Json, String> {
+        let (text, origin) = self.scalar(node, expected)?;
+        match parse(&text) {
+            Some(_) if origin == Origin::Quoted => Err(format!("{expected}, without quotes")),
+            Some(value) => Ok(value.into()),
+            None => Err(format!("{expected}, not `{text}`")),
         }
     }
 
-    fn number(&mut self, node: &Node, path: &str, least: i64, most: i64) -> Option<Json> {
-        let expected = format!("must be a whole number from {least} to {most}");
-        let (text, bare) = self.scalar(node, path, &expected)?;
-        match text.parse::<i64>() {
-            Ok(_) if !bare => self.reject(path, format!("{expected}, without quotes")),
-            Ok(number) if (least..=most).contains(&number) => Some(json!(number)),
-            _ => self.reject(path, format!("{expected}, not `{text}`")),
-        }
-    }
-
-    /// The items, with `null` for each invalid one.
-    fn list(&mut self, unique: bool, items: &Shape, nodes: &[Node], path: &str) -> Json {
+    /// The items, with `null` for those that have a problem.
+    fn list(&mut self, items: &Json, unique: bool, nodes: &[Node], path: &str) -> Json {
         let mut list: Vec<Json> = Vec::with_capacity(nodes.len());
         for (node, index) in nodes.iter().zip(0..) {
             let path = format!("{path}[{index}]");
             let item = self.value(items, node, &path).unwrap_or_default();
-            match &item {
-                Json::String(text) if unique && list.contains(&item) => {
-                    self.note(&path, format!("names `{text}` a second time"));
-                }
-                _ => {}
+            if let Some(text) = item.as_str().filter(|_| unique && list.contains(&item)) {
+                self.note(&path, format!("names `{text}` a second time"));
             }
             list.push(item);
         }
         Json::Array(list)
     }
 
-    fn map(&mut self, keys: &Form, values: &Shape, entries: &[Entry], path: &str) -> Json {
+    fn map(&mut self, keys: &Form, values: &Json, entries: &[Entry], path: &str) -> Json {
         let mut map = Map::new();
-        for entry in entries {
-            let path = join(path, &entry.key);
-            if !keys.matches(&entry.key) {
-                self.note_at(entry.node.at, &path, format!("the key {}", keys.expected));
-                continue;
-            }
-            let value = self.value(values, &entry.node, &path);
-            match ((keys.parse)(self, &path, &entry.key), value) {
-                (Ok(_), Some(value)) => drop(map.insert(entry.key.clone(), value)),
-                (Ok(_), None) => {}
-                (Err(message), _) => self.note(&path, format!("the key {message}")),
+        for Entry { key, node, .. } in entries {
+            let path = join(path, key);
+            let matching = if keys.matches(key) { Ok(key) } else { Err(keys.expected.to_owned()) };
+            match matching.and_then(|key| (keys.parse)(self, keys.expected, key)) {
+                Ok(_) => map.extend(self.value(values, node, &path).map(|value| (key.clone(), value))),
+                Err(message) => self.note_at(node.at, &path, format!("the key {message}")),
             }
         }
         Json::Object(map)
     }
 
-    fn table(&mut self, table: &Table, entries: &[Entry], path: &str) -> Json {
-        let mut values = Map::new();
-        let mut known = Vec::new();
-        for key in &table.keys {
-            known.push(key.name.clone());
+    fn table(&mut self, schema: &Json, entries: &[Entry], path: &str) -> Json {
+        let (mut values, mut known) = (Map::new(), Vec::new());
+        for key in keys(schema) {
+            values.extend(self.key(&key, entries, path).map(|value| (key.name.to_owned(), value)));
+            known.push(key.name.to_owned());
             known.extend(key.file_key());
-            let Some(value) = self.key(key, entries, path) else { continue };
-            let inside = key
-                .inside
-                .as_ref()
-                .and_then(|field| values.entry(field).or_insert_with(|| json!({})).as_object_mut());
-            match inside {
-                Some(inside) => inside.insert(key.name.clone(), value),
-                None => values.insert(key.name.clone(), value),
-            };
         }
-        // A registration also has keys that only the homeserver uses.
+        // A registration has keys for the homeserver alone.
         let is_ours = self.outside.is_some();
         for entry in entries.iter().filter(|entry| is_ours && !known.contains(&entry.key)) {
             let message = match nearest(&entry.key, &known) {
@@ -303,80 +291,40 @@ impl<'a> Reader<'a> {
         Json::Object(values)
     }
 
-    fn key(&mut self, key: &Key, entries: &[Entry], path: &str) -> Option<Json> {
+    fn key(&mut self, key: &Key<'_>, entries: &[Entry], path: &str) -> Option<Json> {
         let find = |name: &str| entries.iter().find(|entry| entry.key == name).map(|entry| &entry.node);
-        let here = join(path, &key.name);
-        match (&key.need, find(&key.name)) {
-            (Need::Secret { required, .. }, node) => {
-                let file_key = key.file_key().unwrap_or_default();
-                let in_file = join(path, &file_key);
-                match (node, find(&file_key)) {
-                    (Some(_), Some(other)) => {
-                        self.places.insert(in_file.clone(), other.at);
-                        self.reject(
-                            &in_file,
-                            format!("cannot be combined with {}: give one of them", key.name),
-                        )
-                    }
-                    (Some(node), None) => self.secret(&key.shape, node, &here),
-                    (None, Some(node)) => self.secret_file(&key.shape, node, &in_file),
-                    (None, None) if *required == Required::Yes => {
-                        self.reject(&here, format!("is missing, and so is {file_key}"))
-                    }
-                    (None, None) => None,
-                }
+        let (node, file_key) = (find(key.name), key.file_key());
+        if let Some((file_key, file)) = file_key.as_deref().and_then(|key| Some((key, find(key)?))) {
+            let path = join(path, file_key);
+            if node.is_some() {
+                self.places.insert(path.clone(), file.at);
+                self.note(&path, format!("cannot be combined with {}: give one of them", key.name));
+                return None;
             }
-            // `url: null` in a registration is valid: the homeserver then sends nothing.
-            (Need::Optional, Some(node)) if self.outside.is_none() && node.value == Value::Nothing => None,
-            (_, Some(node)) => self.value(&key.shape, node, &here),
-            (Need::Required, None) => self.reject(&here, "is missing, and has no default"),
-            // If a required key is in this table, reading the table reports it.
-            (_, None) => None,
+            return self.noted(file, &path, |reader| reader.secret_file(forms::of(key.schema), file));
         }
-    }
-
-    fn secret(&mut self, shape: &Shape, node: &Node, path: &str) -> Option<Json> {
-        let value = self.value(shape, node, path)?;
-        // A secret from the environment is not in the file.
-        if let (Value::Text { text, .. }, Some(outside)) = (&node.value, self.outside)
-            && is_secret(text)
-            && expand(text, outside.environment).is_ok_and(|expanded| expanded == *text)
-        {
-            self.add_secret_file(self.file.clone());
+        if let Some(node) = node {
+            return self.value(key.schema, node, &join(path, key.name));
         }
-        Some(value)
-    }
-
-    /// A secret in the file that `node` names.
-    fn secret_file(&mut self, shape: &Shape, node: &Node, path: &str) -> Option<Json> {
-        let file = self.value(&Shape::Text(super::forms::named("text")), node, path)?;
-        let (file, content) = match self.file(file.as_str().unwrap_or_default()) {
-            Ok(read) => read,
-            Err(message) => return self.reject(path, message),
-        };
-        self.add_secret_file(file.clone());
-        let Shape::Text(form) = shape else { return None };
-        // Editors add a newline at the end, which is not part of the secret.
-        match std::str::from_utf8(&content).map(|text| text.trim_end_matches(['\n', '\r'])) {
-            Ok(blank) if blank.trim().is_empty() => {
-                self.reject(path, format!("the file {} is empty", file.display()))
-            }
-            Ok(secret) => {
-                (form.parse)(self, path, secret).map_or_else(|message| self.reject(path, message), Some)
-            }
-            Err(_) => self.reject(path, format!("the file {} is not text", file.display())),
+        if key.required {
+            let message = match file_key {
+                Some(file_key) => format!("is missing, and so is {file_key}"),
+                None => "is missing, and has no default".to_owned(),
+            };
+            self.note(&join(path, key.name), message);
         }
+        None
     }
 }
 
-/// Whether a value is a secret. A URL is one only if it has a password.
+/// Whether nobody else should read it: a URL is a secret only if it has a password.
 fn is_secret(text: &str) -> bool {
     let Some((_, rest)) = text.split_once("://") else { return true };
     let user = rest.split_once('@').map_or("", |(user, _)| user);
     user.contains(':') || rest.contains("password=")
 }
 
-/// The type that YAML gives a plain scalar, if it is not text.
+/// What YAML reads a plain scalar as, if not as text.
 fn foreign(text: &str) -> Option<&'static str> {
     if matches!(text, "true" | "false" | "True" | "False" | "TRUE" | "FALSE") {
         Some("true or false")
@@ -387,7 +335,7 @@ fn foreign(text: &str) -> Option<&'static str> {
     }
 }
 
-/// The known key that is most similar to an unknown one.
+/// The known key that a misspelt one most likely means.
 fn nearest<'k>(key: &str, known: &'k [String]) -> Option<&'k str> {
     let distances = known.iter().map(|candidate| (strsim::levenshtein(key, candidate), candidate));
     let (distance, candidate) = distances.min_by_key(|(distance, _)| *distance)?;
@@ -416,7 +364,7 @@ fn expand(text: &str, environment: &dyn Fn(&str) -> Option<String>) -> Result<St
         if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
             return Err(format!("`${{{reference}}}` does not name an environment variable"));
         }
-        // As in a shell, the default also replaces an empty variable.
+        // As in a shell, `:-` also stands in for a variable that is set to nothing.
         let value = environment(name).filter(|value| default.is_none() || !value.is_empty());
         match value.as_deref().or(default) {
             Some(value) => out.push_str(value),
@@ -441,14 +389,14 @@ mod tests {
     }
 
     #[test]
-    fn references_are_replaced_everywhere_in_a_text() {
+    fn references_are_replaced_wherever_they_stand() {
         assert_eq!(with_name("a ${NAME} and ${NAME}!").unwrap(), "a value and value!");
         assert_eq!(with_name("nothing to do, $5").unwrap(), "nothing to do, $5");
         assert_eq!(with_name("${EMPTY}").unwrap(), "");
     }
 
     #[test]
-    fn a_default_replaces_an_unset_or_empty_variable() {
+    fn a_default_stands_in_for_what_is_unset_or_empty() {
         assert_eq!(with_name("${ABSENT:-fallback}").unwrap(), "fallback");
         assert_eq!(with_name("${EMPTY:-fallback}").unwrap(), "fallback");
         assert_eq!(with_name("${NAME:-fallback}").unwrap(), "value");
@@ -461,14 +409,14 @@ mod tests {
     }
 
     #[test]
-    fn an_invalid_reference_is_reported() {
+    fn a_reference_that_leads_nowhere_is_told() {
         assert_eq!(with_name("${ABSENT}").unwrap_err(), "the environment variable ABSENT is not set");
         assert!(with_name("${NAME").unwrap_err().contains("no closing"));
         assert!(with_name("${a b}").unwrap_err().contains("does not name"));
     }
 
     #[test]
-    fn nearest_finds_the_key_of_a_typo() {
+    fn a_misspelt_key_finds_the_one_that_was_meant() {
         let known = ["server_name".to_owned(), "url".to_owned()];
         assert_eq!(nearest("sever_name", &known), Some("server_name"));
         assert_eq!(nearest("uri", &known), Some("url"));

@@ -1,32 +1,34 @@
-//! The registration file, which the homeserver also reads. `cli::registration` writes it. This parser is as strict as
-//! the homeserver's, and ignores keys that only the homeserver uses.
+//! The registration file, which the homeserver reads too. `cli::registration` writes it; here it is read as strictly as
+//! the homeserver reads it. Its other keys are for the homeserver alone.
 
 use super::Problem;
 use super::read::Reader;
-use super::shape::{REGISTRATION, Shape};
+use super::shape::REGISTRATION;
+use super::types::yes;
 use regex::Regex;
 use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use url::Url;
 
-/// The agreement between the homeserver and matrixbot.
+/// What the homeserver and matrixbot have agreed on.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 pub struct Registration {
     /// The name of matrixbot at the homeserver.
     pub id: String,
     /// The token that matrixbot sends.
-    #[schemars(with = "String", extend("format" = "token"))]
+    #[schemars(with = "String", extend("format" = "text (token)"))]
     pub as_token: SecretString,
     /// The token that the homeserver sends.
-    #[schemars(with = "String", extend("format" = "token"))]
+    #[schemars(with = "String", extend("format" = "text (token)"))]
     pub hs_token: SecretString,
     /// The localpart of matrixbot's own account, which never posts.
     pub sender_localpart: String,
     /// The URL that the homeserver calls; it sends nothing if this is `null`.
-    #[schemars(with = "Option<String>", extend("format" = "appservice-url"))]
+    #[schemars(with = "Option<String>", extend("format" = "URL (application service)"))]
     pub url: Option<Url>,
     /// Whether the homeserver limits the rate of messages, which is its default.
     #[serde(default = "yes")]
@@ -48,35 +50,37 @@ pub struct Namespace {
     /// Whether nobody else may have such a user.
     pub exclusive: bool,
     /// A regular expression for user ids.
-    #[schemars(extend("format" = "user-pattern"))]
+    #[schemars(extend("format" = "regular expression"))]
     pub regex: String,
 }
 
-fn yes() -> bool {
-    true
+/// Reads the registration that a configuration names, with its problems and warnings.
+pub(super) fn of(reader: &mut Reader<'_>, file: PathBuf) -> Json {
+    let registration = read_registration(&file).unwrap_or_else(|problems| {
+        reader.problems.extend(problems);
+        Json::Null
+    });
+    if registration.get("rate_limited") != Some(&Json::Bool(false)) {
+        let message =
+            "is not false: the homeserver may delay pages when there are many. Set it there and here.";
+        reader.warnings.push(Problem::of_file(&file, "rate_limited", message));
+    }
+    reader.secret_files.insert(file);
+    registration
 }
 
-/// Reads a registration, or returns its problems.
-pub fn read_registration(path: &Path) -> Result<Registration, Vec<Problem>> {
-    let value = read(path)?;
-    serde_json::from_value(value)
-        .map_err(|error| vec![Problem::of_file(path, "", format!("cannot be used: {error}"))])
-}
-
-pub(super) fn read(path: &Path) -> Result<Json, Vec<Problem>> {
-    // The homeserver reads the same file without the environment.
-    let mut reader = Reader::new(path, None);
-    let root = reader.parse();
-    let shape = Shape::Table(REGISTRATION.clone());
-    let value = root.and_then(|root| reader.value(&shape, &root, ""));
-    let token = |key: &str| value.as_ref()?.get(key)?.as_str();
-    if token("as_token").is_some() && token("as_token") == token("hs_token") {
+/// Reads a registration as its type, or as the JSON of its type. `Err`: its problems.
+pub fn read_registration<T: DeserializeOwned>(file: &Path) -> Result<T, Vec<Problem>> {
+    // The homeserver reads the same file, and without the environment.
+    let mut reader = Reader::new(file, None);
+    let value = reader.parse().and_then(|root| reader.value(&REGISTRATION, &root, ""));
+    if let Some(value) = &value
+        && value["as_token"].is_string()
+        && value["as_token"] == value["hs_token"]
+    {
         reader.note("hs_token", "must differ from as_token");
     }
-    match (value, reader.finish()) {
-        (Some(value), problems) if problems.is_empty() => Ok(value),
-        (_, problems) => Err(problems),
-    }
+    reader.finish(value)
 }
 
 /// The address where a homeserver calls an application service; it appends `/_matrix/app/v1/…`.
@@ -116,19 +120,9 @@ impl Registration {
     /// localpart before one of its colons.
     pub(super) fn covers_elsewhere(&self, localpart: &str) -> bool {
         let user = format!("@{localpart}");
-        self.user_namespaces().into_iter().any(|regex| {
-            let before = regex.match_indices(':').filter_map(|(colon, _)| regex.get(..colon));
-            before
-                .into_iter()
-                .any(|part| Regex::new(&format!("^(?:{part})$")).is_ok_and(|part| part.is_match(&user)))
-        })
-    }
-
-    /// Settings that are valid but probably a mistake.
-    pub(super) fn warnings(&self, file: &Path) -> Vec<Problem> {
-        const MESSAGE: &str =
-            "is not false: the homeserver may delay pages when there are many. Set it there and here.";
-        let limited = self.rate_limited.then(|| Problem::of_file(file, "rate_limited", MESSAGE));
-        limited.into_iter().collect()
+        let namespaces = self.user_namespaces().into_iter();
+        let mut parts = namespaces
+            .flat_map(|regex| regex.match_indices(':').filter_map(move |(colon, _)| regex.get(..colon)));
+        parts.any(|part| Regex::new(&format!("^(?:{part})$")).is_ok_and(|part| part.is_match(&user)))
     }
 }

@@ -1,10 +1,10 @@
 //! The configuration: types whose doc comments and attributes are all there is to say about a key.
 //!
-//! `shape` reads them for validation, config.yaml.example, docs/CONFIGURATION.md and the JSON Schemas. A policy's keys
-//! are in `domain::policy`. Attributes beside serde's: `format` names the form of a text (`forms`), `x-example` is its
-//! value in config.yaml.example, `x-hint` one that is commented out, `x-continued` what follows the first item,
-//! `x-group` begins a group of keys, `x-items` and `x-key` are the forms of items and of free keys, `x-secret` allows
-//! `<key>_file` and names such a file, `x-short` is the key that stands for its table, `x-flat` lifts a table's keys.
+//! `shape` makes a JSON Schema of them, for the reader and for the documents. A policy's keys are in `domain::policy`.
+//! Attributes beside serde's: `format` names the form of a text (`forms`), also of items (`items`) and of the keys of a map
+//! (`propertyNames`), `x-example` is its value in config.yaml.example, `x-hint` one that is commented out, `x-continued`
+//! what follows the first item, `x-group` begins a group of keys, `x-secret` allows `<key>_file` and names such a file,
+//! `x-short` is the key that stands for its table.
 
 use super::Problem;
 use super::registration::Registration;
@@ -27,7 +27,7 @@ pub struct Config {
     pub homeserver: Homeserver,
     /// The file that `matrixbot registration` writes. The homeserver reads the same file. It has the tokens, the
     /// namespace of the virtual users, and matrixbot's own account, which never posts.
-    #[schemars(with = "String", extend("format" = "secret-file", "x-example" = "registration.yaml"))]
+    #[schemars(with = "String", extend("format" = "file (registration)", "x-example" = "registration.yaml"))]
     pub registration: Registration,
     /// The prefix of the virtual users' localparts: the virtual user of the room list `finance` is
     /// `@_alerts_finance:example.org`. Must be in an exclusive user namespace of the registration.
@@ -50,7 +50,7 @@ pub struct Config {
     /// The webhook paths of predecessors, each with its room list: `/webhook-ack`, `/skill/<name>/webhook` and
     /// `/skill/<name>/webhook-ack`. Others are not served. See docs/MIGRATION.md.
     #[serde(default)]
-    #[schemars(extend("x-key" = "predecessor-path", "x-example" = "/webhook-ack: finance\n\
+    #[schemars(extend("propertyNames" = {"format": "path of a predecessor"}, "x-example" = "/webhook-ack: finance\n\
         /skill/eventmanager-ack/webhook-ack: finance\n/skill/eventmanager/webhook: finance\n\
         /skill/alertmanager/webhook: finance"))]
     pub compatibility: BTreeMap<String, String>,
@@ -59,7 +59,7 @@ pub struct Config {
     pub retention: Retention,
     /// The files that nobody else should be able to read, with this one if it has a secret.
     #[serde(skip)]
-    pub secret_files: Vec<PathBuf>,
+    pub secret_files: BTreeSet<PathBuf>,
     /// Settings that are valid but probably a mistake.
     #[serde(skip)]
     pub warnings: Vec<Problem>,
@@ -74,10 +74,10 @@ pub(super) fn user_prefix() -> String {
 pub struct Homeserver {
     /// The URL of the homeserver's Client-Server API without `/_matrix`, such as `https://matrix.example.org` or
     /// `https://example.org/homeserver`; no query, no fragment.
-    #[schemars(with = "String", extend("format" = "homeserver-url", "x-example" = "http://127.0.0.1:8008"))]
+    #[schemars(with = "String", extend("format" = "URL (homeserver)", "x-example" = "http://127.0.0.1:8008"))]
     pub url: Url,
     /// The server name in your user ids, after the colon.
-    #[schemars(with = "String", extend("format" = "server-name", "x-example" = "example.org"))]
+    #[schemars(with = "String", extend("format" = "server name", "x-example" = "example.org"))]
     pub server_name: OwnedServerName,
 }
 
@@ -85,7 +85,7 @@ pub struct Homeserver {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 pub struct Database {
     /// A libpq URL. Without a host it means the local socket. `sslmode=verify-full` and `sslrootcert=…` work as usual.
-    #[schemars(with = "String", extend("format" = "database-url", "x-secret" = "database-url"))]
+    #[schemars(with = "String", extend("format" = "text (database URL)", "x-secret" = "database-url"))]
     #[schemars(extend("x-example" = "postgres://matrixbot@/matrixbot"))]
     pub url: SecretString,
     /// The maximum number of connections of one process.
@@ -101,7 +101,7 @@ fn ten() -> u32 {
     10
 }
 
-fn yes() -> bool {
+pub(super) fn yes() -> bool {
     true
 }
 
@@ -130,7 +130,7 @@ impl Default for Listen {
 #[schemars(extend("x-short" = "address"))]
 pub struct Listener {
     /// The address and port to listen on.
-    #[schemars(with = "String", extend("format" = "address"))]
+    #[schemars(with = "String", extend("format" = "ADDRESS:PORT"))]
     pub address: SocketAddr,
     /// Enables TLS. Changed files are loaded automatically.
     pub tls: Option<TlsFiles>,
@@ -140,10 +140,10 @@ pub struct Listener {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TlsFiles {
     /// The certificate and its chain, in PEM.
-    #[schemars(extend("format" = "certificate"))]
+    #[schemars(extend("format" = "file (certificate)"))]
     pub certificate: PathBuf,
     /// The private key, in PEM.
-    #[schemars(extend("format" = "private-key"))]
+    #[schemars(extend("format" = "file (private key)"))]
     pub key: PathBuf,
 }
 
@@ -155,7 +155,7 @@ pub struct AlertmanagerConfig {
     pub name: String,
     /// The URL of its web page, with its path prefix (`--web.route-prefix`) if it has one, without `/api/v2`; no query,
     /// no fragment.
-    #[schemars(with = "String", extend("format" = "alertmanager-url", "x-example" = "http://127.0.0.1:9093"))]
+    #[schemars(with = "String", extend("format" = "URL (Alertmanager)", "x-example" = "http://127.0.0.1:9093"))]
     pub url: Url,
     /// A Bearer token for it.
     #[schemars(with = "Option<String>", extend("x-secret" = "alertmanager-token"))]
@@ -191,7 +191,7 @@ pub struct RoomListConfig {
     #[schemars(extend("x-example" = "Finance alerts"))]
     pub display_name: String,
     /// The virtual user's avatar.
-    #[schemars(with = "Option<String>", extend("format" = "mxc", "x-hint" = "mxc://example.org/abc"))]
+    #[schemars(with = "Option<String>", extend("format" = "mxc:// URI", "x-hint" = "mxc://example.org/abc"))]
     pub avatar: Option<OwnedMxcUri>,
     /// `POST /webhook` without a name finds the room list by Alertmanager's receiver: the name of the list, or one of
     /// these, which no other list may have. The label `room_list` of an alert also selects a list.
@@ -199,19 +199,19 @@ pub struct RoomListConfig {
     #[schemars(extend("x-example" = "[finance-pager]"))]
     pub receivers: BTreeSet<String>,
     /// Alertmanager sends it as a Bearer token or as the password of HTTP Basic.
-    #[schemars(with = "Option<String>", extend("format" = "webhook-token", "x-secret" = "finance-webhook-token"))]
+    #[schemars(with = "Option<String>", extend("format" = "text (webhook token)", "x-secret" = "finance-webhook-token"))]
     #[schemars(extend("x-unless" = "webhook_auth", "x-example" = "${FINANCE_WEBHOOK_TOKEN:-s3cret}"))]
     pub webhook_token: Option<SecretString>,
     /// `none` accepts webhooks from everybody who can reach the listener; `webhook_token` must then be absent.
     #[serde(default)]
     pub webhook_auth: WebhookAuth,
     /// The rules of the list.
-    #[schemars(extend("x-flat" = true))]
+    #[serde(flatten)]
     pub policy: Policy,
     /// The reactions that acknowledge. 💤 and ⏫ cannot be used: they snooze and escalate. matrixbot adds the first one
     /// to each page.
     #[serde(default = "ack_reactions")]
-    #[schemars(length(min = 1), extend("x-group" = "In the room", "x-items" = "ack-reaction"))]
+    #[schemars(length(min = 1), extend("x-group" = "In the room", "items" = {"format": "text (reaction)"}))]
     pub ack_reactions: Vec<String>,
     /// Whether matrixbot adds the first of `ack_reactions` to each page.
     #[serde(default = "yes")]
@@ -219,7 +219,7 @@ pub struct RoomListConfig {
     /// Your own message templates, in Jinja: `page`, `edit`, `thread`, `fallback` or `reminder`, each with `_text` or
     /// `_html`. `matrixbot check` renders them with a sample incident. If one fails later, the built-in text is sent.
     #[serde(default)]
-    #[schemars(extend("x-key" = "template-name", "x-items" = "template"))]
+    #[schemars(extend("propertyNames" = {"format": "message"}))]
     #[schemars(extend("x-hint" = "{page_text: \"{{ title }}: {{ alerts[0].annotations.summary }}\"}"))]
     pub templates: BTreeMap<String, String>,
 }

@@ -1,23 +1,23 @@
-//! Parses YAML into a tree with positions. Also reports problems that YAML allows: duplicate keys, and values that are
-//! lost because they have no quotes (see `swallowed`).
+//! YAML as a tree that knows where everything stands, with what YAML itself lets pass: a key given twice, and a
+//! value that is lost for want of quotes (see `swallowed`).
 
 use super::swallowed;
-use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Span, StrInput};
+use saphyr_parser::{Event, Marker, Parser, ScalarStyle, StrInput};
 use std::collections::BTreeMap;
 
-/// The most nodes of a file: limits repetition through anchors.
+/// A file that repeats itself through anchors is refused beyond this size.
 const MOST_NODES: usize = 100_000;
-/// The deepest accepted nesting.
+/// No configuration nests so deeply.
 const DEEPEST: usize = 64;
 
-/// A position in the file; line and column count from 1.
+/// A place in the file; line and column count from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Position {
     pub(super) line: usize,
     pub(super) column: usize,
 }
 
-/// A problem of the file as YAML.
+/// Something that is wrong with the file as YAML.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Fault {
     pub(super) at: Position,
@@ -25,7 +25,7 @@ pub(super) struct Fault {
     pub(super) message: String,
 }
 
-/// A value and its position.
+/// A value and where it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Node {
     pub(super) at: Position,
@@ -35,15 +35,15 @@ pub(super) struct Node {
 /// A value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Value {
-    /// No value, or a word such as `null`.
+    /// Nothing was written, or a word for it.
     Nothing,
-    /// A scalar; `plain`: without quotes, so it may be a number.
+    /// Anything without parts; `plain`: without quotes, so that it may be a number.
     Text { text: String, plain: bool },
     /// Values in order.
     List(Vec<Node>),
     /// Values by key, each key once.
     Table(Vec<Entry>),
-    /// A value with a fault that is already reported.
+    /// A fault was reported here; there is nothing more to say.
     Faulty,
 }
 
@@ -55,13 +55,33 @@ pub(super) struct Entry {
     pub(super) node: Node,
 }
 
-/// The file's tree, if it can be parsed, and all faults.
+impl Node {
+    /// The items of a list; none if nothing was written.
+    pub(super) fn items(&self) -> Option<&[Node]> {
+        match &self.value {
+            Value::List(items) => Some(items),
+            Value::Nothing => Some(&[]),
+            Value::Text { .. } | Value::Table(_) | Value::Faulty => None,
+        }
+    }
+
+    /// The entries of a table; none if nothing was written.
+    pub(super) fn entries(&self) -> Option<&[Entry]> {
+        match &self.value {
+            Value::Table(entries) => Some(entries),
+            Value::Nothing => Some(&[]),
+            Value::Text { .. } | Value::List(_) | Value::Faulty => None,
+        }
+    }
+}
+
+/// The file's tree, as far as it can be read, and all that is wrong with it.
 pub(super) fn parse(text: &str) -> (Option<Node>, Vec<Fault>) {
     let (root, faults) = build(text);
     if root.is_some() {
         return (root, faults);
     }
-    // If missing quotes make the file invalid, parse it again with quotes to find the other faults.
+    // A file that cannot be read for want of quotes is read once more with them, for the sake of what else is wrong.
     let (repaired, mut lost) = swallowed::in_brackets(text);
     if lost.is_empty() {
         return (None, faults);
@@ -86,65 +106,83 @@ struct Builder<'a> {
     events: Parser<'a, StrInput<'a>>,
     lines: Vec<&'a str>,
     faults: Vec<Fault>,
-    anchors: BTreeMap<usize, Node>,
+    /// What can be repeated, with the number of its nodes.
+    anchors: BTreeMap<usize, (Node, usize)>,
     nodes: usize,
 }
 
 impl<'a> Builder<'a> {
-    /// The only document of the file. `None`: it cannot be parsed, and the reason is in the faults.
+    /// The one document of the file. `None`: it cannot be read on, and the reason is among the faults.
     fn document(&mut self) -> Option<Node> {
         let mut root = None;
         loop {
-            let (event, span) = self.next()?;
+            let (event, at) = self.next()?;
             match event {
                 Event::StreamEnd => break,
                 Event::StreamStart | Event::DocumentStart(_) | Event::DocumentEnd | Event::Nothing => {}
                 _ if root.is_some() => {
-                    self.fault(span.start, "", "the file holds a second YAML document: only one is read");
-                    return root;
+                    self.fault(at, "", "the file holds a second YAML document: only one is read");
+                    break;
                 }
-                event => root = Some(self.node(event, span, "", 0)?),
+                event => root = Some(self.node(event, at, "", 0)?),
             }
         }
-        Some(root.unwrap_or(Node { at: Position { line: 1, column: 1 }, value: Value::Nothing }))
+        root.or(Some(Node { at: Position { line: 1, column: 1 }, value: Value::Nothing }))
     }
 
-    fn next(&mut self) -> Option<(Event<'a>, Span)> {
+    fn next(&mut self) -> Option<(Event<'a>, Position)> {
         match self.events.next()? {
-            Ok(next) => Some(next),
+            Ok((event, span)) => Some((event, position(span.start))),
             Err(error) => {
-                self.fault(*error.marker(), "", format!("this is not YAML: {}", error.info()));
+                self.fault(position(*error.marker()), "", format!("this is not YAML: {}", error.info()));
                 None
             }
         }
     }
 
-    fn node(&mut self, event: Event<'a>, span: Span, path: &str, depth: usize) -> Option<Node> {
+    fn node(&mut self, event: Event<'a>, at: Position, path: &str, depth: usize) -> Option<Node> {
+        let nodes_before = self.nodes;
         self.nodes = self.nodes.saturating_add(1);
         if depth > DEEPEST || self.nodes > MOST_NODES {
-            self.fault(span.start, path, "the file is too large or too deeply nested");
+            self.fault(at, path, "the file is too large or too deeply nested");
             return None;
         }
-        let at = position(span.start);
-        let (value, anchor) = match event {
-            Event::Alias(anchor) => return self.repeated(anchor, span, path),
+        let (mut value, anchor, tag) = match event {
+            Event::Alias(anchor) => {
+                let Some((node, nodes)) = self.anchors.get(&anchor) else {
+                    self.fault(at, path, "this repeats a value that contains it");
+                    return None;
+                };
+                self.nodes = self.nodes.saturating_add(*nodes);
+                return Some(node.clone());
+            }
             Event::Scalar(text, style, anchor, tag) => {
-                let tag = tag.filter(|tag| !tag.is_yaml_core_schema());
-                (self.scalar(&text, style, tag.map(|tag| tag.to_string()), at, path), anchor)
+                let plain = style == ScalarStyle::Plain;
+                let is_nothing = plain && matches!(&*text, "" | "~" | "null" | "Null" | "NULL");
+                let value = Value::Text { text: text.into_owned(), plain };
+                let value = if is_nothing { Value::Nothing } else { value };
+                (value, anchor, tag.filter(|tag| !tag.is_yaml_core_schema()))
             }
-            Event::SequenceStart(anchor, tag) => {
-                let items = self.list(path, depth)?;
-                (self.untagged(Value::List(items), tag.map(|tag| tag.to_string()), at, path), anchor)
-            }
-            Event::MappingStart(anchor, tag) => {
-                let entries = self.table(path, depth)?;
-                (self.untagged(Value::Table(entries), tag.map(|tag| tag.to_string()), at, path), anchor)
-            }
+            Event::SequenceStart(anchor, tag) => (Value::List(self.list(path, depth)?), anchor, tag),
+            Event::MappingStart(anchor, tag) => (Value::Table(self.table(path, depth)?), anchor, tag),
             _ => return None,
         };
+        let room = match tag {
+            // A configuration has no tags, so what looks like one is a room.
+            Some(tag) => Some(swallowed::as_tag(&tag.to_string())),
+            None if value == Value::Nothing => {
+                self.lines.get(at.line.saturating_sub(1)).and_then(|line| swallowed::as_comment(line))
+            }
+            None => None,
+        };
+        if let Some(message) = room {
+            self.fault(at, path, message);
+            value = Value::Faulty;
+        }
         let node = Node { at, value };
         if anchor > 0 {
-            self.anchors.insert(anchor, node.clone());
+            let nodes = self.nodes.saturating_sub(nodes_before);
+            self.anchors.insert(anchor, (node.clone(), nodes));
         }
         Some(node)
     }
@@ -152,93 +190,46 @@ impl<'a> Builder<'a> {
     fn list(&mut self, path: &str, depth: usize) -> Option<Vec<Node>> {
         let mut items = Vec::new();
         loop {
-            let (event, span) = self.next()?;
+            let (event, at) = self.next()?;
             if matches!(event, Event::SequenceEnd) {
                 return Some(items);
             }
             let path = format!("{path}[{}]", items.len());
-            items.push(self.node(event, span, &path, depth.saturating_add(1))?);
+            items.push(self.node(event, at, &path, depth.saturating_add(1))?);
         }
     }
 
     fn table(&mut self, path: &str, depth: usize) -> Option<Vec<Entry>> {
         let mut entries: Vec<Entry> = Vec::new();
         loop {
-            let (event, span) = self.next()?;
+            let (event, at) = self.next()?;
             if matches!(event, Event::MappingEnd) {
                 return Some(entries);
             }
-            let at = position(span.start);
-            let key = self.node(event, span, path, depth.saturating_add(1))?;
+            let key = self.node(event, at, path, depth.saturating_add(1))?;
             let name = match key.value {
                 Value::Text { text, .. } => Some(text),
                 Value::Faulty => None,
                 Value::Nothing | Value::List(_) | Value::Table(_) => {
-                    self.fault(span.start, path, "a key must be a word");
+                    self.fault(at, path, "a key must be a word");
                     None
                 }
             };
             let path = join(path, name.as_deref().unwrap_or("?"));
-            let (event, span) = self.next()?;
-            let node = self.node(event, span, &path, depth.saturating_add(1))?;
+            let (event, place) = self.next()?;
+            let node = self.node(event, place, &path, depth.saturating_add(1))?;
             let Some(key) = name else { continue };
-            if let Some(first) = entries.iter().find(|entry| entry.key == key) {
-                let message = format!("the key is given twice; first in line {}", first.at.line);
-                self.faults.push(Fault { at, key: path, message });
-            } else {
-                entries.push(Entry { key, at, node });
+            match entries.iter().find(|entry| entry.key == key).map(|first| first.at.line) {
+                Some(line) => {
+                    self.fault(at, &path, format!("the key is given twice; first in line {line}"));
+                }
+                None => entries.push(Entry { key, at, node }),
             }
         }
     }
 
-    fn scalar(
-        &mut self,
-        text: &str,
-        style: ScalarStyle,
-        tag: Option<String>,
-        at: Position,
-        path: &str,
-    ) -> Value {
-        let plain = style == ScalarStyle::Plain;
-        let nothing = plain && matches!(text, "" | "~" | "null" | "Null" | "NULL");
-        let lost = if text.is_empty() && plain && tag.is_none() {
-            swallowed::after(&self.lines, at).map(swallowed::as_comment)
-        } else {
-            None
-        };
-        let value = match lost {
-            Some(message) => {
-                self.faults.push(Fault { at, key: path.to_owned(), message });
-                Value::Faulty
-            }
-            None if nothing => Value::Nothing,
-            None => Value::Text { text: text.to_owned(), plain },
-        };
-        self.untagged(value, tag, at, path)
-    }
-
-    /// `value`, unless it has a tag: a configuration uses no tags, so a tag is a room id without quotes.
-    fn untagged(&mut self, value: Value, tag: Option<String>, at: Position, path: &str) -> Value {
-        let Some(tag) = tag else { return value };
-        self.faults.push(Fault { at, key: path.to_owned(), message: swallowed::as_tag(&tag) });
-        Value::Faulty
-    }
-
-    fn repeated(&mut self, anchor: usize, span: Span, path: &str) -> Option<Node> {
-        let Some(node) = self.anchors.get(&anchor).cloned() else {
-            self.fault(span.start, path, "this repeats a value that contains it");
-            return None;
-        };
-        self.nodes = self.nodes.saturating_add(size(&node));
-        if self.nodes > MOST_NODES {
-            self.fault(span.start, path, "the file is too large or too deeply nested");
-            return None;
-        }
-        Some(node)
-    }
-
-    fn fault(&mut self, at: Marker, key: &str, message: impl Into<String>) {
-        self.faults.push(Fault { at: position(at), key: key.to_owned(), message: message.into() });
+    fn fault(&mut self, at: Position, key: &str, message: impl Into<String>) {
+        self.faults.push(Fault { at, key: key.to_owned(), message: message.into() });
     }
 }
 
@@ -249,14 +240,6 @@ pub(super) fn join(path: &str, key: &str) -> String {
 
 fn position(at: Marker) -> Position {
     Position { line: at.line(), column: at.col().saturating_add(1) }
-}
-
-fn size(node: &Node) -> usize {
-    match &node.value {
-        Value::Nothing | Value::Text { .. } | Value::Faulty => 1,
-        Value::List(items) => items.iter().map(size).fold(1, usize::saturating_add),
-        Value::Table(entries) => entries.iter().map(|entry| size(&entry.node)).fold(1, usize::saturating_add),
-    }
 }
 
 #[cfg(test)]
@@ -273,14 +256,14 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn every_text_gives_a_tree_or_a_fault(text in "[-a:#!&*{}\\[\\]\"', \n|~ü]{0,60}") {
+        fn whatever_is_written_there_is_a_tree_or_a_fault(text in "[-a:#!&*{}\\[\\]\"', \n|~ü]{0,60}") {
             let (root, faults) = parse(&text);
             proptest::prop_assert!(root.is_some() || !faults.is_empty());
         }
     }
 
     #[test]
-    fn values_have_their_positions() {
+    fn values_know_where_they_stand() {
         let (root, faults) = parse("a:\n  - b: 'x'\n");
         assert_eq!(faults, []);
         let Value::Table(entries) = root.unwrap().value else { panic!("a table") };
@@ -291,7 +274,7 @@ mod tests {
         assert_eq!(inner[0].node.value, Value::Text { text: "x".into(), plain: false });
     }
 
-    /// Whether another YAML parser returns the same value.
+    /// Whether another reader of YAML finds the same.
     fn same(node: &Node, other: &serde_yaml::Value) -> bool {
         match (&node.value, other) {
             (Value::Nothing, serde_yaml::Value::Null) => true,
@@ -313,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn another_yaml_parser_returns_the_same() {
+    fn another_reader_of_yaml_reads_the_same() {
         for text in [
             include_str!("../../config.yaml.example"),
             include_str!("../../registration.yaml.example"),
@@ -335,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn a_room_id_without_quotes_is_found_everywhere() {
+    fn a_room_id_without_quotes_is_found_wherever_it_stands() {
         for text in ["rooms:\n  - !ops:example.org\n", "rooms: [!ops:example.org]\n", "room: !ops\n"] {
             let faults = faults(text);
             assert_eq!(faults.len(), 1, "{faults:?}");
@@ -344,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn a_room_alias_without_quotes_is_found_everywhere() {
+    fn a_room_alias_without_quotes_is_found_wherever_it_stands() {
         for (text, place) in [
             ("rooms:\n  - #ops:example.org\n  - \"#x:y\"\n", "2:"),
             ("a: 1\nroom: #ops:example.org\n", "2:"),
@@ -359,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn an_alias_without_quotes_in_brackets_hides_no_other_fault() {
+    fn what_brackets_lose_hides_nothing_else() {
         let faults = faults("rooms: [\"#a:b\", #c:d, #e:f]\nb: 1\nb: 2\n");
         assert_eq!(faults.len(), 3, "{faults:?}");
         assert!(faults[0].starts_with("1:17 ") && faults[0].contains("\"#c:d\""), "{faults:?}");
@@ -376,21 +359,21 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_file_is_a_tree_without_a_value() {
+    fn an_empty_file_is_a_tree_without_anything() {
         let (root, faults) = parse("# nothing yet\n");
         assert_eq!(faults, []);
         assert_eq!(root.unwrap().value, Value::Nothing);
     }
 
     #[test]
-    fn a_yaml_error_is_reported_with_its_position() {
+    fn what_is_not_yaml_is_told_with_its_place() {
         let faults = faults("a: 1\nb: c: d\n");
         assert!(faults[0].starts_with("2:"), "{faults:?}");
         assert!(faults[0].contains("this is not YAML"), "{faults:?}");
     }
 
     #[test]
-    fn excessive_repetition_through_anchors_is_rejected() {
+    fn a_file_that_repeats_itself_without_end_is_refused() {
         let mut text = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n".to_owned();
         for n in 1..9 {
             let before = format!("*a{}", n - 1);

@@ -16,6 +16,7 @@ pub type RoomReference = String;
 /// The rules of one room list.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
+#[schemars(extend("required" = ["levels"]))]
 pub struct Policy {
     /// At least one, in order. An incident that nobody acknowledges escalates from one to the next.
     #[schemars(length(min = 1), extend("x-group" = "The ladder"))]
@@ -30,7 +31,7 @@ pub struct Policy {
     /// without it.
     pub send_cap: Duration,
     /// Rooms notified (with `@room`) when nobody acknowledged. `@room` needs power level 50 for the virtual user there.
-    #[schemars(extend("x-group" = "When nobody answers", "x-items" = "room", "uniqueItems" = true))]
+    #[schemars(extend("x-group" = "When nobody answers", "items" = {"format": "room"}, "uniqueItems" = true))]
     #[schemars(extend("x-example" = "[\"#ops:example.org\"]"))]
     pub fallback_rooms: Vec<RoomReference>,
     /// The interval of reminders about an unanswered incident, or `none`.
@@ -70,7 +71,8 @@ pub struct Policy {
     #[schemars(extend("x-group" = "Severities and permissions"))]
     pub severity_label: String,
     /// The rules of each severity. A severity that is not listed has rank 0 and escalates.
-    #[schemars(extend("x-key" = "severity", "x-example" = "critical: {rank: 2}\nwarning: {rank: 1}\n\
+    #[schemars(extend("propertyNames" = {"format": "severity"}))]
+    #[schemars(extend("x-example" = "critical: {rank: 2}\nwarning: {rank: 1}\n\
         # This one stays on the first level and mentions nobody.\n\
         info: {rank: 0, escalate: false, mention: []}"))]
     pub severities: BTreeMap<String, SeverityRule>,
@@ -82,7 +84,7 @@ pub struct Policy {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Level {
     /// At least one; all are paged together. A room that is also on a later level is paged again there.
-    #[schemars(length(min = 1), extend("x-items" = "room", "uniqueItems" = true))]
+    #[schemars(length(min = 1), extend("items" = {"format": "room"}, "uniqueItems" = true))]
     #[schemars(extend("x-example" = "[\"#finance-ops:example.org\"]"))]
     pub rooms: Vec<RoomReference>,
     /// How long the level has to acknowledge before the next one is paged, counted from when its page was sent.
@@ -91,7 +93,8 @@ pub struct Level {
     pub escalate_after: Duration,
     /// Who is mentioned by its pages: users, or `"@room"`, which needs power level 50 there. Default: nobody.
     #[serde(default)]
-    #[schemars(with = "Vec<String>", extend("x-items" = "mention", "x-example" = "[\"@alice:example.org\"]"))]
+    #[schemars(with = "Vec<String>", extend("items" = {"format": "user or \"@room\""}))]
+    #[schemars(extend("x-example" = "[\"@alice:example.org\"]"))]
     pub mention: Vec<Mention>,
 }
 
@@ -119,7 +122,7 @@ pub struct SeverityRule {
     /// Whether its incidents escalate; if false, they stay on the first level.
     pub escalate: bool,
     /// Who is mentioned by its pages, instead of the level's `mention`.
-    #[schemars(with = "Option<Vec<String>>", extend("x-items" = "mention"))]
+    #[schemars(with = "Option<Vec<String>>", extend("items" = {"format": "user or \"@room\""}))]
     pub mention: Option<Vec<Mention>>,
 }
 
@@ -152,7 +155,8 @@ pub struct Permissions {
     pub moderate_power_level: i64,
     /// Permissions of single users, whatever their power level: `none`, `respond` (acknowledge, snooze up to an hour,
     /// escalate) or `moderate` (everything).
-    #[schemars(with = "BTreeMap<String, Role>", extend("x-key" = "user", "x-example" = "\"@alice:example.org\": moderate"))]
+    #[schemars(with = "BTreeMap<String, Role>", extend("propertyNames" = {"format": "user"}))]
+    #[schemars(extend("x-example" = "\"@alice:example.org\": moderate"))]
     pub users: BTreeMap<OwnedUserId, Role>,
 }
 

@@ -3,18 +3,11 @@
 //!
 //! `UPDATE=1 cargo test --lib config::tests::documents` writes them; without it, the test compares.
 
-use crate::config::registration::{Namespace, Namespaces, Registration};
-use crate::config::schema;
-use crate::config::shape::{CONFIG, Key, Need, Required, Shape, Table, text};
-use crate::config::types::{
-    AlertmanagerConfig, BasicAuth, Config, Database, Homeserver, Listen, Listener, Retention, RoomListConfig,
-    TlsFiles,
-};
+use super::keys::{Need, Required, meaning, need};
+use super::published::schema;
+use crate::config::shape::{CONFIG, Key, Kind, keys};
 use crate::config::yaml::join;
-use crate::domain::policy::{Level, Permissions, Policy, SeverityRule};
-use serde::de::{Deserialize, Deserializer, Error, Visitor};
 use serde_json::{Value as Json, json};
-use std::collections::BTreeSet;
 use std::path::Path;
 
 const EXAMPLE_HEAD: &str = "\
@@ -68,20 +61,20 @@ pub(super) fn example() -> String {
     let mut lines = Vec::new();
     for key in ordered(&CONFIG) {
         lines.push(String::new());
-        entry(&mut lines, key, 0);
+        entry(&mut lines, &key, 0);
     }
     format!("{EXAMPLE_HEAD}{}\n", lines.join("\n"))
 }
 
 /// A key with its comment, `indent` spaces from the left.
-fn entry(lines: &mut Vec<String>, key: &Key, indent: usize) {
+fn entry(lines: &mut Vec<String>, key: &Key<'_>, indent: usize) {
     comment(lines, &about(key), indent);
-    let (margin, name) = (" ".repeat(indent), &key.name);
-    if let Some(yaml) = text(&key.field, "x-hint") {
+    let (margin, name, need) = (" ".repeat(indent), key.name, need(key));
+    if let Some(yaml) = text(key, "x-hint") {
         lines.push(format!("{margin}#{name}: {yaml}"));
         return;
     }
-    let value = match (text(&key.field, "x-example"), &key.need) {
+    let value = match (text(key, "x-example"), &need) {
         (Some(yaml), _) => Some(yaml.to_owned()),
         (None, Need::Default(default)) => Some(in_a_line(default)),
         (None, _) => None,
@@ -94,33 +87,32 @@ fn entry(lines: &mut Vec<String>, key: &Key, indent: usize) {
         Some(yaml) => lines.push(format!("{margin}{name}: {yaml}")),
         None => {
             lines.push(format!("{margin}{name}:"));
-            match &key.shape {
-                Shape::List { items, .. } => {
+            match Kind::of(key.schema) {
+                Kind::List(items) => {
                     let mut item = Vec::new();
                     parts(&mut item, items, indent + 4);
                     dash(&mut item, indent + 2);
                     lines.append(&mut item);
                 }
-                shape => parts(lines, shape, indent + 2),
+                _ => parts(lines, key.schema, indent + 2),
             }
         }
     }
-    if let Some(yaml) = text(&key.field, "x-continued") {
+    if let Some(yaml) = text(key, "x-continued") {
         block(lines, yaml, indent + 2);
     }
-    if let (Some(file_key), Need::Secret { file, .. }) = (key.file_key(), &key.need) {
+    if let (Some(file_key), Need::Secret { file, .. }) = (key.file_key(), &need) {
         lines.push(format!("{margin}#{file_key}: {file}"));
     }
 }
 
 /// The keys of a table.
-fn parts(lines: &mut Vec<String>, shape: &Shape, indent: usize) {
-    let Shape::Table(table) = shape else { return };
+fn parts(lines: &mut Vec<String>, table: &Json, indent: usize) {
     for key in ordered(table) {
-        if text(&key.field, "x-group").is_some() {
+        if text(&key, "x-group").is_some() {
             lines.push(String::new());
         }
-        entry(lines, key, indent);
+        entry(lines, &key, indent);
     }
 }
 
@@ -141,8 +133,9 @@ fn block(lines: &mut Vec<String>, yaml: &str, indent: usize) {
 }
 
 /// The comment of a key.
-fn about(key: &Key) -> String {
-    let need = match &key.need {
+fn about(key: &Key<'_>) -> String {
+    let (need, meaning) = (need(key), meaning(key));
+    let required = match &need {
         Need::Required => "Required. ".to_owned(),
         Need::Secret { required: Required::Yes, .. } => "Required, here or in a file. ".to_owned(),
         Need::Secret { required: Required::Unless(other), .. } => {
@@ -150,20 +143,18 @@ fn about(key: &Key) -> String {
         }
         Need::Default(_) | Need::Optional | Need::Secret { .. } => String::new(),
     };
-    let default = match &key.need {
-        Need::Default(_) if text(&key.field, "x-example").is_none() => String::new(),
-        // The doc comment already explains the default.
-        Need::Default(default) if *default == json!([]) && key.meaning().contains("Default: ") => {
-            String::new()
-        }
+    let default = match &need {
+        Need::Default(_) if text(key, "x-example").is_none() => String::new(),
+        // The doc comment says what it means that there is none.
+        Need::Default(default) if *default == json!([]) && meaning.contains("Default: ") => String::new(),
         Need::Default(default) if *default == json!([]) => " Default: none.".to_owned(),
         Need::Default(default) => format!(" Default: {}.", in_a_line(default)),
         Need::Required | Need::Optional | Need::Secret { .. } => String::new(),
     };
-    format!("{need}{}{default}", key.meaning())
+    format!("{required}{meaning}{default}")
 }
 
-/// Wraps words as lines of a comment.
+/// Words as lines of a comment.
 fn comment(lines: &mut Vec<String>, words: &str, indent: usize) {
     let start = format!("{}#", " ".repeat(indent));
     let mut line = start.clone();
@@ -178,99 +169,100 @@ fn comment(lines: &mut Vec<String>, words: &str, indent: usize) {
 
 /// The text of docs/CONFIGURATION.md.
 fn reference() -> String {
-    let (mut lines, mut anchors) = (Vec::new(), Vec::new());
-    section(&mut lines, &mut anchors, &CONFIG, "");
-    format!("{REFERENCE_HEAD}{}\n", lines.join("\n"))
+    let mut reference = Reference { lines: Vec::new(), anchors: Vec::new(), inner: Vec::new() };
+    reference.section(&CONFIG, "");
+    format!("{REFERENCE_HEAD}{}\n", reference.lines.join("\n"))
 }
 
-/// The table of keys at `path`, then the tables within it. Tables with the same keys and meanings share a section.
-fn section(lines: &mut Vec<String>, anchors: &mut Vec<(String, String)>, table: &Table, path: &str) {
-    let heading = if path.is_empty() { "The file".to_owned() } else { format!("`{path}`") };
-    lines.extend([String::new(), format!("## {heading}")]);
-    let mut inner = Vec::new();
-    let mut begins = true;
-    for key in ordered(table) {
-        if let Some(group) = text(&key.field, "x-group") {
-            lines.extend([String::new(), format!("**{group}**")]);
+struct Reference<'a> {
+    lines: Vec<String>,
+    /// The tables that have a section, as their keys and meanings, and the section's anchor.
+    anchors: Vec<(String, String)>,
+    /// Tables without a section yet, with their paths.
+    inner: Vec<(String, &'a Json)>,
+}
+
+impl<'a> Reference<'a> {
+    /// The table of keys at `path`, then the tables within it. Tables with the same keys and meanings share a section.
+    fn section(&mut self, table: &'a Json, path: &str) {
+        let heading = if path.is_empty() { "The file".to_owned() } else { format!("`{path}`") };
+        self.lines.extend([String::new(), format!("## {heading}")]);
+        let mut begins = true;
+        for key in ordered(table) {
+            let group = text(&key, "x-group");
+            if let Some(group) = group {
+                self.lines.extend([String::new(), format!("**{group}**")]);
+            }
+            if begins || group.is_some() {
+                let head = ["", "| Key | Value | Default | Description |", "|---|---|---|---|"];
+                self.lines.extend(head.map(str::to_owned));
+            }
+            begins = false;
+            let row = self.row(&key, &join(path, key.name));
+            self.lines.push(row);
         }
-        if begins || text(&key.field, "x-group").is_some() {
-            lines.extend(
-                ["", "| Key | Value | Default | Description |", "|---|---|---|---|"].map(str::to_owned),
-            );
+        for (path, table) in std::mem::take(&mut self.inner) {
+            self.section(table, &path);
         }
-        begins = false;
-        let mut within = Vec::new();
-        lines.push(row(key, &join(path, &key.name), anchors, &mut within));
-        inner.append(&mut within);
     }
-    for (path, table) in inner {
-        section(lines, anchors, &table, &path);
+
+    fn row(&mut self, key: &Key<'a>, path: &str) -> String {
+        let name = match key.file_key() {
+            Some(file_key) => format!("`{}` or `{file_key}`", key.name),
+            None => format!("`{}`", key.name),
+        };
+        let default = match need(key) {
+            Need::Required | Need::Secret { required: Required::Yes, .. } => "*required*".to_owned(),
+            Need::Secret { required: Required::Unless(other), .. } => {
+                format!("*required* if `{other}: token`")
+            }
+            Need::Default(default) => format!("`{}`", in_a_line(&default)),
+            Need::Optional | Need::Secret { .. } => String::new(),
+        };
+        let value = self.kind(key.schema, path);
+        format!("| {name} | {value} | {default} | {} |", meaning(key))
+    }
+
+    /// What a value may be, in words.
+    fn kind(&mut self, schema: &'a Json, path: &str) -> String {
+        match Kind::of(schema) {
+            Kind::Text(form) => form.title().to_owned(),
+            Kind::Number(range) => format!("{} to {}", range.start(), range.end()),
+            Kind::Flag => "`true` or `false`".to_owned(),
+            Kind::Word(words) => {
+                words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(" or ")
+            }
+            Kind::Duration { none: false, .. } => "duration".to_owned(),
+            Kind::Duration { none: true, .. } => "duration or `none`".to_owned(),
+            Kind::List(items) => format!("list of {}", self.kind(items, &format!("{path}[]"))),
+            Kind::Map(keys, values) => {
+                format!("{}: {}", keys.title(), self.kind(values, &format!("{path}.<key>")))
+            }
+            Kind::Table => {
+                let short = schema["x-short"].as_str().map(|key| self.kind(&schema["properties"][key], path));
+                let short = short.map(|short| format!("{short} or ")).unwrap_or_default();
+                format!("{short}[table](#{})", self.anchor(schema, path))
+            }
+        }
+    }
+
+    /// The link to a table, which gets a section unless the same table has one already.
+    fn anchor(&mut self, table: &'a Json, path: &str) -> String {
+        let about = |key: Key<'_>| format!("{} {}", key.name, meaning(&key));
+        let content = keys(table).map(about).collect::<Vec<_>>().join("\n");
+        if let Some((_, anchor)) = self.anchors.iter().find(|(known, _)| *known == content) {
+            return anchor.clone();
+        }
+        let anchor: String = path.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
+        self.anchors.push((content, anchor.clone()));
+        self.inner.push((path.to_owned(), table));
+        anchor
     }
 }
 
-fn row(
-    key: &Key,
-    path: &str,
-    anchors: &mut Vec<(String, String)>,
-    inner: &mut Vec<(String, Table)>,
-) -> String {
-    let name = match key.file_key() {
-        Some(file_key) => format!("`{}` or `{file_key}`", key.name),
-        None => format!("`{}`", key.name),
-    };
-    let default = match &key.need {
-        Need::Required | Need::Secret { required: Required::Yes, .. } => "*required*".to_owned(),
-        Need::Secret { required: Required::Unless(other), .. } => format!("*required* if `{other}: token`"),
-        Need::Default(default) => format!("`{}`", in_a_line(default)),
-        Need::Optional | Need::Secret { .. } => String::new(),
-    };
-    let value = kind(&key.shape, path, anchors, inner);
-    format!("| {name} | {value} | {default} | {} |", key.meaning())
-}
-
-/// The type of a value, in words.
-fn kind(
-    shape: &Shape,
-    path: &str,
-    anchors: &mut Vec<(String, String)>,
-    inner: &mut Vec<(String, Table)>,
-) -> String {
-    match shape {
-        Shape::Text(form) => form.name.to_owned(),
-        Shape::Number { least, most } => format!("{least} to {most}"),
-        Shape::Flag => "`true` or `false`".to_owned(),
-        Shape::Word(words) => words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(" or "),
-        Shape::Duration { none: false, .. } => "duration".to_owned(),
-        Shape::Duration { none: true, .. } => "duration or `none`".to_owned(),
-        Shape::List { items, .. } => format!("list of {}", kind(items, &format!("{path}[]"), anchors, inner)),
-        Shape::Map { keys, values } => {
-            format!("{}: {}", keys.name, kind(values, &format!("{path}.<key>"), anchors, inner))
-        }
-        Shape::Table(table) => format!("[table](#{})", anchor(table, path, anchors, inner)),
-        Shape::Short(key, table) => {
-            let short = table.keys.iter().find(|known| known.name == *key);
-            let short = short.map(|key| kind(&key.shape, path, anchors, inner)).unwrap_or_default();
-            format!("{short} or [table](#{})", anchor(table, path, anchors, inner))
-        }
-    }
-}
-
-/// The link to a table, which gets a section unless the same table has one already.
-fn anchor(
-    table: &Table,
-    path: &str,
-    anchors: &mut Vec<(String, String)>,
-    inner: &mut Vec<(String, Table)>,
-) -> String {
-    let keys =
-        table.keys.iter().map(|key| format!("{} {}", key.name, key.meaning())).collect::<Vec<_>>().join("\n");
-    if let Some((_, anchor)) = anchors.iter().find(|(known, _)| *known == keys) {
-        return anchor.clone();
-    }
-    let anchor: String = path.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
-    anchors.push((keys, anchor.clone()));
-    inner.push((path.to_owned(), table.clone()));
-    anchor
+/// An attribute of a key.
+fn text<'a>(key: &Key<'a>, attribute: &str) -> Option<&'a str> {
+    key.schema[attribute].as_str()
 }
 
 /// A value in one line of YAML.
@@ -298,77 +290,38 @@ fn is_plain(text: &str) -> bool {
 }
 
 /// The keys of a table in the order of its type's fields, which a schema does not keep.
-fn ordered(table: &Table) -> Vec<&Key> {
-    let field = |key: &'_ Key| key.inside.clone().unwrap_or_else(|| key.name.clone());
-    let known: BTreeSet<String> = table.keys.iter().map(field).collect();
-    let mut types = TYPES.iter().map(|fields| fields());
-    let fields =
-        types.find(|fields| fields.iter().map(|field| (*field).to_owned()).collect::<BTreeSet<_>>() == known);
-    let fields = fields.unwrap_or_else(|| panic!("add the type with {known:?} to TYPES"));
-    let at = |name: &str, fields: &[&str]| fields.iter().position(|field| *field == name);
-    let mut keys: Vec<&Key> = table.keys.iter().collect();
-    // Only a policy is lifted.
-    keys.sort_by_key(|key| (at(&field(key), fields), at(&key.name, fields_of::<Policy>())));
+fn ordered(table: &Json) -> Vec<Key<'_>> {
+    let mut keys: Vec<Key<'_>> = keys(table).collect();
+    let types = types();
+    let has_all = |fields: &&Vec<&str>| keys.iter().all(|key| fields.contains(&key.name));
+    // Another type may have the same fields and more.
+    let fields = types.iter().filter(has_all).min_by_key(|fields| fields.len());
+    let fields = fields.unwrap_or_else(|| panic!("no type has the fields {keys:?}"));
+    keys.sort_by_key(|key| fields.iter().position(|field| *field == key.name));
     keys
 }
 
-/// Every type that is a table.
-const TYPES: [fn() -> FieldsOf; 17] = [
-    fields_of::<Config>,
-    fields_of::<Homeserver>,
-    fields_of::<Database>,
-    fields_of::<Listen>,
-    fields_of::<Listener>,
-    fields_of::<TlsFiles>,
-    fields_of::<AlertmanagerConfig>,
-    fields_of::<BasicAuth>,
-    fields_of::<RoomListConfig>,
-    fields_of::<Policy>,
-    fields_of::<Level>,
-    fields_of::<SeverityRule>,
-    fields_of::<Permissions>,
-    fields_of::<Retention>,
-    fields_of::<Registration>,
-    fields_of::<Namespaces>,
-    fields_of::<Namespace>,
-];
-
-/// The fields of a type.
-type FieldsOf = &'static [&'static str];
-
-fn fields_of<'de, T: Deserialize<'de>>() -> FieldsOf {
-    let mut fields = &[][..];
-    // Deserialization fails on purpose, after it has passed the fields.
-    T::deserialize(Fields(&mut fields)).map_or(fields, |_| &[])
+/// The fields of each type that is a table, in the order of the source.
+fn types() -> Vec<Vec<&'static str>> {
+    let policy = include_str!("../../domain/policy.rs");
+    let mut types: Vec<Vec<&str>> = Vec::new();
+    for line in [policy, include_str!("../types.rs")].into_iter().flat_map(str::lines) {
+        let field = line.strip_prefix("    pub ").and_then(|field| field.split_once(": "));
+        match field {
+            _ if line.starts_with("pub struct ") => types.push(Vec::new()),
+            // It is flattened, and is the first type of its file.
+            Some(("policy", _)) => {
+                let fields = types[0].clone();
+                types.last_mut().unwrap().extend(fields);
+            }
+            Some((field, _)) => types.last_mut().unwrap().push(field),
+            None => {}
+        }
+    }
+    types
 }
 
-/// A deserializer that only records the fields of a struct.
-struct Fields<'a>(&'a mut FieldsOf);
-
-impl<'de> Deserializer<'de> for Fields<'_> {
-    type Error = serde::de::value::Error;
-
-    fn deserialize_struct<V: Visitor<'de>>(
-        self,
-        _name: &'static str,
-        fields: FieldsOf,
-        _visitor: V,
-    ) -> Result<V::Value, Self::Error> {
-        *self.0 = fields;
-        Err(Error::custom("only the fields are wanted"))
-    }
-
-    fn deserialize_any<V: Visitor<'de>>(self, _visitor: V) -> Result<V::Value, Self::Error> {
-        Err(Error::custom("not a struct"))
-    }
-
-    serde::forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
-        newtype_struct seq tuple tuple_struct map enum identifier ignored_any
-    }
-}
-
-/// The chart's values.schema.json with the program's schema of the configuration.
+/// The chart's values.schema.json with the configuration as the program has it.
 fn chart_schema(text: &str) -> String {
     let mut config = schema();
     let keys = config.as_object_mut().unwrap();
@@ -377,7 +330,7 @@ fn chart_schema(text: &str) -> String {
         keys["properties"].as_object_mut().unwrap().remove(own);
     }
     for_the_chart(&mut config);
-    // These keys are empty in the chart's default values.
+    // The values have neither until somebody sets them.
     let config = config.as_object_mut().unwrap();
     config.remove("required");
     let properties = &mut config["properties"];
@@ -394,8 +347,8 @@ fn chart_schema(text: &str) -> String {
     format!("{before}    \"config\": {config}{}{after}", end.trim_start_matches("\n    }"))
 }
 
-/// Secrets are references to the environment: the configuration is in a `ConfigMap`. The chart names the file of a
-/// webhook's token itself.
+/// Secrets are references to the environment: the configuration is in a `ConfigMap`. The chart names the file of a webhook's
+/// token itself.
 fn for_the_chart(schema: &mut Json) {
     if let Some(properties) = schema.get_mut("properties").and_then(Json::as_object_mut) {
         let secrets: Vec<String> =
@@ -426,7 +379,7 @@ fn is_up_to_date(path: &str, text: &str) {
         std::fs::write(&file, text).unwrap();
     }
     let current = std::fs::read_to_string(&file).unwrap_or_default();
-    assert!(current == text, "{path} is out of date: UPDATE=1 cargo test --lib config::documents");
+    assert!(current == text, "{path} is out of date: UPDATE=1 cargo test --lib config::tests::documents");
 }
 
 #[test]
@@ -439,7 +392,7 @@ fn the_documents_and_schemas_are_up_to_date() {
 }
 
 #[test]
-fn a_value_in_a_line_parses_to_the_same_value() {
+fn a_value_in_a_line_reads_as_itself() {
     for value in [
         json!("15m"),
         json!("127.0.0.1:9009"),

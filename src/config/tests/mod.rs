@@ -1,7 +1,9 @@
-//! Tests of the whole configuration: its values, and that it reports every problem at once.
+//! The configuration as a whole: what is read, and that every problem is found at once.
 
 mod documents;
+mod keys;
 mod problems;
+mod published;
 mod schema;
 
 use super::{Config, Outside, load};
@@ -63,12 +65,12 @@ impl Folder {
     }
 }
 
-/// The problems of a configuration.
+/// What is wrong with a configuration.
 fn problems(config: &str) -> Vec<String> {
     Folder::with(config).load().expect_err("the configuration has problems")
 }
 
-/// The problems of the minimal configuration after a change.
+/// What is wrong with the minimal configuration after a change.
 fn problems_after(from: &str, to: &str) -> Vec<String> {
     assert!(MINIMAL.contains(from), "{from} is part of the minimal configuration");
     problems(&MINIMAL.replace(from, to))
@@ -98,28 +100,28 @@ fn a_minimal_configuration_has_every_documented_default() {
 }
 
 #[test]
-fn the_example_is_valid_and_contains_the_defaults() {
+fn the_example_is_a_configuration_and_shows_the_defaults() {
     let config = Folder::with(include_str!("../../../config.yaml.example")).load().unwrap();
     let minimal = Folder::with(MINIMAL).load().unwrap();
     assert_eq!(config.listen, minimal.listen);
     assert_eq!(config.retention, minimal.retention);
-    let (example, default) = (&config.room_lists[0], &minimal.room_lists[0]);
+    let (shown, default) = (&config.room_lists[0], &minimal.room_lists[0]);
     assert_eq!(
-        (&example.ack_reactions, example.place_reaction),
+        (&shown.ack_reactions, shown.place_reaction),
         (&default.ack_reactions, default.place_reaction)
     );
     let defaults = Policy {
-        levels: example.policy.levels.clone(),
-        fallback_rooms: example.policy.fallback_rooms.clone(),
-        severities: example.policy.severities.clone(),
-        permissions: example.policy.permissions.clone(),
+        levels: shown.policy.levels.clone(),
+        fallback_rooms: shown.policy.fallback_rooms.clone(),
+        severities: shown.policy.severities.clone(),
+        permissions: shown.policy.permissions.clone(),
         ..default.policy.clone()
     };
-    assert_eq!(example.policy, defaults);
+    assert_eq!(shown.policy, defaults);
 }
 
 #[test]
-fn the_commented_keys_of_the_example_are_valid() {
+fn what_the_example_comments_out_can_be_used() {
     let certificate = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let without = ["url:", "bearer_token:", "webhook_token:"];
     let mut config = String::new();
@@ -178,7 +180,7 @@ fn every_rule_of_a_room_list_is_read() {
 }
 
 #[test]
-fn an_invalid_template_is_reported_at_its_position() {
+fn a_template_that_is_wrong_is_told_in_its_place() {
     let with = |name: &str| format!("{MINIMAL}    templates:\n      {name}: 'Look: {{{{ name }}}}'\n");
     let list = Folder::with(&with("page_text")).load().unwrap().room_lists.remove(0);
     assert_eq!(list.templates["page_text"], "Look: {{ name }}");
@@ -205,7 +207,7 @@ fn values_come_from_the_environment_and_secrets_from_files() {
 }
 
 #[test]
-fn misleading_values_are_rejected() {
+fn what_would_mean_something_else_than_it_seems_is_told() {
     let with = |line: &str| problems(&format!("{MINIMAL}    {line}\n"));
     for line in ["ack_timeout: 0", "stale_after: 0s", "remind_every: 0m"] {
         assert!(with(line)[0].contains("must be greater than zero; use `none`"), "{line}");
@@ -228,7 +230,7 @@ fn misleading_values_are_rejected() {
 }
 
 #[test]
-fn secret_files_lists_every_file_with_a_secret() {
+fn the_files_that_others_must_not_read_are_known() {
     let of = |config: &str| {
         let config = Folder::with(config).write("token", "t").load().unwrap();
         let name = |file: &std::path::PathBuf| file.file_name().unwrap().to_str().unwrap().to_owned();
@@ -248,7 +250,7 @@ fn secret_files_lists_every_file_with_a_secret() {
 }
 
 #[test]
-fn the_debug_output_of_the_configuration_has_no_secrets() {
+fn secrets_do_not_show_when_the_configuration_is_printed() {
     let printed = format!("{:?}", Folder::with(MINIMAL).load().unwrap());
     for secret in ["s3cret", "as-secret", "hs-secret", "postgres://"] {
         assert!(!printed.contains(secret), "{secret} shows in {printed}");

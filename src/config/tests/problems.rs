@@ -1,11 +1,11 @@
-//! All problems are reported at once, each with its position and key; doubtful settings give warnings.
+//! What is wrong is told at once, each with its place and key, and what is doubtful is warned of.
 
 use super::{Folder, MINIMAL, NOTHING, REGISTRATION, problems, problems_after};
 use crate::config::load;
 use std::time::Duration;
 
 #[test]
-fn all_problems_are_reported_at_once_with_position_and_key() {
+fn all_problems_are_told_at_once_each_with_its_place_and_key() {
     let found = problems(
         "\
 homeserver:
@@ -100,7 +100,7 @@ fn no_problem_repeats_a_secret() {
 }
 
 #[test]
-fn a_missing_empty_or_invalid_file_is_reported() {
+fn a_file_that_is_absent_or_empty_or_no_yaml_is_told() {
     let nothing = load(std::path::Path::new("/nonexistent/config.yaml"), NOTHING).unwrap_err();
     assert_eq!(nothing.len(), 1);
     assert!(nothing[0].to_string().starts_with("/nonexistent/config.yaml: cannot be read"));
@@ -113,7 +113,7 @@ fn a_missing_empty_or_invalid_file_is_reported() {
 }
 
 #[test]
-fn a_prefix_outside_the_registration_s_namespace_is_reported() {
+fn a_prefix_outside_of_the_registration_s_namespace_is_told() {
     let found = problems(&("user_prefix: other_\n".to_owned() + MINIMAL));
     assert_eq!(found.len(), 1, "{found:?}");
     assert!(
@@ -123,7 +123,7 @@ fn a_prefix_outside_the_registration_s_namespace_is_reported() {
 }
 
 #[test]
-fn a_wrong_server_name_is_reported_at_server_name() {
+fn another_server_s_name_is_told_where_it_stands() {
     let found = problems_after("server_name: example.org", "server_name: example.com");
     let expected =
         "config.yaml:1:58: homeserver.server_name: with it, `@_alerts_finance:example.com` lies outside";
@@ -137,12 +137,14 @@ fn a_wrong_server_name_is_reported_at_server_name() {
 }
 
 #[test]
-fn the_placeholders_of_the_example_are_rejected_as_tokens() {
+fn the_placeholders_of_the_example_are_no_tokens() {
     let example = include_str!("../../../registration.yaml.example");
     let found = Folder::with(MINIMAL).write("registration.yaml", example).load().unwrap_err();
-    let [as_token, hs_token] = found.as_slice() else { panic!("two problems: {found:?}") };
-    assert!(as_token.starts_with("registration.yaml:7:11: as_token: is still `REPLACE_WITH_A_RANDOM_TOKEN`"));
-    assert!(hs_token.starts_with("registration.yaml:8:11: hs_token: is still `REPLACE_WITH_ANOTHER_ONE`"));
+    let [shown_by_us, shown_to_us] = found.as_slice() else { panic!("two problems: {found:?}") };
+    assert!(
+        shown_by_us.starts_with("registration.yaml:7:11: as_token: is still `REPLACE_WITH_A_RANDOM_TOKEN`")
+    );
+    assert!(shown_to_us.starts_with("registration.yaml:8:11: hs_token: is still `REPLACE_WITH_ANOTHER_ONE`"));
     assert!(found.iter().all(|problem| problem.contains("`matrixbot registration` writes")), "{found:?}");
     let of_the_deployment = include_str!("../../../deploy/registration.yaml");
     let found = Folder::with(MINIMAL).write("registration.yaml", of_the_deployment).load().unwrap_err();
@@ -150,7 +152,7 @@ fn the_placeholders_of_the_example_are_rejected_as_tokens() {
 }
 
 #[test]
-fn a_name_must_be_one_segment_of_a_path() {
+fn a_name_is_one_segment_of_a_path() {
     for name in [".", "..", "...", "a/b", "Finance", "a b", "é", "a%2e"] {
         let found = problems_after("name: finance", &format!("name: '{name}'"));
         assert!(found[0].contains("room_lists[0].name: may hold only"), "{name}: {found:?}");
@@ -162,7 +164,7 @@ fn a_name_must_be_one_segment_of_a_path() {
 }
 
 #[test]
-fn a_room_may_be_on_several_levels_but_only_once_on_each() {
+fn a_room_stands_once_on_a_level_and_may_stand_on_several() {
     let found =
         problems_after("['#finance:example.org']", "['#finance:example.org', '#finance:example.org']");
     let expected =
@@ -173,7 +175,7 @@ fn a_room_may_be_on_several_levels_but_only_once_on_each() {
 }
 
 #[test]
-fn a_reaction_with_another_meaning_cannot_acknowledge() {
+fn a_reaction_that_means_something_else_does_not_acknowledge() {
     for (reaction, meaning) in [("💤", "snoozes"), ("⏫", "escalates"), ("⏫\u{fe0f}", "escalates")] {
         let reactions = format!("webhook_token: s3cret\n    ack_reactions: [✅, '{reaction}']");
         let found = problems_after("webhook_token: s3cret", &reactions);
@@ -185,7 +187,7 @@ fn a_reaction_with_another_meaning_cannot_acknowledge() {
 }
 
 #[test]
-fn the_registration_s_url_must_be_http() {
+fn a_registration_leads_to_where_a_homeserver_can_call() {
     let with = |url: &str| {
         let registration = REGISTRATION.replace("http://127.0.0.1:9009", url);
         Folder::with(MINIMAL).write("registration.yaml", &registration).load()
@@ -200,7 +202,7 @@ fn the_registration_s_url_must_be_http() {
 }
 
 #[test]
-fn a_webhook_s_token_must_fit_in_a_header() {
+fn a_webhooks_token_can_be_shown_in_a_header() {
     for token in ["' s3cret'", "'s3 cret'", "s3crét"] {
         let found = problems(&MINIMAL.replace("s3cret", token));
         assert_eq!(found.len(), 1, "{found:?}");
@@ -215,7 +217,7 @@ fn a_webhook_s_token_must_fit_in_a_header() {
 }
 
 #[test]
-fn the_reminder_must_be_before_the_acknowledgement_ends() {
+fn an_acker_can_be_reminded_before_the_acknowledgement_ends() {
     for (lines, place) in [
         ("ack_timeout: 30m\n    ack_reminder: 30m", "config.yaml:10:19"),
         ("ack_timeout: 30m\n    ack_reminder: 1h", "config.yaml:10:19"),
@@ -235,7 +237,7 @@ fn the_reminder_must_be_before_the_acknowledgement_ends() {
 }
 
 #[test]
-fn a_url_must_not_include_our_own_paths() {
+fn an_address_ends_before_our_own_paths() {
     for (url, expected) in [
         ("http://h:8008/_matrix", "must end before /_matrix, which is put after it: `http://h:8008`"),
         ("https://h/a/_matrix/client/v3/", "must end before /_matrix, which is put after it: `https://h/a`"),
@@ -258,7 +260,7 @@ fn a_url_must_not_include_our_own_paths() {
 }
 
 #[test]
-fn problems_of_the_registration_are_reported_in_its_file() {
+fn what_is_wrong_with_the_registration_is_told_in_its_own_place() {
     let registration = REGISTRATION
         .replace("as-secret", "hs-secret")
         .replace("id: matrixbot\n", "")
@@ -276,14 +278,13 @@ fn problems_of_the_registration_are_reported_in_its_file() {
         "{found:?}"
     );
 
-    let in_namespace =
-        REGISTRATION.replace("sender_localpart: matrixbot", "sender_localpart: _alerts_finance");
-    let found = Folder::with(MINIMAL).write("registration.yaml", &in_namespace).load().unwrap_err();
+    let taken = REGISTRATION.replace("sender_localpart: matrixbot", "sender_localpart: _alerts_finance");
+    let found = Folder::with(MINIMAL).write("registration.yaml", &taken).load().unwrap_err();
     assert!(found[0].contains("sender_localpart"), "{found:?}");
 }
 
 #[test]
-fn a_webhook_without_a_token_needs_webhook_auth_none() {
+fn a_webhook_is_open_only_in_so_many_words() {
     let open = MINIMAL.replace("webhook_token: s3cret", "webhook_auth: none");
     assert!(Folder::with(&open).load().unwrap().room_lists[0].webhook_token.is_none());
     let found = problems_after("webhook_token: s3cret", "webhook_auth: token");
@@ -297,7 +298,7 @@ fn a_webhook_without_a_token_needs_webhook_auth_none() {
 }
 
 #[test]
-fn listeners_with_the_same_address_need_the_same_tls() {
+fn listeners_may_share_an_address_but_then_everything() {
     let shared = MINIMAL.to_owned() + "listen: {appservice: '127.0.0.1:9010', admin: 'localhost:9010'}\n";
     let listen = Folder::with(&shared).load().unwrap().listen;
     assert_eq!(listen.appservice, listen.webhook);
@@ -321,7 +322,7 @@ proptest::proptest! {
     #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
 
     #[test]
-    fn a_missing_duplicate_or_moved_key_never_panics(line in 0_usize..400, how in 0..3) {
+    fn a_key_that_is_missing_doubled_or_moved_is_told_and_nothing_panics(line in 0_usize..400, how in 0..3) {
         let mut lines: Vec<&str> = include_str!("../../../config.yaml.example").lines().collect();
         let line = line % lines.len();
         let changed = lines[line];
@@ -341,7 +342,7 @@ proptest::proptest! {
 }
 
 #[test]
-fn escalate_after_must_not_be_zero() {
+fn a_level_has_time_to_answer() {
     let problems =
         problems_after("levels:\n      - rooms", "levels:\n      - escalate_after: 0s\n        rooms");
     let expected = "config.yaml:8:25: room_lists[0].levels[0].escalate_after: must be greater than zero";
@@ -349,7 +350,7 @@ fn escalate_after_must_not_be_zero() {
 }
 
 #[test]
-fn a_registration_with_rate_limits_gives_a_warning() {
+fn a_registration_that_lets_us_be_held_back_is_warned_of() {
     assert_eq!(Folder::with(MINIMAL).load().unwrap().warnings, []);
     for limited in ["rate_limited: true\n", ""] {
         let registration = REGISTRATION.replace("rate_limited: false\n", limited);
@@ -364,7 +365,7 @@ fn a_registration_with_rate_limits_gives_a_warning() {
 }
 
 #[test]
-fn listeners_are_read_even_if_other_keys_are_invalid() {
+fn where_it_listens_is_read_whatever_else_is_wrong() {
     let folder = Folder::with("database: 7\nlisten: {admin: 127.0.0.1:1234}\nlevels: none\n");
     let read = || crate::config::load_listen(&folder.0.path().join("config.yaml"), NOTHING);
     let listen = read().unwrap();
