@@ -12,7 +12,7 @@ use crate::domain::time::{between, later};
 use crate::ids;
 use crate::store::enqueue::NewMessage;
 use crate::store::timers::{self, Due};
-use crate::store::{incident, room};
+use crate::store::{StoreError, incident, room};
 use std::time::Duration;
 
 /// The pause after the first failure of an incident's timer; it doubles with each: 10 s, 20 s, 40 s, … 5 min.
@@ -62,7 +62,7 @@ impl Engine {
                 }
                 Ok(true)
             }
-            Err(error) if error.is_data_error() => {
+            Err(error) if concerns_one_incident(&error) => {
                 self.set_aside(&due, &error).await?;
                 Ok(false)
             }
@@ -81,11 +81,13 @@ impl Engine {
             // Another process did, or the incident has changed meanwhile.
             return Ok(());
         }
-        if failures == 1 {
+        // A conflict with another change passes; one that comes again does not.
+        let notified_at = if error.is_data_error() { 1 } else { 2 };
+        if failures == notified_at {
             self.notify_fallback(&mut change, due, &reason).await?;
         }
         change.commit().await?;
-        if failures == 1 {
+        if failures == notified_at {
             tracing::error!(
                 incident = number,
                 room_list,
@@ -145,6 +147,14 @@ async fn handle(mut change: Change, due: &Due, input: &Input) -> Result<(), Engi
         change.decide_by_its_policy(&stored, input).await?;
     }
     Ok(change.commit().await?)
+}
+
+/// Whether an error is about the incident and not about the database: then other incidents can be handled. A foreign
+/// key (23503) or unique index (23505) may be a conflict that passes, so setting aside is only a pause then.
+fn concerns_one_incident(error: &EngineError) -> bool {
+    let conflict =
+        |error: &StoreError| error.sqlstate().is_some_and(|code| matches!(code.as_str(), "23503" | "23505"));
+    error.is_data_error() || matches!(error, EngineError::Unavailable(error) if conflict(error))
 }
 
 /// The pause after so many failures in a row.

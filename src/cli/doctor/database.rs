@@ -1,9 +1,12 @@
-//! The database: whether it answers, and whether its schema fits.
+//! The database: whether it answers, whether its schema fits, and whether the clocks agree.
 
 use super::report::Report;
 use crate::cli::DATABASE_TIMEOUT;
+use crate::clock::{ComparedClock, SystemClock};
 use crate::config::Config;
 use crate::store::{ENGINE_VERSION, Store, StoreError, try_database};
+use crate::timers::difference;
+use std::sync::Arc;
 
 /// Checks the database. Returns it if it is usable.
 pub(super) async fn examine(report: &mut Report, config: &Config) -> Option<Store> {
@@ -17,7 +20,10 @@ pub(super) async fn examine(report: &mut Report, config: &Config) -> Option<Stor
     }
     let store = Store::new(&config.database.url, 2).ok()?;
     match schema(report, config, &store).await {
-        Ok(true) => return Some(store),
+        Ok(true) => {
+            clock(report, &store).await;
+            return Some(store);
+        }
         Ok(false) => {}
         Err(error) => {
             let remedy = "Make the user of `database.url` the owner of the database's schema and tables.";
@@ -49,6 +55,25 @@ async fn schema(report: &mut Report, config: &Config, store: &Store) -> Result<b
     }
     report.ok("schema", None, "up to date");
     Ok(true)
+}
+
+/// Whether this machine's clock agrees with the database's.
+async fn clock(report: &mut Report, store: &Store) {
+    let clock = ComparedClock::new(Arc::new(SystemClock));
+    let before = clock.own();
+    match store.clock().await {
+        Ok(database) => {
+            let ahead = clock.compare(before, database, clock.own());
+            let detail = format!("{} the database's", difference(ahead));
+            if clock.is_right() {
+                report.ok("clock", None, detail);
+            } else {
+                let remedy = "Synchronise the clocks of both machines: while they differ, this machine's process pauses.";
+                report.failed("clock", None, detail, remedy);
+            }
+        }
+        Err(error) => report.failed("clock", None, error.to_string(), remedy(&error)),
+    }
 }
 
 fn remedy(error: &StoreError) -> &'static str {

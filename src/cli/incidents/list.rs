@@ -1,7 +1,7 @@
 //! Lists incidents.
 
 use super::Incidents;
-use crate::cli::print;
+use crate::cli::{eprint, print};
 use crate::clock::{Clock as _, SystemClock};
 use crate::domain::answer::IncidentLine;
 use crate::domain::incident::PhaseName;
@@ -96,12 +96,21 @@ impl Line {
 }
 
 impl Incidents {
-    /// Lists incidents.
+    /// Lists incidents. Returns whether each could be read.
     pub(super) async fn list(&self, options: &Options) -> anyhow::Result<bool> {
         let mut tx = self.store.begin().await?;
         let mut lines = Vec::new();
+        let mut all = true;
         for number in self.numbers(&mut tx, options).await? {
-            if let Some(stored) = incident::load(&mut tx, number).await? {
+            let stored = match incident::load(&mut tx, number).await {
+                Err(error) if error.is_data_error() => {
+                    eprint(&format!("error: incident {number} cannot be read: {error}"));
+                    all = false;
+                    continue;
+                }
+                stored => stored?,
+            };
+            if let Some(stored) = stored {
                 let policy = self
                     .engine
                     .policy_or_current(&stored.room_list, stored.incident.run.policy_version)
@@ -120,7 +129,7 @@ impl Incidents {
         } else {
             print(table(&lines, SystemClock.now()).as_bytes());
         }
-        Ok(true)
+        Ok(all)
     }
 
     async fn numbers(&self, tx: &mut Tx, options: &Options) -> anyhow::Result<Vec<i64>> {

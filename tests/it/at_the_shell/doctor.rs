@@ -38,6 +38,7 @@ async fn before_the_first_start_everything_is_tested_and_nothing_is_posted() {
     for line in [
         "ok       database       PostgreSQL ",
         "ok       schema         up to date",
+        "ok       clock          0 s ahead of the database's",
         "ok       as_token       the homeserver knows matrixbot as @matrixbot:example.test",
         "ok       hs_token       the homeserver reaches matrixbot and sends the right token (",
         "ok       virtual user   @_alerts_finance:example.test: registered just now, with its own device",

@@ -2,7 +2,7 @@
 //! be read again.
 
 use super::{ALICE, HOUR, MINUTE, SECOND, list};
-use crate::homeserver::SERVER_NAME;
+use crate::homeserver::{Fault, Match, SERVER_NAME};
 use crate::world::{Group, Setup, World};
 use matrixbot::worker::Progress;
 use ruma::OwnedRoomId;
@@ -111,4 +111,61 @@ async fn readiness_names_what_is_set_aside_and_stays_green() {
     let (status, body) = readiness(&world).await;
     assert_eq!(status, 200, "{body}");
     assert!(body.contains("\"degraded\"") && body.contains("#1"), "{body}");
+}
+
+/// What a later release might have written: keys, variants and kinds that this one does not know.
+const OF_TOMORROW: &str = r#"
+    UPDATE policy_version SET policy = jsonb_set(policy, '{levels,0,mention}', '[{"group": "on-call"}]')
+        || '{"quiet_hours": ["22:00"], "ack_scope": "same_floor", "send_cap": "10m", "severities": {"critical": {"rank": "top"}}}';
+    UPDATE incident SET group_labels = group_labels || '{"weight": 3}', common_labels = common_labels || '{"tags": ["a"]}';
+    UPDATE incident_alert SET labels = labels || '{"weight": 3}', annotations = annotations || '{"links": {"a": "b"}}';
+    UPDATE timeline SET kind = 'called', entry = entry || '{"kind": "called", "number": "+49"}' WHERE kind = 'told';
+    UPDATE timeline SET entry = entry || '{"mood": "calm"}' WHERE kind <> 'called';
+    UPDATE outbox SET payload = payload || '{"what": "page", "voice": true}' WHERE kind = 'page' AND incident = 1;
+    UPDATE outbox SET payload = '{"what": "page_by_phone"}' WHERE kind = 'page' AND incident = 2;
+"#;
+
+#[tokio::test]
+async fn rows_of_a_later_release_continue() {
+    let (mut world, rooms) = World::finance("").await;
+    assert_eq!(world.report(&Group::firing("DiskFull", world.now())).await, 1);
+    world.homeserver.fail_next(Match::send().in_room(&rooms.ops), Fault::RateLimit { retry_after: MINUTE });
+    assert_eq!(world.report(&Group::firing("HostDown", world.now())).await, 2);
+    assert_eq!(world.posts(&rooms.ops).len(), 1, "the second page waits");
+    world.bot.kill().await;
+    execute(&world, OF_TOMORROW).await;
+    world.restart_bot().await;
+
+    world.pass(2 * MINUTE).await;
+    assert_eq!(world.posts(&rooms.ops).len(), 2, "it is a page, whatever else it is");
+    world.pass(15 * MINUTE).await;
+    assert_eq!(world.posts(&rooms.managers).len(), 2, "both escalate");
+    for number in [1, 2] {
+        let said = world.homeserver.person(ALICE).says(&rooms.ops, &format!("ack {number}"));
+        world.settle().await;
+        assert!(world.homeserver.replies_to(&said)[0].body.contains("acknowledged."));
+        let said = world.homeserver.person(ALICE).says(&rooms.ops, &format!("timeline {number}"));
+        world.settle().await;
+        assert!(world.homeserver.replies_to(&said)[0].body.contains("acknowledged"));
+    }
+    assert_eq!(world.count("SELECT count(*) FROM incident WHERE timer_failures > 0").await, 0);
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn an_incident_whose_history_conflicts_stops_no_other_ladder() {
+    let (world, rooms) = World::finance("").await;
+    world.report(&Group::firing("DiskFull", world.now())).await;
+    world.report(&Group::firing("HostDown", world.now())).await;
+    // The next entry of the first one's timeline is there already.
+    let conflict = "INSERT INTO timeline (incident, version, at, kind, entry)
+        SELECT id, version + 1, now(), 'unanswered', '{\"kind\": \"unanswered\"}' FROM incident WHERE id = 1";
+    execute(&world, conflict).await;
+    world.pass(16 * MINUTE).await;
+    assert_eq!(world.posts(&rooms.managers).len(), 1, "the other one escalates");
+    assert!(world.only_post(&rooms.fallback).body.starts_with("⚠️ NOT ESCALATING #1 DiskFull"));
+    execute(&world, "DELETE FROM timeline WHERE incident = 1 AND entry = '{\"kind\": \"unanswered\"}'").await;
+    world.pass(5 * MINUTE).await;
+    assert_eq!(world.posts(&rooms.managers).len(), 2);
+    world.nothing_is_left().await;
 }
