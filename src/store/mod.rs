@@ -6,6 +6,7 @@
 pub mod alert;
 pub mod claim;
 mod columns;
+mod connection;
 mod delivered;
 pub mod enqueue;
 mod forms;
@@ -26,6 +27,7 @@ mod virtual_user;
 
 pub use alert::AlertDetails;
 pub use claim::{Claimed, Head};
+pub use connection::{Limited, Limits, Tx};
 pub use delivered::PageRow;
 pub use inbox::{InboxEvent, WaitingEvent};
 pub use incident::StoredIncident;
@@ -36,18 +38,16 @@ pub use schema::ENGINE_VERSION;
 pub use settle::Lease;
 pub use virtual_user::VirtualUserRow;
 
+use connection::Connections;
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{Connection as _, PgConnection, PgPool, Postgres, Transaction};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{Connection as _, PgConnection};
 use std::str::FromStr;
 use std::time::Duration;
 
 /// Timeout of the extra connection that finds out why the pool cannot connect.
 const CAUSE_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// A database transaction.
-pub type Tx = Transaction<'static, Postgres>;
 
 /// Why an operation of the store failed.
 #[derive(Debug, thiserror::Error)]
@@ -107,7 +107,7 @@ impl StoreError {
 /// Opens a connection and closes it again. A pool retries until it times out; this fails at once with the cause.
 /// Returns the server's version.
 pub async fn try_database(url: &SecretString, within: Duration) -> Result<String, StoreError> {
-    let options = PgConnectOptions::from_str(url.expose_secret())?.application_name("matrixbot");
+    let options = options(url)?;
     let attempt = async {
         let mut connection = PgConnection::connect_with(&options).await?;
         let version = sqlx::query_scalar("SHOW server_version").fetch_one(&mut connection).await?;
@@ -123,18 +123,18 @@ pub async fn try_database(url: &SecretString, within: Duration) -> Result<String
 /// The database.
 #[derive(Debug, Clone)]
 pub struct Store {
-    pool: PgPool,
+    pool: Connections,
 }
 
 impl Store {
     /// Creates the pool. It connects only when a query needs a connection.
     pub fn new(url: &SecretString, max_connections: u32) -> Result<Self, StoreError> {
-        let options = PgConnectOptions::from_str(url.expose_secret())?.application_name("matrixbot");
-        let pool = PgPoolOptions::new()
-            .max_connections(max_connections)
-            .acquire_timeout(Duration::from_secs(5))
-            .connect_lazy_with(options);
-        Ok(Self { pool })
+        Self::with_limits(url, max_connections, Limits::default())
+    }
+
+    /// The same, with other limits on its waits.
+    pub fn with_limits(url: &SecretString, max_connections: u32, limits: Limits) -> Result<Self, StoreError> {
+        Ok(Self { pool: Connections::new(options(url)?, max_connections, limits) })
     }
 
     /// Whether the database answers.
@@ -172,7 +172,7 @@ impl Store {
         if !matches!(error, sqlx::Error::PoolTimedOut) {
             return error;
         }
-        let options = self.pool.connect_options();
+        let options = self.pool.options();
         match tokio::time::timeout(CAUSE_TIMEOUT, PgConnection::connect_with(&options)).await {
             Ok(Err(cause)) => cause,
             Ok(Ok(_)) | Err(_) => error,
@@ -183,6 +183,13 @@ impl Store {
     pub async fn close(&self) {
         self.pool.close().await;
     }
+}
+
+/// How to connect.
+fn options(url: &SecretString) -> Result<PgConnectOptions, StoreError> {
+    let options = PgConnectOptions::from_str(url.expose_secret())?;
+    // Poolers refuse a startup parameter that they do not know, and no float is read as text.
+    Ok(options.application_name("matrixbot").extra_float_digits(None))
 }
 
 /// Commits a transaction.

@@ -1,6 +1,7 @@
 //! The schema: runs the migrations, and compares the schema with this release.
 
 use super::{Store, StoreError};
+use sqlx::Connection as _;
 use sqlx::migrate::Migrator;
 use std::sync::LazyLock;
 
@@ -18,7 +19,8 @@ pub const ENGINE_VERSION: i32 = 1;
 impl Store {
     /// Runs the missing migrations. Several processes may call this at once: they migrate one after the other.
     pub async fn migrate(&self) -> Result<(), StoreError> {
-        Ok(MIGRATOR.run(&self.pool).await?)
+        let mut connection = sqlx::PgConnection::connect_with(&self.pool.options()).await?;
+        Ok(MIGRATOR.run(&mut connection).await?)
     }
 
     /// How many of this release's migrations the schema lacks.

@@ -21,6 +21,8 @@ mod matrix_client;
 #[cfg(test)]
 mod plans;
 #[cfg(test)]
+mod proxy;
+#[cfg(test)]
 mod rooms;
 #[cfg(test)]
 mod same_as_synapse;

@@ -117,7 +117,7 @@ impl Plans {
         self.of(name, async move |store| {
             let mut tx = store.begin().await.unwrap();
             query(&mut tx).await;
-            tx.rollback().await.unwrap();
+            drop(tx);
         })
         .await;
     }

@@ -6,6 +6,7 @@
 
 use crate::database::TestDatabase;
 use crate::homeserver::{Homeserver, SERVER_NAME};
+use crate::proxy::Proxy;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use jiff::{SignedDuration, Timestamp};
@@ -14,7 +15,7 @@ use matrixbot::clock::{Clock, ManualClock, SharedClock};
 use matrixbot::config::{self, Config};
 use matrixbot::domain::time::{between, later};
 use matrixbot::http::{Listening, bind};
-use matrixbot::store::{Store, StoreError};
+use matrixbot::store::{Limits, Store, StoreError};
 use matrixbot::timers::DatabaseClock;
 use matrixbot::worker::{Progress, Registered, StepError};
 use ruma::{OwnedRoomId, OwnedUserId, UserId};
@@ -55,7 +56,8 @@ pub(crate) struct Bot {
 struct Configuration {
     room_lists: String,
     homeserver: Homeserver,
-    database: TestDatabase,
+    database_url: String,
+    limits: Limits,
     directory: tempfile::TempDir,
 }
 
@@ -78,7 +80,7 @@ impl Configuration {
             "homeserver:\n  url: {}\n  server_name: {SERVER_NAME}\nregistration: registration.yaml\ndatabase:\n  url: {}\n\
              listen:\n  appservice: 127.0.0.1:0\n  webhook: 127.0.0.1:0\n  admin: 127.0.0.1:0\nroom_lists:\n{}",
             self.homeserver.url(),
-            self.database.url(),
+            self.database_url,
             self.room_lists
         );
         let file = directory.join("config.yaml");
@@ -117,6 +119,8 @@ pub(crate) struct Setup {
     pub(crate) homeserver: Homeserver,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) database: TestDatabase,
+    /// Where matrixbot reaches the database, and how long it waits, if not directly and as usual.
+    reach: Option<(String, Limits)>,
 }
 
 impl Setup {
@@ -126,7 +130,18 @@ impl Setup {
         let clock = Arc::new(ManualClock::new(start));
         let homeserver = Homeserver::start_on(Arc::clone(&clock) as SharedClock);
         let database = TestDatabase::create().await;
-        Self { homeserver, clock, database }
+        Self { homeserver, clock, database, reach: None }
+    }
+
+    /// Puts a proxy between matrixbot, which waits for so long, and the database.
+    pub(crate) async fn behind_a_proxy(&mut self, limits: Limits) -> Proxy {
+        let mut url: url::Url = self.database.url().parse().unwrap();
+        let host = url.host_str().unwrap().to_owned();
+        let proxy = Proxy::start(host, url.port().unwrap_or(5432)).await;
+        url.set_host(Some("127.0.0.1")).unwrap();
+        url.set_port(Some(proxy.port())).unwrap();
+        self.reach = Some((url.to_string(), limits));
+        proxy
     }
 
     /// Creates the rooms of the list `finance`, with alice in each.
@@ -139,14 +154,16 @@ impl Setup {
 
     /// Starts matrixbot with these room lists (YAML items of `room_lists`), and lets it settle.
     pub(crate) async fn start(self, room_lists: &str) -> World {
-        let Self { homeserver, clock, database } = self;
+        let Self { homeserver, clock, database, reach } = self;
+        let (database_url, limits) = reach.unwrap_or_else(|| (database.url(), Limits::default()));
         let configuration = Configuration {
             room_lists: room_lists.to_owned(),
             homeserver: homeserver.clone(),
-            database: database.clone(),
+            database_url,
+            limits,
             directory: tempfile::tempdir().unwrap(),
         };
-        let bot = Bot::start(&configuration.load(), &clock, SignedDuration::ZERO).await;
+        let bot = Bot::start(&configuration, &clock, SignedDuration::ZERO).await;
         homeserver.set_appservice_url(&bot.appservice);
         let world = World { homeserver, clock, database, bot, configuration };
         world.settle().await;
@@ -157,12 +174,12 @@ impl Setup {
 impl World {
     /// Another process with the same configuration and database.
     pub(crate) async fn another(&self) -> Bot {
-        Bot::start(&self.configuration.load(), &self.clock, SignedDuration::ZERO).await
+        Bot::start(&self.configuration, &self.clock, SignedDuration::ZERO).await
     }
 
     /// Another process, on a machine whose clock is so far ahead of everybody else's.
     pub(crate) async fn another_ahead(&self, ahead: SignedDuration) -> Bot {
-        Bot::start(&self.configuration.load(), &self.clock, ahead).await
+        Bot::start(&self.configuration, &self.clock, ahead).await
     }
 
     /// Ends the process as if it had been killed, and starts another one.
@@ -282,9 +299,10 @@ impl World {
 }
 
 impl Bot {
-    async fn start(config: &Config, clock: &Arc<ManualClock>, ahead: SignedDuration) -> Self {
+    async fn start(configuration: &Configuration, clock: &Arc<ManualClock>, ahead: SignedDuration) -> Self {
+        let config = &configuration.load();
         let machine = Arc::new(MachineClock { clock: Arc::clone(clock), ahead: Mutex::new(ahead) });
-        let store = Store::new(&config.database.url, 8).unwrap();
+        let store = Store::with_limits(&config.database.url, 8, configuration.limits).unwrap();
         let shutdown = CancellationToken::new();
         let mut parts = Parts::build(config, store.clone(), Arc::clone(&machine) as SharedClock).unwrap();
         parts.database_clock = Arc::new(StoryDatabaseClock(Arc::clone(clock)));

@@ -6,6 +6,7 @@ mod crashes;
 mod database;
 mod dispatch;
 mod edits;
+mod frozen;
 mod joining;
 mod lost_events;
 mod pacing;
