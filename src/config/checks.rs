@@ -1,4 +1,4 @@
-//! The rules that concern several keys. They see what could be read, and run whatever else has a problem.
+//! Rules between keys. They run on what could be read, even if other values have problems.
 
 use super::read::Reader;
 use super::registration::Registration;
@@ -60,7 +60,7 @@ fn unique_names(reader: &mut Reader<'_>, config: &Json, key: &str) -> BTreeSet<S
     names
 }
 
-/// Listeners at one address are one listener.
+/// Listeners with the same address must have the same TLS files.
 pub(super) fn listeners(reader: &mut Reader<'_>, config: &Json) {
     let Ok(listen) = Listen::deserialize(&config["listen"]) else { return };
     let all = [("appservice", &listen.appservice), ("webhook", &listen.webhook), ("admin", &listen.admin)];
@@ -74,7 +74,7 @@ pub(super) fn listeners(reader: &mut Reader<'_>, config: &Json) {
     }
 }
 
-/// A receiver leads to one list. A list's name goes first.
+/// A receiver must select one list. The name of a list is also a receiver, and has precedence.
 fn receivers(reader: &mut Reader<'_>, config: &Json, names: &BTreeSet<String>) {
     let mut lists = BTreeMap::new();
     for (list_index, list) in items(&config["room_lists"]) {
@@ -90,7 +90,7 @@ fn receivers(reader: &mut Reader<'_>, config: &Json, names: &BTreeSet<String>) {
     }
 }
 
-/// A webhook is open only if the operator says so.
+/// A webhook without a token needs `webhook_auth: none`.
 fn webhook_auth(reader: &mut Reader<'_>, list: &Json, path: &str) {
     let given = |key: &str| reader.places.contains_key(&format!("{path}.{key}"));
     let token = given("webhook_token") || given("webhook_token_file");
@@ -107,7 +107,7 @@ fn webhook_auth(reader: &mut Reader<'_>, list: &Json, path: &str) {
     }
 }
 
-/// A template is judged as the message that its key names.
+/// A template must render as the message that its key names.
 fn templates(reader: &mut Reader<'_>, list: &Json, path: &str) {
     let Some(outside) = reader.outside else { return };
     for (name, text) in list["templates"].as_object().into_iter().flatten() {
@@ -117,7 +117,7 @@ fn templates(reader: &mut Reader<'_>, list: &Json, path: &str) {
     }
 }
 
-/// A reminder comes before the acknowledgement ends.
+/// The reminder must come before the acknowledgement ends.
 fn ack_reminder(reader: &mut Reader<'_>, list: &mut Json, path: &str) {
     let time = |key: &str| Option::<Duration>::deserialize(&list[key]).ok().flatten();
     let Some(timeout) = time("ack_timeout") else { return };

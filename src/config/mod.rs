@@ -79,8 +79,8 @@ pub fn load(path: &Path, outside: Outside<'_>) -> Result<Config, Vec<Problem>> {
     Ok(Config { secret_files, warnings, ..config })
 }
 
-/// Reads only the listeners. Other problems of the file do not matter: a running program is asked for its health even if
-/// its file was changed since and has a problem.
+/// Reads only the listeners, whatever other problems the file has: a health check must work even if the file was changed
+/// since the start.
 pub fn load_listen(path: &Path, outside: Outside<'_>) -> Result<Listen, Vec<Problem>> {
     #[derive(Deserialize, JsonSchema)]
     struct Only {
