@@ -17,6 +17,8 @@ PANELS = {panel["title"]: panel for panel in BOARD["panels"]}
 OPERATIONS = (ROOT / "docs/OPERATIONS.md").read_text()
 # Where the values of labels are written.
 WORDS = "\n".join((ROOT / "src" / path).read_text() for path in ("telemetry/labels.rs", "domain/incident.rs", "domain/input.rs"))
+# A variant's name in snake case is its value.
+WORDS += "".join(f'"{re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()}"' for name in re.findall(r"^    ([A-Z]\w+)", WORDS, re.M))
 PROCESS = ("cpu_seconds_total", "open_fds", "max_fds", "resident_memory_bytes", "virtual_memory_bytes", "start_time_seconds", "threads")
 EXPECTATIONS = [test for group in yaml.safe_load((CHART / "ci/alerts_test.yaml").read_text())["tests"] for test in group["alert_rule_test"]]
 
@@ -24,7 +26,7 @@ EXPECTATIONS = [test for group in yaml.safe_load((CHART / "ci/alerts_test.yaml")
 def metrics():
     """What matrixbot exports: name to labels."""
     found = {"up": set(), **{f"process_{name}": set() for name in PROCESS}}
-    declarations = re.findall(r'(?:keep|self)\s*\.(counters?|gauges?|histogram)\(\s*"(\w+)",\s*(?:"[^"]*"|help)\s*,?\s*(&\[[^\]]*\])?',
+    declarations = re.findall(r'(?:registrar|self)\s*\.(counters?|gauges?|histogram)\(\s*"(\w+)",\s*(?:"[^"]*"|help)\s*,?\s*(&\[[^\]]*\])?',
                               (ROOT / "src/telemetry/metrics.rs").read_text())
     for kind, name, labels in declarations:
         names = set(re.findall(r'"(\w+)"', labels))
