@@ -118,6 +118,7 @@ impl Parts {
         let (store, clock, metrics) = (store.clone(), clock.clone(), metrics.clone());
         Outbox::new(engine.clone(), store, clock, metrics, lists.clone(), rooms, settings)
             .woken_by(wakers.outbox.clone())
+            .only_while(self.clock_gate())
     }
 
     /// The listeners' addresses and services.

@@ -12,7 +12,7 @@ use crate::store::{
     Claimed, Head, Lease, Store, StoreError, StoredIncident, Tx, claim, commit, incident, settle, timeline,
 };
 use crate::telemetry::{DeliveryOutcome, Metrics};
-use crate::worker::{self, Progress, Worker};
+use crate::worker::{self, Gate, Progress, Worker};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use jiff::Timestamp;
@@ -111,6 +111,7 @@ pub struct Outbox {
     owner: Uuid,
     wake: Arc<Notify>,
     shutdown: CancellationToken,
+    gate: Option<Gate>,
 }
 
 /// A room that is no longer being served.
@@ -196,15 +197,21 @@ impl Outbox {
         rooms: Rooms,
         settings: OutboxSettings,
     ) -> Self {
-        let (wake, shutdown) = (Arc::default(), CancellationToken::new());
+        let (wake, shutdown, gate) = (Arc::default(), CancellationToken::new(), None);
         let (sender, owner) = (Sender::new(rooms.clone(), settings.attempt), ids::unique());
-        Self { engine, metrics, lists, store, clock, rooms, sender, settings, owner, wake, shutdown }
+        Self { engine, metrics, lists, store, clock, rooms, sender, settings, owner, wake, shutdown, gate }
     }
 
     /// Once `shutdown` is cancelled, the outbox finishes its in-flight messages and claims no more.
     #[must_use]
     pub fn stopped_by(self, shutdown: CancellationToken) -> Self {
         Self { shutdown, ..self }
+    }
+
+    /// The outbox claims no message while the gate is closed.
+    #[must_use]
+    pub fn only_while(self, gate: Gate) -> Self {
+        Self { gate: Some(gate), ..self }
     }
 
     /// The outbox looks for messages when it is notified.
@@ -215,7 +222,7 @@ impl Outbox {
 
     /// Whether the outbox is shutting down and claims no more messages.
     pub(super) fn stopping(&self) -> bool {
-        self.shutdown.is_cancelled()
+        self.shutdown.is_cancelled() || self.gate.as_ref().is_some_and(|gate| !gate.is_open())
     }
 
     /// Sends a room's messages, one after another, until its queue is empty or it must wait.

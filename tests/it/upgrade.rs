@@ -383,6 +383,8 @@ async fn a_database_of_0_1_0_continues() {
         ["ops", "managers", "fallback", "network"].map(|name| rooms[name].clone());
     world.pass(SECOND * 30).await;
 
+    let forgotten = "SELECT count(*) FROM inbox WHERE result ~ '#[0-9]' AND incidents = '{}'";
+    assert_eq!(world.count(forgotten).await, 0, "what acted before is known to have acted");
     // In-flight messages arrive once; cancelled ones never do.
     assert_eq!(pages(&world, &ops, "Sending"), 1, "{}", world.homeserver.rendered(&ops));
     assert_eq!(pages(&world, &network, "Waiting"), 1);

@@ -32,6 +32,10 @@ pub(super) fn read<T: DeserializeOwned>(
     id: impl Display,
     mut value: Value,
 ) -> Result<T, StoreError> {
+    // Almost every value can be read. Only for another one it matters where it cannot.
+    if let Ok(read) = T::deserialize(&value) {
+        return Ok(read);
+    }
     let mut left_out = Vec::new();
     loop {
         let error = match serde_path_to_error::deserialize(&value) {

@@ -145,7 +145,8 @@ async fn an_unreadable_row_stops_no_room() {
     world.report(&Group::firing("DiskFull", world.now())).await;
     let mut connection = world.database.connect().await;
     sqlx::query(
-        r#"UPDATE outbox SET payload = '{"what": "something of a later release"}' WHERE state = 'pending'"#,
+        r#"UPDATE outbox SET kind = 'reminder', payload = '{"what": "something of a later release"}'
+           WHERE state = 'pending'"#,
     )
     .execute(&mut connection)
     .await
