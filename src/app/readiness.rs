@@ -5,7 +5,7 @@ use crate::clock::{Clock as _, ComparedClock};
 use crate::domain::time::between;
 use crate::health::{Health, RoomHealth};
 use crate::http::{Check, Found, MainRuntime};
-use crate::store::Store;
+use crate::store::{Store, UserTrouble};
 use crate::timers::difference;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
@@ -23,7 +23,7 @@ pub(super) fn checks(
     health: &Health,
     runtime: &MainRuntime,
 ) -> Vec<Check> {
-    let [one, two, three, four] = [(); 4].map(|()| store.clone());
+    let [one, two, three, four, five] = [(); 5].map(|()| store.clone());
     let (clock, compared) = (clock.clone(), clock.clone());
     let (homeserver, rooms) = (health.clone(), health.clone());
     vec![
@@ -41,6 +41,7 @@ pub(super) fn checks(
             let state = clock_is_right(&compared);
             async move { state }
         }),
+        Check::new("users", on(runtime, move || users(five.clone()))),
         Check::new("outbox", on(runtime, move || outbox(three.clone(), clock.now()))),
         Check::degrading("incidents", on(runtime, move || incidents(four.clone()))),
     ]
@@ -73,6 +74,19 @@ async fn migrations(store: Store) -> Result<String, String> {
         Ok(missing) => Err(format!("{missing} are missing")),
         Err(error) => Err(error.to_string()),
     }
+}
+
+/// A list whose virtual user cannot send reaches nobody.
+async fn users(store: Store) -> Result<String, String> {
+    let troubles = store.user_troubles().await.map_err(|error| error.to_string())?;
+    if troubles.is_empty() {
+        return Ok("can send".to_owned());
+    }
+    let troubles = troubles.iter().map(|trouble| {
+        let UserTrouble { room_list, user_id, why, since } = trouble;
+        format!("{user_id} cannot send since {since:.0}, so that the messages of {room_list} wait: {why}")
+    });
+    Err(troubles.collect::<Vec<_>>().join("; "))
 }
 
 async fn outbox(store: Store, now: Timestamp) -> Result<String, String> {

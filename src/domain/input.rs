@@ -16,6 +16,8 @@ pub enum Input {
     Report(Vec<ReportedAlert>),
     /// The timer `next_at` has passed.
     Tick,
+    /// The same while the room list's virtual user cannot send: an unsent page waits for it, however long that takes.
+    TickWhileHeld,
     /// The page of a rung was sent to a room.
     PageSent(Rung),
     /// No room of the rung is reachable.

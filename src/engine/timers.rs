@@ -12,7 +12,7 @@ use crate::domain::time::{between, later};
 use crate::ids;
 use crate::store::enqueue::NewMessage;
 use crate::store::timers::{self, Due};
-use crate::store::{StoreError, incident, room};
+use crate::store::{StoreError, incident, room, user_trouble};
 use std::time::Duration;
 
 /// The pause after the first failure of an incident's timer; it doubles with each: 10 s, 20 s, 40 s, … 5 min.
@@ -26,7 +26,9 @@ impl Engine {
         let now = change.now();
         let Some(due) = timers::lock_due(change.tx(), now).await? else { return Ok(false) };
         let since = due.at;
-        if self.handle_or_set_aside(change, due, &Input::Tick).await? {
+        let is_held = user_trouble::checks(change.tx(), &due.room_list).await?.is_some();
+        let input = if is_held { Input::TickWhileHeld } else { Input::Tick };
+        if self.handle_or_set_aside(change, due, &input).await? {
             self.metrics.ladder_lag(between(since, now));
         }
         Ok(true)

@@ -3,9 +3,11 @@
 use super::client::{Client, Identity};
 use super::endpoint::Endpoint;
 use super::failure::{ClientError, Failure};
+use ruma::api::OutgoingRequestExt as _;
+use ruma::api::auth_scheme::SendAccessToken;
 use ruma::api::client::account::register::{self, LoginType};
 use ruma::api::client::device::update_device;
-use ruma::api::client::profile::set_profile_field;
+use ruma::api::client::profile::{get_profile, set_profile_field};
 use ruma::profile::ProfileFieldValue;
 use ruma::{DeviceId, MxcUri, UserId};
 
@@ -19,7 +21,22 @@ impl Client {
         request.inhibit_login = true;
         match self.call(Endpoint::Register, None, request).await {
             Err(error) if error.errcode() == Some("M_USER_IN_USE") => Ok(false),
-            answer => answer.map(|_| true),
+            // The request has no other subject than the user.
+            answer => answer.map(|_| true).map_err(ClientError::of_the_user),
+        }
+    }
+
+    /// Whether the virtual user may have an account: without one it has no profile. Continuwuity answers other requests
+    /// even for users that have no account.
+    pub async fn may_have_account(&self, user_id: &UserId) -> Result<bool, ClientError> {
+        let request = get_profile::v3::Request::new(user_id.to_owned())
+            .try_into_http_request::<Vec<u8>>(self.homeserver(), SendAccessToken::None, self.supported())
+            .map_err(|error| ClientError::unbuildable(Endpoint::Profile, error))?;
+        let answer: Result<get_profile::v3::Response, _> = self.exchange(Endpoint::Profile, request).await;
+        match answer {
+            Err(error) if error.failure().is_temporary() => Err(error),
+            Err(error) => Ok(error.failure() != Failure::NotFound),
+            Ok(_) => Ok(true),
         }
     }
 

@@ -166,6 +166,11 @@ impl Client {
         SendAccessToken::Always(self.as_token.expose_secret())
     }
 
+    /// The versions of the specification whose paths are used.
+    pub(super) fn supported(&self) -> Cow<'_, SupportedVersions> {
+        Cow::Borrowed(&*self.supported)
+    }
+
     /// The homeserver's URL.
     pub(super) fn homeserver(&self) -> &str {
         &self.homeserver

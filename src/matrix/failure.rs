@@ -18,6 +18,9 @@ pub enum Failure {
     Temporary,
     /// 403: the virtual user has no permission, most often because it is not in the room.
     Forbidden,
+    /// The virtual user is in the room, but its power level is too low to send messages. Homeservers answer 403 as
+    /// for [`Failure::Forbidden`]; the room's power levels tell them apart.
+    Muted,
     /// 404: no such room, alias, event or state.
     NotFound,
     /// 413: the event is too large for the homeserver.
@@ -28,14 +31,40 @@ pub enum Failure {
     UserNotRegistered,
     /// The homeserver does not know the asserted device: create it, then retry.
     UnknownDevice,
+    /// The homeserver does not let the virtual user act anywhere: it is suspended, locked, deactivated, or outside of the
+    /// registration's namespace. The homeserver's administrator has to act.
+    UserBlocked,
     /// Any other 4xx: a retry will not help.
     BadRequest,
+}
+
+/// What a failure says something about, and so what waits for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Concern {
+    /// The homeserver, or the way to it: every request of the moment fails.
+    Homeserver,
+    /// The virtual user: it cannot act in any room.
+    User,
+    /// The room, alias or event: other rooms are not affected.
+    Room,
+    /// This one request.
+    Request,
 }
 
 impl Failure {
     /// Whether the same request may succeed later without anybody acting.
     pub fn is_temporary(self) -> bool {
         matches!(self, Self::RateLimited { .. } | Self::Temporary)
+    }
+
+    /// What the failure says something about.
+    pub fn concerns(self) -> Concern {
+        match self {
+            Self::RateLimited { .. } | Self::Temporary | Self::UnknownToken => Concern::Homeserver,
+            Self::UserNotRegistered | Self::UnknownDevice | Self::UserBlocked => Concern::User,
+            Self::Forbidden | Self::Muted | Self::NotFound => Concern::Room,
+            Self::TooLarge | Self::BadRequest => Concern::Request,
+        }
     }
 }
 
@@ -53,6 +82,11 @@ pub struct ClientError {
 }
 
 impl ClientError {
+    /// The request that failed.
+    pub fn endpoint(&self) -> Endpoint {
+        self.endpoint
+    }
+
     /// Who acts next.
     pub fn failure(&self) -> Failure {
         self.failure
@@ -78,6 +112,15 @@ impl ClientError {
     /// the answer was lost, unreadable or a 5xx.
     pub fn may_have_acted(&self) -> bool {
         self.may_have_acted
+    }
+
+    /// The same failure of a request that concerns the virtual user alone: a refusal is one of the user.
+    pub(super) fn of_the_user(mut self) -> Self {
+        let is_refusal = matches!(self.failure, Failure::Forbidden | Failure::NotFound | Failure::BadRequest);
+        if is_refusal && self.errcode() != Some("M_UNRECOGNIZED") {
+            self.failure = Failure::UserBlocked;
+        }
+        self
     }
 
     /// The request cannot be built: matrixbot has a defect, or the configuration is wrong.
@@ -230,23 +273,45 @@ fn classify(status: u16, errcode: Option<&str>, message: &str) -> Failure {
     match (status, errcode) {
         (429, _) | (_, Some("M_LIMIT_EXCEEDED")) => Failure::RateLimited { retry_after: None },
         (413, _) | (_, Some("M_TOO_LARGE")) => Failure::TooLarge,
+        // Client-Server API §Account suspension, Client-Server API §Account locking (a 401): the account exists, but may not act.
+        // Application Service API: M_EXCLUSIVE, the user is outside of the namespace.
+        (_, Some(errcode)) if BLOCKED.contains(&errcode) => Failure::UserBlocked,
+        // Continuwuity knows no such room: it answers 500 without an error code of its own.
+        (500, Some(_)) if NO_SUCH_ROOM.iter().any(|words| message.contains(words)) => Failure::NotFound,
         // Without an error code the answer is not from the homeserver, but from a proxy in front of it.
         (408 | 500.., _) | (_, None) => Failure::Temporary,
         (401, _) | (_, Some("M_UNKNOWN_TOKEN" | "M_MISSING_TOKEN")) => Failure::UnknownToken,
         (_, Some("M_UNKNOWN_DEVICE")) => Failure::UnknownDevice,
         // Tuwunel has no error code for this.
         (400, Some("M_INVALID_PARAM")) if message.contains("Unknown device") => Failure::UnknownDevice,
-        // Synapse has no error code for this.
+        // Continuwuity has no error code for these; the first also names a user that has no account any more.
+        (403, _) if message.contains("Device does not exist for user") => Failure::UnknownDevice,
+        (404, _) if message.contains("This account does not exist") => Failure::UserNotRegistered,
+        // Synapse has no error code for these.
         (403, _) if message.contains("has not registered this user") => Failure::UserNotRegistered,
+        (403, _) if message.contains("cannot masquerade as this user") => Failure::UserBlocked,
         (403, _) => Failure::Forbidden,
         (404, _) => Failure::NotFound,
         (_, Some(_)) => Failure::BadRequest,
     }
 }
 
+/// The error codes of an account that may not act, with the one of Synapse before 1.118.
+const BLOCKED: [&str; 5] = [
+    "M_USER_SUSPENDED",
+    "ORG.MATRIX.MSC3823.USER_ACCOUNT_SUSPENDED",
+    "M_USER_LOCKED",
+    "M_USER_DEACTIVATED",
+    "M_EXCLUSIVE",
+];
+
+/// The words of continuwuity about a room that it cannot find: at a join, and at a send.
+const NO_SUCH_ROOM: [&str; 2] =
+    ["No server available to assist in joining", "non-create event for room of unknown version"];
+
 #[cfg(test)]
 mod tests {
-    use super::{ClientError, Endpoint, Failure};
+    use super::{ClientError, Concern, Endpoint, Failure};
     use std::time::Duration;
 
     fn refused(status: u16, retry_after: Option<&str>, body: &str) -> ClientError {
@@ -275,6 +340,43 @@ mod tests {
         assert_eq!(of(400, "M_INVALID_PARAM", "Unknown device for user"), Failure::UnknownDevice);
         assert_eq!(of(400, "M_INVALID_PARAM", "what"), Failure::BadRequest);
         assert_eq!(of(409, "M_CONFLICT", ""), Failure::BadRequest);
+    }
+
+    #[test]
+    fn trouble_of_the_user_is_told_from_trouble_of_the_room() {
+        let (user, device) = (Failure::UserBlocked, Failure::UnknownDevice);
+        let (account, room) = (Failure::UserNotRegistered, Failure::NotFound);
+        let of = |status, errcode: &str, error: &str| {
+            refused(status, None, &format!(r#"{{"errcode": "{errcode}", "error": "{error}"}}"#)).failure()
+        };
+        for (status, errcode, error, failure) in [
+            (403, "M_USER_SUSPENDED", "Sending messages while account is suspended is not allowed.", user),
+            (403, "ORG.MATRIX.MSC3823.USER_ACCOUNT_SUSPENDED", "", user),
+            (401, "M_USER_LOCKED", "User account has been locked", user),
+            (403, "M_USER_DEACTIVATED", "This user has been deactivated", user),
+            (400, "M_EXCLUSIVE", "User is not in namespace.", user),
+            (403, "M_FORBIDDEN", "Application service cannot masquerade as this user (@a:b).", user),
+            (
+                403,
+                "M_FORBIDDEN",
+                "Device does not exist for user or appservice cannot masquerade as this device.",
+                device,
+            ),
+            (404, "M_NOT_FOUND", "This account does not exist.", account),
+            (500, "M_UNKNOWN", "No server available to assist in joining.", room),
+            (500, "M_UNKNOWN", "non-create event for room of unknown version in !nosuch:b", room),
+        ] {
+            assert_eq!(of(status, errcode, error), failure, "{error}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_of_a_request_about_the_user_alone_concerns_the_user() {
+        let error = refused(403, None, r#"{"errcode": "M_FORBIDDEN", "error": "no"}"#);
+        assert_eq!(error.failure().concerns(), Concern::Room);
+        assert_eq!(error.of_the_user().failure().concerns(), Concern::User);
+        let error = refused(502, None, "");
+        assert_eq!(error.of_the_user().failure().concerns(), Concern::Homeserver);
     }
 
     #[test]

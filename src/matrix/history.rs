@@ -82,9 +82,7 @@ impl Client {
         })
     }
 
-    /// Finds the virtual user's event with this transaction id. Homeservers store the id permanently with the event and
-    /// show it to its sender; if a device sent the event, Synapse shows it only to that device. Searches back to
-    /// `since`, a time before the first attempt to send.
+    /// Finds the virtual user's newest event with this transaction id. See [`Client::find_all_by_transaction_id`].
     pub async fn find_by_transaction_id(
         &self,
         identity: &Identity,
@@ -92,24 +90,39 @@ impl Client {
         txn_id: &TransactionId,
         since: Timestamp,
     ) -> Result<Option<OwnedEventId>, ClientError> {
+        let found = self.find_all_by_transaction_id(identity, room_id, txn_id, since).await?;
+        Ok(found.into_iter().next())
+    }
+
+    /// Finds the virtual user's events with this transaction id, the newest first. There is more than one if the homeserver
+    /// forgot the id between two attempts. Homeservers store the id permanently with the event and show it to its sender;
+    /// if a device sent the event, Synapse shows it only to that device. Searches back to `since`, a time before the first
+    /// attempt to send.
+    pub async fn find_all_by_transaction_id(
+        &self,
+        identity: &Identity,
+        room_id: &RoomId,
+        txn_id: &TransactionId,
+        since: Timestamp,
+    ) -> Result<Vec<OwnedEventId>, ClientError> {
         let own = [identity.user_id.clone()];
         let earliest = earlier(since, MAX_CLOCK_SKEW).as_millisecond();
-        let mut from = None;
+        let (mut found, mut from) = (Vec::new(), None);
         loop {
             let page = self.messages(identity, room_id, from.as_deref(), &own).await?;
             let mut is_before_since = false;
             for event in page.events.iter().filter_map(|event| serde_json::from_str::<Sent>(event.get()).ok())
             {
+                is_before_since |= event.origin_server_ts < earliest;
                 if event.sender == identity.user_id
                     && event.unsigned.transaction_id.as_deref() == Some(txn_id.as_str())
                 {
-                    return Ok(Some(event.event_id));
+                    found.push(event.event_id);
                 }
-                is_before_since |= event.origin_server_ts < earliest;
             }
             // A page whose next token is its own would be requested for ever.
             if is_before_since || page.next.is_none() || page.next == from {
-                return Ok(None);
+                return Ok(found);
             }
             from = page.next;
         }

@@ -43,7 +43,9 @@ impl Client {
 
     /// The user that the homeserver identifies us as: `identity`, or the registration's own user if there is none.
     pub async fn whoami(&self, identity: Option<&Identity>) -> Result<WhoAmI, ClientError> {
-        let answer = self.call(Endpoint::WhoAmI, identity, whoami::v3::Request::new()).await?;
+        let answer = self.call(Endpoint::WhoAmI, identity, whoami::v3::Request::new()).await;
+        // As a virtual user, the request has no other subject than this user.
+        let answer = answer.map_err(|error| if identity.is_some() { error.of_the_user() } else { error })?;
         Ok(WhoAmI { user_id: answer.user_id, device_id: answer.device_id })
     }
 

@@ -17,7 +17,7 @@ mod tls;
 
 pub use client::{Client, Identity, RequestObserver, SetupError, Timeouts, Unobserved};
 pub use endpoint::Endpoint;
-pub use failure::{ClientError, Failure};
+pub use failure::{ClientError, Concern, Failure};
 pub use history::Page;
 pub use liveness::{ServerVersions, WhoAmI};
 pub use power_levels::PowerLevels;

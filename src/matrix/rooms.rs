@@ -53,8 +53,9 @@ impl Client {
 
     /// The rooms that the virtual user is in.
     pub async fn joined_rooms(&self, identity: &Identity) -> Result<BTreeSet<OwnedRoomId>, ClientError> {
-        let answer =
-            self.call(Endpoint::JoinedRooms, Some(identity), joined_rooms::v3::Request::new()).await?;
+        let answer = self.call(Endpoint::JoinedRooms, Some(identity), joined_rooms::v3::Request::new()).await;
+        // The request has no other subject than the user.
+        let answer = answer.map_err(ClientError::of_the_user)?;
         Ok(answer.joined_rooms.into_iter().collect())
     }
 

@@ -1,44 +1,32 @@
-//! Scheduling and claiming: which rooms are served, how many at once, and which message each room sends next.
+//! Scheduling: which rooms are served, how many at once, and which message each room sends next.
 
 use crate::clock::SharedClock;
-use crate::domain::outgoing::Outgoing;
-use crate::domain::reaction;
-use crate::domain::time::later;
+use crate::domain::time::{between, later};
 use crate::engine::{CurrentLists, Engine, EngineError};
 use crate::ids;
 use crate::matrix::Failure;
 use crate::rooms::{RoomError, Rooms};
-use crate::store::{
-    Claimed, Head, Lease, Store, StoreError, StoredIncident, Tx, claim, commit, incident, settle, timeline,
-};
+use crate::store::{Claimed, Lease, Store, StoreError};
 use crate::telemetry::{DeliveryOutcome, Metrics};
 use crate::worker::{self, Gate, Progress, Worker};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use jiff::Timestamp;
-use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::pacing::pause;
-use super::rendering::{Rendered, Source, Subject, render, render_reaction};
 use super::sending::{Attempt, Sender};
+use super::sharing::Places;
 
 /// How often settling is retried while the database is unavailable: for about a minute. After that, the message is sent
 /// again with the same transaction id once the lease expires.
 const MOST_SETTLING: u32 = 10;
 const LONGEST_SETTLING_PAUSE: Duration = Duration::from_secs(10);
-
-/// The maximum number of timeline entries for rendering a message.
-const STORY: i64 = 200;
-
-/// The delay before a room is retried after an error.
-const AGAIN: Duration = Duration::from_millis(200);
 
 /// The settings of the outbox.
 #[derive(Debug, Clone, Copy)]
@@ -50,7 +38,8 @@ pub struct OutboxSettings {
     /// The timeout of an attempt, including joins and registrations. It must be longer than the timeout of a request to
     /// the homeserver.
     pub attempt: Duration,
-    /// How many rooms are served at once.
+    /// How many rooms of one list are served at once. All lists together have places for four times as many, and share
+    /// them fairly.
     pub rooms_at_once: usize,
     /// The polling interval for rooms with messages to send, if no notification arrives.
     pub poll: Duration,
@@ -103,12 +92,13 @@ pub struct Outbox {
     pub(super) engine: Engine,
     pub(super) metrics: Arc<Metrics>,
     pub(super) lists: CurrentLists,
-    store: Store,
-    clock: SharedClock,
+    pub(super) settings: OutboxSettings,
+    places: Mutex<Places>,
+    pub(super) store: Store,
+    pub(super) clock: SharedClock,
     rooms: Rooms,
     sender: Sender,
-    settings: OutboxSettings,
-    owner: Uuid,
+    pub(super) owner: Uuid,
     wake: Arc<Notify>,
     shutdown: CancellationToken,
     gate: Option<Gate>,
@@ -120,8 +110,8 @@ struct Served {
     failed: bool,
 }
 
-/// A step serves up to `rooms_at_once` rooms in parallel, until no room has messages to send. It also serves rooms that
-/// get messages in the meantime, so a slow room does not delay the others.
+/// A step serves up to `rooms_at_once` rooms in parallel, until no room has messages to send. It also serves rooms that get
+/// messages in the meantime, so a slow room does not delay the others.
 impl Worker for Outbox {
     type Error = OutboxError;
 
@@ -130,18 +120,18 @@ impl Worker for Outbox {
     }
 
     async fn step(&self) -> Result<Progress, OutboxError> {
+        // A step that was stopped at its limit has given no place back.
+        self.places().clear();
         let mut progress = Progress::Idle(self.settings.poll);
         let mut serving = FuturesUnordered::new();
-        let mut busy: Vec<String> = Vec::new();
         let mut failures = 0;
         loop {
             let mut wait = self.settings.poll;
             let mut ended = Vec::new();
-            let free = self.settings.rooms_at_once.saturating_sub(busy.len());
+            let free = self.places().free(self.settings.rooms_at_once);
             if free > 0 && !self.stopping() {
-                let (now, limit) = (self.clock.now(), i64::try_from(free).unwrap_or(i64::MAX));
                 let found = {
-                    let mut lookup = pin!(self.store.rooms_to_serve(now, limit, &busy));
+                    let mut lookup = pin!(self.look_up(free));
                     // Sending continues meanwhile.
                     loop {
                         tokio::select! {
@@ -153,7 +143,6 @@ impl Worker for Outbox {
                 match found {
                     Ok(rooms) => {
                         failures = 0;
-                        busy.extend(rooms.iter().cloned());
                         serving.extend(rooms.into_iter().map(|room| self.serve_or_log(room)));
                     }
                     Err(error) if serving.is_empty() => return Err(error.into()),
@@ -173,7 +162,7 @@ impl Worker for Outbox {
                 }
             }
             for Served { room, failed } in ended {
-                busy.retain(|other| *other != room);
+                self.places().give_back(&room, failed, self.clock.now(), rand::random());
                 progress = match progress {
                     Progress::Idle(_) if failed => Progress::Idle(Duration::ZERO),
                     _ => Progress::More,
@@ -197,9 +186,23 @@ impl Outbox {
         rooms: Rooms,
         settings: OutboxSettings,
     ) -> Self {
-        let (wake, shutdown, gate) = (Arc::default(), CancellationToken::new(), None);
-        let (sender, owner) = (Sender::new(rooms.clone(), settings.attempt), ids::unique());
-        Self { engine, metrics, lists, store, clock, rooms, sender, settings, owner, wake, shutdown, gate }
+        let (places, wake, shutdown) = (Mutex::default(), Arc::default(), CancellationToken::new());
+        let (sender, owner, gate) = (Sender::new(rooms.clone(), settings.attempt), ids::unique(), None);
+        Self {
+            engine,
+            metrics,
+            lists,
+            settings,
+            places,
+            store,
+            clock,
+            rooms,
+            sender,
+            owner,
+            wake,
+            shutdown,
+            gate,
+        }
     }
 
     /// Once `shutdown` is cancelled, the outbox finishes its in-flight messages and claims no more.
@@ -225,6 +228,22 @@ impl Outbox {
         self.shutdown.is_cancelled() || self.gate.as_ref().is_some_and(|gate| !gate.is_open())
     }
 
+    fn places(&self) -> MutexGuard<'_, Places> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Finds rooms to serve, and takes their places.
+    async fn look_up(&self, free: usize) -> Result<Vec<String>, StoreError> {
+        let now = self.clock.now();
+        let busy = self.places().busy(now);
+        let for_one_list = self.settings.rooms_at_once;
+        let count = |rooms: usize| i64::try_from(rooms).unwrap_or(i64::MAX);
+        let found = self.store.rooms_to_serve(now, count(free), count(for_one_list), &busy).await?;
+        let mut places = self.places();
+        let taken = found.into_iter().filter(|(room, list)| places.take(room, list, for_one_list));
+        Ok(taken.map(|(room, _)| room).collect())
+    }
+
     /// Sends a room's messages, one after another, until its queue is empty or it must wait.
     async fn serve(&self, room: &str) -> Result<(), OutboxError> {
         if room.starts_with('#') {
@@ -232,11 +251,13 @@ impl Outbox {
         }
         let mut claimed = self.claim(room).await?;
         while let Some(message) = claimed {
+            let began = self.clock.now();
             let attempt = tokio::select! {
-                attempt = self.sender.send(&message, self.clock.now()) => attempt,
+                attempt = self.sender.send(&message, began) => attempt,
                 never = self.renew_lease(&message.lease) => match never {},
             };
-            claimed = self.settle_fenced(&message, &attempt).await?;
+            let took = between(began, self.clock.now());
+            claimed = self.settle_fenced(&message, &attempt, took).await?;
         }
         Ok(())
     }
@@ -245,13 +266,12 @@ impl Outbox {
         let served = self.serve(&room).await;
         if let Err(error) = &served {
             tracing::warn!(room, %error, "serving {room} failed and is retried: {error}");
-            tokio::time::sleep(AGAIN).await;
         }
         Served { room, failed: served.is_err() }
     }
 
-    /// Renews a lease for as long as this is polled. If the renewal fails, another worker may claim the message and
-    /// then settles it.
+    /// Renews a lease for as long as this is polled. If the renewal fails, another worker may claim the message and then
+    /// settles it.
     async fn renew_lease(&self, lease: &Lease) -> Infallible {
         loop {
             tokio::time::sleep(self.settings.renewal).await;
@@ -262,16 +282,17 @@ impl Outbox {
         }
     }
 
-    /// Settles an attempt. While the database is unavailable, this retries, because the message may already be in its
-    /// room and no other worker should have to look for it.
+    /// Settles an attempt. While the database is unavailable, this retries, because the message may already be in its room
+    /// and no other worker should have to look for it.
     async fn settle_fenced(
         &self,
         message: &Claimed,
         attempt: &Attempt,
+        took: Duration,
     ) -> Result<Option<Claimed>, OutboxError> {
         let mut tries = 0;
         loop {
-            match self.settle(message, attempt).await {
+            match self.settle(message, attempt, took).await {
                 Err(OutboxError::Store(StoreError::LeaseLost { room })) => {
                     self.metrics.delivery(DeliveryOutcome::LeaseLost);
                     tracing::warn!(outbox_message = %message.head.id, room, "the lease on {room} ran out while {} was sent", message.head.id);
@@ -290,93 +311,7 @@ impl Outbox {
         }
     }
 
-    /// Claims the head of a room's queue: renders, freezes and leases it in one transaction. `None`: no message is due,
-    /// or the room pauses or is leased.
-    async fn claim(&self, room: &str) -> Result<Option<Claimed>, OutboxError> {
-        let now = self.clock.now();
-        let mut tx = self.store.begin().await?;
-        let Some(head) = claim::lock_head(&mut tx, room, now).await? else { return Ok(None) };
-        let claimed = self.claim_from(&mut tx, head, None, now).await?;
-        commit(tx).await?;
-        Ok(claimed)
-    }
-
-    /// Claims a message; if it is obsolete, the next one. The caller's transaction must have locked the room's gate, or
-    /// `held` must be our lease on it.
-    pub(super) async fn claim_from(
-        &self,
-        tx: &mut Tx,
-        head: Head,
-        held: Option<&Lease>,
-        now: Timestamp,
-    ) -> Result<Option<Claimed>, OutboxError> {
-        let mut head = head;
-        loop {
-            match self.freeze(tx, &head, now).await {
-                Ok(Some((event_type, content, version))) => {
-                    let lease = Lease { room: head.room.clone(), owner: self.owner, message: head.id };
-                    let until = later(now, self.settings.lease);
-                    let frozen = (event_type.as_str(), &content);
-                    claim::freeze(tx, &head, (&lease, held), until, frozen, version, now).await?;
-                    return Ok(Some(Claimed { head, event_type, content, version, lease }));
-                }
-                Ok(None) => settle::cancelled(tx, &head, now).await?,
-                // One invalid row must not block its room forever.
-                Err(error) if error.is_inconsistent() => {
-                    tracing::error!(outbox_message = %head.id, room = head.room, %error, "{} cannot be rendered and is given up: {error}", head.id);
-                    self.metrics.delivery(DeliveryOutcome::Undeliverable);
-                    settle::undeliverable(tx, &head, &error.to_string(), now).await?;
-                }
-                Err(error) => return Err(error),
-            }
-            match claim::next_head(tx, &head.room, None, now).await? {
-                Some(next) => head = next,
-                None => return Ok(None),
-            }
-        }
-    }
-
-    /// The message's frozen content, or else its content rendered now. `None`: the message is obsolete.
-    async fn freeze(
-        &self,
-        tx: &mut Tx,
-        head: &Head,
-        now: Timestamp,
-    ) -> Result<Option<(String, serde_json::Value, Option<i64>)>, OutboxError> {
-        if let Some((event_type, content)) = &head.frozen {
-            return Ok(Some((event_type.clone(), content.clone(), head.version)));
-        }
-        let lists = self.lists.load();
-        let list = lists.get(&head.room_list);
-        let ack_reaction = list.map_or(reaction::default_ack(), |list| list.ack_reaction());
-        if let Outgoing::AckReaction { to } = &head.payload {
-            return Ok(ready(render_reaction(head, to, ack_reaction)?, None));
-        }
-        let none = BTreeMap::new();
-        let templates = list.map_or(&none, |list| &list.templates);
-        let source = |policy, subject| Source {
-            room_list: &head.room_list,
-            subject,
-            policy,
-            templates,
-            ack_reaction,
-            now,
-        };
-        let Some(number) = head.incident else {
-            let Some(list) = list else { return Ok(None) };
-            return Ok(ready(render(head, &source(&list.policy, None))?, None));
-        };
-        let Some(stored) = incident::load(tx, number).await? else { return Ok(None) };
-        let policy =
-            self.engine.policy_or_current(&stored.room_list, stored.incident.run.policy_version).await?;
-        let story = timeline::read(tx, number, STORY).await?;
-        let view = stored.view(u32::try_from(policy.levels.len()).unwrap_or(u32::MAX));
-        let subject = Subject { view: &view, story: &story };
-        Ok(ready(render(head, &source(&policy, Some(subject)))?, Some(version_of(&stored))))
-    }
-
-    /// Resolves an alias, and moves the alias's messages to the room. If the alias does not exist, they are
-    /// undeliverable.
+    /// Resolves an alias, and moves the alias's messages to the room. If the alias does not exist, they are undeliverable.
     async fn resolve(&self, alias: &str) -> Result<(), OutboxError> {
         let now = self.clock.now();
         match self.rooms.resolve(alias, now).await {
@@ -397,7 +332,13 @@ impl Outbox {
             }
             Err(RoomError::Homeserver(error)) => {
                 if let Some(message) = self.claim(alias).await? {
-                    self.settle_fenced(&message, &Attempt::unsent(&error)).await?;
+                    // The registration's own user asked: its trouble is none of the list's user.
+                    let failure = match error.failure() {
+                        limited @ Failure::RateLimited { .. } => limited,
+                        _ => Failure::Temporary,
+                    };
+                    let attempt = Attempt::Failed { failure, uncertain: false, error: error.to_string() };
+                    self.settle_fenced(&message, &attempt, Duration::ZERO).await?;
                 }
                 Ok(())
             }
@@ -409,20 +350,8 @@ impl Outbox {
         while let Some(message) = claimed {
             let error = error.to_owned();
             let attempt = Attempt::Failed { failure: Failure::NotFound, uncertain: false, error };
-            claimed = self.settle_fenced(&message, &attempt).await?;
+            claimed = self.settle_fenced(&message, &attempt, Duration::ZERO).await?;
         }
         Ok(())
     }
-}
-
-/// The content of a rendered message, with the incident's version that it shows.
-fn ready(rendered: Rendered, version: Option<i64>) -> Option<(String, serde_json::Value, Option<i64>)> {
-    match rendered {
-        Rendered::Ready(event_type, content) => Some((event_type.to_owned(), content, version)),
-        Rendered::Obsolete => None,
-    }
-}
-
-fn version_of(stored: &StoredIncident) -> i64 {
-    i64::try_from(stored.incident.version).unwrap_or(i64::MAX)
 }

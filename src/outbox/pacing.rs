@@ -13,8 +13,6 @@ const LONGEST_PAUSE: Duration = Duration::from_mins(2);
 const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(5);
 /// The longest pause that a homeserver's rate limit can cause.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_mins(10);
-/// Homeservers forget transaction ids after a day. After this time, a retry first looks for the message in the room.
-const REMEMBERED: Duration = Duration::from_hours(23);
 
 /// The consequence of a failed attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +24,8 @@ pub(super) enum Verdict {
         /// Whether the attempt counts as a failure.
         counts: bool,
     },
+    /// Retry the same message. The messages of its room list wait until its virtual user can send again.
+    Hold,
     /// Give the message up.
     GiveUp,
 }
@@ -37,12 +37,15 @@ pub(super) fn verdict(failure: Failure, failures: u32, now: Timestamp, roll: f64
             let wait = retry_after.unwrap_or(DEFAULT_RETRY_AFTER).min(LONGEST_RETRY_AFTER);
             Verdict::Retry { at: later(now, wait), counts: false }
         }
-        // Without a valid token, account or device, every send fails until an operator or a restart fixes that. If the
-        // message waits, no page is lost.
-        Failure::Temporary | Failure::UnknownToken | Failure::UserNotRegistered | Failure::UnknownDevice => {
+        // Without a valid token every send fails until an operator acts. If the message waits, no page is lost.
+        Failure::Temporary | Failure::UnknownToken => {
             Verdict::Retry { at: later(now, pause(failures, roll)), counts: true }
         }
-        Failure::Forbidden | Failure::NotFound | Failure::TooLarge | Failure::BadRequest => Verdict::GiveUp,
+        // No room can change that, so that no message of the list is given up for it.
+        Failure::UserNotRegistered | Failure::UnknownDevice | Failure::UserBlocked => Verdict::Hold,
+        Failure::Forbidden | Failure::Muted | Failure::NotFound | Failure::TooLarge | Failure::BadRequest => {
+            Verdict::GiveUp
+        }
     }
 }
 
@@ -50,17 +53,6 @@ pub(super) fn verdict(failure: Failure, failures: u32, now: Timestamp, roll: f64
 pub(super) fn pause(failures: u32, roll: f64) -> Duration {
     let full = FIRST_PAUSE.saturating_mul(1_u32 << failures.min(16)).min(LONGEST_PAUSE);
     full.mul_f64(0.5 + roll.clamp(0.0, 1.0) / 2.0)
-}
-
-/// Whether a retry must first look for the message in the room, because the homeserver may have forgotten the
-/// transaction id. Synapse forgets the transaction ids of users without a device when it restarts.
-pub(super) fn must_look_up(
-    uncertain: bool,
-    first_tried: Option<Timestamp>,
-    has_device: bool,
-    now: Timestamp,
-) -> bool {
-    uncertain && (!has_device || first_tried.is_none_or(|at| later(at, REMEMBERED) <= now))
 }
 
 #[cfg(test)]
@@ -92,16 +84,17 @@ mod tests {
 
     #[test]
     fn a_message_whose_retry_cannot_succeed_is_given_up() {
-        for failure in [Failure::Forbidden, Failure::NotFound, Failure::TooLarge, Failure::BadRequest] {
+        for failure in
+            [Failure::Forbidden, Failure::Muted, Failure::NotFound, Failure::TooLarge, Failure::BadRequest]
+        {
             assert_eq!(verdict(failure, 0, NOW, 0.5), Verdict::GiveUp);
         }
     }
 
     #[test]
-    fn an_uncertain_send_is_looked_up_without_a_device_or_after_a_day() {
-        assert!(!must_look_up(false, None, false, NOW));
-        assert!(must_look_up(true, Some(NOW), false, NOW));
-        assert!(!must_look_up(true, Some(NOW), true, NOW));
-        assert!(must_look_up(true, Some(NOW), true, later(NOW, REMEMBERED)));
+    fn a_user_that_cannot_send_loses_no_message() {
+        for failure in [Failure::UserBlocked, Failure::UserNotRegistered, Failure::UnknownDevice] {
+            assert_eq!(verdict(failure, 9, NOW, 0.5), Verdict::Hold);
+        }
     }
 }

@@ -1,12 +1,10 @@
-//! One attempt to send a claimed message. The attempt also fixes problems with the account, the membership and the
-//! size.
+//! One attempt to send a claimed message. The attempt also fixes problems with the account, the membership and the size.
 //!
 //! Only `transmit` turns a frozen message into a request. A second transport would be added there.
 
-use super::pacing::must_look_up;
 use super::rendering::shrink;
 use crate::domain::outgoing::Outgoing;
-use crate::matrix::{Client, ClientError, Failure, Identity};
+use crate::matrix::{Client, ClientError, Concern, Endpoint, Failure, Identity};
 use crate::rooms::{RoomError, Rooms};
 use crate::store::{Claimed, StoreError};
 use jiff::Timestamp;
@@ -18,7 +16,15 @@ use std::time::Duration;
 #[derive(Debug)]
 pub(super) enum Attempt {
     /// The message was sent as this event.
-    Sent(OwnedEventId),
+    Sent {
+        /// The event. If there are several, the oldest.
+        event_id: OwnedEventId,
+        /// More events of the same message: the homeserver accepted it again.
+        copies: Vec<OwnedEventId>,
+    },
+    /// An earlier attempt may have been accepted, but no event of it is in the room. The message is rendered again before it
+    /// is sent again.
+    NotFound,
     /// The attempt failed.
     Failed {
         /// The kind of failure, which decides whether to retry.
@@ -96,21 +102,26 @@ impl Sender {
         Self { rooms, limit }
     }
 
-    /// Sends a claimed message once. If the homeserver rejects it, joins the room, registers the user or cuts the
-    /// message, and retries.
+    /// Sends a claimed message once. If the homeserver rejects it, joins the room, registers the user or cuts the message,
+    /// and retries. If an earlier attempt may have been accepted, only looks for its event at first.
     pub(super) async fn send(&self, claimed: &Claimed, now: Timestamp) -> Attempt {
-        match tokio::time::timeout(self.limit, self.try_send(claimed, now)).await {
-            Ok(Ok(event_id)) => Attempt::Sent(event_id),
-            Ok(Err(failed)) => failed,
-            Err(_elapsed) => Attempt::Failed {
-                failure: Failure::Temporary,
-                uncertain: true,
-                error: format!("not finished within {} s", self.limit.as_secs()),
-            },
-        }
+        let sending = async {
+            match self.try_send(claimed, now).await {
+                Ok(sent) => sent,
+                Err(Attempt::Failed { failure, uncertain, error }) if failure.concerns() == Concern::Room => {
+                    self.judge(claimed, failure, uncertain, error).await
+                }
+                Err(failed) => failed,
+            }
+        };
+        tokio::time::timeout(self.limit, sending).await.unwrap_or_else(|_elapsed| Attempt::Failed {
+            failure: Failure::Temporary,
+            uncertain: true,
+            error: format!("not finished within {} s", self.limit.as_secs()),
+        })
     }
 
-    async fn try_send(&self, claimed: &Claimed, now: Timestamp) -> Result<OwnedEventId, Attempt> {
+    async fn try_send(&self, claimed: &Claimed, now: Timestamp) -> Result<Attempt, Attempt> {
         let head = &claimed.head;
         let user_id = UserId::parse(&head.user_id).map_err(|error| unsendable(&error))?;
         let room = <&RoomId>::try_from(head.room.as_str()).map_err(|error| unsendable(&error))?;
@@ -125,10 +136,12 @@ impl Sender {
             self.rooms.ensure_joined(&user_id, room.as_str(), now).await?;
         }
         let mut retried = Retried::default();
+        let mut look = head.uncertain && !claimed.searched;
         loop {
             let identity = self.rooms.users().identity(&user_id).await?;
-            let error = match self.find_or_transmit(claimed, &identity, &request, now).await {
-                Ok(event_id) => return Ok(event_id),
+            let error = match self.find_or_transmit(claimed, &identity, &request, look).await {
+                Ok(Some(sent)) => return Ok(sent),
+                Ok(None) => return Err(Attempt::NotFound),
                 Err(error) => error,
             };
             match error.failure() {
@@ -138,6 +151,8 @@ impl Sender {
                 }
                 Failure::Forbidden if !retried.joined => {
                     retried.joined = true;
+                    // Outside of the room nothing was found: continuwuity answers with an empty page.
+                    look = head.uncertain;
                     self.join_again(&user_id, room, now, error).await?;
                 }
                 Failure::TooLarge if !retried.shrunk => {
@@ -147,32 +162,71 @@ impl Sender {
                 }
                 // The reaction exists: an earlier attempt was accepted.
                 _ if error.errcode() == Some("M_DUPLICATE_ANNOTATION") => {
-                    return self.existing_reaction(claimed, &identity, error).await;
+                    let event_id = self.existing_reaction(claimed, &identity, error).await?;
+                    return Ok(Attempt::Sent { event_id, copies: Vec::new() });
+                }
+                // Nothing is sent before it is known that nothing was sent.
+                Failure::NotFound | Failure::TooLarge | Failure::BadRequest
+                    if error.endpoint() == Endpoint::Messages =>
+                {
+                    let error = error.to_string();
+                    return Err(Attempt::Failed { failure: Failure::Temporary, uncertain: true, error });
                 }
                 _ => return Err(error.into()),
             }
         }
     }
 
-    /// Sends the message. If the homeserver may have forgotten an earlier attempt, looks for the message in the room
-    /// first.
+    /// Sends the message; with `look`, only if the room has no event of an earlier attempt. `None`: it has none, and the message
+    /// is to be rendered again first.
     async fn find_or_transmit(
         &self,
         claimed: &Claimed,
         identity: &Identity,
         request: &Request<'_>,
-        now: Timestamp,
-    ) -> Result<OwnedEventId, ClientError> {
+        look: bool,
+    ) -> Result<Option<Attempt>, ClientError> {
         let client = self.rooms.client();
-        let head = &claimed.head;
-        if must_look_up(head.uncertain, head.first_tried, identity.device_id.is_some(), now) {
-            let since = head.first_tried.unwrap_or(head.created_at);
-            let found = client.find_by_transaction_id(identity, request.room, request.txn_id, since).await?;
-            if let Some(event_id) = found {
-                return Ok(event_id);
+        if look {
+            let since = claimed.head.first_tried.unwrap_or(claimed.head.created_at);
+            let Request { room, txn_id, .. } = request;
+            let mut found = client.find_all_by_transaction_id(identity, room, txn_id, since).await?;
+            if let Some(event_id) = found.pop() {
+                return Ok(Some(Attempt::Sent { event_id, copies: found }));
+            }
+            if !claimed.searched {
+                return Ok(None);
             }
         }
-        transmit(client, identity, request).await
+        let event_id = transmit(client, identity, request).await?;
+        Ok(Some(Attempt::Sent { event_id, copies: Vec::new() }))
+    }
+
+    /// What a refusal that seems to concern the room is about: the virtual user itself, its power level, or the room.
+    /// Homeservers use the same answer for all three.
+    async fn judge(&self, claimed: &Claimed, failure: Failure, uncertain: bool, error: String) -> Attempt {
+        let failed = |failure, error| Attempt::Failed { failure, uncertain, error };
+        let Ok(user_id) = UserId::parse(&claimed.head.user_id) else { return failed(failure, error) };
+        match self.rooms.users().check(&user_id).await {
+            Err(RoomError::Homeserver(of_user))
+                if matches!(of_user.failure().concerns(), Concern::User | Concern::Homeserver) =>
+            {
+                return failed(of_user.failure(), format!("{error}; and {of_user}"));
+            }
+            Err(RoomError::Store(of_user)) => return of_user.into(),
+            Err(RoomError::Homeserver(_)) | Ok(()) => {}
+        }
+        if failure != Failure::Forbidden {
+            return failed(failure, error);
+        }
+        match self.rooms.muted(&user_id, &claimed.head.room).await {
+            Ok(Some(why)) => failed(Failure::Muted, format!("{error}; {why}")),
+            Err(RoomError::Homeserver(unknown)) if unknown.failure().concerns() == Concern::Homeserver => {
+                failed(unknown.failure(), format!("{error}; and {unknown}"))
+            }
+            Err(RoomError::Store(unknown)) => unknown.into(),
+            Err(RoomError::Homeserver(_)) | Ok(None) => failed(failure, error),
+        }
     }
 
     /// Joins the room although the database lists the user as joined. `refused`: the homeserver's error.
@@ -215,8 +269,8 @@ impl Sender {
     }
 }
 
-/// Sends a message without changes. A transport with another form (for example encrypted) would be chosen here, for
-/// each room.
+/// Sends a message without changes. A transport with another form (for example encrypted) would be chosen here, for each
+/// room.
 async fn transmit(
     client: &Client,
     identity: &Identity,

@@ -3,18 +3,26 @@
 use super::dispatch::{Outbox, OutboxError};
 use super::pacing::{Verdict, verdict};
 use super::sending::Attempt;
+use super::{searching, trouble};
 use crate::domain::incident::Rung;
 use crate::domain::outgoing::{Outgoing, OutgoingKind};
-use crate::domain::time::between;
+use crate::domain::time::{between, later};
 use crate::domain::totals::Counted;
 use crate::engine::{Change, Wake};
 use crate::ids;
+use crate::matrix::Failure;
+use crate::rooms::trouble::{log_user_is_back, log_user_trouble};
 use crate::store::enqueue::{self, NewMessage};
 use crate::store::settle::Retry;
 use crate::store::{Claimed, Head, Lease, claim, inbox, incident, room, settle};
 use crate::telemetry::DeliveryOutcome;
 use jiff::Timestamp;
 use ruma::EventId;
+use std::time::Duration;
+
+/// From this duration on an attempt is slow, and its room rests before its next message.
+const SLOW: Duration = Duration::from_secs(5);
+const REST: Duration = Duration::from_secs(1);
 
 impl Outbox {
     /// Records the result of an attempt, and claims the room's next message.
@@ -22,6 +30,7 @@ impl Outbox {
         &self,
         claimed: &Claimed,
         attempt: &Attempt,
+        took: Duration,
     ) -> Result<Option<Claimed>, OutboxError> {
         let mut change = self.engine.begin().await?;
         let now = change.now();
@@ -34,12 +43,17 @@ impl Outbox {
         };
         settle::check(change.tx(), &claimed.lease).await?;
         let page = stored.as_ref().zip(head.rung);
+        let mut is_new_trouble = false;
         let (outcome, claims_next) = match attempt {
-            Attempt::Sent(event_id) => {
+            Attempt::NotFound => return self.render_again(change, claimed).await,
+            Attempt::Sent { event_id, copies } => {
                 let counted = counted(head);
                 settle::sent(change.tx(), head, claimed.version, event_id.as_str(), &counted, now).await?;
                 find_answers(&mut change, head, event_id).await?;
                 self.place_reaction(&mut change, head, event_id).await?;
+                if claimed.changed || !copies.is_empty() {
+                    searching::show_one_state(&mut change, head, copies).await?;
+                }
                 if let Some((stored, rung)) = page {
                     change.page_sent(stored, rung).await?;
                 }
@@ -56,11 +70,20 @@ impl Outbox {
                         }
                         (if counts { DeliveryOutcome::Retried } else { DeliveryOutcome::RateLimited }, false)
                     }
+                    Verdict::Hold => {
+                        let retry = Retry { at: now, uncertain: *uncertain, counts: false, error };
+                        settle::retry(change.tx(), &claimed.lease, &retry, now).await?;
+                        is_new_trouble = trouble::hold(&mut change, head, error).await?;
+                        (DeliveryOutcome::Retried, false)
+                    }
                     Verdict::GiveUp if follow_room(&mut change, claimed, error).await? => {
                         (DeliveryOutcome::Retried, false)
                     }
                     Verdict::GiveUp => {
                         settle::undeliverable(change.tx(), head, error, now).await?;
+                        if *failure == Failure::Muted {
+                            self.record_muted(&mut change, head, error).await?;
+                        }
                         change.wake(Wake::Attendance);
                         if let Some((stored, rung)) = page {
                             change.page_undeliverable(stored, rung).await?;
@@ -70,14 +93,33 @@ impl Outbox {
                 }
             }
         };
-        let next = if claims_next { self.claim_next(&mut change, &claimed.lease).await? } else { None };
+        let trouble_is_over = head.checks.is_some() && trouble::is_over(&mut change, head, attempt).await?;
+        let next = match claims_next {
+            // A slow room rests, so that its list's other rooms are served.
+            true if took >= SLOW => {
+                settle::rest(change.tx(), &claimed.lease, later(now, REST)).await?;
+                None
+            }
+            true => self.claim_next(&mut change, &claimed.lease).await?,
+            false => None,
+        };
         change.commit().await?;
         self.note(claimed, attempt, outcome, now);
+        if is_new_trouble && let Attempt::Failed { error, .. } = attempt {
+            log_user_trouble(&head.room_list, &head.user_id, error);
+        }
+        if trouble_is_over {
+            log_user_is_back(&head.room_list, &head.user_id);
+        }
         Ok(next)
     }
 
     /// Claims the room's next message, or releases the room's lease.
-    async fn claim_next(&self, change: &mut Change, lease: &Lease) -> Result<Option<Claimed>, OutboxError> {
+    pub(super) async fn claim_next(
+        &self,
+        change: &mut Change,
+        lease: &Lease,
+    ) -> Result<Option<Claimed>, OutboxError> {
         let now = change.now();
         if !self.stopping()
             && let Some(head) = claim::next_head(change.tx(), &lease.room, None, now).await?
@@ -123,7 +165,8 @@ impl Outbox {
         let head = &claimed.head;
         let (message, room, kind) = (head.id, head.room.as_str(), head.payload.kind().as_str());
         match attempt {
-            Attempt::Sent(event_id) => {
+            Attempt::NotFound => {}
+            Attempt::Sent { event_id, .. } => {
                 tracing::info!(outbox_message = %message, room, kind, event = %event_id, incident = head.incident, "{kind} {message} is in {room} as {event_id}");
                 if head.payload == Outgoing::Page {
                     metrics.page_latency(between(head.created_at, now));
@@ -146,8 +189,8 @@ fn counted(head: &Head) -> Vec<Counted> {
     rung.map(paged).into_iter().collect()
 }
 
-/// Handles again the replies and reactions that arrived before matrixbot knew the message's event id. People can see
-/// the message as soon as the homeserver has it, which may be long before the homeserver's response arrives here.
+/// Handles again the replies and reactions that arrived before matrixbot knew the message's event id. People can see the
+/// message as soon as the homeserver has it, which may be long before the homeserver's response arrives here.
 async fn find_answers(change: &mut Change, head: &Head, event_id: &EventId) -> Result<(), OutboxError> {
     if head.incident.is_none() || matches!(head.payload.kind(), OutgoingKind::Edit | OutgoingKind::Reaction) {
         return Ok(());
@@ -159,8 +202,8 @@ async fn find_answers(change: &mut Change, head: &Head, event_id: &EventId) -> R
     Ok(())
 }
 
-/// Follows a room that was replaced while the message was being sent. Moves the message to the replacement, or cancels
-/// it if it relates to a post in the old room. Returns whether the room was replaced.
+/// Follows a room that was replaced while the message was being sent. Moves the message to the replacement, or cancels it
+/// if it relates to a post in the old room. Returns whether the room was replaced.
 async fn follow_room(change: &mut Change, claimed: &Claimed, error: &str) -> Result<bool, OutboxError> {
     let (now, tx) = (change.now(), change.tx());
     let room = claimed.head.room.as_str();

@@ -35,9 +35,8 @@ impl Rooms {
                     tracing::info!(user = %user, room = %room, by = %by, "{user} accepted the invitation of {by} to {room}");
                     Ok(true)
                 }
-                // Somebody withdrew the invitation, or joining is no longer allowed. The next message tries to join
-                // again and reports the failure.
-                Err(error) if error.is_refusal() => Ok(false),
+                // Somebody withdrew the invitation, or joining is no longer allowed. Attendance tries again and reports it.
+                Err(error) if error.is_refusal() || error.is_about_the_user() => Ok(false),
                 Err(error) => Err(error),
             };
         }

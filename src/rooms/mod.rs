@@ -1,22 +1,26 @@
 //! Rooms and the virtual users in them: references, memberships, invitations and unreachable rooms.
 //!
-//! A request to the homeserver is made only for what the database does not know; the answer is stored there. A refusal
-//! is not final: the next call requests it again.
+//! A request to the homeserver is made only for what the database does not know; the answer is stored there. A refusal is
+//! not final: the next call requests it again.
 
 pub mod attendance;
 pub mod invitations;
 pub mod successors;
+pub mod trouble;
 pub mod user_id;
 mod virtual_users;
 
 pub use virtual_users::{VirtualUsers, ensure_device};
 
 use crate::domain::lists::{ListSettings, Lists};
-use crate::matrix::{Client, ClientError, Endpoint, Identity};
+use crate::matrix::{Client, ClientError, Concern, Endpoint, Identity};
 use crate::store::{Store, StoreError, Tx, room};
 use jiff::Timestamp;
 use ruma::{OwnedRoomId, RoomAliasId, RoomId, RoomOrAliasId, UserId};
 use std::sync::Arc;
+
+/// The type of every message.
+const MESSAGE: &str = "m.room.message";
 
 /// Why an operation on a room or a virtual user failed.
 #[derive(Debug, thiserror::Error)]
@@ -30,9 +34,21 @@ pub enum RoomError {
 }
 
 impl RoomError {
-    /// Whether the homeserver refused permanently: the same request fails until somebody acts.
+    /// Whether the homeserver refused for a reason of the room or the request: the same request fails until somebody acts.
     pub fn is_refusal(&self) -> bool {
-        matches!(self, Self::Homeserver(error) if !error.failure().is_temporary())
+        matches!(self.concerns(), Some(Concern::Room | Concern::Request))
+    }
+
+    /// Whether the homeserver refused for a reason of the virtual user, which no room can change.
+    pub fn is_about_the_user(&self) -> bool {
+        self.concerns() == Some(Concern::User)
+    }
+
+    fn concerns(&self) -> Option<Concern> {
+        match self {
+            Self::Homeserver(error) => Some(error.failure().concerns()),
+            Self::Store(_) => None,
+        }
     }
 }
 
@@ -69,8 +85,8 @@ impl Rooms {
         &self.users
     }
 
-    /// Resolves a reference of the configuration to a room, through its alias and through upgrades. Requests an alias
-    /// from the homeserver only if the database does not know it, and stores the answer.
+    /// Resolves a reference of the configuration to a room, through its alias and through upgrades. Requests an alias from
+    /// the homeserver only if the database does not know it, and stores the answer.
     pub async fn resolve(&self, reference: &str, now: Timestamp) -> Result<Resolved, RoomError> {
         let known = self.store.room_of(reference).await?;
         if !known.starts_with('#') {
@@ -108,8 +124,20 @@ impl Rooms {
         joined.map(drop)
     }
 
-    /// Corrects the stored memberships of a user by the homeserver's list of joined rooms: somebody may have removed
-    /// the user in an event that the homeserver lost.
+    /// Why the user may not send messages in a room that it is in: its power level. `None`: it may.
+    pub async fn muted(&self, user_id: &UserId, room: &str) -> Result<Option<String>, RoomError> {
+        let room =
+            <&RoomId>::try_from(room).map_err(|error| ClientError::unbuildable(Endpoint::State, error))?;
+        let request = |identity| async move { self.client.power_levels(&identity, room).await };
+        let levels = self.users.as_user(user_id, request).await?;
+        Ok((!levels.may_send(user_id, MESSAGE)).then(|| {
+            let (has, needed) = (levels.of(user_id), levels.to_send(MESSAGE));
+            format!("{user_id} has power level {has} there, and messages need {needed}")
+        }))
+    }
+
+    /// Corrects the stored memberships of a user by the homeserver's list of joined rooms: somebody may have removed the
+    /// user in an event that the homeserver lost.
     pub async fn review_memberships(&self, user_id: &UserId, now: Timestamp) -> Result<(), RoomError> {
         let request = |identity| async move { self.client.joined_rooms(&identity).await };
         let joined = self.users.as_user(user_id, request).await?;

@@ -75,8 +75,14 @@ impl VirtualUsers {
         Ok(self.store.note_virtual_user(user_id.as_str(), &row).await?)
     }
 
-    /// Makes a request as the user. If the homeserver does not know the user or its device, registers the user and
-    /// makes the request once more.
+    /// Checks whether the homeserver lets the user act at all. A suspended user passes: it may read.
+    pub async fn check(&self, user_id: &UserId) -> Result<(), RoomError> {
+        let request = |identity| async move { self.client.whoami(Some(&identity)).await };
+        self.as_user(user_id, request).await.map(drop)
+    }
+
+    /// Makes a request as the user. If the homeserver does not know the user or its device, registers the user and makes
+    /// the request once more.
     pub(super) async fn as_user<T, F: Future<Output = Result<T, ClientError>> + Send>(
         &self,
         user_id: &UserId,

@@ -1,12 +1,17 @@
 //! Claims messages to send: one message in flight per room, under a lease that is committed before the request.
 
 use super::settle::{self, Lease};
-use super::{Store, StoreError, Tx, forms, to_u32};
+use super::{StoreError, Tx, forms, to_u32, user_trouble};
 use crate::domain::incident::Rung;
 use crate::domain::outgoing::Outgoing;
+use crate::domain::time::later;
 use jiff::Timestamp;
 use jiff_sqlx::{Timestamp as SqlTimestamp, ToSqlx};
+use std::time::Duration;
 use uuid::Uuid;
+
+/// How long no other message of a list in trouble is sent while one checks whether the trouble is over.
+const CHECK: Duration = Duration::from_secs(15);
 
 /// The message at the head of a room's queue.
 #[derive(Debug, Clone)]
@@ -51,11 +56,14 @@ pub struct Head {
     pub joined: bool,
     /// Whether its incident is open; `false` without an incident.
     pub open: bool,
+    /// How often a message was sent to check whether its virtual user can send again: this one is a check as well. `None`:
+    /// nothing is known of any trouble.
+    pub checks: Option<i32>,
 }
 
 impl Head {
     /// Whether its post has no event in the room yet.
-    pub(super) fn is_first(&self) -> bool {
+    pub fn is_first(&self) -> bool {
         self.root.is_none() && self.post.is_some()
     }
 
@@ -78,6 +86,10 @@ pub struct Claimed {
     pub version: Option<i64>,
     /// The lease.
     pub lease: Lease,
+    /// Whether an earlier attempt was searched for in the room and not found, and the content was rendered again since.
+    pub searched: bool,
+    /// Whether it shows another version then: should the earlier attempt arrive nevertheless, it is outdated.
+    pub changed: bool,
 }
 
 struct Row {
@@ -105,44 +117,7 @@ struct Row {
     created_at: SqlTimestamp,
     joined: bool,
     open: bool,
-}
-
-impl Store {
-    /// Rooms with messages to send and a free gate, at most `limit`, without those in `busy`. The cost grows with the
-    /// number of rooms that have messages to send, not with the length of their queues.
-    pub async fn rooms_to_serve(
-        &self,
-        now: Timestamp,
-        limit: i64,
-        busy: &[String],
-    ) -> Result<Vec<String>, StoreError> {
-        Ok(sqlx::query_scalar!(
-            r#"WITH RECURSIVE waiting (room) AS (
-                   (SELECT room FROM outbox WHERE state = 'pending' ORDER BY room LIMIT 1)
-                   UNION ALL
-                   SELECT (SELECT outbox.room FROM outbox
-                           WHERE state = 'pending' AND outbox.room > waiting.room ORDER BY outbox.room LIMIT 1)
-                   FROM waiting WHERE waiting.room IS NOT NULL
-               ), lost (room) AS (
-                   SELECT room FROM room_gate WHERE lease_until < $1
-               )
-               SELECT gate.room AS "room!"
-               FROM (SELECT room FROM waiting WHERE room IS NOT NULL UNION SELECT room FROM lost) AS candidate
-               JOIN room_gate AS gate ON gate.room = candidate.room
-               WHERE gate.next_allowed_at <= $1 AND (gate.lease_until IS NULL OR gate.lease_until < $1)
-                 AND NOT gate.room = ANY($3)
-                 AND (gate.message IS NOT NULL OR EXISTS (
-                      SELECT 1 FROM outbox LEFT JOIN post ON post.id = outbox.post
-                      WHERE outbox.room = gate.room AND outbox.state = 'pending' AND outbox.not_before <= $1
-                        AND (outbox.kind NOT IN ('edit', 'thread', 'reaction') OR post.event_id IS NOT NULL)))
-               LIMIT $2"#,
-            now.to_sqlx(),
-            limit,
-            busy
-        )
-        .fetch_all(&self.pool)
-        .await?)
-    }
+    checks: Option<i32>,
 }
 
 /// Locks a room's gate if it is free and open, and the message at the head of its queue: the message of an expired
@@ -187,8 +162,15 @@ pub async fn next_head(
     now: Timestamp,
 ) -> Result<Option<Head>, StoreError> {
     let mut in_flight = in_flight;
-    while let Some(row) = lock_row(tx, room, in_flight, now).await? {
+    let mut held: Vec<String> = Vec::new();
+    while let Some(row) = lock_row(tx, room, in_flight, &held, now).await? {
         let id = row.id;
+        let is_check = row.checks.is_some() && in_flight.is_none();
+        if is_check && !user_trouble::take_check(tx, &row.room_list, later(now, CHECK), now).await? {
+            // Another room's message is the check.
+            held.push(row.room_list);
+            continue;
+        }
         match head(row) {
             Ok(head) => return Ok(Some(head)),
             Err(error) => {
@@ -224,6 +206,7 @@ async fn lock_row(
     tx: &mut Tx,
     room: &str,
     in_flight: Option<Uuid>,
+    held: &[String],
     now: Timestamp,
 ) -> Result<Option<Row>, StoreError> {
     Ok(sqlx::query_as!(
@@ -235,7 +218,8 @@ async fn lock_row(
                   EXISTS (SELECT 1 FROM room_membership AS member WHERE member.user_id = room_list.user_id
                           AND member.room = outbox.room AND member.membership = 'join') AS "joined!",
                   EXISTS (SELECT 1 FROM incident WHERE incident.id = outbox.incident
-                          AND incident.phase NOT IN ('resolved', 'closed')) AS "open!"
+                          AND incident.phase NOT IN ('resolved', 'closed')) AS "open!",
+                  (SELECT trouble.checks FROM user_trouble AS trouble WHERE trouble.room_list = outbox.room_list) AS "checks?"
            FROM outbox
            JOIN room_list ON room_list.name = outbox.room_list
            LEFT JOIN post ON post.id = outbox.post
@@ -243,12 +227,16 @@ async fn lock_row(
                  SELECT queued.id FROM outbox AS queued LEFT JOIN post AS root ON root.id = queued.post
                  WHERE queued.room = $1 AND queued.state = 'pending' AND queued.not_before <= $2
                    AND (queued.kind NOT IN ('edit', 'thread', 'reaction') OR root.event_id IS NOT NULL)
+                   AND NOT queued.room_list = ANY($4)
+                   AND NOT EXISTS (SELECT 1 FROM user_trouble AS trouble
+                                   WHERE trouble.room_list = queued.room_list AND trouble.next_check > $2)
                  ORDER BY queued.priority, queued.seq LIMIT 1
                  FOR UPDATE OF queued SKIP LOCKED))
            FOR UPDATE OF outbox SKIP LOCKED"#,
         room,
         now.to_sqlx(),
-        in_flight
+        in_flight,
+        held
     )
     .fetch_optional(&mut **tx)
     .await?)
@@ -291,6 +279,36 @@ pub async fn freeze(
     settle::fenced(lease, leased)
 }
 
+/// Freezes a message's content again, under the lease that is held for it: no earlier attempt brought it into its room.
+pub async fn freeze_again(
+    tx: &mut Tx,
+    lease: &Lease,
+    until: Timestamp,
+    (event_type, content): (&str, &serde_json::Value),
+    version: Option<i64>,
+) -> Result<(), StoreError> {
+    sqlx::query!(
+        "UPDATE outbox SET event_type = $2, content = $3, version = $4 WHERE id = $1",
+        lease.message,
+        event_type,
+        content,
+        version
+    )
+    .execute(&mut **tx)
+    .await?;
+    let leased = sqlx::query!(
+        "UPDATE room_gate SET lease_until = $4 WHERE room = $1 AND lease_owner = $2 AND message = $3",
+        lease.room,
+        lease.owner,
+        lease.message,
+        until.to_sqlx()
+    )
+    .execute(&mut **tx)
+    .await?
+    .rows_affected();
+    settle::fenced(lease, leased)
+}
+
 fn head(row: Row) -> Result<Head, StoreError> {
     const TABLE: &str = "outbox";
     let id = row.id;
@@ -323,6 +341,7 @@ fn head(row: Row) -> Result<Head, StoreError> {
         created_at: row.created_at.to_jiff(),
         joined: row.joined,
         open: row.open,
+        checks: row.checks,
     })
 }
 

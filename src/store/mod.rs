@@ -19,10 +19,12 @@ pub mod room;
 mod room_list;
 pub mod room_trouble;
 mod schema;
+mod serving;
 pub mod settle;
 pub mod timeline;
 pub mod timers;
 mod totals;
+pub mod user_trouble;
 mod virtual_user;
 
 pub use alert::AlertDetails;
@@ -34,8 +36,11 @@ pub use incident::StoredIncident;
 pub use overview::Backlog;
 pub use post::{About, Target};
 pub use room_list::KnownLists;
+pub use room_trouble::RoomTrouble;
 pub use schema::ENGINE_VERSION;
+pub use serving::Busy;
 pub use settle::Lease;
+pub use user_trouble::UserTrouble;
 pub use virtual_user::VirtualUserRow;
 
 use connection::Connections;

@@ -5,11 +5,21 @@ use super::{Store, StoreError, Tx};
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
 
+/// An unreachable room of a room list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoomTrouble {
+    /// The room, as the configuration names it.
+    pub reference: String,
+    /// Whether the virtual user is in the room, but may not send messages.
+    pub muted: bool,
+}
+
 impl Store {
-    /// The unreachable rooms of a room list, as the configuration names them.
-    pub async fn troubled_rooms(&self, room_list: &str) -> Result<Vec<String>, StoreError> {
-        Ok(sqlx::query_scalar!(
-            "SELECT reference FROM room_trouble WHERE room_list = $1 ORDER BY reference",
+    /// The unreachable rooms of a room list.
+    pub async fn troubled_rooms(&self, room_list: &str) -> Result<Vec<RoomTrouble>, StoreError> {
+        Ok(sqlx::query_as!(
+            RoomTrouble,
+            "SELECT reference, muted FROM room_trouble WHERE room_list = $1 ORDER BY reference",
             room_list
         )
         .fetch_all(&self.pool)
@@ -30,7 +40,7 @@ impl Store {
             "WITH gate AS (INSERT INTO room_gate (room) VALUES ($3) ON CONFLICT (room) DO NOTHING)
              UPDATE outbox SET state = 'pending', room = $3, error = NULL, settled_at = NULL, not_before = $4,
                     event_type = NULL, content = NULL, version = NULL
-             WHERE state = 'undeliverable' AND room_list = $1 AND room IN ($2, $3) AND NOT uncertain
+             WHERE state = 'undeliverable' AND room_list = $1 AND (room IN ($2, $3) OR room_of(room) = $3) AND NOT uncertain
                AND (kind IN ('page', 'fallback', 'notice') OR payload ->> 'what' = 'room_moved')
                AND (incident IS NULL
                     OR EXISTS (SELECT 1 FROM incident WHERE id = outbox.incident AND phase IN ('firing', 'unanswered')))
@@ -51,24 +61,37 @@ impl Store {
     }
 }
 
-/// Records that a room is unreachable. Returns whether that was not recorded before.
+/// A room is unreachable; `muted`: the virtual user is in it, but may not send messages. Returns whether that was unknown.
 pub async fn begins(
     tx: &mut Tx,
     room_list: &str,
     reference: &str,
-    why: &str,
+    (muted, why): (bool, &str),
     now: Timestamp,
 ) -> Result<bool, StoreError> {
     let rows = sqlx::query!(
-        "INSERT INTO room_trouble (room_list, reference, why, since) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
+        "INSERT INTO room_trouble (room_list, reference, why, since, muted) VALUES ($1, $2, $3, $4, $5)
+         ON CONFLICT DO NOTHING",
         room_list,
         reference,
         why,
-        now.to_sqlx()
+        now.to_sqlx(),
+        muted
     )
     .execute(&mut **tx)
     .await?
     .rows_affected();
+    if rows == 0 {
+        // The reason may have changed: it decides what shows that the trouble is over.
+        sqlx::query!(
+            "UPDATE room_trouble SET muted = $3 WHERE room_list = $1 AND reference = $2 AND muted <> $3",
+            room_list,
+            reference,
+            muted
+        )
+        .execute(&mut **tx)
+        .await?;
+    }
     Ok(rows > 0)
 }
 

@@ -77,6 +77,37 @@ pub async fn sent(
     Ok(())
 }
 
+/// Records a further event of a message that was sent: the homeserver accepted it twice. Unless the post has a newer message
+/// already, this one is kept up to date like it. `id` identifies the event in the outbox, so that reactions to it count.
+pub async fn copy(
+    tx: &mut Tx,
+    head: &Head,
+    event_id: &str,
+    id: Uuid,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    sqlx::query!(
+        r#"WITH shown AS (
+               UPDATE post SET newest = $2,
+                      newest_shown = coalesce((SELECT version FROM outbox WHERE outbox.id = $1), 0)
+               WHERE id = $5 AND (newest IS NULL OR newest = (SELECT event_id FROM outbox WHERE outbox.id = $1))
+           )
+           INSERT INTO outbox (id, room_list, room, kind, priority, incident, run_no, loop_no, level, post, payload, state,
+                  not_before, attempts, first_tried, event_type, content, version, event_id, created_at, settled_at)
+           SELECT $3, room_list, room, 'edit', priority, incident, run_no, loop_no, level, post,
+                  '{"what": "refresh_newest"}', 'sent', $4, attempts, first_tried, event_type, content, version, $2, created_at, $4
+           FROM outbox WHERE outbox.id = $1"#,
+        head.id,
+        event_id,
+        id,
+        now.to_sqlx(),
+        head.post
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
 /// Cancels the message: nobody needs it any more, or it would change nothing in the room. If its post will therefore
 /// never exist, this also cancels the messages that refer to the post.
 pub async fn cancelled(tx: &mut Tx, head: &Head, now: Timestamp) -> Result<(), StoreError> {
@@ -199,6 +230,22 @@ pub async fn release(tx: &mut Tx, lease: &Lease) -> Result<(), StoreError> {
         lease.room,
         lease.owner,
         lease.message
+    )
+    .execute(&mut **tx)
+    .await?
+    .rows_affected();
+    fenced(lease, rows)
+}
+
+/// Releases the room's gate after a message was settled, and lets the room rest until a time.
+pub async fn rest(tx: &mut Tx, lease: &Lease, until: Timestamp) -> Result<(), StoreError> {
+    let rows = sqlx::query!(
+        "UPDATE room_gate SET lease_owner = NULL, lease_until = NULL, message = NULL, failures = 0, next_allowed_at = $4
+         WHERE room = $1 AND lease_owner = $2 AND message = $3",
+        lease.room,
+        lease.owner,
+        lease.message,
+        until.to_sqlx()
     )
     .execute(&mut **tx)
     .await?

@@ -32,6 +32,7 @@ pub struct Metrics {
     incidents_set_aside: IntGaugeVec,
     rooms_unreachable: IntGaugeVec,
     clock_skew: Gauge,
+    virtual_user_trouble: IntGaugeVec,
     totals: Arc<Totals>,
     ladder_lag: Histogram,
     outbox_messages: IntGaugeVec,
@@ -99,6 +100,11 @@ impl Metrics {
             clock_skew: registrar.gauge(
                 "clock_skew_seconds",
                 "How far this machine's clock is ahead of the database's; negative if it is behind.",
+            )?,
+            virtual_user_trouble: registrar.gauges(
+                "virtual_user_trouble",
+                "1 if the homeserver does not let the room list's virtual user send, otherwise 0.",
+                &["room_list"],
             )?,
             ladder_lag: registrar.histogram(
                 "ladder_lag_seconds",
@@ -168,6 +174,7 @@ impl Metrics {
         self.incidents_set_aside.with_label_values(&[room_list]);
         self.totals.introduce_room_list(room_list, levels);
         self.rooms_unreachable.with_label_values(&[room_list]);
+        self.virtual_user_trouble.with_label_values(&[room_list]);
     }
 
     fn start_at_zero(&self) {
@@ -237,6 +244,11 @@ impl Metrics {
     /// The machine's clock is so many seconds ahead of the database's.
     pub fn set_clock_skew(&self, seconds: f64) {
         self.clock_skew.set(seconds);
+    }
+
+    /// Whether the homeserver does not let the virtual user of a room list send.
+    pub fn set_virtual_user_trouble(&self, room_list: &str, is_troubled: bool) {
+        self.virtual_user_trouble.with_label_values(&[room_list]).set(i64::from(is_troubled));
     }
 
     /// A timer of an incident was handled `late` after it was due.
@@ -373,6 +385,7 @@ mod tests {
             "matrixbot_incidents_set_aside{room_list=\"finance\"} 0",
             "matrixbot_rooms_unreachable{room_list=\"finance\"} 0",
             "matrixbot_clock_skew_seconds 0",
+            "matrixbot_virtual_user_trouble{room_list=\"finance\"} 0",
             "matrixbot_incident_time_to_ack_seconds_count 0",
             "matrixbot_incident_time_to_resolve_seconds_count 0",
             "matrixbot_ladder_lag_seconds_count 0",

@@ -63,6 +63,7 @@ impl Worker for Attendance {
 
     async fn step(&self) -> Result<Progress, StoreError> {
         let (mut unreachable, mut silent_lists) = (BTreeMap::new(), BTreeSet::new());
+        let mut users_act = true;
         for list in self.lists.load().iter() {
             let visit = self.rooms.visit(list, self.clock.now()).await?;
             if visit.can_send {
@@ -70,12 +71,13 @@ impl Worker for Attendance {
             }
             self.metrics.set_rooms_unreachable(&list.name, visit.unreachable.len());
             unreachable.extend(visit.unreachable);
-            if !visit.can_page {
+            users_act &= visit.user_trouble.is_none();
+            if !visit.can_page && visit.user_trouble.is_none() {
                 silent_lists.insert(list.name.clone());
             }
         }
         self.log_changes(&unreachable);
-        let wait = if unreachable.is_empty() { EVERY } else { WHILE_UNREACHABLE };
+        let wait = if unreachable.is_empty() && users_act { EVERY } else { WHILE_UNREACHABLE };
         self.health.set_rooms(RoomHealth { unreachable, silent_lists });
         Ok(Progress::Idle(wait))
     }

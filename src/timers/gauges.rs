@@ -7,7 +7,7 @@ use crate::engine::CurrentLists;
 use crate::store::{Store, StoreError};
 use crate::telemetry::{Metrics, OutboxState};
 use crate::worker::{Progress, Worker};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -47,8 +47,11 @@ impl Worker for Gauges {
             .map(|(list, phase, count)| ((list, phase), count))
             .collect();
         let set_aside: BTreeMap<String, i64> = self.store.set_aside_counts().await?.into_iter().collect();
+        let troubled: BTreeSet<String> =
+            self.store.user_troubles().await?.into_iter().map(|trouble| trouble.room_list).collect();
         for list in self.lists.load().iter() {
             metrics.set_incidents_set_aside(&list.name, set_aside.get(&list.name).copied().unwrap_or(0));
+            metrics.set_virtual_user_trouble(&list.name, troubled.contains(&list.name));
             for phase in PhaseName::ALL.iter().copied().filter(|phase| *phase != PhaseName::Closed) {
                 let key = (list.name.clone(), phase.as_str().to_owned());
                 metrics.set_incidents(&list.name, phase, counts.get(&key).copied().unwrap_or(0));

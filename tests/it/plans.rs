@@ -8,8 +8,8 @@ use matrixbot::domain::incident::Rung;
 use matrixbot::domain::outgoing::Outgoing;
 use matrixbot::store::enqueue::{IncidentMessage, NewMessage};
 use matrixbot::store::{
-    InboxEvent, Store, Tx, alert, claim, enqueue, inbox, incident, overview, post, room, settle, timeline,
-    timers,
+    Busy, InboxEvent, Store, Tx, alert, claim, enqueue, inbox, incident, overview, post, room, settle,
+    timeline, timers,
 };
 use serde_json::json;
 use sqlx::{AssertSqlSafe, Executor, PgConnection};
@@ -208,7 +208,8 @@ async fn timers_and_incidents(plans: &mut Plans) {
 async fn messages(plans: &mut Plans) {
     plans
         .of("rooms_to_serve", async |store| {
-            assert!(!store.rooms_to_serve(now(), 32, &[ROOM.to_owned()]).await.unwrap().is_empty());
+            let busy = Busy { rooms: vec![ROOM.to_owned()], lists: BTreeMap::new() };
+            assert!(!store.rooms_to_serve(now(), 32, 32, &busy).await.unwrap().is_empty());
         })
         .await;
     plans

@@ -37,6 +37,8 @@ const ROWS: &str = r#"
     INSERT INTO room_membership VALUES ('@_alerts_finance:example.test', '!ops', 'join', '2026-11-24T12:00:00Z');
     INSERT INTO room_alias VALUES ('#ops:example.test', '!ops', '2026-11-24T12:00:00Z');
     INSERT INTO room_trouble VALUES ('finance', '#ops:example.test', 'join: forbidden', '2026-11-24T12:00:00Z');
+    INSERT INTO user_trouble VALUES ('finance', 'send: suspended', '2026-11-24T12:00:00Z', 0, '2026-11-24T12:00:01Z');
+    INSERT INTO room_list VALUES ('idle', '@_alerts_idle:example.test', NULL, false);
     INSERT INTO room_cursor VALUES ('!ops', 1, '2026-11-24T12:00:00Z');
     INSERT INTO heartbeat VALUES ('alertmanager', '2026-11-24T12:00:00Z');
     INSERT INTO maintenance OVERRIDING SYSTEM VALUE
@@ -69,6 +71,7 @@ fn another() -> Vec<(&'static str, Value)> {
         ("room_membership", json!({"room": "!managers"})),
         ("room_alias", json!({"reference": "#managers:example.test"})),
         ("room_trouble", json!({"reference": "#managers:example.test"})),
+        ("user_trouble", json!({"room_list": "idle"})),
         ("room_cursor", json!({"room": "!managers"})),
         ("heartbeat", json!({"name": "homeserver"})),
         ("maintenance", json!({"id": 2})),
@@ -202,6 +205,9 @@ fn rejected() -> Vec<(&'static str, &'static str, Value)> {
             "room_trouble",
             json!({"room_list": "nobodys", "reference": "#other"}),
         ),
+        ("user_trouble_pkey", "user_trouble", json!({"room_list": "finance"})),
+        ("user_trouble_room_list_fkey", "user_trouble", json!({"room_list": "nobodys"})),
+        ("user_trouble_checks_positive", "user_trouble", json!({"room_list": "idle", "checks": -1})),
         ("room_cursor_pkey", "room_cursor", json!({"room": "!ops"})),
         ("heartbeat_pkey", "heartbeat", json!({"name": "alertmanager"})),
         ("maintenance_pkey", "maintenance", json!({"id": 1})),

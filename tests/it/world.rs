@@ -235,7 +235,8 @@ impl World {
             "SELECT least(
                  (SELECT min(greatest(next_at, timer_not_before)) FROM incident WHERE next_at IS NOT NULL),
                  (SELECT min(greatest(stale_at, timer_not_before)) FROM incident WHERE stale_at IS NOT NULL),
-                 (SELECT min(greatest(not_before, next_allowed_at)) FROM outbox JOIN room_gate USING (room) WHERE state = 'pending'),
+                 (SELECT min(greatest(not_before, next_allowed_at, next_check)) FROM outbox JOIN room_gate USING (room)
+                  LEFT JOIN user_trouble USING (room_list) WHERE state = 'pending'),
                  (SELECT min(lease_until) + interval '1 microsecond' FROM room_gate))",
         )
         .fetch_one(&mut connection)

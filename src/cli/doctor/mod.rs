@@ -99,7 +99,7 @@ async fn examine(config: &Config, options: &Options) -> anyhow::Result<Report> {
     let examined = Examined { config, client, read_only: options.read_only };
     if homeserver::examine(&mut report, &examined).await {
         for list in &config.room_lists {
-            if let Some(identity) = users::examine(&mut report, &examined, list).await {
+            if let Some(identity) = users::examine(&mut report, &examined, list, store.as_ref()).await {
                 rooms::examine(&mut report, &examined, list, &identity, store.as_ref()).await;
             }
         }

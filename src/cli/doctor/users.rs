@@ -4,13 +4,16 @@ use super::Examined;
 use super::homeserver::reason;
 use super::report::Report;
 use crate::config::RoomListConfig;
-use crate::matrix::{Client, ClientError, Failure, Identity};
+use crate::matrix::{Client, ClientError, Concern, Failure, Identity};
 use crate::rooms::{ensure_device, user_id};
+use crate::store::{Store, UserTrouble};
 use ruma::UserId;
 
 const CHECK: &str = "virtual user";
 const NAMESPACE: &str = "Give the homeserver the same file as in `registration`, because its copy has another \
                          namespace, and restart it.";
+const ADMINISTRATOR: &str = "Ask the homeserver's administrator to let the account act again: to end its suspension, to \
+                             unlock it, or to reactivate it. Waiting messages are sent then.";
 
 /// Whether the homeserver knows the user.
 enum Found {
@@ -27,6 +30,7 @@ pub(super) async fn examine(
     report: &mut Report,
     examined: &Examined<'_>,
     list: &RoomListConfig,
+    store: Option<&Store>,
 ) -> Option<Identity> {
     let config = examined.config;
     let user_id =
@@ -34,11 +38,7 @@ pub(super) async fn examine(
     let found = match find(&examined.client, &user_id, examined.read_only).await {
         Ok(found) => found,
         Err(error) => {
-            let remedy = match error.failure() {
-                Failure::Temporary | Failure::RateLimited { .. } => "See the homeserver's log.",
-                _ => NAMESPACE,
-            };
-            report.failed(CHECK, Some(user_id.as_str()), reason(&error), remedy);
+            report.failed(CHECK, Some(user_id.as_str()), reason(&error), remedy(&error));
             report.skipped("room", None, format!("skipped for {}: it has no virtual user", list.name));
             return None;
         }
@@ -52,6 +52,9 @@ pub(super) async fn examine(
             report.skipped("room", None, format!("skipped for {}: it has no virtual user yet", list.name));
             return None;
         }
+    }
+    if in_trouble(report, &user_id, &list.name, store).await {
+        return Some(Identity::new(user_id));
     }
     let registered = if matches!(found, Found::Registered) { "registered just now" } else { "is registered" };
     let device =
@@ -67,6 +70,9 @@ pub(super) async fn examine(
             );
             report.ok(CHECK, Some(user_id.as_str()), detail);
         }
+        Some(Err(error)) if error.failure().concerns() == Concern::User => {
+            report.failed(CHECK, Some(user_id.as_str()), reason(&error), ADMINISTRATOR);
+        }
         Some(Err(error)) => {
             report.warning(CHECK, Some(user_id.as_str()), reason(&error), "See the homeserver's log.");
         }
@@ -74,17 +80,37 @@ pub(super) async fn examine(
     Some(Identity::new(user_id))
 }
 
+/// Registers the user, unless --read-only forbids it: continuwuity answers requests of users that have no account as well.
 async fn find(client: &Client, user_id: &UserId, read_only: bool) -> Result<Found, ClientError> {
     let identity = Identity::new(user_id.to_owned());
+    let is_new = !read_only && client.register_virtual_user(user_id).await?;
     match client.whoami(Some(&identity)).await {
+        Err(error) if error.failure() == Failure::UserNotRegistered && read_only => Ok(Found::Absent),
+        Err(error) => Err(error),
+        Ok(_) if is_new => Ok(Found::Registered),
+        Ok(_) if read_only && !client.may_have_account(user_id).await? => Ok(Found::Absent),
         Ok(_) => Ok(Found::Present),
-        Err(error) => match error.failure() {
-            Failure::UserNotRegistered if read_only => Ok(Found::Absent),
-            Failure::UserNotRegistered | Failure::NotFound => {
-                client.register_virtual_user(user_id).await?;
-                client.whoami(Some(&identity)).await.map(|_| Found::Registered)
-            }
-            _ => Err(error),
-        },
     }
+}
+
+/// What to do about a user that the homeserver does not let act.
+fn remedy(error: &ClientError) -> &'static str {
+    match (error.failure(), error.errcode()) {
+        (Failure::Temporary | Failure::RateLimited { .. }, _) => "See the homeserver's log.",
+        (_, Some(errcode)) if errcode.starts_with("M_USER_") || errcode.ends_with("_SUSPENDED") => {
+            ADMINISTRATOR
+        }
+        _ => NAMESPACE,
+    }
+}
+
+/// The user cannot send, as the running matrixbot has noticed. Returns whether it is so.
+async fn in_trouble(report: &mut Report, user_id: &UserId, list: &str, store: Option<&Store>) -> bool {
+    let Some(store) = store else { return false };
+    let troubles = store.user_troubles().await.unwrap_or_default();
+    let Some(trouble) = troubles.into_iter().find(|trouble| trouble.room_list == list) else { return false };
+    let UserTrouble { why, since, .. } = trouble;
+    let detail = format!("it cannot send since {since:.0}, so that the messages of {list} wait: {why}");
+    report.failed(CHECK, Some(user_id.as_str()), detail, ADMINISTRATOR);
+    true
 }

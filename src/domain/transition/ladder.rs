@@ -30,6 +30,11 @@ impl Draft<'_> {
         level.map_or(Duration::ZERO, |level| level.escalate_after)
     }
 
+    /// How long the current level has if its page cannot be sent.
+    pub(super) fn time_if_unsent(&self) -> Duration {
+        self.time_to_answer().saturating_add(self.policy().send_cap)
+    }
+
     fn next_step(&self) -> Step {
         let run = &self.incident.run;
         let level = run.level.map_or(0, |level| level.saturating_add(1));
@@ -49,8 +54,7 @@ impl Draft<'_> {
         let run = &mut self.incident.run;
         let first = run.no == 1 && run.level.is_none();
         (run.loop_no, run.level, run.notified) = (loop_no, Some(level), false);
-        let unsent = self.time_to_answer().saturating_add(self.policy().send_cap);
-        self.incident.next_at = Some(later(self.around.now, unsent));
+        self.incident.next_at = Some(later(self.around.now, self.time_if_unsent()));
         self.record(Kind::Paged { loop_no, level });
         if let Some(rung) = self.incident.rung() {
             self.effect(Effect::Page(rung));

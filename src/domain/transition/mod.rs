@@ -34,6 +34,7 @@ pub fn decide(incident: Option<&Incident>, input: &Input, around: Surroundings<'
     match input {
         Input::Report(alerts) => report::report(incident, alerts, around),
         Input::Tick => tick::tick(incident, around),
+        Input::TickWhileHeld => tick::tick_while_held(incident, around),
         Input::PageSent(rung) => delivery::page_sent(incident, *rung, around),
         Input::PageUndeliverable(rung) => delivery::page_undeliverable(incident, *rung, around),
         Input::Person(action) => person::person(incident, action, around),

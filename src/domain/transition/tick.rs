@@ -8,6 +8,18 @@ use crate::domain::timeline::{Kind, RunReason};
 use jiff::Timestamp;
 use std::time::Duration;
 
+/// While the list's virtual user cannot send, a page that is not sent keeps the ladder at its level: `send_cap` begins again.
+pub(super) fn tick_while_held(incident: Option<&Incident>, around: Surroundings<'_>) -> Decision {
+    let is_held = |incident: &&Incident| {
+        let is_due = incident.next_at.is_some_and(|at| at <= around.now);
+        is_due && incident.phase == Phase::Firing && incident.run.level.is_some() && !incident.run.notified
+    };
+    let Some(incident) = incident.filter(is_held) else { return tick(incident, around) };
+    let mut draft = Draft::of(incident, around);
+    draft.incident.next_at = Some(later(around.now, draft.time_if_unsent()));
+    draft.decided(Outcome::Nothing)
+}
+
 pub(super) fn tick(incident: Option<&Incident>, around: Surroundings<'_>) -> Decision {
     let due = |incident: &&Incident| incident.next_at.is_some_and(|at| at <= around.now);
     let Some(incident) = incident.filter(due) else {

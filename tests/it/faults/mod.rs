@@ -9,14 +9,17 @@ mod edits;
 mod frozen;
 mod joining;
 mod lost_events;
+mod muted;
 mod pacing;
 mod probes;
 mod process;
 mod replicas;
+mod resent;
 mod rooms;
 mod set_aside;
 mod transactions;
 mod uncertain;
+mod users;
 
 use crate::homeserver::faults::Held;
 use crate::homeserver::view::SeenMessage;

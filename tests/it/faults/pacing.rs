@@ -72,7 +72,7 @@ async fn requests_to_a_failing_homeserver_back_off_and_the_page_arrives_once() {
     world.homeserver.clear_faults();
     world.pass(MINUTE * 2).await;
     world.only_post(&rooms.ops);
-    assert_eq!(world.attempts(&rooms.ops).0.len(), 1);
+    assert_eq!(world.attempts(&rooms.ops).0.len(), 2, "the page under one transaction id, and one edit");
     assert_eq!(gate(&world, &rooms.ops).await.0, 0, "the failures are reset");
     world.nothing_is_left().await;
 }

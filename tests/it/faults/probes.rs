@@ -37,7 +37,10 @@ async fn matrixbot_is_ready_when_all_checks_pass() {
     world.settle().await;
     let (status, checks) = probe(&world, "/readyz").await;
     let names: Vec<&str> = checks.keys().map(String::as_str).collect();
-    assert_eq!(names, ["clock", "database", "homeserver", "incidents", "migrations", "outbox", "rooms"]);
+    assert_eq!(
+        names,
+        ["clock", "database", "homeserver", "incidents", "migrations", "outbox", "rooms", "users"]
+    );
     assert_eq!((status, failing(&checks)), (200, vec![]));
     assert_eq!(probe(&world, "/livez").await.0, 200);
 }
@@ -52,7 +55,10 @@ async fn matrixbot_is_alive_but_not_ready_while_the_database_is_down() {
     assert!(begun.elapsed() < SECOND * 2, "an orchestrator does not wait for long: {:?}", begun.elapsed());
     assert!(text.contains("not currently accepting connections"), "it says why: {text}");
     let (_, checks) = probe(&world, "/readyz").await;
-    assert_eq!((status, failing(&checks)), (503, vec!["database", "incidents", "migrations", "outbox"]));
+    assert_eq!(
+        (status, failing(&checks)),
+        (503, vec!["database", "incidents", "migrations", "outbox", "users"])
+    );
     assert_eq!(probe(&world, "/livez").await.0, 200, "a restart would not help");
     assert_eq!(get(&world, "/metrics").await.0, 200);
     world.database.up().await;

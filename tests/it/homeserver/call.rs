@@ -2,7 +2,7 @@
 
 use super::faults::Endpoint;
 use super::rules::{Refusal, refuse};
-use super::state::{SeenRequest, State};
+use super::state::{Blocked, SeenRequest, State};
 use actix_web::{HttpRequest, web};
 use ruma::{OwnedUserId, UserId};
 use serde_json::{Value, json};
@@ -57,7 +57,7 @@ impl Call {
             ("POST", ["appservice", _, "ping"]) => Endpoint::Ping,
             ("POST", ["register"]) => Endpoint::Register,
             ("PUT" | "GET", ["devices", _]) => Endpoint::Device,
-            ("PUT" | "GET", ["profile", _, _]) => Endpoint::Profile,
+            ("PUT" | "GET", ["profile", _, _]) | ("GET", ["profile", _]) => Endpoint::Profile,
             ("POST", ["createRoom"]) => Endpoint::CreateRoom,
             ("POST", ["join", _] | ["rooms", _, "join"]) => Endpoint::Join,
             ("POST", ["rooms", _, "leave"]) => Endpoint::Leave,
@@ -116,24 +116,57 @@ impl Call {
                 let error = format!("Application service cannot masquerade as this user ({user}).");
                 return refuse(403, "M_FORBIDDEN", error);
             }
-            Some(Ok(user)) if !state.users.contains_key(&user) => {
+            Some(Ok(user)) if !state.users.contains_key(&user) && !state.is_continuwuity => {
                 let error = format!("Application service has not registered this user ({user})");
                 return refuse(403, "M_FORBIDDEN", error);
             }
             Some(Ok(user)) => user,
             Some(Err(_)) => return refuse(400, "M_INVALID_PARAM", "user_id is not a user id"),
         };
+        match state.users.get(&user).and_then(|user| user.blocked) {
+            Some(Blocked::Locked) => {
+                return refuse(401, "M_USER_LOCKED", "User account has been locked");
+            }
+            Some(Blocked::Deactivated) => {
+                return refuse(403, "M_USER_DEACTIVATED", "This account has been deactivated");
+            }
+            Some(Blocked::Suspended) | None => {}
+        }
         let device = self.query("device_id").map(str::to_owned);
         let device = device.filter(|_| state.supports_devices);
         if let Some(device) = &device
             && !state.users.get(&user).is_some_and(|user| user.devices.contains(device))
         {
+            if state.is_continuwuity {
+                let error = "Device does not exist for user or appservice cannot masquerade as this device.";
+                return refuse(403, "M_FORBIDDEN", error);
+            }
             let error = format!(
                 "Application service trying to use a device that doesn't exist ('{device}' for {user})"
             );
             return refuse(400, "M_UNKNOWN_DEVICE", error);
         }
         Ok(Requester { user, device })
+    }
+
+    /// Synapse: a suspended user may read, leave and redact, but not send, join or change its profile.
+    pub(super) fn must_not_be_suspended(
+        state: &State,
+        user: &UserId,
+        endpoint: Endpoint,
+    ) -> Result<(), Refusal> {
+        let suspended = state.users.get(user).and_then(|user| user.blocked) == Some(Blocked::Suspended);
+        let what = match endpoint {
+            Endpoint::Send | Endpoint::SendState => "Sending messages",
+            Endpoint::Join => "Joining rooms",
+            Endpoint::Profile => "Updating profile",
+            _ => return Ok(()),
+        };
+        if suspended {
+            let error = format!("{what} while account is suspended is not allowed.");
+            return refuse(403, "M_USER_SUSPENDED", error);
+        }
+        Ok(())
     }
 
     pub(super) fn body_json(&self) -> Result<Value, Refusal> {

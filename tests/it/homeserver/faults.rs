@@ -104,6 +104,8 @@ pub(crate) enum Fault {
     DropBeforeAccepting,
     /// Never answered, without effect.
     Hang,
+    /// A page of events that has none, as if the homeserver did not show them yet.
+    EmptyPage,
     /// A proxy answers with this status and an HTML page, without effect.
     NonJson(u16),
     /// Held until the test releases it; then it fails with this fault.

@@ -30,7 +30,7 @@ pub(crate) mod view;
 
 pub(crate) use faults::{Endpoint, Fault, Match};
 pub(crate) use push::Refused;
-pub(crate) use state::RoomKind;
+pub(crate) use state::{Blocked, RoomKind};
 
 use state::{Appservice, SeenRequest};
 use view::{SeenEvent, SeenMessage};
@@ -118,6 +118,24 @@ impl Homeserver {
     /// Rejects devices of virtual users from now on, as servers before v1.17 of the specification do.
     pub(crate) fn without_devices(&self) {
         self.state().supports_devices = false;
+    }
+
+    /// Answers in the words of continuwuity from now on, where they differ from Synapse's.
+    pub(crate) fn like_continuwuity(&self) {
+        self.state().is_continuwuity = true;
+    }
+
+    /// The administrator blocks an account, or lets it act again.
+    pub(crate) fn blocks(&self, user: &UserId, blocked: Option<Blocked>) {
+        self.state().users.get_mut(user).unwrap().blocked = blocked;
+    }
+
+    /// Forgets which transaction ids it has accepted, as continuwuity does for an event that it stores right before a
+    /// crash. The events keep them.
+    pub(crate) fn forgets_transactions(&self) {
+        let mut state = self.state();
+        state.txns_in_memory.clear();
+        state.txns_stored.clear();
     }
 
     /// Stops listening: connections are refused. Accepted events are kept.

@@ -39,6 +39,7 @@ pub(super) async fn answer(request: HttpRequest, body: web::Bytes, home: web::Da
                 .json(json!({"errcode": "M_LIMIT_EXCEEDED", "error": "Too Many Requests",
                     "retry_after_ms": u64::try_from(retry_after.as_millis()).unwrap()}));
         }
+        Some(Fault::EmptyPage) => return HttpResponse::Ok().json(json!({"start": "s", "chunk": []})),
         Some(Fault::NonJson(status)) => {
             return HttpResponse::build(StatusCode::from_u16(*status).unwrap())
                 .content_type("text/html")
@@ -85,19 +86,35 @@ fn cut(request: &HttpRequest) -> HttpResponse {
 }
 
 impl Call {
-    fn execute(&self, state: &mut State, endpoint: Endpoint) -> Result<Value, Refusal> {
-        if endpoint == Endpoint::Versions {
-            // Synapse: no token is needed, but a wrong one is rejected.
-            if self.token.is_some() {
-                self.requester(state)?;
+    /// The requests that need no token: `GET /versions` and `GET /profile/{user}`.
+    fn without_token(&self, state: &State, endpoint: Endpoint) -> Result<Option<Value>, Refusal> {
+        match (endpoint, self.method.as_str(), self.parts().as_slice()) {
+            (Endpoint::Versions, ..) => {
+                // Synapse: no token is needed, but a wrong one is rejected.
+                if self.token.is_some() {
+                    self.requester(state)?;
+                }
+                // The versions that Synapse lists, although it supports more.
+                Ok(Some(json!({"versions": ["v1.1", "v1.11", "v1.15"], "unstable_features": {}})))
             }
-            // The versions that Synapse lists, although it supports more.
-            return Ok(json!({"versions": ["v1.1", "v1.11", "v1.15"], "unstable_features": {}}));
+            (Endpoint::Profile, "GET", ["profile", of]) => {
+                let user = UserId::parse(*of).ok().and_then(|of| state.users.get(&of));
+                let Some(user) = user else { return refuse(404, "M_NOT_FOUND", "Profile was not found") };
+                Ok(Some(json!({"displayname": user.display_name})))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn execute(&self, state: &mut State, endpoint: Endpoint) -> Result<Value, Refusal> {
+        if let Some(answer) = self.without_token(state, endpoint)? {
+            return Ok(answer);
         }
         if endpoint == Endpoint::Unknown {
             return refuse(404, "M_UNRECOGNIZED", "Unrecognized request");
         }
         let Requester { user, device } = self.requester(state)?;
+        Self::must_not_be_suspended(state, &user, endpoint)?;
         let body = self.body_json()?;
         let parts = self.parts();
         let reason = body["reason"].as_str();

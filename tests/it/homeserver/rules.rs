@@ -211,6 +211,9 @@ impl State {
     /// `POST /join/{room}`
     pub(crate) fn join(&mut self, room: &RoomId, user: &UserId) -> Result<(), Refusal> {
         let has_users = self.room(room).is_some() && !self.joined(room).is_empty();
+        if !has_users && self.is_continuwuity {
+            return refuse(500, "M_UNKNOWN", "No server available to assist in joining.");
+        }
         if !has_users {
             let error = "Can't join remote room because no servers that are in the room have been provided.";
             return refuse(404, "M_UNKNOWN", error);

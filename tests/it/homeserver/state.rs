@@ -45,6 +45,18 @@ pub(crate) struct User {
     pub(crate) display_name: Option<String>,
     pub(crate) avatar_url: Option<String>,
     pub(crate) devices: BTreeSet<String>,
+    pub(crate) blocked: Option<Blocked>,
+}
+
+/// What the homeserver's administrator did to an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Blocked {
+    /// It may read, but neither send nor join.
+    Suspended,
+    /// It may do nothing.
+    Locked,
+    /// It may do nothing, for good.
+    Deactivated,
 }
 
 #[derive(Debug)]
@@ -101,6 +113,8 @@ pub(crate) struct State {
     pub(crate) clock: SharedClock,
     pub(crate) appservice: Appservice,
     pub(crate) supports_devices: bool,
+    /// Answers in the words of continuwuity, where they differ.
+    pub(crate) is_continuwuity: bool,
     pub(crate) users: BTreeMap<OwnedUserId, User>,
     pub(crate) rooms: BTreeMap<OwnedRoomId, Room>,
     pub(crate) aliases: BTreeMap<OwnedRoomAliasId, OwnedRoomId>,
@@ -130,6 +144,7 @@ impl State {
                 user_prefix: "_alerts_".to_owned(),
             },
             supports_devices: true,
+            is_continuwuity: false,
             users: BTreeMap::new(),
             rooms: BTreeMap::new(),
             aliases: BTreeMap::new(),

@@ -27,6 +27,8 @@ pub(super) enum Step {
     Tick { late: u64 },
     /// The tick comes now, due or not.
     TickNow,
+    /// The timer is looked at while the virtual user cannot send.
+    TickWhileHeld,
     /// The outbox delivers one of its unsent messages.
     Send(Index),
     /// One unsent page is undeliverable.
@@ -129,6 +131,7 @@ fn steps() -> impl Strategy<Value = Step> {
         2 => select(&[30, 301, 1800][..]).prop_map(Step::Flap),
         9 => select(&[0, 0, 0, 1, 120, 40_000][..]).prop_map(|late| Step::Tick { late }),
         1 => Just(Step::TickNow),
+        1 => Just(Step::TickWhileHeld),
         5 => any::<Index>().prop_map(Step::Send),
         1 => any::<Index>().prop_map(Step::Fail),
         1 => any::<Index>().prop_map(Step::SentAgain),

@@ -108,6 +108,7 @@ impl World {
                 self.input(&Input::Tick)?;
             }
             Step::TickNow => self.input(&Input::Tick)?,
+            Step::TickWhileHeld => self.input(&Input::TickWhileHeld)?,
             Step::Send(index) => {
                 self.settle(|_, state| state == State::Unsent, *index, State::Sent(self.now))?;
             }

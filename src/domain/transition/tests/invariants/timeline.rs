@@ -62,7 +62,7 @@ fn twice_is_once(change: &Change<'_>, after: &Incident) -> Held {
         Input::PageSent(_) | Input::Stale | Input::MaintenanceStarted | Input::MaintenanceEnded => {
             prop_assert!(!changed, "I9: {:?} twice is not once", change.input);
         }
-        Input::Tick => {
+        Input::Tick | Input::TickWhileHeld => {
             let pages = |effects: &[Effect]| effects.iter().any(|effect| matches!(effect, Effect::Page(_)));
             let burst = pages(&change.decision.effects) && pages(&again.effects);
             prop_assert!(!burst, "I12: a burst");

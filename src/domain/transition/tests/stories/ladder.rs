@@ -25,6 +25,27 @@ fn a_tick_that_is_not_due_is_nothing() {
 }
 
 #[test]
+fn a_page_that_its_user_cannot_send_keeps_the_ladder_at_its_level() {
+    let mut story = Story::begins(two_levels());
+    story.fires("a", WARNING);
+    story.tick();
+    for _ in 0..5 {
+        story.passes((15 + 10) * 60);
+        let decision = story.input(&Input::TickWhileHeld);
+        assert_eq!(decision.effects, []);
+        assert_eq!(story.due_in(), Some((15 + 10) * 60), "the level's delay and the cap begin again");
+    }
+    story.sent();
+    assert_eq!(story.due_in(), Some(15 * 60));
+    story.passes(15 * 60);
+    assert_eq!(
+        story.input(&Input::TickWhileHeld).effects[0],
+        Effect::Page(SECOND),
+        "a page that was sent climbs"
+    );
+}
+
+#[test]
 fn a_sent_page_arms_the_ladder() {
     let mut story = Story::begins(two_levels());
     story.fires("a", WARNING);

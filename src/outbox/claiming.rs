@@ -1,0 +1,122 @@
+//! Claiming: what a room has to send next, rendered, frozen and leased in one transaction.
+
+use super::dispatch::{Outbox, OutboxError};
+use super::rendering::{Rendered, Source, Subject, render, render_reaction};
+use crate::domain::outgoing::Outgoing;
+use crate::domain::reaction;
+use crate::domain::time::later;
+use crate::store::{Claimed, Head, Lease, StoredIncident, Tx, claim, commit, incident, settle, timeline};
+use crate::telemetry::DeliveryOutcome;
+use jiff::Timestamp;
+use std::collections::BTreeMap;
+
+/// The maximum number of timeline entries for rendering a message.
+const STORY: i64 = 200;
+
+impl Outbox {
+    /// Claims the head of a room's queue: renders, freezes and leases it in one transaction. `None`: no message is due, or
+    /// the room pauses or is leased.
+    pub(super) async fn claim(&self, room: &str) -> Result<Option<Claimed>, OutboxError> {
+        let now = self.clock.now();
+        let mut tx = self.store.begin().await?;
+        let Some(head) = claim::lock_head(&mut tx, room, now).await? else { return Ok(None) };
+        let claimed = self.claim_from(&mut tx, head, None, now).await?;
+        commit(tx).await?;
+        Ok(claimed)
+    }
+
+    /// Claims a message; if it is obsolete, the next one. The caller's transaction must have locked the room's gate, or
+    /// `held` must be our lease on it.
+    pub(super) async fn claim_from(
+        &self,
+        tx: &mut Tx,
+        head: Head,
+        held: Option<&Lease>,
+        now: Timestamp,
+    ) -> Result<Option<Claimed>, OutboxError> {
+        let mut head = head;
+        loop {
+            match self.freeze(tx, &head, now).await {
+                Ok(Some((event_type, content, version))) => {
+                    let lease = Lease { room: head.room.clone(), owner: self.owner, message: head.id };
+                    let until = later(now, self.settings.lease);
+                    let frozen = (event_type.as_str(), &content);
+                    claim::freeze(tx, &head, (&lease, held), until, frozen, version, now).await?;
+                    let (searched, changed) = (false, false);
+                    return Ok(Some(Claimed {
+                        head,
+                        event_type,
+                        content,
+                        version,
+                        lease,
+                        searched,
+                        changed,
+                    }));
+                }
+                Ok(None) => settle::cancelled(tx, &head, now).await?,
+                // One invalid row must not block its room forever.
+                Err(error) if error.is_inconsistent() => {
+                    tracing::error!(outbox_message = %head.id, room = head.room, %error, "{} cannot be rendered and is given up: {error}", head.id);
+                    self.metrics.delivery(DeliveryOutcome::Undeliverable);
+                    settle::undeliverable(tx, &head, &error.to_string(), now).await?;
+                }
+                Err(error) => return Err(error),
+            }
+            match claim::next_head(tx, &head.room, None, now).await? {
+                Some(next) => head = next,
+                None => return Ok(None),
+            }
+        }
+    }
+
+    /// The message's frozen content, or else its content rendered now. `None`: the message is obsolete.
+    pub(super) async fn freeze(
+        &self,
+        tx: &mut Tx,
+        head: &Head,
+        now: Timestamp,
+    ) -> Result<Option<(String, serde_json::Value, Option<i64>)>, OutboxError> {
+        if let Some((event_type, content)) = &head.frozen {
+            return Ok(Some((event_type.clone(), content.clone(), head.version)));
+        }
+        let lists = self.lists.load();
+        let list = lists.get(&head.room_list);
+        let ack_reaction = list.map_or(reaction::default_ack(), |list| list.ack_reaction());
+        if let Outgoing::AckReaction { to } = &head.payload {
+            return Ok(ready(render_reaction(head, to, ack_reaction)?, None));
+        }
+        let none = BTreeMap::new();
+        let templates = list.map_or(&none, |list| &list.templates);
+        let source = |policy, subject| Source {
+            room_list: &head.room_list,
+            subject,
+            policy,
+            templates,
+            ack_reaction,
+            now,
+        };
+        let Some(number) = head.incident else {
+            let Some(list) = list else { return Ok(None) };
+            return Ok(ready(render(head, &source(&list.policy, None))?, None));
+        };
+        let Some(stored) = incident::load(tx, number).await? else { return Ok(None) };
+        let policy =
+            self.engine.policy_or_current(&stored.room_list, stored.incident.run.policy_version).await?;
+        let story = timeline::read(tx, number, STORY).await?;
+        let view = stored.view(u32::try_from(policy.levels.len()).unwrap_or(u32::MAX));
+        let subject = Subject { view: &view, story: &story };
+        Ok(ready(render(head, &source(&policy, Some(subject)))?, Some(version_of(&stored))))
+    }
+}
+
+/// The content of a rendered message, with the incident's version that it shows.
+fn ready(rendered: Rendered, version: Option<i64>) -> Option<(String, serde_json::Value, Option<i64>)> {
+    match rendered {
+        Rendered::Ready(event_type, content) => Some((event_type.to_owned(), content, version)),
+        Rendered::Obsolete => None,
+    }
+}
+
+fn version_of(stored: &StoredIncident) -> i64 {
+    i64::try_from(stored.incident.version).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,106 @@
+//! Messages of which an earlier attempt may have been accepted. The room is searched first; a message that is not there is
+//! rendered again, because its incident may have changed since, and is sent with the same transaction id.
+//!
+//! The first attempt may still arrive after the search. Then the homeserver returns its event for the same transaction id, or
+//! accepts both. Either way an edit makes what is in the room show the present state: the post counts as showing the older
+//! of the two versions.
+
+use super::dispatch::{Outbox, OutboxError};
+use crate::domain::outgoing::{Outgoing, PostRole};
+use crate::domain::time::later;
+use crate::engine::Change;
+use crate::ids;
+use crate::store::enqueue::{self, NewMessage};
+use crate::store::settle::Retry;
+use crate::store::{Claimed, Head, claim, settle};
+use crate::telemetry::DeliveryOutcome;
+use ruma::OwnedEventId;
+
+impl Outbox {
+    /// Renders a message again that no earlier attempt brought into its room. If it is obsolete by now, claims the next one.
+    pub(super) async fn render_again(
+        &self,
+        mut change: Change,
+        claimed: &Claimed,
+    ) -> Result<Option<Claimed>, OutboxError> {
+        let now = change.now();
+        let Claimed { head: before, lease, .. } = claimed;
+        let Some(head) = claim::next_head(change.tx(), &before.room, Some(before.id), now).await? else {
+            // Another transaction has it locked: the search is repeated.
+            let retry = Retry { at: now, uncertain: true, counts: false, error: "the message is locked" };
+            settle::retry(change.tx(), lease, &retry, now).await?;
+            change.commit().await?;
+            return Ok(None);
+        };
+        if head.id != before.id {
+            // It cannot be read and is given up.
+            change.commit().await?;
+            return Ok(None);
+        }
+        let (before, head) = (head.frozen.clone(), Head { frozen: None, ..head });
+        match self.freeze(change.tx(), &head, now).await {
+            Ok(Some((event_type, content, version))) => {
+                let is_other = before.is_none_or(|(_, before)| before != content);
+                let changed = is_other && head.version != version;
+                let version = match (head.version, version) {
+                    (Some(first), Some(now)) => Some(first.min(now)),
+                    (_, now) => now,
+                };
+                let until = later(now, self.settings.lease);
+                claim::freeze_again(change.tx(), lease, until, (&event_type, &content), version).await?;
+                change.commit().await?;
+                let lease = lease.clone();
+                let searched = true;
+                return Ok(Some(Claimed { head, event_type, content, version, lease, searched, changed }));
+            }
+            Ok(None) => settle::cancelled(change.tx(), &head, now).await?,
+            Err(error) if error.is_inconsistent() => {
+                tracing::error!(outbox_message = %head.id, room = head.room, %error, "{} cannot be rendered and is given up: {error}", head.id);
+                self.metrics.delivery(DeliveryOutcome::Undeliverable);
+                settle::undeliverable(change.tx(), &head, &error.to_string(), now).await?;
+            }
+            Err(error) => return Err(error),
+        }
+        let next = self.claim_next(&mut change, lease).await?;
+        change.commit().await?;
+        Ok(next)
+    }
+}
+
+/// Makes every event of a message show the present state: edits follow unless they show it. `copies`: further events of the
+/// message. One of them is kept up to date from now on like the newest page, and reactions to each count.
+pub(super) async fn show_one_state(
+    change: &mut Change,
+    head: &Head,
+    copies: &[OwnedEventId],
+) -> Result<(), OutboxError> {
+    let now = change.now();
+    let (Some(post), Some(role)) = (head.post, head.payload.role(head.is_first())) else { return Ok(()) };
+    let mut edits = vec![match role {
+        PostRole::Root | PostRole::Edit => Outgoing::Refresh,
+        PostRole::Again | PostRole::EditAgain => Outgoing::RefreshNewest,
+    }];
+    if matches!(role, PostRole::Root | PostRole::Again) {
+        for copy in copies {
+            settle::copy(change.tx(), head, copy.as_str(), ids::unique(), now).await?;
+            edits.push(Outgoing::RefreshNewest);
+        }
+    }
+    for payload in edits {
+        if enqueue::bring_edit_forward(change.tx(), post, &payload, now).await? {
+            continue;
+        }
+        let message = NewMessage {
+            id: ids::unique(),
+            room_list: &head.room_list,
+            room: &head.room,
+            payload,
+            incident: head.incident,
+            rung: None,
+            post: Some(post),
+            not_before: now,
+        };
+        change.enqueue(message).await?;
+    }
+    Ok(())
+}

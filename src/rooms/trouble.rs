@@ -1,0 +1,101 @@
+//! Trouble of rooms and of virtual users: what is recorded, posted and logged when it begins and when it ends.
+
+use crate::domain::lists::ListSettings;
+use crate::domain::outgoing::Outgoing;
+use crate::ids;
+use crate::store::enqueue::{self, NewMessage};
+use crate::store::{StoreError, Tx, room, room_trouble};
+use jiff::Timestamp;
+
+/// A room of a list, as the configuration names it, is unreachable: posts a notice about it, once. `muted`: the virtual user is
+/// in the room, but may not send messages. Returns whether that was unknown.
+pub async fn begins(
+    tx: &mut Tx,
+    list: &ListSettings,
+    reference: &str,
+    (muted, why): (bool, &str),
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    let is_new = room_trouble::begins(tx, &list.name, reference, (muted, why), now).await?;
+    if is_new {
+        let payload = Outgoing::RoomUnreachable { room: reference.to_owned(), why: why.to_owned() };
+        notify(tx, list, reference, &payload, now).await?;
+    }
+    Ok(is_new)
+}
+
+/// A room of a list is reachable again: posts a notice about it. Returns whether it was unreachable.
+pub async fn ends(
+    tx: &mut Tx,
+    list: &ListSettings,
+    reference: &str,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    let was_recorded = room_trouble::ends(tx, &list.name, reference).await?;
+    if was_recorded {
+        notify(tx, list, reference, &Outgoing::RoomReachable { room: reference.to_owned() }, now).await?;
+    }
+    Ok(was_recorded)
+}
+
+/// The list's virtual user may not send messages in a room that it is in. Returns whether that was unknown for any of the
+/// names that the list has for the room.
+pub async fn muted(
+    tx: &mut Tx,
+    list: &ListSettings,
+    room: &str,
+    why: &str,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    let leading = room::references_to(tx, room).await?;
+    let mut is_new = false;
+    for reference in list.references().iter().filter(|reference| leading.contains(reference)) {
+        is_new |= begins(tx, list, reference, (true, why), now).await?;
+    }
+    Ok(is_new)
+}
+
+/// Logs that the virtual user of a list cannot send.
+pub fn log_user_trouble(room_list: &str, user: &str, why: &str) {
+    tracing::error!(
+        room_list,
+        user,
+        why,
+        "{user} cannot send: the messages of {room_list} wait until the homeserver lets it: {why}"
+    );
+}
+
+/// Logs that the virtual user of a list can send again.
+pub fn log_user_is_back(room_list: &str, user: &str) {
+    tracing::info!(room_list, user, "{user} can send again: the messages of {room_list} are sent");
+}
+
+/// Enqueues a notice about a room for the fallback rooms, or for the first level if there is no other fallback room.
+async fn notify(
+    tx: &mut Tx,
+    list: &ListSettings,
+    about: &str,
+    payload: &Outgoing,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let others =
+        |rooms: &[String]| -> Vec<String> { rooms.iter().filter(|room| *room != about).cloned().collect() };
+    let mut references = others(&list.policy.fallback_rooms);
+    if references.is_empty() {
+        references = list.policy.levels.first().map(|level| others(&level.rooms)).unwrap_or_default();
+    }
+    for room in room::rooms_of(tx, &references).await? {
+        let message = NewMessage {
+            id: ids::unique(),
+            room_list: &list.name,
+            room: &room,
+            payload: payload.clone(),
+            incident: None,
+            rung: None,
+            post: None,
+            not_before: now,
+        };
+        enqueue::enqueue(tx, message, now).await?;
+    }
+    Ok(())
+}
