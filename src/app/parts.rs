@@ -153,6 +153,14 @@ impl Parts {
         let lists = self.store.configure(lists, self.clock.now()).await?;
         // One snapshot: no request sees half of a reload.
         self.lists.replace(lists.with_webhooks(webhooks(config)));
+        self.engine.refresh_lists().await?;
+        for (name, open) in self.store.former_lists().await? {
+            tracing::warn!(
+                room_list = name,
+                open,
+                "{name} is no longer configured and has {open} open incidents: Alertmanager cannot resolve them any more"
+            );
+        }
         self.wakers.attendance.notify_one();
         Ok(())
     }

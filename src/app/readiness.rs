@@ -23,7 +23,7 @@ pub(super) fn checks(
     health: &Health,
     runtime: &MainRuntime,
 ) -> Vec<Check> {
-    let [one, two, three, four, five] = [(); 5].map(|()| store.clone());
+    let [one, two, three, four, five, six] = [(); 6].map(|()| store.clone());
     let (clock, compared) = (clock.clone(), clock.clone());
     let (homeserver, rooms) = (health.clone(), health.clone());
     vec![
@@ -44,6 +44,7 @@ pub(super) fn checks(
         Check::new("users", on(runtime, move || users(five.clone()))),
         Check::new("outbox", on(runtime, move || outbox(three.clone(), clock.now()))),
         Check::degrading("incidents", on(runtime, move || incidents(four.clone()))),
+        Check::degrading("events", on(runtime, move || events(six.clone()))),
     ]
 }
 
@@ -117,6 +118,15 @@ fn clock_is_right(clock: &ComparedClock) -> Result<String, String> {
     let Some(ahead) = clock.ahead() else { return Err("not compared with the database's yet".to_owned()) };
     let found = format!("{} the database's", difference(ahead));
     if clock.is_right() { Ok(found) } else { Err(format!("{found}: the workers pause until it is right")) }
+}
+
+async fn events(store: Store) -> Result<String, String> {
+    match store.set_aside_events().await.map_err(|error| error.to_string())? {
+        (0, _) => Ok("none set aside".to_owned()),
+        (count, failure) => {
+            Err(format!("{count} set aside; the first because: {}", failure.unwrap_or_default()))
+        }
+    }
 }
 
 /// A check that queries the database, on the runtime that owns the connections.

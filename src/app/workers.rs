@@ -1,11 +1,12 @@
 //! The registry of the workers. Production spawns them, tests step them.
 
 use super::Parts;
-use crate::appservice::inbox::{Inbox, OurUsers};
+use crate::appservice::inbox::{Inbox, InboxWorker, OurUsers};
 use crate::config::Config;
 use crate::outbox::OutboxSettings;
 use crate::timers::{Attendance, Gauges, Ladder, Liveness, Reconcile, Retention, Staleness, Totals};
 use crate::worker::Registered;
+use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 /// All workers with their notifications. The outbox claims no more messages once `shutdown` is cancelled.
@@ -27,7 +28,10 @@ pub fn workers(parts: &Parts, config: &Config, shutdown: &CancellationToken) -> 
         ),
         Registered::woken_by(
             &wakers.inbox,
-            Inbox::new(engine(), store(), clock(), metrics(), lists(), rooms.clone(), ours),
+            InboxWorker::new(
+                Inbox::new(engine(), store(), clock(), metrics(), lists(), rooms.clone(), ours),
+                Arc::clone(&wakers.inbox),
+            ),
         ),
         Registered::woken_by(&wakers.timers, Ladder::new(engine(), store(), clock())),
         Registered::periodic(Staleness::new(engine())),

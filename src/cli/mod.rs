@@ -12,6 +12,7 @@ mod man;
 mod migrate;
 mod probe;
 mod registration;
+mod rooms;
 mod run;
 mod shell;
 mod test_alert;
@@ -104,6 +105,9 @@ enum Command {
     /// List, show, and act on incidents, as people do in rooms
     #[command(after_help = incidents::EXAMPLES)]
     Incidents(incidents::Options),
+    /// List the rooms that have moved, or take a move back
+    #[command(after_help = rooms::EXAMPLES)]
+    Rooms(rooms::Options),
     /// Send a test alert through the whole path, and wait until its page is in every room
     #[command(after_help = test_alert::EXAMPLES)]
     TestAlert(test_alert::Options),
@@ -181,6 +185,7 @@ impl Cli {
             Command::Check(options) => check::check(&options),
             Command::Doctor(options) => doctor::doctor(&options),
             Command::Incidents(options) => incidents::incidents(&options),
+            Command::Rooms(options) => rooms::rooms(&options),
             Command::TestAlert(options) => test_alert::test_alert(&options),
             Command::Migrate(file) => migrate::migrate(&file),
             Command::Probe(options) => probe::probe(&options),
@@ -269,6 +274,9 @@ mod tests {
             "matrixbot incidents --config config.yaml show 42",
             "matrixbot incidents ack 42 #43 --comment mine --as @alice:example.org --json",
             "matrixbot incidents snooze all --for 2h",
+            "matrixbot incidents resolve --room-list removed --all",
+            "matrixbot rooms moved --config config.yaml",
+            "matrixbot rooms undo-move !old:example.org",
             "matrixbot completions bash",
             "matrixbot man",
             "matrixbot man --output man1",

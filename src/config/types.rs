@@ -8,8 +8,8 @@
 
 use super::Problem;
 use super::registration::Registration;
-use crate::domain::command::Verb;
 use crate::domain::policy::Policy;
+use crate::domain::reaction;
 use ruma::{OwnedMxcUri, OwnedServerName};
 use schemars::JsonSchema;
 use secrecy::SecretString;
@@ -236,7 +236,7 @@ pub enum WebhookAuth {
 }
 
 fn ack_reactions() -> Vec<String> {
-    Verb::Acknowledge.row().reactions.iter().map(|reaction| (*reaction).to_owned()).collect()
+    reaction::default_acks()
 }
 
 /// How long history is kept; `None`: forever.

@@ -88,6 +88,13 @@ pub enum Answer {
         /// What to type instead, as a sentence in the same form.
         hint: String,
     },
+    /// The person sends too many commands: this one and the following ones are dropped.
+    TooManyCommands {
+        /// The person.
+        user: OwnedUserId,
+        /// How long the person must pause until commands are accepted again.
+        pause: Duration,
+    },
     /// The command exists, but not in this release.
     NotAvailable {
         /// The command's name.

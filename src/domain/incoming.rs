@@ -3,6 +3,15 @@
 use jiff::Timestamp;
 use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId, UserId};
 
+/// The longest id of an event, room or user, in bytes (Client-Server API §Size limits). Strangers may name longer ones,
+/// which are nobody's.
+pub const LONGEST_ID: usize = 255;
+
+/// Whether this is too long for an id.
+pub fn is_too_long(id: &str) -> bool {
+    id.len() > LONGEST_ID
+}
+
 /// One event of a transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Incoming {

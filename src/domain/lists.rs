@@ -10,7 +10,9 @@ use std::sync::Arc;
 /// The room lists by name, and which webhooks belong to them.
 #[derive(Debug, Clone, Default)]
 pub struct Lists {
-    lists: BTreeMap<String, Arc<ListSettings>>,
+    configured: BTreeMap<String, Arc<ListSettings>>,
+    others: BTreeMap<String, Arc<ListSettings>>,
+    unknown_users: BTreeSet<String>,
     webhooks: Webhooks,
 }
 
@@ -59,8 +61,13 @@ pub struct ListSettings {
 impl Lists {
     /// A snapshot of these room lists, without webhooks.
     pub fn new(lists: impl IntoIterator<Item = ListSettings>) -> Self {
-        let lists = lists.into_iter().map(|list| (list.name.clone(), Arc::new(list))).collect();
-        Self { lists, webhooks: Webhooks::default() }
+        let configured = lists.into_iter().map(|list| (list.name.clone(), Arc::new(list))).collect();
+        Self {
+            configured,
+            others: BTreeMap::new(),
+            unknown_users: BTreeSet::new(),
+            webhooks: Webhooks::default(),
+        }
     }
 
     /// The same room lists with these webhooks.
@@ -74,34 +81,68 @@ impl Lists {
         &self.webhooks
     }
 
-    /// A room list by its name.
+    /// The same room lists, with these beside them: lists of the database that this configuration does not have, and the
+    /// virtual users of those of which this process cannot know more.
+    #[must_use]
+    pub fn with_others(
+        self,
+        others: impl IntoIterator<Item = ListSettings>,
+        unknown_users: BTreeSet<String>,
+    ) -> Self {
+        let others = others.into_iter().filter(|list| !self.configured.contains_key(&list.name));
+        let others = others.map(|list| (list.name.clone(), Arc::new(list))).collect();
+        Self { others, unknown_users, ..self }
+    }
+
+    /// The virtual users of lists that only another process knows: events of their rooms wait for it.
+    pub fn unknown_users(&self) -> &BTreeSet<String> {
+        &self.unknown_users
+    }
+
+    /// A configured room list by its name.
+    pub fn configured(&self, name: &str) -> Option<&Arc<ListSettings>> {
+        self.configured.get(name)
+    }
+
+    /// A room list by its name, configured or not.
     pub fn get(&self, name: &str) -> Option<&Arc<ListSettings>> {
-        self.lists.get(name)
+        self.configured.get(name).or_else(|| self.others.get(name))
     }
 
-    /// Whether there is no room list, because they are not in the database yet.
+    /// Whether no room list is configured, because they are not in the database yet.
     pub fn is_empty(&self) -> bool {
-        self.lists.is_empty()
+        self.configured.is_empty()
     }
 
-    /// Every room list, by name.
+    /// Every configured room list, by name.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<ListSettings>> {
-        self.lists.values()
+        self.configured.values()
+    }
+
+    /// The lists of the database that this configuration does not have, but that have open incidents or that another
+    /// process has configured. People's events count for them as for all others.
+    pub fn others(&self) -> impl Iterator<Item = &Arc<ListSettings>> {
+        self.others.values()
+    }
+
+    /// Every room list whose rooms this process listens to.
+    pub fn all(&self) -> impl Iterator<Item = &Arc<ListSettings>> {
+        self.configured.values().chain(self.others.values())
     }
 
     /// The room list that a virtual user posts for.
     pub fn of_user(&self, user_id: &str) -> Option<&Arc<ListSettings>> {
-        self.lists.values().find(|list| list.user_id == user_id)
+        self.all().find(|list| list.user_id == user_id)
     }
 
-    /// The room lists whose configuration names one of these rooms, sorted by name.
+    /// The room lists whose configuration names one of these rooms: the configured ones sorted by name, then the others.
     pub fn naming(&self, references: &[String]) -> Vec<Arc<ListSettings>> {
-        self.lists.values().filter(|list| list.names_any(references)).cloned().collect()
+        self.all().filter(|list| list.names_any(references)).cloned().collect()
     }
 
     /// The policy of a version, if it is the newest of a list.
     pub fn by_version(&self, version: i64) -> Option<Arc<Policy>> {
-        self.lists.values().find(|list| list.version == version).map(|list| list.policy.clone())
+        self.all().find(|list| list.version == version).map(|list| list.policy.clone())
     }
 }
 

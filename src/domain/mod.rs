@@ -27,6 +27,8 @@
 pub mod answer;
 pub mod command;
 pub mod duration;
+pub mod fairness;
+pub mod flood;
 pub mod incident;
 pub mod incoming;
 pub mod input;
@@ -34,6 +36,7 @@ pub mod lists;
 pub mod outgoing;
 pub mod policy;
 pub mod reaction;
+pub mod retry;
 pub mod rights;
 pub mod time;
 pub mod timeline;

@@ -15,6 +15,11 @@ pub fn default_ack() -> &'static str {
     Verb::Acknowledge.row().reactions.first().copied().unwrap_or_default()
 }
 
+/// The reactions that acknowledge, unless the operator configures others.
+pub fn default_acks() -> Vec<String> {
+    Verb::Acknowledge.row().reactions.iter().map(|reaction| (*reaction).to_owned()).collect()
+}
+
 /// The act that a reaction asks for; `None`: nothing. The operator's `ack_reactions` replace those of the table.
 pub fn act(key: &str, ack_reactions: &[String]) -> Option<Act> {
     let key = normalize(key);

@@ -126,6 +126,11 @@ impl CurrentLists {
         self.0.load_full()
     }
 
+    /// Replaces the lists that the database has and this configuration does not.
+    fn replace_others(&self, others: &[ListSettings], unknown: &BTreeSet<String>) {
+        self.0.rcu(|lists| Lists::clone(lists).with_others(others.iter().cloned(), unknown.clone()));
+    }
+
     /// Replaces the room lists. Runs keep the policy they started with.
     pub fn replace(&self, lists: Lists) {
         self.0.store(Arc::new(lists));
@@ -175,11 +180,28 @@ impl Engine {
     /// A room list by its name, or the reason why it is missing.
     fn list(&self, name: &str) -> Result<Arc<ListSettings>, EngineError> {
         let lists = self.lists.load();
-        match lists.get(name) {
+        match lists.configured(name) {
             Some(list) => Ok(list.clone()),
             None if lists.is_empty() => Err(EngineError::Starting),
             None => Err(EngineError::UnknownRoomList(name.to_owned())),
         }
+    }
+
+    /// Reads which room lists of the database this configuration does not have, and serves them from now on by their rows:
+    /// those that another process has configured, and removed ones while they have open incidents.
+    pub async fn refresh_lists(&self) -> Result<(), StoreError> {
+        let lists = self.lists.load();
+        if lists.is_empty() {
+            return Ok(());
+        }
+        let configured: Vec<String> = lists.iter().map(|list| list.name.clone()).collect();
+        let (others, unknown) = self.store.other_lists(&configured).await?;
+        let is_news =
+            !others.is_empty() || lists.others().next().is_some() || *lists.unknown_users() != unknown;
+        if is_news {
+            self.lists.replace_others(&others, &unknown);
+        }
+        Ok(())
     }
 
     /// Begins a change at the current time.

@@ -53,6 +53,11 @@ impl PowerLevels {
         }
     }
 
+    /// Whether the user may redact events of others.
+    pub fn may_redact_others(&self, user_id: &UserId) -> bool {
+        self.0.user_can_redact_event_of_other(user_id)
+    }
+
     /// Whether the user may send events of this type.
     pub fn may_send(&self, user_id: &UserId, event_type: &str) -> bool {
         self.0.user_can_send_message(user_id, event_type.into())

@@ -8,6 +8,7 @@ use ruma::api::client::alias::get_alias;
 use ruma::api::client::membership::{join_room_by_id_or_alias, joined_members, joined_rooms, leave_room};
 use ruma::api::client::state::get_state_event_for_key::{self, v3::StateEventFormat};
 use ruma::{OwnedRoomId, OwnedServerName, OwnedUserId, RoomAliasId, RoomId, RoomOrAliasId, UserId};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::collections::BTreeSet;
 
@@ -77,20 +78,58 @@ impl Client {
         identity: &Identity,
         room_id: &RoomId,
     ) -> Result<PowerLevels, ClientError> {
-        let create = self.state(identity, room_id, "m.room.create", StateEventFormat::Event).await?;
-        let levels = self.state(identity, room_id, "m.room.power_levels", StateEventFormat::Content).await?;
-        PowerLevels::read(create.as_deref(), levels.as_deref())
+        self.readable_power_levels(identity, room_id)
+            .await?
             .map_err(|error| ClientError::unreadable(Endpoint::State, error))
     }
 
-    /// The power level of `user_id` in the room; `i64::MAX` for a creator since room version 12.
+    /// The power levels of the room. The inner error: the homeserver answered, but members of the room have written levels
+    /// or a creation that nobody can read.
+    pub async fn readable_power_levels(
+        &self,
+        identity: &Identity,
+        room_id: &RoomId,
+    ) -> Result<serde_json::Result<PowerLevels>, ClientError> {
+        let create = self.state(identity, room_id, "m.room.create", StateEventFormat::Event).await?;
+        let levels = self.state(identity, room_id, "m.room.power_levels", StateEventFormat::Content).await?;
+        Ok(PowerLevels::read(create.as_deref(), levels.as_deref()))
+    }
+
+    /// The power level of `user_id` in the room; `i64::MAX` for a creator since room version 12; 0 if the room's levels or
+    /// its creation cannot be read.
     pub async fn power_level_of(
         &self,
         identity: &Identity,
         room_id: &RoomId,
         user_id: &UserId,
     ) -> Result<i64, ClientError> {
-        Ok(self.power_levels(identity, room_id).await?.of(user_id))
+        match self.readable_power_levels(identity, room_id).await? {
+            Ok(levels) => Ok(levels.of(user_id)),
+            Err(error) => {
+                tracing::warn!(room = %room_id, %error, "the power levels of {room_id} cannot be read and count as 0: {error}");
+                Ok(0)
+            }
+        }
+    }
+
+    /// The room that this one replaces, as its creation says.
+    pub async fn predecessor(
+        &self,
+        identity: &Identity,
+        room_id: &RoomId,
+    ) -> Result<Option<OwnedRoomId>, ClientError> {
+        #[derive(Deserialize)]
+        struct Create {
+            predecessor: Option<Predecessor>,
+        }
+        #[derive(Deserialize)]
+        struct Predecessor {
+            room_id: OwnedRoomId,
+        }
+        let create = self.state(identity, room_id, "m.room.create", StateEventFormat::Content).await?;
+        // What cannot be read names no room.
+        let create = create.and_then(|create| serde_json::from_str::<Create>(create.get()).ok());
+        Ok(create.and_then(|create| create.predecessor).map(|predecessor| predecessor.room_id))
     }
 
     /// Whether the room is encrypted.

@@ -3,9 +3,16 @@
 
 use super::{RoomError, Rooms, trouble};
 use crate::domain::lists::ListSettings;
-use crate::store::{StoreError, commit, room_trouble, user_trouble};
+use crate::store::{Move, StoreError, commit, room_trouble, user_trouble};
+use futures_util::stream::{self, StreamExt as _};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// How many rooms of a list are entered side by side.
+const ROOMS_AT_ONCE: usize = 8;
+/// How long entering a room may take: long enough to join a room of another server.
+const ENTERING: Duration = Duration::from_secs(45);
 
 /// The result of one visit to the rooms of a list.
 #[derive(Debug, Default)]
@@ -61,15 +68,31 @@ impl Rooms {
             visit.unreachable.insert(list.user_id.to_string(), reason(error)?);
         }
         let mut troubled = self.store.troubled_rooms(&list.name).await?;
-        for reference in list.references() {
+        // Side by side, because a slow room must not delay the others.
+        let references = list.references().into_iter().map(|reference| {
             let was_troubled = troubled.iter().any(|room| room.reference == reference);
+            (reference, was_troubled)
+        });
+        let references: Vec<_> = references.collect();
+        let entering = references.into_iter().map(|(reference, was_troubled)| async move {
+            let entered =
+                tokio::time::timeout(ENTERING, self.enter(list, &reference, was_troubled, now)).await;
+            let entered = entered.unwrap_or_else(|_elapsed| {
+                let why = format!("the homeserver did not answer within {} s", ENTERING.as_secs());
+                Ok(Entered::No { why, lasts: false })
+            });
+            (reference, was_troubled, entered)
+        });
+        let mut entering = stream::iter(entering).buffer_unordered(ROOMS_AT_ONCE);
+        while let Some((reference, was_troubled, entered)) = entering.next().await {
             troubled.retain(|room| room.reference != reference);
-            match self.enter(list, &reference, was_troubled, visit, now).await {
-                Ok(Entered { muted: Some(why), .. }) => {
+            match entered? {
+                Entered::Muted { why } => {
                     visit.can_send |= self.trouble_begins(list, &reference, (true, &why), now).await?;
                     visit.unreachable.insert(reference, why);
                 }
-                Ok(Entered { room, joined, .. }) => {
+                Entered::Yes { room, joined, is_new, left } => {
+                    visit.can_send |= is_new;
                     visit.can_page |= list.policy.levels.iter().any(|level| level.rooms.contains(&reference));
                     if was_troubled {
                         visit.can_send |= self.trouble_ends(list, &reference, now).await?;
@@ -77,21 +100,23 @@ impl Rooms {
                     if was_troubled || joined {
                         visit.can_send |= self.revive(list, &reference, &room, now).await?;
                     }
+                    if let Some(left) = left {
+                        visit.can_send |= self.revive(list, &left, &room, now).await?;
+                    }
                 }
-                Err(error) if error.is_about_the_user() => {
-                    visit.user_trouble = Some(reason(error)?);
+                Entered::UserCannotAct { why } => {
+                    visit.user_trouble = Some(why);
                     return Ok(());
                 }
-                Err(error) => {
-                    let is_refusal = error.is_refusal();
-                    let why = reason(error)?;
-                    if is_refusal && !was_troubled {
+                Entered::No { why, lasts } => {
+                    if lasts && !was_troubled {
                         visit.can_send |= self.trouble_begins(list, &reference, (false, &why), now).await?;
                     }
                     visit.unreachable.insert(reference, why);
                 }
             }
         }
+        drop(entering);
         // A room that is no longer in the list is not reported as reachable.
         for room in troubled {
             let mut tx = self.store.begin().await?;
@@ -101,21 +126,50 @@ impl Rooms {
         Ok(())
     }
 
-    /// Joins the list's user to a room. In a room that is new or was in trouble, also checks whether it may send messages.
+    /// Joins the list's user to a room, or to the successor of the room if that could not be joined before. In a room that is
+    /// new or was in trouble, also checks whether it may send messages.
     async fn enter(
         &self,
         list: &ListSettings,
         reference: &str,
         was_troubled: bool,
-        visit: &mut Visit,
         now: Timestamp,
-    ) -> Result<Entered, RoomError> {
-        let resolved = self.resolve(reference, now).await?;
-        visit.can_send |= resolved.is_new;
-        let joined = self.ensure_joined(&list.user_id, &resolved.room, now).await?;
-        let muted =
-            if was_troubled || joined { self.muted(&list.user_id, &resolved.room).await? } else { None };
-        Ok(Entered { room: resolved.room, joined, muted })
+    ) -> Result<Entered, StoreError> {
+        let resolved = match self.resolve(reference, now).await {
+            Ok(resolved) => resolved,
+            Err(error) => return Entered::not(error),
+        };
+        let (mut room, mut is_new, mut left) = (resolved.room, resolved.is_new, None);
+        let moves = self.store.waiting_successors(std::slice::from_ref(&room)).await?;
+        if let Some((from, successor)) = moves.into_iter().next() {
+            match self.follow(list, &from, &successor, now).await? {
+                Move::Followed => {
+                    (room, is_new, left) = (successor, true, Some(from));
+                }
+                Move::Waiting(why) => {
+                    // The old room may still be in use.
+                    if let Err(RoomError::Store(error)) = self.ensure_joined(&list.user_id, &room, now).await
+                    {
+                        return Err(error);
+                    }
+                    let why = format!("it moved to {successor}, which cannot be joined: {why}");
+                    return Ok(Entered::No { why, lasts: true });
+                }
+                Move::Refused(_) | Move::Undone => {}
+            }
+        }
+        let joined = match self.ensure_joined(&list.user_id, &room, now).await {
+            Ok(joined) => joined,
+            Err(error) => return Entered::not(error),
+        };
+        if was_troubled || joined {
+            match self.muted(&list.user_id, &room).await {
+                Ok(None) => {}
+                Ok(Some(why)) => return Ok(Entered::Muted { why }),
+                Err(error) => return Entered::not(error),
+            }
+        }
+        Ok(Entered::Yes { room, joined, is_new, left })
     }
 
     async fn trouble_begins(
@@ -164,13 +218,36 @@ impl Rooms {
     }
 }
 
-/// A room that the list's user is in.
-struct Entered {
-    room: String,
-    /// Whether the user was not recorded as joined before.
-    joined: bool,
-    /// Why it may not send messages, if it may not.
-    muted: Option<String>,
+/// Whether a list's user is in a room.
+enum Entered {
+    Yes {
+        /// The room's id.
+        room: String,
+        /// Whether the user was not recorded as joined before.
+        joined: bool,
+        /// Whether the outbox did not know before where the reference leads.
+        is_new: bool,
+        /// The room that was left behind just now, because it moved.
+        left: Option<String>,
+    },
+    /// It is in the room, but may not send messages.
+    Muted { why: String },
+    /// The homeserver does not let the user act anywhere.
+    UserCannotAct { why: String },
+    No {
+        why: String,
+        /// Whether that lasts until a person acts.
+        lasts: bool,
+    },
+}
+
+impl Entered {
+    /// A database error is returned as an error: it is not the room's fault.
+    fn not(error: RoomError) -> Result<Self, StoreError> {
+        let (lasts, of_user) = (error.is_refusal(), error.is_about_the_user());
+        let why = reason(error)?;
+        Ok(if of_user { Self::UserCannotAct { why } } else { Self::No { why, lasts } })
+    }
 }
 
 /// Why a room is unreachable. A database error is returned as an error: it is not the room's fault.

@@ -20,31 +20,46 @@ pub struct Invitation<'a> {
     pub by: &'a UserId,
 }
 
+/// What became of an invitation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Invited {
+    /// The user joined the room.
+    Joined,
+    /// The user declined, or could not join any more.
+    Declined,
+    /// No room list has this user, and it has no account: nothing was done. Anybody can invite a name that nobody has.
+    Nobody,
+}
+
 impl Rooms {
-    /// Joins the room if it belongs to the user's list; otherwise declines. Returns whether the user joined.
+    /// Joins the room if it belongs to the user's list; otherwise declines. Never registers a user for it.
     pub async fn answer_invitation(
         &self,
         lists: &Lists,
         invitation: &Invitation<'_>,
         now: Timestamp,
-    ) -> Result<bool, RoomError> {
+    ) -> Result<Invited, RoomError> {
         let Invitation { user, room, by } = *invitation;
         if self.is_of_list(lists, user, room, now).await? {
             return match self.join(user, room.as_str(), now).await {
                 Ok(()) => {
                     tracing::info!(user = %user, room = %room, by = %by, "{user} accepted the invitation of {by} to {room}");
-                    Ok(true)
+                    Ok(Invited::Joined)
                 }
                 // Somebody withdrew the invitation, or joining is no longer allowed. Attendance tries again and reports it.
-                Err(error) if error.is_refusal() || error.is_about_the_user() => Ok(false),
+                Err(error) if error.is_refusal() || error.is_about_the_user() => Ok(Invited::Declined),
                 Err(error) => Err(error),
             };
+        }
+        if lists.of_user(user.as_str()).is_none() && !self.store.virtual_user(user.as_str()).await?.registered
+        {
+            return Ok(Invited::Nobody);
         }
         tracing::info!(user = %user, room = %room, by = %by, "{user} declined the invitation to {room}: it is not a room of its list");
         let identity = self.users().identity(user).await?;
         match self.client().leave(&identity, room, Some(DECLINE_REASON)).await {
             Err(error) if error.failure().is_temporary() => Err(error.into()),
-            _ => Ok(false),
+            _ => Ok(Invited::Declined),
         }
     }
 
@@ -59,6 +74,10 @@ impl Rooms {
         let Some(list) = lists.of_user(user.as_str()) else { return Ok(false) };
         let known = self.store.rooms_of(&list.references()).await?;
         if known.iter().any(|known| known == room) {
+            return Ok(true);
+        }
+        // The successor of one of its rooms that could not be joined so far.
+        if self.store.waiting_successors(&known).await?.iter().any(|(_, successor)| successor == room) {
             return Ok(true);
         }
         for alias in known.iter().filter(|known| known.starts_with('#')) {

@@ -1,8 +1,10 @@
 //! The inbox: every event of the homeserver, stored once.
 
 use super::{Store, StoreError, Tx};
+use crate::domain::retry::Retry;
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
+use sqlx::PgExecutor;
 use std::collections::BTreeSet;
 
 /// An event as the homeserver sent it.
@@ -18,7 +20,7 @@ pub struct InboxEvent {
     pub malformed: Option<&'static str>,
 }
 
-/// An event to handle. The transaction that read it has its room's queue locked.
+/// An event to handle.
 #[derive(Debug, Clone)]
 pub struct WaitingEvent {
     /// Its position in the order of arrival.
@@ -27,6 +29,19 @@ pub struct WaitingEvent {
     pub event_id: String,
     /// The event.
     pub event: serde_json::Value,
+    /// How often handling it has failed.
+    pub failures: u32,
+    /// When it arrived.
+    pub received_at: Timestamp,
+}
+
+/// A room that has an event to handle.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WaitingRoom {
+    /// The room.
+    pub room: String,
+    /// The references that lead to the room or led to it, the room itself included.
+    pub references: Vec<String>,
 }
 
 impl Store {
@@ -73,51 +88,142 @@ impl Store {
         .rows_affected())
     }
 
-    /// Rooms with waiting events, at most `limit`.
-    pub async fn rooms_with_events(&self, limit: i64) -> Result<Vec<String>, StoreError> {
-        Ok(sqlx::query_scalar!(
+    /// Rooms with an event to handle at `now`, except those in `busy`, each with the references that lead or led to it.
+    /// The cost grows with the number of rooms that have waiting events, whatever the length of their queues.
+    pub async fn rooms_with_events(
+        &self,
+        now: Timestamp,
+        busy: &[String],
+    ) -> Result<Vec<WaitingRoom>, StoreError> {
+        Ok(sqlx::query_as!(
+            WaitingRoom,
             r#"WITH RECURSIVE waiting (room) AS (
-                   (SELECT room FROM inbox WHERE state = 'waiting' ORDER BY room LIMIT 1)
+                   (SELECT room FROM inbox WHERE state = 'waiting' AND set_aside_at IS NULL ORDER BY room LIMIT 1)
                    UNION ALL
                    SELECT (SELECT inbox.room FROM inbox
-                           WHERE state = 'waiting' AND inbox.room > waiting.room ORDER BY inbox.room LIMIT 1)
+                           WHERE state = 'waiting' AND set_aside_at IS NULL AND inbox.room > waiting.room
+                           ORDER BY inbox.room LIMIT 1)
                    FROM waiting WHERE waiting.room IS NOT NULL
+               ), due (room, seq) AS (
+                   SELECT waiting.room, head.seq
+                   FROM waiting, LATERAL (
+                       SELECT seq, not_before FROM inbox
+                       WHERE inbox.room = waiting.room AND state = 'waiting' AND set_aside_at IS NULL
+                       ORDER BY seq LIMIT 1) AS head
+                   WHERE waiting.room IS NOT NULL AND (head.not_before IS NULL OR head.not_before <= $1)
+                   UNION ALL
+                   SELECT room, seq FROM inbox
+                   WHERE state = 'waiting' AND set_aside_at IS NOT NULL AND not_before <= $1
                )
-               SELECT room AS "room!" FROM waiting WHERE room IS NOT NULL LIMIT $1"#,
-            limit
+               SELECT room AS "room!", room_origins(room) AS "references!"
+               FROM (SELECT room, min(seq) AS seq FROM due WHERE NOT room = ANY($2) GROUP BY room) AS room
+               ORDER BY seq"#,
+            now.to_sqlx(),
+            busy
         )
         .fetch_all(&self.pool)
         .await?)
     }
 
-    /// Reads a room's oldest waiting event without a lock.
-    pub async fn peek_event(&self, room: &str) -> Result<Option<serde_json::Value>, StoreError> {
-        Ok(sqlx::query_scalar!(
-            "SELECT event FROM inbox WHERE room = $1 AND state = 'waiting' ORDER BY seq LIMIT 1",
-            room
+    /// Reads the event of a room that is handled next, without a lock.
+    pub async fn peek_event(&self, room: &str, now: Timestamp) -> Result<Option<WaitingEvent>, StoreError> {
+        next_event(&self.pool, room, now).await
+    }
+
+    /// Lets an event wait in its place until `not_before`; nothing has failed.
+    pub async fn event_waits(&self, seq: i64, not_before: Timestamp) -> Result<(), StoreError> {
+        sqlx::query!(
+            "UPDATE inbox SET not_before = $2 WHERE seq = $1 AND state = 'waiting'",
+            seq,
+            not_before.to_sqlx()
         )
-        .fetch_optional(&self.pool)
-        .await?)
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    /// Records that handling an event failed, and when it is retried.
+    pub async fn event_failed(
+        &self,
+        seq: i64,
+        failure: &str,
+        retry: Retry,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let (not_before, set_aside) = match retry {
+            Retry::Wait(at) => (Some(at), false),
+            Retry::SetAside(at) => (Some(at), true),
+            Retry::GiveUp => (None, false),
+        };
+        sqlx::query!(
+            "UPDATE inbox SET failures = failures + 1, failure = $2, not_before = coalesce($3, not_before),
+                    set_aside_at = CASE WHEN $4 THEN coalesce(set_aside_at, $5) ELSE set_aside_at END,
+                    state = CASE WHEN $3::timestamptz IS NULL THEN 'handled' ELSE state END,
+                    result = CASE WHEN $3::timestamptz IS NULL THEN 'failed: ' || $2 ELSE result END
+             WHERE seq = $1 AND state = 'waiting'",
+            seq,
+            failure,
+            not_before.map(ToSqlx::to_sqlx) as _,
+            set_aside,
+            now.to_sqlx()
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    /// How many events are set aside, and the error of the one that was set aside first.
+    pub async fn set_aside_events(&self) -> Result<(i64, Option<String>), StoreError> {
+        let row = sqlx::query!(
+            r#"SELECT count(*) AS "count!",
+                      (SELECT failure FROM inbox WHERE state = 'waiting' AND set_aside_at IS NOT NULL
+                       ORDER BY set_aside_at, seq LIMIT 1) AS failure
+               FROM inbox WHERE state = 'waiting' AND set_aside_at IS NOT NULL"#
+        )
+        .fetch_one(&self.pool)
+        .await?;
+        Ok((row.count, row.failure))
     }
 }
 
-/// Locks a room's queue until the transaction ends, and reads its oldest waiting event. `None`: there is no event, or
-/// another worker has the lock.
-pub async fn lock_next(tx: &mut Tx, room: &str) -> Result<Option<WaitingEvent>, StoreError> {
+/// The event of a room that is handled next: the first of its queue, or one that is set aside and is due again.
+async fn next_event(
+    database: impl PgExecutor<'_>,
+    room: &str,
+    now: Timestamp,
+) -> Result<Option<WaitingEvent>, StoreError> {
+    let row = sqlx::query!(
+        r#"SELECT seq AS "seq!", event_id AS "event_id!", event AS "event!", failures AS "failures!",
+                received_at AS "received_at!"
+         FROM ((SELECT * FROM inbox WHERE room = $1 AND state = 'waiting' AND set_aside_at IS NULL ORDER BY seq LIMIT 1)
+               UNION ALL
+               (SELECT * FROM inbox WHERE room = $1 AND state = 'waiting' AND set_aside_at IS NOT NULL
+                ORDER BY not_before LIMIT 1)) AS next
+         WHERE not_before IS NULL OR not_before <= $2
+         ORDER BY set_aside_at NULLS FIRST LIMIT 1"#,
+        room,
+        now.to_sqlx()
+    )
+    .fetch_optional(database)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    Ok(Some(WaitingEvent {
+        seq: row.seq,
+        event_id: row.event_id,
+        event: row.event,
+        failures: u32::try_from(row.failures).unwrap_or(0),
+        received_at: row.received_at.to_jiff(),
+    }))
+}
+
+/// Locks a room's queue until the transaction ends, and reads its next event. `None`: there is no event, or another worker
+/// has the lock.
+pub async fn lock_next(tx: &mut Tx, room: &str, now: Timestamp) -> Result<Option<WaitingEvent>, StoreError> {
     let ours =
         sqlx::query_scalar!(r#"SELECT pg_try_advisory_xact_lock(hashtextextended($1, 1)) AS "ours!""#, room)
             .fetch_one(&mut **tx)
             .await?;
-    if !ours {
-        return Ok(None);
-    }
-    Ok(sqlx::query_as!(
-        WaitingEvent,
-        "SELECT seq, event_id, event FROM inbox WHERE room = $1 AND state = 'waiting' ORDER BY seq LIMIT 1",
-        room
-    )
-    .fetch_optional(&mut **tx)
-    .await?)
+    if ours { next_event(&mut **tx, room, now).await } else { Ok(None) }
 }
 
 /// Notes what became of an event. `target`: what it hangs on, if that is not known to be ours. `incidents`: what it is
@@ -156,81 +262,12 @@ pub async fn lock_target(tx: &mut Tx, event_id: &str) -> Result<(), StoreError> 
 /// Returns how many events the inbox worker handles again.
 pub async fn reopen(tx: &mut Tx, event_id: &str) -> Result<u64, StoreError> {
     Ok(sqlx::query!(
-        "UPDATE inbox SET state = 'waiting', result = NULL, target = NULL WHERE target = $1",
+        "UPDATE inbox SET state = 'waiting', result = NULL, target = NULL, failures = 0, failure = NULL, not_before = NULL,
+                set_aside_at = NULL
+         WHERE target = $1",
         event_id
     )
     .execute(&mut **tx)
     .await?
     .rows_affected())
-}
-
-/// Records that a reaction acknowledged an incident.
-pub async fn remember_reaction(
-    tx: &mut Tx,
-    event_id: &str,
-    incident: i64,
-    run_no: u32,
-    user_id: &str,
-) -> Result<(), StoreError> {
-    sqlx::query!(
-        "INSERT INTO ack_reaction (event_id, incident, run_no, user_id) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
-        event_id,
-        incident,
-        super::to_i32(run_no),
-        user_id
-    )
-    .execute(&mut **tx)
-    .await?;
-    Ok(())
-}
-
-/// A redacted reaction that had acknowledged an incident.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RedactedReaction {
-    /// The incident that it acknowledged.
-    pub incident: i64,
-    /// The run that it acknowledged.
-    pub run_no: i32,
-    /// The person who reacted.
-    pub user_id: String,
-    /// How many other acknowledging reactions this person still has in that run.
-    pub others: i64,
-}
-
-/// Forgets a reaction that acknowledged an incident. `None`: it did not acknowledge one.
-pub async fn forget_reaction(tx: &mut Tx, event_id: &str) -> Result<Option<RedactedReaction>, StoreError> {
-    Ok(sqlx::query_as!(
-        RedactedReaction,
-        r#"WITH taken AS (DELETE FROM ack_reaction WHERE event_id = $1 RETURNING incident, run_no, user_id)
-           SELECT incident, run_no, user_id,
-                  (SELECT count(*) FROM ack_reaction AS other
-                   WHERE (other.incident, other.run_no, other.user_id) = (taken.incident, taken.run_no, taken.user_id)
-                     AND other.event_id <> $1) AS "others!"
-           FROM taken"#,
-        event_id
-    )
-    .fetch_optional(&mut **tx)
-    .await?)
-}
-
-/// Records that somebody redacted an event.
-pub async fn remember_redacted(tx: &mut Tx, event_id: &str, now: Timestamp) -> Result<(), StoreError> {
-    sqlx::query!(
-        "INSERT INTO redacted (event_id, at) VALUES ($1, $2) ON CONFLICT DO NOTHING",
-        event_id,
-        now.to_sqlx()
-    )
-    .execute(&mut **tx)
-    .await?;
-    Ok(())
-}
-
-/// Whether an event is recorded as redacted.
-pub async fn is_redacted(tx: &mut Tx, event_id: &str) -> Result<bool, StoreError> {
-    Ok(sqlx::query_scalar!(
-        r#"SELECT EXISTS (SELECT 1 FROM redacted WHERE event_id = $1) AS "redacted!""#,
-        event_id
-    )
-    .fetch_one(&mut **tx)
-    .await?)
 }

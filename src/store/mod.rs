@@ -6,6 +6,7 @@
 pub mod alert;
 pub mod claim;
 mod columns;
+pub mod command_rate;
 mod connection;
 mod delivered;
 pub mod enqueue;
@@ -14,9 +15,11 @@ pub mod inbox;
 pub mod incident;
 pub mod overview;
 pub mod post;
+pub mod reactions;
 mod retention;
 pub mod room;
 mod room_list;
+pub mod room_move;
 pub mod room_trouble;
 mod schema;
 mod serving;
@@ -31,11 +34,12 @@ pub use alert::AlertDetails;
 pub use claim::{Claimed, Head};
 pub use connection::{Limited, Limits, Tx};
 pub use delivered::PageRow;
-pub use inbox::{InboxEvent, WaitingEvent};
+pub use inbox::{InboxEvent, WaitingEvent, WaitingRoom};
 pub use incident::StoredIncident;
 pub use overview::Backlog;
 pub use post::{About, Target};
 pub use room_list::KnownLists;
+pub use room_move::{Move, RoomMove};
 pub use room_trouble::RoomTrouble;
 pub use schema::ENGINE_VERSION;
 pub use serving::Busy;
@@ -92,18 +96,19 @@ impl StoreError {
         }
     }
 
-    /// Whether a row or a value is at fault, so that a retry cannot help: an error while the database is at work on
-    /// something else would pass.
+    /// Whether a row or a value is at fault, so that a retry cannot help and nothing else is affected: a value that does
+    /// not fit (SQLSTATE classes 22 and 54), a broken constraint (class 23 except 23503 and 23505, which a concurrent
+    /// change may cause), or a row that cannot be read. Everything else, an unreachable database above all, is retried.
     pub fn is_data_error(&self) -> bool {
         match self {
             Self::Inconsistent { .. }
             | Self::Database(
-                sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) | sqlx::Error::RowNotFound,
+                sqlx::Error::ColumnDecode { .. }
+                | sqlx::Error::Decode(_)
+                | sqlx::Error::Encode(_)
+                | sqlx::Error::RowNotFound,
             ) => true,
-            Self::Database(_) => self.sqlstate().is_some_and(|code| {
-                let class = code.get(..2).unwrap_or_default();
-                matches!(class, "22" | "54") || (class == "23" && code != "23503" && code != "23505")
-            }),
+            Self::Database(_) => self.sqlstate().is_some_and(|code| is_final_state(&code)),
             Self::Migration(_) | Self::LeaseLost { .. } => false,
         }
     }
@@ -197,6 +202,15 @@ fn options(url: &SecretString) -> Result<PgConnectOptions, StoreError> {
     Ok(options.application_name("matrixbot").extra_float_digits(None))
 }
 
+/// Whether a statement that failed with this SQLSTATE fails again in the same way.
+fn is_final_state(sqlstate: &str) -> bool {
+    match sqlstate.get(..2) {
+        Some("22" | "54") => true,
+        Some("23") => !matches!(sqlstate, "23503" | "23505"),
+        _ => false,
+    }
+}
+
 /// Commits a transaction.
 pub async fn commit(tx: Tx) -> Result<(), StoreError> {
     Ok(tx.commit().await?)
@@ -222,4 +236,31 @@ fn to_u32(
 
 fn to_i32(value: u32) -> i32 {
     i32::try_from(value).unwrap_or(i32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{StoreError, inconsistent, is_final_state};
+
+    #[test]
+    fn a_value_that_does_not_fit_is_final_and_an_unreachable_database_is_not() {
+        for state in ["22001", "22021", "22P05", "54000", "23502", "23514", "23P01"] {
+            assert!(is_final_state(state), "{state}");
+        }
+        for state in
+            ["23503", "23505", "40001", "40P01", "53300", "55P03", "57014", "57P01", "08006", "42P01", ""]
+        {
+            assert!(!is_final_state(state), "{state}");
+        }
+    }
+
+    #[test]
+    fn a_row_that_cannot_be_read_is_final_and_a_pool_that_waits_is_not() {
+        assert!(inconsistent("incident", "phase", 1, "unknown").is_data_error());
+        assert!(StoreError::from(sqlx::Error::Decode("not JSON".into())).is_data_error());
+        assert!(StoreError::from(sqlx::Error::RowNotFound).is_data_error());
+        assert!(!StoreError::from(sqlx::Error::PoolTimedOut).is_data_error());
+        assert!(!StoreError::from(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())).is_data_error());
+        assert!(!StoreError::LeaseLost { room: "!ops".to_owned() }.is_data_error());
+    }
 }

@@ -59,7 +59,7 @@ pub async fn about(tx: &mut Tx, room: &str, event_id: &str) -> Result<Option<Abo
         About,
         r#"SELECT outbox.incident AS "incident!", outbox.run_no, outbox.loop_no, outbox.level, post.event_id AS "root?"
            FROM outbox LEFT JOIN post ON post.incident = outbox.incident AND post.room = outbox.room
-           WHERE outbox.event_id = $2 AND room_of(outbox.room) = room_of($1) AND outbox.incident IS NOT NULL
+           WHERE outbox.event_id = $2 AND (outbox.room = $1 OR room_of(outbox.room) = $1) AND outbox.incident IS NOT NULL
            ORDER BY outbox.seq LIMIT 1"#,
         room,
         event_id
@@ -83,8 +83,8 @@ pub async fn is_on_its_way(tx: &mut Tx, room: &str) -> Result<bool, StoreError> 
 /// it, possibly long before we learn that.
 pub async fn was_notified(tx: &mut Tx, incident: i64, room: &str) -> Result<bool, StoreError> {
     Ok(sqlx::query_scalar!(
-        r#"SELECT EXISTS (SELECT 1 FROM post WHERE incident = $1 AND room_of(room) = room_of($2) AND event_id IS NOT NULL)
-               OR EXISTS (SELECT 1 FROM outbox WHERE incident = $1 AND room_of(room) = room_of($2)
+        r#"SELECT EXISTS (SELECT 1 FROM post WHERE incident = $1 AND (room = $2 OR room_of(room) = $2) AND event_id IS NOT NULL)
+               OR EXISTS (SELECT 1 FROM outbox WHERE incident = $1 AND (room = $2 OR room_of(room) = $2)
                             AND kind IN ('page', 'fallback', 'reminder', 'notice')
                             AND (state = 'sending' OR (state = 'pending' AND uncertain))) AS "told!""#,
         incident,

@@ -34,6 +34,23 @@ impl Store {
         .await?)
     }
 
+    /// The references that lead or once led to a room, including the room itself.
+    pub async fn origins(&self, room: &str) -> Result<Vec<String>, StoreError> {
+        Ok(sqlx::query_scalar!(r#"SELECT room_origins($1) AS "references!""#, room)
+            .fetch_one(&self.pool)
+            .await?)
+    }
+
+    /// The virtual users that are recorded as joined to a room.
+    pub async fn users_in(&self, room: &str) -> Result<Vec<String>, StoreError> {
+        Ok(sqlx::query_scalar!(
+            "SELECT user_id FROM room_membership WHERE room = $1 AND membership = 'join' ORDER BY user_id",
+            room
+        )
+        .fetch_all(&self.pool)
+        .await?)
+    }
+
     /// Stores a virtual user's membership of a room.
     pub async fn note_membership(
         &self,
@@ -202,6 +219,16 @@ pub async fn note_alias(tx: &mut Tx, reference: &str, room: &str, now: Timestamp
     )
     .execute(&mut **tx)
     .await?;
+    move_waiting(tx, reference, room, now).await
+}
+
+/// Moves what waits for a room, or for an alias, to another room.
+pub(super) async fn move_waiting(
+    tx: &mut Tx,
+    reference: &str,
+    room: &str,
+    now: Timestamp,
+) -> Result<(), StoreError> {
     // One query reads everything to move. What another transaction enqueues meanwhile under the old reference is left
     // for the next call: it must not be moved in part, or be cancelled below as a duplicate.
     let waiting = sqlx::query!(

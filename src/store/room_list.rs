@@ -3,6 +3,7 @@
 use super::{Store, StoreError, Tx, forms, inconsistent};
 use crate::domain::lists::{ListSettings, Lists};
 use crate::domain::policy::Policy;
+use crate::domain::reaction;
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
 use ruma::UserId;
@@ -67,6 +68,53 @@ impl Store {
         Ok(KnownLists { active: Lists::new(active), names })
     }
 
+    /// The room lists besides the `configured` ones that another process has configured or that have open incidents; and
+    /// the virtual users of those whose rows cannot be read here, because a later release has written them.
+    pub async fn other_lists(
+        &self,
+        configured: &[String],
+    ) -> Result<(Vec<ListSettings>, BTreeSet<String>), StoreError> {
+        let rows = sqlx::query!(
+            "SELECT name, user_id, ack_reactions, id, policy FROM room_list
+             JOIN policy_version ON policy_version.id = room_list.policy_version
+             WHERE NOT name = ANY($1)
+               AND (active OR EXISTS (SELECT 1 FROM incident
+                                      WHERE incident.room_list = room_list.name AND phase NOT IN ('resolved', 'closed')))
+             ORDER BY name",
+            configured
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let (mut lists, mut unknown) = (Vec::with_capacity(rows.len()), BTreeSet::new());
+        for row in rows {
+            match list_of_row(&row.name, &row.user_id, row.id, row.policy) {
+                Ok(list) => {
+                    let ack_reactions = row.ack_reactions.unwrap_or_else(reaction::default_acks);
+                    lists.push(ListSettings { ack_reactions, ..list });
+                }
+                Err(error) => {
+                    tracing::debug!(room_list = row.name, %error, "the room list {} is not served here: {error}", row.name);
+                    unknown.insert(row.user_id);
+                }
+            }
+        }
+        Ok((lists, unknown))
+    }
+
+    /// The room lists that no configuration has any more and that have open incidents, with their number.
+    pub async fn former_lists(&self) -> Result<Vec<(String, i64)>, StoreError> {
+        Ok(sqlx::query!(
+            r#"SELECT name, count(*) AS "open!" FROM room_list
+               JOIN incident ON incident.room_list = room_list.name AND phase NOT IN ('resolved', 'closed')
+               WHERE NOT active GROUP BY name ORDER BY name"#
+        )
+        .fetch_all(&self.pool)
+        .await?
+        .into_iter()
+        .map(|row| (row.name, row.open))
+        .collect())
+    }
+
     /// The policy of a version.
     pub async fn policy(&self, version: i64) -> Result<Policy, StoreError> {
         let policy = sqlx::query_scalar!("SELECT policy FROM policy_version WHERE id = $1", version)
@@ -74,6 +122,18 @@ impl Store {
             .await?;
         forms::read_policy(version, policy)
     }
+}
+
+fn list_of_row(
+    name: &str,
+    user_id: &str,
+    version: i64,
+    policy: serde_json::Value,
+) -> Result<ListSettings, StoreError> {
+    let user_id =
+        UserId::parse(user_id).map_err(|error| inconsistent("room_list", "user_id", name, error))?;
+    let policy = forms::read_policy(version, policy)?;
+    Ok(ListSettings { version, ..ListSettings::new(name.to_owned(), user_id, policy) })
 }
 
 async fn configure_one(tx: &mut Tx, list: &ListSettings, now: Timestamp) -> Result<i64, StoreError> {
@@ -100,9 +160,10 @@ async fn configure_one(tx: &mut Tx, list: &ListSettings, now: Timestamp) -> Resu
     .fetch_one(&mut **tx)
     .await?;
     sqlx::query!(
-        "UPDATE room_list SET policy_version = $2, active = true WHERE name = $1",
+        "UPDATE room_list SET policy_version = $2, active = true, ack_reactions = $3 WHERE name = $1",
         list.name,
-        version
+        version,
+        &list.ack_reactions
     )
     .execute(&mut **tx)
     .await?;

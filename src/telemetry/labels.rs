@@ -92,6 +92,10 @@ pub enum EventResult {
     Malformed,
     /// Handling it failed.
     Failed,
+    /// It failed so often that later events of its room no longer wait for it.
+    SetAside,
+    /// A command of somebody who floods a room with them.
+    Dropped,
 }
 
 impl EventResult {

@@ -44,6 +44,7 @@ pub struct Metrics {
     homeserver_rate_limited: IntCounter,
     appservice_transactions: IntCounterVec,
     appservice_events: IntCounterVec,
+    events_set_aside: Gauge,
 }
 
 /// The metrics could not be set up or written: two have the same name, or a name is invalid.
@@ -149,6 +150,10 @@ impl Metrics {
                 "appservice_events_total",
                 "Events of the homeserver by result.",
                 &["result"],
+            )?,
+            events_set_aside: registrar.gauge(
+                "events_set_aside",
+                "Events of the homeserver that keep failing and are retried beside the queue of their room.",
             )?,
             registry,
         };
@@ -296,6 +301,11 @@ impl Metrics {
         self.appservice_events.with_label_values(&[result.as_str()]).inc_by(count);
     }
 
+    /// Sets how many events are set aside.
+    pub fn set_events_set_aside(&self, count: i64) {
+        self.events_set_aside.set(f64::from(i32::try_from(count).unwrap_or(i32::MAX)));
+    }
+
     /// Renders all metrics in Prometheus's text format. `now` decides whether the totals are still exported.
     pub fn render(&self, now: Timestamp) -> Result<String, MetricsError> {
         let mut families = self.registry.gather();
@@ -397,6 +407,8 @@ mod tests {
             "matrixbot_homeserver_rate_limited_total 0",
             "matrixbot_appservice_transactions_total{result=\"accepted\"} 0",
             "matrixbot_appservice_events_total{result=\"ignored\"} 0",
+            "matrixbot_appservice_events_total{result=\"set_aside\"} 0",
+            "matrixbot_events_set_aside 0",
             "matrixbot_build_info{",
             "process_resident_memory_bytes ",
         ] {

@@ -7,6 +7,7 @@ use crate::rooms::Rooms;
 use crate::store::StoreError;
 use crate::telemetry::Metrics;
 use crate::worker::{Progress, Worker};
+use futures_util::stream::{self, StreamExt as _};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -15,6 +16,9 @@ use std::time::Duration;
 const EVERY: Duration = Duration::from_mins(5);
 /// The interval while a room is unreachable.
 const WHILE_UNREACHABLE: Duration = Duration::from_secs(20);
+
+/// How many lists are visited side by side.
+const LISTS_AT_ONCE: usize = 8;
 
 /// The worker that keeps the virtual users in their rooms.
 #[derive(Debug)]
@@ -64,8 +68,22 @@ impl Worker for Attendance {
     async fn step(&self) -> Result<Progress, StoreError> {
         let (mut unreachable, mut silent_lists) = (BTreeMap::new(), BTreeSet::new());
         let mut users_act = true;
-        for list in self.lists.load().iter() {
-            let visit = self.rooms.visit(list, self.clock.now()).await?;
+        let lists: Vec<_> = self.lists.load().iter().cloned().collect();
+        let visiting = lists.into_iter().map(|list| async move {
+            let visit = self.rooms.visit(&list, self.clock.now()).await;
+            (list, visit)
+        });
+        let mut visiting = stream::iter(visiting).buffer_unordered(LISTS_AT_ONCE);
+        let mut failed = None;
+        while let Some((list, visit)) = visiting.next().await {
+            let visit = match visit {
+                Ok(visit) => visit,
+                // The other lists are visited all the same.
+                Err(error) => {
+                    failed.get_or_insert(error);
+                    continue;
+                }
+            };
             if visit.can_send {
                 self.wakers.outbox.notify_one();
             }
@@ -75,6 +93,10 @@ impl Worker for Attendance {
             if !visit.can_page && visit.user_trouble.is_none() {
                 silent_lists.insert(list.name.clone());
             }
+        }
+        drop(visiting);
+        if let Some(error) = failed {
+            return Err(error);
         }
         self.log_changes(&unreachable);
         let wait = if unreachable.is_empty() && users_act { EVERY } else { WHILE_UNREACHABLE };

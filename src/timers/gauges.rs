@@ -64,6 +64,7 @@ impl Worker for Gauges {
         metrics.set_outbox_messages(OutboxState::Undeliverable, backlog.undeliverable);
         metrics
             .set_outbox_oldest_pending(backlog.oldest.map_or(Duration::ZERO, |oldest| between(oldest, now)));
+        metrics.set_events_set_aside(self.store.set_aside_events().await?.0);
         Ok(Progress::Idle(EVERY))
     }
 }

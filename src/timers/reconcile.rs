@@ -2,17 +2,18 @@
 //! transaction (synapse#11637). This puts the found events into the same inbox, where each event counts once.
 
 use crate::clock::SharedClock;
-use crate::domain::time::{between, earlier};
+use crate::domain::time::{between, earlier, later};
 use crate::engine::{CurrentLists, Engine, EngineError};
 use crate::matrix::{ClientError, Identity};
 use crate::rooms::{RoomError, Rooms};
 use crate::store::{Store, StoreError};
 use crate::worker::{Progress, Worker};
+use futures_util::stream::{self, StreamExt as _};
 use jiff::Timestamp;
-use ruma::{EventId, RoomId, UserId};
+use ruma::{EventId, OwnedRoomId, OwnedUserId, RoomId, UserId};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -21,6 +22,14 @@ const EVERY: Duration = Duration::from_mins(3);
 /// How often it also reads the relations of each open incident's messages. This needs one request per message, an alert
 /// storm has many messages, and it rarely finds events that reading the rooms does not find.
 const POSTS_EVERY: Duration = Duration::from_mins(30);
+/// How soon rooms are read again that could not be read.
+const RETRY: Duration = Duration::from_secs(10);
+/// How many rooms are read side by side.
+const SIDE_BY_SIDE: usize = 8;
+/// How long reading one room may take.
+const READING: Duration = Duration::from_mins(2);
+/// After so many requests in a row without an answer, the homeserver counts as unreachable, and the round ends.
+const MOST_UNANSWERED: u32 = 5;
 /// The number of events per insert into the inbox.
 const BATCH: usize = 100;
 /// The period that each round reads again, because the clocks of servers differ.
@@ -47,6 +56,9 @@ pub enum ReconcileError {
     /// A request to the homeserver failed.
     #[error(transparent)]
     Homeserver(#[from] ClientError),
+    /// Reading one room took too long.
+    #[error("it was not read within {} s", READING.as_secs())]
+    TooSlow,
 }
 
 /// The reconciliation worker.
@@ -60,18 +72,29 @@ pub struct Reconcile {
     last: Mutex<Last>,
 }
 
-/// When the worker last read rooms and relations.
-#[derive(Debug, Default, Clone, Copy)]
+/// What the worker has read, and when the next rounds are due.
+#[derive(Debug, Default, Clone)]
 struct Last {
     rooms: Option<Timestamp>,
     posts: Option<Timestamp>,
+    /// Rooms that could not be read, for a reason that may pass.
+    failing: BTreeSet<OwnedRoomId>,
+    /// When the next step is due, unless something wakes it before.
+    due: Option<Timestamp>,
 }
 
 impl Last {
     /// Whether this round also reads the relations: every half hour, and after an outage, when the round comes early.
-    fn posts_are_due(self, now: Timestamp) -> bool {
+    fn posts_are_due(&self, now: Timestamp) -> bool {
         let ago = |at: Option<Timestamp>| at.map_or(Duration::MAX, |at| between(at, now));
         ago(self.rooms) < EVERY || ago(self.posts) >= POSTS_EVERY
+    }
+
+    /// Whether this round reads only the rooms that failed: neither is a whole round due, nor has an outage ended, which
+    /// wakes the worker early.
+    fn retries_only(&self, now: Timestamp) -> bool {
+        let whole_round = self.rooms.is_none_or(|at| between(at, now) >= EVERY);
+        !self.failing.is_empty() && !whole_round && self.due.is_some_and(|due| now >= due)
     }
 }
 
@@ -91,20 +114,44 @@ impl Reconcile {
         Self { engine, store, clock, lists, rooms, last: Mutex::default() }
     }
 
-    /// Reads each room back to the end of the last round. A room that was never read starts at the current time:
-    /// earlier messages are not commands to matrixbot.
-    async fn rooms(&self, round: &mut Round) -> Result<(), ReconcileError> {
-        let mut read = BTreeSet::new();
-        for list in self.lists.load().iter() {
+    /// The rooms to read, each with a virtual user that is in it.
+    async fn targets(&self) -> Result<Vec<(OwnedUserId, OwnedRoomId)>, StoreError> {
+        let mut targets: BTreeMap<OwnedRoomId, OwnedUserId> = BTreeMap::new();
+        for list in self.lists.load().all() {
             for reference in list.references() {
                 let room = self.store.room_of(&reference).await?;
                 let joined = self.store.membership(list.user_id.as_str(), &room).await?;
-                if joined.as_deref() != Some("join") || !read.insert(room.clone()) {
-                    continue;
+                if joined.as_deref() == Some("join")
+                    && let Ok(room) = RoomId::parse(&room)
+                {
+                    targets.entry(room).or_insert_with(|| list.user_id.clone());
                 }
-                let Ok(room_id) = <&RoomId>::try_from(room.as_str()) else { continue };
-                let identity = self.rooms.users().identity(&list.user_id).await?;
-                round.record(self.room(&identity, room_id).await)?;
+            }
+        }
+        Ok(targets.into_iter().map(|(room, user)| (user, room)).collect())
+    }
+
+    /// Reads rooms side by side, each back to the end of its last reading. A room that was never read starts at the current
+    /// time: earlier messages are not commands to matrixbot.
+    async fn rooms(
+        &self,
+        round: &mut Round,
+        wanted: impl Fn(&RoomId) -> bool + Send,
+    ) -> Result<(), ReconcileError> {
+        let mut targets = self.targets().await?;
+        targets.retain(|(_, room)| wanted(room));
+        let reading = targets.into_iter().map(|(user, room)| async move {
+            let read = tokio::time::timeout(READING, async {
+                let identity = self.rooms.users().identity(&user).await?;
+                self.room(&identity, &room).await
+            });
+            let read = read.await.unwrap_or(Err(ReconcileError::TooSlow));
+            (room, read)
+        });
+        let mut reading = stream::iter(reading).buffer_unordered(SIDE_BY_SIDE);
+        while let Some((room, read)) = reading.next().await {
+            if round.record(&room, read)? {
+                round.failing.insert(room);
             }
         }
         Ok(())
@@ -158,20 +205,25 @@ impl Reconcile {
         Ok(found)
     }
 
-    /// Reads the relations of each open incident's messages.
-    async fn posts(&self, round: &mut Round) -> Result<(), ReconcileError> {
-        for (user_id, room, event_id) in self.store.open_posts(MOST_POSTS).await? {
-            let (Ok(user_id), Ok(room), Ok(event_id)) = (
-                UserId::parse(&user_id),
-                <&RoomId>::try_from(room.as_str()),
-                <&EventId>::try_from(event_id.as_str()),
-            ) else {
-                continue;
-            };
-            let identity = self.rooms.users().identity(&user_id).await?;
-            round.record(self.post(&identity, room, event_id).await)?;
+    /// Reads the relations of each open incident's messages. Returns whether all were read that can be.
+    async fn posts(&self, round: &mut Round) -> Result<bool, ReconcileError> {
+        let posts = self.store.open_posts(MOST_POSTS).await?.into_iter().filter_map(|(user, room, event)| {
+            Some((UserId::parse(&user).ok()?, RoomId::parse(&room).ok()?, EventId::parse(&event).ok()?))
+        });
+        let reading = posts.map(|(user, room, event)| async move {
+            let read = tokio::time::timeout(READING, async {
+                let identity = self.rooms.users().identity(&user).await?;
+                self.post(&identity, &room, &event).await
+            });
+            let read = read.await.unwrap_or(Err(ReconcileError::TooSlow));
+            (room, read)
+        });
+        let mut reading = stream::iter(reading).buffer_unordered(SIDE_BY_SIDE);
+        let mut all = true;
+        while let Some((room, read)) = reading.next().await {
+            all &= !round.record(&room, read)?;
         }
-        Ok(())
+        Ok(all)
     }
 
     async fn post(
@@ -205,22 +257,26 @@ impl Worker for Reconcile {
     async fn step(&self) -> Result<Progress, ReconcileError> {
         let mut round = Round::default();
         let now = self.clock.now();
-        let last = *self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        self.rooms(&mut round).await?;
-        let posts = if last.posts_are_due(now) {
-            self.posts(&mut round).await?;
-            Some(now)
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if last.retries_only(now) {
+            let failing = std::mem::take(&mut last.failing);
+            self.rooms(&mut round, |room| failing.contains(room)).await?;
         } else {
-            last.posts
-        };
-        if round.failed.is_none() {
-            *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Last { rooms: Some(now), posts };
+            self.rooms(&mut round, |_| true).await?;
+            if last.posts_are_due(now) && self.posts(&mut round).await? {
+                last.posts = Some(now);
+            }
+            last.rooms = Some(now);
         }
+        let wait = if round.failing.is_empty() { EVERY } else { RETRY };
+        last.failing = round.failing;
+        last.due = Some(later(now, wait));
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = last;
         let found = round.found;
         if found > 0 {
             tracing::debug!(found, "found {found} events that had not been pushed (yet)");
         }
-        round.failed.map_or(Ok(Progress::Idle(EVERY)), Err)
+        Ok(Progress::Idle(wait))
     }
 }
 
@@ -228,23 +284,45 @@ impl Worker for Reconcile {
 #[derive(Debug, Default)]
 struct Round {
     found: u64,
-    failed: Option<ReconcileError>,
+    /// How many requests in a row got no answer.
+    unanswered: u32,
+    failing: BTreeSet<OwnedRoomId>,
 }
 
 impl Round {
-    /// Records the result of reading one room or message. If the homeserver rejects the request, the round continues
-    /// with the others. If the homeserver does not answer, the round ends.
-    fn record(&mut self, read: Result<u64, ReconcileError>) -> Result<(), ReconcileError> {
-        match read {
-            Ok(found) => self.found += found,
-            Err(ReconcileError::Homeserver(error)) if error.errcode().is_some() => {
-                tracing::debug!(%error, "reading a room failed: {error}");
-                if error.failure().is_temporary() {
-                    self.failed.get_or_insert(error.into());
-                }
+    /// Records the result of reading one room or message. Returns whether it failed in a way that may pass; the round goes on
+    /// with the others. The round ends if the database fails, or if nothing answers any more.
+    fn record(&mut self, room: &RoomId, read: Result<u64, ReconcileError>) -> Result<bool, ReconcileError> {
+        let error = match read {
+            Ok(found) => {
+                self.found += found;
+                self.unanswered = 0;
+                return Ok(false);
             }
-            Err(error) => return Err(error),
+            Err(error) => error,
+        };
+        let lasts = match &error {
+            ReconcileError::Store(cause)
+            | ReconcileError::Engine(EngineError::Unavailable(cause))
+            | ReconcileError::Room(RoomError::Store(cause))
+                if !cause.is_data_error() =>
+            {
+                return Err(error);
+            }
+            ReconcileError::Homeserver(cause) | ReconcileError::Room(RoomError::Homeserver(cause)) => {
+                self.unanswered = if cause.errcode().is_some() { 0 } else { self.unanswered + 1 };
+                !cause.failure().is_temporary()
+            }
+            ReconcileError::TooSlow => {
+                self.unanswered += 1;
+                false
+            }
+            ReconcileError::Store(_) | ReconcileError::Engine(_) | ReconcileError::Room(_) => true,
+        };
+        if self.unanswered >= MOST_UNANSWERED {
+            return Err(error);
         }
-        Ok(())
+        tracing::warn!(room = %room, %error, "{room} could not be read for events that were not pushed: {error}");
+        Ok(!lasts)
     }
 }

@@ -6,10 +6,11 @@ use crate::database::TestDatabase;
 use jiff::Timestamp;
 use matrixbot::domain::incident::Rung;
 use matrixbot::domain::outgoing::Outgoing;
+use matrixbot::domain::retry::Retry;
 use matrixbot::store::enqueue::{IncidentMessage, NewMessage};
 use matrixbot::store::{
-    Busy, InboxEvent, Store, Tx, alert, claim, enqueue, inbox, incident, overview, post, room, settle,
-    timeline, timers,
+    Busy, InboxEvent, Store, Tx, alert, claim, enqueue, inbox, incident, overview, post, reactions, room,
+    settle, timeline, timers,
 };
 use serde_json::json;
 use sqlx::{AssertSqlSafe, Executor, PgConnection};
@@ -80,6 +81,7 @@ const GROWING: &str =
 const MOST_ROWS: i64 = 1_000;
 
 const ROOM: &str = "!room1:example.test";
+const ALICE: &str = "@alice:example.test";
 const ALIAS: &str = "#room1:example.test";
 /// An open incident with a pending message.
 const OPEN: i64 = 20_010;
@@ -309,18 +311,21 @@ async fn events(plans: &mut Plans) {
         .await;
     plans
         .of("rooms_with_events", async |store| {
-            assert_eq!(store.rooms_with_events(100).await.unwrap().len(), 20);
-            store.peek_event(ROOM).await.unwrap().unwrap();
+            assert_eq!(store.rooms_with_events(now(), &[]).await.unwrap().len(), 20);
+            let event = store.peek_event(ROOM, now()).await.unwrap().unwrap();
+            store.event_failed(event.seq, "why", Retry::Wait(now()), now()).await.unwrap();
+            assert_eq!(store.set_aside_events().await.unwrap().0, 0);
         })
         .await;
     plans
         .within("lock_next", async |tx| {
-            let event = inbox::lock_next(tx, ROOM).await.unwrap().unwrap();
+            let event = inbox::lock_next(tx, ROOM, now()).await.unwrap().unwrap();
             inbox::handled(tx, event.seq, "chatter", None, &BTreeSet::new()).await.unwrap();
-            inbox::remember_reaction(tx, "$tapped", OPEN, 1, "@alice:example.test").await.unwrap();
-            inbox::forget_reaction(tx, "$tapped").await.unwrap().unwrap();
-            inbox::remember_redacted(tx, "$tapped", now()).await.unwrap();
-            assert!(inbox::is_redacted(tx, "$tapped").await.unwrap());
+            reactions::remember(tx, "$tapped", ROOM, OPEN, 1, ALICE).await.unwrap();
+            reactions::find(tx, "$tapped").await.unwrap().unwrap();
+            reactions::forget(tx, "$tapped").await.unwrap();
+            reactions::remember_redacted(tx, "$tapped", ROOM, ALICE, now()).await.unwrap();
+            assert!(reactions::is_redacted(tx, "$tapped", ROOM, ALICE).await.unwrap());
             inbox::lock_target(tx, "$tapped").await.unwrap();
             assert_eq!(inbox::reopen(tx, "$tapped").await.unwrap(), 0);
             assert!(!post::is_on_its_way(tx, ROOM).await.unwrap());

@@ -33,6 +33,9 @@ const ROWS: &str = r#"
         VALUES (1, '$said', '!ops', '{}', 'transaction', '2026-11-24T12:00:00Z', 'waiting', NULL);
     INSERT INTO ack_reaction VALUES ('$reaction', 1, 1, '@alice:example.test');
     INSERT INTO redacted VALUES ('$gone', '2026-11-24T12:00:00Z');
+    INSERT INTO room_move VALUES ('!left', '!ops', 'followed', NULL, '2026-11-24T12:00:00Z');
+    INSERT INTO command_rate
+        VALUES ('!ops', '@alice:example.test', '2026-11-24T12:00:00Z', 1, '2026-11-24T12:00:00Z', false);
     INSERT INTO virtual_user (user_id) VALUES ('@_alerts_finance:example.test');
     INSERT INTO room_membership VALUES ('@_alerts_finance:example.test', '!ops', 'join', '2026-11-24T12:00:00Z');
     INSERT INTO room_alias VALUES ('#ops:example.test', '!ops', '2026-11-24T12:00:00Z');
@@ -67,6 +70,8 @@ fn another() -> Vec<(&'static str, Value)> {
         ("inbox", json!({"seq": 2, "event_id": "$other"})),
         ("ack_reaction", json!({"event_id": "$other"})),
         ("redacted", json!({"event_id": "$other"})),
+        ("room_move", json!({"room": "!other"})),
+        ("command_rate", json!({"user_id": "@bob:example.test"})),
         ("virtual_user", json!({"user_id": "@_alerts_it:example.test"})),
         ("room_membership", json!({"room": "!managers"})),
         ("room_alias", json!({"reference": "#managers:example.test"})),
@@ -191,10 +196,18 @@ fn rejected() -> Vec<(&'static str, &'static str, Value)> {
         ("inbox_source_known", "inbox", json!({"source": "hearsay"})),
         ("inbox_handled_has_result", "inbox", json!({"state": "handled"})),
         ("inbox_handled_has_result", "inbox", json!({"result": "chatter"})),
+        ("inbox_failures_positive", "inbox", json!({"failures": -1})),
+        ("inbox_set_aside_is_retried", "inbox", json!({"set_aside_at": NOON})),
         ("inbox_target_of_handled", "inbox", json!({"target": "$page"})),
         ("ack_reaction_pkey", "ack_reaction", json!({"event_id": "$reaction"})),
         ("ack_reaction_incident_fkey", "ack_reaction", json!({"incident": 99})),
-        ("redacted_pkey", "redacted", json!({"event_id": "$gone"})),
+        ("redacted_once", "redacted", json!({"event_id": "$gone"})),
+        ("room_move_pkey", "room_move", json!({"room": "!left"})),
+        ("room_move_state_known", "room_move", json!({"state": "lost"})),
+        ("room_move_leads_elsewhere", "room_move", json!({"successor": "!other"})),
+        ("room_move_why_not_followed", "room_move", json!({"why": "because"})),
+        ("command_rate_pkey", "command_rate", json!({"user_id": "@alice:example.test"})),
+        ("command_rate_counts", "command_rate", json!({"commands": 0})),
         ("virtual_user_pkey", "virtual_user", json!({"user_id": "@_alerts_finance:example.test"})),
         ("room_membership_pkey", "room_membership", json!({"room": "!ops"})),
         ("room_membership_known", "room_membership", json!({"membership": "lurk"})),

@@ -189,6 +189,11 @@ impl World {
         self.homeserver.set_appservice_url(&self.bot.appservice);
     }
 
+    /// Changes the configuration's room lists for processes that start from now on; the running one keeps its own.
+    pub(crate) fn configure_anew(&mut self, room_lists: &str) {
+        room_lists.clone_into(&mut self.configuration.room_lists);
+    }
+
     /// Reloads the configuration with these room lists (YAML items of `room_lists`).
     pub(crate) async fn reload(&mut self, room_lists: &str) {
         room_lists.clone_into(&mut self.configuration.room_lists);
@@ -237,6 +242,7 @@ impl World {
                  (SELECT min(greatest(stale_at, timer_not_before)) FROM incident WHERE stale_at IS NOT NULL),
                  (SELECT min(greatest(not_before, next_allowed_at, next_check)) FROM outbox JOIN room_gate USING (room)
                   LEFT JOIN user_trouble USING (room_list) WHERE state = 'pending'),
+                 (SELECT min(not_before) FROM inbox WHERE state = 'waiting'),
                  (SELECT min(lease_until) + interval '1 microsecond' FROM room_gate))",
         )
         .fetch_one(&mut connection)

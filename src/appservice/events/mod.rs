@@ -4,7 +4,9 @@
 //! of the event.
 
 use super::mention;
-use crate::domain::incoming::{Happening, Incoming, Membership, Message, MessageKind, RoomEvent};
+use crate::domain::incoming::{
+    Happening, Incoming, LONGEST_ID, Membership, Message, MessageKind, RoomEvent, is_too_long,
+};
 use crate::domain::reaction;
 use jiff::Timestamp;
 use ruma::events::reaction::ReactionEventContent;
@@ -70,9 +72,9 @@ fn read(raw: &RawValue) -> Result<RoomEvent, String> {
     };
     let what = if was_redacted(fields.unsigned) { Happening::Other } else { happening(&envelope)? };
     Ok(RoomEvent {
-        event_id: required(fields.event_id, "event_id")?,
-        room: required::<OwnedRoomId>(fields.room_id, "room_id")?,
-        sender: required::<OwnedUserId>(fields.sender, "sender")?,
+        event_id: id::<OwnedEventId>(fields.event_id, "event_id")?,
+        room: id::<OwnedRoomId>(fields.room_id, "room_id")?,
+        sender: id::<OwnedUserId>(fields.sender, "sender")?,
         at: i64::try_from(u64::from(at.get()))
             .ok()
             .and_then(|at| Timestamp::from_millisecond(at).ok())
@@ -90,23 +92,33 @@ fn happening(envelope: &Envelope<'_>) -> Result<Happening, String> {
         }
         ("m.reaction", None) => {
             let ReactionEventContent { relates_to, .. } = content(envelope)?;
+            if is_too_long(relates_to.event_id.as_str()) {
+                return Err(too_long("the id of its target"));
+            }
             Ok(Happening::Reaction { target: relates_to.event_id, key: reaction::normalize(&relates_to.key) })
         }
         ("m.room.redaction", None) => {
             let in_content = content::<RoomRedactionEventContent>(envelope)?.redacts;
             let redacts = in_content.or_else(|| envelope.redacts.clone());
             redacts
+                .filter(|redacts| !is_too_long(redacts.as_str()))
                 .map(|redacts| Happening::Redaction { redacts })
                 .ok_or_else(|| "it redacts nothing".to_owned())
         }
         ("m.room.member", Some(user)) => {
             let MemberContent { membership } = content(envelope)?;
             let user = UserId::parse(user).map_err(|_not_an_id| "its state_key is no user id".to_owned())?;
+            if is_too_long(user.as_str()) {
+                return Err(too_long("its state_key"));
+            }
             Ok(membership_of(&membership)
                 .map_or(Happening::Other, |m| Happening::Membership { user, membership: m }))
         }
         ("m.room.tombstone", Some("")) => {
             let replacement = content::<RoomTombstoneEventContent>(envelope)?.replacement_room;
+            if is_too_long(replacement.as_str()) {
+                return Err(too_long("the id of its replacement"));
+            }
             Ok(Happening::Tombstone { replacement })
         }
         ("m.room.power_levels", Some("")) => Ok(Happening::PowerLevels),
@@ -163,6 +175,10 @@ fn message(content: RoomMessageEventContent) -> Message {
         Some(Relation::Replacement(_)) => message.is_edit = true,
         Some(_) | None => {}
     }
+    // No event has such an id: the message refers to nothing.
+    let exists = |target: &OwnedEventId| !is_too_long(target.as_str());
+    message.reply_to = message.reply_to.filter(exists);
+    message.thread_root = message.thread_root.filter(exists);
     if message.reply_to.is_some() || message.thread_root.is_some() {
         remove_plain_reply_fallback(body).clone_into(&mut message.text);
     }
@@ -198,6 +214,16 @@ fn content<T: DeserializeOwned>(envelope: &Envelope<'_>) -> Result<T, String> {
 fn required<T: DeserializeOwned>(field: Option<&RawValue>, name: &str) -> Result<T, String> {
     let field = field.ok_or_else(|| format!("it has no {name}"))?;
     serde_json::from_str(field.get()).map_err(|_quotes_content| format!("it has no usable {name}"))
+}
+
+/// A required id.
+fn id<T: DeserializeOwned + AsRef<str>>(field: Option<&RawValue>, name: &str) -> Result<T, String> {
+    let id: T = required(field, name)?;
+    if is_too_long(id.as_ref()) { Err(too_long(&format!("its {name}"))) } else { Ok(id) }
+}
+
+fn too_long(what: &str) -> String {
+    format!("{what} is longer than {LONGEST_ID} bytes")
 }
 
 #[cfg(test)]

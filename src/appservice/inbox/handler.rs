@@ -8,9 +8,10 @@ use crate::domain::outgoing::Outgoing;
 use crate::domain::rights::Caller;
 use crate::engine::{Change, Wake};
 use crate::ids;
+use crate::rooms::invitations::Invited;
 use crate::rooms::{self, successors};
 use crate::store::enqueue::NewMessage;
-use crate::store::room;
+use crate::store::{Move, room};
 use crate::telemetry::EventResult;
 use ruma::{OwnedEventId, OwnedRoomId, UserId};
 use std::collections::BTreeSet;
@@ -55,6 +56,17 @@ impl Handled {
 
     pub(super) fn refused(why: impl Into<String>) -> Self {
         Self { result: why.into(), kind: EventResult::Refused, target: None, incidents: BTreeSet::new() }
+    }
+
+    /// Dropped, because its sender floods the room with commands.
+    pub(super) fn dropped() -> Self {
+        let kind = EventResult::Dropped;
+        Self {
+            result: "dropped: too many commands".to_owned(),
+            kind,
+            target: None,
+            incidents: BTreeSet::new(),
+        }
     }
 
     pub(super) fn acted(what: impl Into<String>) -> Self {
@@ -127,10 +139,13 @@ impl<'a> EventHandler<'a> {
         }
         let is = match membership {
             Membership::Join => "join",
-            Membership::Invite if self.prepared.joined => {
-                return Ok(Handled::acted("invitation taken"));
+            Membership::Invite => {
+                return Ok(match self.prepared.invited {
+                    Some(Invited::Joined) => Handled::acted("invitation taken"),
+                    Some(Invited::Declined) => Handled::refused("invitation declined"),
+                    Some(Invited::Nobody) | None => Handled::ignored("an invitation of nobody"),
+                });
             }
-            Membership::Invite => return Ok(Handled::refused("invitation declined")),
             Membership::Knock => return Ok(Handled::ignored("a knock")),
             Membership::Leave => "leave",
             Membership::Ban => "ban",
@@ -149,14 +164,22 @@ impl<'a> EventHandler<'a> {
         Ok(Handled::ignored("our own membership"))
     }
 
-    /// Follows a room to its replacement, and posts a notice there.
-    pub(super) async fn tombstone(&mut self, replacement: &OwnedRoomId) -> Result<Handled, InboxError> {
+    /// Follows a room to the successor that its tombstone names, if it is one, and posts a notice there.
+    pub(super) async fn tombstone(&mut self, successor: &OwnedRoomId) -> Result<Handled, InboxError> {
         let lists = self.inbox.lists.load();
         let (from, now) = (self.event.room.as_str(), self.change.now());
-        if !successors::record(self.change.tx(), &lists, from, replacement.as_str(), now).await? {
+        let Some(is) = self.prepared.successor.clone() else {
             return Ok(Handled::ignored("a room of no list moved"));
-        }
+        };
+        let known = successors::record(self.change.tx(), &lists, from, successor.as_str(), is, now).await?;
+        // Attendance reports a successor that cannot be joined, and tries again.
+        self.change.wake(Wake::Attendance);
         self.change.wake(Wake::Outbox);
-        Ok(Handled::acted("room moved"))
+        Ok(match known {
+            Some(Move::Followed) => Handled::acted("room moved"),
+            Some(Move::Waiting(_)) => Handled::acted("room moved: its successor cannot be joined yet"),
+            Some(Move::Refused(why)) => Handled::refused(format!("room not moved: {why}")),
+            Some(Move::Undone) | None => Handled::ignored("a room of no list moved"),
+        })
     }
 }

@@ -83,9 +83,13 @@ impl EventHandler<'_> {
                 return Ok(Handled::ignored_for_now(target.clone(), "chatter"));
             }
         }
-        let lists = self.concerned_lists(ours.map(ToString::to_string), about.as_ref()).await?;
+        let mut lists = self.concerned_lists(ours.map(ToString::to_string), about.as_ref()).await?;
         if lists.is_empty() {
-            return Ok(Handled::ignored("a room of no list"));
+            lists = self.lists_of_posts(&parsed).await?;
+        }
+        let Some(first) = lists.first() else { return Ok(Handled::ignored("a room of no list")) };
+        if parsed != Parsed::Chatter && !self.admit_command(&first.name, message.thread_root.clone()).await? {
+            return Ok(Handled::dropped());
         }
         let via = if related.is_some() && about.is_some() { Via::Reply } else { Via::Command };
         let message = CommandMessage { about, thread: message.thread_root.clone(), lists, via };

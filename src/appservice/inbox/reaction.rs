@@ -8,7 +8,7 @@ use crate::domain::input::{Act, PersonAction, Via};
 use crate::domain::reaction;
 use crate::domain::rights::Caller;
 use crate::engine::Standing;
-use crate::store::{About, StoredIncident, inbox, post};
+use crate::store::{About, StoredIncident, inbox, post, reactions};
 use ruma::{EventId, OwnedEventId};
 
 impl EventHandler<'_> {
@@ -24,7 +24,8 @@ impl EventHandler<'_> {
             return Ok(Handled::ignored_for_now(target.to_owned(), "a reaction to something else"));
         };
         self.touched.insert(about.incident);
-        if inbox::is_redacted(self.change.tx(), self.event.event_id.as_str()).await? {
+        let (event_id, sender) = (self.event.event_id.as_str(), self.event.sender.as_str());
+        if reactions::is_redacted(self.change.tx(), event_id, room, sender).await? {
             return Ok(Handled::ignored("taken back before it came"));
         }
         let (stored, above) = match self.change.standing(about.incident, room).await? {
@@ -48,23 +49,32 @@ impl EventHandler<'_> {
         if act == Act::Acknowledge {
             let (event_id, user_id) = (self.event.event_id.as_str(), self.event.sender.as_str());
             let run_no = stored.incident.run.no;
-            inbox::remember_reaction(self.change.tx(), event_id, about.incident, run_no, user_id).await?;
+            reactions::remember(self.change.tx(), event_id, room, about.incident, run_no, user_id).await?;
         }
         Ok(Handled::acted(by_reaction(act, about.incident, &result)))
     }
 
-    /// A redaction: if it removes the reaction that acknowledged, it withdraws the acknowledgement.
+    /// A redaction: if the person who reacted removes the reaction that acknowledged, in its room, the acknowledgement is
+    /// withdrawn. Homeservers pass on redactions that they have not checked: whoever else wrote it touches nothing, except a
+    /// person who may redact in that room, after whom the reaction no longer stands.
     pub(super) async fn redaction(&mut self, redacts: &EventId) -> Result<Handled, InboxError> {
-        let now = self.change.now();
-        inbox::remember_redacted(self.change.tx(), redacts.as_str(), now).await?;
-        let Some(reaction) = inbox::forget_reaction(self.change.tx(), redacts.as_str()).await? else {
+        let (now, room, sender) = (self.change.now(), self.event.room.as_str(), self.event.sender.as_str());
+        let Some(reaction) = reactions::find(self.change.tx(), redacts.as_str()).await? else {
+            // The reaction may come after its redaction.
+            reactions::remember_redacted(self.change.tx(), redacts.as_str(), room, sender, now).await?;
             return Ok(Handled::ignored("a redaction of something else"));
         };
         self.touched.insert(reaction.incident);
-        if self.event.sender != reaction.user_id {
-            return Ok(Handled::ignored("somebody else took the reaction away"));
+        if reaction.room.as_deref().is_some_and(|reacted_in| reacted_in != room) {
+            return Ok(Handled::ignored("a redaction in another room than the reaction"));
         }
-        let room = self.event.room.as_str();
+        if sender != reaction.user_id {
+            if self.prepared.may_redact {
+                reactions::forget(self.change.tx(), redacts.as_str()).await?;
+            }
+            return Ok(Handled::ignored("somebody else redacted the reaction"));
+        }
+        reactions::forget(self.change.tx(), redacts.as_str()).await?;
         let Standing::Here(stored) = self.change.standing(reaction.incident, room).await? else {
             return Ok(Handled::ignored("not for this room any more"));
         };

@@ -8,6 +8,7 @@ mod database;
 mod files;
 mod homeserver;
 mod listeners;
+mod moves;
 mod repeats;
 mod report;
 mod rooms;
@@ -111,6 +112,7 @@ async fn examine(config: &Config, options: &Options) -> anyhow::Result<Report> {
     }
     alertmanagers::examine(&mut report, config).await;
     if let Some(store) = store {
+        moves::examine(&mut report, &store).await;
         store.close().await;
     }
     Ok(report)

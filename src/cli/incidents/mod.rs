@@ -35,7 +35,8 @@ Examples:
   matrixbot incidents list --room-list finance --state firing --state unanswered --json
   matrixbot incidents show 42
   matrixbot incidents ack 42 43 --comment 'on my way' --as @alice:example.org
-  matrixbot incidents resolve all --room-list staging";
+  matrixbot incidents resolve all --room-list staging
+  matrixbot incidents resolve --room-list removed --all";
 
 #[derive(Debug, Args)]
 pub(super) struct Options {
@@ -88,8 +89,11 @@ struct Numbers {
 #[derive(Debug, Args)]
 struct Acting {
     /// The incidents, or `all` that this can concern
-    #[arg(required = true, value_name = "N|all")]
+    #[arg(required_unless_present = "every", value_name = "N|all")]
     which: Vec<Which>,
+    /// The same as `all`
+    #[arg(long = "all", conflicts_with = "which")]
+    every: bool,
     /// A comment for the timeline and the messages in the rooms
     #[arg(long, value_name = "TEXT")]
     comment: Option<String>,
@@ -256,6 +260,7 @@ impl Incidents {
             Some(IncidentsCommand::Act(command)) => command,
         };
         let who = acting.who.clone().unwrap_or_else(|| shell::user(&config.homeserver.server_name));
-        self.act(&acting.which, *act, &who, acting.comment.as_deref()).await
+        let which = if acting.every { &[Which::All][..] } else { &acting.which };
+        self.act(which, *act, &who, acting.comment.as_deref()).await
     }
 }

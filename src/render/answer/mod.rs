@@ -42,6 +42,14 @@ pub fn answer(answer: &Answer, context: &Context<'_>) -> Message {
             let sentence = |text: &str| Rich::new().marked(&short(text, 500));
             line(&Rich::join(&[sentence(problem), sentence(hint)], " "))
         }
+        Answer::TooManyCommands { user, pause } => {
+            let rest = format!(
+                ": too many commands. This one and the following ones are dropped until you have paused for {}. \
+                 Reactions still count.",
+                lasting(*pause)
+            );
+            line(&Rich::from("✋ ").users(std::iter::once(&**user)).text(&rest))
+        }
         Answer::NotAvailable { command } => line(
             &Rich::new()
                 .command(&short(command, 100))

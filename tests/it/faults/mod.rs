@@ -17,6 +17,8 @@ mod replicas;
 mod resent;
 mod rooms;
 mod set_aside;
+mod strange_events;
+mod successors;
 mod transactions;
 mod uncertain;
 mod users;

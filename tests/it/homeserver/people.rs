@@ -162,6 +162,15 @@ impl Person {
         replacement
     }
 
+    /// Closes a room with a tombstone that names any room as its successor.
+    pub(crate) fn names_successor(&self, room: &RoomId, successor: &str) {
+        let tombstone = json!({"body": "This room has been replaced", "replacement_room": successor});
+        let mut state = self.homeserver.state();
+        state.send_state(room, &self.user_id, "m.room.tombstone", "", tombstone).unwrap();
+        drop(state);
+        self.homeserver.0.shared.notify_unpushed();
+    }
+
     fn message(&self, room: &RoomId, content: Value) -> OwnedEventId {
         self.sends(room, "m.room.message", content).unwrap()
     }

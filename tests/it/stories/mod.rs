@@ -18,6 +18,7 @@ mod deadlines;
 mod giving_back;
 mod ladder;
 mod mentions;
+mod removed_lists;
 mod reports;
 mod resolving;
 mod routing;

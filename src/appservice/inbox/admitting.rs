@@ -1,0 +1,67 @@
+//! Which commands are carried out at all: not those of a flood; and for which lists, in rooms that no list has any more.
+
+use super::InboxError;
+use super::handler::EventHandler;
+use crate::domain::answer::Answer;
+use crate::domain::command::{Command, Parsed, Which};
+use crate::domain::flood::{self, Admission};
+use crate::domain::lists::ListSettings;
+use crate::store::{command_rate, incident, post};
+use ruma::OwnedEventId;
+use std::sync::Arc;
+
+impl EventHandler<'_> {
+    /// Counts a command of the sender in this room. Returns whether it is carried out. The first one that is dropped is
+    /// answered, as `room_list`; the following ones are not.
+    pub(super) async fn admit_command(
+        &mut self,
+        room_list: &str,
+        thread: Option<OwnedEventId>,
+    ) -> Result<bool, InboxError> {
+        let (room, sender, now) = (self.event.room.as_str(), self.event.sender.as_str(), self.change.now());
+        let rate = command_rate::find(self.change.tx(), room, sender).await?;
+        let (rate, admission) = flood::decide(rate, now);
+        command_rate::save(self.change.tx(), room, sender, rate).await?;
+        match admission {
+            Admission::Accept => Ok(true),
+            Admission::Drop => Ok(false),
+            Admission::DropWithAnswer => {
+                let (user, pause) = (self.event.sender.clone(), flood::PAUSE);
+                tracing::warn!(
+                    room,
+                    user = sender,
+                    "{sender} sends too many commands in {room}: they are dropped until there is a pause of {} s",
+                    pause.as_secs()
+                );
+                self.answer_as(room_list, Answer::TooManyCommands { user, pause }, thread).await?;
+                Ok(false)
+            }
+        }
+    }
+
+    /// The lists whose incidents a command names and that were posted here. For a room that moved or that its list no
+    /// longer has: what was posted there can be acted on from there, and nothing else.
+    pub(super) async fn lists_of_posts(
+        &mut self,
+        parsed: &Parsed,
+    ) -> Result<Vec<Arc<ListSettings>>, InboxError> {
+        let Parsed::Command(Command::Act { which, .. } | Command::Show { which, .. }) = parsed else {
+            return Ok(Vec::new());
+        };
+        let Which::Numbers(numbers) = which else { return Ok(Vec::new()) };
+        let lists = self.inbox.lists.load();
+        let mut found: Vec<Arc<ListSettings>> = Vec::new();
+        for number in numbers {
+            if !post::was_notified(self.change.tx(), *number, self.event.room.as_str()).await? {
+                continue;
+            }
+            let stored = incident::load(self.change.tx(), *number).await?;
+            if let Some(list) = stored.and_then(|stored| lists.get(&stored.room_list).cloned())
+                && !found.iter().any(|known| known.name == list.name)
+            {
+                found.push(list);
+            }
+        }
+        Ok(found)
+    }
+}
