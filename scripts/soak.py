@@ -1,7 +1,10 @@
 #!/usr/bin/env python3
 """The trials of scripts/soak.sh, which starts the servers.
 
-    soak.py kills …   two processes of matrixbot, killed in turns under load; exit status 1 if a promise was broken
+    soak.py kills …     two processes of matrixbot, killed in turns under load
+    soak.py hostile …   two processes, and a room list that does what it can to disturb another one
+
+The exit status is 1 if a promise was broken.
 
 Built from the parts of story.py: people use the Matrix Client-Server API, and a referee reads the rooms as an ordinary
 member. Only Python's standard library is used.
@@ -24,6 +27,7 @@ import threading
 import time
 import urllib.error
 
+import hostile
 import story
 from story import FIRST, SECOND, HttpError, NotSeen, call, quote
 
@@ -129,8 +133,8 @@ class Poster:
                 time.sleep(0.3)
 
 
-class Kills(story.Story):
-    """Two processes, killed in turns."""
+class Trial(story.Story):
+    """Two processes of matrixbot, alerts that people acknowledge, and a referee."""
 
     def __init__(self, options):
         super().__init__(options)
@@ -140,7 +144,7 @@ class Kills(story.Story):
         self.service = Service(options.appservice, [instance.appservice for instance in self.instances])
         self.random = random.Random(1)
         # Group to how it was acknowledged.
-        self.acknowledged, self.kills, self.looked_at = {}, 0, 0
+        self.acknowledged, self.disturbed_by, self.looked_at = {}, "", 0
         self.failed = 0
 
     def is_ready(self):
@@ -170,37 +174,13 @@ class Kills(story.Story):
             self.acknowledged[number] = "reaction" if number % 4 == 0 else "command"
         self.looked_at = len(self.watcher.events)
 
-    def play(self):
+    def start(self):
         for instance in self.instances:
             instance.start()
         self.step("The virtual user is in all three rooms", self.accept_invites)
         self.step("Both processes are ready", self.is_ready)
-        self.title(f"{self.options.minutes} minutes of alerts and kills")
-        end = time.monotonic() + 60 * self.options.minutes
-        next_group = next_kill = time.monotonic()
-        restart, victim, shown = None, 0, 0
-        while time.monotonic() < end:
-            now = time.monotonic()
-            if now >= next_group:
-                self.poster.post(len(self.poster.posted) + 1)
-                next_group = now + self.random.uniform(0.5, 2)
-            if restart is None and now >= next_kill + 5:
-                self.instances[victim].end(signal.SIGKILL)
-                self.kills += 1
-                restart = now + self.random.uniform(0, 4)
-            elif restart is not None and now >= restart:
-                self.instances[victim].start()
-                restart, victim, next_kill = None, 1 - victim, now + self.random.uniform(0, 5)
-            for index, instance in enumerate(self.instances):
-                if instance.ended() and not (restart is not None and index == victim):
-                    raise NotSeen(f"a process ended that nobody killed; its log is {instance.log}")
-            self.watcher.poll()
-            self.acknowledge()
-            if (minute := int((now - end) / 60 + self.options.minutes)) > shown:
-                shown = minute
-                print(f"    {len(self.poster.posted)} groups, {self.kills} kills, {len(self.acknowledged)} acknowledgements", flush=True)
-        if restart is not None:
-            self.instances[victim].start()
+
+    def finish(self):
         self.title("Until everything has settled")
         self.step("Every webhook is accepted", self.settle, lambda: not self.poster.work.unfinished_tasks)
         self.step("Every page is in its room, every acknowledgement shown", self.settle, lambda: not self.missing(self.read()))
@@ -270,7 +250,7 @@ class Kills(story.Story):
         late = len(acknowledged & pages[SECOND].keys())
         self.title("What bob sees")
         ways = list(self.acknowledged.values())
-        print(f"    {len(groups)} groups, {self.poster.attempts} webhooks, the slowest accepted after {self.poster.slowest:.1f} s; {self.kills} kills", flush=True)
+        print(f"    {len(groups)} groups, {self.poster.attempts} webhooks, the slowest accepted after {self.poster.slowest:.1f} s; {self.disturbed_by}", flush=True)
         print(f"    {len(pages[FIRST])} pages, {len(pages[SECOND])} escalations (of acknowledged groups: {late})")
         print(f"    {len(ways)} acknowledgements: {ways.count('reaction')} reactions, {ways.count('command')} commands; {len(shown)} shown")
         if latencies:
@@ -300,8 +280,85 @@ class Kills(story.Story):
                 print("  " + story.paint(31, f"✗ a process did not stop; its log is {instance.log}"), flush=True)
 
 
-def kills(options):
-    trial = Kills(options)
+class Kills(Trial):
+    """The processes are killed in turns."""
+
+    def play(self):
+        self.start()
+        self.title(f"{self.options.minutes} minutes of alerts and kills")
+        end = time.monotonic() + 60 * self.options.minutes
+        next_group = next_kill = time.monotonic()
+        restart, victim, shown, kills = None, 0, 0, 0
+        while time.monotonic() < end:
+            now = time.monotonic()
+            if now >= next_group:
+                self.poster.post(len(self.poster.posted) + 1)
+                next_group = now + self.random.uniform(0.5, 2)
+            if restart is None and now >= next_kill + 5:
+                self.instances[victim].end(signal.SIGKILL)
+                kills += 1
+                restart = now + self.random.uniform(0, 4)
+            elif restart is not None and now >= restart:
+                self.instances[victim].start()
+                restart, victim, next_kill = None, 1 - victim, now + self.random.uniform(0, 5)
+            for index, instance in enumerate(self.instances):
+                if instance.ended() and not (restart is not None and index == victim):
+                    raise NotSeen(f"a process ended that nobody killed; its log is {instance.log}")
+            self.watcher.poll()
+            self.acknowledge()
+            if (minute := int((now - end) / 60 + self.options.minutes)) > shown:
+                shown = minute
+                print(f"    {len(self.poster.posted)} groups, {kills} kills, {len(self.acknowledged)} acknowledgements", flush=True)
+        if restart is not None:
+            self.instances[victim].start()
+        self.disturbed_by = f"{kills} kills"
+        self.finish()
+
+
+class Hostile(Trial):
+    """Half of the time in peace, then as long beside a hostile room list."""
+
+    def __init__(self, options):
+        super().__init__(options)
+        self.slow = hostile.SlowHomeserver(options.slow_homeserver, options.homeserver)
+        self.attack = hostile.Attack(options, self.instances, self.slow)
+        self.began = None
+
+    def play(self):
+        self.step("Mallory has her rooms", self.attack.prepare)
+        self.start()
+        self.title(f"{self.options.minutes} minutes of alerts, the second half beside a hostile room list")
+        self.post_for(30 * self.options.minutes)
+        self.began = time.time()
+        self.attack.start()
+        self.post_for(30 * self.options.minutes)
+        self.attack.stop()
+        self.disturbed_by = ", ".join(f"{count} {what}" for what, count in self.attack.counts.items())
+        self.finish()
+
+    def post_for(self, seconds):
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            self.poster.post(len(self.poster.posted) + 1)
+            self.watch(self.random.uniform(0.5, 2))
+        print(f"    {len(self.poster.posted)} groups, {len(self.acknowledged)} acknowledgements", flush=True)
+
+    def referee(self, found):
+        super().referee(found)
+        pages, _ = found
+        times = {number: (events[0].at - self.poster.posted[number], self.poster.posted[number]) for number, events in pages[FIRST].items()
+                 if number in self.poster.posted}
+        before, during = (sorted(took for took, posted in times.values() if (posted >= self.began) == attacked) for attacked in (False, True))
+        p95 = [of[int(0.95 * (len(of) - 1))] if of else 0.0 for of in (before, during)]
+        wait = self.options.escalate_after
+        late = sorted(number for number, events in pages[SECOND].items() if number in pages[FIRST]
+                      and not wait - 1 < events[0].at - pages[FIRST][number][0].at < wait + 5)
+        print(f"    webhook → page, p95: {p95[0]:.3f} s in peace, {p95[1]:.3f} s beside the hostile list: {p95[1] / max(p95[0], 0.001):.2f} times", flush=True)
+        self.holds("The p95 is below twice that in peace", [] if p95[1] < 2 * max(p95[0], 0.05) else [f"{p95[1]:.3f} s"])
+        self.holds("No escalation is early or late", late)
+
+
+def run(trial):
     try:
         trial.play()
     except (NotSeen, HttpError, OSError, urllib.error.URLError) as error:
@@ -317,7 +374,7 @@ def kills(options):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("trial", choices=["kills"])
+    parser.add_argument("trial", choices=["kills", "hostile"])
     parser.add_argument("--minutes", type=int, required=True)
     parser.add_argument("--binary", required=True)
     parser.add_argument("--folder", required=True, help="has a.yaml, a.ports, b.yaml, b.ports and webhook_token; gets the logs")
@@ -325,12 +382,14 @@ def main():
     parser.add_argument("--appservice", type=int, required=True, help="the port that the homeserver calls")
     parser.add_argument("--room-list", required=True)
     parser.add_argument("--virtual-user", required=True)
+    parser.add_argument("--slow-homeserver", type=int, help="hostile: the port that matrixbot takes for the homeserver")
     parser.add_argument("--escalate-after", type=int, required=True, help="seconds")
     options = parser.parse_args()
     sys.stdout.reconfigure(errors="replace")
     # So that processes are stopped when this one is.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    return kills(options)
+    options.folder_path = pathlib.Path(options.folder)
+    return run({"kills": Kills, "hostile": Hostile}[options.trial](options))
 
 
 if __name__ == "__main__":

@@ -9,6 +9,13 @@
 # command. Afterwards an ordinary member reads the rooms: every page exactly once, every escalation exactly once, every
 # acknowledgement shown.
 #
+#   scripts/soak.sh hostile [--minutes N]
+#
+# hostile: half of the time in peace, then as long beside a room list whose owner does what they can: a body of 8 MiB
+# every 5 s, 40 rooms on a homeserver that takes 3 s for each request, events with invalid ids and power levels, and ten
+# commands a second. The other list must not notice: nothing lost, doubled or late, and the p95 from the webhook to the
+# room below twice that in peace.
+#
 # MATRIXBOT_BINARY, or the debug build, is tried. All servers are private and on loopback; .test/soak.* has their logs.
 set -euo pipefail
 # shellcheck source=scripts/lib/common.sh
@@ -51,6 +58,37 @@ kills() {
         --virtual-user "@_alerts_$STACK_ROOM_LIST:$STACK_SERVER_NAME" --escalate-after "$STACK_ESCALATE_AFTER"
 }
 
+# hostile_list FILE: adds the hostile room list, and puts the slow homeserver in front of the real one.
+hostile_list() {
+    local number rooms=''
+    for number in {0..39}; do rooms+=", \"#slow-$number:$STACK_SERVER_NAME\""; done
+    sed -i "s|^  url: http://127.0.0.1:$SYNAPSE_PORT\$|  url: http://127.0.0.1:$SLOW_PORT|" "$1"
+    cat >>"$1" <<YAML
+  - name: hostile
+    webhook_token_file: $STACK_DIR/hostile_token
+    levels:
+      - rooms: ["#hostile:$STACK_SERVER_NAME"$rooms]
+        escalate_after: 1h
+YAML
+}
+
+hostile() {
+    STACK_ESCALATE_AFTER=15
+    STACK_LAST_LEVEL=1h
+    SYNAPSE_PORT=$(free_port) APPSERVICE_PORT=$(free_port) ALERTMANAGER_PORT=$(free_port) SLOW_PORT=$(free_port)
+    stack_servers
+    step "Creating mallory" "$ROOT/scripts/synapse.sh" user "$STACK_DIR/synapse" mallory mallory
+    random_secret >"$STACK_DIR/hostile_token"
+    instance a
+    instance b
+    hostile_list "$STACK_DIR/a.yaml"
+    hostile_list "$STACK_DIR/b.yaml"
+    "$(python_bin)" -B "$ROOT/scripts/soak.py" hostile --minutes "$MINUTES" --binary "$STACK_BINARY" --folder "$STACK_DIR" \
+        --homeserver "http://127.0.0.1:$SYNAPSE_PORT" --appservice "$APPSERVICE_PORT" --room-list "$STACK_ROOM_LIST" \
+        --virtual-user "@_alerts_$STACK_ROOM_LIST:$STACK_SERVER_NAME" --escalate-after "$STACK_ESCALATE_AFTER" \
+        --slow-homeserver "$SLOW_PORT"
+}
+
 trial=''
 while (($#)); do
     case $1 in
@@ -59,7 +97,7 @@ while (($#)); do
             MINUTES=$2
             shift
             ;;
-        kills) trial=$1 ;;
+        kills | hostile) trial=$1 ;;
         -h | --help) usage "${BASH_SOURCE[0]}" && exit 0 ;;
         *) die "unknown argument $1; see scripts/soak.sh --help" ;;
     esac
