@@ -176,6 +176,7 @@ impl ActResult {
             Self::Refused { why: Hidden::Unknown } => "no such incident",
             Self::Refused { why: Hidden::NotPostedHere } => "not posted here",
             Self::Refused { why: Hidden::HigherLevel } => "at a higher level",
+            Self::Refused { why: Hidden::Unreadable } => "unreadable",
             Self::NoRight { .. } => "not permitted",
         }
     }
@@ -291,6 +292,8 @@ pub enum Hidden {
     NotPostedHere,
     /// It has gone to a higher level, and only that level and above may act.
     HigherLevel,
+    /// What is stored about it cannot be read.
+    Unreadable,
 }
 
 /// What a person lacks for an act.

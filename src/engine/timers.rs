@@ -25,10 +25,11 @@ impl Engine {
         let mut change = self.begin().await?;
         let now = change.now();
         let Some(due) = timers::lock_due(change.tx(), now).await? else { return Ok(false) };
-        let since = due.at;
+        // An incident that was set aside has its own metric; its lateness says nothing about the others.
+        let (since, counts) = (due.at, due.failures == 0);
         let is_held = user_trouble::checks(change.tx(), &due.room_list).await?.is_some();
         let input = if is_held { Input::TickWhileHeld } else { Input::Tick };
-        if self.handle_or_set_aside(change, due, &input).await? {
+        if self.handle_or_set_aside(change, due, &input).await? && counts {
             self.metrics.ladder_lag(between(since, now));
         }
         Ok(true)

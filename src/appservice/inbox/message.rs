@@ -9,8 +9,8 @@ use crate::domain::input::{Act, PersonAction, Via};
 use crate::domain::lists::ListSettings;
 use crate::domain::outgoing::Outgoing;
 use crate::domain::rights::role;
-use crate::engine::{AllInRoom, Standing};
-use crate::store::{About, StoredIncident, inbox, incident, overview, post, timeline};
+use crate::engine::{AllInRoom, EngineError, Standing};
+use crate::store::{About, StoreError, StoredIncident, inbox, incident, overview, post, timeline};
 use ruma::OwnedEventId;
 use std::sync::Arc;
 
@@ -232,7 +232,17 @@ impl EventHandler<'_> {
         comment: Option<String>,
     ) -> Result<(Acted, Option<String>), InboxError> {
         let room = self.event.room.as_str();
-        let (stored, refused) = match self.change.standing(number, room).await? {
+        let standing = match self.change.standing(number, room).await {
+            // One row that cannot be read stops no other one.
+            Err(EngineError::Unavailable(error @ StoreError::Inconsistent { .. })) => {
+                tracing::error!(incident = number, %error, "nobody can act on incident {number}: {error}");
+                let posted = post::was_notified(self.change.tx(), number, room).await?;
+                let why = if posted { Hidden::Unreadable } else { Hidden::Unknown };
+                return Ok((Acted { number, name: None, result: ActResult::Refused { why } }, None));
+            }
+            standing => standing?,
+        };
+        let (stored, refused) = match standing {
             Standing::Here(stored) => (stored, None),
             Standing::NotPosted(stored) => (stored, Some(Hidden::NotPostedHere)),
             Standing::Below(stored) => (stored, Some(Hidden::HigherLevel)),

@@ -1,14 +1,14 @@
 //! Changes incidents.
 
 use super::{Incidents, Which};
-use crate::cli::print;
+use crate::cli::{eprint, print};
 use crate::domain::answer::{ActResult, Acted, Answer, Hidden, Rest};
 use crate::domain::input::{Act, PersonAction, Via};
 use crate::domain::policy::Policy;
 use crate::domain::rights::Caller;
 use crate::engine::Change;
 use crate::render::answer::answer;
-use crate::store::incident;
+use crate::store::{StoreError, incident};
 use ruma::UserId;
 
 /// How many incidents of `all` are changed in one database transaction.
@@ -56,8 +56,14 @@ impl Incidents {
     }
 
     async fn act_on(&self, change: &mut Change, number: i64, action: PersonAction) -> anyhow::Result<Acted> {
-        let stored =
-            incident::lock(change.tx(), number).await?.filter(|stored| self.includes(&stored.room_list));
+        let stored = match incident::lock(change.tx(), number).await {
+            Err(error @ StoreError::Inconsistent { .. }) => {
+                eprint(&format!("error: {error}"));
+                let result = ActResult::Refused { why: Hidden::Unreadable };
+                return Ok(Acted { number, name: None, result });
+            }
+            stored => stored?.filter(|stored| self.includes(&stored.room_list)),
+        };
         let Some(stored) = stored else {
             return Ok(Acted { number, name: None, result: ActResult::Refused { why: Hidden::Unknown } });
         };

@@ -221,6 +221,7 @@ fn hidden(why: Hidden) -> &'static str {
     match why {
         Hidden::Unknown => "there is no such incident.",
         Hidden::NotPostedHere => "it has not been posted in this room yet, so you cannot act on it here.",
+        Hidden::Unreadable => "matrixbot cannot read what it has stored about it. See its log.",
         Hidden::HigherLevel => "it was escalated. Only the rooms of its level and above can act on it.",
     }
 }

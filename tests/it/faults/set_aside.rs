@@ -169,3 +169,17 @@ async fn an_incident_whose_history_conflicts_stops_no_other_ladder() {
     assert_eq!(world.posts(&rooms.managers).len(), 2);
     world.nothing_is_left().await;
 }
+
+#[tokio::test]
+async fn ack_all_passes_over_an_incident_that_cannot_be_read_and_says_so() {
+    let (world, rooms) = World::finance("").await;
+    world.report(&Group::firing("DiskFull", world.now())).await;
+    let other = world.report(&Group::firing("HostDown", world.now())).await;
+    execute(&world, "UPDATE incident SET version = version + 1, ackers = '{nobody}' WHERE id = 1").await;
+    let said = world.homeserver.person(ALICE).says(&rooms.ops, "ack all");
+    world.settle().await;
+    let answer = world.homeserver.replies_to(&said)[0].body.clone();
+    assert!(answer.contains("#2 HostDown: acknowledged."), "{answer}");
+    assert!(answer.contains("#1: matrixbot cannot read what it has stored about it."), "{answer}");
+    assert_eq!(world.phase(other).await, "acknowledged");
+}
