@@ -68,6 +68,50 @@ async fn a_slow_room_delays_no_other() {
 }
 
 #[tokio::test]
+async fn seventy_slow_rooms_of_a_list_delay_no_other_list() {
+    let setup = Setup::prepare().await;
+    let rooms = setup.rooms();
+    let names: Vec<String> = (0..70).map(|n| format!("#r{n}:example.test")).collect();
+    let slow: Vec<_> = names.iter().map(|name| setup.homeserver.public_room(super::ALICE, name)).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let lists = list("slow", &[&names]) + &list("finance", &[&["#ops:example.test"]]);
+    let world = setup.start(&lists).await;
+    let (outbox, shutdown) = outbox(&world, OutboxSettings::default().rooms_at_once);
+    let held: Vec<_> = slow.iter().map(|room| world.homeserver.hold_before(messages_to(room))).collect();
+    world.post_to("slow", &Group::firing("DiskFull", world.now()).payload()).await;
+    tokio::join!(outbox.run(&shutdown), async {
+        let sends = async || world.homeserver.count(Endpoint::Send) >= 32;
+        until("the places of a list", sends).await;
+        world.post(&Group::firing("HostDown", world.now()).payload()).await;
+        until("the other list", async || !world.posts(&rooms.ops).is_empty()).await;
+        assert_eq!(
+            world.homeserver.count(Endpoint::Send) - sends_to(&world, &rooms.ops),
+            32,
+            "no more than its places"
+        );
+        for held in &held {
+            held.release();
+        }
+        until("the slow ones", async || slow.iter().all(|room| !world.homeserver.messages(room).is_empty()))
+            .await;
+        shutdown.cancel();
+    });
+    world.settle().await;
+    world.nothing_is_left().await;
+}
+
+/// How many requests to send came for a room.
+fn sends_to(world: &World, room: &ruma::RoomId) -> usize {
+    let requests = world.homeserver.requests();
+    requests
+        .iter()
+        .filter(|request| {
+            request.endpoint == Endpoint::Send && request.room.as_deref() == Some(room.as_str())
+        })
+        .count()
+}
+
+#[tokio::test]
 async fn a_failing_room_and_a_rate_limited_room_delay_no_other() {
     let (world, rooms) = many_rooms(4).await;
     let (outbox, shutdown) = outbox(&world, 1);
