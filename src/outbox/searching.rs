@@ -37,11 +37,11 @@ impl Outbox {
             change.commit().await?;
             return Ok(None);
         }
-        let (before, head) = (head.frozen.clone(), Head { frozen: None, ..head });
+        let head = Head { frozen: None, ..head };
         match self.freeze(change.tx(), &head, now).await {
             Ok(Some((event_type, content, version))) => {
-                let is_other = before.is_none_or(|(_, before)| before != content);
-                let changed = is_other && head.version != version;
+                // What was frozen before may be a later rendering than the one that arrived, its version never is.
+                let changed = head.version != version;
                 let version = match (head.version, version) {
                     (Some(first), Some(now)) => Some(first.min(now)),
                     (_, now) => now,

@@ -103,8 +103,12 @@ impl Outbox {
             true => self.claim_next(&mut change, &claimed.lease).await?,
             false => None,
         };
+        let label = match attempt {
+            Attempt::Failed { .. } => room::label(change.tx(), &head.room).await?,
+            Attempt::Sent { .. } | Attempt::NotFound => head.room.clone(),
+        };
         change.commit().await?;
-        self.note(claimed, attempt, outcome, now);
+        self.note(claimed, attempt, &label, outcome, now);
         if is_new_trouble && let Attempt::Failed { error, .. } = attempt {
             log_user_trouble(&head.room_list, &head.user_id, error);
         }
@@ -159,7 +163,14 @@ impl Outbox {
     }
 
     /// Counts and logs a settled attempt.
-    fn note(&self, claimed: &Claimed, attempt: &Attempt, outcome: DeliveryOutcome, now: Timestamp) {
+    fn note(
+        &self,
+        claimed: &Claimed,
+        attempt: &Attempt,
+        label: &str,
+        outcome: DeliveryOutcome,
+        now: Timestamp,
+    ) {
         let metrics = &self.metrics;
         metrics.delivery(outcome);
         let head = &claimed.head;
@@ -173,10 +184,10 @@ impl Outbox {
                 }
             }
             Attempt::Failed { error, .. } if outcome == DeliveryOutcome::Undeliverable => {
-                tracing::error!(outbox_message = %message, room, kind, incident = head.incident, error, "{kind} {message} cannot be delivered to {room}: {error}");
+                tracing::error!(outbox_message = %message, room, kind, incident = head.incident, error, "{kind} {message} cannot be delivered to {label}: {error}");
             }
             Attempt::Failed { error, .. } => {
-                tracing::warn!(outbox_message = %message, room, kind, incident = head.incident, attempts = head.attempts, error, "{kind} {message} waits for {room}: {error}");
+                tracing::warn!(outbox_message = %message, room, kind, incident = head.incident, attempts = head.attempts, error, "{kind} {message} waits for {label}: {error}");
             }
         }
     }

@@ -18,7 +18,7 @@ pub async fn begins(
 ) -> Result<bool, StoreError> {
     let is_new = room_trouble::begins(tx, &list.name, reference, (muted, why), now).await?;
     if is_new {
-        let payload = Outgoing::RoomUnreachable { room: reference.to_owned(), why: why.to_owned() };
+        let payload = Outgoing::RoomUnreachable { room: label(tx, reference).await?, why: why.to_owned() };
         notify(tx, list, reference, &payload, now).await?;
     }
     Ok(is_new)
@@ -33,7 +33,8 @@ pub async fn ends(
 ) -> Result<bool, StoreError> {
     let was_recorded = room_trouble::ends(tx, &list.name, reference).await?;
     if was_recorded {
-        notify(tx, list, reference, &Outgoing::RoomReachable { room: reference.to_owned() }, now).await?;
+        let payload = Outgoing::RoomReachable { room: label(tx, reference).await? };
+        notify(tx, list, reference, &payload, now).await?;
     }
     Ok(was_recorded)
 }
@@ -53,6 +54,15 @@ pub async fn muted(
         is_new |= begins(tx, list, reference, (true, why), now).await?;
     }
     Ok(is_new)
+}
+
+/// A room as people know it: the configured name, with the room's alias or id if it is another.
+async fn label(tx: &mut Tx, reference: &str) -> Result<String, StoreError> {
+    let room = room::room_of(tx, reference).await?;
+    match reference {
+        alias if alias.starts_with('#') && room != alias => Ok(format!("{alias} ({room})")),
+        _ => room::label(tx, &room).await,
+    }
 }
 
 /// Logs that the virtual user of a list cannot send.

@@ -127,6 +127,13 @@ pub async fn references_to(tx: &mut Tx, room: &str) -> Result<Vec<String>, Store
     read_references(&mut **tx, room).await
 }
 
+/// A room as people know it: its id after the alias that leads to it, if there is one.
+pub async fn label(tx: &mut Tx, room: &str) -> Result<String, StoreError> {
+    let alias =
+        references_to(tx, room).await?.into_iter().filter(|reference| reference.starts_with('#')).min();
+    Ok(alias.map_or_else(|| room.to_owned(), |alias| format!("{alias} ({room})")))
+}
+
 async fn read_rooms(database: impl PgExecutor<'_>, references: &[String]) -> Result<Vec<String>, StoreError> {
     let rooms = sqlx::query_scalar!(
         r#"SELECT room_of(reference) AS "room!" FROM unnest($1::text[]) WITH ORDINALITY AS t (reference, n) ORDER BY n"#,
