@@ -534,7 +534,7 @@ async fn an_unregistered_virtual_user_is_recognised() {
     assert_eq!(error.failure(), Failure::UserNotRegistered);
     let outside = Identity::new(UserId::parse(ALICE).unwrap());
     let error = fixture.client.joined_rooms(&outside).await.unwrap_err();
-    assert_eq!(error.failure(), Failure::Forbidden);
+    assert_eq!(error.failure(), Failure::UserBlocked);
     let error = fixture.client.register_virtual_user(&outside.user_id).await.unwrap_err();
     assert_eq!(error.errcode(), Some("M_EXCLUSIVE"));
 }
