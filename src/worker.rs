@@ -2,16 +2,19 @@
 //!
 //! The loop calls the step until nothing is left to do, then waits for a notification, for the step's own deadline or
 //! for shutdown. A failed step is retried after a growing pause. Shutdown never interrupts a step: it finishes its work
-//! in flight.
+//! in flight. A step that takes longer than its limit is dropped and counts as failed.
 
 use crate::telemetry::logs::causes;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt;
-use std::sync::Arc;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
@@ -20,6 +23,10 @@ const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// This number of failures in a row (after about two minutes) is logged as an error.
 const LASTING: u32 = 12;
+/// The limit of a step that only waits for the database.
+const STEP_LIMIT: Duration = Duration::from_mins(1);
+/// The limit of a step that also waits for the homeserver: several requests, of up to a minute each.
+pub const HOMESERVER_STEP_LIMIT: Duration = Duration::from_mins(5);
 
 /// How often a worker checks whether its gate is open again.
 const GATE_POLL: Duration = Duration::from_millis(500);
@@ -41,6 +48,11 @@ pub trait Worker: Send + Sync {
     /// The worker's name in logs.
     fn name(&self) -> &'static str;
 
+    /// How long a step may take; if it calls [`beat`], how long until the next beat.
+    fn limit(&self) -> Duration {
+        STEP_LIMIT
+    }
+
     /// Does the work that is due, and returns when to call it again.
     fn step(&self) -> impl Future<Output = Result<Progress, Self::Error>> + Send;
 
@@ -56,6 +68,7 @@ pub type StepError = Box<dyn Error + Send + Sync>;
 /// `Worker` as a trait object.
 trait Step: Send + Sync {
     fn name(&self) -> &'static str;
+    fn limit(&self) -> Duration;
     fn step(&self) -> BoxFuture<'_, Result<Progress, StepError>>;
     fn end(&self) -> BoxFuture<'_, ()>;
 }
@@ -63,6 +76,10 @@ trait Step: Send + Sync {
 impl<W: Worker> Step for W {
     fn name(&self) -> &'static str {
         Worker::name(self)
+    }
+
+    fn limit(&self) -> Duration {
+        Worker::limit(self)
     }
 
     fn step(&self) -> BoxFuture<'_, Result<Progress, StepError>> {
@@ -96,11 +113,90 @@ impl fmt::Debug for Gate {
     }
 }
 
+/// A step took longer than its limit.
+#[derive(Debug, thiserror::Error)]
+#[error("the step did not finish within {} s", limit.as_secs())]
+struct Overdue {
+    limit: Duration,
+}
+
+/// When each worker must have finished its next step, for `/livez` and `/readyz`. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Beats(Arc<Mutex<BTreeMap<&'static str, Beat>>>);
+
+/// The state of a worker's loop.
+#[derive(Debug, Clone, Copy)]
+struct Beat {
+    /// The last sign of life: a step began or ended, or called [`beat`]. After a step: the end of the pause.
+    at: Instant,
+    limit: Duration,
+    failures: u32,
+    stopped: bool,
+}
+
+impl Beats {
+    /// The workers whose last sign of life is older than twice their limit, with its age. Only a restart helps.
+    pub fn overdue(&self) -> Vec<(&'static str, Duration)> {
+        let now = Instant::now();
+        let beats = self.lock();
+        let ages = beats.iter().filter(|(_, beat)| !beat.stopped).map(|(name, beat)| {
+            (*name, now.saturating_duration_since(beat.at), beat.limit.saturating_mul(2))
+        });
+        ages.filter(|(_, age, allowed)| age > allowed).map(|(name, age, _)| (name, age)).collect()
+    }
+
+    /// The workers that have failed for about two minutes without a success.
+    pub fn failing(&self) -> Vec<&'static str> {
+        self.names(|beat| !beat.stopped && beat.failures >= LASTING)
+    }
+
+    /// The workers that have ended.
+    pub fn stopped(&self) -> Vec<&'static str> {
+        self.names(|beat| beat.stopped)
+    }
+
+    fn names(&self, wanted: impl Fn(&Beat) -> bool) -> Vec<&'static str> {
+        self.lock().iter().filter(|(_, beat)| wanted(beat)).map(|(name, _)| *name).collect()
+    }
+
+    fn set(&self, name: &'static str, beat: Beat) {
+        self.lock().insert(name, beat);
+    }
+
+    fn renew(&self, name: &'static str) {
+        if let Some(beat) = self.lock().get_mut(name) {
+            beat.at = Instant::now();
+        }
+    }
+
+    /// When a worker has reached its limit.
+    fn limit_at(&self, name: &'static str) -> Option<Instant> {
+        self.lock().get(name).map(|beat| beat.at + beat.limit)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<&'static str, Beat>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+tokio::task_local! {
+    /// The loop that runs this step.
+    static STEPPING: (Beats, &'static str);
+}
+
+/// Starts the limit of the current step again: for steps that run for as long as there is work. Outside of the loop it
+/// does nothing.
+pub fn beat() {
+    // Without a loop, nobody measures the step.
+    let _outside = STEPPING.try_with(|(beats, name)| beats.renew(name));
+}
+
 /// A worker of any type with its notification. The registry is a list of these.
 pub struct Registered {
     worker: Box<dyn Step>,
     wake: Arc<Notify>,
     gate: Option<Gate>,
+    beats: Beats,
 }
 
 impl fmt::Debug for Registered {
@@ -117,7 +213,13 @@ impl Registered {
 
     /// A worker that a notification also wakes. `Notify` stores a `notify_one` that comes during a step.
     pub fn woken_by(wake: &Arc<Notify>, worker: impl Worker + 'static) -> Self {
-        Self { worker: Box::new(worker), wake: Arc::clone(wake), gate: None }
+        Self { worker: Box::new(worker), wake: Arc::clone(wake), gate: None, beats: Beats::default() }
+    }
+
+    /// The same, with its state shown in `beats`.
+    #[must_use]
+    pub fn watched_by(self, beats: &Beats) -> Self {
+        Self { beats: beats.clone(), ..self }
     }
 
     /// The same, pausing while the gate is closed.
@@ -148,21 +250,49 @@ impl Registered {
     pub async fn run(&self, shutdown: &CancellationToken) {
         let mut streak = Streak::default();
         while !shutdown.is_cancelled() {
-            match self.step().await {
+            self.note(Duration::ZERO, streak.failures, false);
+            match self.step_in_time().await {
                 Ok(progress) => {
                     streak.end(self.name());
                     if let Progress::Idle(wait) = progress {
+                        self.note(wait, streak.failures, false);
                         rest(wait, Some(&self.wake), shutdown).await;
                     }
                 }
                 Err(error) => {
                     streak.count(self.name(), &*error);
+                    let wait = pause(streak.failures, rand::random());
+                    self.note(wait, streak.failures, false);
                     // A notification does not shorten this pause: it means that there is work, not that work succeeds.
-                    rest(pause(streak.failures, rand::random()), None, shutdown).await;
+                    rest(wait, None, shutdown).await;
                 }
             }
         }
+        self.note(Duration::ZERO, streak.failures, true);
         self.worker.end().await;
+    }
+
+    fn note(&self, wait: Duration, failures: u32, stopped: bool) {
+        let beat = Beat { at: Instant::now() + wait, limit: self.worker.limit(), failures, stopped };
+        self.beats.set(self.name(), beat);
+    }
+
+    /// A step, which fails when its limit has passed since its beginning or its last beat.
+    async fn step_in_time(&self) -> Result<Progress, StepError> {
+        let name = self.name();
+        let mut step = pin!(STEPPING.scope((self.beats.clone(), name), self.step()));
+        loop {
+            let limit_at = self.beats.limit_at(name).unwrap_or_else(Instant::now);
+            tokio::select! {
+                biased;
+                result = &mut step => return result,
+                () = tokio::time::sleep_until(limit_at) => {
+                    if self.beats.limit_at(name).is_none_or(|at| at <= Instant::now()) {
+                        return Err(Overdue { limit: self.worker.limit() }.into());
+                    }
+                }
+            }
+        }
     }
 }
 
@@ -215,7 +345,7 @@ impl Streak {
 
 #[cfg(test)]
 mod tests {
-    use super::{Progress, Registered, Worker, pause};
+    use super::{Beats, Progress, Registered, Worker, beat, pause};
     use std::collections::VecDeque;
     use std::sync::{Arc, Mutex};
     use std::time::Duration;
@@ -298,6 +428,80 @@ mod tests {
         let steps = play(vec![], &Arc::default()).await;
         assert_eq!(steps.len(), 1);
         assert_eq!(started.elapsed(), Duration::ZERO);
+    }
+
+    /// A worker whose steps never end, or that blocks its thread.
+    struct Stuck {
+        beats: u32,
+    }
+
+    impl Worker for Stuck {
+        type Error = NoLuck;
+
+        fn name(&self) -> &'static str {
+            "stuck"
+        }
+
+        async fn step(&self) -> Result<Progress, NoLuck> {
+            for _ in 0..self.beats {
+                tokio::time::sleep(Duration::from_secs(50)).await;
+                beat();
+            }
+            if self.beats > 0 {
+                Ok(Progress::Idle(Duration::from_hours(1)))
+            } else {
+                std::future::pending().await
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_step_that_hangs_fails_at_its_limit_and_the_worker_stays_alive() {
+        let (beats, shutdown) = (Beats::default(), CancellationToken::new());
+        let worker = Registered::periodic(Stuck { beats: 0 }).watched_by(&beats);
+        let begun = Instant::now();
+        let error = {
+            worker.note(Duration::ZERO, 0, false);
+            worker.step_in_time().await.unwrap_err()
+        };
+        assert_eq!(begun.elapsed().as_secs(), 60);
+        assert_eq!(error.to_string(), "the step did not finish within 60 s");
+        let running = worker.run(&shutdown);
+        let watching = async {
+            for _ in 0..30 {
+                tokio::time::sleep(Duration::from_secs(61)).await;
+                assert_eq!(beats.overdue(), [], "a step that ends at its limit is completed");
+            }
+            assert_eq!(beats.failing(), ["stuck"]);
+            shutdown.cancel();
+        };
+        tokio::join!(running, watching);
+        assert_eq!((beats.failing(), beats.stopped()), (vec![], vec!["stuck"]));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_step_that_beats_may_take_long_and_a_long_rest_is_no_silence() {
+        let (beats, shutdown) = (Beats::default(), CancellationToken::new());
+        let worker = Registered::periodic(Stuck { beats: 20 }).watched_by(&beats);
+        let watching = async {
+            for _ in 0..60 {
+                tokio::time::sleep(Duration::from_mins(1)).await;
+                assert_eq!((beats.overdue(), beats.failing()), (vec![], vec![]));
+            }
+            shutdown.cancel();
+        };
+        tokio::join!(worker.run(&shutdown), watching);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_worker_that_gives_no_sign_of_life_for_twice_its_limit_is_overdue() {
+        let beats = Beats::default();
+        let worker = Registered::periodic(Stuck { beats: 0 }).watched_by(&beats);
+        worker.note(Duration::ZERO, 0, false);
+        tokio::time::advance(Duration::from_secs(119)).await;
+        assert_eq!(beats.overdue(), []);
+        tokio::time::advance(Duration::from_secs(2)).await;
+        assert_eq!(beats.overdue(), [("stuck", Duration::from_secs(121))]);
     }
 
     #[test]

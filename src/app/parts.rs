@@ -15,7 +15,7 @@ use crate::rooms::{Rooms, user_id};
 use crate::store::Store;
 use crate::telemetry::Metrics;
 use crate::timers::{ClockCheck, DatabaseClock};
-use crate::worker::Gate;
+use crate::worker::{Beats, Gate};
 use actix_web::web;
 use anyhow::Context as _;
 use std::sync::Arc;
@@ -43,6 +43,7 @@ pub struct Parts {
     pub(super) compared_clock: Arc<ComparedClock>,
     pub(super) client: Client,
     pub(super) health: Health,
+    pub(super) beats: Beats,
     webhook: web::Data<WebhookState>,
     runtime: MainRuntime,
 }
@@ -95,6 +96,7 @@ impl Parts {
             compared_clock,
             client,
             health,
+            beats: Beats::default(),
             webhook,
             runtime,
         })
@@ -168,8 +170,14 @@ impl Parts {
     fn probes(&self) -> Probes {
         let (metrics, clock) = (self.metrics.clone(), self.clock.clone());
         Probes {
-            live: Vec::new(),
-            ready: readiness::checks(&self.store, &self.compared_clock, &self.health, &self.runtime),
+            live: readiness::live(&self.beats),
+            ready: readiness::checks(
+                &self.store,
+                &self.compared_clock,
+                &self.health,
+                &self.beats,
+                &self.runtime,
+            ),
             metrics: Box::new(move || metrics.render(clock.now()).ok()),
         }
     }

@@ -7,6 +7,7 @@ use crate::health::{Health, RoomHealth};
 use crate::http::{Check, Found, MainRuntime};
 use crate::store::{Store, UserTrouble};
 use crate::timers::difference;
+use crate::worker::Beats;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use std::sync::Arc;
@@ -21,8 +22,10 @@ pub(super) fn checks(
     store: &Store,
     clock: &Arc<ComparedClock>,
     health: &Health,
+    beats: &Beats,
     runtime: &MainRuntime,
 ) -> Vec<Check> {
+    let beats = beats.clone();
     let [one, two, three, four, five, six] = [(); 6].map(|()| store.clone());
     let (clock, compared) = (clock.clone(), clock.clone());
     let (homeserver, rooms) = (health.clone(), health.clone());
@@ -42,10 +45,47 @@ pub(super) fn checks(
             async move { state }
         }),
         Check::new("users", on(runtime, move || users(five.clone()))),
+        Check::new("workers", move || {
+            let beats = beats.clone();
+            async move { workers(&beats) }
+        }),
         Check::new("outbox", on(runtime, move || outbox(three.clone(), clock.now()))),
         Check::degrading("incidents", on(runtime, move || incidents(four.clone()))),
         Check::degrading("events", on(runtime, move || events(six.clone()))),
     ]
+}
+
+/// The checks of `/livez`: what only a restart repairs.
+pub(super) fn live(beats: &Beats) -> Vec<Check> {
+    let beats = beats.clone();
+    vec![Check::new("workers", move || {
+        let beats = beats.clone();
+        async move { in_time(&beats) }
+    })]
+}
+
+/// Whether each worker finishes its steps. A step that fails or reaches its limit is finished, so that an unavailable
+/// database restarts no process.
+fn in_time(beats: &Beats) -> Result<String, String> {
+    let overdue = beats.overdue();
+    if overdue.is_empty() {
+        return Ok("finish their steps".to_owned());
+    }
+    let silent: Vec<String> =
+        overdue.iter().map(|(name, age)| format!("{name} is stuck for {} s", age.as_secs())).collect();
+    Err(silent.join(", "))
+}
+
+/// Whether the workers do their work.
+fn workers(beats: &Beats) -> Result<String, String> {
+    let (stopped, failing) = (beats.stopped(), beats.failing());
+    if !stopped.is_empty() {
+        return Err("stopped; the log names the reason".to_owned());
+    }
+    if !failing.is_empty() {
+        return Err(format!("{} keep failing; the log names the reason", failing.join(", ")));
+    }
+    in_time(beats)
 }
 
 /// A room that is unreachable is for its people to repair; a list that can page nobody is not ready.

@@ -52,5 +52,6 @@ pub fn workers(parts: &Parts, config: &Config, shutdown: &CancellationToken) -> 
             Liveness::new(client.clone(), appservice_id, health.clone(), store(), clock(), wakers.clone()),
         ),
     ];
-    observing.into_iter().chain(by_clock.into_iter().map(|worker| worker.only_while(&gate))).collect()
+    let by_clock = by_clock.into_iter().map(|worker| worker.only_while(&gate));
+    observing.into_iter().chain(by_clock).map(|worker| worker.watched_by(&parts.beats)).collect()
 }

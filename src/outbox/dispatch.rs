@@ -126,6 +126,8 @@ impl Worker for Outbox {
         let mut serving = FuturesUnordered::new();
         let mut failures = 0;
         loop {
+            // The step goes on for as long as there are messages.
+            worker::beat();
             let mut wait = self.settings.poll;
             let mut ended = Vec::new();
             let free = self.places().free(self.settings.rooms_at_once);

@@ -67,6 +67,9 @@ pub enum StoreError {
     /// The schema cannot be migrated.
     #[error("the schema cannot be migrated: {0}")]
     Migration(#[from] sqlx::migrate::MigrateError),
+    /// Another process holds the lock for migrating.
+    #[error("another process has been migrating the schema for minutes")]
+    MigrationLocked,
     /// A row holds an invalid value.
     #[error("{table}.{column} of {id} cannot be read: {reason}")]
     Inconsistent {
@@ -92,7 +95,10 @@ impl StoreError {
     pub fn sqlstate(&self) -> Option<String> {
         match self {
             Self::Database(error) => error.as_database_error()?.code().map(std::borrow::Cow::into_owned),
-            Self::Migration(_) | Self::Inconsistent { .. } | Self::LeaseLost { .. } => None,
+            Self::Migration(_)
+            | Self::MigrationLocked
+            | Self::Inconsistent { .. }
+            | Self::LeaseLost { .. } => None,
         }
     }
 
@@ -109,7 +115,7 @@ impl StoreError {
                 | sqlx::Error::RowNotFound,
             ) => true,
             Self::Database(_) => self.sqlstate().is_some_and(|code| is_final_state(&code)),
-            Self::Migration(_) | Self::LeaseLost { .. } => false,
+            Self::Migration(_) | Self::MigrationLocked | Self::LeaseLost { .. } => false,
         }
     }
 }

@@ -1,15 +1,24 @@
 //! The schema: runs the migrations, and compares the schema with this release.
 
 use super::{Store, StoreError};
-use sqlx::Connection as _;
 use sqlx::migrate::Migrator;
+use sqlx::{Connection as _, PgConnection};
 use std::sync::LazyLock;
+use std::time::{Duration, Instant};
+
+/// How long to wait for another process that migrates.
+const LOCK_LIMIT: Duration = Duration::from_mins(5);
+const LOCK_POLL: Duration = Duration::from_millis(500);
+/// How long the migrations may take.
+const MIGRATION_LIMIT: Duration = Duration::from_hours(1);
 
 /// The embedded migrations. The database may have more of them, from a newer release: each migration also works with
 /// the previous release.
 static MIGRATOR: LazyLock<Migrator> = LazyLock::new(|| {
     let mut migrator = sqlx::migrate!();
     migrator.set_ignore_missing(true);
+    // A lock of the session stays with a pooled connection.
+    migrator.set_locking(false);
     migrator
 });
 
@@ -17,10 +26,33 @@ static MIGRATOR: LazyLock<Migrator> = LazyLock::new(|| {
 pub const ENGINE_VERSION: i32 = 1;
 
 impl Store {
-    /// Runs the missing migrations. Several processes may call this at once: they migrate one after the other.
+    /// Runs the missing migrations in one transaction. Several processes may call this at once: one migrates, and the
+    /// others wait for it, for [`LOCK_LIMIT`] at most. Nothing outlives the transaction, so it works through a pooler.
     pub async fn migrate(&self) -> Result<(), StoreError> {
-        let mut connection = sqlx::PgConnection::connect_with(&self.pool.options()).await?;
-        Ok(MIGRATOR.run(&mut connection).await?)
+        let begun = Instant::now();
+        let mut connection = PgConnection::connect_with(&self.pool.options()).await?;
+        let mut is_logged = false;
+        // Without a lock: behind a pooler, one that another process left behind would stop every start.
+        while !self.pending_migrations().await?.is_empty() {
+            let mut tx = connection.begin().await?;
+            if try_lock(&mut tx).await? {
+                tokio::time::timeout(MIGRATION_LIMIT, MIGRATOR.run_direct(None, &mut *tx, false))
+                    .await
+                    .map_err(|_elapsed| sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()))??;
+                tx.commit().await?;
+                break;
+            }
+            tx.rollback().await?;
+            if begun.elapsed() > LOCK_LIMIT {
+                return Err(StoreError::MigrationLocked);
+            }
+            if !is_logged {
+                is_logged = true;
+                tracing::warn!("waiting for another process that migrates the schema");
+            }
+            tokio::time::sleep(LOCK_POLL).await;
+        }
+        Ok(connection.close().await?)
     }
 
     /// How many of this release's migrations the schema lacks.
@@ -63,4 +95,10 @@ impl Store {
     pub async fn newest_engine(&self) -> Result<i32, StoreError> {
         Ok(sqlx::query_scalar!("SELECT version FROM engine_version").fetch_one(&self.pool).await?)
     }
+}
+
+/// Locks the schema against other processes that migrate, until the transaction ends. Returns whether it is locked.
+async fn try_lock(connection: &mut PgConnection) -> Result<bool, StoreError> {
+    let lock = "SELECT pg_try_advisory_xact_lock(hashtext('matrixbot migrate'))";
+    Ok(sqlx::query_scalar(lock).fetch_one(connection).await?)
 }

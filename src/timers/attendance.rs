@@ -6,7 +6,7 @@ use crate::health::{Health, RoomHealth};
 use crate::rooms::Rooms;
 use crate::store::StoreError;
 use crate::telemetry::Metrics;
-use crate::worker::{Progress, Worker};
+use crate::worker::{HOMESERVER_STEP_LIMIT, Progress, Worker, beat};
 use futures_util::stream::{self, StreamExt as _};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -65,6 +65,10 @@ impl Worker for Attendance {
         "attendance"
     }
 
+    fn limit(&self) -> Duration {
+        HOMESERVER_STEP_LIMIT
+    }
+
     async fn step(&self) -> Result<Progress, StoreError> {
         let (mut unreachable, mut silent_lists) = (BTreeMap::new(), BTreeSet::new());
         let mut users_act = true;
@@ -76,6 +80,7 @@ impl Worker for Attendance {
         let mut visiting = stream::iter(visiting).buffer_unordered(LISTS_AT_ONCE);
         let mut failed = None;
         while let Some((list, visit)) = visiting.next().await {
+            beat();
             let visit = match visit {
                 Ok(visit) => visit,
                 // The other lists are visited all the same.

@@ -8,7 +8,7 @@ use crate::health::Health;
 use crate::ids;
 use crate::matrix::{Client, ClientError, Failure};
 use crate::store::{Store, StoreError};
-use crate::worker::{Progress, Worker};
+use crate::worker::{HOMESERVER_STEP_LIMIT, Progress, Worker};
 use ruma::OwnedTransactionId;
 use std::time::Duration;
 
@@ -59,6 +59,10 @@ impl Worker for Liveness {
 
     fn name(&self) -> &'static str {
         "liveness"
+    }
+
+    fn limit(&self) -> Duration {
+        HOMESERVER_STEP_LIMIT
     }
 
     async fn step(&self) -> Result<Progress, StoreError> {

@@ -7,7 +7,7 @@ use crate::engine::{CurrentLists, Engine, EngineError};
 use crate::matrix::{ClientError, Identity};
 use crate::rooms::{RoomError, Rooms};
 use crate::store::{Store, StoreError};
-use crate::worker::{Progress, Worker};
+use crate::worker::{HOMESERVER_STEP_LIMIT, Progress, Worker, beat};
 use futures_util::stream::{self, StreamExt as _};
 use jiff::Timestamp;
 use ruma::{EventId, OwnedRoomId, OwnedUserId, RoomId, UserId};
@@ -254,6 +254,10 @@ impl Worker for Reconcile {
         "reconcile"
     }
 
+    fn limit(&self) -> Duration {
+        HOMESERVER_STEP_LIMIT
+    }
+
     async fn step(&self) -> Result<Progress, ReconcileError> {
         let mut round = Round::default();
         let now = self.clock.now();
@@ -293,6 +297,7 @@ impl Round {
     /// Records the result of reading one room or message. Returns whether it failed in a way that may pass; the round goes on
     /// with the others. The round ends if the database fails, or if nothing answers any more.
     fn record(&mut self, room: &RoomId, read: Result<u64, ReconcileError>) -> Result<bool, ReconcileError> {
+        beat();
         let error = match read {
             Ok(found) => {
                 self.found += found;

@@ -26,7 +26,10 @@ pub(super) async fn examine(report: &mut Report, config: &Config) -> Option<Stor
         }
         Ok(false) => {}
         Err(error) => {
-            let remedy = "Make the user of `database.url` the owner of the database's schema and tables.";
+            let remedy = match error.sqlstate().as_deref() {
+                Some("26000" | "42P05") => remedy(&error),
+                _ => "Make the user of `database.url` the owner of the database's schema and tables.",
+            };
             report.failed("schema", None, error.to_string(), remedy);
         }
     }
@@ -78,6 +81,10 @@ async fn clock(report: &mut Report, store: &Store) {
 
 fn remedy(error: &StoreError) -> &'static str {
     match error.sqlstate().as_deref() {
+        Some("26000" | "42P05") => {
+            "Behind PgBouncer 1.21 to 1.23 in transaction mode, set its `max_prepared_statements` to 200. An older PgBouncer \
+             works only in session mode, or connect to PostgreSQL directly."
+        }
         Some("28P01" | "28000") => {
             "Correct user and password in `database.url`, or allow the user in pg_hba.conf. If the error says `Peer`, run \
              this as the user in `database.url`, for example with `runuser -u matrixbot -- matrixbot …`."

@@ -39,7 +39,18 @@ async fn matrixbot_is_ready_when_all_checks_pass() {
     let names: Vec<&str> = checks.keys().map(String::as_str).collect();
     assert_eq!(
         names,
-        ["clock", "database", "homeserver", "incidents", "migrations", "outbox", "rooms", "users"]
+        [
+            "clock",
+            "database",
+            "events",
+            "homeserver",
+            "incidents",
+            "migrations",
+            "outbox",
+            "rooms",
+            "users",
+            "workers"
+        ]
     );
     assert_eq!((status, failing(&checks)), (200, vec![]));
     assert_eq!(probe(&world, "/livez").await.0, 200);
@@ -57,7 +68,7 @@ async fn matrixbot_is_alive_but_not_ready_while_the_database_is_down() {
     let (_, checks) = probe(&world, "/readyz").await;
     assert_eq!(
         (status, failing(&checks)),
-        (503, vec!["database", "incidents", "migrations", "outbox", "users"])
+        (503, vec!["database", "events", "incidents", "migrations", "outbox", "users"])
     );
     assert_eq!(probe(&world, "/livez").await.0, 200, "a restart would not help");
     assert_eq!(get(&world, "/metrics").await.0, 200);
