@@ -10,6 +10,8 @@ use std::time::Duration;
 const EVERY: Duration = Duration::from_mins(10);
 /// The number of rows per delete: small enough not to block other transactions.
 const BATCH: i64 = 500;
+/// How long a person's rate of commands in a room is kept after the last command: far longer than the span it limits.
+const IDLE_RATE: Duration = Duration::from_hours(1);
 
 /// The retention worker.
 #[derive(Debug)]
@@ -48,6 +50,7 @@ impl Worker for Retention {
         if let Some(keep) = self.events {
             deleted += self.store.forget_events(earlier(now, keep), BATCH).await?;
         }
+        self.store.forget_command_rates(earlier(now, IDLE_RATE)).await?;
         Ok(if deleted > 0 { Progress::More } else { Progress::Idle(EVERY) })
     }
 }

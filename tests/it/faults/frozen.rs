@@ -45,13 +45,12 @@ async fn a_webhook_on_a_frozen_connection_is_answered_503_and_the_pool_gets_its_
     let groups: Vec<Group> = (0..8).map(|n| Group::firing(&format!("G{n}"), world.now())).collect();
     let holder = hold(&world).await;
     let begun = Instant::now();
-    // As many as the pool has places, or less where some are kept free.
     let posts = async {
         let posts = groups.iter().map(|group| async { world.post(&group.payload()).await.0 });
         futures_util::future::join_all(posts).await
     };
     let (answers, ()) = tokio::join!(posts, async {
-        waiting(&world, 3).await;
+        waiting(&world, 8).await;
         proxy.freeze();
         holder.close().await.unwrap();
     });
