@@ -114,3 +114,54 @@ fn described(mut schema: Json, key: &Key<'_>, meaning: &str) -> Json {
     }
     schema
 }
+
+/// The chart's values.schema.json with the configuration as the program has it.
+pub(super) fn chart_schema(text: &str) -> String {
+    let mut config = schema();
+    let keys = config.as_object_mut().unwrap();
+    keys.retain(|key, _| !matches!(key.as_str(), "$schema" | "title"));
+    for own in ["registration", "database", "listen"] {
+        keys["properties"].as_object_mut().unwrap().remove(own);
+    }
+    for_the_chart(&mut config);
+    // The values have neither until somebody sets them.
+    let config = config.as_object_mut().unwrap();
+    config.remove("required");
+    let properties = &mut config["properties"];
+    properties["homeserver"].as_object_mut().unwrap().remove("required");
+    properties["room_lists"].as_object_mut().unwrap().remove("minItems");
+    for path in ["/homeserver/properties/url", "/homeserver/properties/server_name", "/user_prefix"] {
+        let text = properties.pointer_mut(path).unwrap();
+        text["anyOf"].as_array_mut().unwrap().push(json!({"const": ""}));
+    }
+    let (start, end) = ("    \"config\": {\n", "\n    },\n");
+    let (before, rest) = text.split_once(start).unwrap();
+    let (_, after) = rest.split_once(end).unwrap();
+    let config = serde_json::to_string_pretty(&config).unwrap().replace('\n', "\n    ");
+    format!("{before}    \"config\": {config}{}{after}", end.trim_start_matches("\n    }"))
+}
+
+/// Secrets are references to the environment: the configuration is in a `ConfigMap`. The chart names the file of a webhook's
+/// token itself.
+fn for_the_chart(schema: &mut Json) {
+    if let Some(properties) = schema.get_mut("properties").and_then(Json::as_object_mut) {
+        let secrets: Vec<String> =
+            properties.keys().filter_map(|key| key.strip_suffix("_file")).map(str::to_owned).collect();
+        for secret in secrets {
+            let reference = json!({
+                "description": properties[&secret]["description"],
+                "type": "string",
+                "pattern": r"^\$\{[A-Za-z_][A-Za-z0-9_]*\}$",
+            });
+            properties.insert(secret, reference);
+        }
+        if properties.remove("webhook_token_file").is_some() {
+            schema.as_object_mut().unwrap().remove("allOf");
+        }
+    }
+    match schema {
+        Json::Object(keys) => keys.values_mut().for_each(for_the_chart),
+        Json::Array(items) => items.iter_mut().for_each(for_the_chart),
+        _ => {}
+    }
+}
