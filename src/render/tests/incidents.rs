@@ -5,7 +5,7 @@ use crate::domain::incident::{Phase, Rung};
 use crate::domain::policy::Severity;
 use crate::domain::timeline::ResolveReason;
 use crate::render::page::{PageReason, edit, page};
-use crate::render::{fallback, thread};
+use crate::render::thread;
 use insta::assert_snapshot;
 use ruma::event_id;
 use std::time::Duration;
@@ -13,11 +13,11 @@ use std::time::Duration;
 const FIRST: Rung = Rung { run_no: 1, loop_no: 0, level: 0 };
 const SECOND: Rung = Rung { run_no: 1, loop_no: 0, level: 1 };
 
-fn paged(minutes_ago: i64, level: u32) -> Entry {
+pub(super) fn paged(minutes_ago: i64, level: u32) -> Entry {
     entry(minutes_ago, Kind::Paged { loop_no: 0, level })
 }
 
-fn page_sent(minutes_ago: i64, level: u32) -> Entry {
+pub(super) fn page_sent(minutes_ago: i64, level: u32) -> Entry {
     entry(minutes_ago, Kind::PageSent { loop_no: 0, level })
 }
 
@@ -343,60 +343,4 @@ fn the_ackers_are_reminded_in_the_thread() {
     view.incident.ackers = vec![alice(), bob()];
     let root = event_id!("$root:example.org");
     assert_snapshot!(snapshot_of(&thread::ack_reminder(root, &view, minutes_ahead(10), &context(&policy))));
-}
-
-/// The timeline of an unanswered incident. Its alerts are firing for 46 minutes, its first page was sent 45 minutes
-/// ago; an earlier run was paged long before.
-fn unanswered_story() -> Vec<Entry> {
-    let run =
-        [started(46, RunReason::Refired), paged(46, 0), page_sent(45, 0), paged(30, 1), page_sent(30, 1)];
-    let earlier = [fired(300), paged(300, 0), page_sent(300, 0)];
-    [earlier.as_slice(), &run, &[entry(0, Kind::Unanswered)]].concat()
-}
-
-#[test]
-fn the_fallback_room_is_told_once_that_nobody_answered() {
-    let policy = sample::policy();
-    let unanswered = fallback::unanswered(&single(), &unanswered_story(), &context(&policy));
-    assert_snapshot!(snapshot_of(&unanswered));
-}
-
-#[test]
-fn a_reminder_calls_whom_it_is_told_to_call() {
-    let policy = sample::policy();
-    let called = policy.levels[0].mention.clone();
-    let mut story = unanswered_story();
-    story.extend([entry(0, Kind::Reminded { number: 1 }), entry(0, Kind::Reminded { number: 2 })]);
-    assert_snapshot!(snapshot_of(&fallback::reminder(&single(), &story, 2, &called, &context(&policy))));
-}
-
-#[test]
-fn without_a_sent_page_no_waiting_time_is_named() {
-    let policy = sample::policy();
-    let lost = |level| entry(45, Kind::Undeliverable { loop_no: 0, level });
-    let story = [fired(45), paged(45, 0), lost(0), paged(45, 1), lost(1), entry(45, Kind::Unanswered)];
-    let message = fallback::unanswered(&single(), &story, &context(&policy));
-    let reason = message.text.plain().split("\n\n").nth(1).unwrap().to_owned();
-    assert_eq!(reason, "Nobody acknowledged. There is no level after level 2.");
-}
-
-#[test]
-fn the_fallback_room_is_told_which_rooms_cannot_be_reached() {
-    let policy = sample::policy();
-    assert_snapshot!(snapshot_of(&fallback::unreachable(&single(), 1, &context(&policy))));
-}
-
-#[test]
-fn an_incident_that_is_set_aside_calls_the_whole_room() {
-    let message =
-        fallback::set_aside("finance", 42, Some("DiskFull"), "incident.phase of 42 cannot be read: parked");
-    assert!(message.mentions.room);
-    assert_eq!(
-        message.text.plain(),
-        "⚠️ NOT ESCALATING #42 DiskFull · finance\n\nmatrixbot cannot use what it has stored about this incident. Until it \
-         can, this incident pages nobody and sends no reminders, so please look after its alerts. Other incidents are not \
-         affected. The operators find the cause in the log: incident.phase of 42 cannot be read: parked\n\n@room"
-    );
-    let unnamed = fallback::set_aside("finance", 42, None, "");
-    assert!(unnamed.text.plain().starts_with("⚠️ NOT ESCALATING #42 unnamed · finance"));
 }

@@ -2,6 +2,7 @@
 
 mod answers;
 mod bounds;
+mod fallback;
 mod incidents;
 mod template;
 

@@ -1,0 +1,62 @@
+//! Messages in the fallback rooms.
+
+use super::incidents::{page_sent, paged};
+use super::*;
+use crate::render::fallback;
+use insta::assert_snapshot;
+
+/// The timeline of an unanswered incident. Its alerts are firing for 46 minutes, its first page was sent 45 minutes
+/// ago; an earlier run was paged long before.
+fn unanswered_story() -> Vec<Entry> {
+    let run =
+        [started(46, RunReason::Refired), paged(46, 0), page_sent(45, 0), paged(30, 1), page_sent(30, 1)];
+    let earlier = [fired(300), paged(300, 0), page_sent(300, 0)];
+    [earlier.as_slice(), &run, &[entry(0, Kind::Unanswered)]].concat()
+}
+
+#[test]
+fn the_fallback_room_learns_that_nobody_answered() {
+    let policy = sample::policy();
+    let unanswered = fallback::unanswered(&single(), &unanswered_story(), &context(&policy));
+    assert_snapshot!(snapshot_of(&unanswered));
+}
+
+#[test]
+fn a_reminder_mentions_the_given_people() {
+    let policy = sample::policy();
+    let called = policy.levels[0].mention.clone();
+    let mut story = unanswered_story();
+    story.extend([entry(0, Kind::Reminded { number: 1 }), entry(0, Kind::Reminded { number: 2 })]);
+    assert_snapshot!(snapshot_of(&fallback::reminder(&single(), &story, 2, &called, &context(&policy))));
+}
+
+#[test]
+fn without_a_sent_page_no_waiting_time_is_named() {
+    let policy = sample::policy();
+    let lost = |level| entry(45, Kind::Undeliverable { loop_no: 0, level });
+    let story = [fired(45), paged(45, 0), lost(0), paged(45, 1), lost(1), entry(45, Kind::Unanswered)];
+    let message = fallback::unanswered(&single(), &story, &context(&policy));
+    let reason = message.text.plain().split("\n\n").nth(1).unwrap().to_owned();
+    assert_eq!(reason, "Nobody acknowledged. There is no level after level 2.");
+}
+
+#[test]
+fn the_fallback_room_learns_which_rooms_are_unreachable() {
+    let policy = sample::policy();
+    assert_snapshot!(snapshot_of(&fallback::unreachable(&single(), 1, &context(&policy))));
+}
+
+#[test]
+fn an_incident_that_is_set_aside_calls_the_whole_room() {
+    let message =
+        fallback::set_aside("finance", 42, Some("DiskFull"), "incident.phase of 42 cannot be read: parked");
+    assert!(message.mentions.room);
+    assert_eq!(
+        message.text.plain(),
+        "⚠️ NOT ESCALATING #42 DiskFull · finance\n\nmatrixbot cannot use what it has stored about this incident. Until it \
+         can, this incident pages nobody and sends no reminders, so please look after its alerts. Other incidents are not \
+         affected. The operators find the cause in the log: incident.phase of 42 cannot be read: parked\n\n@room"
+    );
+    let unnamed = fallback::set_aside("finance", 42, None, "");
+    assert!(unnamed.text.plain().starts_with("⚠️ NOT ESCALATING #42 unnamed · finance"));
+}
