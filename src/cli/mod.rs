@@ -134,7 +134,14 @@ enum Command {
 #[derive(Debug, Args)]
 struct ConfigFile {
     /// The configuration
-    #[arg(long, short, value_name = "FILE", default_value = "config.yaml", env = "MATRIXBOT_CONFIG")]
+    #[arg(
+        long,
+        short,
+        value_name = "FILE",
+        default_value = "config.yaml",
+        env = "MATRIXBOT_CONFIG",
+        global = true
+    )]
     config: PathBuf,
 }
 

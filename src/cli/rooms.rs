@@ -6,7 +6,6 @@ use crate::clock::{Clock as _, SystemClock};
 use crate::config::Config;
 use crate::store::{Move, commit, room_move};
 use clap::{Args, Subcommand};
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 pub(super) const EXAMPLES: &str = "\
@@ -22,16 +21,8 @@ Examples:
 pub(super) struct Options {
     #[command(subcommand)]
     what: What,
-    /// The configuration
-    #[arg(
-        long,
-        short,
-        value_name = "FILE",
-        default_value = "config.yaml",
-        env = "MATRIXBOT_CONFIG",
-        global = true
-    )]
-    config: PathBuf,
+    #[command(flatten)]
+    config: ConfigFile,
 }
 
 #[derive(Debug, Subcommand)]
@@ -48,7 +39,7 @@ enum What {
 
 /// Lists moves, or takes one back.
 pub(super) fn rooms(options: &Options) -> ExitCode {
-    let config = match (ConfigFile { config: options.config.clone() }).load() {
+    let config = match options.config.load() {
         Ok(config) => config,
         Err(code) => return code,
     };

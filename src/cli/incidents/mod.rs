@@ -18,7 +18,6 @@ use crate::store::Store;
 use clap::error::ErrorKind;
 use clap::{ArgMatches, Args, FromArgMatches, Subcommand};
 use ruma::OwnedUserId;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::str::FromStr;
 use std::time::Duration;
@@ -42,16 +41,8 @@ Examples:
 pub(super) struct Options {
     #[command(subcommand)]
     command: Option<IncidentsCommand>,
-    /// The configuration
-    #[arg(
-        long,
-        short,
-        value_name = "FILE",
-        default_value = "config.yaml",
-        env = "MATRIXBOT_CONFIG",
-        global = true
-    )]
-    config: PathBuf,
+    #[command(flatten)]
+    config: ConfigFile,
     /// Only incidents of this room list; several may be named
     #[arg(long = "room-list", value_name = "NAME", global = true)]
     room_lists: Vec<String>,
@@ -229,7 +220,7 @@ impl Incidents {
 
 /// Executes the command.
 pub(super) fn incidents(options: &Options) -> ExitCode {
-    let config = match (ConfigFile { config: options.config.clone() }).load() {
+    let config = match options.config.load() {
         Ok(config) => config,
         Err(code) => return code,
     };
