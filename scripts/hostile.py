@@ -77,7 +77,7 @@ class SlowHomeserver:
 
 
 class Attack:
-    """Everything that mallory, the admin of the hostile list's rooms, and whoever has its webhook token can do."""
+    """What the admin of the hostile list's rooms (mallory) and the owner of its webhook token can do."""
 
     def __init__(self, options, instances, slow):
         self.options, self.instances, self.slow = options, instances, slow

@@ -216,7 +216,7 @@ impl Registered {
         Self { worker: Box::new(worker), wake: Arc::clone(wake), gate: None, beats: Beats::default() }
     }
 
-    /// The same, with its state shown in `beats`.
+    /// The same worker; it records its steps in `beats`.
     #[must_use]
     pub fn watched_by(self, beats: &Beats) -> Self {
         Self { beats: beats.clone(), ..self }

@@ -1,7 +1,7 @@
 //! Upgraded rooms: their lists follow them to the room that replaces them.
 //!
-//! Whoever may write a tombstone names any room as the successor. It counts only if that room's own creation names the
-//! room with the tombstone as its predecessor, which matrixbot reads as a member: otherwise the admin of one list's room
+//! A tombstone may name any room as the successor. It counts only if that room's own creation event names the room with
+//! the tombstone as its predecessor, which matrixbot reads as a member: otherwise the admin of one list's room
 //! could name another list's room, or a room of strangers. Until then pages stay in the room.
 
 use super::{RoomError, Rooms, lists_of};

@@ -3,7 +3,7 @@
 //! A server that has a statement and never answers (a frozen process, a cut network, a pooler without a free connection)
 //! would hold its caller for ever, and the pool's place with it: the pool itself waits for an answer when it takes a
 //! connection back. Here a statement that is late fails, and its connection is closed, never used again. The same happens
-//! if whoever waits for a statement gives up. The server is asked for nothing: a `SET` would outlive the transaction
+//! if the caller drops a statement that is running. No limit is set on the server: a `SET` would outlive the transaction
 //! behind a pooler.
 
 use futures_util::future::BoxFuture;

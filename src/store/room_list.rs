@@ -68,7 +68,7 @@ impl Store {
         Ok(KnownLists { active: Lists::new(active), names })
     }
 
-    /// The room lists besides the `configured` ones that another process has configured or that have open incidents; and
+    /// The room lists that are not in `configured`, if another process has configured them or they have open incidents; and
     /// the virtual users of those whose rows cannot be read here, because a later release has written them.
     pub async fn other_lists(
         &self,

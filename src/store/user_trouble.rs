@@ -83,8 +83,8 @@ pub async fn checks(tx: &mut Tx, room_list: &str) -> Result<Option<u32>, StoreEr
     Ok(checks.map(|checks| u32::try_from(checks).unwrap_or(0)))
 }
 
-/// Takes the check that is due, so that no other message of the list is sent before `until`. Returns whether it was due.
-/// Waits for nobody: whoever has the row locked has taken the check.
+/// Claims the check that is due: no other message of the list is sent before `until`. Returns whether it was due. Skips a
+/// locked row, because the transaction with the lock has claimed the check.
 pub async fn take_check(
     tx: &mut Tx,
     room_list: &str,

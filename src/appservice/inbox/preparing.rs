@@ -101,7 +101,7 @@ impl Inbox {
         Ok(false)
     }
 
-    /// Our users that are in the event's room: those of its lists first, then whoever else is there, because the room may
+    /// Our users that are in the event's room: those of its lists first, then the others in the room, because the room may
     /// have moved or have left its list.
     async fn users_in(&self, event: &RoomEvent) -> Result<Vec<OwnedUserId>, InboxError> {
         let (lists, room) = (self.lists.load(), event.room.as_str());

@@ -55,8 +55,8 @@ impl EventHandler<'_> {
     }
 
     /// A redaction: if the person who reacted removes the reaction that acknowledged, in its room, the acknowledgement is
-    /// withdrawn. Homeservers pass on redactions that they have not checked: whoever else wrote it touches nothing, except a
-    /// person who may redact in that room, after whom the reaction no longer stands.
+    /// withdrawn. If a person with the power to redact in that room removes it, the reaction no longer counts. Redactions by
+    /// anyone else change nothing: homeservers pass on redactions that they have not checked.
     pub(super) async fn redaction(&mut self, redacts: &EventId) -> Result<Handled, InboxError> {
         let (now, room, sender) = (self.change.now(), self.event.room.as_str(), self.event.sender.as_str());
         let Some(reaction) = reactions::find(self.change.tx(), redacts.as_str()).await? else {

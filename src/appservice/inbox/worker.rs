@@ -45,7 +45,7 @@ impl InboxWorker {
         Self { inbox: Arc::new(inbox), wake, serving: Mutex::default() }
     }
 
-    /// The rooms to serve now besides those in `serving`, each with the list that its place counts for.
+    /// The rooms to serve now, without those in `serving`, each with the list that its place counts for.
     async fn rooms_to_serve(
         &self,
         owners: &BTreeMap<String, String>,

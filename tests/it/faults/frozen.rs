@@ -1,5 +1,5 @@
-//! The connection to Postgres freezes while a statement is on its way: neither an answer nor an error comes. Whoever
-//! waits is told in time, nothing else waits with it, and nothing is lost.
+//! The connection to Postgres freezes while a statement is on its way: neither an answer nor an error comes. The
+//! caller gets an error in time, nothing else waits for it, and nothing is lost.
 
 use super::ALICE;
 use crate::world::{Group, Setup, World, finance_list};

@@ -44,8 +44,8 @@ async fn a_muted_room_on_its_own_calls_the_next_level_at_once() {
     mute(&world, &rooms.ops, 50);
     world.report(&Group::firing("DiskFull", world.now())).await;
     world.only_post(&rooms.managers);
-    let said = world.posts(&rooms.fallback);
-    assert!(said.iter().any(|message| message.body.contains("UNREACHABLE")), "{said:#?}");
+    let posts = world.posts(&rooms.fallback);
+    assert!(posts.iter().any(|message| message.body.contains("UNREACHABLE")), "{posts:#?}");
     mute(&world, &rooms.ops, 0);
     world.pass(SECOND * 20).await;
     assert!(world.only_post(&rooms.ops).body.contains("DiskFull"), "what it missed");

@@ -5,6 +5,16 @@ use super::{ALICE, MINUTE, SECOND, list, messages_to};
 use crate::homeserver::{Endpoint, Fault, Match};
 use crate::world::{Group, Setup, World};
 
+/// The homeserver is down for more than a minute, and Alertmanager reports in the middle of it.
+async fn an_outage_with_a_report(world: &World, group: &Group) {
+    world.homeserver.down().await;
+    world.pass(SECOND * 40).await;
+    world.report(group).await;
+    world.pass(SECOND * 40).await;
+    world.homeserver.up().await;
+    world.pass(MINUTE * 3).await;
+}
+
 #[tokio::test]
 async fn a_homeserver_that_loses_the_transaction_id_in_a_crash_shows_the_page_once() {
     let (world, rooms) = World::finance("").await;
@@ -28,12 +38,7 @@ async fn a_page_that_is_resolved_during_an_outage_is_not_sent_as_firing() {
     let group = Group::firing("DiskFull", world.now());
     world.homeserver.fail_next(messages_to(&rooms.ops), Fault::DropBeforeAccepting);
     world.report(&group).await;
-    world.homeserver.down().await;
-    world.pass(SECOND * 30).await;
-    world.report(&group.resolved()).await;
-    world.pass(SECOND * 30).await;
-    world.homeserver.up().await;
-    world.pass(MINUTE * 3).await;
+    an_outage_with_a_report(&world, &group.resolved()).await;
     assert_eq!(world.posts(&rooms.ops), [], "nobody is woken for what is over");
     world.nothing_is_left().await;
 }
@@ -44,12 +49,7 @@ async fn a_page_that_arrived_before_an_outage_shows_what_was_resolved_meanwhile(
     world.homeserver.fail_next(messages_to(&rooms.ops), Fault::DropReplyAfterAccepting);
     let group = Group::firing("DiskFull", world.now());
     world.report(&group).await;
-    world.homeserver.down().await;
-    world.pass(SECOND * 30).await;
-    world.report(&group.resolved()).await;
-    world.pass(SECOND * 30).await;
-    world.homeserver.up().await;
-    world.pass(MINUTE * 3).await;
+    an_outage_with_a_report(&world, &group.resolved()).await;
     assert!(world.only_post(&rooms.ops).body.contains("RESOLVED"), "{}", world.only_post(&rooms.ops).body);
     world.nothing_is_left().await;
 }
@@ -60,12 +60,7 @@ async fn a_page_that_is_sent_again_later_says_so_and_shows_what_has_changed() {
     world.homeserver.fail_next(messages_to(&rooms.ops), Fault::DropBeforeAccepting);
     let group = Group::firing("DiskFull", world.now());
     world.report(&group).await;
-    world.homeserver.down().await;
-    world.pass(SECOND * 40).await;
-    world.report(&group.alert("db-2", "critical", "firing", world.now())).await;
-    world.pass(SECOND * 40).await;
-    world.homeserver.up().await;
-    world.pass(MINUTE * 3).await;
+    an_outage_with_a_report(&world, &group.alert("db-2", "critical", "firing", world.now())).await;
     let page = world.homeserver.timeline(&rooms.ops);
     let page = page.iter().find(|event| event.kind == "m.room.message").unwrap();
     assert!(page.body.contains("This page is late."), "{}", page.body);

@@ -78,9 +78,9 @@ async fn while_an_incident_is_set_aside_reports_and_people_still_count() {
     assert!(world.count("SELECT timer_failures::bigint FROM incident WHERE id = 1").await > 0);
     let (status, answer) = world.post(&Group::firing("DiskFull", world.now()).payload()).await;
     assert_eq!(status, 200, "{answer}");
-    let said = world.homeserver.person(ALICE).says(&rooms.ops, "ack 1");
+    let command = world.homeserver.person(ALICE).says(&rooms.ops, "ack 1");
     world.settle().await;
-    let answers = world.homeserver.replies_to(&said);
+    let answers = world.homeserver.replies_to(&command);
     assert_eq!(answers.len(), 1);
     assert!(answers[0].body.starts_with("👀 #1 DiskFull: acknowledged."), "{}", answers[0].body);
     world.pass(5 * SECOND).await;
@@ -141,12 +141,12 @@ async fn rows_of_a_later_release_continue() {
     world.pass(15 * MINUTE).await;
     assert_eq!(world.posts(&rooms.managers).len(), 2, "both escalate");
     for number in [1, 2] {
-        let said = world.homeserver.person(ALICE).says(&rooms.ops, &format!("ack {number}"));
+        let command = world.homeserver.person(ALICE).says(&rooms.ops, &format!("ack {number}"));
         world.settle().await;
-        assert!(world.homeserver.replies_to(&said)[0].body.contains("acknowledged."));
-        let said = world.homeserver.person(ALICE).says(&rooms.ops, &format!("timeline {number}"));
+        assert!(world.homeserver.replies_to(&command)[0].body.contains("acknowledged."));
+        let command = world.homeserver.person(ALICE).says(&rooms.ops, &format!("timeline {number}"));
         world.settle().await;
-        assert!(world.homeserver.replies_to(&said)[0].body.contains("acknowledged"));
+        assert!(world.homeserver.replies_to(&command)[0].body.contains("acknowledged"));
     }
     assert_eq!(world.count("SELECT count(*) FROM incident WHERE timer_failures > 0").await, 0);
     world.nothing_is_left().await;
@@ -176,9 +176,9 @@ async fn ack_all_passes_over_an_incident_that_cannot_be_read_and_says_so() {
     world.report(&Group::firing("DiskFull", world.now())).await;
     let other = world.report(&Group::firing("HostDown", world.now())).await;
     execute(&world, "UPDATE incident SET version = version + 1, ackers = '{nobody}' WHERE id = 1").await;
-    let said = world.homeserver.person(ALICE).says(&rooms.ops, "ack all");
+    let command = world.homeserver.person(ALICE).says(&rooms.ops, "ack all");
     world.settle().await;
-    let answer = world.homeserver.replies_to(&said)[0].body.clone();
+    let answer = world.homeserver.replies_to(&command)[0].body.clone();
     assert!(answer.contains("#2 HostDown: acknowledged."), "{answer}");
     assert!(answer.contains("#1: matrixbot cannot read what it has stored about it."), "{answer}");
     assert_eq!(world.phase(other).await, "acknowledged");

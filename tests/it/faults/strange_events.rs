@@ -26,11 +26,11 @@ async fn a_reply_to_an_id_of_thousands_of_characters_stops_nobody() {
     let number = world.report(&Group::firing("DiskFull", world.now())).await;
     let alice = world.homeserver.person(ALICE);
     let reply = json!({"m.in_reply_to": {"event_id": long_id()}});
-    let said = json!({"msgtype": "m.text", "body": "ack", "m.relates_to": reply});
-    alice.sends(&rooms.ops, "m.room.message", said).unwrap();
+    let content = json!({"msgtype": "m.text", "body": "ack", "m.relates_to": reply});
+    alice.sends(&rooms.ops, "m.room.message", content).unwrap();
     let thread = json!({"rel_type": "m.thread", "event_id": long_id()});
-    let said = json!({"msgtype": "m.text", "body": "ack", "m.relates_to": thread});
-    alice.sends(&rooms.ops, "m.room.message", said).unwrap();
+    let content = json!({"msgtype": "m.text", "body": "ack", "m.relates_to": thread});
+    alice.sends(&rooms.ops, "m.room.message", content).unwrap();
     let reaction = json!({"rel_type": "m.annotation", "event_id": long_id(), "key": "✅"});
     alice.sends(&rooms.ops, "m.reaction", json!({"m.relates_to": reaction})).unwrap();
     alice.sends(&rooms.ops, "m.room.redaction", json!({"redacts": long_id()})).unwrap();
@@ -117,12 +117,12 @@ async fn power_levels_that_nobody_can_read_count_as_none() {
         *levels = json!({"users": "everybody", "users_default": {"of": 100}});
     });
     let bob = world.homeserver.person(BOB);
-    let said = bob.says(&rooms.ops, &format!("resolve {number}"));
+    let command = bob.says(&rooms.ops, &format!("resolve {number}"));
     bob.says(&rooms.ops, "help");
     bob.says(&rooms.ops, &format!("ack {number}"));
     world.settle().await;
     assert_eq!(world.phase(number).await, "acknowledged", "what everybody may still counts");
-    let answers = world.homeserver.replies_to(&said);
+    let answers = world.homeserver.replies_to(&command);
     assert!(answers.len() == 1 && answers[0].body.contains("power level"), "{answers:#?}");
     world.nothing_is_left().await;
 }
@@ -297,17 +297,17 @@ async fn a_flood_of_commands_is_answered_once_and_delays_nobody_else() {
     assert_eq!(page.0, 200);
     world.settle().await;
     assert_eq!(world.phase(number).await, "acknowledged");
-    let said = world.posts(&rooms.ops);
-    let limited = said.iter().filter(|message| message.body.contains("too many commands")).count();
+    let posts = world.posts(&rooms.ops);
+    let limited = posts.iter().filter(|message| message.body.contains("too many commands")).count();
     assert_eq!(limited, 1);
-    assert_eq!(said.len() - before.0, 30 + 1 + 2, "thirty answers, one about the rest, the ack's, a page");
+    assert_eq!(posts.len() - before.0, 30 + 1 + 2, "thirty answers, one about the rest, the ack's, a page");
     assert_eq!(world.homeserver.count(Endpoint::State) - before.1, 60, "what is dropped costs no request");
     let dropped = r#"matrixbot_appservice_events_total{result="dropped"}"#;
     assert_eq!(world.bot.series(dropped).await, Some(270.0));
     world.pass(SECOND * 30).await;
     bob.says(&rooms.ops, "help");
     world.settle().await;
-    assert_eq!(world.posts(&rooms.ops).len() - said.len(), 1, "after a pause it is answered again");
+    assert_eq!(world.posts(&rooms.ops).len() - posts.len(), 1, "after a pause it is answered again");
     world.nothing_is_left().await;
 }
 

@@ -1,4 +1,4 @@
-//! Tombstones: whoever may write one names any room. Only a room that names the old one as its predecessor is followed.
+//! A tombstone may name any room as its successor. Only a room that names the old one as its predecessor is followed.
 
 use super::{ALICE, MINUTE, list};
 use crate::homeserver::Endpoint;

@@ -147,9 +147,9 @@ async fn a_user_that_cannot_act_delays_no_other_list_in_the_same_room() {
     world.settle().await;
     world.post_to("storage", &Group::firing("HostDown", world.now()).payload()).await;
     world.settle().await;
-    let said = world.homeserver.messages(&rooms.ops);
-    assert!(said.len() == 1 && said[0].body.contains("HostDown"), "{said:#?}");
-    world.homeserver.person(ALICE).reacts(&said[0].event_id, "✅");
+    let messages = world.homeserver.messages(&rooms.ops);
+    assert!(messages.len() == 1 && messages[0].body.contains("HostDown"), "{messages:#?}");
+    world.homeserver.person(ALICE).reacts(&messages[0].event_id, "✅");
     world.settle().await;
     assert_eq!(world.phase(2).await, "acknowledged");
     world.homeserver.blocks(&user, None);
@@ -182,7 +182,7 @@ async fn a_room_that_continuwuity_cannot_find_is_passed_by_at_once() {
         setup.start(&list("finance", &[&["!nosuch:example.test"], &["#managers:example.test"]])).await;
     world.report(&Group::firing("DiskFull", world.now())).await;
     world.only_post(&rooms.managers);
-    let said = world.posts(&rooms.fallback);
-    assert!(said.iter().any(|message| message.body.contains("UNREACHABLE")), "{said:#?}");
+    let messages = world.posts(&rooms.fallback);
+    assert!(messages.iter().any(|message| message.body.contains("UNREACHABLE")), "{messages:#?}");
     world.nothing_is_left().await;
 }
