@@ -12,7 +12,8 @@
 #   sqlx      .sqlx/ describes the current queries
 #   it        integration tests, against a throw-away Postgres
 #   doc       the examples in the documentation comments
-#   story     the main job on a real Synapse and a real Alertmanager, and the operator's commands
+#   story     the main job on a real Synapse and a real Alertmanager through a real PgBouncer, and the operator's commands;
+#             with --direct without PgBouncer
 #   chart     the chart with a real Helm, its alert rules with promtool; no cluster
 #   debian    the Debian package, without installing it
 #   supply    licences, banned crates and sources of dependencies; known vulnerabilities if a database is available
@@ -134,7 +135,7 @@ part() {
             tests it --test '*' -- "${@:2}"
             ;;
         doc) counted doc cargo test --locked --doc -- "${@:2}" ;;
-        story) story ;;
+        story) story "${@:2}" ;;
         chart) counted chart "$ROOT/scripts/chart-test.sh" "${@:2}" ;;
         debian)
             step "Building matrixbot" cargo build --locked --bin matrixbot || { count debian 1 /dev/null && return 0; }
@@ -166,8 +167,9 @@ scripts() {
 story() {
     STACK_DIR=$SCRATCH/stack
     STACK_BINARY=${CARGO_TARGET_DIR:-$ROOT/target}/debug/matrixbot
-    local port
-    for port in SYNAPSE_PORT ALERTMANAGER_PORT APPSERVICE_PORT WEBHOOK_PORT ADMIN_PORT; do
+    local port ports=(SYNAPSE_PORT ALERTMANAGER_PORT APPSERVICE_PORT WEBHOOK_PORT ADMIN_PORT)
+    [[ ${1:-} == --direct ]] || ports+=(STACK_POOLER_PORT)
+    for port in "${ports[@]}"; do
         printf -v "$port" '%s' "$(free_port)"
     done
     step "Building matrixbot" cargo build --locked --bin matrixbot || { count story 1 /dev/null && return 0; }
@@ -175,6 +177,7 @@ story() {
     local before=$failed
     counted story stack_play
     counted shell stack_operate
+    if [[ -n $STACK_POOLER_PORT ]]; then counted pooler stack_pooled_starts; fi
     if ((failed > before)); then tail -n 40 "$STACK_DIR/matrixbot.log" | sed 's/^/  | /' >&2; fi
 }
 
@@ -189,7 +192,10 @@ needs=(rust)
 for part in "${selected[@]}"; do
     case $part in
         sqlx | it) needs+=(postgres) ;;
-        story) needs+=(python postgres alertmanager synapse) ;;
+        story)
+            needs+=(python postgres alertmanager synapse)
+            [[ ${2:-} == --direct ]] || needs+=(pgbouncer)
+            ;;
         supply) needs+=(python) ;;
         chart | scripts) needs+=(python checks) ;;
     esac

@@ -1,6 +1,9 @@
 # shellcheck shell=bash
 # Installs missing programs and nothing else. Sourced after common.sh, never run.
 
+# shellcheck source=scripts/lib/newer-debian.sh
+source "$ROOT/scripts/lib/newer-debian.sh"
+
 SYNAPSE_REQUIREMENTS=$ROOT/scripts/synapse-requirements.txt
 CHECKS_REQUIREMENTS=$ROOT/scripts/requirements.txt
 
@@ -24,7 +27,7 @@ install_packages() {
     step "Installing Debian packages: $*" as_root bash "$ROOT/scripts/lib/apt-install.sh" "$@"
 }
 
-# ensure THING…: rust, python, postgres, alertmanager, synapse, checks. Installs what is missing, all at once.
+# ensure THING…: rust, python, postgres, alertmanager, synapse, pgbouncer, checks. Installs what is missing, all at once.
 ensure() {
     local thing missing=()
     for thing in "$@"; do
@@ -40,12 +43,16 @@ ensure() {
                 ;;
             postgres) postgres_bin >/dev/null || missing+=(postgresql) ;;
             alertmanager) alertmanager_bin >/dev/null || missing+=(prometheus-alertmanager) ;;
+            pgbouncer) ;;
             *) die "unknown program to install: $thing" ;;
         esac
     done
     ((${#missing[@]} == 0)) || install_packages "${missing[@]}"
     for thing in "$@"; do
-        case $thing in synapse | checks) "install_$thing" ;; esac
+        case $thing in
+            synapse | checks) "install_$thing" ;;
+            pgbouncer) install_newer_debian pgbouncer ;;
+        esac
     done
 }
 

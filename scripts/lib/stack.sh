@@ -2,9 +2,10 @@
 # All servers on loopback in one directory: Postgres, Synapse, Alertmanager and matrixbot, for quickstart.sh, test.sh and
 # soak.sh. Sourced after common.sh and install.sh, never run.
 #
-# The caller sets STACK_DIR, STACK_BINARY and the five ports below.
+# The caller sets STACK_DIR, STACK_BINARY and the five ports below. With STACK_POOLER_PORT, matrixbot reaches Postgres only
+# through a PgBouncer there, which pools by transaction.
 
-STACK_DIR='' STACK_BINARY=''
+STACK_DIR='' STACK_BINARY='' STACK_POOLER_PORT=''
 SYNAPSE_PORT='' ALERTMANAGER_PORT='' APPSERVICE_PORT='' WEBHOOK_PORT='' ADMIN_PORT=''
 
 STACK_SERVER_NAME=example.test
@@ -30,10 +31,18 @@ stack_registration() {
         --output "$STACK_DIR/registration.yaml" --force
 }
 
-# stack_config FILE: a configuration for the ports below.
+# stack_database NAME: the URL of a database for matrixbot, which is created if it does not exist.
+stack_database() {
+    local url
+    url=$("$ROOT/scripts/postgres.sh" url "$STACK_DIR/postgres" "$1") || return 1
+    if [[ -n $STACK_POOLER_PORT ]]; then url=$("$ROOT/scripts/pgbouncer.sh" url "$STACK_DIR/pgbouncer" "$1") || return 1; fi
+    printf '%s\n' "$url"
+}
+
+# stack_config FILE [DATABASE]: a configuration for the ports below.
 stack_config() {
     local database_url
-    database_url=$("$ROOT/scripts/postgres.sh" url "$STACK_DIR/postgres" matrixbot) || return 1
+    database_url=$(stack_database "${2:-matrixbot}") || return 1
     cat >"$1" <<YAML
 # Written at every start; config.yaml.example explains every key.
 homeserver:
@@ -92,11 +101,18 @@ stack_matrixbot() {
         wait_ready matrixbot "$STACK_DIR" "$ADMIN_PORT" /livez
 }
 
+# Fewer connections than matrixbot has, so that they are really shared.
+stack_pooler() {
+    [[ -z $STACK_POOLER_PORT ]] || step "Starting PgBouncer" "$ROOT/scripts/pgbouncer.sh" start "$STACK_DIR/pgbouncer" \
+        --postgres "$STACK_DIR/postgres" --port "$STACK_POOLER_PORT" --set "default_pool_size = 4"
+}
+
 # Postgres, the registration and Synapse with two people and three rooms. Fails at the first step that does; stack_stop
 # stops what has been started.
 stack_servers() {
     stack_prepare &&
         step "Starting Postgres" "$ROOT/scripts/postgres.sh" start "$STACK_DIR/postgres" --fast &&
+        stack_pooler &&
         step "Writing registration.yaml" stack_registration &&
         step "Starting Synapse" "$ROOT/scripts/synapse.sh" start "$STACK_DIR/synapse" \
             --server-name "$STACK_SERVER_NAME" --port "$SYNAPSE_PORT" --registration "$STACK_DIR/registration.yaml" &&
@@ -141,12 +157,86 @@ LIST
     ((bad == 0))
 }
 
+# Behind a pooler: processes that start at once on an empty database migrate it once and become healthy, nothing of a
+# session stays in the pool, a start behind a lock that stayed there waits for nothing, and doctor has the remedy for a
+# PgBouncer that keeps no prepared statements.
+stack_pooled_starts() {
+    local good=0 bad=0 what
+    title "Starting behind PgBouncer"
+    for what in twins_start no_lock_stays start_behind_a_lock doctor_knows_old_ones; do
+        if step "${what//_/ }" "stack_$what"; then good=$((good + 1)); else bad=$((bad + 1)); fi
+    done
+    printf '%s passed, %s failed\n' "$good" "$bad"
+    ((bad == 0))
+}
+
+stack_twins_start() {
+    local APPSERVICE_PORT WEBHOOK_PORT ADMIN_PORT name status=0
+    local -A admin
+    for name in twin-a twin-b; do
+        APPSERVICE_PORT=$(free_port) WEBHOOK_PORT=$(free_port) ADMIN_PORT=$(free_port)
+        admin[$name]=$ADMIN_PORT
+        stack_config "$STACK_DIR/$name.yaml" twins || return 1
+        start_process "$name" "$STACK_DIR" "$STACK_BINARY" run --config "$STACK_DIR/$name.yaml"
+    done
+    for name in twin-a twin-b; do
+        (wait_ready "$name" "$STACK_DIR" "${admin[$name]}" /livez) &&
+            "$STACK_BINARY" migrate --config "$STACK_DIR/$name.yaml" || status=1
+        if grep -E ' (WARN|ERROR) .*(migrat|prepared|advisory|duplicate)' "$STACK_DIR/$name.log"; then status=1; fi
+    done
+    for name in twin-a twin-b; do stop_process "$name" "$STACK_DIR"; done
+    return "$status"
+}
+
+# stack_sql DATABASE COMMAND…: psql, directly at the server.
+stack_sql() {
+    local database=$1
+    shift
+    "$(postgres_bin)/psql" -X -At "$("$ROOT/scripts/postgres.sh" url "$STACK_DIR/postgres" "$database")" "$@"
+}
+
+stack_no_lock_stays() {
+    local locks
+    locks=$(stack_sql twins -c "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'")
+    [[ $locks == 0 ]] || { printf '%s locks of sessions stay in the pool\n' "$locks" && return 1; }
+}
+
+stack_start_behind_a_lock() {
+    local holder status=0
+    stack_sql twins -c "SELECT pg_advisory_lock(hashtext('matrixbot migrate')), pg_sleep(20)" &
+    holder=$!
+    while [[ $(stack_sql twins -c "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted") == 0 ]]; do
+        sleep 0.1
+    done
+    timeout 10 "$STACK_BINARY" migrate --config "$STACK_DIR/twin-a.yaml" || status=1
+    kill "$holder"
+    return "$status"
+}
+
+# As a PgBouncer before 1.21, or one before 1.24 with its own defaults.
+stack_doctor_knows_old_ones() {
+    local port answer status=0
+    port=$(free_port)
+    "$ROOT/scripts/pgbouncer.sh" start "$STACK_DIR/old" --postgres "$STACK_DIR/postgres" --port "$port" \
+        --set "max_prepared_statements = 0" --set "default_pool_size = 1" || return 1
+    sed "s|@127.0.0.1:$STACK_POOLER_PORT/|@127.0.0.1:$port/|" "$STACK_DIR/config.yaml" >"$STACK_DIR/old.yaml"
+    answer=$("$STACK_BINARY" doctor --read-only --config "$STACK_DIR/old.yaml") && status=1
+    printf '%s\n' "$answer"
+    grep -q 'Behind PgBouncer 1.21 to 1.23 .* set its .max_prepared_statements. to 200' <<<"$answer" || status=1
+    "$ROOT/scripts/pgbouncer.sh" stop "$STACK_DIR/old"
+    return "$status"
+}
+
 # Stops all running servers, in the direction of the data, so that nothing is lost.
 stack_stop() {
     [[ -d $STACK_DIR ]] || return 0
     "$ROOT/scripts/alertmanager.sh" stop "$STACK_DIR/alertmanager" || true
     stop_process matrixbot "$STACK_DIR" || true
     "$ROOT/scripts/synapse.sh" stop "$STACK_DIR/synapse" || true
+    stop_process twin-a "$STACK_DIR" || true
+    stop_process twin-b "$STACK_DIR" || true
+    "$ROOT/scripts/pgbouncer.sh" stop "$STACK_DIR/old" || true
+    "$ROOT/scripts/pgbouncer.sh" stop "$STACK_DIR/pgbouncer" || true
     "$ROOT/scripts/postgres.sh" stop "$STACK_DIR/postgres" || true
 }
 

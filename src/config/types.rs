@@ -84,7 +84,8 @@ pub struct Homeserver {
 /// The database.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 pub struct Database {
-    /// A libpq URL. Without a host it means the local socket. `sslmode=verify-full` and `sslrootcert=…` work as usual.
+    /// A libpq URL. Without a host it means the local socket. With `sslmode=verify-full`, `sslrootcert=…` is the
+    /// CA, which must not be the server's own certificate.
     #[schemars(with = "String", extend("format" = "text (database URL)", "x-secret" = "database-url"))]
     #[schemars(extend("x-example" = "postgres://matrixbot@/matrixbot"))]
     pub url: SecretString,

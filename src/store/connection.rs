@@ -35,6 +35,8 @@ pub struct Limits {
     pub transaction: Duration,
     /// For a connection that nobody uses to show that its server still answers.
     pub idle: Duration,
+    /// For another process that migrates the schema.
+    pub migration: Duration,
 }
 
 impl Default for Limits {
@@ -44,6 +46,7 @@ impl Default for Limits {
             statement: Duration::from_secs(10),
             transaction: Duration::from_secs(30),
             idle: Duration::from_secs(1),
+            migration: Duration::from_mins(5),
         }
     }
 }
@@ -75,6 +78,11 @@ impl Connections {
     /// How to connect to the same database without the pool.
     pub(super) fn options(&self) -> PgConnectOptions {
         self.pool.connect_options().as_ref().clone()
+    }
+
+    /// How long to wait.
+    pub(super) fn limits(&self) -> Limits {
+        self.limits
     }
 
     /// A connection of the pool.

@@ -6,8 +6,7 @@ use sqlx::{Connection as _, PgConnection};
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-/// How long to wait for another process that migrates.
-const LOCK_LIMIT: Duration = Duration::from_mins(5);
+/// How often to try for the lock that another process holds.
 const LOCK_POLL: Duration = Duration::from_millis(500);
 /// How long the migrations may take.
 const MIGRATION_LIMIT: Duration = Duration::from_hours(1);
@@ -27,30 +26,32 @@ pub const ENGINE_VERSION: i32 = 1;
 
 impl Store {
     /// Runs the missing migrations in one transaction. Several processes may call this at once: one migrates, and the
-    /// others wait for it, for [`LOCK_LIMIT`] at most. Nothing outlives the transaction, so it works through a pooler.
+    /// others wait for it, for [`Limits::migration`](super::Limits) at most. Nothing outlives the transaction, so it works
+    /// through a pooler.
     pub async fn migrate(&self) -> Result<(), StoreError> {
+        let limits = self.pool.limits();
         let begun = Instant::now();
-        let mut connection = PgConnection::connect_with(&self.pool.options()).await?;
+        let options = self.pool.options();
+        let connecting = PgConnection::connect_with(&options);
+        let mut connection = within(limits.connection, connecting).await?;
         let mut is_logged = false;
         // Without a lock: behind a pooler, one that another process left behind would stop every start.
         while !self.pending_migrations().await?.is_empty() {
-            let mut tx = connection.begin().await?;
-            if try_lock(&mut tx).await? {
-                tokio::time::timeout(MIGRATION_LIMIT, MIGRATOR.run_direct(None, &mut *tx, false))
-                    .await
-                    .map_err(|_elapsed| sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()))??;
+            let mut tx = within(limits.statement, connection.begin()).await?;
+            if within(limits.statement, try_lock(&mut tx)).await? {
+                within(MIGRATION_LIMIT, MIGRATOR.run_direct(None, &mut *tx, false)).await?;
                 tx.commit().await?;
                 break;
             }
-            tx.rollback().await?;
-            if begun.elapsed() > LOCK_LIMIT {
+            within(limits.statement, tx.rollback()).await?;
+            if begun.elapsed() > limits.migration {
                 return Err(StoreError::MigrationLocked);
             }
             if !is_logged {
                 is_logged = true;
                 tracing::warn!("waiting for another process that migrates the schema");
             }
-            tokio::time::sleep(LOCK_POLL).await;
+            tokio::time::sleep(LOCK_POLL.min(limits.migration)).await;
         }
         Ok(connection.close().await?)
     }
@@ -98,7 +99,18 @@ impl Store {
 }
 
 /// Locks the schema against other processes that migrate, until the transaction ends. Returns whether it is locked.
-async fn try_lock(connection: &mut PgConnection) -> Result<bool, StoreError> {
+async fn try_lock(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
     let lock = "SELECT pg_try_advisory_xact_lock(hashtext('matrixbot migrate'))";
-    Ok(sqlx::query_scalar(lock).fetch_one(connection).await?)
+    sqlx::query_scalar(lock).fetch_one(connection).await
+}
+
+/// Does something that ends with an answer of the server, if it comes in time.
+async fn within<T, E: Into<StoreError>>(
+    limit: Duration,
+    work: impl Future<Output = Result<T, E>>,
+) -> Result<T, StoreError> {
+    match tokio::time::timeout(limit, work).await {
+        Ok(result) => result.map_err(Into::into),
+        Err(_elapsed) => Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()).into()),
+    }
 }

@@ -19,6 +19,8 @@ mod homeserver_push;
 #[cfg(test)]
 mod matrix_client;
 #[cfg(test)]
+mod migrating;
+#[cfg(test)]
 mod plans;
 #[cfg(test)]
 mod proxy;

@@ -410,44 +410,6 @@ async fn every_cascading_foreign_key_has_an_index() {
     assert_eq!(slow, Vec::<String>::new(), "foreign keys that cascade without an index");
 }
 
-#[tokio::test]
-async fn several_processes_can_migrate_at_once_and_again() {
-    let database = TestDatabase::create_empty().await;
-    let stores: Vec<_> = (0..4).map(|_| database.store(2)).collect();
-    assert!(stores[0].missing_migrations().await.unwrap() > 0);
-    for migrated in futures_util::future::join_all(stores.iter().map(matrixbot::store::Store::migrate)).await
-    {
-        migrated.unwrap();
-    }
-    stores[0].migrate().await.unwrap();
-    assert_eq!(stores[0].missing_migrations().await.unwrap(), 0);
-    for store in stores {
-        store.close().await;
-    }
-}
-
 fn another_of(table: &str) -> Value {
     another().into_iter().find(|(name, _)| *name == table).unwrap().1
-}
-
-#[tokio::test]
-async fn processes_that_start_at_once_on_an_empty_database_migrate_it_once() {
-    let database = TestDatabase::create_empty().await;
-    let starts = (0..6).map(|_| async { database.store(2).migrate().await });
-    for started in futures_util::future::join_all(starts).await {
-        started.unwrap();
-    }
-    assert_eq!(database.store(2).missing_migrations().await.unwrap(), 0);
-}
-
-#[tokio::test]
-async fn a_start_with_nothing_to_migrate_waits_for_no_lock() {
-    let database = TestDatabase::create().await;
-    let mut other = database.connect().await;
-    // As a connection behind a pooler could keep it.
-    let lock = "SELECT pg_advisory_lock(hashtext('matrixbot migrate'))";
-    sqlx::query(lock).execute(&mut other).await.unwrap();
-    let store = database.store(2);
-    let started = tokio::time::timeout(std::time::Duration::from_secs(5), store.migrate());
-    started.await.unwrap().unwrap();
 }

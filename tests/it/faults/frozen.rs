@@ -13,6 +13,7 @@ const LIMITS: Limits = Limits {
     statement: Duration::from_secs(1),
     transaction: Duration::from_secs(2),
     idle: Duration::from_millis(300),
+    migration: Duration::from_secs(1),
 };
 /// When it must have given up, on a slow machine as well.
 const GIVEN_UP: Duration = Duration::from_secs(6);
