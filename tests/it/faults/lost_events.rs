@@ -137,6 +137,33 @@ async fn a_room_that_fails_temporarily_does_not_stop_reading_others_and_is_read_
 }
 
 #[tokio::test]
+async fn rooms_that_answer_rubbish_or_never_do_not_keep_others_from_being_read() {
+    let (world, rooms, number) = firing().await;
+    let alice = world.homeserver.person(ALICE);
+    // The first rooms that are read: one is never answered, the other one not in Matrix's words.
+    let reading = |room| Match::to(Endpoint::Messages).in_room(room);
+    world.homeserver.fail_until_cleared(reading(&rooms.managers), Fault::NonJson(200));
+    let held = world.homeserver.hold_before(reading(&rooms.ops));
+    alice.says(&rooms.fallback, &format!("ack {number}"));
+    alice.says(&rooms.fallback, "!pending");
+    world.homeserver.lose_unpushed_events();
+    let found = "SELECT count(*) FROM inbox WHERE source <> 'transaction' AND event::text LIKE '%pending%'";
+    tokio::select! {
+        _ = world.bot.step("reconcile") => panic!("the room that is not answered was read"),
+        () = async {
+            held.reached().await;
+            while world.count(found).await == 0 {
+                tokio::task::yield_now().await;
+            }
+        } => {}
+    }
+    held.release();
+    world.homeserver.clear_faults();
+    world.settle().await;
+    assert_eq!(world.posts(&rooms.fallback).len(), 2, "both commands are answered");
+}
+
+#[tokio::test]
 async fn our_own_edits_and_threads_are_ignored_when_read_back() {
     let (world, rooms, number) = firing().await;
     world.homeserver.person(ALICE).says(&rooms.ops, &format!("ack {number}"));
