@@ -18,6 +18,8 @@ struct State {
 pub struct RoomHealth {
     /// The rooms and virtual users that are unreachable, and why.
     pub unreachable: BTreeMap<String, String>,
+    /// Rooms that get their pages, but that a person should look after, and why.
+    pub wanting: BTreeMap<String, String>,
     /// The room lists of which no level has a reachable room: none of their pages can arrive.
     pub silent_lists: BTreeSet<String>,
 }

@@ -212,6 +212,7 @@ fn settings(config: &Config, list: &RoomListConfig) -> anyhow::Result<ListSettin
         avatar: list.avatar.clone(),
         ack_reactions: list.ack_reactions.clone(),
         place_reaction: list.place_reaction,
+        follow_aliases: list.follow_aliases,
         templates: list.templates.clone(),
         ..ListSettings::new(list.name.clone(), user_id, list.policy.clone())
     })

@@ -90,13 +90,14 @@ fn workers(beats: &Beats) -> Result<String, String> {
 
 /// A room that is unreachable is for its people to repair; a list that can page nobody is not ready.
 fn rooms_found(rooms: Option<RoomHealth>) -> Found {
-    let Some(RoomHealth { unreachable, silent_lists }) = rooms else {
+    let Some(RoomHealth { unreachable, wanting, silent_lists }) = rooms else {
         return Found::Failed("not checked yet".to_owned());
     };
-    if unreachable.is_empty() {
+    if unreachable.is_empty() && wanting.is_empty() {
         return Found::Ok("all joined".to_owned());
     }
-    let rooms: Vec<String> = unreachable.iter().map(|(room, why)| format!("{room}: {why}")).collect();
+    let rooms: Vec<String> =
+        unreachable.iter().chain(&wanting).map(|(room, why)| format!("{room}: {why}")).collect();
     let detail = rooms.join("; ");
     if silent_lists.is_empty() {
         return Found::Degraded(detail);

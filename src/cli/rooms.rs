@@ -1,11 +1,14 @@
-//! `matrixbot rooms`: where the rooms of the configuration have moved.
+//! `matrixbot rooms`: the rooms of the configuration, and where they have moved.
 
 use super::shell::Shell;
 use super::{ConfigFile, FAILED, block_on, eprint, print};
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::Config;
+use crate::domain::lists::ListSettings;
+use crate::rooms::user_id::user_id_for;
 use crate::store::{Move, commit, room_move};
 use clap::{Args, Subcommand};
+use serde::Serialize;
 use std::process::ExitCode;
 
 pub(super) const EXAMPLES: &str = "\
@@ -14,6 +17,8 @@ to the room again at once; at its next attendance, within five minutes, it joins
 again if it has left it.
 
 Examples:
+  matrixbot rooms list
+  matrixbot rooms list --json | jq '.[] | select(.membership != \"join\")'
   matrixbot rooms moved
   matrixbot rooms undo-move '!old:example.org'";
 
@@ -27,6 +32,12 @@ pub(super) struct Options {
 
 #[derive(Debug, Subcommand)]
 enum What {
+    /// List the rooms of each room list with their names, and whether the virtual user is in them
+    List {
+        /// Print one JSON array
+        #[arg(long)]
+        json: bool,
+    },
     /// List the rooms that have moved, and whether matrixbot follows
     Moved,
     /// Take back that a room has moved: pages go to the room itself again
@@ -46,6 +57,7 @@ pub(super) fn rooms(options: &Options) -> ExitCode {
     let done = block_on(async {
         let shell = Shell::open(&config).await?;
         let done = match &options.what {
+            What::List { json } => list(&shell, &config, *json).await,
             What::Moved => moved(&shell).await,
             What::UndoMove { room } => undo(&shell, &config, room).await,
         };
@@ -61,21 +73,93 @@ pub(super) fn rooms(options: &Options) -> ExitCode {
     }
 }
 
+/// One room of a room list.
+#[derive(Serialize)]
+struct Line {
+    room_list: String,
+    /// The room, as the configuration names it.
+    reference: String,
+    /// Its levels, counted from 1.
+    levels: Vec<usize>,
+    fallback: bool,
+    /// Where its pages go; the alias, if that was never looked up.
+    room: String,
+    /// What people call that room.
+    name: Option<String>,
+    /// As in Matrix, or `unreachable`.
+    membership: Option<String>,
+    /// Where its alias leads, if pages do not follow.
+    alias_leads_to: Option<String>,
+}
+
+async fn list(shell: &Shell, config: &Config, as_json: bool) -> anyhow::Result<String> {
+    let strayed = shell.store.strayed_aliases().await?;
+    let mut lines = Vec::new();
+    for list in &config.room_lists {
+        let user = user_id_for(&list.name, &config.user_prefix, &config.homeserver.server_name)?;
+        let settings = ListSettings::new(list.name.clone(), user.clone(), list.policy.clone());
+        for reference in settings.references() {
+            let levels = list.policy.levels.iter().zip(1..);
+            let levels = levels.filter(|(level, _)| level.rooms.contains(&reference));
+            let room = shell.store.room_of(&reference).await?;
+            let strayed = strayed.iter().find(|one| one.room_list == list.name && one.alias == reference);
+            lines.push(Line {
+                room_list: list.name.clone(),
+                levels: levels.map(|(_, number)| number).collect(),
+                fallback: list.policy.fallback_rooms.contains(&reference),
+                name: shell.store.room_called(&room).await?,
+                membership: shell.store.membership(user.as_str(), &room).await?,
+                alias_leads_to: strayed.and_then(|one| one.is.leads_to().map(str::to_owned)),
+                room,
+                reference,
+            });
+        }
+    }
+    if as_json {
+        return Ok(format!("{:#}\n", serde_json::to_value(lines)?));
+    }
+    Ok(lines.iter().map(Line::text).collect())
+}
+
+impl Line {
+    fn text(&self) -> String {
+        let mut places: Vec<String> = self.levels.iter().map(|level| format!("level {level}")).collect();
+        if self.fallback {
+            places.push("fallback".to_owned());
+        }
+        let name = self.name.as_ref().filter(|name| **name != self.reference);
+        let name = name.map(|name| format!(" {name}")).unwrap_or_default();
+        let room = if self.room == self.reference { String::new() } else { format!(" -> {}", self.room) };
+        let is = match self.membership.as_deref() {
+            Some("join") => "joined",
+            Some("unreachable") => "cannot be joined",
+            Some(_) => "not joined any more",
+            None => "not joined yet",
+        };
+        let strays = self.alias_leads_to.as_ref().map(|to| format!("; the alias leads to {to}"));
+        let (list, places) = (&self.room_list, places.join(", "));
+        format!("{list}, {places}: {}{room}{name}: {is}{}\n", self.reference, strays.unwrap_or_default())
+    }
+}
+
 async fn moved(shell: &Shell) -> anyhow::Result<String> {
     let moves = shell.store.room_moves().await?;
     if moves.is_empty() {
         return Ok("No room has moved.\n".to_owned());
     }
-    let lines = moves.into_iter().map(|moved| {
+    let mut lines = Vec::with_capacity(moves.len());
+    for moved in moves {
+        let (room, successor) =
+            (shell.store.room_label(&moved.room).await?, shell.store.room_label(&moved.successor).await?);
         let is = match moved.is {
             Move::Followed => "followed".to_owned(),
             Move::Undone => "taken back; pages go to the room itself".to_owned(),
             Move::Waiting(why) => format!("not joined yet ({why}); pages stay in the room"),
             Move::Refused(why) => format!("refused: {why}; pages stay in the room"),
         };
-        format!("{} -> {}: {is}, since {}\n", moved.room, moved.successor, moved.since)
-    });
-    Ok(lines.collect())
+        lines.push(format!("{room} -> {successor}: {is}, since {}\n", moved.since));
+    }
+    Ok(lines.concat())
 }
 
 async fn undo(shell: &Shell, config: &Config, room: &str) -> anyhow::Result<String> {

@@ -26,6 +26,7 @@ pub(super) fn check(reader: &mut Reader<'_>, config: &mut Json) {
     let names = unique_names(reader, config, "room_lists");
     receivers(reader, config, &names);
     virtual_users(reader, config, &names);
+    shared_aliases(reader, config);
     for (path, target) in config["compatibility"].as_object().into_iter().flatten() {
         if let Some(target) = target.as_str().filter(|target| !names.contains(*target)) {
             reader.note(&format!("compatibility.{path}"), format!("there is no room list named `{target}`"));
@@ -86,6 +87,27 @@ fn receivers(reader: &mut Reader<'_>, config: &Json, names: &BTreeSet<String>) {
             } else if *lists.entry(receiver).or_insert(list_index) != list_index {
                 reader.note(&path, format!("names `{receiver}` a second time"));
             }
+        }
+    }
+}
+
+/// An alias leads to one room for all its lists, so they must agree on whether it is followed.
+fn shared_aliases(reader: &mut Reader<'_>, config: &Json) {
+    let mut known: BTreeMap<&str, (&str, &str)> = BTreeMap::new();
+    for (index, list) in items(&config["room_lists"]) {
+        let name = list["name"].as_str().unwrap_or_default();
+        let value = list["follow_aliases"].as_str().unwrap_or("when_member");
+        let levels = items(&list["levels"]).flat_map(|(_, level)| items(&level["rooms"]));
+        let rooms = levels.chain(items(&list["fallback_rooms"])).filter_map(|(_, room)| room.as_str());
+        let aliases = rooms.filter(|room| room.starts_with('#'));
+        let clash = aliases
+            .map(|alias| (alias, *known.entry(alias).or_insert((name, value))))
+            .find(|(_, (_, other))| *other != value);
+        if let Some((alias, (first, other))) = clash {
+            let message = format!(
+                "{value} differs from {other} of the room list `{first}`, which also has {alias}: use the same value"
+            );
+            reader.note(&format!("room_lists[{index}].follow_aliases"), message);
         }
     }
 }

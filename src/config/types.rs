@@ -8,6 +8,7 @@
 
 use super::Problem;
 use super::registration::Registration;
+use crate::domain::lists::FollowAliases;
 use crate::domain::policy::Policy;
 use crate::domain::reaction;
 use ruma::{OwnedMxcUri, OwnedServerName};
@@ -217,6 +218,11 @@ pub struct RoomListConfig {
     /// Whether matrixbot adds the first of `ack_reactions` to each page.
     #[serde(default = "yes")]
     pub place_reaction: bool,
+    /// Whether pages follow an alias that moves to another room: `when_member` once the virtual user can post in the new room
+    /// (until then they stay, and a notice in the old room asks for an invitation), `always` at once, or `never`. Room lists
+    /// that have the same alias need the same value.
+    #[serde(default)]
+    pub follow_aliases: FollowAliases,
     /// Your own message templates, in Jinja: `page`, `edit`, `thread`, `fallback` or `reminder`, each with `_text` or
     /// `_html`. `matrixbot check` renders them with a sample incident. If one fails later, the built-in text is sent.
     #[serde(default)]

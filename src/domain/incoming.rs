@@ -68,6 +68,10 @@ pub enum Happening {
         /// The new room.
         replacement: OwnedRoomId,
     },
+    /// The room's name changed; `None`: it was removed.
+    Named(Option<String>),
+    /// The alias that the room presents as its main one changed; `None`: it was removed.
+    MainAlias(Option<String>),
     /// The room's power levels changed. matrixbot must fetch them again before it uses them.
     PowerLevels,
     /// Encryption was enabled in the room.

@@ -3,7 +3,9 @@
 use super::policy::Policy;
 use super::reaction;
 use ruma::OwnedUserId;
+use schemars::JsonSchema;
 use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -35,6 +37,19 @@ impl Webhooks {
     }
 }
 
+/// Whether the pages of a list follow an alias that moves to another room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum FollowAliases {
+    /// Once the virtual user can post in the new room.
+    #[default]
+    WhenMember,
+    /// At once, whether it can post there or not.
+    Always,
+    /// Never: they stay in the room that the alias led to first.
+    Never,
+}
+
 /// The current settings of one room list.
 #[derive(Debug, Clone)]
 pub struct ListSettings {
@@ -54,6 +69,8 @@ pub struct ListSettings {
     pub ack_reactions: Vec<String>,
     /// Whether matrixbot adds that reaction.
     pub place_reaction: bool,
+    /// Whether its pages follow an alias that moves to another room.
+    pub follow_aliases: FollowAliases,
     /// The operator's message templates.
     pub templates: BTreeMap<String, String>,
 }
@@ -158,6 +175,7 @@ impl ListSettings {
             policy: Arc::new(policy),
             ack_reactions: Vec::new(),
             place_reaction: true,
+            follow_aliases: FollowAliases::default(),
             templates: BTreeMap::new(),
         }
     }

@@ -38,6 +38,7 @@ pub mod policy;
 pub mod reaction;
 pub mod retry;
 pub mod rights;
+pub mod room_name;
 pub mod time;
 pub mod timeline;
 pub mod totals;

@@ -3,7 +3,7 @@
 use super::answer::Answer;
 use super::incident::Rung;
 use super::timeline::Entry;
-use ruma::OwnedEventId;
+use ruma::{OwnedEventId, OwnedUserId};
 use serde::{Deserialize, Serialize};
 use strum::IntoStaticStr;
 
@@ -79,6 +79,35 @@ pub enum Outgoing {
         /// The room, as the configuration names it.
         room: String,
     },
+    /// An alias of the list leads to another room: its pages go there from now on. For the old room.
+    AliasMoved {
+        /// The alias.
+        alias: String,
+        /// The new room, as people know it.
+        to: String,
+    },
+    /// An alias of the list leads to another room, where the virtual user cannot post: its pages stay in the old room.
+    AliasWaits {
+        /// The alias.
+        alias: String,
+        /// The old room, as people know it.
+        from: String,
+        /// The new room.
+        to: String,
+        /// The virtual user.
+        user: OwnedUserId,
+        /// Why it cannot post there.
+        why: String,
+    },
+    /// A room of the list was closed, and names a successor that is not one: its pages still go to the closed room.
+    SuccessorRefused {
+        /// The closed room, as people know it.
+        room: String,
+        /// The room that its tombstone names.
+        successor: String,
+        /// Why that is none.
+        why: String,
+    },
     /// The timer of an incident cannot be handled: it does not escalate. Needs nothing of the incident to be rendered.
     IncidentSetAside {
         /// The incident's number.
@@ -128,6 +157,9 @@ impl Outgoing {
             | Self::RoomMoved { .. }
             | Self::RoomUnreachable { .. }
             | Self::RoomReachable { .. }
+            | Self::AliasMoved { .. }
+            | Self::AliasWaits { .. }
+            | Self::SuccessorRefused { .. }
             | Self::IncidentSetAside { .. } => OutgoingKind::Answer,
         }
     }
@@ -152,7 +184,10 @@ impl Outgoing {
             | Self::Show { .. }
             | Self::RoomMoved { .. }
             | Self::RoomUnreachable { .. }
-            | Self::RoomReachable { .. } => 3,
+            | Self::RoomReachable { .. }
+            | Self::AliasMoved { .. }
+            | Self::AliasWaits { .. }
+            | Self::SuccessorRefused { .. } => 3,
             Self::AckReaction { .. } => 4,
             Self::Refresh | Self::RefreshNewest => 5,
             Self::ThreadEntry { .. } => 6,
@@ -176,6 +211,9 @@ impl Outgoing {
             | Self::RoomMoved { .. }
             | Self::RoomUnreachable { .. }
             | Self::RoomReachable { .. }
+            | Self::AliasMoved { .. }
+            | Self::AliasWaits { .. }
+            | Self::SuccessorRefused { .. }
             | Self::IncidentSetAside { .. } => None,
         }
     }

@@ -4,6 +4,7 @@ use super::client::{Client, Identity};
 use super::endpoint::Endpoint;
 use super::failure::{ClientError, Failure};
 use super::power_levels::PowerLevels;
+use crate::domain::room_name::{RoomName, readable};
 use ruma::api::client::alias::get_alias;
 use ruma::api::client::membership::{join_room_by_id_or_alias, joined_members, joined_rooms, leave_room};
 use ruma::api::client::state::get_state_event_for_key::{self, v3::StateEventFormat};
@@ -130,6 +131,28 @@ impl Client {
         // What cannot be read names no room.
         let create = create.and_then(|create| serde_json::from_str::<Create>(create.get()).ok());
         Ok(create.and_then(|create| create.predecessor).map(|predecessor| predecessor.room_id))
+    }
+
+    /// What the room's members call it.
+    pub async fn room_name(&self, identity: &Identity, room_id: &RoomId) -> Result<RoomName, ClientError> {
+        #[derive(Deserialize)]
+        struct Name {
+            name: String,
+        }
+        #[derive(Deserialize)]
+        struct CanonicalAlias {
+            alias: String,
+        }
+        // What cannot be read is no name.
+        let name = self.state(identity, room_id, "m.room.name", StateEventFormat::Content).await?;
+        let name = name.and_then(|content| serde_json::from_str::<Name>(content.get()).ok());
+        let alias =
+            self.state(identity, room_id, "m.room.canonical_alias", StateEventFormat::Content).await?;
+        let alias = alias.and_then(|content| serde_json::from_str::<CanonicalAlias>(content.get()).ok());
+        Ok(RoomName {
+            name: name.and_then(|content| readable(&content.name)),
+            alias: alias.and_then(|content| readable(&content.alias)),
+        })
     }
 
     /// Whether the room is encrypted.

@@ -119,6 +119,14 @@ fn message(head: &Head, source: &Source<'_>, context: &Context<'_>) -> Option<(M
             (fallback::room_unreachable(source.room_list, room, why), None)
         }
         Outgoing::RoomReachable { room } => (fallback::room_reachable(source.room_list, room), None),
+        Outgoing::AliasMoved { alias, to } => (fallback::alias_moved(source.room_list, alias, to), None),
+        Outgoing::AliasWaits { alias, from, to, user, why } => {
+            let words = fallback::AliasWaits { alias, from, to, user, why };
+            (fallback::alias_waits(source.room_list, &words), None)
+        }
+        Outgoing::SuccessorRefused { room, successor, why } => {
+            (fallback::successor_refused(source.room_list, room, successor, why), None)
+        }
         Outgoing::IncidentSetAside { number, name, why } => {
             (fallback::set_aside(source.room_list, *number, name.as_deref(), why), None)
         }

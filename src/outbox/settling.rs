@@ -14,7 +14,7 @@ use crate::matrix::Failure;
 use crate::rooms::trouble::{log_user_is_back, log_user_trouble};
 use crate::store::enqueue::{self, NewMessage};
 use crate::store::settle::Retry;
-use crate::store::{Claimed, Head, Lease, claim, inbox, incident, room, settle};
+use crate::store::{Claimed, Head, Lease, claim, inbox, incident, left_room, room, settle};
 use crate::telemetry::DeliveryOutcome;
 use jiff::Timestamp;
 use ruma::EventId;
@@ -213,16 +213,27 @@ async fn find_answers(change: &mut Change, head: &Head, event_id: &EventId) -> R
     Ok(())
 }
 
-/// Follows a room that was replaced while the message was being sent. Moves the message to the replacement, or cancels it
-/// if it relates to a post in the old room. Returns whether the room was replaced.
+/// Follows a room that was replaced while the message was being sent, for everybody or for this list. Moves the message to
+/// the replacement, or cancels it if it relates to a post in the old room. Returns whether the room was replaced.
 async fn follow_room(change: &mut Change, claimed: &Claimed, error: &str) -> Result<bool, OutboxError> {
     let (now, tx) = (change.now(), change.tx());
     let room = claimed.head.room.as_str();
     let replacement = room::room_of(tx, room).await?;
-    if replacement == room {
-        return Ok(false);
-    }
     let retry = Retry { at: now, uncertain: false, counts: true, error };
+    if replacement == room {
+        let head = &claimed.head;
+        let moves =
+            !head.uncertain && matches!(head.payload.kind(), OutgoingKind::Page | OutgoingKind::Fallback);
+        let successor = left_room::successor(tx, &head.room_list, room).await?;
+        let Some(successor) = successor.filter(|_| moves) else { return Ok(false) };
+        settle::retry(tx, &claimed.lease, &retry, now).await?;
+        left_room::move_waiting(tx, &head.room_list, (room, &successor), now).await?;
+        if left_room::waits_in(tx, head.id, room).await? {
+            // It cannot move, and would be tried here again and again.
+            settle::undeliverable(tx, head, error, now).await?;
+        }
+        return Ok(true);
+    }
     settle::retry(tx, &claimed.lease, &retry, now).await?;
     if matches!(
         claimed.head.payload.kind(),

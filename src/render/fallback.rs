@@ -12,6 +12,7 @@ use crate::domain::policy::Mention;
 use crate::domain::timeline::{Entry, Kind};
 use crate::domain::view::IncidentView;
 use jiff::Timestamp;
+use ruma::UserId;
 
 /// Posted to a fallback room when nobody acknowledged on any level, once per run. Notifies the whole room.
 /// `story` is the incident's timeline, at least from the start of its run.
@@ -95,6 +96,50 @@ pub fn room_unreachable(room_list: &str, room: &str, why: &str) -> Message {
 /// Posted to another room of the room list when this one is reachable again.
 pub fn room_reachable(room_list: &str, room: &str) -> Message {
     line(&Rich::from(format!("{room_list} can reach ")).code(&short(room, 100)).text(" again."))
+}
+
+/// Posted to the old room when an alias of the room list leads to another one, `to`.
+pub fn alias_moved(room_list: &str, alias: &str, to: &str) -> Message {
+    let words = Rich::new().code(&short(alias, 100)).text(" leads to another room. Alerts of ");
+    let words = words.text(&format!("{} are now posted in ", list_name(room_list)));
+    line(&words.room(alias, &short(to, 200)).text("."))
+}
+
+/// What `alias_waits` posts.
+#[derive(Debug, Clone, Copy)]
+pub struct AliasWaits<'a> {
+    /// The alias.
+    pub alias: &'a str,
+    /// The old room, as people know it.
+    pub from: &'a str,
+    /// The new room.
+    pub to: &'a str,
+    /// The virtual user.
+    pub user: &'a UserId,
+    /// Why it cannot post in the new room.
+    pub why: &'a str,
+}
+
+/// Posted when an alias of the room list leads to a room where the virtual user cannot post.
+pub fn alias_waits(room_list: &str, waits: &AliasWaits<'_>) -> Message {
+    let words = Rich::from("⚠️ ").code(&short(waits.alias, 100)).text(" leads to another room, ");
+    let words = words
+        .room(waits.alias, &short(waits.to, 200))
+        .text(&format!(", but {} cannot post there: ", waits.user));
+    let words = words.text(short(waits.why, 300).trim_end_matches('.'));
+    let words = words.text(&format!(". Alerts of {} stay in ", list_name(room_list)));
+    let words = words.code(&short(waits.from, 200)).text(". They follow once ").user(waits.user);
+    line(&words.text(" is invited to the new room and may post there."))
+}
+
+/// Posted when a room of the room list was closed and names a successor that does not count.
+pub fn successor_refused(room_list: &str, room: &str, successor: &str, why: &str) -> Message {
+    let words = Rich::from("⚠️ ").code(&short(room, 200)).text(" was closed and names ");
+    let words =
+        words.code(&short(successor, 100)).text(&format!(" as its successor, but {}. ", short(why, 300)));
+    let words =
+        words.text(&format!("Alerts of {} are still posted in the closed room. ", list_name(room_list)));
+    line(&words.text("Upgrade the room again, or ask the operators to configure the new room."))
 }
 
 /// Posted in a fallback room when the timer of an incident cannot be handled. Notifies the whole room: the incident pages

@@ -1,7 +1,7 @@
 //! Text in two forms: plain and HTML. Both have the same content, and all foreign text in the HTML is escaped.
 
 use super::text::clean;
-use ruma::UserId;
+use ruma::{MatrixToUri, RoomAliasId, UserId};
 use url::Url;
 
 /// The longest link in a message; longer ones are dropped.
@@ -73,10 +73,23 @@ impl Rich {
 
     /// A person, as a link. It does not notify; only the message's `Mentions` do.
     #[must_use]
-    pub fn user(mut self, user: &UserId) -> Self {
-        self.plain.push_str(&clean(user.as_str()));
-        let link = escape(&user.matrix_to_uri().to_string());
-        append(&mut self.html, &["<a href=\"", &link, "\">", &escape(&clean(user.as_str())), "</a>"]);
+    pub fn user(self, user: &UserId) -> Self {
+        self.matrix_link(&user.matrix_to_uri(), user.as_str())
+    }
+
+    /// The room that an alias leads to, as a link with a name.
+    #[must_use]
+    pub fn room(self, alias: &str, name: &str) -> Self {
+        match <&RoomAliasId>::try_from(alias) {
+            Ok(alias) => self.matrix_link(&alias.matrix_to_uri(), name),
+            Err(_) => self.code(name),
+        }
+    }
+
+    fn matrix_link(mut self, link: &MatrixToUri, name: &str) -> Self {
+        let name = clean(name).replace('\n', " ");
+        append(&mut self.html, &["<a href=\"", &escape(&link.to_string()), "\">", &escape(&name), "</a>"]);
+        self.plain.push_str(&name);
         self
     }
 

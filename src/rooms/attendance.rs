@@ -2,8 +2,8 @@
 //! once in the fallback rooms, and once more when it is reachable again (`trouble`).
 
 use super::{RoomError, Rooms, trouble};
-use crate::domain::lists::ListSettings;
-use crate::store::{Move, StoreError, commit, room_trouble, user_trouble};
+use crate::domain::lists::{ListSettings, Lists};
+use crate::store::{Move, RoomMove, StoreError, commit, room_trouble, user_trouble};
 use futures_util::stream::{self, StreamExt as _};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
@@ -19,6 +19,8 @@ const ENTERING: Duration = Duration::from_secs(45);
 pub struct Visit {
     /// Unreachable rooms (by reference) and virtual users without a profile (by user id), with the reason.
     pub unreachable: BTreeMap<String, String>,
+    /// Rooms (by reference) that get their pages, but that a person should look after, with the reason.
+    pub wanting: BTreeMap<String, String>,
     /// Why the virtual user cannot act, if it cannot. Then nothing is known of its rooms.
     pub user_trouble: Option<String>,
     /// Whether the outbox has new messages to send.
@@ -28,10 +30,16 @@ pub struct Visit {
 }
 
 impl Rooms {
-    /// Registers the virtual user of a list, sets its profile, and joins it to each of the list's rooms.
-    pub async fn visit(&self, list: &ListSettings, now: Timestamp) -> Result<Visit, StoreError> {
+    /// Registers the virtual user of a list, sets its profile, and joins it to each of the list's rooms. `lists`: all room
+    /// lists, which may share aliases with this one.
+    pub async fn visit(
+        &self,
+        lists: &Lists,
+        list: &ListSettings,
+        now: Timestamp,
+    ) -> Result<Visit, StoreError> {
         let mut visit = Visit::default();
-        self.visit_all(list, &mut visit, now).await?;
+        self.visit_all((lists, list), &mut visit, now).await?;
         if let Some(why) = &visit.user_trouble {
             let mut tx = self.store.begin().await?;
             let is_new = user_trouble::begins(&mut tx, &list.name, why, now, now).await?;
@@ -47,7 +55,7 @@ impl Rooms {
 
     async fn visit_all(
         &self,
-        list: &ListSettings,
+        (lists, list): (&Lists, &ListSettings),
         visit: &mut Visit,
         now: Timestamp,
     ) -> Result<(), StoreError> {
@@ -76,7 +84,8 @@ impl Rooms {
         let references: Vec<_> = references.collect();
         let entering = references.into_iter().map(|(reference, was_troubled)| async move {
             let entered =
-                tokio::time::timeout(ENTERING, self.enter(list, &reference, was_troubled, now)).await;
+                tokio::time::timeout(ENTERING, self.enter((lists, list), &reference, was_troubled, now))
+                    .await;
             let entered = entered.unwrap_or_else(|_elapsed| {
                 let why = format!("the homeserver did not answer within {} s", ENTERING.as_secs());
                 Ok(Entered::No { why, lasts: false })
@@ -91,8 +100,11 @@ impl Rooms {
                     visit.can_send |= self.trouble_begins(list, &reference, (true, &why), now).await?;
                     visit.unreachable.insert(reference, why);
                 }
-                Entered::Yes { room, joined, is_new, left } => {
+                Entered::Yes { room, joined, is_new, left, wants } => {
                     visit.can_send |= is_new;
+                    if let Some(why) = wants {
+                        visit.wanting.insert(reference.clone(), why);
+                    }
                     visit.can_page |= list.policy.levels.iter().any(|level| level.rooms.contains(&reference));
                     if was_troubled {
                         visit.can_send |= self.trouble_ends(list, &reference, now).await?;
@@ -117,6 +129,9 @@ impl Rooms {
             }
         }
         drop(entering);
+        let aliases: Vec<String> =
+            list.references().into_iter().filter(|reference| reference.starts_with('#')).collect();
+        self.store.forget_other_aliases(&list.name, &aliases).await?;
         // A room that is no longer in the list is not reported as reachable.
         for room in troubled {
             let mut tx = self.store.begin().await?;
@@ -130,7 +145,7 @@ impl Rooms {
     /// new or was in trouble, also checks whether it may send messages.
     async fn enter(
         &self,
-        list: &ListSettings,
+        (lists, list): (&Lists, &ListSettings),
         reference: &str,
         was_troubled: bool,
         now: Timestamp,
@@ -139,12 +154,28 @@ impl Rooms {
             Ok(resolved) => resolved,
             Err(error) => return Entered::not(error),
         };
-        let (mut room, mut is_new, mut left) = (resolved.room, resolved.is_new, None);
-        let moves = self.store.waiting_successors(std::slice::from_ref(&room)).await?;
-        if let Some((from, successor)) = moves.into_iter().next() {
-            match self.follow(list, &from, &successor, now).await? {
+        let (mut room, mut is_new, mut left, mut wants) = (resolved.room, resolved.is_new, None, None);
+        if reference.starts_with('#') && !is_new {
+            let followed = self.follow_alias(lists, list, (reference, &room), now).await?;
+            (is_new, wants) = (followed.has_messages, followed.waits);
+            // Another list may have made it move.
+            room = self.store.room_of(reference).await?;
+        }
+        if let Some(moved) = self.store.room_move(&room).await?
+            && let RoomMove { room: from, successor, is: known, .. } = moved
+            && matches!(known, Move::Waiting(_) | Move::Refused(_))
+        {
+            let is = match known {
+                Move::Waiting(_) => self.follow(lists, list, (&from, &successor), now).await?,
+                other => other,
+            };
+            match is {
                 Move::Followed => {
                     (room, is_new, left) = (successor, true, Some(from));
+                }
+                Move::Refused(why) => {
+                    wants =
+                        Some(format!("it names {successor} as its successor, but {why}; pages stay there"));
                 }
                 Move::Waiting(why) => {
                     // The old room may still be in use.
@@ -155,7 +186,7 @@ impl Rooms {
                     let why = format!("it moved to {successor}, which cannot be joined: {why}");
                     return Ok(Entered::No { why, lasts: true });
                 }
-                Move::Refused(_) | Move::Undone => {}
+                Move::Undone => {}
             }
         }
         let joined = match self.ensure_joined(&list.user_id, &room, now).await {
@@ -169,7 +200,8 @@ impl Rooms {
                 Err(error) => return Entered::not(error),
             }
         }
-        Ok(Entered::Yes { room, joined, is_new, left })
+        self.learn_name(&list.user_id, &room, now).await?;
+        Ok(Entered::Yes { room, joined, is_new, left, wants })
     }
 
     async fn trouble_begins(
@@ -198,7 +230,7 @@ impl Rooms {
     }
 
     /// Makes the messages pending again that were given up while the room was unreachable. Returns whether there are any.
-    async fn revive(
+    pub(super) async fn revive(
         &self,
         list: &ListSettings,
         reference: &str,
@@ -229,6 +261,8 @@ enum Entered {
         is_new: bool,
         /// The room that was left behind just now, because it moved.
         left: Option<String>,
+        /// Why a person should look after it.
+        wants: Option<String>,
     },
     /// It is in the room, but may not send messages.
     Muted { why: String },

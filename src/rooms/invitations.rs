@@ -1,7 +1,7 @@
 //! Invitations of virtual users: they accept those to rooms of their list, and decline all others.
 
 use super::{RoomError, Rooms};
-use crate::domain::lists::Lists;
+use crate::domain::lists::{FollowAliases, Lists};
 use jiff::Timestamp;
 use ruma::{RoomId, UserId};
 
@@ -63,7 +63,7 @@ impl Rooms {
         }
     }
 
-    /// Whether a room belongs to the list of a virtual user. Resolves the list's unknown aliases.
+    /// Whether a room belongs to the list of a virtual user. Asks the homeserver where the list's aliases lead.
     async fn is_of_list(
         &self,
         lists: &Lists,
@@ -87,6 +87,12 @@ impl Rooms {
                 Err(error) => return Err(error),
             }
         }
-        Ok(false)
+        // An alias may have moved there since the last visit; or it waits for this invitation.
+        let mut aliases = list.references();
+        aliases.retain(|reference| reference.starts_with('#'));
+        if list.follow_aliases == FollowAliases::Never || aliases.is_empty() {
+            return Ok(false);
+        }
+        Ok(self.leads_now(&aliases, room, now).await?)
     }
 }

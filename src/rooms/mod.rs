@@ -3,8 +3,10 @@
 //! A request to the homeserver is made only for what the database does not know; the answer is stored there. A refusal is
 //! not final: the next call requests it again.
 
+mod aliases;
 pub mod attendance;
 pub mod invitations;
+mod names;
 pub mod successors;
 pub mod trouble;
 pub mod user_id;
@@ -15,6 +17,7 @@ pub use virtual_users::{VirtualUsers, ensure_device};
 use crate::domain::lists::{ListSettings, Lists};
 use crate::matrix::{Client, ClientError, Concern, Endpoint, Identity};
 use crate::store::{Store, StoreError, Tx, room};
+use aliases::{Directory, Pauses};
 use jiff::Timestamp;
 use ruma::{OwnedRoomId, RoomAliasId, RoomId, RoomOrAliasId, UserId};
 use std::sync::Arc;
@@ -67,12 +70,14 @@ pub struct Rooms {
     client: Client,
     store: Store,
     users: VirtualUsers,
+    pauses: Pauses,
 }
 
 impl Rooms {
     /// The rooms and virtual users of a homeserver.
     pub fn new(client: Client, store: Store) -> Self {
-        Self { users: VirtualUsers::new(client.clone(), store.clone()), client, store }
+        let users = VirtualUsers::new(client.clone(), store.clone());
+        Self { users, client, store, pauses: Pauses::default() }
     }
 
     /// The homeserver.
@@ -163,23 +168,54 @@ pub async fn lists_of(tx: &mut Tx, lists: &Lists, room: &str) -> Result<Vec<Arc<
     Ok(lists.naming(&room::references_to(tx, room).await?))
 }
 
-/// Resolves a reference now and stores nothing: requests an alias from the homeserver even if the database knows it.
-/// Follows upgrades only if there is a database.
+/// The room that the pages of a reference go to, and what the homeserver says of it if it is an alias.
+#[derive(Debug)]
+pub struct LookedUp {
+    /// The room.
+    pub room: OwnedRoomId,
+    /// What the directory says, if that is something else: then `run` decides at its next attendance whether pages follow.
+    pub differs: Option<Differs>,
+}
+
+/// What the homeserver says of an alias whose pages go to another room.
+#[derive(Debug)]
+pub enum Differs {
+    /// It leads to this room.
+    Leads(String),
+    /// Nobody has the alias any more.
+    Missing,
+    /// Nothing: the request failed.
+    Failed(ClientError),
+}
+
+/// Looks up where the pages of a reference go, as attendance does, and stores nothing. Requests an alias from the homeserver
+/// even if the database knows its room. Follows upgrades only if there is a database.
 pub async fn look_up(
     client: &Client,
     store: Option<&Store>,
     reference: &str,
-) -> Result<OwnedRoomId, ClientError> {
-    let room = if reference.starts_with('#') {
-        resolve_alias(client, reference).await?.to_string()
-    } else {
-        reference.to_owned()
-    };
-    let followed = match store {
+) -> Result<LookedUp, ClientError> {
+    let followed = async |room: String| match store {
         Some(store) => store.room_of(&room).await.unwrap_or(room),
         None => room,
     };
-    RoomId::parse(followed).map_err(|error| ClientError::unbuildable(Endpoint::Join, error))
+    let known = followed(reference.to_owned()).await;
+    let (room, differs) = if reference.starts_with('#') {
+        let is_known = !known.starts_with('#');
+        match aliases::directory(client, reference).await {
+            Ok(Directory::Leads(room)) => {
+                let room = followed(room).await;
+                if !is_known || room == known { (room, None) } else { (known, Some(Differs::Leads(room))) }
+            }
+            Ok(Directory::Missing(_)) if is_known => (known, Some(Differs::Missing)),
+            Err(error) if is_known => (known, Some(Differs::Failed(error))),
+            Ok(Directory::Missing(error)) | Err(error) => return Err(error),
+        }
+    } else {
+        (known, None)
+    };
+    let room = RoomId::parse(room).map_err(|error| ClientError::unbuildable(Endpoint::Join, error))?;
+    Ok(LookedUp { room, differs })
 }
 
 /// Joins a room by its id or alias, and stores nothing.

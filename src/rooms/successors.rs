@@ -4,11 +4,9 @@
 //! the tombstone as its predecessor, which matrixbot reads as a member: otherwise the admin of one list's room
 //! could name another list's room, or a room of strangers. Until then pages stay in the room.
 
-use super::{RoomError, Rooms, lists_of};
+use super::{RoomError, Rooms, lists_of, trouble};
 use crate::domain::lists::{ListSettings, Lists};
 use crate::domain::outgoing::Outgoing;
-use crate::ids;
-use crate::store::enqueue::{self, NewMessage};
 use crate::store::{Move, StoreError, Tx, commit, room, room_move};
 use jiff::Timestamp;
 use ruma::{RoomId, UserId};
@@ -96,15 +94,14 @@ impl Rooms {
     /// Tries again to follow a room whose successor could not be joined. Returns what is known now.
     pub(super) async fn follow(
         &self,
+        lists: &Lists,
         list: &ListSettings,
-        from: &str,
-        successor: &str,
+        (from, successor): (&str, &str),
         now: Timestamp,
     ) -> Result<Move, StoreError> {
         let is = self.examine_as(list, from, successor, now).await?;
-        let lists = Lists::new([list.clone()]);
         let mut tx = self.store.begin().await?;
-        let is = record(&mut tx, &lists, from, successor, is, now).await?.unwrap_or(Move::Undone);
+        let is = record(&mut tx, lists, from, successor, is, now).await?.unwrap_or(Move::Undone);
         commit(tx).await?;
         Ok(is)
     }
@@ -149,24 +146,36 @@ pub async fn record(
                 why,
                 "{from} names {successor} as its successor, but {why}; pages stay in {from}"
             );
+            for list in &lists {
+                refused(tx, list, (from, successor), why, now).await?;
+            }
             return Ok(Some(is));
         }
         Move::Undone => return Ok(Some(is)),
     }
+    let label = room::label(tx, from).await?;
     room::note_alias(tx, from, successor, now).await?;
     for list in &lists {
-        let draft = NewMessage {
-            id: ids::unique(),
-            room_list: &list.name,
-            room: successor,
-            payload: Outgoing::RoomMoved { from: from.to_owned() },
-            incident: None,
-            rung: None,
-            post: None,
-            not_before: now,
-        };
-        enqueue::enqueue(tx, draft, now).await?;
+        trouble::post(tx, list, successor, Outgoing::RoomMoved { from: label.clone() }, now).await?;
     }
     tracing::info!(from, to = successor, "{from} moved to {successor}");
     Ok(Some(is))
+}
+
+/// Posts that a room was closed in favour of a successor that is none: in the list's other rooms, as for an unreachable
+/// room, or in the room itself if there is no other.
+async fn refused(
+    tx: &mut Tx,
+    list: &ListSettings,
+    (from, successor): (&str, &str),
+    why: &str,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let label = room::label(tx, from).await?;
+    let payload =
+        Outgoing::SuccessorRefused { room: label, successor: successor.to_owned(), why: why.to_owned() };
+    if !trouble::notify(tx, list, from, &payload, now).await? {
+        trouble::post(tx, list, from, payload, now).await?;
+    }
+    Ok(())
 }

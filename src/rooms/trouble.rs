@@ -80,32 +80,47 @@ pub fn log_user_is_back(room_list: &str, user: &str) {
     tracing::info!(room_list, user, "{user} can send again: the messages of {room_list} are sent");
 }
 
-/// Enqueues a notice about a room for the fallback rooms, or for the first level if there is no other fallback room.
-async fn notify(
+/// Enqueues a notice about a room for the fallback rooms, or for the first level if there is no other fallback room. Returns
+/// whether there is another room at all. `about`: any name of the room.
+pub(super) async fn notify(
     tx: &mut Tx,
     list: &ListSettings,
     about: &str,
     payload: &Outgoing,
     now: Timestamp,
+) -> Result<bool, StoreError> {
+    let itself = room::room_of(tx, about).await?;
+    let first_level = list.policy.levels.first().map(|level| level.rooms.as_slice()).unwrap_or_default();
+    for references in [list.policy.fallback_rooms.as_slice(), first_level] {
+        let mut rooms = room::rooms_of(tx, references).await?;
+        rooms.retain(|room| *room != itself);
+        for room in &rooms {
+            post(tx, list, room, payload.clone(), now).await?;
+        }
+        if !rooms.is_empty() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Enqueues a message of a list for a room.
+pub(super) async fn post(
+    tx: &mut Tx,
+    list: &ListSettings,
+    room: &str,
+    payload: Outgoing,
+    now: Timestamp,
 ) -> Result<(), StoreError> {
-    let others =
-        |rooms: &[String]| -> Vec<String> { rooms.iter().filter(|room| *room != about).cloned().collect() };
-    let mut references = others(&list.policy.fallback_rooms);
-    if references.is_empty() {
-        references = list.policy.levels.first().map(|level| others(&level.rooms)).unwrap_or_default();
-    }
-    for room in room::rooms_of(tx, &references).await? {
-        let message = NewMessage {
-            id: ids::unique(),
-            room_list: &list.name,
-            room: &room,
-            payload: payload.clone(),
-            incident: None,
-            rung: None,
-            post: None,
-            not_before: now,
-        };
-        enqueue::enqueue(tx, message, now).await?;
-    }
-    Ok(())
+    let message = NewMessage {
+        id: ids::unique(),
+        room_list: &list.name,
+        room,
+        payload,
+        incident: None,
+        rung: None,
+        post: None,
+        not_before: now,
+    };
+    enqueue::enqueue(tx, message, now).await
 }

@@ -4,6 +4,7 @@
 //! in later ones: under READ COMMITTED a statement's snapshot is older than the lock it waits for.
 
 pub mod alert;
+pub mod alias;
 pub mod claim;
 mod columns;
 pub mod command_rate;
@@ -13,6 +14,7 @@ pub mod enqueue;
 mod forms;
 pub mod inbox;
 pub mod incident;
+pub mod left_room;
 pub mod overview;
 pub mod post;
 pub mod reactions;
@@ -20,6 +22,7 @@ mod retention;
 pub mod room;
 mod room_list;
 pub mod room_move;
+pub mod room_name;
 pub mod room_trouble;
 mod schema;
 mod serving;
@@ -31,6 +34,7 @@ pub mod user_trouble;
 mod virtual_user;
 
 pub use alert::AlertDetails;
+pub use alias::{Strayed, StrayedAlias};
 pub use claim::{Claimed, Head};
 pub use connection::{Limited, Limits, Tx};
 pub use delivered::PageRow;

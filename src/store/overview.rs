@@ -117,11 +117,12 @@ pub async fn open_around(
            -- LIMIT 1: looked up for each incident, however few there are.
            LEFT JOIN LATERAL (
                SELECT true AS is_so FROM post
-               WHERE incident = current.id AND event_id IS NOT NULL AND room_of(room) = room_of($3)
+               WHERE incident = current.id AND event_id IS NOT NULL
+                 AND counts_in(list.name, room, created_at, room_of($3))
                LIMIT 1) AS shown ON true
            LEFT JOIN LATERAL (
                SELECT true AS is_so FROM outbox
-               WHERE incident = current.id AND room_of(room) = room_of($3)
+               WHERE incident = current.id AND counts_in(list.name, room, created_at, room_of($3))
                  AND kind IN ('page', 'fallback', 'reminder', 'notice')
                  AND (state = 'sending' OR (state = 'pending' AND uncertain))
                LIMIT 1) AS on_its_way ON true

@@ -83,8 +83,10 @@ pub async fn is_on_its_way(tx: &mut Tx, room: &str) -> Result<bool, StoreError> 
 /// it, possibly long before we learn that.
 pub async fn was_notified(tx: &mut Tx, incident: i64, room: &str) -> Result<bool, StoreError> {
     Ok(sqlx::query_scalar!(
-        r#"SELECT EXISTS (SELECT 1 FROM post WHERE incident = $1 AND (room = $2 OR room_of(room) = $2) AND event_id IS NOT NULL)
-               OR EXISTS (SELECT 1 FROM outbox WHERE incident = $1 AND (room = $2 OR room_of(room) = $2)
+        r#"SELECT EXISTS (SELECT 1 FROM post JOIN incident ON incident.id = post.incident
+                          WHERE incident.id = $1 AND event_id IS NOT NULL
+                            AND counts_in(incident.room_list, post.room, post.created_at, $2))
+               OR EXISTS (SELECT 1 FROM outbox WHERE incident = $1 AND counts_in(room_list, room, created_at, $2)
                             AND kind IN ('page', 'fallback', 'reminder', 'notice')
                             AND (state = 'sending' OR (state = 'pending' AND uncertain))) AS "told!""#,
         incident,

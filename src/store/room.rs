@@ -2,7 +2,7 @@
 //!
 //! A reference is a room as the configuration names it: an alias or a room id.
 
-use super::{Store, StoreError, Tx};
+use super::{Store, StoreError, Tx, room_name};
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
 use sqlx::PgExecutor;
@@ -112,6 +112,17 @@ impl Store {
     }
 }
 
+/// Whether a virtual user is recorded as joined to a room.
+pub async fn is_member(tx: &mut Tx, user_id: &str, room: &str) -> Result<bool, StoreError> {
+    Ok(sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT 1 FROM room_membership WHERE user_id = $1 AND room = $2 AND membership = 'join') AS "is!""#,
+        user_id,
+        room
+    )
+    .fetch_one(&mut **tx)
+    .await?)
+}
+
 /// The known room of a reference, within a transaction.
 pub async fn room_of(tx: &mut Tx, reference: &str) -> Result<String, StoreError> {
     Ok(sqlx::query_scalar!(r#"SELECT room_of($1) AS "room!""#, reference).fetch_one(&mut **tx).await?)
@@ -127,11 +138,20 @@ pub async fn references_to(tx: &mut Tx, room: &str) -> Result<Vec<String>, Store
     read_references(&mut **tx, room).await
 }
 
-/// A room as people know it: its id after the alias that leads to it, if there is one.
+/// A room as people know it: its id after the configured alias that leads to it, or else after what the room calls itself.
 pub async fn label(tx: &mut Tx, room: &str) -> Result<String, StoreError> {
+    let known = called(tx, room).await?;
+    Ok(known.map_or_else(|| room.to_owned(), |known| format!("{known} ({room})")))
+}
+
+/// What people call a room: the configured alias that leads to it, or else its name or alias in its own state.
+pub async fn called(tx: &mut Tx, room: &str) -> Result<Option<String>, StoreError> {
     let alias =
         references_to(tx, room).await?.into_iter().filter(|reference| reference.starts_with('#')).min();
-    Ok(alias.map_or_else(|| room.to_owned(), |alias| format!("{alias} ({room})")))
+    match alias {
+        Some(alias) => Ok(Some(alias)),
+        None => Ok(room_name::find(tx, room).await?.and_then(|known| known.text())),
+    }
 }
 
 async fn read_rooms(database: impl PgExecutor<'_>, references: &[String]) -> Result<Vec<String>, StoreError> {

@@ -70,11 +70,13 @@ impl Worker for Attendance {
     }
 
     async fn step(&self) -> Result<Progress, StoreError> {
-        let (mut unreachable, mut silent_lists) = (BTreeMap::new(), BTreeSet::new());
+        let (mut unreachable, mut wanting, mut silent_lists) =
+            (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
         let mut users_act = true;
-        let lists: Vec<_> = self.lists.load().iter().cloned().collect();
-        let visiting = lists.into_iter().map(|list| async move {
-            let visit = self.rooms.visit(&list, self.clock.now()).await;
+        let lists = self.lists.load();
+        let all = &*lists;
+        let visiting = lists.iter().cloned().map(|list| async move {
+            let visit = self.rooms.visit(all, &list, self.clock.now()).await;
             (list, visit)
         });
         let mut visiting = stream::iter(visiting).buffer_unordered(LISTS_AT_ONCE);
@@ -94,6 +96,7 @@ impl Worker for Attendance {
             }
             self.metrics.set_rooms_unreachable(&list.name, visit.unreachable.len());
             unreachable.extend(visit.unreachable);
+            wanting.extend(visit.wanting);
             users_act &= visit.user_trouble.is_none();
             if !visit.can_page && visit.user_trouble.is_none() {
                 silent_lists.insert(list.name.clone());
@@ -105,7 +108,7 @@ impl Worker for Attendance {
         }
         self.log_changes(&unreachable);
         let wait = if unreachable.is_empty() && users_act { EVERY } else { WHILE_UNREACHABLE };
-        self.health.set_rooms(RoomHealth { unreachable, silent_lists });
+        self.health.set_rooms(RoomHealth { unreachable, wanting, silent_lists });
         Ok(Progress::Idle(wait))
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::database::TestDatabase;
 use jiff::Timestamp;
-use matrixbot::domain::lists::{ListSettings, Lists};
+use matrixbot::domain::lists::{FollowAliases, ListSettings, Lists};
 use matrixbot::domain::policy::{Level, Policy};
 use matrixbot::rooms::lists_of;
 use matrixbot::store::{Store, commit};
@@ -68,6 +68,7 @@ fn list(number: usize, rooms: &[&str]) -> ListSettings {
         policy: Arc::new(policy),
         ack_reactions: vec!["✅".to_owned()],
         place_reaction: true,
+        follow_aliases: FollowAliases::default(),
         templates: BTreeMap::new(),
     }
 }

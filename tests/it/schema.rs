@@ -34,6 +34,9 @@ const ROWS: &str = r#"
     INSERT INTO ack_reaction VALUES ('$reaction', 1, 1, '@alice:example.test');
     INSERT INTO redacted VALUES ('$gone', '2026-11-24T12:00:00Z');
     INSERT INTO room_move VALUES ('!left', '!ops', 'followed', NULL, '2026-11-24T12:00:00Z');
+    INSERT INTO strayed_alias VALUES ('finance', '#ops:example.test', '!new', 'waiting', 'forbidden', '2026-11-24T12:00:00Z');
+    INSERT INTO left_room VALUES ('finance', '!left', '!ops', '2026-11-24T12:00:00Z');
+    INSERT INTO room_name VALUES ('!ops', 'Ops', NULL, '2026-11-24T12:00:00Z');
     INSERT INTO command_rate
         VALUES ('!ops', '@alice:example.test', '2026-11-24T12:00:00Z', 1, '2026-11-24T12:00:00Z', false);
     INSERT INTO virtual_user (user_id) VALUES ('@_alerts_finance:example.test');
@@ -71,6 +74,9 @@ fn another() -> Vec<(&'static str, Value)> {
         ("ack_reaction", json!({"event_id": "$other"})),
         ("redacted", json!({"event_id": "$other"})),
         ("room_move", json!({"room": "!other"})),
+        ("strayed_alias", json!({"alias": "#managers:example.test"})),
+        ("left_room", json!({"room": "!other"})),
+        ("room_name", json!({"room": "!other"})),
         ("command_rate", json!({"user_id": "@bob:example.test"})),
         ("virtual_user", json!({"user_id": "@_alerts_it:example.test"})),
         ("room_membership", json!({"room": "!managers"})),
@@ -202,6 +208,15 @@ fn rejected() -> Vec<(&'static str, &'static str, Value)> {
         ("ack_reaction_pkey", "ack_reaction", json!({"event_id": "$reaction"})),
         ("ack_reaction_incident_fkey", "ack_reaction", json!({"incident": 99})),
         ("redacted_once", "redacted", json!({"event_id": "$gone"})),
+        ("strayed_alias_pkey", "strayed_alias", json!({"alias": "#ops:example.test"})),
+        ("strayed_alias_room_list_fkey", "strayed_alias", json!({"room_list": "nobodys"})),
+        ("strayed_alias_state_known", "strayed_alias", json!({"state": "lost", "why": null})),
+        ("strayed_alias_missing_leads_nowhere", "strayed_alias", json!({"leads_to": null})),
+        ("strayed_alias_waiting_has_why", "strayed_alias", json!({"why": null})),
+        ("left_room_pkey", "left_room", json!({"room": "!left"})),
+        ("left_room_room_list_fkey", "left_room", json!({"room_list": "nobodys"})),
+        ("left_room_leads_elsewhere", "left_room", json!({"successor": "!other"})),
+        ("room_name_pkey", "room_name", json!({"room": "!ops"})),
         ("room_move_pkey", "room_move", json!({"room": "!left"})),
         ("room_move_state_known", "room_move", json!({"state": "lost"})),
         ("room_move_leads_elsewhere", "room_move", json!({"successor": "!other"})),

@@ -8,6 +8,7 @@ use crate::domain::incoming::{
     Happening, Incoming, LONGEST_ID, Membership, Message, MessageKind, RoomEvent, is_too_long,
 };
 use crate::domain::reaction;
+use crate::domain::room_name::readable;
 use jiff::Timestamp;
 use ruma::events::reaction::ReactionEventContent;
 use ruma::events::room::member::MembershipState;
@@ -121,11 +122,30 @@ fn happening(envelope: &Envelope<'_>) -> Result<Happening, String> {
             }
             Ok(Happening::Tombstone { replacement })
         }
+        ("m.room.name", Some("")) => {
+            Ok(Happening::Named(text(envelope, |Called { name, .. }| name).and_then(|name| readable(&name))))
+        }
+        ("m.room.canonical_alias", Some("")) => {
+            let alias = text(envelope, |Called { alias, .. }| alias);
+            Ok(Happening::MainAlias(alias.and_then(|alias| readable(&alias))))
+        }
         ("m.room.power_levels", Some("")) => Ok(Happening::PowerLevels),
         ("m.room.encryption", Some("")) => Ok(Happening::Encryption),
         ("m.room.encrypted", None) => Ok(Happening::Encrypted),
         _ => Ok(Happening::Other),
     }
+}
+
+/// What a room is called, as its state says it.
+#[derive(Deserialize)]
+struct Called {
+    name: Option<String>,
+    alias: Option<String>,
+}
+
+/// A text of a room's state. `None`: there is none, or nobody can read it.
+fn text(envelope: &Envelope<'_>, field: impl Fn(Called) -> Option<String>) -> Option<String> {
+    serde_json::from_str::<Called>(envelope.content.get()).ok().and_then(field)
 }
 
 /// The only field of a membership that matrixbot uses; the others (names, third-party invites) may be invalid.

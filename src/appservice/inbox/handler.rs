@@ -11,7 +11,7 @@ use crate::ids;
 use crate::rooms::invitations::Invited;
 use crate::rooms::{self, successors};
 use crate::store::enqueue::NewMessage;
-use crate::store::{Move, room};
+use crate::store::{Move, room, room_name};
 use crate::telemetry::EventResult;
 use ruma::{OwnedEventId, OwnedRoomId, UserId};
 use std::collections::BTreeSet;
@@ -162,6 +162,20 @@ impl<'a> EventHandler<'a> {
         // Readiness depends on memberships: check again whether every room is reachable.
         self.change.wake(Wake::Attendance);
         Ok(Handled::ignored("our own membership"))
+    }
+
+    /// Records another name of a room whose name is known.
+    pub(super) async fn named(&mut self, name: Option<&str>) -> Result<Handled, InboxError> {
+        let (room, at) = (self.event.room.as_str(), self.event.at);
+        room_name::renamed(self.change.tx(), room, name, at).await?;
+        Ok(Handled::ignored("a name"))
+    }
+
+    /// Records another main alias of a room whose name is known.
+    pub(super) async fn main_alias(&mut self, alias: Option<&str>) -> Result<Handled, InboxError> {
+        let (room, at) = (self.event.room.as_str(), self.event.at);
+        room_name::main_alias(self.change.tx(), room, alias, at).await?;
+        Ok(Handled::ignored("a name"))
     }
 
     /// Follows a room to the successor that its tombstone names, if it is one, and posts a notice there.

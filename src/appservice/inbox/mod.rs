@@ -127,6 +127,8 @@ impl Inbox {
                 tracing::warn!(room = %event.room, "{} is encrypted now: commands there cannot be read, reactions can", event.room);
                 Ok(Handled::ignored("encryption"))
             }
+            Happening::Named(name) => handler.named(name.as_deref()).await,
+            Happening::MainAlias(alias) => handler.main_alias(alias.as_deref()).await,
             Happening::Encrypted => Ok(Handled::ignored("encrypted")),
             Happening::PowerLevels | Happening::Other => Ok(Handled::ignored("other")),
         };

@@ -9,28 +9,28 @@ pub(super) async fn examine(report: &mut Report, store: &Store) {
         Ok(moves) => {
             for moved in moves {
                 let undo = format!("If that is not wanted: `matrixbot rooms undo-move '{}'`.", moved.room);
-                let room = moved.room.as_str();
+                let label = store.room_label(&moved.room).await.unwrap_or_else(|_| moved.room.clone());
+                let successor =
+                    store.room_label(&moved.successor).await.unwrap_or_else(|_| moved.successor.clone());
+                let room = label.as_str();
                 match moved.is {
                     Move::Followed => {
-                        let detail =
-                            format!("moved to {} on {}", moved.successor, moved.since.strftime("%Y-%m-%d"));
+                        let detail = format!("moved to {successor} on {}", moved.since.strftime("%Y-%m-%d"));
                         report.ok("moved room", Some(room), format!("{detail}; {undo}"));
                     }
                     Move::Undone => {
-                        let detail = format!("its move to {} was taken back", moved.successor);
+                        let detail = format!("its move to {successor} was taken back");
                         report.ok("moved room", Some(room), detail);
                     }
                     Move::Waiting(why) => {
-                        let detail = format!(
-                            "moved to {}, which cannot be joined: {why}; pages stay here",
-                            moved.successor
-                        );
-                        let remedy = format!("Invite the virtual users to {}. {undo}", moved.successor);
+                        let detail =
+                            format!("moved to {successor}, which cannot be joined: {why}; pages stay here");
+                        let remedy = format!("Invite the virtual users to {successor}. {undo}");
                         report.warning("moved room", Some(room), detail, remedy);
                     }
                     Move::Refused(why) => {
                         let detail =
-                            format!("names {} as its successor, but {why}; pages stay here", moved.successor);
+                            format!("names {successor} as its successor, but {why}; pages stay here");
                         let remedy = "Upgrade the room again, or configure the new room.";
                         report.warning("moved room", Some(room), detail, remedy);
                     }

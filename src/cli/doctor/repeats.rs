@@ -164,6 +164,7 @@ mod tests {
     use super::{Leads, Verdict, judge, leads};
     use crate::alertmanager::routing::WebhookRoute;
     use crate::config::{RoomListConfig, WebhookAuth};
+    use crate::domain::lists::FollowAliases;
     use crate::domain::policy::Policy;
     use std::collections::BTreeMap;
     use std::time::Duration;
@@ -179,6 +180,7 @@ mod tests {
             policy: Policy { stale_after: Some(stale_after), ..Policy::with_levels(Vec::new()) },
             ack_reactions: Vec::new(),
             place_reaction: true,
+            follow_aliases: FollowAliases::default(),
             templates: BTreeMap::new(),
         }
     }

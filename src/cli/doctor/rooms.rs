@@ -4,11 +4,12 @@ use super::Examined;
 use super::homeserver::reason;
 use super::report::Report;
 use crate::config::RoomListConfig;
+use crate::domain::lists::FollowAliases;
 use crate::domain::policy::Mention;
 use crate::matrix::{Failure, Identity, PowerLevels};
-use crate::rooms;
-use crate::store::Store;
-use ruma::OwnedRoomId;
+use crate::rooms::{self, Differs, LookedUp};
+use crate::store::{Store, Strayed};
+use ruma::{OwnedRoomId, RoomId};
 use std::collections::BTreeSet;
 
 /// One room of the list, and what it needs.
@@ -37,8 +38,18 @@ pub(super) async fn examine(
     };
     let mut entered: Vec<(OwnedRoomId, String)> = Vec::new();
     for wanted in wanted(list) {
-        let subject = format!("{} ({} of {})", wanted.reference, wanted.places.join(", "), list.name);
-        let Some(room) = enter(report, examined, identity, store, &wanted, &subject, &joined).await else {
+        let reference = match store {
+            Some(store) if wanted.reference.starts_with('!') => {
+                store.room_label(&wanted.reference).await.unwrap_or_else(|_| wanted.reference.clone())
+            }
+            _ => wanted.reference.clone(),
+        };
+        let subject = format!("{reference} ({} of {})", wanted.places.join(", "), list.name);
+        let Some(found) = look_up(report, examined, store, &wanted, &subject).await else { continue };
+        if let Some(differs) = &found.differs {
+            alias(report, list, identity, store, (&wanted.reference, &subject), (&found.room, differs)).await;
+        }
+        let Some(room) = enter(report, examined, identity, found, &wanted, &subject, &joined).await else {
             continue;
         };
         if let Some((_, other)) = entered.iter().find(|(known, _)| *known == room) {
@@ -98,19 +109,16 @@ fn wanted(list: &RoomListConfig) -> Vec<Wanted> {
     rooms
 }
 
-/// Resolves the room, and makes sure that the user has joined it. Returns it if so.
-async fn enter(
+/// The room that pages go to.
+async fn look_up(
     report: &mut Report,
     examined: &Examined<'_>,
-    identity: &Identity,
     store: Option<&Store>,
     wanted: &Wanted,
     subject: &str,
-    joined: &BTreeSet<OwnedRoomId>,
-) -> Option<OwnedRoomId> {
-    let user = &identity.user_id;
-    let found = match rooms::look_up(&examined.client, store, &wanted.reference).await {
-        Ok(found) => found,
+) -> Option<LookedUp> {
+    match rooms::look_up(&examined.client, store, &wanted.reference).await {
+        Ok(found) => Some(found),
         Err(error) => {
             let remedy = match error.failure() {
                 Failure::NotFound => {
@@ -119,9 +127,72 @@ async fn enter(
                 _ => "See the homeserver's log.",
             };
             report.failed("room", Some(subject), reason(&error), remedy);
-            return None;
+            None
         }
+    }
+}
+
+/// Reports an alias that does not lead to the room that pages go to.
+async fn alias(
+    report: &mut Report,
+    list: &RoomListConfig,
+    identity: &Identity,
+    store: Option<&Store>,
+    (reference, subject): (&str, &str),
+    (room, differs): (&RoomId, &Differs),
+) {
+    let user = &identity.user_id;
+    let recorded = match store {
+        Some(store) => store.strayed(&list.name, reference).await.ok().flatten(),
+        None => None,
     };
+    let label = async |room: &str| match store {
+        Some(store) => store.room_label(room).await.unwrap_or_else(|_| room.to_owned()),
+        None => room.to_owned(),
+    };
+    let (detail, remedy) = match differs {
+        Differs::Leads(to) => {
+            let detail = format!("it leads to {} now, but pages go to {room}", label(to).await);
+            match (list.follow_aliases, recorded) {
+                (FollowAliases::Never, _) => (
+                    format!("{detail}, because follow_aliases is never"),
+                    "Move the alias back, or change follow_aliases.".to_owned(),
+                ),
+                (_, Some(Strayed::Waiting { why, .. })) => (
+                    format!("{detail}, because {user} cannot post there: {why}"),
+                    format!("Write `/invite {user}` in the new room, and let it send messages there."),
+                ),
+                _ => (
+                    detail,
+                    "A running matrixbot follows within five minutes if the virtual user can post there."
+                        .to_owned(),
+                ),
+            }
+        }
+        Differs::Missing => (
+            format!("the alias does not exist any more; pages stay in {room}"),
+            "Create the alias again, or configure the room by its id.".to_owned(),
+        ),
+        Differs::Failed(error) => (
+            format!("the homeserver does not say where it leads: {}; pages go to {room}", reason(error)),
+            "See the homeserver's log.".to_owned(),
+        ),
+    };
+    report.warning("alias", Some(subject), detail, remedy);
+}
+
+/// Makes sure that the user has joined the room. Returns it if so.
+async fn enter(
+    report: &mut Report,
+    examined: &Examined<'_>,
+    identity: &Identity,
+    looked_up: LookedUp,
+    wanted: &Wanted,
+    subject: &str,
+    joined: &BTreeSet<OwnedRoomId>,
+) -> Option<OwnedRoomId> {
+    let user = &identity.user_id;
+    let LookedUp { room: found, differs } = looked_up;
     if joined.contains(&found) {
         report.ok("room", Some(subject), "joined");
         return Some(found);
@@ -132,7 +203,8 @@ async fn enter(
         return None;
     }
     // An alias also has the servers through which the room can be joined.
-    let target = if wanted.reference.starts_with('#') { wanted.reference.as_str() } else { found.as_str() };
+    let by_alias = wanted.reference.starts_with('#') && differs.is_none();
+    let target = if by_alias { wanted.reference.as_str() } else { found.as_str() };
     match rooms::join(&examined.client, identity, target).await {
         Ok(room) => {
             report.ok("room", Some(subject), "joined just now");

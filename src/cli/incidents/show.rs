@@ -5,8 +5,9 @@ use super::list::Line;
 use crate::cli::{eprint, print};
 use crate::domain::timeline::Entry;
 use crate::render::{answer, page};
-use crate::store::{StoredIncident, Target, incident, post, timeline};
+use crate::store::{StoredIncident, Target, incident, post, room, timeline};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 /// An incident with its timeline and its posts.
 struct Whole {
@@ -14,6 +15,8 @@ struct Whole {
     levels: u32,
     timeline: Vec<Entry>,
     posts: Vec<Target>,
+    /// What people call the rooms of the posts, if that is known.
+    names: BTreeMap<String, String>,
 }
 
 impl Incidents {
@@ -32,7 +35,7 @@ impl Incidents {
                 .await?;
             let view = one.stored.view(one.levels);
             let message = page::show(&view, &one.timeline, &Self::context(&policy));
-            let rooms: Vec<String> = one.posts.iter().filter_map(in_room).collect();
+            let rooms: Vec<String> = one.posts.iter().filter_map(|post| in_room(post, &one.names)).collect();
             let rooms = if rooms.is_empty() { "no room yet".to_owned() } else { rooms.join(", ") };
             let gap = if place > 0 { "\n" } else { "" };
             print(format!("{gap}{}\n\nShown in {rooms}.\n", message.text.plain()).as_bytes());
@@ -76,10 +79,18 @@ impl Incidents {
             };
             let policy =
                 self.engine.policy_or_current(&stored.room_list, stored.incident.run.policy_version).await?;
+            let posts = post::of_incident(&mut tx, *number).await?;
+            let mut names = BTreeMap::new();
+            for post in &posts {
+                if let Some(name) = room::called(&mut tx, &post.room).await? {
+                    names.insert(post.room.clone(), name);
+                }
+            }
             found.push(Whole {
                 levels: u32::try_from(policy.levels.len()).unwrap_or(u32::MAX),
                 timeline: timeline::read(&mut tx, *number, i64::MAX).await?,
-                posts: post::of_incident(&mut tx, *number).await?,
+                posts,
+                names,
                 stored,
             });
         }
@@ -89,8 +100,9 @@ impl Incidents {
 }
 
 /// The room and the event of a post; `None`: it is not sent yet.
-fn in_room(post: &Target) -> Option<String> {
-    post.event_id.as_ref().map(|event| format!("{} ({event})", post.room))
+fn in_room(post: &Target, names: &BTreeMap<String, String>) -> Option<String> {
+    let name = names.get(&post.room).map(|name| format!("{name} ")).unwrap_or_default();
+    post.event_id.as_ref().map(|event| format!("{name}{} ({event})", post.room))
 }
 
 fn to_json(one: &Whole) -> serde_json::Result<Value> {
@@ -107,8 +119,13 @@ fn to_json(one: &Whole) -> serde_json::Result<Value> {
             })
         })
         .collect();
-    let rooms: Vec<Value> =
-        one.posts.iter().map(|post| json!({ "room": post.room, "event_id": post.event_id })).collect();
+    let rooms: Vec<Value> = one
+        .posts
+        .iter()
+        .map(
+            |post| json!({ "room": post.room, "name": one.names.get(&post.room), "event_id": post.event_id }),
+        )
+        .collect();
     if let Some(incident) = incident.as_object_mut() {
         incident.insert("resolved_at".to_owned(), json!(view.resolved_at));
         incident.insert("group_labels".to_owned(), json!(view.group_labels));

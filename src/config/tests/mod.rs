@@ -107,8 +107,8 @@ fn the_example_is_a_configuration_and_shows_the_defaults() {
     assert_eq!(config.retention, minimal.retention);
     let (shown, default) = (&config.room_lists[0], &minimal.room_lists[0]);
     assert_eq!(
-        (&shown.ack_reactions, shown.place_reaction),
-        (&default.ack_reactions, default.place_reaction)
+        (&shown.ack_reactions, shown.place_reaction, shown.follow_aliases),
+        (&default.ack_reactions, default.place_reaction, default.follow_aliases)
     );
     let defaults = Policy {
         levels: shown.policy.levels.clone(),
@@ -227,6 +227,32 @@ fn what_would_mean_something_else_than_it_seems_is_told() {
     let config = MINIMAL.replace("webhook_token: s3cret", "webhook_token_file: blank");
     let found = Folder::with(&config).write("blank", "  \n").load().unwrap_err();
     assert!(found[0].ends_with("blank is empty"), "{found:?}");
+}
+
+#[test]
+fn lists_with_the_same_alias_follow_it_alike() {
+    let another = |room: &str, follows: &str| {
+        format!(
+            "{MINIMAL}  - {{name: ops, webhook_auth: none, {follows} levels: [{{rooms: ['#ops:example.org']}}], \
+             fallback_rooms: ['{room}']}}\n"
+        )
+    };
+    let found = problems(&another("#finance:example.org", "follow_aliases: never,"));
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(
+        found[0].contains(
+            "room_lists[1].follow_aliases: never differs from when_member of the room list `finance`"
+        ),
+        "{found:?}"
+    );
+    for (room, follows) in [
+        ("#finance:example.org", ""),
+        ("#finance:example.org", "follow_aliases: when_member,"),
+        ("#other:example.org", "follow_aliases: always,"),
+        ("!finance:example.org", "follow_aliases: never,"),
+    ] {
+        Folder::with(&another(room, follows)).load().unwrap();
+    }
 }
 
 #[test]

@@ -124,6 +124,7 @@ fn the_schema_refuses_what_the_reader_refuses_for_its_form() {
         ("webhook_token: s3cret", "webhook_token: s3cret\n    repeat: 1000"),
         ("webhook_token: s3cret", "webhook_token: s3cret\n    place_reaction: 'true'"),
         ("webhook_token: s3cret", "webhook_token: s3cret\n    on_new_alert: maybe"),
+        ("webhook_token: s3cret", "webhook_token: s3cret\n    follow_aliases: sometimes"),
         ("webhook_token: s3cret", "webhook_token: s3cret\n    templates: {pages: x}"),
         ("['#finance:example.org']", "[]"),
         ("['#finance:example.org']", "[finance]"),

@@ -60,3 +60,47 @@ fn an_incident_that_is_set_aside_calls_the_whole_room() {
     let unnamed = fallback::set_aside("finance", 42, None, "");
     assert!(unnamed.text.plain().starts_with("⚠️ NOT ESCALATING #42 unnamed · finance"));
 }
+
+#[test]
+fn a_moved_alias_is_a_link_to_its_new_room() {
+    let message = fallback::alias_moved("finance", "#ops:example.org", "\"New <ops>\" (!new)");
+    assert_eq!(
+        message.text.plain(),
+        "#ops:example.org leads to another room. Alerts of finance are now posted in \"New <ops>\" (!new)."
+    );
+    let html = message.content().unwrap()["formatted_body"].as_str().unwrap().to_owned();
+    assert!(
+        html.ends_with(
+            "<a href=\"https://matrix.to/#/%23ops:example.org\">&quot;New &lt;ops&gt;&quot; (!new)</a>."
+        ),
+        "{html}"
+    );
+}
+
+#[test]
+fn an_alias_that_pages_cannot_follow_asks_for_an_invitation() {
+    let waits = fallback::AliasWaits {
+        alias: "#ops:example.org",
+        from: "!old",
+        to: "!new",
+        user: ruma::user_id!("@_alerts_finance:example.org"),
+        why: "join: M_FORBIDDEN (403)",
+    };
+    assert_eq!(
+        fallback::alias_waits("finance", &waits).text.plain(),
+        "⚠️ #ops:example.org leads to another room, !new, but @_alerts_finance:example.org cannot post there: join: \
+         M_FORBIDDEN (403). Alerts of finance stay in !old. They follow once @_alerts_finance:example.org is invited to the \
+         new room and may post there."
+    );
+}
+
+#[test]
+fn a_room_that_was_closed_without_a_successor_is_named() {
+    let why = "it does not name this room as its predecessor";
+    assert_eq!(
+        fallback::successor_refused("finance", "#ops:example.org (!old)", "!new", why).text.plain(),
+        "⚠️ #ops:example.org (!old) was closed and names !new as its successor, but it does not name this room as its \
+         predecessor. Alerts of finance are still posted in the closed room. Upgrade the room again, or ask the operators to \
+         configure the new room."
+    );
+}

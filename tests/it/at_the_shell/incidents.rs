@@ -8,7 +8,7 @@ use serde_json::Value;
 
 impl Site {
     /// Alertmanager reports a group. Returns the incident's number.
-    async fn fires(&self, name: &str) -> i64 {
+    pub(super) async fn fires(&self, name: &str) -> i64 {
         let body = Group::firing(name, SystemClock.now()).payload().to_string();
         let url = format!("http://127.0.0.1:{}/webhook/finance", self.ports[1]);
         let (status, answer) = post(&url, TOKEN, body).await;

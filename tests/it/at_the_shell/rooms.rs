@@ -9,7 +9,7 @@ async fn a_move_is_listed_and_can_be_taken_back() {
     let _program = site.start().await;
     assert_eq!(site.run(&["rooms", "moved"]).await.out, "No room has moved.\n");
     let successor = site.homeserver.person(ALICE).upgrades(&site.ops);
-    let moved = format!("{} -> {successor}: followed", site.ops);
+    let moved = format!("{} -> #ops:example.test ({successor}): followed", site.ops);
     until("the room has moved", async || site.run(&["rooms", "moved"]).await.out.starts_with(&moved)).await;
     let doctor = site.run(&["doctor", "--json"]).await.json();
     let checks = doctor["checks"].as_array().unwrap();
@@ -21,4 +21,57 @@ async fn a_move_is_listed_and_can_be_taken_back() {
     let again = site.run(&["rooms", "undo-move", site.ops.as_str()]).await;
     assert_eq!(again.code, Some(1), "{again:#?}");
     assert!(site.run(&["rooms", "moved"]).await.out.contains("taken back"));
+}
+
+#[tokio::test]
+async fn rooms_are_listed_with_their_names_and_whether_they_are_joined() {
+    let site = Site::prepare().await;
+    let by_id = site.config().replace("#managers:example.test", site.managers.as_str());
+    site.write("config.yaml", &by_id);
+    site.homeserver.name_room(&site.managers, "Managers");
+    let program = site.start().await;
+    let listed = async || site.run(&["rooms", "list"]).await.out;
+    let managers = format!("finance, level 2: {} \"Managers\": joined", site.managers);
+    until("the name is known", async || listed().await.contains(&managers)).await;
+    let ops = format!("finance, level 1: #ops:example.test -> {}: joined\n", site.ops);
+    assert!(listed().await.starts_with(&ops), "{}", listed().await);
+    let json = site.run(&["rooms", "list", "--json"]).await.json();
+    assert_eq!(json[1]["name"], "\"Managers\"");
+    assert_eq!((&json[2]["fallback"], &json[2]["membership"]), (&true.into(), &"join".into()));
+    let doctor = site.run(&["doctor", "--json"]).await;
+    assert!(
+        doctor.out.contains(&format!("\\\"Managers\\\" ({}) (level 2 of finance)", site.managers)),
+        "{doctor:#?}"
+    );
+    site.fires("DiskFull").await;
+    let shown = format!("Shown in #ops:example.test {} ($", site.ops);
+    until("the page is sent", async || site.run(&["incidents", "show", "1"]).await.out.contains(&shown))
+        .await;
+    // The alias moves to a room that the virtual user cannot join: pages stay, and both commands show it.
+    let new = site.homeserver.private_room(ALICE);
+    site.homeserver.set_alias("#ops:example.test", Some(&new));
+    let alias = async || {
+        let report = site.run(&["doctor", "--json"]).await.json();
+        let rows = report["checks"].as_array().unwrap().clone();
+        rows.into_iter().find(|row| row["check"] == "alias").unwrap_or_default()
+    };
+    let row = alias().await;
+    assert_eq!(row["outcome"], "warning");
+    let differs = format!("it leads to {new} now, but pages go to {}", site.ops);
+    assert!(row["detail"].as_str().unwrap().starts_with(&differs), "{row:#}");
+    drop(program);
+    let _program = site.start().await;
+    let strays = format!("; the alias leads to {new}");
+    until("the alias was looked up", async || listed().await.contains(&strays)).await;
+    assert!(
+        alias().await["remedy"].as_str().unwrap().contains("/invite @_alerts_finance"),
+        "{}",
+        alias().await
+    );
+    site.homeserver.set_alias("#ops:example.test", None);
+    assert!(
+        alias().await["detail"].as_str().unwrap().contains("does not exist any more"),
+        "{}",
+        alias().await
+    );
 }

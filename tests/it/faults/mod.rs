@@ -1,6 +1,7 @@
 //! Stories of failure: whatever fails, every page arrives once and every acknowledgement counts once.
 
 mod accounts;
+mod aliases;
 mod clocks;
 mod crashes;
 mod database;
@@ -15,6 +16,7 @@ mod probes;
 mod process;
 mod replicas;
 mod resent;
+mod room_names;
 mod rooms;
 mod set_aside;
 mod strange_events;

@@ -5,6 +5,13 @@ use crate::world::{Group, Setup, World};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
+/// Whether the check of rooms passes, and what `/readyz` says of it.
+pub(super) async fn rooms_check(world: &World) -> (u16, Value) {
+    let (status, text) = get(world, "/readyz").await;
+    let answer: Value = serde_json::from_str(&text).unwrap();
+    (status, answer["checks"]["rooms"].clone())
+}
+
 async fn get(world: &World, path: &str) -> (u16, String) {
     let answer = reqwest::get(format!("{}{path}", world.bot.admin)).await.unwrap();
     (answer.status().as_u16(), answer.text().await.unwrap())

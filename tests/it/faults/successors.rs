@@ -83,6 +83,39 @@ async fn naming_a_strangers_room_moves_no_page_there() {
 }
 
 #[tokio::test]
+async fn a_room_that_was_closed_without_a_successor_is_reported_once() {
+    let (world, rooms) = World::finance("").await;
+    let stranger = world.homeserver.public_room(MALLORY, "#elsewhere:example.test");
+    world.homeserver.person(ALICE).names_successor(&rooms.ops, stranger.as_str());
+    world.settle().await;
+    world.pass(MINUTE * 10).await;
+    let notice = world.only_post(&rooms.fallback).body;
+    let closed = format!("#ops:example.test ({}) was closed and names {stranger}", rooms.ops);
+    assert!(notice.contains(&closed), "{notice}");
+    assert!(notice.contains("Alerts of finance are still posted in the closed room"), "{notice}");
+    assert_eq!(world.posts(&rooms.ops), []);
+    world.bot.step("liveness").await.unwrap();
+    let (status, check) = super::probes::rooms_check(&world).await;
+    assert_eq!((status, &check["degraded"]), (200, &true.into()), "{check:#}");
+    assert!(check.to_string().contains("names"), "{check:#}");
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn a_closed_room_without_another_room_is_told_itself() {
+    let setup = Setup::prepare().await;
+    let lobby = setup.homeserver.public_room(MALLORY, "#lobby:example.test");
+    let alone = list("lobby", &[&["#lobby:example.test"]]).replace("#fallback:", "#lobby:");
+    let world = setup.start(&alone).await;
+    let stranger = world.homeserver.public_room(MALLORY, "#elsewhere:example.test");
+    world.homeserver.person(MALLORY).names_successor(&lobby, stranger.as_str());
+    world.settle().await;
+    let found = bodies(&world, &lobby);
+    assert!(found.len() == 1 && found[0].contains("was closed and names"), "{found:#?}");
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
 async fn a_successor_that_nobody_can_join_keeps_the_pages_in_the_old_room_and_is_reported() {
     let (world, rooms) = World::finance("").await;
     world.homeserver.person(ALICE).names_successor(&rooms.ops, "!nowhere:example.test");

@@ -204,6 +204,16 @@ impl Homeserver {
         self.state().aliases.get(&alias).cloned().unwrap()
     }
 
+    /// Lets an alias lead to another room; `None`: nobody has it any more. No event shows that.
+    pub(crate) fn set_alias(&self, alias: &str, room: Option<&RoomId>) {
+        let alias = RoomAliasId::parse(alias).unwrap();
+        let mut state = self.state();
+        match room {
+            Some(room) => state.aliases.insert(alias, room.to_owned()),
+            None => state.aliases.remove(&alias),
+        };
+    }
+
     /// Gives a user a power level in a room.
     pub(crate) fn set_power(&self, room: &RoomId, user: &str, level: i64) {
         self.change_power_levels(room, |levels| levels["users"][user] = json!(level));
@@ -216,6 +226,15 @@ impl Homeserver {
         let mut levels = state.state_content(room, "m.room.power_levels", "").unwrap_or_else(|| json!({}));
         change(&mut levels);
         state.set_state(room, &creator, "m.room.power_levels", "", levels);
+        drop(state);
+        self.0.shared.notify_unpushed();
+    }
+
+    /// Gives a room a name, as its creator.
+    pub(crate) fn name_room(&self, room: &RoomId, name: &str) {
+        let mut state = self.state();
+        let creator = state.room(room).unwrap().creator.clone();
+        state.set_state(room, &creator, "m.room.name", "", json!({ "name": name }));
         drop(state);
         self.0.shared.notify_unpushed();
     }

@@ -1,0 +1,319 @@
+//! Aliases that move to another room. At each visit the homeserver is asked where an alias leads; the pages of its lists
+//! follow as the configuration says.
+//!
+//! The homeserver's directory has authority over its aliases. Only its answer counts: a failed request changes nothing,
+//! and neither does a deleted alias.
+
+use super::{RoomError, Rooms, resolve_alias, trouble};
+use crate::domain::lists::{FollowAliases, ListSettings, Lists};
+use crate::domain::outgoing::Outgoing;
+use crate::domain::time::later;
+use crate::matrix::{Client, ClientError};
+use crate::store::{Move, StoreError, Strayed, Tx, alias, commit, left_room, room, room_name};
+use jiff::Timestamp;
+use ruma::{RoomId, UserId};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// How long the homeserver may take to say where an alias leads.
+const LOOKUP: Duration = Duration::from_secs(10);
+/// How long an alias is not looked up again after a lookup failed.
+const PAUSE: Duration = Duration::from_mins(2);
+
+/// Aliases whose lookup failed, and when they are looked up again.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Pauses(Arc<Mutex<BTreeMap<String, Timestamp>>>);
+
+impl Pauses {
+    fn is_paused(&self, alias: &str, now: Timestamp) -> bool {
+        let pauses = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        pauses.get(alias).is_some_and(|until| now < *until)
+    }
+
+    fn note(&self, alias: &str, answered: bool, now: Timestamp) {
+        let mut pauses = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if answered {
+            pauses.remove(alias);
+        } else {
+            pauses.insert(alias.to_owned(), later(now, PAUSE));
+        }
+    }
+}
+
+/// What the homeserver's directory says of an alias.
+#[derive(Debug)]
+pub(super) enum Directory {
+    /// It leads to this room.
+    Leads(String),
+    /// Nobody has it, with the homeserver's answer.
+    Missing(ClientError),
+}
+
+/// Asks the homeserver's directory for an alias. Only `M_NOT_FOUND` says that nobody has it: a proxy may answer 404, too.
+pub(super) async fn directory(client: &Client, alias: &str) -> Result<Directory, ClientError> {
+    match resolve_alias(client, alias).await {
+        Ok(room) => Ok(Directory::Leads(room.to_string())),
+        Err(error) if error.errcode() == Some("M_NOT_FOUND") => Ok(Directory::Missing(error)),
+        Err(error) => Err(error),
+    }
+}
+
+/// Where the pages of an alias go after a look at the directory.
+#[derive(Debug, Default)]
+pub(super) struct Followed {
+    /// Whether the outbox has new messages to send: they go to another room from now on, or that they do not is posted.
+    pub(super) has_messages: bool,
+    /// Why they do not follow the alias although they should.
+    pub(super) waits: Option<String>,
+}
+
+/// An alias of a list, and the room that its pages go to.
+#[derive(Debug, Clone, Copy)]
+struct Known<'a> {
+    list: &'a ListSettings,
+    alias: &'a str,
+    room: &'a str,
+}
+
+impl Rooms {
+    /// Looks where an alias of a list leads now, and lets its pages follow if they may. `known`: the room that they go to.
+    pub(super) async fn follow_alias(
+        &self,
+        lists: &Lists,
+        list: &ListSettings,
+        (alias, known): (&str, &str),
+        now: Timestamp,
+    ) -> Result<Followed, StoreError> {
+        let alias = Known { list, alias, room: known };
+        let to = match self.look_in_directory(alias.alias, now).await {
+            None => return self.as_recorded(alias).await,
+            Some(Directory::Missing(_)) => return self.record(alias, Strayed::Missing, now).await,
+            Some(Directory::Leads(to)) => to,
+        };
+        let room = self.store.room_of(&to).await?;
+        if room == known {
+            return self.is_back(alias, now).await;
+        }
+        if self.is_decided_by_move(known, &to, &room).await? {
+            return Ok(Followed::default());
+        }
+        match list.follow_aliases {
+            FollowAliases::Never => return self.record(alias, Strayed::Kept { leads_to: room }, now).await,
+            FollowAliases::Always => {
+                // If that fails, the room is unreachable like any other.
+                if let Err(RoomError::Store(error)) = self.join_by_alias(alias, &room, now).await {
+                    return Err(error);
+                }
+            }
+            FollowAliases::WhenMember => {
+                let why = match self.join_by_alias(alias, &room, now).await {
+                    Ok(true) => self.muted(&list.user_id, &room).await,
+                    Ok(false) => return self.as_recorded(alias).await,
+                    Err(error) => Err(error),
+                };
+                let why = match why {
+                    Ok(None) => None,
+                    Ok(Some(why)) => Some(why),
+                    Err(RoomError::Store(error)) => return Err(error),
+                    Err(error) if error.is_refusal() => Some(error.to_string()),
+                    Err(_) => return self.as_recorded(alias).await,
+                };
+                if let Some(why) = why {
+                    return self.record(alias, Strayed::Waiting { leads_to: room, why }, now).await;
+                }
+            }
+        }
+        self.learn_name(&list.user_id, &room, now).await?;
+        let moved = self.lead(lists, alias, (&to, &room), now).await?;
+        Ok(Followed { has_messages: moved, waits: None })
+    }
+
+    /// Where an alias leads. `None`: the homeserver did not say, or did not a moment ago.
+    async fn look_in_directory(&self, alias: &str, now: Timestamp) -> Option<Directory> {
+        if self.pauses.is_paused(alias, now) {
+            return None;
+        }
+        let answer = match tokio::time::timeout(LOOKUP, directory(&self.client, alias)).await {
+            Ok(Ok(answer)) => Some(answer),
+            Ok(Err(error)) => {
+                tracing::debug!(alias, %error, "{alias} cannot be looked up: {error}");
+                None
+            }
+            Err(_elapsed) => {
+                tracing::debug!(alias, "{alias} was not looked up within {} s", LOOKUP.as_secs());
+                None
+            }
+        };
+        self.pauses.note(alias, answer.is_some(), now);
+        answer
+    }
+
+    /// Whether one of the aliases of a list leads to a room now. For an invitation to a room that is not known.
+    pub(super) async fn leads_now(
+        &self,
+        aliases: &[String],
+        room: &RoomId,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let lookups = aliases.iter().map(|alias| self.look_in_directory(alias, now));
+        for found in futures_util::future::join_all(lookups).await {
+            if let Some(Directory::Leads(to)) = found
+                && self.store.room_of(&to).await? == room.as_str()
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether a tombstone names the alias's new room: until that can be joined, and after an operator took the move back,
+    /// the alias decides nothing.
+    async fn is_decided_by_move(&self, known: &str, to: &str, room: &str) -> Result<bool, StoreError> {
+        Ok(self.store.room_move(known).await?.is_some_and(|moved| {
+            matches!(moved.is, Move::Waiting(_) | Move::Undone)
+                && (moved.successor == to || moved.successor == room)
+        }))
+    }
+
+    /// Joins the room that an alias leads to, through the servers that the directory names. Returns whether the user is in
+    /// that room; the alias may lead to yet another one by now.
+    async fn join_by_alias(&self, alias: Known<'_>, room: &str, now: Timestamp) -> Result<bool, RoomError> {
+        let user: &UserId = &alias.list.user_id;
+        if self.store.membership(user.as_str(), room).await?.as_deref() == Some("join") {
+            return Ok(true);
+        }
+        let request = |identity| async move { super::join(&self.client, &identity, alias.alias).await };
+        let joined = self.users.as_user(user, request).await?;
+        self.store.note_membership(user.as_str(), joined.as_str(), "join", now).await?;
+        Ok(joined.as_str() == room)
+    }
+
+    /// What is known without an answer of the directory.
+    async fn as_recorded(&self, alias: Known<'_>) -> Result<Followed, StoreError> {
+        let waits = match self.store.strayed(&alias.list.name, alias.alias).await? {
+            Some(Strayed::Waiting { leads_to, why }) => Some(alias.waits(&leads_to, &why)),
+            Some(Strayed::Kept { .. } | Strayed::Missing) | None => None,
+        };
+        Ok(Followed { has_messages: false, waits })
+    }
+
+    async fn is_back(&self, alias: Known<'_>, now: Timestamp) -> Result<Followed, StoreError> {
+        let (list, Known { alias, room, .. }) = (&alias.list.name, alias);
+        if self.store.strayed(list, alias).await?.is_some() {
+            let mut tx = self.store.begin().await?;
+            let was_strayed = alias::is_back(&mut tx, list, alias).await?;
+            commit(tx).await?;
+            if was_strayed {
+                tracing::info!(room_list = list, alias, room, at = %now, "{alias} leads to {room} again");
+            }
+        }
+        Ok(Followed::default())
+    }
+
+    /// Records an alias whose pages stay where they are, and logs it; if they should follow, posts it. Each once.
+    async fn record(&self, alias: Known<'_>, is: Strayed, now: Timestamp) -> Result<Followed, StoreError> {
+        let Known { list, alias: name, room } = alias;
+        let mut tx = self.store.begin().await?;
+        let is_new = alias::strays(&mut tx, &list.name, name, &is, now).await?;
+        let is_posted = is_new && matches!(is, Strayed::Waiting { .. });
+        if is_posted && let Strayed::Waiting { leads_to, why } = &is {
+            let payload = Outgoing::AliasWaits {
+                alias: name.to_owned(),
+                from: own_label(&mut tx, room).await?,
+                to: own_label(&mut tx, leads_to).await?,
+                user: list.user_id.clone(),
+                why: why.clone(),
+            };
+            trouble::notify(&mut tx, list, name, &payload, now).await?;
+            if room::is_member(&mut tx, list.user_id.as_str(), room).await? {
+                trouble::post(&mut tx, list, room, payload, now).await?;
+            }
+        }
+        commit(tx).await?;
+        let room_list = list.name.as_str();
+        match &is {
+            Strayed::Waiting { leads_to, why } if is_new => {
+                tracing::warn!(
+                    room_list,
+                    alias = name,
+                    room,
+                    leads_to,
+                    why,
+                    "{name} leads to {leads_to} now, where {} cannot post; pages stay in {room}: {why}",
+                    list.user_id
+                );
+            }
+            Strayed::Kept { leads_to } if is_new => {
+                tracing::warn!(
+                    room_list,
+                    alias = name,
+                    room,
+                    leads_to,
+                    "{name} leads to {leads_to} now; pages stay in {room}, because follow_aliases is never"
+                );
+            }
+            Strayed::Missing if is_new => {
+                tracing::warn!(room_list, alias = name, room, "{name} was deleted; pages stay in {room}");
+            }
+            Strayed::Waiting { .. } | Strayed::Kept { .. } | Strayed::Missing => {}
+        }
+        let waits = match &is {
+            Strayed::Waiting { leads_to, why } => Some(alias.waits(leads_to, why)),
+            Strayed::Kept { .. } | Strayed::Missing => None,
+        };
+        Ok(Followed { has_messages: is_posted, waits })
+    }
+
+    /// Lets an alias lead to another room from now on, for every list that has it. A list that has the old room by another
+    /// name keeps what waits there. Returns whether this process did it.
+    async fn lead(
+        &self,
+        lists: &Lists,
+        alias: Known<'_>,
+        (to, room): (&str, &str),
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let (name, from) = (alias.alias, alias.room);
+        let mut tx = self.store.begin().await?;
+        if !alias::lead(&mut tx, name, (from, to), now).await? {
+            return Ok(false);
+        }
+        let label = own_label(&mut tx, room).await?;
+        let lists = lists.naming(std::slice::from_ref(&name.to_owned()));
+        for list in &lists {
+            alias::is_back(&mut tx, &list.name, name).await?;
+            if !room::rooms_of(&mut tx, &list.references()).await?.iter().any(|known| known == from) {
+                left_room::leave(&mut tx, &list.name, (from, room), now).await?;
+            }
+            if room::is_member(&mut tx, list.user_id.as_str(), from).await? {
+                let payload = Outgoing::AliasMoved { alias: name.to_owned(), to: label.clone() };
+                trouble::post(&mut tx, list, from, payload, now).await?;
+            }
+        }
+        commit(tx).await?;
+        tracing::info!(
+            alias = name,
+            from,
+            to = room,
+            "{name} leads to {label} now, no longer to {from}: pages follow"
+        );
+        for list in &lists {
+            self.revive(list, room, room, now).await?;
+        }
+        Ok(true)
+    }
+}
+
+impl Known<'_> {
+    fn waits(&self, leads_to: &str, why: &str) -> String {
+        let user = &self.list.user_id;
+        format!("it leads to {leads_to} now, where {user} cannot post: {why}; pages stay in {}", self.room)
+    }
+}
+
+/// A room as its members know it, because an alias says nothing about it at the moment.
+async fn own_label(tx: &mut Tx, room: &str) -> Result<String, StoreError> {
+    let own = room_name::find(tx, room).await?.and_then(|known| known.text());
+    Ok(own.map_or_else(|| room.to_owned(), |own| format!("{own} ({room})")))
+}

@@ -1,0 +1,386 @@
+//! An alias that its people move to another room: the pages of its lists follow, once a list's virtual user can post
+//! there.
+
+use super::{ALICE, MINUTE, SECOND, list, messages_to};
+use crate::homeserver::{Endpoint, Fault, Match};
+use crate::world::{Group, Rooms, Setup, World, finance_list};
+use ruma::{OwnedRoomId, RoomId};
+
+const OPS: &str = "#ops:example.test";
+const FINANCE: &str = "finance";
+
+fn bodies(world: &World, room: &RoomId) -> Vec<String> {
+    world.homeserver.messages(room).into_iter().map(|message| message.body).collect()
+}
+
+/// The bodies in a room that contain a text.
+fn with(world: &World, room: &RoomId, text: &str) -> Vec<String> {
+    bodies(world, room).into_iter().filter(|body| body.contains(text)).collect()
+}
+
+/// The usual world after the alias of its first level moved to another public room; nobody has looked at it since.
+async fn moved_alias(more: &str) -> (World, Rooms, OwnedRoomId) {
+    let (world, rooms) = World::finance(more).await;
+    let new = world.homeserver.public_room(ALICE, "#new-ops:example.test");
+    world.homeserver.set_alias(OPS, Some(&new));
+    (world, rooms, new)
+}
+
+/// The usual world after the alias of its first level moved to a room that nobody has invited the virtual user to.
+async fn moved_to_a_private_room(more: &str) -> (World, Rooms, OwnedRoomId) {
+    let (world, rooms) = World::finance(more).await;
+    let new = world.homeserver.private_room(ALICE);
+    world.homeserver.set_alias(OPS, Some(&new));
+    (world, rooms, new)
+}
+
+#[tokio::test]
+async fn pages_follow_a_moved_alias_at_the_next_attendance_with_a_notice_in_the_old_room() {
+    let (world, rooms, new) = moved_alias("").await;
+    world.pass(MINUTE * 5).await;
+    let notice = world.only_post(&rooms.ops).body;
+    assert!(notice.contains("are now posted in") && notice.contains(new.as_str()), "{notice}");
+    world.report(&Group::firing("DiskFull", world.now())).await;
+    assert_eq!(with(&world, &new, "DiskFull").len(), 1);
+    assert_eq!(world.posts(&rooms.ops).len(), 1, "only the notice");
+    world.pass(MINUTE * 10).await;
+    assert_eq!(world.posts(&rooms.ops).len(), 1, "posted once");
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn a_moved_alias_is_followed_at_the_next_start_and_at_a_reload() {
+    let (mut world, rooms, new) = moved_alias("").await;
+    world.restart_bot().await;
+    world.settle().await;
+    world.report(&Group::firing("DiskFull", world.now())).await;
+    assert_eq!(with(&world, &new, "DiskFull").len(), 1);
+    let third = world.homeserver.public_room(ALICE, "#third:example.test");
+    world.homeserver.set_alias(OPS, Some(&third));
+    world.reload(&finance_list("")).await;
+    world.settle().await;
+    world.report(&Group::firing("HostDown", world.now())).await;
+    assert_eq!(with(&world, &third, "HostDown").len(), 1);
+    assert_eq!(with(&world, &rooms.ops, "HostDown").len() + with(&world, &new, "HostDown").len(), 0);
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn what_waits_for_the_old_room_and_what_is_open_move_along() {
+    let (world, rooms) = World::finance("").await;
+    let alice = world.homeserver.person(ALICE);
+    let open = world.report(&Group::firing("HostDown", world.now())).await;
+    // The next page waits in the old room.
+    world.homeserver.fail_next(messages_to(&rooms.ops), Fault::RateLimit { retry_after: MINUTE * 20 });
+    let pending = world.report(&Group::firing("DiskFull", world.now())).await;
+    let new = world.homeserver.public_room(ALICE, "#new-ops:example.test");
+    world.homeserver.set_alias(OPS, Some(&new));
+    world.pass(MINUTE * 5).await;
+    assert_eq!(with(&world, &new, "DiskFull").len(), 1, "{:#?}", bodies(&world, &new));
+    assert_eq!(world.posts(&rooms.managers), [], "nothing has escalated");
+    // What was posted in the old room can be acknowledged in the new one, and in the old one.
+    alice.says(&new, &format!("ack {open}"));
+    world.settle().await;
+    assert_eq!(world.phase(open).await, "acknowledged");
+    alice.reacts(&world.posts(&new)[0].event_id, "✅");
+    world.settle().await;
+    assert_eq!(world.phase(pending).await, "acknowledged");
+    alice.says(&rooms.ops, &format!("unack {open}"));
+    world.settle().await;
+    assert_eq!(world.phase(open).await, "firing", "who stays behind can act on what was posted there");
+    alice.says(&rooms.ops, &format!("ack {pending}"));
+    alice.says(&rooms.ops, &format!("show {pending}"));
+    world.pass(MINUTE * 30).await;
+    assert_eq!(with(&world, &rooms.ops, "DiskFull"), [] as [String; 0], "and on nothing else");
+    assert_eq!(with(&world, &new, "DiskFull").len(), 1);
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn a_page_that_may_be_in_the_old_room_stays_there() {
+    let (world, rooms) = World::finance("").await;
+    world.homeserver.fail_next(messages_to(&rooms.ops), Fault::DropReplyAfterAccepting);
+    world.homeserver.fail_times(20, Match::to(Endpoint::Messages), Fault::Status(500, "M_UNKNOWN"));
+    world.report(&Group::firing("DiskFull", world.now())).await;
+    let new = world.homeserver.public_room(ALICE, "#new-ops:example.test");
+    world.homeserver.set_alias(OPS, Some(&new));
+    world.bot.step("attendance").await.unwrap();
+    world.homeserver.clear_faults();
+    world.pass(MINUTE * 10).await;
+    assert_eq!(with(&world, &rooms.ops, "DiskFull").len(), 1, "it was accepted");
+    assert_eq!(with(&world, &new, "DiskFull"), [] as [String; 0], "so it is not sent again");
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn a_page_that_the_old_room_refuses_during_the_move_goes_to_the_new_one() {
+    let (world, rooms) = World::finance("").await;
+    let held = world.homeserver.hold_then(messages_to(&rooms.ops), Fault::Status(403, "M_FORBIDDEN"));
+    world.post(&Group::firing("DiskFull", world.now()).payload()).await;
+    let (_, new) = tokio::join!(world.bot.step("outbox"), async {
+        held.reached().await;
+        let new = world.homeserver.public_room(ALICE, "#new-ops:example.test");
+        world.homeserver.set_alias(OPS, Some(&new));
+        world.bot.step("attendance").await.unwrap();
+        world.homeserver.person(ALICE).bans(&rooms.ops, &World::virtual_user(FINANCE));
+        held.release();
+        new
+    });
+    world.pass(SECOND * 10).await;
+    assert_eq!(with(&world, &new, "DiskFull").len(), 1, "{:#?}", bodies(&world, &new));
+    assert_eq!(world.posts(&rooms.managers), []);
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn a_lost_room_is_replaced_by_moving_its_alias_and_what_was_given_up_arrives() {
+    let (world, rooms) = World::finance("").await;
+    let user = World::virtual_user(FINANCE);
+    world.homeserver.person(ALICE).bans(&rooms.ops, &user);
+    let number = world.report(&Group::firing("DiskFull", world.now())).await;
+    assert_eq!(with(&world, &rooms.managers, "DiskFull").len(), 1, "the next level is paged at once");
+    let new = world.homeserver.public_room(ALICE, "#new-ops:example.test");
+    world.homeserver.set_alias(OPS, Some(&new));
+    world.pass(SECOND * 20).await;
+    assert_eq!(with(&world, &new, "DiskFull").len(), 1);
+    world.homeserver.person(ALICE).reacts(&world.posts(&new)[0].event_id, "✅");
+    world.settle().await;
+    assert_eq!(world.phase(number).await, "acknowledged");
+    assert_eq!(world.count("SELECT count(*) FROM room_trouble").await, 0);
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn an_alias_whose_new_room_cannot_be_joined_keeps_the_pages_and_follows_an_invitation() {
+    let (world, rooms, new) = moved_to_a_private_room("").await;
+    world.pass(MINUTE * 5).await;
+    for room in [&rooms.ops, &rooms.fallback] {
+        let notice = world.only_post(room).body;
+        assert!(notice.contains("They follow once @_alerts_finance:example.test is invited"), "{notice}");
+    }
+    assert_eq!(world.count("SELECT count(*) FROM strayed_alias WHERE state = 'waiting'").await, 1);
+    world.bot.step("liveness").await.unwrap();
+    let (status, rooms_check) = super::probes::rooms_check(&world).await;
+    assert_eq!((status, &rooms_check["degraded"]), (200, &true.into()), "{rooms_check:#}");
+    world.report(&Group::firing("DiskFull", world.now())).await;
+    assert_eq!(with(&world, &rooms.ops, "DiskFull").len(), 1, "pages stay");
+    world.pass(MINUTE * 14).await;
+    assert_eq!(with(&world, &rooms.ops, "They follow").len(), 1, "posted once");
+    assert_eq!(world.posts(&rooms.managers), []);
+    world.homeserver.person(ALICE).invites(&new, &World::virtual_user(FINANCE));
+    world.settle().await;
+    assert!(with(&world, &rooms.ops, "are now posted in").len() == 1, "{:#?}", bodies(&world, &rooms.ops));
+    world.report(&Group::firing("HostDown", world.now())).await;
+    assert_eq!(with(&world, &new, "HostDown").len(), 1);
+    assert_eq!(world.count("SELECT count(*) FROM strayed_alias").await, 0);
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn an_alias_whose_new_room_is_muted_keeps_the_pages() {
+    let (world, rooms, new) = moved_alias("").await;
+    world.homeserver.change_power_levels(&new, |levels| levels["events_default"] = 50.into());
+    world.pass(MINUTE * 5).await;
+    assert_eq!(with(&world, &rooms.ops, "messages need 50").len(), 1);
+    world.report(&Group::firing("DiskFull", world.now())).await;
+    assert_eq!(with(&world, &rooms.ops, "DiskFull").len(), 1);
+    world.homeserver.change_power_levels(&new, |levels| levels["events_default"] = 0.into());
+    world.pass(MINUTE * 5).await;
+    world.report(&Group::firing("HostDown", world.now())).await;
+    assert_eq!(with(&world, &new, "HostDown").len(), 1);
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn an_invitation_that_comes_before_matrixbot_has_looked_is_accepted() {
+    let (world, _, new) = moved_to_a_private_room("").await;
+    world.homeserver.person(ALICE).invites(&new, &World::virtual_user(FINANCE));
+    world.settle().await;
+    assert!(world.homeserver.is_joined(&new, World::virtual_user(FINANCE).as_str()));
+    world.report(&Group::firing("DiskFull", world.now())).await;
+    assert_eq!(with(&world, &new, "DiskFull").len(), 1);
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn always_leaves_the_old_room_even_if_the_new_one_cannot_be_joined() {
+    let (world, rooms, new) = moved_to_a_private_room("    follow_aliases: always\n").await;
+    world.pass(MINUTE * 5).await;
+    assert_eq!(with(&world, &rooms.ops, "are now posted in").len(), 1);
+    assert_eq!(with(&world, &rooms.fallback, "finance cannot reach #ops:example.test").len(), 1);
+    let number = world.report(&Group::firing("DiskFull", world.now())).await;
+    assert_eq!(with(&world, &rooms.ops, "DiskFull"), [] as [String; 0]);
+    assert_eq!(with(&world, &rooms.managers, "DiskFull").len(), 1, "the next level is paged at once");
+    world.homeserver.person(ALICE).invites(&new, &World::virtual_user(FINANCE));
+    world.pass(SECOND * 20).await;
+    assert_eq!(with(&world, &new, "DiskFull").len(), 1, "what it missed");
+    world.homeserver.person(ALICE).says(&new, &format!("ack {number}"));
+    world.settle().await;
+    assert_eq!(world.phase(number).await, "acknowledged");
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn never_keeps_the_pages_in_the_room_that_the_alias_led_to_first() {
+    let (mut world, rooms, new) = moved_alias("    follow_aliases: never\n").await;
+    world.pass(MINUTE * 10).await;
+    world.report(&Group::firing("DiskFull", world.now())).await;
+    world.only_post(&rooms.ops);
+    assert_eq!(world.posts(&new), []);
+    assert!(!world.homeserver.is_joined(&new, World::virtual_user(FINANCE).as_str()));
+    assert_eq!(world.count("SELECT count(*) FROM strayed_alias WHERE state = 'kept'").await, 1);
+    world.reload(&finance_list("")).await;
+    world.settle().await;
+    world.report(&Group::firing("HostDown", world.now())).await;
+    assert_eq!(with(&world, &new, "HostDown").len(), 1, "until that is configured differently");
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn a_failed_lookup_and_a_deleted_alias_change_nothing() {
+    let (world, rooms) = World::finance("").await;
+    let lookups = || Match::to(Endpoint::Alias).about(OPS);
+    for fault in [
+        Fault::Status(500, "M_UNKNOWN"),
+        Fault::Status(403, "M_FORBIDDEN"),
+        Fault::NonJson(404),
+        Fault::NonJson(200),
+        Fault::DropBeforeAccepting,
+    ] {
+        world.homeserver.fail_until_cleared(lookups(), fault);
+        world.pass(MINUTE * 5).await;
+        world.homeserver.clear_faults();
+    }
+    assert_eq!(world.count("SELECT count(*) FROM strayed_alias").await, 0);
+    world.homeserver.set_alias(OPS, None);
+    world.pass(MINUTE * 10).await;
+    assert_eq!(world.count("SELECT count(*) FROM strayed_alias WHERE state = 'missing'").await, 1);
+    assert!(world.posts(&rooms.ops).is_empty() && world.posts(&rooms.fallback).is_empty());
+    world.report(&Group::firing("DiskFull", world.now())).await;
+    world.only_post(&rooms.ops);
+    world.homeserver.set_alias(OPS, Some(&rooms.ops));
+    world.pass(MINUTE * 5).await;
+    assert_eq!(world.count("SELECT count(*) FROM strayed_alias").await, 0);
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn a_slow_alias_delays_no_other_list() {
+    let setup = Setup::prepare().await;
+    setup.rooms();
+    setup.homeserver.public_room(ALICE, "#other:example.test");
+    let lists = format!("{}{}", finance_list(""), list("other", &[&["#other:example.test"]]));
+    let world = setup.start(&lists).await;
+    let new = world.homeserver.public_room(ALICE, "#new-other:example.test");
+    world.homeserver.set_alias("#other:example.test", Some(&new));
+    let held = world.homeserver.hold_before(Match::to(Endpoint::Alias).about(OPS));
+    let leads_there = format!("SELECT count(*) FROM room_alias WHERE room = '{new}'");
+    tokio::select! {
+        _ = world.bot.step("attendance") => panic!("the slow alias was answered"),
+        () = async {
+            held.reached().await;
+            while world.count_of(&leads_there).await == 0 {
+                tokio::task::yield_now().await;
+            }
+        } => {}
+    }
+    held.release();
+}
+
+#[tokio::test]
+async fn another_list_in_the_old_room_stays_there() {
+    let setup = Setup::prepare().await;
+    let rooms = setup.rooms();
+    let lists = format!("{}{}", finance_list(""), list("other", &[&[rooms.ops.as_str()]]));
+    let world = setup.start(&lists).await;
+    let alice = world.homeserver.person(ALICE);
+    let limit = Fault::RateLimit { retry_after: MINUTE * 6 };
+    world.homeserver.fail_next(messages_to(&rooms.ops), limit);
+    world.report(&Group::firing("DiskFull", world.now())).await;
+    let (_, answer) = world.post_to("other", &Group::firing("Secret", world.now()).payload()).await;
+    world.settle().await;
+    let new = world.homeserver.public_room(ALICE, "#new-ops:example.test");
+    world.homeserver.set_alias(OPS, Some(&new));
+    world.pass(MINUTE * 10).await;
+    assert_eq!(with(&world, &new, "DiskFull").len(), 1);
+    assert_eq!(with(&world, &rooms.ops, "Secret").len(), 1);
+    let secret = answer["incident"].as_i64().unwrap();
+    for command in [format!("show {secret}"), format!("ack {secret}"), "pending".to_owned()] {
+        alice.says(&new, &command);
+    }
+    world.settle().await;
+    assert_eq!(with(&world, &new, "Secret"), [] as [String; 0], "{:#?}", bodies(&world, &new));
+    assert_eq!(world.phase(secret).await, "firing");
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn lists_with_the_same_alias_move_together_and_one_that_cannot_join_is_reported() {
+    let setup = Setup::prepare().await;
+    let rooms = setup.rooms();
+    let lists = format!("{}{}", finance_list(""), list("other", &[&[OPS]]));
+    let world = setup.start(&lists).await;
+    let new = world.homeserver.private_room(ALICE);
+    world.homeserver.person(ALICE).invites(&new, &World::virtual_user(FINANCE));
+    world.settle().await;
+    world.homeserver.set_alias(OPS, Some(&new));
+    world.homeserver.person(ALICE).invites(&new, &World::virtual_user(FINANCE));
+    world.pass(MINUTE * 5).await;
+    world.report(&Group::firing("DiskFull", world.now())).await;
+    assert_eq!(with(&world, &new, "DiskFull").len(), 1);
+    assert_eq!(with(&world, &rooms.fallback, "other cannot reach").len(), 1);
+    world.post_to("other", &Group::firing("HostDown", world.now()).payload()).await;
+    world.settle().await;
+    assert_eq!(with(&world, &rooms.fallback, "HostDown").len(), 2, "unreachable, then unanswered");
+    assert_eq!(with(&world, &rooms.ops, "HostDown"), [] as [String; 0]);
+}
+
+#[tokio::test]
+async fn a_room_that_the_list_has_by_another_name_keeps_its_pages() {
+    let setup = Setup::prepare().await;
+    let rooms = setup.rooms();
+    let world = setup.start(&list(FINANCE, &[&[OPS, rooms.ops.as_str()]])).await;
+    let limit = Fault::RateLimit { retry_after: MINUTE * 6 };
+    world.homeserver.fail_next(messages_to(&rooms.ops), limit);
+    world.report(&Group::firing("DiskFull", world.now())).await;
+    let new = world.homeserver.public_room(ALICE, "#new-ops:example.test");
+    world.homeserver.set_alias(OPS, Some(&new));
+    world.pass(MINUTE * 7).await;
+    assert_eq!(with(&world, &rooms.ops, "DiskFull").len(), 1);
+    world.report(&Group::firing("HostDown", world.now())).await;
+    assert_eq!((with(&world, &rooms.ops, "HostDown").len(), with(&world, &new, "HostDown").len()), (1, 1));
+    world.pass(MINUTE).await;
+}
+
+#[tokio::test]
+async fn an_alias_that_moves_back_brings_its_pages_back() {
+    let (world, rooms, new) = moved_alias("").await;
+    world.pass(MINUTE * 5).await;
+    let number = world.report(&Group::firing("DiskFull", world.now())).await;
+    world.homeserver.set_alias(OPS, Some(&rooms.ops));
+    world.pass(MINUTE * 5).await;
+    world.report(&Group::firing("HostDown", world.now())).await;
+    assert_eq!(with(&world, &rooms.ops, "HostDown").len(), 1);
+    assert_eq!(with(&world, &new, "HostDown"), [] as [String; 0]);
+    world.homeserver.person(ALICE).says(&rooms.ops, &format!("ack {number}"));
+    world.settle().await;
+    assert_eq!(world.phase(number).await, "acknowledged");
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn a_move_that_was_taken_back_is_not_followed_by_the_alias() {
+    let (world, rooms) = World::finance("").await;
+    // The upgrade moves the alias, as Synapse does.
+    let successor = world.homeserver.person(ALICE).upgrades(&rooms.ops);
+    world.settle().await;
+    let store = world.database.store(1);
+    let mut tx = store.begin().await.unwrap();
+    matrixbot::store::room_move::undo(&mut tx, rooms.ops.as_str(), true, world.now()).await.unwrap();
+    matrixbot::store::commit(tx).await.unwrap();
+    world.homeserver.change_power_levels(&rooms.ops, |levels| levels["events_default"] = 0.into());
+    world.pass(MINUTE * 10).await;
+    world.report(&Group::firing("DiskFull", world.now())).await;
+    assert_eq!(with(&world, &rooms.ops, "DiskFull").len(), 1);
+    assert_eq!(with(&world, &successor, "DiskFull"), [] as [String; 0]);
+}
