@@ -32,6 +32,13 @@ pub enum Refused {
     UnknownRoomList,
 }
 
+impl Caller {
+    /// Whose share of memory the caller's bodies take: that of its token, or else of the room list in the path.
+    pub(super) fn share<'a>(&'a self, room_list: Option<&'a str>) -> &'a str {
+        self.opened.first().map(String::as_str).or(room_list).unwrap_or_default()
+    }
+}
+
 impl<'a> Access<'a> {
     /// The access rules of these webhooks.
     pub fn new(webhooks: &'a Webhooks) -> Self {

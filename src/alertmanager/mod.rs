@@ -1,5 +1,6 @@
 //! In: Alertmanager's webhook (payload v4) with its authentication, and a client for Alertmanager's own API.
 
+mod admission;
 pub mod api;
 pub mod auth;
 pub mod payload;

@@ -1,5 +1,6 @@
 //! Why matrixbot rejects a report, and the answer: the one place that knows the status codes.
 
+use super::admission::Busy;
 use super::auth::Refused;
 use super::payload::Unreadable;
 use super::webhook::LARGEST_BODY;
@@ -43,6 +44,9 @@ pub(super) enum Refusal {
     /// The body cannot be parsed.
     #[error(transparent)]
     Unreadable(#[from] Unreadable),
+    /// Too many reports, or too large ones, wait.
+    #[error("too many reports, or too large ones, are waiting; try again")]
+    Busy,
     /// Nothing was committed: try again.
     #[error("the report could not be kept; try again")]
     Unavailable(#[source] EngineError),
@@ -54,6 +58,12 @@ impl From<Refused> for Refusal {
             Refused::Unauthorized => Self::Unauthorized,
             Refused::UnknownRoomList => Self::UnknownRoomList,
         }
+    }
+}
+
+impl From<Busy> for Refusal {
+    fn from(Busy: Busy) -> Self {
+        Self::Busy
     }
 }
 
@@ -74,7 +84,7 @@ impl Refusal {
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::BrokenOff | Self::Unreadable(_) => StatusCode::BAD_REQUEST,
-            Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Busy | Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -97,7 +107,7 @@ impl Refusal {
                 add(header::WWW_AUTHENTICATE, "Bearer realm=\"matrixbot\"");
                 add(header::WWW_AUTHENTICATE, "Basic realm=\"matrixbot\", charset=\"UTF-8\"");
             }
-            Self::Unavailable(_) => add(header::RETRY_AFTER, RETRY_AFTER),
+            Self::Busy | Self::Unavailable(_) => add(header::RETRY_AFTER, RETRY_AFTER),
             Self::UnknownRoomList
             | Self::NotRouted { .. }
             | Self::NotJson

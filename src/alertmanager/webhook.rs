@@ -4,6 +4,7 @@
 //! matrixbot answers 4xx only where a retry would fail again: a wrong token, an unknown path, an unreadable body. It
 //! checks the token before it reads the body.
 
+use super::admission::Admission;
 use super::auth::{Access, Caller, Refused};
 use super::payload::{self, Report};
 use super::refusal::Refusal;
@@ -34,18 +35,20 @@ pub struct WebhookState {
     runtime: MainRuntime,
     clock: SharedClock,
     metrics: Arc<Metrics>,
+    admission: Admission,
 }
 
 impl WebhookState {
-    /// A webhook that reports to `engine`.
+    /// A webhook that reports to `engine`, whose pool has so many connections.
     pub fn new(
         engine: Engine,
         lists: CurrentLists,
         runtime: MainRuntime,
         clock: SharedClock,
         metrics: Arc<Metrics>,
+        pool: u32,
     ) -> Self {
-        Self { engine, lists, runtime, clock, metrics }
+        Self { engine, lists, runtime, clock, metrics, admission: Admission::new(pool) }
     }
 
     /// Passes a report that arrived at `now` to the engine. When this returns `Ok`, its effects are committed.
@@ -163,16 +166,22 @@ async fn accept<'a>(
     } else {
         access.admit_to_any(&caller)?;
     }
-    let body = read(request, body).await?;
+    let length = announced(request)?;
+    let place = state.admission.place(caller.share(named.flatten()), length).await?;
+    let body = read(body).await?;
     let now = state.clock.now();
     let Report { webhook, remarks } = payload::parse(&body, now)?;
+    // It may be large, and is of no use any more.
+    drop(body);
     let room_list = match named.flatten() {
         Some(name) => name,
         None => routed(access, &caller, &webhook, concerned)?,
     };
     let count = |firing: bool| webhook.alerts.iter().filter(|alert| alert.firing == firing).count();
     let (firing, resolved) = (count(true), count(false));
+    let turn = state.admission.turn(&place, room_list).await?;
     let accepted = state.report(room_list, webhook, now).await?;
+    drop(turn);
     for remark in &remarks {
         tracing::warn!(room_list, "a webhook for {room_list} has a problem: {remark}");
     }
@@ -209,15 +218,20 @@ fn authorization(request: &HttpRequest) -> Option<&str> {
     headers.next().filter(|_| headers.next().is_none())?.to_str().ok()
 }
 
-async fn read(request: &HttpRequest, body: web::Payload) -> Result<web::Bytes, Refusal> {
+/// The announced length of a body that may be read; `None`: it is not announced.
+fn announced(request: &HttpRequest) -> Result<Option<usize>, Refusal> {
     if !is_json(request) {
         return Err(Refusal::NotJson);
     }
-    let announced =
+    let length =
         request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-    if announced.is_some_and(|length: usize| length > LARGEST_BODY) {
+    if length.is_some_and(|length| length > LARGEST_BODY) {
         return Err(Refusal::TooLarge);
     }
+    Ok(length)
+}
+
+async fn read(body: web::Payload) -> Result<web::Bytes, Refusal> {
     match tokio::time::timeout(BODY_TIMEOUT, body.to_bytes_limited(LARGEST_BODY)).await {
         Ok(Ok(Ok(bytes))) => Ok(bytes),
         Ok(Ok(Err(_ended_early))) => Err(Refusal::BrokenOff),

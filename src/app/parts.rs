@@ -82,6 +82,7 @@ impl Parts {
             runtime.clone(),
             clock.clone(),
             metrics.clone(),
+            config.database.max_connections,
         ));
         let health = Health::default();
         Ok(Self {

@@ -1,7 +1,7 @@
 //! The answers to commands. The transaction that handles a command stores its answer; the outbox renders it when it
 //! sends it.
 
-use super::incident::PhaseName;
+use super::incident::{Incident, Phase, PhaseName};
 use super::policy::{Role, Severity};
 use super::timeline::Entry;
 use jiff::Timestamp;
@@ -336,6 +336,32 @@ pub struct IncidentLine {
     pub ackers: Vec<OwnedUserId>,
     /// When the acknowledgement or snooze ends, if it does.
     pub until: Option<Timestamp>,
+}
+
+impl IncidentLine {
+    /// The line of an incident. `levels`: how many the ladder of its run has.
+    pub fn of(number: i64, name: String, incident: &Incident, levels: u32) -> Self {
+        Self {
+            number,
+            name,
+            phase: incident.phase.name(),
+            severity: incident.severity().cloned(),
+            alerts: u64::try_from(incident.firing.len()).unwrap_or(u64::MAX),
+            level: incident.run.level,
+            levels,
+            since: incident.opened_at,
+            ackers: incident.ackers.clone(),
+            until: match incident.phase {
+                Phase::Acknowledged { until, .. } => until,
+                Phase::Snoozed { until } => Some(until),
+                Phase::Firing
+                | Phase::Unanswered { .. }
+                | Phase::Suppressed
+                | Phase::Resolved { .. }
+                | Phase::Closed => None,
+            },
+        }
+    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
 //! An incident with all the details that messages show.
 
-use super::answer::IncidentLine;
-use super::incident::{Fingerprint, Incident, Phase};
+use super::incident::{Fingerprint, Incident};
 use super::policy::Severity;
 use super::webhook::Labels;
 use jiff::Timestamp;
@@ -23,8 +22,10 @@ pub struct IncidentView {
     pub external_url: Option<String>,
     /// How many alerts Alertmanager left out of its newest webhook.
     pub truncated: u64,
-    /// All firing and resolved alerts: firing ones first, then by severity and start time.
+    /// The first of its firing and resolved alerts: firing ones first, then by severity and start time.
     pub alerts: Vec<AlertView>,
+    /// The rest of them.
+    pub omitted: Omitted,
     /// When it resolved, if it is resolved or closed.
     pub resolved_at: Option<Timestamp>,
     /// How many levels the ladder of its run has.
@@ -54,42 +55,79 @@ pub struct AlertView {
     pub defect: Option<String>,
 }
 
-impl IncidentView {
-    /// The incident's name: the `alertname` that its alerts share, or the group's labels, or "unnamed".
-    pub fn name(&self) -> String {
-        let shared = self.group_labels.get("alertname").or_else(|| self.common_labels.get("alertname"));
-        let first = || self.alerts.first().and_then(|alert| alert.labels.get("alertname"));
-        if let Some(name) = shared.or_else(first) {
-            return name.clone();
+/// The alerts of an incident that are not in its view, which has a limited number of them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Omitted {
+    /// How many of them are firing.
+    pub firing: u64,
+    /// How many are resolved. Of most of these only the state is kept.
+    pub cleared: u64,
+    /// What those with details have in common, of the firing ones if any alert of the incident is firing. `None`: there
+    /// are none.
+    pub shared: Option<Shared>,
+}
+
+/// What several alerts have in common.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Shared {
+    /// The labels that are the same in all.
+    pub labels: Labels,
+    /// The annotations that are the same in all.
+    pub annotations: Labels,
+    /// The source URL that all have.
+    pub generator_url: Option<String>,
+}
+
+impl Shared {
+    /// What `alerts` and those of `others` have in common.
+    pub fn of<'a>(alerts: impl IntoIterator<Item = &'a AlertView>, others: Option<&Self>) -> Self {
+        let mut shared = others.cloned();
+        for alert in alerts {
+            match &mut shared {
+                Some(shared) => shared.narrow(alert),
+                None => shared = Some(Self::from(alert)),
+            }
         }
-        if self.group_labels.is_empty() {
-            return "unnamed".to_owned();
-        }
-        self.group_labels.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(", ")
+        shared.unwrap_or_default()
     }
 
-    /// The incident as one line of a list.
-    pub fn line(&self) -> IncidentLine {
-        let incident = &self.incident;
-        IncidentLine {
-            number: self.number,
-            name: self.name(),
-            phase: incident.phase.name(),
-            severity: incident.severity().cloned(),
-            alerts: u64::try_from(incident.firing.len()).unwrap_or(u64::MAX),
-            level: incident.run.level,
-            levels: self.levels,
-            since: incident.opened_at,
-            ackers: incident.ackers.clone(),
-            until: match incident.phase {
-                Phase::Acknowledged { until, .. } => until,
-                Phase::Snoozed { until } => Some(until),
-                Phase::Firing
-                | Phase::Unanswered { .. }
-                | Phase::Suppressed
-                | Phase::Resolved { .. }
-                | Phase::Closed => None,
-            },
+    /// Keeps what `alert` has, too.
+    pub fn narrow(&mut self, alert: &AlertView) {
+        self.labels.retain(|key, value| alert.labels.get(key) == Some(value));
+        self.annotations.retain(|key, value| alert.annotations.get(key) == Some(value));
+        if self.generator_url != alert.generator_url {
+            self.generator_url = None;
         }
+    }
+}
+
+impl From<&AlertView> for Shared {
+    fn from(alert: &AlertView) -> Self {
+        Self {
+            labels: alert.labels.clone(),
+            annotations: alert.annotations.clone(),
+            generator_url: alert.generator_url.clone(),
+        }
+    }
+}
+
+/// An incident's name: the `alertname` of its group, or else that all its alerts share, or else that of an alert, or
+/// else the group's labels, or "unnamed".
+pub fn name(group_labels: &Labels, common_labels: &Labels, of_an_alert: Option<&str>) -> String {
+    let shared = group_labels.get("alertname").or_else(|| common_labels.get("alertname"));
+    if let Some(name) = shared.map(String::as_str).or(of_an_alert) {
+        return name.to_owned();
+    }
+    if group_labels.is_empty() {
+        return "unnamed".to_owned();
+    }
+    group_labels.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(", ")
+}
+
+impl IncidentView {
+    /// The incident's name.
+    pub fn name(&self) -> String {
+        let first = self.alerts.first().and_then(|alert| alert.labels.get("alertname"));
+        name(&self.group_labels, &self.common_labels, first.map(String::as_str))
     }
 }

@@ -7,7 +7,7 @@
 
 use super::effects::Effects;
 use super::{Engine, EngineError, TIMERS_POLL, Unreadable, Wake};
-use crate::domain::incident::{Fingerprint, Incident, Phase, Rung};
+use crate::domain::incident::{Incident, Phase, Rung};
 use crate::domain::input::{Decision, Input, PolicyInForce, Surroundings};
 use crate::domain::policy::Policy;
 use crate::domain::time::later;
@@ -15,7 +15,7 @@ use crate::domain::totals::Counted;
 use crate::domain::transition;
 use crate::domain::webhook::AlertGroup;
 use crate::store::enqueue::{self, NewMessage};
-use crate::store::{AlertDetails, StoreError, StoredIncident, Tx, alert, commit, incident, settle, timeline};
+use crate::store::{Reported, StoreError, StoredIncident, Tx, alert, commit, incident, settle, timeline};
 use jiff::Timestamp;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -38,15 +38,6 @@ struct LogLine {
     event: &'static str,
     /// The version and the phase after the change; `None`: the incident is new.
     led_to: Option<(u64, &'static str)>,
-}
-
-/// The alerts of a report, merged into the incident's alerts.
-#[derive(Debug)]
-pub(super) struct ReportedAlerts {
-    /// Every alert of the incident.
-    pub(super) details: AlertDetails,
-    /// The alerts whose details the report changes.
-    pub(super) changed: BTreeSet<Fingerprint>,
 }
 
 /// The incident that a decision is about.
@@ -146,13 +137,13 @@ impl Change {
         group: &AlertGroup,
         decision: &Decision,
         policies: &Policies,
-        alerts: &ReportedAlerts,
+        alerts: &Reported<'_>,
     ) -> Result<Option<i64>, EngineError> {
         let after = decision.incident.as_ref().filter(|incident| incident.phase != Phase::Closed);
         let Some(after) = after else { return Ok(None) };
         let policy = policies.governing(after);
         let number = incident::insert(&mut self.tx, room_list, group, after, policy.stale_after).await?;
-        alert::save(&mut self.tx, number, None, after, &alerts.details, &BTreeSet::new()).await?;
+        alert::save(&mut self.tx, number, None, after, Some(alerts)).await?;
         self.log.push(LogLine {
             incident: number,
             room_list: room_list.to_owned(),
@@ -169,7 +160,7 @@ impl Change {
         stored: &StoredIncident,
         decision: &Decision,
         policies: &Policies,
-        alerts: Option<&ReportedAlerts>,
+        alerts: Option<&Reported<'_>>,
         answered_in: Option<&str>,
     ) -> Result<(), EngineError> {
         let Some(after) = &decision.incident else { return Ok(()) };
@@ -184,15 +175,12 @@ impl Change {
         } else {
             incident::update(&mut self.tx, stored, after, stale_after, self.now).await?;
         }
-        let unchanged = BTreeSet::new();
-        let (details, changed) =
-            alerts.map_or((&stored.details, &unchanged), |alerts| (&alerts.details, &alerts.changed));
         if after.firing != before.firing
             || after.cleared != before.cleared
             || after.known_at_ack != before.known_at_ack
-            || !changed.is_empty()
+            || alerts.is_some_and(Reported::changes_details)
         {
-            alert::save(&mut self.tx, number, Some(before), after, details, changed).await?;
+            alert::save(&mut self.tx, number, Some(before), after, alerts).await?;
         }
         let subject = Subject { number, room_list: &stored.room_list, before: Some(before) };
         self.follow(subject, after, decision, policy, answered_in).await

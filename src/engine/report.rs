@@ -1,12 +1,12 @@
 //! Reports of Alertmanager.
 
-use super::change::{Policies, ReportedAlerts};
+use super::change::Policies;
 use super::{Engine, EngineError, Unreadable};
 use crate::domain::incident::Phase;
 use crate::domain::input::{Decision, Input, Outcome, ReportedAlert};
 use crate::domain::timeline::Kind;
 use crate::domain::webhook::{Webhook, WebhookAlert};
-use crate::store::incident;
+use crate::store::{Reported, alert, incident};
 use jiff::Timestamp;
 
 /// The result of an accepted webhook.
@@ -50,14 +50,13 @@ impl Engine {
         let before = newest.as_ref().map(|stored| &stored.incident);
         let policies = self.policies_around(room_list, before, Unreadable::IsReplaced).await?;
         let decision = with_first_page(policies.decide(before, &input, now), &policies, now);
-        let mut details = newest.as_ref().map(|stored| stored.details.clone()).unwrap_or_default();
-        let changed = details.update(&webhook.alerts, severity, now);
-        let alerts = ReportedAlerts { details, changed };
+        let mut alerts = Reported::new(&webhook.alerts, severity);
         let incident = match newest.filter(|stored| stored.incident.phase != Phase::Closed) {
             Some(stored) => {
                 if stored.group != webhook.group {
                     incident::update_group(change.tx(), stored.number, &webhook.group).await?;
                 }
+                alert::compare(change.tx(), stored.number, &mut alerts).await?;
                 change.save(&stored, &decision, &policies, Some(&alerts), None).await?;
                 Some(stored.number)
             }

@@ -5,7 +5,9 @@ use super::rendering::{Rendered, Source, Subject, render, render_reaction};
 use crate::domain::outgoing::Outgoing;
 use crate::domain::reaction;
 use crate::domain::time::later;
-use crate::store::{Claimed, Head, Lease, StoredIncident, Tx, claim, commit, incident, settle, timeline};
+use crate::store::{
+    Claimed, Head, IN_A_MESSAGE, Lease, StoredIncident, Tx, claim, commit, incident, settle, timeline,
+};
 use crate::telemetry::DeliveryOutcome;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
@@ -103,7 +105,8 @@ impl Outbox {
         let policy =
             self.engine.policy_or_current(&stored.room_list, stored.incident.run.policy_version).await?;
         let story = timeline::read(tx, number, STORY).await?;
-        let view = stored.view(u32::try_from(policy.levels.len()).unwrap_or(u32::MAX));
+        let levels = u32::try_from(policy.levels.len()).unwrap_or(u32::MAX);
+        let view = stored.view(tx, levels, IN_A_MESSAGE).await?;
         let subject = Subject { view: &view, story: &story };
         Ok(ready(render(head, &source(&policy, Some(subject)))?, Some(version_of(&stored))))
     }

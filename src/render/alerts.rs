@@ -7,7 +7,7 @@ use super::rich::{Document, Rich, WebLink};
 use super::size::Limits;
 use super::text::{capitalised, clean, clip_with_count, count, one_line, short};
 use super::time::instant;
-use crate::domain::view::{AlertView, IncidentView};
+use crate::domain::view::{AlertView, IncidentView, Omitted, Shared};
 use crate::domain::webhook::Labels;
 use jiff::Timestamp;
 
@@ -24,12 +24,10 @@ const LINKS: usize = 5;
 pub(super) struct Alerts<'a> {
     view: &'a IncidentView,
     listed: Vec<&'a AlertView>,
-    /// The labels that are the same in all.
-    labels: Labels,
-    /// The annotations that are the same in all.
-    annotations: Labels,
-    /// The source URL that all share.
-    generator_url: Option<&'a str>,
+    /// What all have in common, also those that the view omits.
+    shared: Shared,
+    /// How many of them the view omits.
+    omitted: usize,
     /// Whether they differ in severity.
     severities_differ: bool,
 }
@@ -39,14 +37,12 @@ impl<'a> Alerts<'a> {
     pub(super) fn of(view: &'a IncidentView) -> Self {
         let firing = view.alerts.iter().any(|alert| alert.firing);
         let alerts: Vec<_> = view.alerts.iter().filter(|alert| alert.firing == firing).collect();
-        let url = alerts.first().and_then(|alert| alert.generator_url.as_deref());
-        let same = alerts.iter().all(|alert| alert.generator_url.as_deref() == url);
         let severity = alerts.first().map(|alert| &alert.severity.name);
+        let omitted = if firing { view.omitted.firing } else { view.omitted.cleared };
         Self {
             view,
-            labels: common(&alerts, |alert| &alert.labels),
-            annotations: common(&alerts, |alert| &alert.annotations),
-            generator_url: url.filter(|_| same),
+            shared: Shared::of(alerts.iter().copied(), view.omitted.shared.as_ref()),
+            omitted: usize::try_from(omitted).unwrap_or(usize::MAX),
             severities_differ: alerts.iter().any(|alert| Some(&alert.severity.name) != severity),
             listed: alerts,
         }
@@ -54,15 +50,15 @@ impl<'a> Alerts<'a> {
 
     /// The summary for the line below the headline: that of the only alert, or the one that all alerts share.
     pub(super) fn summary(&self, limits: Limits) -> Rich {
-        Rich::from(summary(&self.annotations, limits))
+        Rich::from(summary(&self.shared.annotations, limits))
     }
 
     /// The alerts, without their summary if all share it.
     pub(super) fn describe(&self, document: &mut Document, limits: Limits, context: &Context<'_>) {
-        let common_description = description(&self.annotations, limits.text);
-        let common_others = others(&self.annotations, limits);
-        let common_labels = labels(&self.labels, None, limits, context);
-        if let [alert] = self.listed.as_slice() {
+        let common_description = description(&self.shared.annotations, limits.text);
+        let common_others = others(&self.shared.annotations, limits);
+        let common_labels = labels(&self.shared.labels, None, limits, context);
+        if let ([alert], 0) = (self.listed.as_slice(), self.omitted) {
             document.paragraph(&[common_description]);
             document.paragraph(&common_others);
             document.paragraph(&[common_labels, defect(alert), self.left_out(0)]);
@@ -78,7 +74,9 @@ impl<'a> Alerts<'a> {
             .map(|alert| self.item(alert, since, Limits { text: budget, ..limits }, context))
             .collect();
         document.list(&items);
-        document.paragraph(&[self.left_out(self.listed.len().saturating_sub(count))]);
+        document.paragraph(&[
+            self.left_out(self.listed.len().saturating_sub(count).saturating_add(self.omitted))
+        ]);
         document.paragraph(&[common_description]);
         document.paragraph(&common_others);
         if !common_labels.is_empty() {
@@ -89,18 +87,18 @@ impl<'a> Alerts<'a> {
     /// Links for the whole incident: those of its annotations, the source, the group in Alertmanager, and a silence
     /// for exactly these alerts.
     pub(super) fn links(&self) -> Rich {
-        let mut links = link_annotations(&self.annotations);
+        let mut links = link_annotations(&self.shared.annotations);
         let mut add = |name: &str, url: Option<&str>| {
             links.extend(url.and_then(WebLink::parse).map(|link| Rich::new().link(name, &link)));
         };
-        add("Source", self.generator_url);
+        add("Source", self.shared.generator_url.as_deref());
         if let Some(url) = self.view.external_url.as_deref() {
             let base = url.trim_end_matches('/');
             let group = matchers(&self.view.group_labels);
             add("Alertmanager", Some(&format!("{base}/#/alerts?filter={group}")));
             // Use all shared labels, so the silence covers no other alert.
-            if self.view.incident.phase.is_open() && !self.labels.is_empty() {
-                let exactly = matchers(&self.labels);
+            if self.view.incident.phase.is_open() && !self.shared.labels.is_empty() {
+                let exactly = matchers(&self.shared.labels);
                 add("Silence", Some(&format!("{base}/#/silences/new?filter={exactly}")));
             }
         }
@@ -111,8 +109,8 @@ impl<'a> Alerts<'a> {
     /// incident's.
     fn item(&self, alert: &AlertView, since: Timestamp, limits: Limits, context: &Context<'_>) -> Vec<Rich> {
         let mut own = alert.annotations.clone();
-        own.retain(|key, _| !self.annotations.contains_key(key));
-        let labels = labels(&alert.labels, Some(&self.labels), limits, context);
+        own.retain(|key, _| !self.shared.annotations.contains_key(key));
+        let labels = labels(&alert.labels, Some(&self.shared.labels), limits, context);
         let summary = Rich::new().strong(&summary(&own, limits));
         let mark = if self.severities_differ {
             Rich::from(format!("{} ", severity_mark(Some(&alert.severity))))
@@ -150,7 +148,7 @@ impl<'a> Alerts<'a> {
         };
         let mut line = vec![Rich::from(time)];
         if limits.links {
-            let source = alert.generator_url.as_deref().filter(|_| self.generator_url.is_none());
+            let source = alert.generator_url.as_deref().filter(|_| self.shared.generator_url.is_none());
             line.extend(source.and_then(WebLink::parse).map(|link| Rich::new().link("Source", &link)));
             line.extend(link_annotations(own));
         }
@@ -170,7 +168,7 @@ impl<'a> Alerts<'a> {
 
 /// The start of the incident: the earliest start of its firing alerts.
 pub(super) fn since(view: &IncidentView) -> Timestamp {
-    let firing = view.alerts.iter().filter(|alert| alert.firing).map(|alert| alert.starts_at);
+    let firing = view.incident.firing.values().map(|alert| alert.starts_at);
     firing.min().unwrap_or(view.incident.opened_at)
 }
 
@@ -188,15 +186,16 @@ pub(super) fn brief(
     severity: ShowSeverity,
     context: &Context<'_>,
 ) -> String {
-    let all: Vec<_> = view.alerts.iter().collect();
-    let shared = common(&all, |alert| &alert.labels);
-    let wanted = |alert: &&&AlertView| fingerprints.contains(&alert.fingerprint);
-    let mut names: Vec<_> = all
+    let shared = Shared::of(&view.alerts, view.omitted.shared.as_ref()).labels;
+    let several = view.alerts.len() > 1 || view.omitted != Omitted::default();
+    let wanted = |alert: &&AlertView| fingerprints.contains(&alert.fingerprint);
+    let mut names: Vec<_> = view
+        .alerts
         .iter()
         .filter(wanted)
         .take(5)
         .map(|alert| {
-            let name = own_name(alert, (all.len() > 1).then_some(&shared), context);
+            let name = own_name(alert, several.then_some(&shared), context);
             match alert.severity.name.as_deref().filter(|_| severity == ShowSeverity::Yes) {
                 Some(severity) => format!("{name} ({})", short(severity, 20)),
                 None => name,
@@ -225,15 +224,6 @@ fn own_name(alert: &AlertView, shared: Option<&Labels>, context: &Context<'_>) -
     let name = if own.is_empty() { alert.labels.get("alertname").cloned() } else { Some(own.join(" ")) };
     let name = short(&name.unwrap_or_default(), 80);
     if name.is_empty() { "1 alert".to_owned() } else { name }
-}
-
-/// The labels or annotations that are the same in all alerts.
-fn common(alerts: &[&AlertView], of: fn(&AlertView) -> &Labels) -> Labels {
-    let mut common = alerts.first().map(|alert| of(alert).clone()).unwrap_or_default();
-    for alert in alerts.iter().skip(1) {
-        common.retain(|key, value| of(alert).get(key) == Some(value));
-    }
-    common
 }
 
 /// Labels, without those that the message shows elsewhere.

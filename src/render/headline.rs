@@ -6,7 +6,7 @@ use super::rich::Rich;
 use super::text::{count, short};
 use crate::domain::incident::{Phase, PhaseName};
 use crate::domain::policy::Severity;
-use crate::domain::view::{AlertView, IncidentView};
+use crate::domain::view::{AlertView, IncidentView, Shared};
 
 /// The longest name of an incident in a headline.
 const LONGEST_NAME: usize = 48;
@@ -62,9 +62,9 @@ pub(super) fn list_name(room_list: &str) -> String {
 /// How many alerts are firing, and how many are resolved.
 fn amount(view: &IncidentView) -> Rich {
     let firing = view.alerts.iter().filter(|alert| alert.firing).count();
-    let cleared = view.alerts.len().saturating_sub(firing);
-    let firing = (firing as u64).saturating_add(view.truncated);
-    let words = match (firing, cleared as u64) {
+    let cleared = (view.alerts.len().saturating_sub(firing) as u64).saturating_add(view.omitted.cleared);
+    let firing = (firing as u64).saturating_add(view.omitted.firing).saturating_add(view.truncated);
+    let words = match (firing, cleared) {
         (0 | 1, 0) | (0, 1) => String::new(),
         (firing, 0) => count(firing, "alert"),
         (0, cleared) => count(cleared, "alert"),
@@ -83,11 +83,8 @@ pub(super) fn worst(view: &IncidentView) -> Option<&Severity> {
 
 /// The place: the values of shared labels that name a place, or else the values of the group's labels.
 fn place(view: &IncidentView, context: &Context<'_>) -> String {
-    let shared = |label: &str| {
-        let mut values = relevant(view).map(|alert| alert.labels.get(label));
-        let first = values.next().flatten()?;
-        values.all(|value| value == Some(first)).then_some(first)
-    };
+    let shared = Shared::of(relevant(view), view.omitted.shared.as_ref()).labels;
+    let shared = |label: &str| shared.get(label);
     let mut values: Vec<&str> = Vec::new();
     for label in PLACES {
         if let Some(value) = shared(label).filter(|value| !value.is_empty())

@@ -2,7 +2,7 @@
 
 use crate::domain::incident::{Firing, Incident, Phase, Run};
 use crate::domain::policy::{Level, Mention, Policy, Severity, SeverityRule};
-use crate::domain::view::{AlertView, IncidentView};
+use crate::domain::view::{AlertView, IncidentView, Omitted};
 use crate::domain::webhook::Labels;
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeMap;
@@ -46,6 +46,7 @@ pub(super) fn view(now: Timestamp) -> IncidentView {
         external_url: Some("http://alertmanager.example.org:9093".to_owned()),
         truncated: 0,
         alerts,
+        omitted: Omitted::default(),
         resolved_at: None,
         levels: 2,
     }

@@ -1,149 +1,94 @@
-//! The alerts of an incident: their state, and the details that messages show.
+//! The alerts of an incident: their state, which decisions need, and the details that messages show.
+//!
+//! Decisions read the state only. The details of an incident with tens of thousands of alerts would fill the memory of
+//! the process, so they pass through it one row at a time: on their way in ([`save`]), to find out which ones a report
+//! changes ([`compare`]), and for messages, which show a limited number of them (`crate::store::alert_view`).
 
 use super::incident::labels;
 use super::{StoreError, Tx, forms};
 use crate::domain::incident::{Cleared, Fingerprint, Firing, Incident};
 use crate::domain::policy::Severity;
-use crate::domain::view::AlertView;
+use crate::domain::transition::KEPT_EPISODES;
 use crate::domain::webhook::{Labels, WebhookAlert};
+use futures_util::TryStreamExt as _;
 use jiff::Timestamp;
 use jiff_sqlx::{Timestamp as SqlTimestamp, ToSqlx};
-use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The details of an incident's alerts that messages show, apart from their state.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct AlertDetails(BTreeMap<Fingerprint, Detail>);
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Detail {
-    severity: Severity,
-    starts_at: Timestamp,
-    last_seen: Timestamp,
-    labels: Labels,
-    annotations: Labels,
-    generator_url: Option<String>,
-    defect: Option<String>,
-}
+const TABLE: &str = "incident_alert";
+/// How many rows one statement writes.
+const BATCH: usize = 500;
 
 /// The state of the alerts, as `domain` uses it.
 #[derive(Debug, Default)]
-pub struct AlertMaps {
+pub(super) struct AlertMaps {
     pub(super) firing: BTreeMap<Fingerprint, Firing>,
     pub(super) cleared: BTreeMap<Fingerprint, Cleared>,
     pub(super) known_at_ack: BTreeMap<Fingerprint, i32>,
+    /// The `alertname` of the first alert: firing before resolved, the worst first.
+    pub(super) alertname: Option<String>,
 }
 
-impl AlertDetails {
-    /// Updates the details from a webhook's alerts. Returns the alerts whose details changed.
-    pub fn update(
-        &mut self,
-        alerts: &[WebhookAlert],
-        severity: impl Fn(&WebhookAlert) -> Severity,
-        now: Timestamp,
-    ) -> BTreeSet<Fingerprint> {
-        let mut changed = BTreeSet::new();
-        for alert in alerts {
-            let detail = Detail {
-                severity: severity(alert),
-                starts_at: alert.starts_at,
-                last_seen: now,
-                labels: alert.labels.clone(),
-                annotations: alert.annotations.clone(),
-                generator_url: alert.generator_url.clone(),
-                defect: alert.defect.clone(),
-            };
-            let same = self.0.get(&alert.fingerprint).is_some_and(|known| {
-                (&known.labels, &known.annotations, &known.generator_url, &known.defect)
-                    == (&detail.labels, &detail.annotations, &detail.generator_url, &detail.defect)
-            });
-            if !same {
-                changed.insert(alert.fingerprint.clone());
-                self.0.insert(alert.fingerprint.clone(), detail);
-            }
+/// A report's alerts.
+#[derive(Debug)]
+pub struct Reported<'a> {
+    alerts: BTreeMap<&'a str, &'a WebhookAlert>,
+    severities: BTreeMap<&'a str, Severity>,
+    /// Those whose details differ from the stored ones.
+    changed: BTreeSet<Fingerprint>,
+}
+
+impl<'a> Reported<'a> {
+    /// The alerts of a webhook with the severity of each.
+    pub fn new(alerts: &'a [WebhookAlert], severity: impl Fn(&WebhookAlert) -> Severity) -> Self {
+        Self {
+            severities: alerts.iter().map(|alert| (alert.fingerprint.as_str(), severity(alert))).collect(),
+            alerts: alerts.iter().map(|alert| (alert.fingerprint.as_str(), alert)).collect(),
+            changed: BTreeSet::new(),
         }
-        changed
     }
 
-    /// The alerts as messages show them: firing alerts first, then by severity, then the oldest first.
-    pub fn views(&self, incident: &Incident) -> Vec<AlertView> {
-        let mut views: Vec<AlertView> = self
-            .0
-            .iter()
-            .filter_map(|(fingerprint, detail)| {
-                let firing = incident.firing.get(fingerprint);
-                // An alert that resolved before this incident opened belongs to the previous incident. The row only
-                // serves to recognise replayed webhooks.
-                let cleared =
-                    incident.cleared.get(fingerprint).filter(|alert| alert.at >= incident.opened_at);
-                if firing.is_none() && cleared.is_none() {
-                    return None;
-                }
-                let starts_at = firing
-                    .map(|alert| alert.starts_at)
-                    .or(cleared.map(|alert| alert.starts_at))
-                    .unwrap_or(detail.starts_at);
-                Some(AlertView {
-                    fingerprint: fingerprint.clone(),
-                    firing: firing.is_some(),
-                    severity: firing.map_or_else(|| detail.severity.clone(), |alert| alert.severity.clone()),
-                    labels: detail.labels.clone(),
-                    annotations: detail.annotations.clone(),
-                    starts_at,
-                    cleared_at: if firing.is_some() { None } else { cleared.map(|alert| alert.at) },
-                    generator_url: detail.generator_url.clone(),
-                    defect: detail.defect.clone(),
-                })
-            })
-            .collect();
-        views.sort_by_key(|alert| {
-            (Reverse(alert.firing), Reverse(alert.severity.rank), alert.starts_at, alert.fingerprint.clone())
-        });
-        views
+    /// Whether the details of any alert differ from the stored ones.
+    pub fn changes_details(&self) -> bool {
+        !self.changed.is_empty()
     }
 }
 
-/// Writes the alerts whose state or details changed.
+/// Writes the alerts whose state or details changed, and deletes those that the incident has forgotten.
 pub async fn save(
     tx: &mut Tx,
     number: i64,
     before: Option<&Incident>,
     after: &Incident,
-    details: &AlertDetails,
-    changed_details: &BTreeSet<Fingerprint>,
+    reported: Option<&Reported<'_>>,
 ) -> Result<(), StoreError> {
     let mut seen: BTreeMap<Timestamp, Vec<String>> = BTreeMap::new();
-    let mut rows = Rows::default();
-    for (fingerprint, detail) in &details.0 {
-        let new = (
-            after.firing.get(fingerprint),
-            after.cleared.get(fingerprint),
-            after.known_at_ack.get(fingerprint),
-        );
-        let old = before.map(|before| {
-            (
-                before.firing.get(fingerprint),
-                before.cleared.get(fingerprint),
-                before.known_at_ack.get(fingerprint),
-            )
-        });
-        if new.0.is_none() && new.1.is_none() {
-            continue;
-        }
-        let only_seen = old.is_some_and(|old| {
-            (old.1, old.2) == (new.1, new.2)
-                && same_but_for_last_seen(old.0, new.0)
-                && old.0.is_some() == new.0.is_some()
-        });
-        if !only_seen || changed_details.contains(fingerprint) {
-            rows.push(fingerprint, detail, new);
-        } else if let (Some((Some(old), ..)), Some(firing)) = (old, new.0)
-            && old.last_seen != firing.last_seen
-        {
-            seen.entry(firing.last_seen).or_default().push(fingerprint.clone());
+    let mut whole = Vec::new();
+    let mut states = Vec::new();
+    for fingerprint in after.firing.keys().chain(after.cleared.keys()) {
+        let new = State::of(after, fingerprint);
+        let old = before.map(|before| State::of(before, fingerprint)).filter(State::is_known);
+        match old {
+            None => whole.push(new),
+            Some(_) if reported.is_some_and(|reported| reported.changed.contains(fingerprint)) => {
+                whole.push(new);
+            }
+            Some(old) if !old.differs(&new) => {
+                if let (Some(old), Some(firing)) = (old.firing, new.firing)
+                    && old.last_seen != firing.last_seen
+                {
+                    seen.entry(firing.last_seen).or_default().push(fingerprint.clone());
+                }
+            }
+            Some(_) => states.push(new),
         }
     }
-    rows.write(tx, number).await?;
+    for batch in whole.chunks(BATCH) {
+        Rows::of(batch, reported).write(tx, number).await?;
+    }
+    for batch in states.chunks(BATCH) {
+        write_states(tx, number, batch).await?;
+    }
     for (at, fingerprints) in seen {
         sqlx::query!(
             "UPDATE incident_alert SET last_seen = $3 WHERE incident = $1 AND fingerprint = ANY($2)",
@@ -154,15 +99,106 @@ pub async fn save(
         .execute(&mut **tx)
         .await?;
     }
+    if let Some(before) = before {
+        forget(tx, number, before, after).await?;
+    }
     Ok(())
 }
 
-fn same_but_for_last_seen(old: Option<&Firing>, new: Option<&Firing>) -> bool {
-    match (old, new) {
-        (Some(old), Some(new)) => (&old.severity, old.starts_at) == (&new.severity, new.starts_at),
-        (None, None) => true,
-        (Some(_), None) | (None, Some(_)) => false,
+/// Deletes the alerts that the incident has forgotten, and the details of most resolved ones.
+async fn forget(tx: &mut Tx, number: i64, before: &Incident, after: &Incident) -> Result<(), StoreError> {
+    let forgotten: Vec<String> = before
+        .cleared
+        .keys()
+        .filter(|fingerprint| {
+            !after.cleared.contains_key(*fingerprint) && !after.firing.contains_key(*fingerprint)
+        })
+        .cloned()
+        .collect();
+    if !forgotten.is_empty() {
+        sqlx::query!(
+            "DELETE FROM incident_alert WHERE incident = $1 AND fingerprint = ANY($2)",
+            number,
+            &forgotten
+        )
+        .execute(&mut **tx)
+        .await?;
     }
+    if after.cleared.len() > KEPT_EPISODES
+        && after.cleared.keys().any(|fingerprint| !before.cleared.contains_key(fingerprint))
+    {
+        sqlx::query!(
+            "UPDATE incident_alert SET labels = '{}', annotations = '{}', generator_url = NULL, defect = NULL
+             WHERE incident = $1 AND NOT firing AND labels <> '{}' AND fingerprint NOT IN (
+                SELECT fingerprint FROM incident_alert WHERE incident = $1 AND NOT firing
+                ORDER BY cleared_at DESC, fingerprint COLLATE \"C\" LIMIT $2)",
+            number,
+            i64::try_from(KEPT_EPISODES).unwrap_or(i64::MAX)
+        )
+        .execute(&mut **tx)
+        .await?;
+    }
+    Ok(())
+}
+
+/// The state of one alert.
+struct State<'a> {
+    fingerprint: &'a str,
+    firing: Option<&'a Firing>,
+    cleared: Option<&'a Cleared>,
+    known: Option<i32>,
+}
+
+impl<'a> State<'a> {
+    fn of(incident: &'a Incident, fingerprint: &'a str) -> Self {
+        Self {
+            fingerprint,
+            firing: incident.firing.get(fingerprint),
+            cleared: incident.cleared.get(fingerprint),
+            known: incident.known_at_ack.get(fingerprint).copied(),
+        }
+    }
+
+    fn is_known(&self) -> bool {
+        self.firing.is_some() || self.cleared.is_some()
+    }
+
+    /// Whether they differ in more than when the alert was last seen.
+    fn differs(&self, other: &Self) -> bool {
+        let firing = |state: &Self| state.firing.map(|firing| (firing.severity.clone(), firing.starts_at));
+        (firing(self), self.cleared, self.known) != (firing(other), other.cleared, other.known)
+    }
+}
+
+async fn write_states(tx: &mut Tx, number: i64, states: &[State<'_>]) -> Result<(), StoreError> {
+    let severity = |state: &State<'_>| state.firing.map(|firing| firing.severity.clone());
+    sqlx::query!(
+        "UPDATE incident_alert AS a SET
+                firing = new.firing,
+                severity = CASE WHEN new.firing THEN new.severity ELSE a.severity END,
+                rank = coalesce(new.rank, a.rank), escalate = coalesce(new.escalate, a.escalate),
+                starts_at = coalesce(new.starts_at, a.starts_at), last_seen = coalesce(new.last_seen, a.last_seen),
+                cleared_starts_at = new.cleared_starts_at, cleared_at = new.cleared_at, known_rank = new.known_rank
+         FROM unnest($2::text[], $3::bool[], $4::text[], $5::int[], $6::bool[], $7::timestamptz[], $8::timestamptz[],
+                $9::timestamptz[], $10::timestamptz[], $11::int[])
+              AS new (fingerprint, firing, severity, rank, escalate, starts_at, last_seen, cleared_starts_at, cleared_at,
+                known_rank)
+         WHERE a.incident = $1 AND a.fingerprint = new.fingerprint",
+        number,
+        &states.iter().map(|state| state.fingerprint.to_owned()).collect::<Vec<_>>(),
+        &states.iter().map(|state| state.firing.is_some()).collect::<Vec<_>>(),
+        &states.iter().map(|state| severity(state)?.name).collect::<Vec<_>>() as _,
+        &states.iter().map(|state| Some(severity(state)?.rank)).collect::<Vec<_>>() as _,
+        &states.iter().map(|state| Some(severity(state)?.escalate)).collect::<Vec<_>>() as _,
+        &states.iter().map(|state| Some(state.firing?.starts_at.to_sqlx())).collect::<Vec<_>>() as _,
+        &states.iter().map(|state| Some(state.firing?.last_seen.to_sqlx())).collect::<Vec<_>>() as _,
+        &states.iter().map(|state| Some(state.cleared?.starts_at.to_sqlx())).collect::<Vec<_>>() as _,
+        &states.iter().map(|state| Some(state.cleared?.at.to_sqlx())).collect::<Vec<_>>() as _,
+        &states.iter().map(|state| state.known).collect::<Vec<_>>() as _,
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
 }
 
 #[derive(Default)]
@@ -184,33 +220,44 @@ struct Rows {
 }
 
 impl Rows {
-    fn push(
-        &mut self,
-        fingerprint: &str,
-        detail: &Detail,
-        (firing, cleared, known): (Option<&Firing>, Option<&Cleared>, Option<&i32>),
-    ) {
-        let severity = firing.map_or(&detail.severity, |firing| &firing.severity);
-        self.fingerprint.push(fingerprint.to_owned());
-        self.firing.push(firing.is_some());
-        self.severity.push(severity.name.clone());
+    fn of(states: &[State<'_>], reported: Option<&Reported<'_>>) -> Self {
+        let mut rows = Self::default();
+        for state in states {
+            rows.push(state, reported);
+        }
+        rows
+    }
+
+    /// A resolved alert without a report comes from the incident before. Its details are of no use here.
+    fn push(&mut self, state: &State<'_>, reported: Option<&Reported<'_>>) {
+        let alert = reported.and_then(|reported| reported.alerts.get(state.fingerprint).copied());
+        let severity = state
+            .firing
+            .map(|firing| firing.severity.clone())
+            .or_else(|| reported?.severities.get(state.fingerprint).cloned())
+            .unwrap_or(Severity { name: None, rank: 0, escalate: false });
+        let starts_at =
+            state.firing.map(|firing| firing.starts_at).or(state.cleared.map(|cleared| cleared.starts_at));
+        let last_seen =
+            state.firing.map(|firing| firing.last_seen).or(state.cleared.map(|cleared| cleared.at));
+        self.fingerprint.push(state.fingerprint.to_owned());
+        self.firing.push(state.firing.is_some());
+        self.severity.push(severity.name);
         self.rank.push(severity.rank);
         self.escalate.push(severity.escalate);
-        self.starts_at.push(firing.map_or(detail.starts_at, |firing| firing.starts_at).to_sqlx());
-        self.last_seen.push(firing.map_or(detail.last_seen, |firing| firing.last_seen).to_sqlx());
-        self.cleared_starts_at.push(cleared.map(|cleared| cleared.starts_at.to_sqlx()));
-        self.cleared_at.push(cleared.map(|cleared| cleared.at.to_sqlx()));
-        self.known_rank.push(known.copied());
-        self.labels.push(labels(&detail.labels));
-        self.annotations.push(labels(&detail.annotations));
-        self.generator_url.push(detail.generator_url.clone());
-        self.defect.push(detail.defect.clone());
+        self.starts_at.push(starts_at.unwrap_or_default().to_sqlx());
+        self.last_seen.push(last_seen.unwrap_or_default().to_sqlx());
+        self.cleared_starts_at.push(state.cleared.map(|cleared| cleared.starts_at.to_sqlx()));
+        self.cleared_at.push(state.cleared.map(|cleared| cleared.at.to_sqlx()));
+        self.known_rank.push(state.known);
+        let none = Labels::new();
+        self.labels.push(labels(alert.map_or(&none, |alert| &alert.labels)));
+        self.annotations.push(labels(alert.map_or(&none, |alert| &alert.annotations)));
+        self.generator_url.push(alert.and_then(|alert| alert.generator_url.clone()));
+        self.defect.push(alert.and_then(|alert| alert.defect.clone()));
     }
 
     async fn write(self, tx: &mut Tx, number: i64) -> Result<(), StoreError> {
-        if self.fingerprint.is_empty() {
-            return Ok(());
-        }
         sqlx::query!(
             "INSERT INTO incident_alert (incident, fingerprint, firing, severity, rank, escalate, starts_at, last_seen,
                     cleared_starts_at, cleared_at, known_rank, labels, annotations, generator_url, defect)
@@ -245,43 +292,90 @@ impl Rows {
     }
 }
 
-pub(super) async fn load(tx: &mut Tx, number: i64) -> Result<(AlertMaps, AlertDetails), StoreError> {
-    let rows = sqlx::query!(
+/// Reads the state of an incident's alerts.
+pub(super) async fn load(tx: &mut Tx, number: i64) -> Result<AlertMaps, StoreError> {
+    let mut read = Reader::default();
+    let mut rows = sqlx::query_as!(
+        StateRow,
         "SELECT fingerprint, firing, severity, rank, escalate, starts_at, last_seen, cleared_starts_at, cleared_at,
-                known_rank, labels, annotations, generator_url, defect
+                known_rank, labels ->> 'alertname' AS alertname
          FROM incident_alert WHERE incident = $1",
         number
     )
-    .fetch_all(&mut **tx)
-    .await?;
-    let mut maps = AlertMaps::default();
-    let mut details = AlertDetails::default();
-    for row in rows {
-        const TABLE: &str = "incident_alert";
-        let severity = Severity { name: row.severity, rank: row.rank, escalate: row.escalate };
-        let starts_at = row.starts_at.to_jiff();
-        let last_seen = row.last_seen.to_jiff();
+    .fetch(&mut **tx);
+    while let Some(row) = rows.try_next().await? {
+        read.row(row);
+    }
+    Ok(read.maps)
+}
+
+/// Finds the reported alerts whose stored details differ.
+pub async fn compare(tx: &mut Tx, number: i64, reported: &mut Reported<'_>) -> Result<(), StoreError> {
+    let fingerprints: Vec<String> =
+        reported.alerts.keys().map(|fingerprint| (*fingerprint).to_owned()).collect();
+    let mut rows = sqlx::query!(
+        "SELECT fingerprint, labels, annotations, generator_url, defect
+         FROM incident_alert WHERE incident = $1 AND fingerprint = ANY($2)",
+        number,
+        &fingerprints
+    )
+    .fetch(&mut **tx);
+    while let Some(row) = rows.try_next().await? {
+        let Some(alert) = reported.alerts.get(row.fingerprint.as_str()) else { continue };
+        let same = (&row.generator_url, &row.defect) == (&alert.generator_url, &alert.defect)
+            && reads_as("labels", row.labels, &row.fingerprint, &alert.labels)
+            && reads_as("annotations", row.annotations, &row.fingerprint, &alert.annotations);
+        if !same {
+            reported.changed.insert(row.fingerprint);
+        }
+    }
+    Ok(())
+}
+
+/// Whether a stored column has this value. One that cannot be read has not: the report replaces it.
+fn reads_as(column: &'static str, stored: serde_json::Value, fingerprint: &str, value: &Labels) -> bool {
+    forms::read::<Labels>(TABLE, column, fingerprint, stored).is_ok_and(|stored| stored == *value)
+}
+
+struct StateRow {
+    fingerprint: String,
+    firing: bool,
+    severity: Option<String>,
+    rank: i32,
+    escalate: bool,
+    starts_at: SqlTimestamp,
+    last_seen: SqlTimestamp,
+    cleared_starts_at: Option<SqlTimestamp>,
+    cleared_at: Option<SqlTimestamp>,
+    known_rank: Option<i32>,
+    alertname: Option<String>,
+}
+
+#[derive(Default)]
+struct Reader {
+    maps: AlertMaps,
+    /// The place of the alert that has given its name.
+    named: Option<(bool, i32)>,
+}
+
+impl Reader {
+    fn row(&mut self, row: StateRow) {
+        let place = Some((row.firing, row.rank));
+        if row.alertname.is_some() && place > self.named {
+            self.named = place;
+            self.maps.alertname = row.alertname;
+        }
         if row.firing {
-            let firing = Firing { severity: severity.clone(), starts_at, last_seen };
-            maps.firing.insert(row.fingerprint.clone(), firing);
+            let severity = Severity { name: row.severity, rank: row.rank, escalate: row.escalate };
+            let (starts_at, last_seen) = (row.starts_at.to_jiff(), row.last_seen.to_jiff());
+            self.maps.firing.insert(row.fingerprint.clone(), Firing { severity, starts_at, last_seen });
         }
         if let (Some(starts_at), Some(at)) = (row.cleared_starts_at, row.cleared_at) {
             let cleared = Cleared { starts_at: starts_at.to_jiff(), at: at.to_jiff() };
-            maps.cleared.insert(row.fingerprint.clone(), cleared);
+            self.maps.cleared.insert(row.fingerprint.clone(), cleared);
         }
         if let Some(rank) = row.known_rank {
-            maps.known_at_ack.insert(row.fingerprint.clone(), rank);
+            self.maps.known_at_ack.insert(row.fingerprint, rank);
         }
-        let detail = Detail {
-            severity,
-            starts_at,
-            last_seen,
-            labels: forms::read(TABLE, "labels", &row.fingerprint, row.labels)?,
-            annotations: forms::read(TABLE, "annotations", &row.fingerprint, row.annotations)?,
-            generator_url: row.generator_url,
-            defect: row.defect,
-        };
-        details.0.insert(row.fingerprint, detail);
     }
-    Ok((maps, details))
 }

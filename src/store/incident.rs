@@ -1,9 +1,10 @@
 //! Incidents: locks, reads and writes them as a whole.
 
 use super::columns::Columns;
-use super::{AlertDetails, StoreError, Tx, alert, forms, inconsistent, to_u32};
+use super::{StoreError, Tx, alert, alert_view, forms, inconsistent, to_u32};
+use crate::domain::answer::IncidentLine;
 use crate::domain::incident::{Incident, KeptAck, Phase, Run};
-use crate::domain::view::IncidentView;
+use crate::domain::view::{self, IncidentView};
 use crate::domain::webhook::{AlertGroup, Labels};
 use jiff::Timestamp;
 use jiff_sqlx::{Timestamp as SqlTimestamp, ToSqlx};
@@ -11,7 +12,7 @@ use ruma::UserId;
 use sha2::{Digest, Sha256};
 use std::time::Duration;
 
-/// An incident as stored: its state, and the details that messages show.
+/// An incident as stored, without the details of its alerts.
 #[derive(Debug, Clone)]
 pub struct StoredIncident {
     /// Its number.
@@ -22,8 +23,8 @@ pub struct StoredIncident {
     pub incident: Incident,
     /// The group, as Alertmanager described it last.
     pub group: AlertGroup,
-    /// The alert details that messages show.
-    pub details: AlertDetails,
+    /// The `alertname` of its first alert.
+    pub alertname: Option<String>,
     /// When it resolved.
     pub resolved_at: Option<Timestamp>,
 }
@@ -284,7 +285,7 @@ async fn read(tx: &mut Tx, row: Row) -> Result<StoredIncident, StoreError> {
         .map(|user| UserId::parse(user).map_err(|error| inconsistent(TABLE, "ackers", id, error)))
         .collect::<Result<Vec<_>, _>>()?;
     let level = row.level.map(|level| to_u32(TABLE, "level", id, level)).transpose()?;
-    let (maps, details) = alert::load(tx, id).await?;
+    let maps = alert::load(tx, id).await?;
     Ok(StoredIncident {
         number: id,
         room_list: row.room_list,
@@ -315,15 +316,17 @@ async fn read(tx: &mut Tx, row: Row) -> Result<StoredIncident, StoreError> {
             external_url: row.external_url,
             truncated: u64::try_from(row.truncated).unwrap_or(0),
         },
-        details,
+        alertname: maps.alertname,
         resolved_at: instant(row.resolved_at),
     })
 }
 
 impl StoredIncident {
-    /// The view that messages are rendered from.
-    pub fn view(&self, levels: u32) -> IncidentView {
-        IncidentView {
+    /// The view that messages are rendered from, with the details of at most `most` alerts. `levels`: how many the
+    /// ladder of its run has.
+    pub async fn view(&self, tx: &mut Tx, levels: u32, most: usize) -> Result<IncidentView, StoreError> {
+        let (alerts, omitted) = alert_view::load(tx, self.number, &self.incident, most).await?;
+        Ok(IncidentView {
             number: self.number,
             room_list: self.room_list.clone(),
             incident: self.incident.clone(),
@@ -331,10 +334,21 @@ impl StoredIncident {
             common_labels: self.group.common_labels.clone(),
             external_url: self.group.external_url.clone(),
             truncated: self.group.truncated,
-            alerts: self.details.views(&self.incident),
+            alerts,
+            omitted,
             resolved_at: self.resolved_at,
             levels,
-        }
+        })
+    }
+
+    /// Its name.
+    pub fn name(&self) -> String {
+        view::name(&self.group.group_labels, &self.group.common_labels, self.alertname.as_deref())
+    }
+
+    /// It as one line of a list. `levels`: how many the ladder of its run has.
+    pub fn line(&self, levels: u32) -> IncidentLine {
+        IncidentLine::of(self.number, self.name(), &self.incident, levels)
     }
 }
 

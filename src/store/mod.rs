@@ -4,6 +4,7 @@
 //! in later ones: under READ COMMITTED a statement's snapshot is older than the lock it waits for.
 
 pub mod alert;
+mod alert_view;
 pub mod alias;
 pub mod claim;
 mod columns;
@@ -33,7 +34,8 @@ mod totals;
 pub mod user_trouble;
 mod virtual_user;
 
-pub use alert::AlertDetails;
+pub use alert::Reported;
+pub use alert_view::IN_A_MESSAGE;
 pub use alias::{Strayed, StrayedAlias};
 pub use claim::{Claimed, Head};
 pub use connection::{Limited, Limits, Tx};

@@ -4,13 +4,13 @@
 
 use crate::database::TestDatabase;
 use jiff::Timestamp;
-use matrixbot::domain::incident::Rung;
+use matrixbot::domain::incident::{Cleared, Rung};
 use matrixbot::domain::outgoing::Outgoing;
 use matrixbot::domain::retry::Retry;
 use matrixbot::store::enqueue::{IncidentMessage, NewMessage};
 use matrixbot::store::{
-    Busy, InboxEvent, Store, Tx, alert, claim, enqueue, inbox, incident, overview, post, reactions, room,
-    settle, timeline, timers,
+    Busy, InboxEvent, Reported, Store, Tx, alert, claim, enqueue, inbox, incident, overview, post, reactions,
+    room, settle, timeline, timers,
 };
 use serde_json::json;
 use sqlx::{AssertSqlSafe, Executor, PgConnection};
@@ -198,10 +198,24 @@ async fn timers_and_incidents(plans: &mut Plans) {
             incident::update(tx, &stored, &stored.incident, None, now()).await.unwrap();
             incident::update_group(tx, OPEN, &stored.group).await.unwrap();
             incident::set_stale_at(tx, OPEN, Some(now())).await.unwrap();
-            let changed = stored.incident.firing.keys().cloned().collect::<BTreeSet<_>>();
-            alert::save(tx, OPEN, Some(&stored.incident), &stored.incident, &stored.details, &changed)
-                .await
-                .unwrap();
+            let mut after = stored.incident.clone();
+            for (place, (fingerprint, firing)) in std::mem::take(&mut after.firing).into_iter().enumerate() {
+                let cleared = Cleared { starts_at: firing.starts_at, at: now() };
+                after.cleared.insert(fingerprint.clone(), cleared);
+                for copy in 0..60 {
+                    after.cleared.insert(format!("{copy}-{place}-{fingerprint}"), cleared);
+                }
+            }
+            let mut reported = Reported::new(&[], |_| unreachable!("there are no alerts"));
+            alert::compare(tx, OPEN, &mut reported).await.unwrap();
+            alert::save(tx, OPEN, Some(&stored.incident), &after, Some(&reported)).await.unwrap();
+            alert::save(tx, OPEN, Some(&after), &stored.incident, None).await.unwrap();
+        })
+        .await;
+    plans
+        .within("view", async |tx| {
+            let stored = incident::lock(tx, OPEN).await.unwrap().unwrap();
+            stored.view(tx, 2, 0).await.unwrap();
         })
         .await;
     plans.within("timeline", async |tx| drop(timeline::read(tx, OPEN, 200).await)).await;

@@ -220,7 +220,7 @@ impl EventHandler<'_> {
     async fn not_posted_here(&mut self, number: i64) -> Result<Option<Acted>, InboxError> {
         let stored = incident::load(self.change.tx(), number).await?;
         let result = ActResult::Refused { why: Hidden::NotPostedHere };
-        Ok(stored.map(|stored| Acted { number, name: Some(stored.view(0).name()), result }))
+        Ok(stored.map(|stored| Acted { number, name: Some(stored.name()), result }))
     }
 
     /// Applies the command to one incident. Also returns its room list if the person had the right.
@@ -252,7 +252,7 @@ impl EventHandler<'_> {
             }
         };
         self.touched.insert(number);
-        let name = Some(stored.view(0).name());
+        let name = Some(stored.name());
         if let Some(why) = refused {
             return Ok((Acted { number, name, result: ActResult::Refused { why } }, None));
         }
@@ -303,7 +303,7 @@ impl EventHandler<'_> {
             let entries = timeline::read(self.change.tx(), number, MAX_ENTRIES).await?;
             let earlier = entries.first().map_or(0, |first| first.version.saturating_sub(1));
             let levels = u32::try_from(policy.levels.len()).unwrap_or(u32::MAX);
-            let name = stored.view(levels).name();
+            let name = stored.name();
             let answer = Answer::Timeline { number, name, levels, entries, earlier };
             self.answer_as(&stored.room_list, answer, message.thread.clone()).await?;
         }
@@ -341,7 +341,7 @@ impl EventHandler<'_> {
                     .engine
                     .policy_or_current(&stored.room_list, stored.incident.run.policy_version)
                     .await?;
-                lines.push(stored.view(u32::try_from(policy.levels.len()).unwrap_or(u32::MAX)).line());
+                lines.push(stored.line(u32::try_from(policy.levels.len()).unwrap_or(u32::MAX)));
             }
         }
         let listed = i64::try_from(lines.len()).unwrap_or(i64::MAX);

@@ -110,7 +110,7 @@ impl EventHandler<'_> {
         result: ActResult,
     ) -> Result<Handled, InboxError> {
         let why = by_reaction(act, about.incident, &result);
-        let name = Some(stored.view(0).name());
+        let name = Some(stored.name());
         let answer = Answer::Acted {
             results: vec![Acted { number: about.incident, name, result }],
             rest: Rest::default(),

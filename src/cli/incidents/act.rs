@@ -68,7 +68,7 @@ impl Incidents {
             return Ok(Acted { number, name: None, result: ActResult::Refused { why: Hidden::Unknown } });
         };
         let result = change.person(&stored, action, Caller::Shell, None).await?;
-        Ok(Acted { number, name: Some(stored.view(0).name()), result })
+        Ok(Acted { number, name: Some(stored.name()), result })
     }
 
     fn answer(&self, results: Vec<Acted>) -> anyhow::Result<()> {

@@ -116,7 +116,7 @@ impl Incidents {
                     .policy_or_current(&stored.room_list, stored.incident.run.policy_version)
                     .await?;
                 let levels = u32::try_from(policy.levels.len()).unwrap_or(u32::MAX);
-                lines.push(Line::new(&stored.room_list, stored.view(levels).line()));
+                lines.push(Line::new(&stored.room_list, stored.line(levels)));
             }
         }
         if self.json {

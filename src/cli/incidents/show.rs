@@ -4,6 +4,7 @@ use super::Incidents;
 use super::list::Line;
 use crate::cli::{eprint, print};
 use crate::domain::timeline::Entry;
+use crate::domain::view::IncidentView;
 use crate::render::{answer, page};
 use crate::store::{StoredIncident, Target, incident, post, room, timeline};
 use serde_json::{Value, json};
@@ -13,6 +14,7 @@ use std::collections::BTreeMap;
 struct Whole {
     stored: StoredIncident,
     levels: u32,
+    view: IncidentView,
     timeline: Vec<Entry>,
     posts: Vec<Target>,
     /// What people call the rooms of the posts, if that is known.
@@ -33,8 +35,8 @@ impl Incidents {
                 .engine
                 .policy_or_current(&one.stored.room_list, one.stored.incident.run.policy_version)
                 .await?;
-            let view = one.stored.view(one.levels);
-            let message = page::show(&view, &one.timeline, &Self::context(&policy));
+            let view = &one.view;
+            let message = page::show(view, &one.timeline, &Self::context(&policy));
             let rooms: Vec<String> = one.posts.iter().filter_map(|post| in_room(post, &one.names)).collect();
             let rooms = if rooms.is_empty() { "no room yet".to_owned() } else { rooms.join(", ") };
             let gap = if place > 0 { "\n" } else { "" };
@@ -59,7 +61,7 @@ impl Incidents {
                 .engine
                 .policy_or_current(&one.stored.room_list, one.stored.incident.run.policy_version)
                 .await?;
-            let name = one.stored.view(one.levels).name();
+            let name = one.stored.name();
             let context = Self::context(&policy);
             let message = answer::timeline(one.stored.number, &name, one.levels, &one.timeline, 0, &context);
             print(format!("{}\n", message.text.plain()).as_bytes());
@@ -86,8 +88,10 @@ impl Incidents {
                     names.insert(post.room.clone(), name);
                 }
             }
+            let levels = u32::try_from(policy.levels.len()).unwrap_or(u32::MAX);
             found.push(Whole {
-                levels: u32::try_from(policy.levels.len()).unwrap_or(u32::MAX),
+                levels,
+                view: stored.view(&mut tx, levels, usize::MAX).await?,
                 timeline: timeline::read(&mut tx, *number, i64::MAX).await?,
                 posts,
                 names,
@@ -106,9 +110,9 @@ fn in_room(post: &Target, names: &BTreeMap<String, String>) -> Option<String> {
 }
 
 fn to_json(one: &Whole) -> serde_json::Result<Value> {
-    let view = one.stored.view(one.levels);
-    let mut incident = serde_json::to_value(Line::new(&one.stored.room_list, view.line()))?;
-    let alerts: Vec<Value> = view
+    let mut incident = serde_json::to_value(Line::new(&one.stored.room_list, one.stored.line(one.levels)))?;
+    let alerts: Vec<Value> = one
+        .view
         .alerts
         .iter()
         .map(|alert| {
@@ -127,9 +131,9 @@ fn to_json(one: &Whole) -> serde_json::Result<Value> {
         )
         .collect();
     if let Some(incident) = incident.as_object_mut() {
-        incident.insert("resolved_at".to_owned(), json!(view.resolved_at));
-        incident.insert("group_labels".to_owned(), json!(view.group_labels));
-        incident.insert("external_url".to_owned(), json!(view.external_url));
+        incident.insert("resolved_at".to_owned(), json!(one.view.resolved_at));
+        incident.insert("group_labels".to_owned(), json!(one.view.group_labels));
+        incident.insert("external_url".to_owned(), json!(one.view.external_url));
         incident.insert("alerts".to_owned(), Value::from(alerts));
         incident.insert("rooms".to_owned(), Value::from(rooms));
         incident.insert("timeline".to_owned(), serde_json::to_value(&one.timeline)?);

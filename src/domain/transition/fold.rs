@@ -8,11 +8,12 @@ use crate::domain::incident::{Cleared, Fingerprint, Firing, Incident};
 use crate::domain::input::{ReportedAlert, Surroundings};
 use crate::domain::time::later;
 use jiff::Timestamp;
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
-use std::time::Duration;
 
-/// How long an incident keeps a resolved episode: a day.
-const EPISODE_MEMORY: Duration = Duration::from_hours(24);
+/// How many resolved episodes an incident keeps in any case: those that resolved last, by fingerprint where several did.
+/// More than a message lists.
+pub const KEPT_EPISODES: usize = 50;
 
 /// What a report changed.
 #[derive(Debug, Default)]
@@ -43,7 +44,7 @@ impl Folded {
 
 /// Merges a report into the incident's alerts.
 pub(super) fn fold(incident: &mut Incident, report: &[ReportedAlert], around: Surroundings<'_>) -> Folded {
-    forget_old(incident, around.now);
+    forget_old(incident, around);
     let mut folded = Folded::default();
     for alert in report {
         if alert.firing {
@@ -110,7 +111,20 @@ pub(super) fn clear_all(incident: &mut Incident, now: Timestamp) {
     }
 }
 
-/// Deletes episodes that resolved more than a day ago.
-fn forget_old(incident: &mut Incident, now: Timestamp) {
-    incident.cleared.retain(|_, cleared| later(cleared.at, EPISODE_MEMORY) > now);
+/// Forgets resolved episodes, except the newest ones, once a report about them can no longer be an old one that arrived
+/// late, and the incident could no longer have reopened.
+fn forget_old(incident: &mut Incident, around: Surroundings<'_>) {
+    let policy = around.newest.policy;
+    let memory = policy.reopen_window.max(policy.replay_grace);
+    let mut newest: Vec<_> =
+        incident.cleared.iter().map(|(name, cleared)| (Reverse(cleared.at), name)).collect();
+    newest.sort_unstable();
+    let Some(last_kept) =
+        newest.get(KEPT_EPISODES.saturating_sub(1)).map(|(at, name)| (*at, (*name).clone()))
+    else {
+        return;
+    };
+    incident.cleared.retain(|name, cleared| {
+        (Reverse(cleared.at), name) <= (last_kept.0, &last_kept.1) || later(cleared.at, memory) > around.now
+    });
 }

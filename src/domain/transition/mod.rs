@@ -23,6 +23,7 @@ mod tick;
 #[cfg(test)]
 mod tests;
 
+pub use fold::KEPT_EPISODES;
 pub use person::result;
 
 use super::incident::Incident;

@@ -11,6 +11,7 @@ mod frozen;
 mod joining;
 mod lost_events;
 mod muted;
+mod one_list;
 mod pacing;
 mod probes;
 mod process;
