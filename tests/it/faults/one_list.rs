@@ -10,6 +10,9 @@ use sqlx::{Connection as _, Executor as _};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
+/// How many connections wait for a lock.
+const WAITING: &str =
+    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
 const OTHER_TOKEN: &str = "t0ken-of-another-team";
 
 /// The lists `finance` and `stock`, which have rooms and tokens of their own.
@@ -33,23 +36,20 @@ async fn reports_that_wait_in_the_database_leave_connections_for_other_lists_and
     let mut holder = world.database.connect().await;
     let mut held = holder.begin().await.unwrap();
     held.execute(sqlx::query("SELECT 1 FROM incident WHERE id = $1 FOR UPDATE").bind(number)).await.unwrap();
-    let waiting = join_all((0..20).map(|_| {
-        let (url, body) = (format!("{}/webhook/finance", world.bot.webhook), group.payload().to_string());
-        tokio::spawn(async move { post(&url, TOKEN, body).await.0 })
-    }));
-    until("reports wait for the incident", async || {
-        world.count("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'").await >= 3
-    })
-    .await;
-    let body = Group::firing("QueueFull", world.now()).payload().to_string();
-    assert_eq!(post_to_stock(&world, body).await, 200);
-    let stock = world.homeserver.room_of(&format!("#stock:{SERVER_NAME}"));
-    let asked = world.homeserver.person(ALICE).says(&stock, "pending");
-    world.settle().await;
-    assert_eq!(world.homeserver.replies_to(&asked).len(), 1);
-    held.rollback().await.unwrap();
-    for status in waiting.await {
-        assert_eq!(status.unwrap(), 200);
+    let body = group.payload();
+    let waiting = join_all((0..20).map(|_| world.post(&body)));
+    let (answers, ()) = tokio::join!(waiting, async {
+        until("reports wait for the incident", async || world.count(WAITING).await >= 3).await;
+        let body = Group::firing("QueueFull", world.now()).payload().to_string();
+        assert_eq!(post_to_stock(&world, body).await, 200);
+        let stock = world.homeserver.room_of(&format!("#stock:{SERVER_NAME}"));
+        let asked = world.homeserver.person(ALICE).says(&stock, "pending");
+        world.settle().await;
+        assert_eq!(world.homeserver.replies_to(&asked).len(), 1);
+        held.rollback().await.unwrap();
+    });
+    for (status, answer) in answers {
+        assert_eq!(status, 200, "{answer}");
     }
     world.nothing_is_left().await;
 }
