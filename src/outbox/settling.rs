@@ -224,7 +224,7 @@ async fn follow_room(change: &mut Change, claimed: &Claimed, error: &str) -> Res
         let head = &claimed.head;
         let moves =
             !head.uncertain && matches!(head.payload.kind(), OutgoingKind::Page | OutgoingKind::Fallback);
-        let successor = left_room::successor(tx, &head.room_list, room).await?;
+        let successor = left_room::successor(tx, &head.room_list, room, head.created_at).await?;
         let Some(successor) = successor.filter(|_| moves) else { return Ok(false) };
         settle::retry(tx, &claimed.lease, &retry, now).await?;
         left_room::move_waiting(tx, &head.room_list, (room, &successor), now).await?;

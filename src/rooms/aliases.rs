@@ -92,11 +92,8 @@ impl Rooms {
             Some(Directory::Leads(to)) => to,
         };
         let room = self.store.room_of(&to).await?;
-        if room == known {
-            return self.is_back(alias, now).await;
-        }
-        if self.is_decided_by_move(known, &to, &room).await? {
-            return Ok(Followed::default());
+        if room == known || self.is_decided_by_move(known, &to, &room).await? {
+            return self.does_not_stray(alias).await;
         }
         match list.follow_aliases {
             FollowAliases::Never => return self.record(alias, Strayed::Kept { leads_to: room }, now).await,
@@ -149,16 +146,27 @@ impl Rooms {
         answer
     }
 
-    /// Whether one of the aliases of a list leads to a room now. For an invitation to a room that is not known.
+    /// Whether one of the aliases of a list leads to a room that is not known yet, or waits to lead there. For an invitation.
     pub(super) async fn leads_now(
         &self,
-        aliases: &[String],
+        list: &ListSettings,
         room: &RoomId,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
+        if list.follow_aliases == FollowAliases::Never {
+            return Ok(false);
+        }
+        let mut aliases = list.references();
+        aliases.retain(|reference| reference.starts_with('#'));
+        for alias in &aliases {
+            let known = self.store.strayed(&list.name, alias).await?;
+            if known.is_some_and(|strayed| strayed.leads_to() == Some(room.as_str())) {
+                return Ok(true);
+            }
+        }
         let lookups = aliases.iter().map(|alias| self.look_in_directory(alias, now));
-        for found in futures_util::future::join_all(lookups).await {
-            if let Some(Directory::Leads(to)) = found
+        for answer in futures_util::future::join_all(lookups).await {
+            if let Some(Directory::Leads(to)) = answer
                 && self.store.room_of(&to).await? == room.as_str()
             {
                 return Ok(true);
@@ -198,14 +206,14 @@ impl Rooms {
         Ok(Followed { has_messages: false, waits })
     }
 
-    async fn is_back(&self, alias: Known<'_>, now: Timestamp) -> Result<Followed, StoreError> {
+    async fn does_not_stray(&self, alias: Known<'_>) -> Result<Followed, StoreError> {
         let (list, Known { alias, room, .. }) = (&alias.list.name, alias);
         if self.store.strayed(list, alias).await?.is_some() {
             let mut tx = self.store.begin().await?;
-            let was_strayed = alias::is_back(&mut tx, list, alias).await?;
+            let has_strayed = alias::is_back(&mut tx, list, alias).await?;
             commit(tx).await?;
-            if was_strayed {
-                tracing::info!(room_list = list, alias, room, at = %now, "{alias} leads to {room} again");
+            if has_strayed {
+                tracing::info!(room_list = list, alias, room, "{alias} leads to {room} again");
             }
         }
         Ok(Followed::default())
@@ -299,7 +307,9 @@ impl Rooms {
             "{name} leads to {label} now, no longer to {from}: pages follow"
         );
         for list in &lists {
-            self.revive(list, room, room, now).await?;
+            if self.store.membership(list.user_id.as_str(), room).await?.as_deref() == Some("join") {
+                self.revive(list, room, room, now).await?;
+            }
         }
         Ok(true)
     }

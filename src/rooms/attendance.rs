@@ -21,6 +21,8 @@ pub struct Visit {
     pub unreachable: BTreeMap<String, String>,
     /// Rooms (by reference) that get their pages, but that a person should look after, with the reason.
     pub wanting: BTreeMap<String, String>,
+    /// What people call rooms among these that the configuration names by id.
+    pub labels: BTreeMap<String, String>,
     /// Why the virtual user cannot act, if it cannot. Then nothing is known of its rooms.
     pub user_trouble: Option<String>,
     /// Whether the outbox has new messages to send.
@@ -129,6 +131,11 @@ impl Rooms {
             }
         }
         drop(entering);
+        for reference in visit.unreachable.keys().chain(visit.wanting.keys()) {
+            if reference.starts_with('!') {
+                visit.labels.insert(reference.clone(), self.store.room_label(reference).await?);
+            }
+        }
         let aliases: Vec<String> =
             list.references().into_iter().filter(|reference| reference.starts_with('#')).collect();
         self.store.forget_other_aliases(&list.name, &aliases).await?;

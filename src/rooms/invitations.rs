@@ -1,7 +1,7 @@
 //! Invitations of virtual users: they accept those to rooms of their list, and decline all others.
 
 use super::{RoomError, Rooms};
-use crate::domain::lists::{FollowAliases, Lists};
+use crate::domain::lists::Lists;
 use jiff::Timestamp;
 use ruma::{RoomId, UserId};
 
@@ -88,11 +88,6 @@ impl Rooms {
             }
         }
         // An alias may have moved there since the last visit; or it waits for this invitation.
-        let mut aliases = list.references();
-        aliases.retain(|reference| reference.starts_with('#'));
-        if list.follow_aliases == FollowAliases::Never || aliases.is_empty() {
-            return Ok(false);
-        }
-        Ok(self.leads_now(&aliases, room, now).await?)
+        Ok(self.leads_now(list, room, now).await?)
     }
 }

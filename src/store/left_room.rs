@@ -38,12 +38,19 @@ pub async fn leave(
     move_waiting(tx, room_list, (from, to), now).await
 }
 
-/// The room that a list posts in instead of one that it left.
-pub async fn successor(tx: &mut Tx, room_list: &str, room: &str) -> Result<Option<String>, StoreError> {
+/// The room that a list posts in instead of one that it left after a message was enqueued for it.
+pub async fn successor(
+    tx: &mut Tx,
+    room_list: &str,
+    room: &str,
+    enqueued_at: Timestamp,
+) -> Result<Option<String>, StoreError> {
     Ok(sqlx::query_scalar!(
-        r#"SELECT room_of(successor) AS "room!" FROM left_room WHERE room_list = $1 AND room = $2"#,
+        r#"SELECT room_of(successor) AS "room!" FROM left_room
+           WHERE room_list = $1 AND room = $2 AND since >= $3"#,
         room_list,
-        room
+        room,
+        enqueued_at.to_sqlx()
     )
     .fetch_optional(&mut **tx)
     .await?)
@@ -100,7 +107,7 @@ pub async fn move_waiting(
     // A page of an incident that was posted in the old room needs a post of its own in the new one.
     sqlx::query!(
         "INSERT INTO post (id, incident, room, created_at)
-         SELECT DISTINCT ON (incident) md5(id::text || $2)::uuid, incident, $2, $3 FROM outbox
+         SELECT DISTINCT ON (incident) md5(id::text || $2 || $3::timestamptz::text)::uuid, incident, $2, $3 FROM outbox
          WHERE id = ANY($1) AND incident IS NOT NULL AND post IS NOT NULL
            AND kind IN ('page', 'fallback', 'reminder', 'notice') AND payload ->> 'what' <> 'ack_reminder'
          ORDER BY incident, seq

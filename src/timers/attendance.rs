@@ -46,10 +46,12 @@ impl Attendance {
         Self { clock, metrics, lists, wakers, rooms, health, unreachable: Mutex::default() }
     }
 
-    fn log_changes(&self, unreachable: &BTreeMap<String, String>) {
+    /// `labels`: what people call rooms that the configuration names by id.
+    fn log_changes(&self, unreachable: &BTreeMap<String, String>, labels: &BTreeMap<String, String>) {
         let mut before = self.unreachable.lock().unwrap_or_else(PoisonError::into_inner);
         for (room, why) in unreachable.iter().filter(|(room, why)| before.get(*room) != Some(*why)) {
-            tracing::warn!(room, why, "{room} cannot be reached: {why}");
+            let label = labels.get(room).unwrap_or(room);
+            tracing::warn!(room, why, "{label} cannot be reached: {why}");
         }
         for room in before.keys().filter(|room| !unreachable.contains_key(*room)) {
             tracing::info!(room, "{room} can be reached again");
@@ -70,8 +72,8 @@ impl Worker for Attendance {
     }
 
     async fn step(&self) -> Result<Progress, StoreError> {
-        let (mut unreachable, mut wanting, mut silent_lists) =
-            (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
+        let (mut unreachable, mut wanting) = (BTreeMap::new(), BTreeMap::new());
+        let (mut labels, mut silent_lists) = (BTreeMap::new(), BTreeSet::new());
         let mut users_act = true;
         let lists = self.lists.load();
         let all = &*lists;
@@ -97,6 +99,7 @@ impl Worker for Attendance {
             self.metrics.set_rooms_unreachable(&list.name, visit.unreachable.len());
             unreachable.extend(visit.unreachable);
             wanting.extend(visit.wanting);
+            labels.extend(visit.labels);
             users_act &= visit.user_trouble.is_none();
             if !visit.can_page && visit.user_trouble.is_none() {
                 silent_lists.insert(list.name.clone());
@@ -106,8 +109,13 @@ impl Worker for Attendance {
         if let Some(error) = failed {
             return Err(error);
         }
-        self.log_changes(&unreachable);
+        self.log_changes(&unreachable, &labels);
         let wait = if unreachable.is_empty() && users_act { EVERY } else { WHILE_UNREACHABLE };
+        let labelled = |rooms: BTreeMap<String, String>| {
+            let label = |room: String| labels.get(&room).cloned().unwrap_or(room);
+            rooms.into_iter().map(|(room, why)| (label(room), why)).collect()
+        };
+        let (unreachable, wanting) = (labelled(unreachable), labelled(wanting));
         self.health.set_rooms(RoomHealth { unreachable, wanting, silent_lists });
         Ok(Progress::Idle(wait))
     }

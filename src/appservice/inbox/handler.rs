@@ -157,7 +157,8 @@ impl<'a> EventHandler<'a> {
             && self.event.sender != *user
             && self.inbox.lists.load().of_user(user.as_str()).is_some()
         {
-            tracing::error!(user = %user, room = room_id, by = %self.event.sender, "{user} was removed from {room_id} by {}", self.event.sender);
+            let label = room::label(self.change.tx(), room_id).await?;
+            tracing::error!(user = %user, room = room_id, by = %self.event.sender, "{user} was removed from {label} by {}", self.event.sender);
         }
         // Readiness depends on memberships: check again whether every room is reachable.
         self.change.wake(Wake::Attendance);

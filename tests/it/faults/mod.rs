@@ -20,6 +20,7 @@ mod resent;
 mod room_names;
 mod rooms;
 mod set_aside;
+mod shared_aliases;
 mod strange_events;
 mod successors;
 mod transactions;
