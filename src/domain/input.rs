@@ -27,6 +27,11 @@ pub enum Input {
     /// Alertmanager sent no report on any of its alerts for `Policy::stale_after`. The caller checks this with
     /// `Incident::stale_at` while it holds the incident's lock.
     Stale,
+    /// For a while the incident could not be read; now it can.
+    ReadableAgain {
+        /// The newest incident that its group has had meanwhile: its alerts are there.
+        replaced_by: Option<i64>,
+    },
     /// Maintenance of the incident started.
     MaintenanceStarted,
     /// Maintenance of the incident ended.

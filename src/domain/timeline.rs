@@ -103,6 +103,8 @@ pub enum ResolveReason {
     ByHand { who: OwnedUserId, via: Via, comment: Option<String> },
     /// Alertmanager sent no updates for too long.
     Stale,
+    /// It could not be read for a while, and another incident has had its alerts since.
+    Replaced { by: i64 },
 }
 
 impl Entry {

@@ -283,7 +283,7 @@ impl Policies {
     }
 
     /// The policy of an incident's run after a decision.
-    fn governing(&self, incident: &Incident) -> &Policy {
+    pub(super) fn governing(&self, incident: &Incident) -> &Policy {
         if incident.run.policy_version == self.newest.0 { &self.newest.1 } else { &self.of_run.1 }
     }
 }

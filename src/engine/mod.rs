@@ -7,6 +7,7 @@ mod events;
 mod person;
 mod report;
 mod timers;
+mod unreadable;
 
 pub use change::Change;
 pub use person::{AllInRoom, Standing};

@@ -1,12 +1,12 @@
 //! Reports of Alertmanager.
 
-use super::change::Policies;
+use super::change::{Change, Policies};
 use super::{Engine, EngineError, Unreadable};
 use crate::domain::incident::Phase;
 use crate::domain::input::{Decision, Input, Outcome, ReportedAlert};
 use crate::domain::timeline::Kind;
 use crate::domain::webhook::{Webhook, WebhookAlert};
-use crate::store::{Reported, alert, incident};
+use crate::store::{Reported, StoredIncident, alert, incident};
 use jiff::Timestamp;
 
 /// The result of an accepted webhook.
@@ -27,6 +27,28 @@ impl Engine {
         webhook: &Webhook,
         now: Timestamp,
     ) -> Result<Accepted, EngineError> {
+        self.list(room_list)?;
+        let mut change = self.begin_at(now).await?;
+        let key = incident::key(&webhook.group);
+        incident::lock_key(change.tx(), room_list, &key).await?;
+        match incident::lock_newest(change.tx(), room_list, &key).await {
+            Err(error) if error.is_data_error() => {
+                drop(change);
+                self.report_beside(room_list, webhook, now, &error).await
+            }
+            newest => self.apply(change, room_list, webhook, newest?).await,
+        }
+    }
+
+    /// Applies a report to the newest incident of its group, which is locked, as is the group.
+    pub(super) async fn apply(
+        &self,
+        mut change: Change,
+        room_list: &str,
+        webhook: &Webhook,
+        newest: Option<StoredIncident>,
+    ) -> Result<Accepted, EngineError> {
+        let now = change.now();
         let list = self.list(room_list)?;
         let severity = |alert: &WebhookAlert| {
             list.policy.severity(alert.labels.get(&list.policy.severity_label).map(String::as_str))
@@ -43,10 +65,6 @@ impl Engine {
                 })
                 .collect(),
         );
-        let mut change = self.begin_at(now).await?;
-        let key = incident::key(&webhook.group);
-        incident::lock_key(change.tx(), room_list, &key).await?;
-        let newest = incident::lock_newest(change.tx(), room_list, &key).await?;
         let before = newest.as_ref().map(|stored| &stored.incident);
         let policies = self.policies_around(room_list, before, Unreadable::IsReplaced).await?;
         let decision = with_first_page(policies.decide(before, &input, now), &policies, now);

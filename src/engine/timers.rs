@@ -12,7 +12,7 @@ use crate::domain::time::{between, later};
 use crate::ids;
 use crate::store::enqueue::NewMessage;
 use crate::store::timers::{self, Due};
-use crate::store::{StoreError, incident, room, user_trouble};
+use crate::store::{StoreError, incident, room, unreadable, user_trouble};
 use std::time::Duration;
 
 /// The pause after the first failure of an incident's timer; it doubles with each: 10 s, 20 s, 40 s, … 5 min.
@@ -24,7 +24,12 @@ impl Engine {
     pub async fn tick_one(&self) -> Result<bool, EngineError> {
         let mut change = self.begin().await?;
         let now = change.now();
-        let Some(due) = timers::lock_due(change.tx(), now).await? else { return Ok(false) };
+        timers::limit_statements(change.tx(), self.store.server_limit()).await?;
+        let due = match timers::lock_due(change.tx(), now).await? {
+            Some(due) => Some(due),
+            None => unreadable::lock_again(change.tx(), now).await?,
+        };
+        let Some(due) = due else { return Ok(false) };
         // An incident that was set aside has its own metric; its lateness says nothing about the others.
         let (since, counts) = (due.at, due.failures == 0);
         let is_held = user_trouble::checks(change.tx(), &due.room_list).await?.is_some();
@@ -40,6 +45,7 @@ impl Engine {
     pub async fn resolve_one_stale(&self) -> Result<bool, EngineError> {
         let mut change = self.begin().await?;
         let now = change.now();
+        timers::limit_statements(change.tx(), self.store.server_limit()).await?;
         let Some(due) = timers::lock_stale(change.tx(), now).await? else { return Ok(false) };
         self.handle_or_set_aside(change, due, &Input::Stale).await?;
         Ok(true)
@@ -69,45 +75,43 @@ impl Engine {
                 self.set_aside(&due, &error).await?;
                 Ok(false)
             }
+            // The database may be gone, or this incident alone takes too long: then it can be set aside.
+            Err(error) if is_late(&error) => match self.set_aside(&due, &error).await {
+                Ok(()) => Ok(false),
+                Err(_) => Err(error),
+            },
             Err(error) => Err(error),
         }
     }
 
     /// Sets an incident aside whose timer failed in a change of its own, which is rolled back.
     async fn set_aside(&self, due: &Due, error: &EngineError) -> Result<(), EngineError> {
-        let Due { number, room_list, failures, .. } = due;
         let reason = error.reason();
         let mut change = self.begin().await?;
-        let failures = failures.saturating_add(1);
-        let again_at = later(change.now(), pause(failures));
-        if !timers::set_aside(change.tx(), due, again_at, &reason).await? {
-            // Another process did, or the incident has changed meanwhile.
-            return Ok(());
-        }
         // A conflict with another change passes; one that comes again does not.
-        let notified_at = if error.is_data_error() { 1 } else { 2 };
-        if failures == notified_at {
-            self.notify_fallback(&mut change, due, &reason).await?;
-        }
-        change.commit().await?;
-        if failures == notified_at {
-            tracing::error!(
-                incident = number,
-                room_list,
-                failures,
-                error = reason,
-                "incident {number} of {room_list} is set aside, its timer cannot be handled: {reason}"
-            );
-        } else {
-            tracing::warn!(
-                incident = number,
-                room_list,
-                failures,
-                error = reason,
-                "incident {number} of {room_list} is still set aside: {reason}"
-            );
+        let is_final = error.is_data_error();
+        if self.set_aside_in(&mut change, due, is_final, &reason).await? {
+            change.commit().await?;
+            log_set_aside(due, is_final, &reason);
         }
         Ok(())
+    }
+
+    /// Sets an incident aside, and notifies the fallback rooms of its list once. Returns whether it did: not if another
+    /// process did, or the incident has changed meanwhile.
+    pub(super) async fn set_aside_in(
+        &self,
+        change: &mut Change,
+        due: &Due,
+        is_final: bool,
+        reason: &str,
+    ) -> Result<bool, EngineError> {
+        let again_at = later(change.now(), pause(due.failures.saturating_add(1)));
+        let done = timers::set_aside(change.tx(), due, again_at, reason).await?;
+        if done && is_news(due, is_final) {
+            self.notify_fallback(change, due, reason).await?;
+        }
+        Ok(done)
     }
 
     /// Notifies the fallback rooms of the list's current policy. The notice needs nothing of the incident that may be
@@ -143,6 +147,9 @@ async fn handle(mut change: Change, due: &Due, input: &Input) -> Result<(), Engi
     if due.failures > 0 {
         timers::no_longer_set_aside(change.tx(), due.number).await?;
     }
+    if due.unreadable && (change.readable_again(&stored).await? || *input == Input::Stale) {
+        return Ok(change.commit().await?);
+    }
     // What is over pages nobody when it closes: the list's current policy will do for that.
     if matches!(stored.incident.phase, Phase::Resolved { .. }) {
         change.decide(&stored, input, None).await?;
@@ -152,12 +159,47 @@ async fn handle(mut change: Change, due: &Due, input: &Input) -> Result<(), Engi
     Ok(change.commit().await?)
 }
 
+/// Whether people hear of it: at the first failure if it is final, otherwise at the second one.
+fn is_news(due: &Due, is_final: bool) -> bool {
+    due.failures == u32::from(!is_final)
+}
+
+/// Logs, after the commit, that an incident was set aside.
+pub(super) fn log_set_aside(due: &Due, is_final: bool, reason: &str) {
+    let Due { number, room_list, .. } = due;
+    let failures = due.failures.saturating_add(1);
+    if is_news(due, is_final) {
+        tracing::error!(
+            incident = number,
+            room_list,
+            failures,
+            error = reason,
+            "incident {number} of {room_list} is set aside, its timer cannot be handled: {reason}"
+        );
+    } else {
+        tracing::warn!(
+            incident = number,
+            room_list,
+            failures,
+            error = reason,
+            "incident {number} of {room_list} is still set aside: {reason}"
+        );
+    }
+}
+
 /// Whether an error is about the incident and not about the database: then other incidents can be handled. A foreign
-/// key (23503) or unique index (23505) may be a conflict that passes, so setting aside is only a pause then.
+/// key (23503) or unique index (23505) may be a conflict that passes, and a statement that the server ended at its limit
+/// (57014) may be faster next time, so setting aside is only a pause then.
 fn concerns_one_incident(error: &EngineError) -> bool {
-    let conflict =
-        |error: &StoreError| error.sqlstate().is_some_and(|code| matches!(code.as_str(), "23503" | "23505"));
-    error.is_data_error() || matches!(error, EngineError::Unavailable(error) if conflict(error))
+    let passes = |error: &StoreError| {
+        error.sqlstate().is_some_and(|code| matches!(code.as_str(), "23503" | "23505" | "57014"))
+    };
+    error.is_data_error() || matches!(error, EngineError::Unavailable(error) if passes(error))
+}
+
+/// Whether the server did not answer in time.
+fn is_late(error: &EngineError) -> bool {
+    matches!(error, EngineError::Unavailable(error) if error.is_late())
 }
 
 /// The pause after so many failures in a row.

@@ -38,7 +38,11 @@ impl Outbox {
         let is_page = head.payload.kind() == OutgoingKind::Page;
         // Lock order: the incident comes before its messages.
         let stored = match head.incident {
-            Some(number) if is_page => incident::lock(change.tx(), number).await?,
+            Some(number) if is_page => match incident::lock(change.tx(), number).await {
+                // It must not stop its room. Its own timer decides once it can be read.
+                Err(error) if error.is_unreadable() => None,
+                locked => locked?,
+            },
             _ => None,
         };
         settle::check(change.tx(), &claimed.lease).await?;

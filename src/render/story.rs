@@ -108,6 +108,9 @@ fn resolved(view: &IncidentView, story: &[Entry], context: &Context<'_>) -> Rich
                 ResolveReason::Stale => Rich::from(format!(
                     "Resolved as stale after {lasted}, at {at}: Alertmanager sent no more updates."
                 )),
+                ResolveReason::Replaced { by } => {
+                    Rich::from(format!("Ended after {lasted}, at {at}: it continues as #{by}."))
+                }
             }
         }
         _ => match view.resolved_at {
@@ -316,6 +319,9 @@ fn resolved_sentence(why: &ResolveReason, lasted: &str) -> Rich {
             .text("."),
         ResolveReason::Stale => {
             Rich::from(format!("🟢 Resolved as stale after {lasted}: Alertmanager sent no more updates."))
+        }
+        ResolveReason::Replaced { by } => {
+            Rich::from(format!("🟢 Ended after {lasted}: it continues as #{by}."))
         }
     }
 }

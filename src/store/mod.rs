@@ -31,6 +31,7 @@ pub mod settle;
 pub mod timeline;
 pub mod timers;
 mod totals;
+pub mod unreadable;
 pub mod user_trouble;
 mod virtual_user;
 
@@ -108,6 +109,16 @@ impl StoreError {
         }
     }
 
+    /// Whether the server did not answer within our limit.
+    pub fn is_late(&self) -> bool {
+        matches!(self, Self::Database(sqlx::Error::Io(error)) if error.kind() == std::io::ErrorKind::TimedOut)
+    }
+
+    /// Whether a row was found and cannot be read. The transaction goes on.
+    pub fn is_unreadable(&self) -> bool {
+        self.is_data_error() && self.sqlstate().is_none()
+    }
+
     /// Whether a row or a value is at fault, so that a retry cannot help and nothing else is affected: a value that does
     /// not fit (SQLSTATE classes 22 and 54), a broken constraint (class 23 except 23503 and 23505, which a concurrent
     /// change may cause), or a row that cannot be read. Everything else, an unreachable database above all, is retried.
@@ -179,6 +190,11 @@ impl Store {
             Ok(answered) => answered,
             Err(_elapsed) => Err(self.cause(sqlx::Error::PoolTimedOut).await.into()),
         }
+    }
+
+    /// How long the server may take for a statement of a transaction that limits it, before we give up ourselves.
+    pub fn server_limit(&self) -> Duration {
+        self.pool.limits().statement.mul_f64(0.8)
     }
 
     /// Begins a database transaction. Dropping it without `commit` rolls it back.

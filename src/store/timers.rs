@@ -3,6 +3,7 @@
 use super::{Store, StoreError, Tx, to_i32};
 use jiff::Timestamp;
 use jiff_sqlx::{Timestamp as SqlTimestamp, ToSqlx};
+use std::time::Duration;
 
 /// An incident whose timer has passed: what can be read of it even if the rest cannot.
 #[derive(Debug, Clone)]
@@ -17,14 +18,17 @@ pub struct Due {
     pub at: Timestamp,
     /// How often in a row the timer could not be handled.
     pub failures: u32,
+    /// Whether a report of its group could not read it.
+    pub unreadable: bool,
 }
 
-struct Row {
-    id: i64,
-    room_list: String,
-    name: Option<String>,
-    at: SqlTimestamp,
-    timer_failures: i32,
+pub(super) struct Row {
+    pub(super) id: i64,
+    pub(super) room_list: String,
+    pub(super) name: Option<String>,
+    pub(super) at: SqlTimestamp,
+    pub(super) timer_failures: i32,
+    pub(super) unreadable: bool,
 }
 
 impl From<Row> for Due {
@@ -35,15 +39,27 @@ impl From<Row> for Due {
             name: row.name,
             at: row.at.to_jiff(),
             failures: u32::try_from(row.timer_failures).unwrap_or(0),
+            unreadable: row.unreadable,
         }
     }
+}
+
+/// Lets the server end a statement of this transaction that takes longer. Then the transaction ends there as well, and
+/// its locks with it; a statement that only we give up would keep them.
+pub async fn limit_statements(tx: &mut Tx, limit: Duration) -> Result<(), StoreError> {
+    let limit = format!("{}ms", limit.as_millis());
+    sqlx::query_scalar!("SELECT set_config('statement_timeout', $1, true)", limit)
+        .fetch_one(&mut **tx)
+        .await?;
+    Ok(())
 }
 
 /// Locks the most overdue incident that no other transaction has locked and that may be tried.
 pub async fn lock_due(tx: &mut Tx, now: Timestamp) -> Result<Option<Due>, StoreError> {
     Ok(sqlx::query_as!(
         Row,
-        r#"SELECT id, room_list, group_labels ->> 'alertname' AS name, next_at AS "at!", timer_failures FROM incident
+        r#"SELECT id, room_list, group_labels ->> 'alertname' AS name, next_at AS "at!", timer_failures, unreadable
+           FROM incident
            WHERE next_at <= $1 AND (timer_not_before IS NULL OR timer_not_before <= $1)
            ORDER BY next_at LIMIT 1 FOR UPDATE SKIP LOCKED"#,
         now.to_sqlx()
@@ -57,7 +73,8 @@ pub async fn lock_due(tx: &mut Tx, now: Timestamp) -> Result<Option<Due>, StoreE
 pub async fn lock_stale(tx: &mut Tx, now: Timestamp) -> Result<Option<Due>, StoreError> {
     Ok(sqlx::query_as!(
         Row,
-        r#"SELECT id, room_list, group_labels ->> 'alertname' AS name, stale_at AS "at!", timer_failures FROM incident
+        r#"SELECT id, room_list, group_labels ->> 'alertname' AS name, stale_at AS "at!", timer_failures, unreadable
+           FROM incident
            WHERE stale_at <= $1 AND (timer_not_before IS NULL OR timer_not_before <= $1)
            ORDER BY stale_at LIMIT 1 FOR UPDATE SKIP LOCKED"#,
         now.to_sqlx()

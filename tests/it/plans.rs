@@ -10,7 +10,7 @@ use matrixbot::domain::retry::Retry;
 use matrixbot::store::enqueue::{IncidentMessage, NewMessage};
 use matrixbot::store::{
     Busy, InboxEvent, Reported, Store, Tx, alert, claim, enqueue, inbox, incident, overview, post, reactions,
-    room, settle, timeline, timers,
+    room, settle, timeline, timers, unreadable,
 };
 use serde_json::json;
 use sqlx::{AssertSqlSafe, Executor, PgConnection};
@@ -190,6 +190,16 @@ async fn timers_and_incidents(plans: &mut Plans) {
                 .await
                 .unwrap();
             incident::lock_newest(tx, "finance", &key).await.unwrap().unwrap();
+            unreadable::lock_newest(tx, "finance", &key, now()).await.unwrap().unwrap();
+        })
+        .await;
+    plans
+        .within("unreadable", async |tx| {
+            assert!(unreadable::lock_again(tx, now()).await.unwrap().is_none());
+            unreadable::set(tx, OPEN, true).await.unwrap();
+            assert_eq!(unreadable::firing(tx, OPEN).await.unwrap().len(), 2);
+            unreadable::report(tx, OPEN, &["1".to_owned()], &["2".to_owned()], now()).await.unwrap();
+            assert!(unreadable::replaced_by(tx, OPEN).await.unwrap().is_none());
         })
         .await;
     plans

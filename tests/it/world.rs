@@ -144,6 +144,11 @@ impl Setup {
         proxy
     }
 
+    /// Lets matrixbot wait for so long.
+    pub(crate) fn waits(&mut self, limits: Limits) {
+        self.reach = Some((self.database.url(), limits));
+    }
+
     /// Creates the rooms of the list `finance`, with alice in each.
     pub(crate) fn rooms(&self) -> Rooms {
         let room = |name: &str| {

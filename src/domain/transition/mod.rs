@@ -40,6 +40,7 @@ pub fn decide(incident: Option<&Incident>, input: &Input, around: Surroundings<'
         Input::PageUndeliverable(rung) => delivery::page_undeliverable(incident, *rung, around),
         Input::Person(action) => person::person(incident, action, around),
         Input::Stale => resolve::stale(incident, around),
+        Input::ReadableAgain { replaced_by } => resolve::readable_again(incident, *replaced_by, around),
         Input::MaintenanceStarted => maintenance::started(incident, around),
         Input::MaintenanceEnded => maintenance::ended(incident, around),
     }

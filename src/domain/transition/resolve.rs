@@ -61,3 +61,31 @@ pub(super) fn stale(incident: Option<&Incident>, around: Surroundings<'_>) -> De
     }
     draft.decided(Outcome::Done)
 }
+
+/// Resolves an incident that could not be read for a while if another incident of its group has its alerts, or if the last
+/// of them resolved meanwhile.
+pub(super) fn readable_again(
+    incident: Option<&Incident>,
+    replaced_by: Option<i64>,
+    around: Surroundings<'_>,
+) -> Decision {
+    let is_over = |incident: &&Incident| replaced_by.is_some() || incident.firing.is_empty();
+    let Some(incident) = incident.filter(is_over) else { return unchanged(incident, Outcome::Nothing) };
+    let mut draft = Draft::of(incident, around);
+    match incident.phase {
+        Phase::Firing
+        | Phase::Acknowledged { .. }
+        | Phase::Snoozed { .. }
+        | Phase::Unanswered { .. }
+        | Phase::Suppressed => {
+            clear_all(&mut draft.incident, around.now);
+            draft.resolve(replaced_by.map_or(ResolveReason::Cleared, |by| ResolveReason::Replaced { by }));
+        }
+        Phase::Resolved { forced: true, .. } => {
+            clear_all(&mut draft.incident, around.now);
+            draft.end_hold();
+        }
+        Phase::Resolved { forced: false, .. } | Phase::Closed => return draft.decided(Outcome::Nothing),
+    }
+    draft.decided(Outcome::Done)
+}

@@ -309,6 +309,7 @@ fn the_thread_tells_every_kind_of_entry_that_the_page_does_not_show() {
         Kind::Resolved { why: ResolveReason::Cleared, lasted },
         Kind::Resolved { why: by_hand, lasted },
         Kind::Resolved { why: ResolveReason::Stale, lasted },
+        Kind::Resolved { why: ResolveReason::Replaced { by: 43 }, lasted },
         Kind::RefiredAcknowledged,
         Kind::HoldEnded,
         Kind::Suppressed,

@@ -25,6 +25,7 @@ mod strange_events;
 mod successors;
 mod transactions;
 mod uncertain;
+mod unreadable;
 mod users;
 
 use crate::homeserver::faults::Held;

@@ -3,9 +3,11 @@
 
 use super::{ALICE, HOUR, MINUTE, SECOND, list};
 use crate::homeserver::{Fault, Match, SERVER_NAME};
-use crate::world::{Group, Setup, World};
+use crate::world::{Group, Setup, World, finance_list};
+use matrixbot::store::Limits;
 use matrixbot::worker::Progress;
 use ruma::OwnedRoomId;
+use std::time::Duration;
 
 /// Makes the policy that incidents began with unreadable, and remembers it.
 const SPOIL: &str = "CREATE TABLE kept AS SELECT id, policy FROM policy_version;
@@ -182,4 +184,39 @@ async fn ack_all_passes_over_an_incident_that_cannot_be_read_and_says_so() {
     assert!(answer.contains("#2 HostDown: acknowledged."), "{answer}");
     assert!(answer.contains("#1: matrixbot cannot read what it has stored about it."), "{answer}");
     assert_eq!(world.phase(other).await, "acknowledged");
+}
+
+/// Makes everything that the first incident's history gets take longer than a statement may.
+const SLOW: &str = "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql
+        AS $$ BEGIN PERFORM pg_sleep(0.6); RETURN NEW; END $$;
+    CREATE TRIGGER slow BEFORE INSERT ON timeline FOR EACH ROW WHEN (NEW.incident = 1) EXECUTE FUNCTION slow()";
+
+#[tokio::test]
+async fn an_incident_that_always_takes_too_long_stops_no_other_ladder() {
+    let mut setup = Setup::prepare().await;
+    let rooms = setup.rooms();
+    setup.waits(Limits { statement: Duration::from_millis(500), ..Limits::default() });
+    let world = setup.start(&finance_list("")).await;
+    world.report(&Group::firing("DiskFull", world.now())).await;
+    world.report(&Group::firing("HostDown", world.now())).await;
+    execute(&world, SLOW).await;
+    world.clock.advance(16 * MINUTE);
+    for _ in 0..3 {
+        // The worker's loop retries a step that fails after a pause, in which the server gives up as well.
+        drop(world.bot.step("ladder").await);
+        while world.count("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'").await > 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+    let escalated = "SELECT count(*) FROM outbox WHERE incident = 2 AND level = 1";
+    assert_eq!(world.count(escalated).await, 1, "the other one escalates");
+    world.settle().await;
+    assert_eq!(world.posts(&rooms.managers).len(), 1);
+    assert!(world.count("SELECT timer_failures::bigint FROM incident WHERE id = 1").await > 0);
+    world.pass(MINUTE).await;
+    assert!(world.only_post(&rooms.fallback).body.starts_with("⚠️ NOT ESCALATING #1 DiskFull"));
+    execute(&world, "DROP TRIGGER slow ON timeline").await;
+    world.pass(5 * MINUTE).await;
+    assert_eq!(world.posts(&rooms.managers).len(), 2, "it goes on by itself");
+    world.nothing_is_left().await;
 }

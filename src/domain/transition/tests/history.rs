@@ -43,6 +43,8 @@ pub(super) enum Step {
     Reload(Index),
     /// The incident is stale.
     Stale,
+    /// The incident could not be read for a while; whether another one has its alerts.
+    ReadableAgain { replaced: bool },
 }
 
 /// What a report contains about an alert.
@@ -147,5 +149,6 @@ fn steps() -> impl Strategy<Value = Step> {
         1 => Just(Step::Maintenance),
         1 => any::<Index>().prop_map(Step::Reload),
         1 => Just(Step::Stale),
+        1 => any::<bool>().prop_map(|replaced| Step::ReadableAgain { replaced }),
     ]
 }

@@ -126,6 +126,9 @@ impl World {
             }
             Step::Reload(index) => self.reload(index.index(self.policies.len())),
             Step::Stale => self.input(&Input::Stale)?,
+            Step::ReadableAgain { replaced } => {
+                self.input(&Input::ReadableAgain { replaced_by: replaced.then_some(2) })?;
+            }
             Step::OldReport(_) => {}
         }
         Ok(())

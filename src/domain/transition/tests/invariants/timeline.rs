@@ -59,7 +59,11 @@ fn twice_is_once(change: &Change<'_>, after: &Incident) -> Held {
             prop_assert!(!changed && again.entries.is_empty(), "I9: a webhook twice is not once");
             prop_assert!(again.outcome != Outcome::Done, "I9: a webhook twice is not once");
         }
-        Input::PageSent(_) | Input::Stale | Input::MaintenanceStarted | Input::MaintenanceEnded => {
+        Input::PageSent(_)
+        | Input::Stale
+        | Input::ReadableAgain { .. }
+        | Input::MaintenanceStarted
+        | Input::MaintenanceEnded => {
             prop_assert!(!changed, "I9: {:?} twice is not once", change.input);
         }
         Input::Tick | Input::TickWhileHeld => {

@@ -89,6 +89,18 @@ fn a_stale_incident_that_a_person_resolved_can_close() {
 }
 
 #[test]
+fn an_incident_that_can_be_read_again_ends_only_if_another_one_has_its_alerts() {
+    let mut story = Story::paged(two_levels());
+    let before = story.incident().clone();
+    assert_eq!(kinds(&story.input(&Input::ReadableAgain { replaced_by: None })), [""; 0]);
+    assert_eq!(*story.incident(), before);
+    let decision = story.input(&Input::ReadableAgain { replaced_by: Some(2) });
+    assert_eq!(thread_entries(&decision), ["resolved"]);
+    assert!(cancels(&decision));
+    assert!(matches!(story.incident().phase, Phase::Resolved { forced: false, kept_ack: None }));
+}
+
+#[test]
 fn maintenance_suppresses_an_unacknowledged_incident() {
     let mut unanswered = Story::paged(two_levels());
     unanswered.tick();
