@@ -35,6 +35,8 @@ pub struct RoomEvent {
     pub sender: OwnedUserId,
     /// When it was sent, by the clock of the sender's homeserver.
     pub at: Timestamp,
+    /// The id under which its sender sent it, if the homeserver shows that.
+    pub transaction_id: Option<String>,
     /// What happened.
     pub what: Happening,
 }

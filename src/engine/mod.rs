@@ -2,6 +2,7 @@
 //! (`change.rs`). The other files contain the inputs and the effects.
 
 mod change;
+mod copies;
 mod effects;
 mod events;
 mod person;

@@ -6,15 +6,12 @@
 //! of the two versions.
 
 use super::dispatch::{Outbox, OutboxError};
-use crate::domain::outgoing::{Outgoing, PostRole};
 use crate::domain::time::later;
 use crate::engine::Change;
-use crate::ids;
-use crate::store::enqueue::{self, NewMessage};
+use crate::store::copies::Shown;
 use crate::store::settle::Retry;
 use crate::store::{Claimed, Head, claim, settle};
 use crate::telemetry::DeliveryOutcome;
-use ruma::OwnedEventId;
 
 impl Outbox {
     /// Renders a message again that no earlier attempt brought into its room. If it is obsolete by now, claims the next one.
@@ -67,40 +64,14 @@ impl Outbox {
     }
 }
 
-/// Makes every event of a message show the present state: edits follow unless they show it. `copies`: further events of the
-/// message. One of them is kept up to date from now on like the newest page, and reactions to each count.
-pub(super) async fn show_one_state(
-    change: &mut Change,
-    head: &Head,
-    copies: &[OwnedEventId],
-) -> Result<(), OutboxError> {
-    let now = change.now();
-    let (Some(post), Some(role)) = (head.post, head.payload.role(head.is_first())) else { return Ok(()) };
-    let mut edits = vec![match role {
-        PostRole::Root | PostRole::Edit => Outgoing::Refresh,
-        PostRole::Again | PostRole::EditAgain => Outgoing::RefreshNewest,
-    }];
-    if matches!(role, PostRole::Root | PostRole::Again) {
-        for copy in copies {
-            settle::copy(change.tx(), head, copy.as_str(), ids::unique(), now).await?;
-            edits.push(Outgoing::RefreshNewest);
-        }
-    }
-    for payload in edits {
-        if enqueue::bring_edit_forward(change.tx(), post, &payload, now).await? {
-            continue;
-        }
-        let message = NewMessage {
-            id: ids::unique(),
-            room_list: &head.room_list,
-            room: &head.room,
-            payload,
-            incident: head.incident,
-            rung: None,
-            post: Some(post),
-            not_before: now,
-        };
-        change.enqueue(message).await?;
-    }
-    Ok(())
+/// A message as one that shows an incident; `None`: it does not, and edits none.
+pub(super) fn shown(head: &Head) -> Option<Shown> {
+    Some(Shown {
+        id: head.id,
+        room_list: head.room_list.clone(),
+        room: head.room.clone(),
+        incident: head.incident,
+        post: head.post?,
+        role: head.payload.role(head.is_first())?,
+    })
 }

@@ -8,7 +8,7 @@ use crate::matrix::{Client, ClientError, Concern, Endpoint, Failure, Identity};
 use crate::rooms::{RoomError, Rooms};
 use crate::store::{Claimed, StoreError};
 use jiff::Timestamp;
-use ruma::{OwnedEventId, OwnedTransactionId, OwnedUserId, RoomId, TransactionId, UserId};
+use ruma::{EventId, OwnedEventId, OwnedTransactionId, OwnedUserId, RoomId, TransactionId, UserId};
 use serde_json::value::{RawValue, to_raw_value};
 use std::time::Duration;
 
@@ -191,6 +191,9 @@ impl Sender {
             let since = claimed.head.first_tried.unwrap_or(claimed.head.created_at);
             let Request { room, txn_id, .. } = request;
             let mut found = client.find_all_by_transaction_id(identity, room, txn_id, since).await?;
+            // What the homeserver pushed is in the room, whether the search shows it or not.
+            let seen = claimed.head.seen_event.as_deref().and_then(|seen| EventId::parse(seen).ok());
+            found.extend(seen.filter(|seen| !found.contains(seen)));
             if let Some(event_id) = found.pop() {
                 return Ok(Some(Attempt::Sent { event_id, copies: found }));
             }

@@ -14,10 +14,10 @@ use crate::matrix::Failure;
 use crate::rooms::trouble::{log_user_is_back, log_user_trouble};
 use crate::store::enqueue::{self, NewMessage};
 use crate::store::settle::Retry;
-use crate::store::{Claimed, Head, Lease, claim, inbox, incident, left_room, room, settle};
+use crate::store::{Claimed, Head, Lease, claim, incident, left_room, room, settle};
 use crate::telemetry::DeliveryOutcome;
 use jiff::Timestamp;
-use ruma::EventId;
+use ruma::{EventId, OwnedEventId};
 use std::time::Duration;
 
 /// From this duration on an attempt is slow, and its room rests before its next message.
@@ -52,11 +52,17 @@ impl Outbox {
             Attempt::NotFound => return self.render_again(change, claimed).await,
             Attempt::Sent { event_id, copies } => {
                 let counted = counted(head);
-                settle::sent(change.tx(), head, claimed.version, event_id.as_str(), &counted, now).await?;
+                let seen = settle::sent(change.tx(), head, claimed.version, event_id.as_str(), &counted, now)
+                    .await?;
                 find_answers(&mut change, head, event_id).await?;
                 self.place_reaction(&mut change, head, event_id).await?;
-                if claimed.changed || !copies.is_empty() {
-                    searching::show_one_state(&mut change, head, copies).await?;
+                let seen = seen.and_then(|seen| OwnedEventId::try_from(seen).ok());
+                let unknown = seen.filter(|seen| !copies.contains(seen));
+                let copies: Vec<OwnedEventId> = copies.iter().cloned().chain(unknown).collect();
+                if let Some(shown) = searching::shown(head)
+                    && (claimed.changed || !copies.is_empty())
+                {
+                    change.show_one_state(&shown, &copies).await?;
                 }
                 if let Some((stored, rung)) = page {
                     change.page_sent(stored, rung).await?;
@@ -204,17 +210,12 @@ fn counted(head: &Head) -> Vec<Counted> {
     rung.map(paged).into_iter().collect()
 }
 
-/// Handles again the replies and reactions that arrived before matrixbot knew the message's event id. People can see the
-/// message as soon as the homeserver has it, which may be long before the homeserver's response arrives here.
+/// Handles again what people answered to the message before matrixbot knew its event id.
 async fn find_answers(change: &mut Change, head: &Head, event_id: &EventId) -> Result<(), OutboxError> {
     if head.incident.is_none() || matches!(head.payload.kind(), OutgoingKind::Edit | OutgoingKind::Reaction) {
         return Ok(());
     }
-    inbox::lock_target(change.tx(), event_id.as_str()).await?;
-    if inbox::reopen(change.tx(), event_id.as_str()).await? > 0 {
-        change.wake(Wake::Inbox);
-    }
-    Ok(())
+    Ok(change.find_answers(event_id).await?)
 }
 
 /// Follows a room that was replaced while the message was being sent, for everybody or for this list. Moves the message to

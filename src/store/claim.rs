@@ -50,6 +50,8 @@ pub struct Head {
     pub first_tried: Option<Timestamp>,
     /// Whether the homeserver may have accepted an earlier attempt.
     pub uncertain: bool,
+    /// An event of it that the homeserver has shown since.
+    pub seen_event: Option<String>,
     /// When it was enqueued.
     pub created_at: Timestamp,
     /// Whether the database has the virtual user as joined to the room.
@@ -114,6 +116,7 @@ struct Row {
     attempts: i32,
     first_tried: Option<SqlTimestamp>,
     uncertain: bool,
+    seen_event: Option<String>,
     created_at: SqlTimestamp,
     joined: bool,
     open: bool,
@@ -214,7 +217,7 @@ async fn lock_row(
         r#"SELECT outbox.id, outbox.room_list, room_list.user_id, outbox.room, outbox.kind, outbox.payload, outbox.incident,
                   outbox.run_no, outbox.loop_no, outbox.level, outbox.post AS "post?", post.event_id AS "root?",
                   post.shown AS "shown?", post.newest AS "newest?", post.newest_shown AS "newest_shown?", outbox.event_type, outbox.content, outbox.version, outbox.attempts,
-                  outbox.first_tried, outbox.uncertain, outbox.created_at,
+                  outbox.first_tried, outbox.uncertain, outbox.seen_event, outbox.created_at,
                   EXISTS (SELECT 1 FROM room_membership AS member WHERE member.user_id = room_list.user_id
                           AND member.room = outbox.room AND member.membership = 'join') AS "joined!",
                   EXISTS (SELECT 1 FROM incident WHERE incident.id = outbox.incident
@@ -338,6 +341,7 @@ fn head(row: Row) -> Result<Head, StoreError> {
         attempts: row.attempts,
         first_tried: row.first_tried.map(SqlTimestamp::to_jiff),
         uncertain: row.uncertain,
+        seen_event: row.seen_event,
         created_at: row.created_at.to_jiff(),
         joined: row.joined,
         open: row.open,
@@ -347,7 +351,7 @@ fn head(row: Row) -> Result<Head, StoreError> {
 
 /// What a message says. If that cannot be read, its kind stands for it where the kind alone is enough: a page is never
 /// given up for that.
-fn payload(id: Uuid, kind: &str, payload: serde_json::Value) -> Result<Outgoing, StoreError> {
+pub(super) fn payload(id: Uuid, kind: &str, payload: serde_json::Value) -> Result<Outgoing, StoreError> {
     let by_kind = match kind {
         "page" => Some(Outgoing::Page),
         "fallback" => Some(Outgoing::Fallback),

@@ -10,6 +10,7 @@ pub mod claim;
 mod columns;
 pub mod command_rate;
 mod connection;
+pub mod copies;
 mod delivered;
 pub mod enqueue;
 mod forms;

@@ -34,7 +34,8 @@ pub struct Retry<'a> {
     pub error: &'a str,
 }
 
-/// Records that the message is in its room, and adds `counted` to the totals.
+/// Records that the message is in its room, and adds `counted` to the totals. Returns another event of the message, if the
+/// homeserver has shown one.
 pub async fn sent(
     tx: &mut Tx,
     head: &Head,
@@ -42,10 +43,10 @@ pub async fn sent(
     event_id: &str,
     counted: &[Counted],
     now: Timestamp,
-) -> Result<(), StoreError> {
+) -> Result<Option<String>, StoreError> {
     let role = head.payload.role(head.is_first()).map(PostRole::as_str);
     let deltas = Deltas::of(counted);
-    sqlx::query!(
+    let seen = sqlx::query_scalar!(
         "WITH shown AS (
              UPDATE post SET
                  event_id = CASE WHEN $6 = 'root' THEN $2 ELSE event_id END,
@@ -60,7 +61,8 @@ pub async fn sent(
              INSERT INTO total_delta (metric, room_list, label, seconds)
              SELECT * FROM unnest($7::text[], $8::text[], $9::text[], $10::float8[])
          )
-         UPDATE outbox SET state = 'sent', event_id = $2, settled_at = $3, error = NULL WHERE id = $1",
+         UPDATE outbox SET state = 'sent', event_id = $2, settled_at = $3, error = NULL WHERE id = $1
+         RETURNING nullif(seen_event, $2)",
         head.id,
         event_id,
         now.to_sqlx(),
@@ -72,40 +74,9 @@ pub async fn sent(
         &deltas.labels,
         &deltas.seconds
     )
-    .execute(&mut **tx)
+    .fetch_optional(&mut **tx)
     .await?;
-    Ok(())
-}
-
-/// Records a further event of a message that was sent: the homeserver accepted it twice. Unless the post has a newer message
-/// already, this one is kept up to date like it. `id` identifies the event in the outbox, so that reactions to it count.
-pub async fn copy(
-    tx: &mut Tx,
-    head: &Head,
-    event_id: &str,
-    id: Uuid,
-    now: Timestamp,
-) -> Result<(), StoreError> {
-    sqlx::query!(
-        r#"WITH shown AS (
-               UPDATE post SET newest = $2,
-                      newest_shown = coalesce((SELECT version FROM outbox WHERE outbox.id = $1), 0)
-               WHERE id = $5 AND (newest IS NULL OR newest = (SELECT event_id FROM outbox WHERE outbox.id = $1))
-           )
-           INSERT INTO outbox (id, room_list, room, kind, priority, incident, run_no, loop_no, level, post, payload, state,
-                  not_before, attempts, first_tried, event_type, content, version, event_id, created_at, settled_at)
-           SELECT $3, room_list, room, 'edit', priority, incident, run_no, loop_no, level, post,
-                  '{"what": "refresh_newest"}', 'sent', $4, attempts, first_tried, event_type, content, version, $2, created_at, $4
-           FROM outbox WHERE outbox.id = $1"#,
-        head.id,
-        event_id,
-        id,
-        now.to_sqlx(),
-        head.post
-    )
-    .execute(&mut **tx)
-    .await?;
-    Ok(())
+    Ok(seen.flatten())
 }
 
 /// Cancels the message: nobody needs it any more, or it would change nothing in the room. If its post will therefore

@@ -11,11 +11,13 @@ use crate::worker::{HOMESERVER_STEP_LIMIT, Progress, Worker, beat};
 use futures_util::stream::{self, StreamExt as _};
 use jiff::Timestamp;
 use ruma::{EventId, OwnedRoomId, OwnedUserId, RoomId, UserId};
+use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+use uuid::Uuid;
 
 /// How often the worker reads the rooms while there is no sign of lost events.
 const EVERY: Duration = Duration::from_mins(3);
@@ -106,6 +108,25 @@ struct EventHeader<'a> {
     sender: Cow<'a, str>,
     #[serde(borrow, default, rename = "type")]
     event_type: Cow<'a, str>,
+    #[serde(borrow, default)]
+    event_id: Cow<'a, str>,
+    #[serde(default)]
+    unsigned: Unsigned,
+}
+
+#[derive(Default, serde::Deserialize)]
+struct Unsigned {
+    #[serde(default)]
+    transaction_id: serde_json::Value,
+    #[serde(default)]
+    redacted_because: Option<IgnoredAny>,
+}
+
+/// Messages of the reading user with their ids in the outbox.
+#[derive(Debug, Default)]
+struct Own {
+    events: Vec<String>,
+    messages: Vec<Uuid>,
 }
 
 impl Reconcile {
@@ -166,17 +187,15 @@ impl Reconcile {
         let lists = self.lists.load();
         let horizon = earlier(Timestamp::from_millisecond(cursor).unwrap_or(now), OVERLAP).as_millisecond();
         let mut events: Vec<Box<RawValue>> = Vec::new();
+        let mut own = Own::default();
         let mut newest = cursor;
         let mut from = None;
         for _ in 0..MOST_PAGES {
             let page = self.rooms.client().messages(identity, room, from.as_deref(), &[]).await?;
             let mut reached_horizon = false;
             for event in page.events {
-                let Ok(EventHeader { origin_server_ts, sender, event_type }) =
-                    serde_json::from_str(event.get())
-                else {
-                    continue;
-                };
+                let Ok(header) = serde_json::from_str::<EventHeader<'_>>(event.get()) else { continue };
+                let EventHeader { origin_server_ts, sender, event_type, event_id, unsigned } = header;
                 if origin_server_ts < horizon {
                     reached_horizon = true;
                     continue;
@@ -184,6 +203,13 @@ impl Reconcile {
                 // Most events in the rooms are from our virtual users.
                 if matches!(&*event_type, "m.room.message" | "m.reaction") && lists.of_user(&sender).is_some()
                 {
+                    let message = unsigned.transaction_id.as_str().and_then(|id| Uuid::parse_str(id).ok());
+                    if let (Some(message), None) = (message, unsigned.redacted_because)
+                        && *sender == *identity.user_id
+                    {
+                        own.events.push(event_id.into_owned());
+                        own.messages.push(message);
+                    }
                     continue;
                 }
                 // A server whose clock is ahead must not make later rounds skip events.
@@ -200,6 +226,11 @@ impl Reconcile {
         let mut found = 0;
         for batch in events.chunks(BATCH) {
             found += self.engine.accept_found(batch).await?;
+        }
+        for (event_id, message) in self.store.unknown_copies(&own.events, &own.messages).await? {
+            if let Ok(event_id) = EventId::parse(&event_id) {
+                self.engine.own_event(message, room, &identity.user_id, &event_id).await?;
+            }
         }
         self.store.note_cursor(room.as_str(), newest, now).await?;
         Ok(found)

@@ -1,5 +1,6 @@
 //! What is between matrixbot and Postgres: it can stop forwarding, as a frozen server or a cut network does.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -11,6 +12,8 @@ pub(crate) struct Proxy {
     port: u16,
     /// Of each connection: whether it is frozen.
     connections: Arc<Mutex<Vec<watch::Sender<bool>>>>,
+    /// Whether new connections are frozen from their beginning.
+    hung: Arc<AtomicBool>,
 }
 
 #[expect(clippy::disallowed_methods, reason = "its connections end with the test's runtime")]
@@ -18,12 +21,16 @@ impl Proxy {
     /// A proxy in front of the server at this address.
     pub(crate) async fn start(host: String, port: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let proxy = Self { port: listener.local_addr().unwrap().port(), connections: Arc::default() };
-        let connections = Arc::clone(&proxy.connections);
+        let proxy = Self {
+            port: listener.local_addr().unwrap().port(),
+            connections: Arc::default(),
+            hung: Arc::default(),
+        };
+        let (connections, hung) = (Arc::clone(&proxy.connections), Arc::clone(&proxy.hung));
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let Ok(server) = TcpStream::connect((host.as_str(), port)).await else { continue };
-                let frozen = watch::Sender::new(false);
+                let frozen = watch::Sender::new(hung.load(Ordering::Relaxed));
                 let [forth, back] = [frozen.subscribe(), frozen.subscribe()];
                 connections.lock().unwrap().push(frozen);
                 let ((from_client, to_client), (from_server, to_server)) =
@@ -45,8 +52,15 @@ impl Proxy {
         self.set(true);
     }
 
+    /// Stops forwarding on every connection, also on new ones.
+    pub(crate) fn hang(&self) {
+        self.hung.store(true, Ordering::Relaxed);
+        self.set(true);
+    }
+
     /// Forwards everything that came meanwhile, and goes on.
     pub(crate) fn thaw(&self) {
+        self.hung.store(false, Ordering::Relaxed);
         self.set(false);
     }
 

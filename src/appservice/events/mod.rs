@@ -52,6 +52,15 @@ struct Fields<'a> {
     content: Option<&'a RawValue>,
 }
 
+/// What the homeserver adds to an event.
+#[derive(Default, Deserialize)]
+struct Unsigned {
+    #[serde(default)]
+    redacted_because: Option<IgnoredAny>,
+    #[serde(default)]
+    transaction_id: serde_json::Value,
+}
+
 /// The parsed fields that every event has, and its raw content.
 struct Envelope<'a> {
     event_type: String,
@@ -71,7 +80,8 @@ fn read(raw: &RawValue) -> Result<RoomEvent, String> {
         redacts: fields.redacts.and_then(|redacts| serde_json::from_str(redacts.get()).ok()),
         content: fields.content.ok_or_else(|| "it has no content".to_owned())?,
     };
-    let what = if was_redacted(fields.unsigned) { Happening::Other } else { happening(&envelope)? };
+    let unsigned = unsigned(fields.unsigned);
+    let what = if unsigned.redacted_because.is_some() { Happening::Other } else { happening(&envelope)? };
     Ok(RoomEvent {
         event_id: id::<OwnedEventId>(fields.event_id, "event_id")?,
         room: id::<OwnedRoomId>(fields.room_id, "room_id")?,
@@ -80,6 +90,7 @@ fn read(raw: &RawValue) -> Result<RoomEvent, String> {
             .ok()
             .and_then(|at| Timestamp::from_millisecond(at).ok())
             .unwrap_or(Timestamp::MAX),
+        transaction_id: unsigned.transaction_id.as_str().map(str::to_owned),
         what,
     })
 }
@@ -215,15 +226,9 @@ fn plain_text_only(envelope: &Envelope<'_>) -> Option<RoomMessageEventContent> {
     serde_json::from_value(content.into()).ok()
 }
 
-/// Whether the event was redacted before it arrived: then its content is gone.
-fn was_redacted(unsigned: Option<&RawValue>) -> bool {
-    #[derive(Deserialize)]
-    struct Unsigned {
-        redacted_because: Option<IgnoredAny>,
-    }
-    unsigned
-        .and_then(|unsigned| serde_json::from_str::<Unsigned>(unsigned.get()).ok())
-        .is_some_and(|unsigned| unsigned.redacted_because.is_some())
+/// What the homeserver adds. An event that was redacted before it arrived has no content any more.
+fn unsigned(unsigned: Option<&RawValue>) -> Unsigned {
+    unsigned.and_then(|unsigned| serde_json::from_str(unsigned.get()).ok()).unwrap_or_default()
 }
 
 fn content<T: DeserializeOwned>(envelope: &Envelope<'_>) -> Result<T, String> {

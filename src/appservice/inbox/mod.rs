@@ -26,6 +26,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
+use uuid::Uuid;
 
 /// How many events are handled at once, apart from their requests to the homeserver: each needs a connection, and webhooks
 /// need some as well.
@@ -114,7 +115,7 @@ impl Inbox {
         if self.is_ours(&event.sender)
             && !matches!(event.what, Happening::Membership { .. } | Happening::Tombstone { .. })
         {
-            return Ok(Handled::ignored("our own"));
+            return self.own(change, event).await;
         }
         let mut handler = EventHandler { inbox: self, change, event, prepared, touched: BTreeSet::new() };
         let handled = match &event.what {
@@ -133,6 +134,17 @@ impl Inbox {
             Happening::PowerLevels | Happening::Other => Ok(Handled::ignored("other")),
         };
         handled.map(|handled| Handled { incidents: handler.touched, ..handled })
+    }
+
+    /// An event of a virtual user. It may be the other event of a message that the homeserver accepted twice.
+    async fn own(&self, change: &mut Change, event: &RoomEvent) -> Result<Handled, InboxError> {
+        let message = event.transaction_id.as_deref().and_then(|id| Uuid::parse_str(id).ok());
+        if let (Some(message), Happening::Message(_)) = (message, &event.what)
+            && change.own_event(message, &event.room, &event.sender, &event.event_id).await?
+        {
+            return Ok(Handled::ignored("our own, a second time"));
+        }
+        Ok(Handled::ignored("our own"))
     }
 
     /// Counts and logs an event whose handling is committed.

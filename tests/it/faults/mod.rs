@@ -3,6 +3,7 @@
 mod accounts;
 mod aliases;
 mod clocks;
+mod copies;
 mod crashes;
 mod database;
 mod dispatch;

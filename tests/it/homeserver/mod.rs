@@ -120,6 +120,11 @@ impl Homeserver {
         self.state().supports_devices = false;
     }
 
+    /// Whether it answers in the words of continuwuity.
+    pub(crate) fn is_like_continuwuity(&self) -> bool {
+        self.state().is_continuwuity
+    }
+
     /// Answers in the words of continuwuity from now on, where they differ from Synapse's.
     pub(crate) fn like_continuwuity(&self) {
         self.state().is_continuwuity = true;

@@ -144,6 +144,9 @@ impl Homeserver {
                 // Older fields that Synapse still sends.
                 json["age"] = json["unsigned"]["age"].clone();
                 json["user_id"] = json["sender"].clone();
+                if let (true, Some(txn)) = (state.is_continuwuity, &state.events[event].txn) {
+                    json["unsigned"]["transaction_id"] = json!(txn.id);
+                }
                 json
             });
             pushed.collect()
