@@ -6,10 +6,8 @@ use crate::domain::input::{Input, ReportedAlert};
 use crate::domain::policy::OnNewAlert;
 use crate::domain::time::later;
 use crate::domain::timeline::{Kind, RunReason};
-use jiff::Timestamp;
 use proptest::{prop_assert, prop_assert_eq};
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 pub(super) fn hold(change: &Change<'_>) -> Held {
     if let (Some(before), Some(after)) = (change.same_before(), change.after()) {
@@ -17,7 +15,7 @@ pub(super) fn hold(change: &Change<'_>) -> Held {
     }
     let Input::Report(report) = change.input else { return Ok(()) };
     let none = BTreeSet::new();
-    let expected = expected_firing(change.before, report, change.around.now);
+    let expected = expected_firing(change.before, report);
     prop_assert_eq!(change.after().map_or(none, firing), expected, "another set of alerts fires");
     let Some(after) = change.after() else { return Ok(()) };
     prop_assert!(after.firing.keys().all(|name| !after.cleared.contains_key(name)), "fires and has cleared");
@@ -36,16 +34,15 @@ fn firing(incident: &Incident) -> BTreeSet<String> {
 }
 
 /// The alerts that must be firing after a report, computed without the rules: a report of an episode that is older than
-/// the last one of the day is ignored, and an alert that the report leaves out does not change.
-fn expected_firing(before: Option<&Incident>, report: &[ReportedAlert], now: Timestamp) -> BTreeSet<String> {
+/// the last one is ignored, and an alert that the report leaves out does not change. Three alerts are never too many to be
+/// remembered.
+fn expected_firing(before: Option<&Incident>, report: &[ReportedAlert]) -> BTreeSet<String> {
     let open = before.filter(|before| before.phase != Phase::Closed);
     let mut fires = open.map(firing).unwrap_or_default();
     for alert in report {
         let name = &alert.fingerprint;
         let current = open.and_then(|open| open.firing.get(name)).map(|firing| firing.starts_at);
-        let cleared = before.and_then(|before| before.cleared.get(name));
-        let remembered = cleared.filter(|cleared| later(cleared.at, Duration::from_hours(24)) > now);
-        let cleared = remembered.map(|cleared| cleared.starts_at);
+        let cleared = before.and_then(|before| before.cleared.get(name)).map(|cleared| cleared.starts_at);
         let is_old = current.or(cleared).is_some_and(|starts_at| alert.starts_at < starts_at);
         if is_old {
             continue;
