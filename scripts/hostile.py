@@ -16,6 +16,8 @@ import urllib.parse
 from story import HttpError, Person, call, quote
 
 LIST = "hostile"
+# A list that nobody disturbs on purpose.
+STOCK = "stock"
 # Rooms of one list, more than matrixbot serves at a time.
 SLOW_ROOMS = 40
 SLOW = 3.0
@@ -98,6 +100,7 @@ class Attack:
             rooms[name] = self.mallory.post("/createRoom", {"room_alias_name": name, "preset": "public_chat", **version})["room_id"]
         self.room = rooms.pop("hostile")
         self.slow.rooms.update(rooms.values())
+        self.mallory.post("/createRoom", {"room_alias_name": STOCK, "preset": "public_chat"})
 
     def start(self):
         for action, seconds in ((self.huge_webhook, 5), (self.webhook, 1), (self.command, 0.1), (self.strange_event, 1)):

@@ -9,11 +9,11 @@
 # command. Afterwards an ordinary member reads the rooms: every page exactly once, every escalation exactly once, every
 # acknowledgement shown.
 #
-#   scripts/soak.sh hostile [--minutes N]
+#   scripts/soak.sh hostile [--minutes N] [--without-speed]   the tests play a minute of it without judging its speed
 #
 # hostile: half of the time in peace, then as long beside a room list whose owner does what they can: a body of 8 MiB
 # every 5 s, 40 rooms on a homeserver that takes 3 s for each request, events with invalid ids and power levels, and ten
-# commands a second. The other list must not notice: nothing lost, doubled or late, and the p95 from the webhook to the
+# commands a second. The other lists must not notice: nothing lost, doubled or late, and the p95 from the webhook to the
 # room below twice that in peace.
 #
 # MATRIXBOT_BINARY, or the debug build, is tried. All servers are private and on loopback; .test/soak.* has their logs.
@@ -27,6 +27,7 @@ source "$ROOT/scripts/lib/stack.sh"
 
 cd "$ROOT"
 MINUTES=10
+SPEED=()
 FAILED=yes
 
 on_exit() {
@@ -69,6 +70,11 @@ hostile_list() {
     levels:
       - rooms: ["#hostile:$STACK_SERVER_NAME"$rooms]
         escalate_after: 1h
+  - name: stock
+    webhook_token_file: $STACK_DIR/webhook_token
+    levels:
+      - rooms: ["#stock:$STACK_SERVER_NAME"]
+        escalate_after: 1h
 YAML
 }
 
@@ -86,7 +92,7 @@ hostile() {
     "$(python_bin)" -B "$ROOT/scripts/soak.py" hostile --minutes "$MINUTES" --binary "$STACK_BINARY" --folder "$STACK_DIR" \
         --homeserver "http://127.0.0.1:$SYNAPSE_PORT" --appservice "$APPSERVICE_PORT" --room-list "$STACK_ROOM_LIST" \
         --virtual-user "@_alerts_$STACK_ROOM_LIST:$STACK_SERVER_NAME" --escalate-after "$STACK_ESCALATE_AFTER" \
-        --slow-homeserver "$SLOW_PORT"
+        --slow-homeserver "$SLOW_PORT" "${SPEED[@]}"
 }
 
 trial=''
@@ -97,6 +103,7 @@ while (($#)); do
             MINUTES=$2
             shift
             ;;
+        --without-speed) SPEED=(--without-speed) ;;
         kills | hostile) trial=$1 ;;
         -h | --help) usage "${BASH_SOURCE[0]}" && exit 0 ;;
         *) die "unknown argument $1; see scripts/soak.sh --help" ;;

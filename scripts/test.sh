@@ -14,6 +14,7 @@
 #   doc       the examples in the documentation comments
 #   story     the main job on a real Synapse and a real Alertmanager through a real PgBouncer, and the operator's commands;
 #             with --direct without PgBouncer
+#   hostile   a minute beside a hostile room list, on a real Synapse (scripts/soak.sh)
 #   chart     the chart with a real Helm, its alert rules with promtool; no cluster
 #   debian    the Debian package, without installing it
 #   supply    licences, banned crates and sources of dependencies; known vulnerabilities if a database is available
@@ -30,7 +31,7 @@ source "$ROOT/scripts/lib/install.sh"
 source "$ROOT/scripts/lib/stack.sh"
 
 cd "$ROOT"
-PARTS=(lint sqlx unit it doc story chart debian supply scripts)
+PARTS=(lint sqlx unit it doc story hostile chart debian supply scripts)
 
 passed=0 failed=0 failures=() durations=()
 SCRATCH=''
@@ -196,6 +197,7 @@ for part in "${selected[@]}"; do
             needs+=(python postgres alertmanager synapse)
             [[ ${2:-} == --direct ]] || needs+=(pgbouncer)
             ;;
+        hostile) needs+=(python postgres synapse) ;;
         supply) needs+=(python) ;;
         chart | scripts) needs+=(python checks) ;;
     esac

@@ -1,4 +1,4 @@
-//! A database for one test, created from a template with the schema.
+//! A database for one test: an empty one that an earlier test has returned, or a copy of a template with the schema.
 
 use matrixbot::store::Store;
 use secrecy::SecretString;
@@ -10,38 +10,98 @@ use std::sync::atomic::{AtomicU32, Ordering};
 /// The variable with the server's URL. `scripts/test.sh` starts a server and sets it.
 const VARIABLE: &str = "MATRIXBOT_TEST_DATABASE_URL";
 
+/// The rows that migrations insert.
+const SEEDS: &str = "INSERT INTO engine_version (version) VALUES (1); INSERT INTO total_lease DEFAULT VALUES";
+
 static NEXT: AtomicU32 = AtomicU32::new(1);
 
-/// A database that is dropped with its last clone. The database of a failed test stays, for debugging.
+/// A database of one test. The database of a failed test stays, for debugging.
 #[derive(Debug, Clone)]
 pub(crate) struct TestDatabase {
     pub(crate) name: String,
     server: url::Url,
-    _dropped: Arc<Dropped>,
+    _returned: Arc<Returned>,
 }
 
+/// Returns the database when its last clone is dropped: emptied for the next test if it still has the schema, because
+/// creating one takes ten times as long.
 #[derive(Debug)]
-struct Dropped {
+struct Returned {
     name: String,
     server: url::Url,
 }
 
-impl Drop for Dropped {
+impl Drop for Returned {
     fn drop(&mut self) {
         if std::thread::panicking() {
             return;
         }
         let (server, name) = (self.server.clone(), self.name.clone());
-        let dropping = std::thread::spawn(move || {
+        let returning = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
+                let emptied = empty(&server, &name).await;
                 let mut connection = PgConnection::connect(server.as_str()).await.unwrap();
-                let drop = format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)");
-                connection.execute(sqlx::AssertSqlSafe(drop)).await.unwrap();
+                let next = NEXT.fetch_add(1, Ordering::Relaxed);
+                let command = match emptied {
+                    Ok(true) => {
+                        format!("ALTER DATABASE {name} RENAME TO {}{}_{next}", ready(), std::process::id())
+                    }
+                    Ok(false) | Err(_) => format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"),
+                };
+                connection.execute(sqlx::AssertSqlSafe(command)).await.unwrap();
             });
         });
-        dropping.join().unwrap();
+        returning.join().unwrap();
     }
+}
+
+/// The beginning of the names of empty databases with the schema.
+fn ready() -> String {
+    format!("it_ready_{}_", schema())
+}
+
+/// Empties a database that has exactly the schema. Returns whether it has.
+async fn empty(server: &url::Url, name: &str) -> Result<bool, sqlx::Error> {
+    let mut url = server.clone();
+    url.set_path(name);
+    let mut connection = PgConnection::connect(url.as_str()).await?;
+    sqlx::query("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = $1 AND pid <> pg_backend_pid()")
+        .bind(name)
+        .execute(&mut connection)
+        .await?;
+    let mut template = server.clone();
+    template.set_path(&template_name());
+    let mut of_template = PgConnection::connect(template.as_str()).await?;
+    let same = objects(&mut connection).await? == objects(&mut of_template).await?;
+    of_template.close().await?;
+    if same {
+        let tables: Vec<String> = sqlx::query_scalar(
+            "SELECT quote_ident(tablename) FROM pg_tables WHERE schemaname = 'public' AND tablename <> '_sqlx_migrations'",
+        )
+        .fetch_all(&mut connection)
+        .await?;
+        let tables = tables.join(", ");
+        let command = format!("TRUNCATE {tables} RESTART IDENTITY; {SEEDS}; ALTER DATABASE {name} RESET ALL");
+        connection.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(command))).await?;
+    }
+    connection.close().await?;
+    Ok(same)
+}
+
+/// A digest of everything that a test may have added to the schema.
+async fn objects(connection: &mut PgConnection) -> Result<Option<String>, sqlx::Error> {
+    sqlx::query_scalar(
+        "SELECT md5(string_agg(object, ' ' ORDER BY object)) FROM (
+             SELECT format('%s.%s', attrelid::regclass, attname) FROM pg_attribute WHERE attrelid::regclass::text IN
+                 (SELECT tablename FROM pg_tables WHERE schemaname = 'public')
+             UNION ALL SELECT conname::text FROM pg_constraint
+             UNION ALL SELECT tgname::text FROM pg_trigger WHERE NOT tgisinternal
+             UNION ALL SELECT proname::text FROM pg_proc WHERE pronamespace = 'public'::regnamespace
+             UNION ALL SELECT indexname::text FROM pg_indexes WHERE schemaname = 'public') AS every (object)",
+    )
+    .fetch_one(connection)
+    .await
 }
 
 impl TestDatabase {
@@ -49,7 +109,10 @@ impl TestDatabase {
     pub(crate) async fn create() -> Self {
         let server = server();
         let template = template(&server).await;
-        Self::create_from(server, &template).await
+        match Self::take_ready(&server).await {
+            Some(database) => database,
+            None => Self::create_from(server, &template).await,
+        }
     }
 
     /// A fresh database without the schema.
@@ -65,13 +128,35 @@ impl TestDatabase {
     }
 
     async fn create_from(server: url::Url, template: &str) -> Self {
-        // Process ids repeat, and failed tests leave their databases behind.
-        let run: u32 = rand::random();
-        let name = format!("it_{}_{run:08x}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let name = new_name();
         let mut connection = PgConnection::connect(server.as_str()).await.unwrap();
         let create = format!("CREATE DATABASE {name} TEMPLATE {template}");
         connection.execute(sqlx::AssertSqlSafe(create)).await.unwrap();
-        Self { name: name.clone(), server: server.clone(), _dropped: Arc::new(Dropped { name, server }) }
+        Self::named(server, name)
+    }
+
+    /// An empty database that another test has returned.
+    async fn take_ready(server: &url::Url) -> Option<Self> {
+        let mut connection = PgConnection::connect(server.as_str()).await.unwrap();
+        loop {
+            let found: Option<String> = sqlx::query_scalar(
+                "SELECT datname::text FROM pg_database WHERE starts_with(datname, $1) LIMIT 1",
+            )
+            .bind(ready())
+            .fetch_optional(&mut connection)
+            .await
+            .unwrap();
+            let (found, name) = (found?, new_name());
+            let rename = format!("ALTER DATABASE {found} RENAME TO {name}");
+            // Another process may have taken it.
+            if connection.execute(sqlx::AssertSqlSafe(rename)).await.is_ok() {
+                return Some(Self::named(server.clone(), name));
+            }
+        }
+    }
+
+    fn named(server: url::Url, name: String) -> Self {
+        Self { name: name.clone(), server: server.clone(), _returned: Arc::new(Returned { name, server }) }
     }
 
     /// A store on it.
@@ -111,6 +196,12 @@ impl TestDatabase {
     }
 }
 
+/// Process ids repeat, and failed tests leave their databases behind.
+fn new_name() -> String {
+    let run: u32 = rand::random();
+    format!("it_{}_{run:08x}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
 fn server() -> url::Url {
     match std::env::var(VARIABLE) {
         Ok(url) => url.parse().unwrap(),
@@ -120,7 +211,7 @@ fn server() -> url::Url {
 
 /// The name of the template. One process creates it for each server and schema, and all use it.
 async fn template(server: &url::Url) -> String {
-    let name = format!("it_template_{}", schema());
+    let name = template_name();
     let mut connection = PgConnection::connect(server.as_str()).await.unwrap();
     // Only one process at a time creates it; the lock ends with the connection.
     connection.execute("SELECT pg_advisory_lock(hashtext('it_template'))").await.unwrap();
@@ -143,6 +234,10 @@ async fn template(server: &url::Url) -> String {
         connection.execute(sqlx::AssertSqlSafe(rename)).await.unwrap();
     }
     name
+}
+
+fn template_name() -> String {
+    format!("it_template_{}", schema())
 }
 
 /// Identifies the schema: the digest of the migrations.
