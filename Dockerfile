@@ -80,7 +80,12 @@ LABEL org.opencontainers.image.title="matrixbot" \
     org.opencontainers.image.source="https://github.com/matrixbot/matrixbot" \
     org.opencontainers.image.documentation="https://github.com/matrixbot/matrixbot/blob/main/docs/DEPLOYMENT.md"
 COPY --from=root /image /
+# The C library keeps freed memory in an arena for each thread. Two arenas and a fixed threshold give what a large webhook took
+# back to the system.
 ENV PATH=/usr/bin \
+    MALLOC_ARENA_MAX=2 \
+    MALLOC_TRIM_THRESHOLD_=131072 \
+    MALLOC_MMAP_THRESHOLD_=65536 \
     MATRIXBOT_CONFIG=/etc/matrixbot/config.yaml
 USER 65532:65532
 # The homeserver, Alertmanager, probes and metrics.

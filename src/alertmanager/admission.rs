@@ -8,14 +8,14 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout;
 
-/// How long a report may wait for its turns, in total.
+/// How long a report may wait for its place, and again for its turn.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 /// Bodies up to this size are small, in bytes. Nearly all are.
 const SMALL: usize = 64 * 1024;
 /// The bytes of all bodies that are being received or handled, and of those of one caller.
-const LARGE_BODIES: (usize, usize) = (2 * LARGEST_BODY, LARGEST_BODY);
+const LARGE_BODIES: (usize, usize) = (LARGEST_BODY + LARGEST_BODY / 2, LARGEST_BODY);
 const SMALL_BODIES: (usize, usize) = (2 * 1024 * 1024, 1024 * 1024);
 /// The unit of bytes.
 const UNIT: usize = 1024;
@@ -36,19 +36,11 @@ pub(super) struct Admission {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Busy;
 
-/// A report's place. It ends when this is dropped.
+/// The place of a body in memory. It ends when this is dropped.
 #[derive(Debug)]
 pub(super) struct Place {
-    deadline: Instant,
     large: bool,
     _taken: Taken,
-}
-
-/// A report's turn to be handled. It ends when this is dropped.
-#[derive(Debug)]
-pub(super) struct Turn {
-    _heavy: Option<Taken>,
-    _connection: Taken,
 }
 
 impl Admission {
@@ -67,21 +59,21 @@ impl Admission {
 
     /// Waits until a body of `caller` may be received. `length`: its bytes; `None`: unknown.
     pub(super) async fn place(&self, caller: &str, length: Option<usize>) -> Result<Place, Busy> {
-        let deadline = Instant::now().checked_add(LONGEST_WAIT).unwrap_or_else(Instant::now);
         let length = length.unwrap_or(LARGEST_BODY).min(LARGEST_BODY);
         let large = length > SMALL;
         let bodies = if large { &self.large_bodies } else { &self.small_bodies };
         let units = u32::try_from(length.div_ceil(UNIT).max(1)).unwrap_or(u32::MAX);
-        let taken = bodies.take(caller, units, deadline).await?;
-        Ok(Place { deadline, large, _taken: taken })
+        Ok(Place { large, _taken: bodies.take(caller, units).await? })
     }
 
-    /// Waits until the report at this place may be handled, for `room_list`.
-    pub(super) async fn turn(&self, place: &Place, room_list: &str) -> Result<Turn, Busy> {
-        let heavy =
-            if place.large { Some(self.heavy.take(room_list, 1, place.deadline).await?) } else { None };
-        let connection = self.connections.take(room_list, 1, place.deadline).await?;
-        Ok(Turn { _heavy: heavy, _connection: connection })
+    /// Waits until the body at this place may be parsed and stored.
+    pub(super) async fn turn(&self, place: &Place, caller: &str) -> Result<Option<Taken>, Busy> {
+        if place.large { self.heavy.take(caller, 1).await.map(Some) } else { Ok(None) }
+    }
+
+    /// Waits until a report for `room_list` may use a connection to the database.
+    pub(super) async fn connection(&self, room_list: &str) -> Result<Taken, Busy> {
+        self.connections.take(room_list, 1).await
     }
 }
 
@@ -96,7 +88,7 @@ struct Shares {
 
 /// Units taken. Given back when this is dropped.
 #[derive(Debug)]
-struct Taken {
+pub(super) struct Taken {
     _of_all: OwnedSemaphorePermit,
     _of_own: OwnedSemaphorePermit,
 }
@@ -106,7 +98,7 @@ impl Shares {
         Self { units: Arc::new(Semaphore::new(all)), each, parties: Mutex::default() }
     }
 
-    async fn take(&self, party: &str, units: u32, deadline: Instant) -> Result<Taken, Busy> {
+    async fn take(&self, party: &str, units: u32) -> Result<Taken, Busy> {
         let own = self.own(party);
         let both = async {
             // The own share first: who has used it up takes no place in the common queue.
@@ -114,7 +106,7 @@ impl Shares {
             let of_all = self.units.clone().acquire_many_owned(units).await.map_err(|_closed| Busy)?;
             Ok(Taken { _of_all: of_all, _of_own: of_own })
         };
-        timeout_at(deadline, both).await.unwrap_or(Err(Busy))
+        timeout(LONGEST_WAIT, both).await.unwrap_or(Err(Busy))
     }
 
     fn own(&self, party: &str) -> Arc<Semaphore> {
@@ -155,11 +147,11 @@ mod tests {
         for place in &mut waiting {
             assert!(place.now_or_never().is_none());
         }
-        let ops = admission.place("ops", Some(LARGEST_BODY)).now_or_never().unwrap().unwrap();
+        let ops = admission.place("ops", Some(LARGEST_BODY / 2)).now_or_never().unwrap().unwrap();
         admission.place("lab", Some(2_000)).now_or_never().unwrap().unwrap();
         admission.place("finance", Some(2_000)).now_or_never().unwrap().unwrap();
         // The next one of another caller is before the second one of the first caller.
-        let mut lab = Box::pin(admission.place("lab", Some(LARGEST_BODY)));
+        let mut lab = Box::pin(admission.place("lab", Some(LARGEST_BODY / 2)));
         assert!(lab.as_mut().now_or_never().is_none());
         drop(ops);
         assert!(lab.now_or_never().unwrap().is_ok());
@@ -167,22 +159,33 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn one_large_body_is_handled_at_a_time() {
+        let admission = Admission::new(10);
+        let large = admission.place("finance", Some(1_000_000)).await.unwrap();
+        let small = admission.place("finance", Some(1_000)).await.unwrap();
+        let turn = admission.turn(&large, "finance").await.unwrap();
+        assert!(admission.turn(&large, "ops").now_or_never().is_none());
+        assert!(admission.turn(&small, "finance").await.unwrap().is_none());
+        drop(turn);
+        assert!(admission.turn(&large, "ops").await.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_room_list_takes_half_of_the_connections_and_some_stay_free() {
         let admission = Admission::new(10);
-        let place = admission.place("finance", Some(10)).await.unwrap();
-        let mut turns = Vec::new();
-        while let Some(turn) = admission.turn(&place, "finance").now_or_never() {
-            turns.push(turn.unwrap());
+        let mut taken = Vec::new();
+        while let Some(connection) = admission.connection("finance").now_or_never() {
+            taken.push(connection.unwrap());
         }
-        assert_eq!(turns.len(), 3);
-        while let Some(turn) = admission.turn(&place, "ops").now_or_never() {
-            turns.push(turn.unwrap());
+        assert_eq!(taken.len(), 3);
+        while let Some(connection) = admission.connection("ops").now_or_never() {
+            taken.push(connection.unwrap());
         }
-        assert_eq!(turns.len(), 6);
-        assert_eq!(admission.turn(&place, "lab").await.unwrap_err(), Busy);
+        assert_eq!(taken.len(), 6);
+        assert_eq!(admission.connection("lab").await.unwrap_err(), Busy);
         // The smallest pool has one for webhooks and one for everything else.
         let smallest = Admission::new(2);
-        let _only = smallest.turn(&place, "finance").await.unwrap();
-        assert_eq!(smallest.turn(&place, "ops").await.unwrap_err(), Busy);
+        let _only = smallest.connection("finance").await.unwrap();
+        assert_eq!(smallest.connection("ops").await.unwrap_err(), Busy);
     }
 }

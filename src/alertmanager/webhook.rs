@@ -17,6 +17,7 @@ use crate::http::{MainRuntime, answer};
 use crate::telemetry::Metrics;
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
+use futures_util::StreamExt as _;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -167,8 +168,10 @@ async fn accept<'a>(
         access.admit_to_any(&caller)?;
     }
     let length = announced(request)?;
-    let place = state.admission.place(caller.share(named.flatten()), length).await?;
-    let body = read(body).await?;
+    let share = caller.share(named.flatten());
+    let place = state.admission.place(share, length).await?;
+    let body = read(body, length).await?;
+    let _turn = state.admission.turn(&place, share).await?;
     let now = state.clock.now();
     let Report { webhook, remarks } = payload::parse(&body, now)?;
     // It may be large, and is of no use any more.
@@ -179,9 +182,9 @@ async fn accept<'a>(
     };
     let count = |firing: bool| webhook.alerts.iter().filter(|alert| alert.firing == firing).count();
     let (firing, resolved) = (count(true), count(false));
-    let turn = state.admission.turn(&place, room_list).await?;
+    let connection = state.admission.connection(room_list).await?;
     let accepted = state.report(room_list, webhook, now).await?;
-    drop(turn);
+    drop(connection);
     for remark in &remarks {
         tracing::warn!(room_list, "a webhook for {room_list} has a problem: {remark}");
     }
@@ -231,13 +234,20 @@ fn announced(request: &HttpRequest) -> Result<Option<usize>, Refusal> {
     Ok(length)
 }
 
-async fn read(body: web::Payload) -> Result<web::Bytes, Refusal> {
-    match tokio::time::timeout(BODY_TIMEOUT, body.to_bytes_limited(LARGEST_BODY)).await {
-        Ok(Ok(Ok(bytes))) => Ok(bytes),
-        Ok(Ok(Err(_ended_early))) => Err(Refusal::BrokenOff),
-        Ok(Err(_limit_exceeded)) => Err(Refusal::TooLarge),
-        Err(_elapsed) => Err(Refusal::TooSlow),
-    }
+/// Receives a body. One whose length is announced takes no more memory than that.
+async fn read(body: web::Payload, length: Option<usize>) -> Result<Vec<u8>, Refusal> {
+    let receiving = async {
+        let (mut body, mut received) = (body, Vec::with_capacity(length.unwrap_or_default()));
+        while let Some(chunk) = body.next().await {
+            let chunk = chunk.map_err(|_ended_early| Refusal::BrokenOff)?;
+            if received.len().saturating_add(chunk.len()) > LARGEST_BODY {
+                return Err(Refusal::TooLarge);
+            }
+            received.extend_from_slice(&chunk);
+        }
+        Ok(received)
+    };
+    tokio::time::timeout(BODY_TIMEOUT, receiving).await.unwrap_or(Err(Refusal::TooSlow))
 }
 
 /// `application/json` or `application/…+json`, with any parameters, and not compressed. A body without a type counts as
