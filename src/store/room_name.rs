@@ -35,10 +35,11 @@ impl Store {
         Ok(())
     }
 
-    /// What people call a room; see `room::called`.
+    /// What a room calls itself, or else the configured alias that leads to it.
     pub async fn room_called(&self, room: &str) -> Result<Option<String>, StoreError> {
         let mut tx = self.begin().await?;
-        let called = room::called(&mut tx, room).await?;
+        let own = find(&mut tx, room).await?.and_then(|own| own.text());
+        let called = if own.is_some() { own } else { room::called(&mut tx, room).await? };
         tx.commit().await?;
         Ok(called)
     }

@@ -29,11 +29,12 @@ async fn rooms_are_listed_with_their_names_and_whether_they_are_joined() {
     let by_id = site.config().replace("#managers:example.test", site.managers.as_str());
     site.write("config.yaml", &by_id);
     site.homeserver.name_room(&site.managers, "Managers");
+    site.homeserver.name_room(&site.ops, "Ops");
     let program = site.start().await;
     let listed = async || site.run(&["rooms", "list"]).await.out;
     let managers = format!("finance, level 2: {} \"Managers\": joined", site.managers);
     until("the name is known", async || listed().await.contains(&managers)).await;
-    let ops = format!("finance, level 1: #ops:example.test -> {}: joined\n", site.ops);
+    let ops = format!("finance, level 1: #ops:example.test -> {} \"Ops\": joined\n", site.ops);
     assert!(listed().await.starts_with(&ops), "{}", listed().await);
     let json = site.run(&["rooms", "list", "--json"]).await.json();
     assert_eq!(json[1]["name"], "\"Managers\"");
