@@ -4,7 +4,7 @@
 //! a constraint), it is set aside. Its timer is tried again after 10 s, 20 s, 40 s, … 5 min, and the fallback rooms of
 //! its list are notified once. An outage of the database ends the step instead, as nothing can be handled then.
 
-use super::{Change, Engine, EngineError};
+use super::{Change, Engine, EngineError, Wake};
 use crate::domain::incident::Phase;
 use crate::domain::input::Input;
 use crate::domain::outgoing::Outgoing;
@@ -12,7 +12,7 @@ use crate::domain::time::{between, later};
 use crate::ids;
 use crate::store::enqueue::NewMessage;
 use crate::store::timers::{self, Due};
-use crate::store::{StoreError, incident, room, unreadable, user_trouble};
+use crate::store::{StoreError, inbox, incident, room, unreadable, user_trouble};
 use std::time::Duration;
 
 /// The pause after the first failure of an incident's timer; it doubles with each: 10 s, 20 s, 40 s, … 5 min.
@@ -146,6 +146,9 @@ async fn handle(mut change: Change, due: &Due, input: &Input) -> Result<(), Engi
     let Some(stored) = incident::load(change.tx(), due.number).await? else { return Ok(()) };
     if due.failures > 0 {
         timers::no_longer_set_aside(change.tx(), due.number).await?;
+        if inbox::reopen_answers(change.tx(), due.number).await? > 0 {
+            change.wake(Wake::Inbox);
+        }
     }
     if due.unreadable && (change.readable_again(&stored).await? || *input == Input::Stale) {
         return Ok(change.commit().await?);

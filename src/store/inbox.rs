@@ -258,6 +258,19 @@ pub async fn lock_target(tx: &mut Tx, event_id: &str) -> Result<(), StoreError> 
     Ok(())
 }
 
+/// Reopens the events that wait for an incident to be readable again: they refer to one of its messages. Returns how many.
+pub async fn reopen_answers(tx: &mut Tx, incident: i64) -> Result<u64, StoreError> {
+    Ok(sqlx::query!(
+        "UPDATE inbox SET state = 'waiting', result = NULL, target = NULL, failures = 0, failure = NULL, not_before = NULL,
+                set_aside_at = NULL
+         WHERE target = ANY (ARRAY(SELECT event_id FROM outbox WHERE incident = $1 AND event_id IS NOT NULL))",
+        incident
+    )
+    .execute(&mut **tx)
+    .await?
+    .rows_affected())
+}
+
 /// Reopens the events that refer to `event_id`, which is ours: people may have answered it before we knew its id.
 /// Returns how many events the inbox worker handles again.
 pub async fn reopen(tx: &mut Tx, event_id: &str) -> Result<u64, StoreError> {

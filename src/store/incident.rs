@@ -140,6 +140,14 @@ pub async fn load(tx: &mut Tx, number: i64) -> Result<Option<StoredIncident>, St
     }
 }
 
+/// The same for what does without an incident that cannot be read, such as a list: `None` for it.
+pub async fn load_readable(tx: &mut Tx, number: i64) -> Result<Option<StoredIncident>, StoreError> {
+    match load(tx, number).await {
+        Err(error) if error.is_unreadable() => Ok(None),
+        loaded => loaded,
+    }
+}
+
 /// Inserts a new incident and returns its number.
 pub async fn insert(
     tx: &mut Tx,

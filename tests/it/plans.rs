@@ -195,6 +195,7 @@ async fn timers_and_incidents(plans: &mut Plans) {
         .await;
     plans
         .within("unreadable", async |tx| {
+            assert_eq!(inbox::reopen_answers(tx, OPEN).await.unwrap(), 0);
             assert!(unreadable::lock_again(tx, now()).await.unwrap().is_none());
             unreadable::set(tx, OPEN, true).await.unwrap();
             assert_eq!(unreadable::firing(tx, OPEN).await.unwrap().len(), 2);

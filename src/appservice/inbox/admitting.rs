@@ -55,7 +55,7 @@ impl EventHandler<'_> {
             if !post::was_notified(self.change.tx(), *number, self.event.room.as_str()).await? {
                 continue;
             }
-            let stored = incident::load(self.change.tx(), *number).await?;
+            let stored = incident::load_readable(self.change.tx(), *number).await?;
             if let Some(list) = stored.and_then(|stored| lists.get(&stored.room_list).cloned())
                 && !found.iter().any(|known| known.name == list.name)
             {

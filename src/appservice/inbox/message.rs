@@ -147,7 +147,7 @@ impl EventHandler<'_> {
         let mut lists = self.lists().await?;
         let all = self.inbox.lists.load();
         if let Some(about) = about {
-            let stored = incident::load(self.change.tx(), about.incident).await?;
+            let stored = incident::load_readable(self.change.tx(), about.incident).await?;
             if let Some(first) = stored.and_then(|stored| all.get(&stored.room_list).cloned()) {
                 lists.retain(|list| list.name != first.name);
                 lists.insert(0, first);
@@ -218,7 +218,7 @@ impl EventHandler<'_> {
 
     /// An open incident of the room's lists that was not posted in the room.
     async fn not_posted_here(&mut self, number: i64) -> Result<Option<Acted>, InboxError> {
-        let stored = incident::load(self.change.tx(), number).await?;
+        let stored = incident::load_readable(self.change.tx(), number).await?;
         let result = ActResult::Refused { why: Hidden::NotPostedHere };
         Ok(stored.map(|stored| Acted { number, name: Some(stored.name()), result }))
     }
@@ -335,7 +335,7 @@ impl EventHandler<'_> {
             overview::open_from_level(self.change.tx(), &lists, &phases, min_level, MAX_LISTED).await?;
         let mut lines = Vec::with_capacity(numbers.len());
         for number in numbers {
-            if let Some(stored) = incident::load(self.change.tx(), number).await? {
+            if let Some(stored) = incident::load_readable(self.change.tx(), number).await? {
                 let policy = self
                     .inbox
                     .engine
@@ -370,8 +370,15 @@ impl EventHandler<'_> {
         message: &CommandMessage,
         number: i64,
     ) -> Result<Option<StoredIncident>, InboxError> {
-        let stored = incident::load(self.change.tx(), number).await?;
         let posted = post::was_notified(self.change.tx(), number, self.event.room.as_str()).await?;
+        let stored = match incident::load(self.change.tx(), number).await {
+            Err(error) if error.is_unreadable() && posted => {
+                self.answer(message, Answer::NotShown { number, why: Hidden::Unreadable }).await?;
+                return Ok(None);
+            }
+            Err(error) if error.is_unreadable() => None,
+            stored => stored?,
+        };
         let visible =
             stored.filter(|stored| posted || message.lists.iter().any(|list| list.name == stored.room_list));
         if visible.is_none() {

@@ -7,7 +7,7 @@ use crate::domain::incident::Rung;
 use crate::domain::input::{Act, PersonAction, Via};
 use crate::domain::reaction;
 use crate::domain::rights::Caller;
-use crate::engine::Standing;
+use crate::engine::{EngineError, Standing};
 use crate::store::{About, StoredIncident, inbox, post, reactions};
 use ruma::{EventId, OwnedEventId};
 
@@ -28,7 +28,15 @@ impl EventHandler<'_> {
         if reactions::is_redacted(self.change.tx(), event_id, room, sender).await? {
             return Ok(Handled::ignored("taken back before it came"));
         }
-        let (stored, above) = match self.change.standing(about.incident, room).await? {
+        let standing = match self.change.standing(about.incident, room).await {
+            // It counts once the incident can be read: `reopen_answers`.
+            Err(EngineError::Unavailable(error)) if error.is_unreadable() => {
+                inbox::lock_target(self.change.tx(), target.as_str()).await?;
+                return Ok(Handled::ignored_for_now(target.to_owned(), "its incident cannot be read yet"));
+            }
+            standing => standing?,
+        };
+        let (stored, above) = match standing {
             Standing::Here(stored) => (stored, false),
             Standing::Below(stored) | Standing::NotPosted(stored) => (stored, true),
             Standing::Unknown => return Ok(Handled::ignored("the incident is forgotten")),

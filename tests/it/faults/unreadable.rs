@@ -136,3 +136,37 @@ async fn its_page_on_the_way_stops_no_other_page_of_the_room() {
     assert_eq!(world.posts(&rooms.managers).len(), 2, "both escalate");
     world.nothing_is_left().await;
 }
+
+#[tokio::test]
+async fn lists_are_answered_beside_it_and_a_reaction_to_its_page_counts_once_it_can_be_read() {
+    let (world, rooms) = World::finance("").await;
+    world.report(&Group::firing("DiskFull", world.now())).await;
+    world.report(&Group::firing("HostDown", world.now())).await;
+    execute(&world, SPOIL).await;
+    world.homeserver.person(ALICE).reacts(&world.posts(&rooms.ops)[0].event_id, "✅");
+    let [list, show] =
+        ["pending", "show 1"].map(|text| world.homeserver.person(ALICE).says(&rooms.ops, text));
+    world.settle().await;
+    let listed = world.homeserver.replies_to(&list)[0].body.clone();
+    assert!(listed.contains("#2 HostDown") && listed.contains("1 more"), "{listed}");
+    let shown = world.homeserver.replies_to(&show)[0].body.clone();
+    assert!(shown.contains("matrixbot cannot read what it has stored about it."), "{shown}");
+    world.pass(16 * MINUTE).await;
+    execute(&world, REPAIR).await;
+    world.pass(5 * MINUTE).await;
+    assert_eq!(world.phase(1).await, "acknowledged", "the reaction counts");
+    assert!(world.posts(&rooms.ops)[0].body.starts_with("👀 ACKNOWLEDGED"));
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn one_that_no_release_can_read_may_be_deleted() {
+    let (world, rooms) = World::finance("").await;
+    let group = Group::firing("DiskFull", world.now());
+    world.report(&group).await;
+    execute(&world, SPOIL).await;
+    execute(&world, "DELETE FROM incident WHERE id = 1").await;
+    assert_eq!(world.report(&group).await, 2);
+    assert_eq!(world.posts(&rooms.ops).len(), 2);
+    world.nothing_is_left().await;
+}
