@@ -94,11 +94,14 @@ impl<'a> Alerts<'a> {
         add("Source", self.shared.generator_url.as_deref());
         if let Some(url) = self.view.external_url.as_deref() {
             let base = url.trim_end_matches('/');
-            let group = matchers(&self.view.group_labels);
-            add("Alertmanager", Some(&format!("{base}/#/alerts?filter={group}")));
+            let filter =
+                matchers(&self.view.group_labels).map(|group| format!("?filter={group}")).unwrap_or_default();
+            add("Alertmanager", Some(&format!("{base}/#/alerts{filter}")));
             // Use all shared labels, so the silence covers no other alert.
-            if self.view.incident.phase.is_open() && !self.shared.labels.is_empty() {
-                let exactly = matchers(&self.shared.labels);
+            if self.view.incident.phase.is_open()
+                && !self.shared.labels.is_empty()
+                && let Some(exactly) = matchers(&self.shared.labels)
+            {
                 add("Silence", Some(&format!("{base}/#/silences/new?filter={exactly}")));
             }
         }
@@ -306,12 +309,19 @@ fn link_name(key: &str) -> String {
     capitalised(name)
 }
 
-/// Labels as a filter for a link to Alertmanager's pages: `{a="b",c="d"}`, percent-encoded.
-fn matchers(labels: &Labels) -> String {
-    let quoted = |value: &str| value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
-    let pairs: Vec<_> = labels.iter().map(|(key, value)| format!("{key}=\"{}\"", quoted(value))).collect();
+/// Labels as a filter for a link to Alertmanager's pages: `{a="b",c="d"}`, percent-encoded. `None`: the pages cannot read a
+/// name. They take names without quotes, and values as JSON strings (read in the page of Alertmanager 0.33.1).
+fn matchers(labels: &Labels) -> Option<String> {
+    let bare = |name: &str| {
+        name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
+            && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+    };
+    let pair = |(name, value): (&String, &String)| {
+        bare(name).then(|| format!("{name}={}", serde_json::Value::from(value.as_str())))
+    };
+    let pairs: Vec<_> = labels.iter().map(pair).collect::<Option<_>>()?;
     let matchers = format!("{{{}}}", pairs.join(","));
-    url::form_urlencoded::byte_serialize(matchers.as_bytes()).collect::<String>().replace('+', "%20")
+    Some(url::form_urlencoded::byte_serialize(matchers.as_bytes()).collect::<String>().replace('+', "%20"))
 }
 
 #[cfg(test)]
@@ -349,7 +359,10 @@ mod tests {
 
     #[test]
     fn matchers_are_encoded_as_a_whole() {
-        let encoded = matchers(&labels(&[("a", "b c"), ("d", "\"+\"")]));
+        let encoded = matchers(&labels(&[("a", "b c"), ("d", "\"+\"")])).unwrap();
         assert_eq!(encoded, "%7Ba%3D%22b%20c%22%2Cd%3D%22%5C%22%2B%5C%22%22%7D");
+        // A tab ends the filter that Alertmanager's page reads, unless it is escaped.
+        assert_eq!(matchers(&labels(&[("a", "\t\u{1}")])).unwrap(), "%7Ba%3D%22%5Ct%5Cu0001%22%7D");
+        assert_eq!(matchers(&labels(&[("a", "b"), ("service.name", "x")])), None);
     }
 }

@@ -3,6 +3,7 @@
 use crate::world::{Group, TOKEN, World, post};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 /// Sends a request to the webhook listener. Returns the status and the body, which must be JSON.
 async fn ask(
@@ -157,5 +158,26 @@ async fn transactions_are_rejected_while_the_database_is_down_and_nothing_is_los
     world.homeserver.push("away", &[command]).await.unwrap();
     world.settle().await;
     assert_eq!(world.count("SELECT count(*) FROM incident WHERE phase = 'acknowledged'").await, 1);
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn the_links_of_a_page_lead_where_its_sender_has_a_page() {
+    let (world, rooms) = World::finance("").await;
+    let mut links = BTreeMap::new();
+    for (name, body) in [
+        ("Grafana", include_str!("../fixtures/senders/grafana.json")),
+        ("Mimir", include_str!("../fixtures/senders/mimir.json")),
+        ("vmalert", include_str!("../fixtures/senders/vmalert.json")),
+        ("SigNoz", include_str!("../fixtures/senders/signoz.json")),
+    ] {
+        let (status, answer) = world.post(&serde_json::from_str(body).unwrap()).await;
+        assert_eq!((status, &answer["remarks"]), (200, &json!([])), "{answer}");
+        world.settle().await;
+        let page = world.homeserver.messages(&rooms.ops).pop().unwrap().body;
+        let is_link = |line: &&str| line.contains(": http");
+        links.insert(name, page.lines().filter(is_link).map(str::to_owned).collect::<Vec<_>>());
+    }
+    insta::assert_debug_snapshot!(links);
     world.nothing_is_left().await;
 }

@@ -16,6 +16,11 @@ const IMPLAUSIBLE: Duration = Duration::from_hours(1);
 /// The most names that a defect lists.
 const MOST_NAMES: usize = 3;
 
+/// The links that Grafana sends with each alert, and the annotations that they become, so that messages show them. An
+/// annotation of that name stays.
+const LINKS: [(&str, &str); 3] =
+    [("dashboardURL", "dashboard_url"), ("panelURL", "panel_url"), ("silenceURL", "silence_url")];
+
 /// Parses an alert; never fails. `now`: when it arrived.
 pub(super) fn read(raw: &RawValue, now: Timestamp) -> WebhookAlert {
     let mut defects: Vec<String> = Vec::new();
@@ -31,7 +36,12 @@ pub(super) fn read(raw: &RawValue, now: Timestamp) -> WebhookAlert {
     if is_object && labels.get("alertname").is_none_or(String::is_empty) {
         defects.push("it has no alertname".to_owned());
     }
-    let annotations = read_labels(&fields, "annotations", &mut defects);
+    let mut annotations = read_labels(&fields, "annotations", &mut defects);
+    for (field, name) in LINKS {
+        if let Some(url) = fields.get(field).and_then(|raw| text::read_url(raw)) {
+            annotations.entry(name.to_owned()).or_insert(url);
+        }
+    }
     let sent = fields.get("fingerprint").and_then(|raw| text::read(raw));
     let fingerprint = sent.as_deref().and_then(fingerprint::valid).unwrap_or_else(|| {
         if is_object {

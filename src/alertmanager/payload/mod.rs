@@ -74,15 +74,27 @@ pub fn parse(body: &[u8], now: Timestamp) -> Result<Report, Unreadable> {
             group: AlertGroup {
                 receiver,
                 group_key: bounds::cut_distinctly(group_key, bounds::GROUP_KEY),
+                external_url: alertmanager(&fields, &common_labels),
                 group_labels,
                 common_labels,
-                external_url: fields.get("externalURL").and_then(|raw| text::read_url(raw)),
                 truncated,
             },
             alerts,
         },
         remarks,
     })
+}
+
+/// The URL of the Alertmanager that posted a body. `None`: the sender has none of Alertmanager's pages.
+///
+/// Grafana says version "1", and sends links of its own with each alert (`alert::LINKS`). `SigNoz` posts what Alertmanager
+/// posts, but `externalURL` is its own; its alerts have the labels `ruleId` and `ruleSource`.
+fn alertmanager(fields: &Fields<'_>, common_labels: &Labels) -> Option<String> {
+    let is_grafana =
+        fields.get("version").and_then(|raw| text::read(raw)).is_some_and(|version| version == "1");
+    let is_signoz = ["ruleId", "ruleSource"].iter().all(|label| common_labels.contains_key(*label));
+    let url = fields.get("externalURL").and_then(|raw| text::read_url(raw));
+    url.filter(|_| !is_grafana && !is_signoz)
 }
 
 fn labels(fields: &Fields<'_>, name: &str, remarks: &mut Vec<String>) -> Labels {
