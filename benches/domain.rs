@@ -34,8 +34,10 @@ fn report(policy: &Policy, count: u32) -> Input {
         firing: true,
         severity: policy.severity(Some("critical")),
         starts_at: BEGAN,
+        start_known: true,
+        ends_at: None,
     });
-    Input::Report(alerts.collect())
+    Input::Report(alerts.collect::<Vec<_>>().into())
 }
 
 /// An incident with `count` alerts, paged.
@@ -51,6 +53,7 @@ fn decisions(criterion: &mut Criterion) {
         via: Via::Reaction,
         act: Act::Acknowledge,
         comment: None,
+        acted_at: BEGAN + SignedDuration::from_mins(30),
     });
     let mut decides = |name: String, incident: Option<Incident>, input: Input| {
         criterion.bench_function(&name, |bencher| {

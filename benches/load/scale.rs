@@ -234,13 +234,14 @@ async fn pending_of(store: &Store) -> anyhow::Result<()> {
 }
 
 async fn acknowledged(engine: &Engine, number: i64) -> anyhow::Result<()> {
+    let mut change = engine.begin().await?;
     let action = PersonAction {
         who: user_id!("@alice:example.test").to_owned(),
         via: Via::Command,
         act: Act::Acknowledge,
         comment: None,
+        acted_at: change.now(),
     };
-    let mut change = engine.begin().await?;
     let standing = change.standing(number, ROOM).await?;
     let Standing::Here(stored) = standing else { bail!("{standing:?}") };
     change.person(&stored, action, Caller::Shell, None).await?;
@@ -264,6 +265,8 @@ fn webhook(group: &str, now: Timestamp) -> Webhook {
             labels,
             annotations: BTreeMap::new(),
             starts_at: now,
+            start_known: true,
+            ends_at: None,
             generator_url: None,
             defect: None,
         }],

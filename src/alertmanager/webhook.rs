@@ -194,6 +194,7 @@ async fn accept<'a>(
     Ok(json!({
         "incident": accepted.incident,
         "room_list": room_list,
+        "incidents": accepted.incidents,
         "outcome": outcome(accepted.outcome),
         "firing": firing,
         "resolved": resolved,
@@ -269,12 +270,14 @@ fn outcome(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::Done => "done",
         Outcome::Repeated => "repeated",
+        Outcome::Doubted => "doubted",
         Outcome::OrphanClear => "orphan_clear",
         Outcome::UnderMaintenance => "under_maintenance",
         Outcome::Nothing
         | Outcome::JoinedAck
         | Outcome::AlreadyYours
         | Outcome::TooLate
+        | Outcome::CoversNothing
         | Outcome::NotAcknowledged
         | Outcome::NotSnoozed
         | Outcome::StaleRung => "nothing",

@@ -230,7 +230,8 @@ impl Test<'_> {
         let mut change = self.engine.begin().await?;
         let stored = incident::lock(change.tx(), number).await?.context("the incident is gone")?;
         let who = shell::user(&self.config.homeserver.server_name);
-        let action = PersonAction { who, via: Via::Api, act: Act::Escalate(None), comment: None };
+        let acted_at = change.now();
+        let action = PersonAction { who, via: Via::Api, act: Act::Escalate(None), comment: None, acted_at };
         change.person(&stored, action, Caller::Shell, None).await?;
         Ok(change.commit().await?)
     }

@@ -143,6 +143,7 @@ impl ActResult {
             | Self::NotSnoozed
             | Self::StalePage
             | Self::TooLate { .. }
+            | Self::CoversNothing
             | Self::UnderMaintenance
             | Self::Nothing { .. }
             | Self::Refused { .. }
@@ -171,6 +172,7 @@ impl ActResult {
             Self::StalePage => "page not current",
             Self::Resolved { .. } => "resolved by hand",
             Self::TooLate { .. } => "too late",
+            Self::CoversNothing => "too late for what is firing",
             Self::UnderMaintenance => "under maintenance",
             Self::Nothing { .. } => "nothing to do",
             Self::Refused { why: Hidden::Unknown } => "no such incident",
@@ -262,6 +264,8 @@ pub enum ActResult {
         /// When it was resolved.
         resolved_at: Option<Timestamp>,
     },
+    /// The alerts that were firing when the person acted are resolved; others have started since.
+    CoversNothing,
     /// Maintenance is active: nobody is paged.
     UnderMaintenance,
     /// Nothing had to change.

@@ -1,11 +1,11 @@
-//! The incident: one Alertmanager group in one room list. It is what people see and acknowledge.
+//! The incident: a group of alerts in one room list. It is what people see and acknowledge.
 
 use super::policy::Severity;
 use super::time::later;
 use jiff::Timestamp;
 use ruma::OwnedUserId;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use strum::{IntoStaticStr, VariantArray};
 
@@ -114,6 +114,13 @@ pub struct Run {
     pub notified: bool,
     /// The policy it started with (I14): a row of `policy_version`.
     pub policy_version: i64,
+    /// The level of its first page: 0, or the level that the run before had reached.
+    #[serde(default)]
+    pub start_level: u32,
+    /// The severities that its pages have shown, by name; an alert without a severity has the empty name. `None`: not
+    /// known, because an earlier release started the run.
+    #[serde(default)]
+    pub severities: Option<BTreeSet<String>>,
 }
 
 /// The place of a page in the ladder. Together with the room, it is unique within an incident (I4).
@@ -132,19 +139,37 @@ pub struct Rung {
 pub struct Firing {
     /// Its severity.
     pub severity: Severity,
-    /// When the episode started, according to Alertmanager: a hint, not an identity.
+    /// When the episode started, according to Alertmanager: a hint, not an identity. It only moves forward.
     pub starts_at: Timestamp,
-    /// When a webhook last reported it.
+    /// Whether Alertmanager gave that start. If not, it is when the alert arrived.
+    pub start_known: bool,
+    /// When the first report of this episode arrived.
+    pub since: Timestamp,
+    /// When a webhook last reported on it.
     pub last_seen: Timestamp,
+    /// Since when the reports on its group leave it out, although none has resolved it.
+    pub left_out_since: Option<Timestamp>,
 }
 
 /// A resolved alert.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cleared {
     /// When the episode started, according to Alertmanager.
     pub starts_at: Timestamp,
     /// When it resolved, by our clock.
     pub at: Timestamp,
+    /// A later report that it is still firing, which may be an old one.
+    pub doubt: Option<Doubt>,
+}
+
+/// A report that a resolved alert is firing, with the start of the episode that has ended: it may have overtaken the
+/// resolution, or be the copy of another peer. It counts if nothing resolves it within `Policy::replay_grace`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Doubt {
+    /// The alert's severity.
+    pub severity: Severity,
+    /// When the report arrived.
+    pub since: Timestamp,
 }
 
 impl Phase {

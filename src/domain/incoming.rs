@@ -33,7 +33,7 @@ pub struct RoomEvent {
     pub room: OwnedRoomId,
     /// The sender.
     pub sender: OwnedUserId,
-    /// When it was sent, by the clock of the sender's homeserver.
+    /// When it was sent, by the clock of the sender's homeserver, but not later than when it arrived.
     pub at: Timestamp,
     /// The id under which its sender sent it, if the homeserver shows that.
     pub transaction_id: Option<String>,

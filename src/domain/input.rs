@@ -7,13 +7,14 @@ use super::timeline::Entry;
 use jiff::Timestamp;
 use ruma::OwnedUserId;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use strum::{IntoStaticStr, VariantArray};
 
 /// One event that may change an incident. A whole webhook is one input.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Input {
-    /// Alertmanager reports on the group.
-    Report(Vec<ReportedAlert>),
+    /// Alertmanager reports on alerts of the incident, or on those that open it.
+    Report(Report),
     /// The timer `next_at` has passed.
     Tick,
     /// The same while the room list's virtual user cannot send: an unsent page waits for it, however long that takes.
@@ -38,6 +39,22 @@ pub enum Input {
     MaintenanceEnded,
 }
 
+/// What one webhook says about one incident.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Report {
+    /// The alerts that it contains.
+    pub alerts: Vec<ReportedAlert>,
+    /// The firing alerts that earlier reports on the same group contained, and that this one leaves out: they are
+    /// silenced, inhibited or muted, or Alertmanager cut the report.
+    pub left_out: BTreeSet<Fingerprint>,
+}
+
+impl From<Vec<ReportedAlert>> for Report {
+    fn from(alerts: Vec<ReportedAlert>) -> Self {
+        Self { alerts, left_out: BTreeSet::new() }
+    }
+}
+
 /// One alert of a webhook.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReportedAlert {
@@ -47,8 +64,12 @@ pub struct ReportedAlert {
     pub firing: bool,
     /// Its severity.
     pub severity: Severity,
-    /// When the episode started, according to Alertmanager.
+    /// When the episode started, according to Alertmanager; if the report does not say, when it arrived.
     pub starts_at: Timestamp,
+    /// Whether the report says when the episode started.
+    pub start_known: bool,
+    /// When the episode ended, according to Alertmanager; `None` while it is firing, or if the report does not say.
+    pub ends_at: Option<Timestamp>,
 }
 
 /// A person's act. The caller has checked the rights and the scope; the inbox ensures that it acts only once (I9).
@@ -62,6 +83,8 @@ pub struct PersonAction {
     pub act: Act,
     /// The person's comment.
     pub comment: Option<String>,
+    /// When the person acted. An act covers the alerts that were firing then, not later ones: an event may arrive late.
+    pub acted_at: Timestamp,
 }
 
 /// How a person acted.
@@ -163,6 +186,8 @@ pub enum Outcome {
     Done,
     /// A report changed only the time at which its alerts were last seen.
     Repeated,
+    /// A report that may be an old one: it counts if nothing resolves its alerts within `Policy::replay_grace`.
+    Doubted,
     /// A resolved report for a group without an incident.
     OrphanClear,
     /// The input had no effect: it had no news, or came too early or too late.
@@ -173,6 +198,8 @@ pub enum Outcome {
     AlreadyYours,
     /// Too late: the incident is resolved or closed.
     TooLate,
+    /// Every firing alert started after the person acted: there is nothing that the act covers.
+    CoversNothing,
     /// There is no acknowledgement to withdraw.
     NotAcknowledged,
     /// There is no snooze to end.

@@ -2,7 +2,8 @@
 //!
 //! The whole project uses the numbers of these invariants. `transition/tests/` checks each as a property.
 //!
-//! - **I1** At most one incident per key is not closed.
+//! - **I1** In a room list, each alert is firing in at most one incident, whatever group of Alertmanager brings it; a group
+//!   is owned by at most one incident that is not closed (`holding`).
 //! - **I2** An incident is open exactly while an alert is firing, except after a person resolved it by hand.
 //! - **I3** Firing, snoozed and resolved incidents have a timer; suppressed and closed ones have none.
 //! - **I4** A page is unique per (incident, run, loop, level, room).
@@ -11,7 +12,8 @@
 //! - **I7** An acknowledgement and a resolved report, in either order, end in resolved.
 //! - **I8** There is one timeline entry per version, and replaying the entries gives the row.
 //! - **I9** A repeated webhook changes nothing; a person's event acts once.
-//! - **I10** A replayed report never pages on its own.
+//! - **I10** A report of an episode that has just resolved never pages at once, and changes nothing in a resolved incident
+//!   until it has waited.
 //! - **I11** A run pages at most levels × (repeat + 1) times.
 //! - **I12** Consecutive pages of a run are at least the level's delay apart, counted from when the page was sent. The
 //!   exceptions are an escalation by hand and a page that was not sent before the send cap passed. There is no burst
@@ -29,6 +31,7 @@ pub mod command;
 pub mod duration;
 pub mod fairness;
 pub mod flood;
+pub mod holding;
 pub mod incident;
 pub mod incoming;
 pub mod input;

@@ -60,8 +60,9 @@ pub struct Policy {
     /// How long after it was resolved an incident is reopened, if its alerts fire again, instead of a new incident.
     #[schemars(extend("x-group" = "Reopening and resolving"))]
     pub reopen_window: Duration,
-    /// An alert that was resolved and fires again within this time, with its old start time, waits that long before it
-    /// pages.
+    /// A report that an alert is firing with its old start time, within this time after it was resolved, is probably an
+    /// old one or that of another Alertmanager of the cluster. It counts after that time, and a twentieth of it, unless a
+    /// resolved report follows. Should not be shorter than `group_interval`. A later start time never waits.
     pub replay_grace: Duration,
     /// An incident without updates from Alertmanager for that long is resolved as stale; `none` disables this. Must be
     /// longer than `repeat_interval` plus `group_interval` of its routes, because matrixbot would otherwise resolve
@@ -203,7 +204,7 @@ impl Default for Policy {
             reopen_window: Duration::from_mins(10),
             reopen_min_interval: Duration::from_mins(5),
             stale_after: Some(Duration::from_hours(8)),
-            replay_grace: Duration::from_mins(1),
+            replay_grace: Duration::from_mins(5),
             unack_delay: Duration::from_secs(10),
             max_snooze: Duration::from_hours(24),
             severity_label: "severity".to_owned(),
@@ -239,6 +240,32 @@ impl Policy {
             rank: rule.map_or(0, |rule| rule.rank),
             escalate: rule.is_none_or(|rule| rule.escalate),
         }
+    }
+
+    /// What the name of a severity means here; the empty name is that of an alert without a severity.
+    pub fn severity_by_name(&self, name: &str) -> Severity {
+        self.severity(Some(name).filter(|name| !name.is_empty()))
+    }
+
+    /// Who is mentioned by a page of a level about alerts of these severities: what the severities of the highest rank
+    /// say, each of them instead of the level's mentions. Without alerts, the level's mentions.
+    pub fn mentions<'a>(&self, severities: impl Iterator<Item = &'a Severity>, level: u32) -> Vec<Mention> {
+        let severities: Vec<&Severity> = severities.collect();
+        let highest = severities.iter().map(|severity| severity.rank).max();
+        let of_level = self.level(level).map(|level| level.mention.as_slice()).unwrap_or_default();
+        if severities.is_empty() {
+            return of_level.to_vec();
+        }
+        let mut mentions = Vec::new();
+        for severity in severities.into_iter().filter(|severity| Some(severity.rank) == highest) {
+            let rule = severity.name.as_ref().and_then(|name| self.severities.get(name));
+            for mention in rule.and_then(|rule| rule.mention.as_deref()).unwrap_or(of_level) {
+                if !mentions.contains(mention) {
+                    mentions.push(mention.clone());
+                }
+            }
+        }
+        mentions
     }
 
     /// The level at `index`, the first being 0.

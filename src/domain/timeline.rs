@@ -27,10 +27,17 @@ pub struct Entry {
 #[strum(serialize_all = "snake_case")]
 pub enum Kind {
     /// A run of the ladder started, with the policy that it keeps. `suppressed`: maintenance is active, nobody is
-    /// paged.
-    RunStarted { why: RunReason, policy_version: i64, suppressed: bool },
-    /// Alerts joined, resolved or changed their severity, without any other effect.
-    AlertsChanged { joined: Vec<Fingerprint>, cleared: Vec<Fingerprint>, changed: Vec<Fingerprint> },
+    /// paged. `from`: where it starts, if not at the first level.
+    RunStarted {
+        why: RunReason,
+        policy_version: i64,
+        suppressed: bool,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        from: Option<Place>,
+    },
+    /// Alerts joined, resolved or changed their severity, started anew without an end, were left out of a report or
+    /// are in it again, without any other effect.
+    AlertsChanged(AlertsChanged),
     /// The pages of a level were enqueued.
     Paged { loop_no: u32, level: u32 },
     /// The first page of the level was sent: the level's time runs from here.
@@ -67,6 +74,35 @@ pub enum Kind {
     Closed,
 }
 
+/// A place in the ladder, within a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// The loop.
+    pub loop_no: u32,
+    /// The level, counted from 0.
+    pub level: u32,
+}
+
+/// What happened to the alerts of an incident.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AlertsChanged {
+    /// They started firing.
+    pub joined: Vec<Fingerprint>,
+    /// They resolved.
+    pub cleared: Vec<Fingerprint>,
+    /// They are still firing, with another severity.
+    pub changed: Vec<Fingerprint>,
+    /// They are firing with a later start, and no report said that they had resolved.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub renewed: Vec<Fingerprint>,
+    /// Alertmanager no longer reports them, and has not resolved them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<Fingerprint>,
+    /// Alertmanager reports them again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub returned: Vec<Fingerprint>,
+}
+
 /// Why a run started.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "reason", rename_all = "snake_case")]
@@ -76,6 +112,8 @@ pub enum RunReason {
     Fired,
     /// It fired again after it was resolved.
     Refired,
+    /// Alerts are firing with a later start, and no report said that they had resolved: another outage.
+    Renewed { fingerprints: Vec<Fingerprint> },
     /// A new alert joined.
     NewAlert { joined: Vec<Fingerprint> },
     /// The severity of an alert rose.

@@ -130,7 +130,7 @@ impl Counted {
             Kind::Unanswered => vec![Self::Unanswered { room_list: room_list.to_owned() }],
             Kind::Resolved { lasted, .. } => vec![Self::TimeToResolve(*lasted)],
             Kind::RunStarted { .. }
-            | Kind::AlertsChanged { .. }
+            | Kind::AlertsChanged(_)
             | Kind::Paged { .. }
             | Kind::PageSent { .. }
             | Kind::Undeliverable { .. }

@@ -49,6 +49,8 @@ pub struct AlertView {
     pub starts_at: Timestamp,
     /// When it resolved, by our clock; `None` while it is firing.
     pub cleared_at: Option<Timestamp>,
+    /// Since when Alertmanager no longer reports it, although it is firing.
+    pub left_out_since: Option<Timestamp>,
     /// The `http(s)` URL of the alert's source.
     pub generator_url: Option<String>,
     /// The problem with the alert as Alertmanager sent it.

@@ -55,6 +55,10 @@ pub struct WebhookAlert {
     pub annotations: Labels,
     /// When the episode started; if the webhook does not contain that, when the webhook arrived.
     pub starts_at: Timestamp,
+    /// Whether `starts_at` is what the webhook contains.
+    pub start_known: bool,
+    /// When the episode ended, if it is resolved and the webhook contains that.
+    pub ends_at: Option<Timestamp>,
     /// The URL of the alert's source, if it is an `http(s)` URL.
     pub generator_url: Option<String>,
     /// The problem with the alert, in words for the room; `None`: it has none.

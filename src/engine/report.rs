@@ -1,21 +1,47 @@
 //! Reports of Alertmanager.
+//!
+//! One webhook may concern several incidents (`crate::domain::holding`). Each is decided on by itself; one transaction
+//! commits them all.
 
-use super::change::{Change, Policies};
-use super::{Engine, EngineError, Unreadable};
-use crate::domain::incident::Phase;
-use crate::domain::input::{Decision, Input, Outcome, ReportedAlert};
+use super::change::Policies;
+use super::timers::log_set_aside;
+use super::{Change, Engine, EngineError, Unreadable};
+use crate::domain::holding::{self, Split};
+use crate::domain::incident::{Fingerprint, Phase};
+use crate::domain::input::{Decision, Input, Outcome, Report, ReportedAlert};
+use crate::domain::lists::ListSettings;
+use crate::domain::policy::Severity;
+use crate::domain::time::earlier;
 use crate::domain::timeline::Kind;
 use crate::domain::webhook::{Webhook, WebhookAlert};
-use crate::store::{Reported, StoredIncident, alert, incident};
+use crate::store::holding::{self as held, Found};
+use crate::store::timers::Due;
+use crate::store::{Reported, StoreError, alert, incident};
 use jiff::Timestamp;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The result of an accepted webhook.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Accepted {
-    /// The incident's number; `None` if a resolved report matched no incident.
+    /// The incident of the webhook's group; `None` if a resolved report matched no incident.
     pub incident: Option<i64>,
+    /// All incidents that hold its alerts.
+    pub incidents: BTreeSet<i64>,
     /// The outcome.
     pub outcome: Outcome,
+}
+
+/// A webhook on its way to the incidents that it concerns.
+pub(super) struct Reporting<'a> {
+    pub(super) list: &'a ListSettings,
+    webhook: &'a Webhook,
+    /// What identifies its group.
+    key: &'a [u8],
+    pub(super) now: Timestamp,
+    pub(super) outcomes: Vec<Outcome>,
+    pub(super) incidents: BTreeSet<i64>,
+    /// The incidents that were set aside because their rows cannot be read, each with the reason.
+    pub(super) set_aside: Vec<(Due, String)>,
 }
 
 impl Engine {
@@ -27,67 +53,194 @@ impl Engine {
         webhook: &Webhook,
         now: Timestamp,
     ) -> Result<Accepted, EngineError> {
-        self.list(room_list)?;
-        let mut change = self.begin_at(now).await?;
-        let key = incident::key(&webhook.group);
-        incident::lock_key(change.tx(), room_list, &key).await?;
-        match incident::lock_newest(change.tx(), room_list, &key).await {
-            Err(error) if error.is_data_error() => {
-                drop(change);
-                self.report_beside(room_list, webhook, now, &error).await
+        let mut unreadable = BTreeMap::new();
+        loop {
+            match self.try_report(room_list, webhook, now, &unreadable).await {
+                Err(Failed::Unreadable(number, reason)) => {
+                    unreadable.insert(number, reason);
+                }
+                Err(Failed::Engine(error)) => return Err(error),
+                Ok(accepted) => return Ok(accepted),
             }
-            newest => self.apply(change, room_list, webhook, newest?).await,
         }
     }
 
-    /// Applies a report to the newest incident of its group, which is locked, as is the group.
-    pub(super) async fn apply(
+    /// Applies a report. `unreadable`: the incidents whose rows cannot be read, with the reason of each.
+    async fn try_report(
         &self,
-        mut change: Change,
         room_list: &str,
         webhook: &Webhook,
-        newest: Option<StoredIncident>,
-    ) -> Result<Accepted, EngineError> {
-        let now = change.now();
-        let list = self.list(room_list)?;
-        let severity = |alert: &WebhookAlert| {
-            list.policy.severity(alert.labels.get(&list.policy.severity_label).map(String::as_str))
+        now: Timestamp,
+        unreadable: &BTreeMap<i64, String>,
+    ) -> Result<Accepted, Failed> {
+        let list = &*self.list(room_list)?;
+        let key = &incident::key(&webhook.group);
+        let mut change = self.begin_at(now).await?;
+        held::lock(change.tx(), room_list, key, &webhook.alerts).await?;
+        let since = earlier(now, list.policy.reopen_window.max(list.policy.replay_grace));
+        let found = held::find(change.tx(), room_list, key, &webhook.alerts, since).await?;
+        let Split { parts, mut new, adopter } = holding::split(&webhook.alerts, &found.holders);
+        let mut reporting = Reporting {
+            list,
+            webhook,
+            key,
+            now,
+            outcomes: Vec::new(),
+            incidents: BTreeSet::new(),
+            set_aside: Vec::new(),
         };
-        let input = Input::Report(
-            webhook
-                .alerts
-                .iter()
-                .map(|alert| ReportedAlert {
-                    fingerprint: alert.fingerprint.clone(),
-                    firing: alert.firing,
-                    severity: severity(alert),
-                    starts_at: alert.starts_at,
-                })
-                .collect(),
-        );
-        let before = newest.as_ref().map(|stored| &stored.incident);
-        let policies = self.policies_around(room_list, before, Unreadable::IsReplaced).await?;
-        let decision = with_first_page(policies.decide(before, &input, now), &policies, now);
-        let mut alerts = Reported::new(&webhook.alerts, severity);
-        let incident = match newest.filter(|stored| stored.incident.phase != Phase::Closed) {
-            Some(stored) => {
-                if stored.group != webhook.group {
-                    incident::update_group(change.tx(), stored.number, &webhook.group).await?;
-                }
-                alert::compare(change.tx(), stored.number, &mut alerts).await?;
-                change.save(&stored, &decision, &policies, Some(&alerts), None).await?;
-                Some(stored.number)
+        // Locked in ascending order, so two webhooks cannot deadlock.
+        let concerned: BTreeSet<i64> = parts.keys().chain(found.left_out.keys()).copied().collect();
+        for number in concerned {
+            let alerts = parts.get(&number).map(Vec::as_slice).unwrap_or_default();
+            let takes_them = match unreadable.get(&number) {
+                Some(reason) => reporting.beside(&mut change, number, alerts, reason).await?,
+                None => reporting.known(&mut change, number, alerts, &found).await?,
+            };
+            if !takes_them {
+                new.extend(alerts.iter().filter(|alert| alert.firing));
             }
-            None => change.open(room_list, &webhook.group, &decision, &policies, &alerts).await?,
-        };
+        }
+        let opened = if new.is_empty() { None } else { reporting.open(&mut change, &new, &found).await? };
+        let adopter = adopter.filter(|number| opened.is_none() && !unreadable.contains_key(number));
+        if let Some(adopter) = adopter {
+            held::adopt(change.tx(), room_list, key, adopter).await?;
+        }
         change.commit().await?;
-        if decision.outcome == Outcome::OrphanClear {
+        if let Some(number) = adopter {
+            tracing::info!(
+                incident = number,
+                room_list,
+                "incident {number} of {room_list} holds the alerts of another group of Alertmanager"
+            );
+        }
+        let Reporting { outcomes, incidents, set_aside, .. } = reporting;
+        for (due, reason) in &set_aside {
+            log_set_aside(due, true, reason);
+        }
+        let outcome = outcome_of(&outcomes, webhook);
+        if outcome == Outcome::OrphanClear {
             self.metrics.orphan_clear();
         }
-        Ok(Accepted { incident, outcome: decision.outcome })
+        let of_group = opened.or(found.holders.owner).or(adopter).filter(|number| incidents.contains(number));
+        Ok(Accepted { incident: of_group.or(incidents.first().copied()), incidents, outcome })
     }
 }
 
+/// Why a report could not be applied.
+enum Failed {
+    /// The row of an incident cannot be read: try again without it.
+    Unreadable(i64, String),
+    /// Any other failure.
+    Engine(EngineError),
+}
+
+impl From<EngineError> for Failed {
+    fn from(error: EngineError) -> Self {
+        Self::Engine(error)
+    }
+}
+
+impl From<StoreError> for Failed {
+    fn from(error: StoreError) -> Self {
+        Self::Engine(error.into())
+    }
+}
+
+impl Reporting<'_> {
+    /// Reports to an incident what the webhook contains of its alerts, and which of them it leaves out. Returns whether it
+    /// takes them: not if it was closed a moment ago.
+    async fn known(
+        &mut self,
+        change: &mut Change,
+        number: i64,
+        alerts: &[&WebhookAlert],
+        found: &Found,
+    ) -> Result<bool, Failed> {
+        let stored = match incident::lock(change.tx(), number).await {
+            Err(error) if error.is_data_error() => return Err(Failed::Unreadable(number, error.to_string())),
+            stored => stored?,
+        };
+        let Some(stored) = stored.filter(|stored| stored.incident.phase != Phase::Closed) else {
+            return Ok(false);
+        };
+        let before = Some(&stored.incident);
+        let policies =
+            change.engine().policies_around(&self.list.name, before, Unreadable::IsReplaced).await?;
+        let input = self.input(alerts, found.left_out.get(&number).cloned().unwrap_or_default());
+        let decision = with_first_page(policies.decide(before, &input, self.now), &policies, self.now);
+        if found.holders.owner == Some(number) && !stored.describes(&self.webhook.group) {
+            incident::update_group(change.tx(), number, &self.webhook.group).await?;
+        }
+        let mut reported = self.reported(alerts);
+        alert::compare(change.tx(), number, &mut reported).await?;
+        change.save(&stored, &decision, &policies, Some(&reported), None).await?;
+        self.incidents.insert(number);
+        self.outcomes.push(decision.outcome);
+        Ok(true)
+    }
+
+    /// Opens an incident with firing alerts that no incident holds. It inherits the resolved episodes of the group's
+    /// incident before. Returns its number.
+    async fn open(
+        &mut self,
+        change: &mut Change,
+        alerts: &[&WebhookAlert],
+        found: &Found,
+    ) -> Result<Option<i64>, EngineError> {
+        let closed = match found.closed_owner {
+            Some(number) => incident::lock(change.tx(), number).await?.map(|stored| stored.incident),
+            None => None,
+        };
+        let closed = closed.filter(|incident| incident.phase == Phase::Closed);
+        let list = &self.list.name;
+        let policies = change.engine().policies_around(list, None, Unreadable::IsReplaced).await?;
+        let input = self.input(alerts, BTreeSet::new());
+        let decision =
+            with_first_page(policies.decide(closed.as_ref(), &input, self.now), &policies, self.now);
+        self.outcomes.push(decision.outcome);
+        let reported = self.reported(alerts);
+        let number = change.open(list, &self.webhook.group, &decision, &policies, &reported).await?;
+        if let Some(number) = number {
+            held::adopt(change.tx(), list, self.key, number).await?;
+        }
+        self.incidents.extend(number);
+        Ok(number)
+    }
+
+    fn input(&self, alerts: &[&WebhookAlert], left_out: BTreeSet<Fingerprint>) -> Input {
+        let reported = |alert: &&WebhookAlert| ReportedAlert {
+            fingerprint: alert.fingerprint.clone(),
+            firing: alert.firing,
+            severity: severity(self.list, alert),
+            starts_at: alert.starts_at,
+            start_known: alert.start_known,
+            ends_at: alert.ends_at,
+        };
+        Input::Report(Report { alerts: alerts.iter().map(reported).collect(), left_out })
+    }
+
+    fn reported<'b>(&'b self, alerts: &[&'b WebhookAlert]) -> Reported<'b> {
+        Reported::new(self.key, alerts.iter().copied(), |alert| severity(self.list, alert))
+    }
+}
+
+fn severity(list: &ListSettings, alert: &WebhookAlert) -> Severity {
+    list.policy.severity(alert.labels.get(&list.policy.severity_label).map(String::as_str))
+}
+
+/// The outcome of a whole webhook: that of the incident with the most news.
+fn outcome_of(outcomes: &[Outcome], webhook: &Webhook) -> Outcome {
+    let first = |wanted: Outcome| outcomes.contains(&wanted).then_some(wanted);
+    let news = first(Outcome::Done).or(first(Outcome::Doubted)).or(first(Outcome::Repeated));
+    news.or(outcomes.first().copied()).unwrap_or(
+        if !webhook.alerts.is_empty() && webhook.alerts.iter().all(|alert| !alert.firing) {
+            Outcome::OrphanClear
+        } else {
+            Outcome::Nothing
+        },
+    )
+}
 /// Adds the first tick of a run that starts immediately. The same transaction commits the report and the page, so the
 /// page is as durable as the report.
 fn with_first_page(mut decision: Decision, policies: &Policies, now: Timestamp) -> Decision {

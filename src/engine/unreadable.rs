@@ -6,50 +6,44 @@
 //! fails, and tried again like it (`timers.rs`): once it can be read, it ends if another incident has its alerts or all
 //! have resolved, and continues otherwise.
 
-use super::timers::log_set_aside;
-use super::{Accepted, Change, Engine, EngineError, Unreadable};
+use super::report::Reporting;
+use super::{Change, EngineError, Unreadable};
 use crate::domain::input::{Input, Outcome};
-use crate::domain::webhook::Webhook;
-use crate::store::{StoreError, StoredIncident, incident, unreadable};
-use jiff::Timestamp;
+use crate::domain::webhook::WebhookAlert;
+use crate::store::{StoredIncident, incident, unreadable};
 
-impl Engine {
-    /// Applies a report on a group whose newest incident cannot be read.
-    pub(super) async fn report_beside(
-        &self,
-        room_list: &str,
-        webhook: &Webhook,
-        now: Timestamp,
-        error: &StoreError,
-    ) -> Result<Accepted, EngineError> {
-        let mut change = self.begin_at(now).await?;
-        let key = incident::key(&webhook.group);
-        incident::lock_key(change.tx(), room_list, &key).await?;
-        let newest = unreadable::lock_newest(change.tx(), room_list, &key, now).await?;
-        let Some(newest) = newest.filter(|newest| !newest.closed) else {
-            return self.apply(change, room_list, webhook, None).await;
-        };
-        let (due, reason) = (newest.due, error.to_string());
+impl Reporting<'_> {
+    /// Records a report on alerts of an incident whose row cannot be read. Returns whether it takes them: not if it is
+    /// closed, or if an alert is firing that it does not hold. Then another incident has all of them.
+    pub(super) async fn beside(
+        &mut self,
+        change: &mut Change,
+        number: i64,
+        alerts: &[&WebhookAlert],
+        reason: &str,
+    ) -> Result<bool, EngineError> {
+        let found = unreadable::lock(change.tx(), number, self.now).await?;
+        let Some(due) = found.filter(|found| !found.closed).map(|found| found.due) else { return Ok(false) };
         // The first report notifies; later ones leave the pause as it is.
-        let is_new = due.failures == 0 && self.set_aside_in(&mut change, &due, true, &reason).await?;
-        unreadable::set(change.tx(), due.number, true).await?;
-        let held = unreadable::firing(change.tx(), due.number).await?;
+        let engine = change.engine().clone();
+        let is_new = due.failures == 0 && engine.set_aside_in(change, &due, true, reason).await?;
+        unreadable::set(change.tx(), number, true).await?;
+        let held = unreadable::firing(change.tx(), number).await?;
         let fingerprints = |firing: bool| -> Vec<String> {
-            let alerts = webhook.alerts.iter().filter(|alert| alert.firing == firing);
+            let alerts = alerts.iter().filter(|alert| alert.firing == firing);
             alerts.map(|alert| alert.fingerprint.clone()).collect()
         };
         let (firing, resolved) = (fingerprints(true), fingerprints(false));
-        unreadable::report(change.tx(), due.number, &firing, &resolved, now).await?;
-        let accepted = if firing.iter().all(|fingerprint| held.contains(fingerprint)) {
-            change.commit().await?;
-            Accepted { incident: Some(due.number), outcome: Outcome::Repeated }
-        } else {
-            self.apply(change, room_list, webhook, None).await?
-        };
+        unreadable::report(change.tx(), number, &firing, &resolved, self.now).await?;
         if is_new {
-            log_set_aside(&due, true, &reason);
+            self.set_aside.push((due, reason.to_owned()));
         }
-        Ok(accepted)
+        let takes_them = firing.iter().all(|fingerprint| held.contains(fingerprint));
+        if takes_them {
+            self.incidents.insert(number);
+            self.outcomes.push(Outcome::Repeated);
+        }
+        Ok(takes_them)
     }
 }
 
@@ -59,7 +53,7 @@ impl Change {
         let replaced_by = unreadable::replaced_by(self.tx(), stored.number).await?;
         let input = Input::ReadableAgain { replaced_by };
         let decision = self.decide(stored, &input, None).await?;
-        if replaced_by.is_none() {
+        if !unreadable::has_newer(self.tx(), stored.number).await? {
             unreadable::set(self.tx(), stored.number, false).await?;
         }
         let ends = decision.outcome == Outcome::Done;

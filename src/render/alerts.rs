@@ -61,7 +61,7 @@ impl<'a> Alerts<'a> {
         if let ([alert], 0) = (self.listed.as_slice(), self.omitted) {
             document.paragraph(&[common_description]);
             document.paragraph(&common_others);
-            document.paragraph(&[common_labels, defect(alert), self.left_out(0)]);
+            document.paragraph(&[common_labels, defect(alert), self.left_out(0), self.not_reported(context)]);
             return;
         }
         let count = self.listed.len().min(limits.alerts);
@@ -77,6 +77,7 @@ impl<'a> Alerts<'a> {
         document.paragraph(&[
             self.left_out(self.listed.len().saturating_sub(count).saturating_add(self.omitted))
         ]);
+        document.paragraph(&[self.not_reported(context)]);
         document.paragraph(&[common_description]);
         document.paragraph(&common_others);
         if !common_labels.is_empty() {
@@ -166,6 +167,28 @@ impl<'a> Alerts<'a> {
         });
         let notes: Vec<_> = ours.into_iter().chain(theirs).map(|note| Rich::new().em(&note)).collect();
         Rich::join(&notes, " ")
+    }
+}
+
+impl Alerts<'_> {
+    /// The firing alerts that Alertmanager no longer reports.
+    fn not_reported(&self, context: &Context<'_>) -> Rich {
+        let firing = &self.view.incident.firing;
+        let unreported: Vec<_> =
+            firing.iter().filter_map(|(name, alert)| Some((name, alert.left_out_since?))).collect();
+        let Some(since) = unreported.iter().map(|(_, since)| *since).min() else { return Rich::new() };
+        let names: Vec<_> = unreported.iter().map(|(name, _)| (*name).clone()).collect();
+        let names = if firing.len() == 1 {
+            "this alert".to_owned()
+        } else {
+            brief(self.view, &names, ShowSeverity::No, context)
+        };
+        let it = if unreported.len() == 1 { "It counts" } else { "They count" };
+        Rich::new().em(&format!(
+            "Since {}, Alertmanager no longer reports {names} (silenced, inhibited or left out). {it} as firing until \
+             resolved or stale.",
+            instant(since, context.now)
+        ))
     }
 }
 

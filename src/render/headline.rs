@@ -107,7 +107,7 @@ fn place(view: &IncidentView, context: &Context<'_>) -> String {
 }
 
 /// The firing alerts; all of them if none is firing.
-fn relevant(view: &IncidentView) -> impl Iterator<Item = &AlertView> {
+pub(super) fn relevant(view: &IncidentView) -> impl Iterator<Item = &AlertView> {
     let firing = view.alerts.iter().any(|alert| alert.firing);
     view.alerts.iter().filter(move |alert| alert.firing == firing)
 }

@@ -6,7 +6,7 @@
 
 use super::Context;
 use super::alerts::{Alerts, since};
-use super::headline::{headline, list_name, state, worst};
+use super::headline::{headline, list_name, relevant, state};
 use super::message::{Message, Place, mentions};
 use super::rich::{Document, Rich};
 use super::size::{Limits, fit, fit_at_length};
@@ -32,13 +32,14 @@ pub fn page(view: &IncidentView, story: &[Entry], rung: Rung, context: &Context<
     let (headline, status, reason) = if overtaken(view, rung) {
         (headline(mark, word, view, context), status(view, story, context), Rich::new())
     } else {
-        let escalated = rung.level > 0 || rung.loop_no > 0;
+        let reason = PageReason::of(story, rung);
+        let escalated = !matches!(reason, PageReason::RunBegan(_));
         let headline = if escalated {
             headline(&format!("{mark}⏫"), "ESCALATED", view, context)
         } else {
             headline(mark, word, view, context)
         };
-        (headline, Rich::new(), reason_line(view, rung, &PageReason::of(story, rung), context))
+        (headline, Rich::new(), reason_line(view, rung, &reason, context))
     };
     let called = called(view, rung.level, context);
     let reasons = vec![reason, late_line(view, story, rung, context)];
@@ -162,9 +163,7 @@ impl PageReason {
         let mut sent = None;
         for entry in before.iter().rev() {
             match &entry.kind {
-                Kind::RunStarted { why, .. } if rung.level == 0 && rung.loop_no == 0 => {
-                    return Self::RunBegan(why.clone());
-                }
+                Kind::RunStarted { why, .. } => return Self::RunBegan(why.clone()),
                 Kind::EscalationAsked { who, .. } => return Self::Asked { who: who.clone() },
                 Kind::Undeliverable { level, .. } => return Self::Unreachable { level: *level },
                 Kind::PageSent { .. } => {
@@ -198,11 +197,10 @@ fn overtaken(view: &IncidentView, rung: Rung) -> bool {
     view.incident.phase != Phase::Firing || view.incident.rung().is_some_and(|newest| newest > rung)
 }
 
-/// The mentions of the page of a level: those of the worst severity, otherwise those of the level.
+/// The mentions of the page of a level: those of the worst severities.
 pub fn called(view: &IncidentView, level: u32, context: &Context<'_>) -> Vec<Mention> {
-    let severity = worst(view).and_then(|severity| severity.name.as_ref());
-    let by_severity = severity.and_then(|name| context.policy.severities.get(name)?.mention.clone());
-    by_severity.or_else(|| context.policy.level(level).map(|level| level.mention.clone())).unwrap_or_default()
+    let relevant = relevant(view).map(|alert| &alert.severity);
+    context.policy.mentions(relevant, level)
 }
 
 /// Why this page is sent; empty for the first page of a new incident.

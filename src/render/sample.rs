@@ -17,7 +17,14 @@ pub(super) fn view(now: Timestamp) -> IncidentView {
         .map(|(mountpoint, place)| alert(place, mountpoint, starts_at))
         .collect();
     let firing = alerts.iter().map(|alert| {
-        let firing = Firing { severity: alert.severity.clone(), starts_at, last_seen: now };
+        let firing = Firing {
+            severity: alert.severity.clone(),
+            starts_at,
+            start_known: true,
+            since: starts_at,
+            last_seen: now,
+            left_out_since: None,
+        };
         (alert.fingerprint.clone(), firing)
     });
     IncidentView {
@@ -25,7 +32,15 @@ pub(super) fn view(now: Timestamp) -> IncidentView {
         room_list: "finance".to_owned(),
         incident: Incident {
             phase: Phase::Firing,
-            run: Run { no: 1, level: Some(0), loop_no: 0, notified: false, policy_version: 1 },
+            run: Run {
+                no: 1,
+                level: Some(0),
+                loop_no: 0,
+                notified: false,
+                policy_version: 1,
+                start_level: 0,
+                severities: None,
+            },
             next_at: None,
             ackers: Vec::new(),
             flap_count: 0,
@@ -96,6 +111,7 @@ fn alert(place: u8, mountpoint: &str, starts_at: Timestamp) -> AlertView {
         ]),
         starts_at,
         cleared_at: None,
+        left_out_since: None,
         generator_url: Some(
             "http://prometheus.example.org:9090/graph?g0.expr=disk_free+%3C+0.1&g0.tab=1".to_owned(),
         ),

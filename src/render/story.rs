@@ -7,7 +7,7 @@ use super::text::{count, from_one, short};
 use super::time::{instant, lasting};
 use crate::domain::incident::{Fingerprint, Phase};
 use crate::domain::input::Via;
-use crate::domain::timeline::{Entry, Kind, ResolveReason, RunReason};
+use crate::domain::timeline::{AlertsChanged, Entry, Kind, ResolveReason, RunReason};
 use crate::domain::view::IncidentView;
 use jiff::Timestamp;
 
@@ -166,7 +166,7 @@ impl<'a> Wording<'a> {
     pub(super) fn sentence(&self, entry: &Entry) -> Rich {
         match &entry.kind {
             Kind::RunStarted { why, suppressed, .. } => self.run_started(why, *suppressed),
-            Kind::AlertsChanged { joined, cleared, changed } => self.alerts_changed(joined, cleared, changed),
+            Kind::AlertsChanged(changes) => self.alerts_changed(changes),
             Kind::Paged { loop_no, level } => {
                 Rich::from(format!("🔔 Paging {}.", self.rung(*loop_no, *level)))
             }
@@ -218,9 +218,9 @@ impl<'a> Wording<'a> {
                 .text(how(*via))
                 .then(&quoted(comment.as_deref()))
                 .text("."),
-            Kind::LateAck { who, .. } => {
-                Rich::new().user(who).text(" acknowledged too late. It was already resolved.")
-            }
+            Kind::LateAck { who, .. } => Rich::new()
+                .user(who)
+                .text(" acknowledged too late. What was firing then was already resolved."),
             Kind::Snoozed { who, via, until, comment } => Rich::from("💤 ")
                 .user(who)
                 .text(&format!(" snoozed it until {}", instant(*until, self.context.now)))
@@ -242,21 +242,19 @@ impl<'a> Wording<'a> {
         if suppressed { line.text(" Maintenance is active. Nobody is paged.") } else { line }
     }
 
-    fn alerts_changed(
-        &self,
-        joined: &[Fingerprint],
-        cleared: &[Fingerprint],
-        changed: &[Fingerprint],
-    ) -> Rich {
+    fn alerts_changed(&self, changes: &AlertsChanged) -> Rich {
         let piece = |words: &str, which: &[Fingerprint]| {
             let names =
                 self.names(which, ShowSeverity::No).unwrap_or_else(|| count(which.len() as u64, "alert"));
             if which.is_empty() { Rich::new() } else { Rich::from(format!("{words}: {names}.")) }
         };
         let pieces = [
-            piece("➕ Also firing", joined),
-            piece("➖ Resolved", cleared),
-            piece("〰️ Severity changed", changed),
+            piece("➕ Also firing", &changes.joined),
+            piece("➖ Resolved", &changes.cleared),
+            piece("〰️ Severity changed", &changes.changed),
+            piece("🔁 New start time, so this may be another outage", &changes.renewed),
+            piece("❔ Alertmanager no longer reports", &changes.left_out),
+            piece("〰️ Alertmanager reports again", &changes.returned),
         ];
         Rich::join(&pieces, " ")
     }
@@ -266,6 +264,10 @@ impl<'a> Wording<'a> {
         match why {
             RunReason::Fired => Rich::new(),
             RunReason::Refired => Rich::from("It was resolved and is firing again."),
+            RunReason::Renewed { fingerprints } => Rich::from(format!(
+                "New start time, so this may be another outage{}.",
+                self.named(fingerprints)
+            )),
             RunReason::NewAlert { joined } => {
                 let what = match joined.len() {
                     0 | 1 => "New alert".to_owned(),

@@ -49,7 +49,7 @@ fn is_posted(kind: &Kind) -> bool {
         | Kind::PageSent { .. }
         | Kind::Closed => false,
         Kind::RunStarted { .. }
-        | Kind::AlertsChanged { .. }
+        | Kind::AlertsChanged(_)
         | Kind::Paged { .. }
         | Kind::Undeliverable { .. }
         | Kind::Unanswered

@@ -19,31 +19,30 @@ const TABLE: &str = "incident_alert";
 /// How many rows one statement writes.
 const BATCH: usize = 500;
 
-/// The state of the alerts, as `domain` uses it.
-#[derive(Debug, Default)]
-pub(super) struct AlertMaps {
-    pub(super) firing: BTreeMap<Fingerprint, Firing>,
-    pub(super) cleared: BTreeMap<Fingerprint, Cleared>,
-    pub(super) known_at_ack: BTreeMap<Fingerprint, i32>,
-    /// The `alertname` of the first alert: firing before resolved, the worst first.
-    pub(super) alertname: Option<String>,
-}
-
 /// A report's alerts.
 #[derive(Debug)]
 pub struct Reported<'a> {
     alerts: BTreeMap<&'a str, &'a WebhookAlert>,
     severities: BTreeMap<&'a str, Severity>,
+    /// The group that it is about, as in `incident_key`.
+    group: &'a [u8],
     /// Those whose details differ from the stored ones.
     changed: BTreeSet<Fingerprint>,
 }
 
 impl<'a> Reported<'a> {
-    /// The alerts of a webhook with the severity of each.
-    pub fn new(alerts: &'a [WebhookAlert], severity: impl Fn(&WebhookAlert) -> Severity) -> Self {
+    /// Alerts of a group's webhook with the severity of each.
+    pub fn new(
+        group: &'a [u8],
+        alerts: impl IntoIterator<Item = &'a WebhookAlert>,
+        severity: impl Fn(&WebhookAlert) -> Severity,
+    ) -> Self {
+        let alerts: BTreeMap<_, _> =
+            alerts.into_iter().map(|alert| (alert.fingerprint.as_str(), alert)).collect();
         Self {
-            severities: alerts.iter().map(|alert| (alert.fingerprint.as_str(), severity(alert))).collect(),
-            alerts: alerts.iter().map(|alert| (alert.fingerprint.as_str(), alert)).collect(),
+            group,
+            severities: alerts.iter().map(|(name, alert)| (*name, severity(alert))).collect(),
+            alerts,
             changed: BTreeSet::new(),
         }
     }
@@ -87,14 +86,16 @@ pub async fn save(
         Rows::of(batch, reported).write(tx, number).await?;
     }
     for batch in states.chunks(BATCH) {
-        write_states(tx, number, batch).await?;
+        write_states(tx, number, batch, reported).await?;
     }
     for (at, fingerprints) in seen {
         sqlx::query!(
-            "UPDATE incident_alert SET last_seen = $3 WHERE incident = $1 AND fingerprint = ANY($2)",
+            "UPDATE incident_alert SET last_seen = $3, reported_by = coalesce($4, reported_by)
+             WHERE incident = $1 AND fingerprint = ANY($2)",
             number,
             &fingerprints,
-            at.to_sqlx()
+            at.to_sqlx(),
+            reported.map(|reported| reported.group)
         )
         .execute(&mut **tx)
         .await?;
@@ -159,18 +160,30 @@ impl<'a> State<'a> {
         }
     }
 
+    fn doubted_at(&self) -> Option<SqlTimestamp> {
+        Some(self.cleared?.doubt.as_ref()?.since.to_sqlx())
+    }
+
     fn is_known(&self) -> bool {
         self.firing.is_some() || self.cleared.is_some()
     }
 
     /// Whether they differ in more than when the alert was last seen.
     fn differs(&self, other: &Self) -> bool {
-        let firing = |state: &Self| state.firing.map(|firing| (firing.severity.clone(), firing.starts_at));
+        let firing =
+            |state: &Self| state.firing.map(|firing| Firing { last_seen: Timestamp::MIN, ..firing.clone() });
         (firing(self), self.cleared, self.known) != (firing(other), other.cleared, other.known)
     }
 }
 
-async fn write_states(tx: &mut Tx, number: i64, states: &[State<'_>]) -> Result<(), StoreError> {
+async fn write_states(
+    tx: &mut Tx,
+    number: i64,
+    states: &[State<'_>],
+    reported: Option<&Reported<'_>>,
+) -> Result<(), StoreError> {
+    let is_reported =
+        |state: &State<'_>| reported.is_some_and(|reported| reported.alerts.contains_key(state.fingerprint));
     let severity = |state: &State<'_>| state.firing.map(|firing| firing.severity.clone());
     sqlx::query!(
         "UPDATE incident_alert AS a SET
@@ -178,11 +191,15 @@ async fn write_states(tx: &mut Tx, number: i64, states: &[State<'_>]) -> Result<
                 severity = CASE WHEN new.firing THEN new.severity ELSE a.severity END,
                 rank = coalesce(new.rank, a.rank), escalate = coalesce(new.escalate, a.escalate),
                 starts_at = coalesce(new.starts_at, a.starts_at), last_seen = coalesce(new.last_seen, a.last_seen),
-                cleared_starts_at = new.cleared_starts_at, cleared_at = new.cleared_at, known_rank = new.known_rank
+                cleared_starts_at = new.cleared_starts_at, cleared_at = new.cleared_at, known_rank = new.known_rank,
+                first_seen = coalesce(new.first_seen, a.first_seen),
+                start_known = coalesce(new.start_known, a.start_known), left_out_since = new.left_out_since,
+                doubted_at = new.doubted_at, reported_by = CASE WHEN new.reported THEN $16 ELSE a.reported_by END
          FROM unnest($2::text[], $3::bool[], $4::text[], $5::int[], $6::bool[], $7::timestamptz[], $8::timestamptz[],
-                $9::timestamptz[], $10::timestamptz[], $11::int[])
+                $9::timestamptz[], $10::timestamptz[], $11::int[], $12::timestamptz[], $13::bool[], $14::timestamptz[],
+                $15::timestamptz[], $17::bool[])
               AS new (fingerprint, firing, severity, rank, escalate, starts_at, last_seen, cleared_starts_at, cleared_at,
-                known_rank)
+                known_rank, first_seen, start_known, left_out_since, doubted_at, reported)
          WHERE a.incident = $1 AND a.fingerprint = new.fingerprint",
         number,
         &states.iter().map(|state| state.fingerprint.to_owned()).collect::<Vec<_>>(),
@@ -195,6 +212,12 @@ async fn write_states(tx: &mut Tx, number: i64, states: &[State<'_>]) -> Result<
         &states.iter().map(|state| Some(state.cleared?.starts_at.to_sqlx())).collect::<Vec<_>>() as _,
         &states.iter().map(|state| Some(state.cleared?.at.to_sqlx())).collect::<Vec<_>>() as _,
         &states.iter().map(|state| state.known).collect::<Vec<_>>() as _,
+        &states.iter().map(|state| Some(state.firing?.since.to_sqlx())).collect::<Vec<_>>() as _,
+        &states.iter().map(|state| Some(state.firing?.start_known)).collect::<Vec<_>>() as _,
+        &states.iter().map(|state| Some(state.firing?.left_out_since?.to_sqlx())).collect::<Vec<_>>() as _,
+        &states.iter().map(State::doubted_at).collect::<Vec<_>>() as _,
+        reported.map(|reported| reported.group),
+        &states.iter().map(is_reported).collect::<Vec<_>>(),
     )
     .execute(&mut **tx)
     .await?;
@@ -213,6 +236,11 @@ struct Rows {
     cleared_starts_at: Vec<Option<SqlTimestamp>>,
     cleared_at: Vec<Option<SqlTimestamp>>,
     known_rank: Vec<Option<i32>>,
+    first_seen: Vec<Option<SqlTimestamp>>,
+    start_known: Vec<bool>,
+    left_out_since: Vec<Option<SqlTimestamp>>,
+    doubted_at: Vec<Option<SqlTimestamp>>,
+    reported_by: Vec<Option<Vec<u8>>>,
     labels: Vec<serde_json::Value>,
     annotations: Vec<serde_json::Value>,
     generator_url: Vec<Option<String>>,
@@ -250,6 +278,11 @@ impl Rows {
         self.cleared_starts_at.push(state.cleared.map(|cleared| cleared.starts_at.to_sqlx()));
         self.cleared_at.push(state.cleared.map(|cleared| cleared.at.to_sqlx()));
         self.known_rank.push(state.known);
+        self.first_seen.push(state.firing.map(|firing| firing.since.to_sqlx()));
+        self.start_known.push(state.firing.is_none_or(|firing| firing.start_known));
+        self.left_out_since.push(state.firing.and_then(|firing| firing.left_out_since).map(ToSqlx::to_sqlx));
+        self.doubted_at.push(state.doubted_at());
+        self.reported_by.push(alert.and(reported).map(|reported| reported.group.to_vec()));
         let none = Labels::new();
         self.labels.push(labels(alert.map_or(&none, |alert| &alert.labels)));
         self.annotations.push(labels(alert.map_or(&none, |alert| &alert.annotations)));
@@ -260,16 +293,20 @@ impl Rows {
     async fn write(self, tx: &mut Tx, number: i64) -> Result<(), StoreError> {
         sqlx::query!(
             "INSERT INTO incident_alert (incident, fingerprint, firing, severity, rank, escalate, starts_at, last_seen,
-                    cleared_starts_at, cleared_at, known_rank, labels, annotations, generator_url, defect)
+                    cleared_starts_at, cleared_at, known_rank, labels, annotations, generator_url, defect, first_seen,
+                    start_known, left_out_since, doubted_at, reported_by)
              SELECT $1, * FROM unnest($2::text[], $3::bool[], $4::text[], $5::int[], $6::bool[], $7::timestamptz[],
                     $8::timestamptz[], $9::timestamptz[], $10::timestamptz[], $11::int[], $12::jsonb[], $13::jsonb[],
-                    $14::text[], $15::text[])
+                    $14::text[], $15::text[], $16::timestamptz[], $17::bool[], $18::timestamptz[], $19::timestamptz[],
+                    $20::bytea[])
              ON CONFLICT (incident, fingerprint) DO UPDATE SET
                     firing = excluded.firing, severity = excluded.severity, rank = excluded.rank,
                     escalate = excluded.escalate, starts_at = excluded.starts_at, last_seen = excluded.last_seen,
                     cleared_starts_at = excluded.cleared_starts_at, cleared_at = excluded.cleared_at,
                     known_rank = excluded.known_rank, labels = excluded.labels, annotations = excluded.annotations,
-                    generator_url = excluded.generator_url, defect = excluded.defect",
+                    generator_url = excluded.generator_url, defect = excluded.defect, first_seen = excluded.first_seen,
+                    start_known = excluded.start_known, left_out_since = excluded.left_out_since,
+                    doubted_at = excluded.doubted_at, reported_by = excluded.reported_by",
             number,
             &self.fingerprint,
             &self.firing,
@@ -285,28 +322,16 @@ impl Rows {
             &self.annotations,
             &self.generator_url as _,
             &self.defect as _,
+            &self.first_seen as _,
+            &self.start_known,
+            &self.left_out_since as _,
+            &self.doubted_at as _,
+            &self.reported_by as _,
         )
         .execute(&mut **tx)
         .await?;
         Ok(())
     }
-}
-
-/// Reads the state of an incident's alerts.
-pub(super) async fn load(tx: &mut Tx, number: i64) -> Result<AlertMaps, StoreError> {
-    let mut read = Reader::default();
-    let mut rows = sqlx::query_as!(
-        StateRow,
-        "SELECT fingerprint, firing, severity, rank, escalate, starts_at, last_seen, cleared_starts_at, cleared_at,
-                known_rank, labels ->> 'alertname' AS alertname
-         FROM incident_alert WHERE incident = $1",
-        number
-    )
-    .fetch(&mut **tx);
-    while let Some(row) = rows.try_next().await? {
-        read.row(row);
-    }
-    Ok(read.maps)
 }
 
 /// Finds the reported alerts whose stored details differ.
@@ -335,47 +360,4 @@ pub async fn compare(tx: &mut Tx, number: i64, reported: &mut Reported<'_>) -> R
 /// Whether a stored column has this value. One that cannot be read has not: the report replaces it.
 fn reads_as(column: &'static str, stored: serde_json::Value, fingerprint: &str, value: &Labels) -> bool {
     forms::read::<Labels>(TABLE, column, fingerprint, stored).is_ok_and(|stored| stored == *value)
-}
-
-struct StateRow {
-    fingerprint: String,
-    firing: bool,
-    severity: Option<String>,
-    rank: i32,
-    escalate: bool,
-    starts_at: SqlTimestamp,
-    last_seen: SqlTimestamp,
-    cleared_starts_at: Option<SqlTimestamp>,
-    cleared_at: Option<SqlTimestamp>,
-    known_rank: Option<i32>,
-    alertname: Option<String>,
-}
-
-#[derive(Default)]
-struct Reader {
-    maps: AlertMaps,
-    /// The place of the alert that has given its name.
-    named: Option<(bool, i32)>,
-}
-
-impl Reader {
-    fn row(&mut self, row: StateRow) {
-        let place = Some((row.firing, row.rank));
-        if row.alertname.is_some() && place > self.named {
-            self.named = place;
-            self.maps.alertname = row.alertname;
-        }
-        if row.firing {
-            let severity = Severity { name: row.severity, rank: row.rank, escalate: row.escalate };
-            let (starts_at, last_seen) = (row.starts_at.to_jiff(), row.last_seen.to_jiff());
-            self.maps.firing.insert(row.fingerprint.clone(), Firing { severity, starts_at, last_seen });
-        }
-        if let (Some(starts_at), Some(at)) = (row.cleared_starts_at, row.cleared_at) {
-            let cleared = Cleared { starts_at: starts_at.to_jiff(), at: at.to_jiff() };
-            self.maps.cleared.insert(row.fingerprint.clone(), cleared);
-        }
-        if let Some(rank) = row.known_rank {
-            self.maps.known_at_ack.insert(row.fingerprint, rank);
-        }
-    }
 }

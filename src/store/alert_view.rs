@@ -48,7 +48,8 @@ pub(super) async fn load(
         if !shown(&row.fingerprint) {
             continue;
         }
-        let view = row.view()?;
+        let firing = incident.firing.get(&row.fingerprint);
+        let view = AlertView { left_out_since: firing.and_then(|alert| alert.left_out_since), ..row.view()? };
         if is_first(&view.fingerprint) {
             views.push(view);
         } else if view.firing || (incident.firing.is_empty() && !view.labels.is_empty()) {
@@ -127,6 +128,7 @@ impl Row {
             annotations: forms::read::<Labels>(TABLE, "annotations", &self.fingerprint, self.annotations)?,
             starts_at: starts_at.to_jiff(),
             cleared_at,
+            left_out_since: None,
             generator_url: self.generator_url,
             defect: self.defect,
             fingerprint: self.fingerprint,

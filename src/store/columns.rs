@@ -26,6 +26,9 @@ pub(super) struct Columns {
     pub(super) version: i64,
     pub(super) reopened_at: Option<SqlTimestamp>,
     pub(super) resolved_at: Option<SqlTimestamp>,
+    pub(super) start_level: i32,
+    pub(super) paged_severities: Option<Vec<String>>,
+    pub(super) paged_run_no: Option<i32>,
 }
 
 impl Columns {
@@ -34,6 +37,7 @@ impl Columns {
         stale_after: Option<Duration>,
         resolved_at: Option<Timestamp>,
     ) -> Self {
+        let severities = incident.run.severities.as_ref();
         let mut columns = Self {
             phase: incident.phase.name().as_str(),
             next_at: incident.next_at.map(ToSqlx::to_sqlx),
@@ -52,6 +56,9 @@ impl Columns {
             version: i64::try_from(incident.version).unwrap_or(i64::MAX),
             reopened_at: incident.reopened_at.map(ToSqlx::to_sqlx),
             resolved_at: resolved_at.map(ToSqlx::to_sqlx),
+            start_level: to_i32(incident.run.start_level),
+            paged_severities: severities.map(|names| names.iter().cloned().collect()),
+            paged_run_no: severities.map(|_| to_i32(incident.run.no)),
         };
         match &incident.phase {
             Phase::Firing | Phase::Suppressed | Phase::Closed => {}

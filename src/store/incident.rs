@@ -1,7 +1,7 @@
 //! Incidents: locks, reads and writes them as a whole.
 
 use super::columns::Columns;
-use super::{StoreError, Tx, alert, alert_view, forms, inconsistent, to_u32};
+use super::{StoreError, Tx, alert_state, alert_view, forms, inconsistent, to_u32};
 use crate::domain::answer::IncidentLine;
 use crate::domain::incident::{Incident, KeptAck, Phase, Run};
 use crate::domain::view::{self, IncidentView};
@@ -55,6 +55,9 @@ struct Row {
     loop_no: i32,
     told: bool,
     policy_version: i64,
+    start_level: i32,
+    paged_severities: Option<Vec<String>>,
+    paged_run_no: Option<i32>,
     ackers: Vec<String>,
     ack_until: Option<SqlTimestamp>,
     ack_reminded: bool,
@@ -69,48 +72,14 @@ struct Row {
     resolved_at: Option<SqlTimestamp>,
 }
 
-/// Waits until no other transaction decides on the group, so two simultaneous first reports open one incident (I1).
-pub async fn lock_key(tx: &mut Tx, room_list: &str, key: &[u8]) -> Result<(), StoreError> {
-    let mut hash = Sha256::new();
-    hash.update(room_list.as_bytes());
-    hash.update([0]);
-    hash.update(key);
-    let digest = hash.finalize();
-    let lock = digest.iter().take(8).fold(0_i64, |sum, byte| (sum << 8) | i64::from(*byte));
-    sqlx::query!("SELECT pg_advisory_xact_lock($1)", lock).execute(&mut **tx).await?;
-    Ok(())
-}
-
-/// Locks the newest incident of a group, open or not.
-pub async fn lock_newest(
-    tx: &mut Tx,
-    room_list: &str,
-    key: &[u8],
-) -> Result<Option<StoredIncident>, StoreError> {
-    let row = sqlx::query_as!(
-        Row,
-        "SELECT id, room_list, receiver, group_key, group_labels, common_labels, external_url, truncated, phase, next_at,
-                run_no, level, loop_no, told, policy_version, ackers, ack_until, ack_reminded, ack_kept, snoozed_until,
-                reminders, forced, flap_count, version, opened_at, reopened_at, resolved_at
-         FROM incident WHERE room_list = $1 AND key = $2 ORDER BY id DESC LIMIT 1 FOR UPDATE",
-        room_list,
-        key
-    )
-    .fetch_optional(&mut **tx)
-    .await?;
-    match row {
-        Some(row) => read(tx, row).await.map(Some),
-        None => Ok(None),
-    }
-}
-
 /// Locks an incident by its number.
 pub async fn lock(tx: &mut Tx, number: i64) -> Result<Option<StoredIncident>, StoreError> {
     let row = sqlx::query_as!(
         Row,
         "SELECT id, room_list, receiver, group_key, group_labels, common_labels, external_url, truncated, phase, next_at,
-                run_no, level, loop_no, told, policy_version, ackers, ack_until, ack_reminded, ack_kept, snoozed_until,
-                reminders, forced, flap_count, version, opened_at, reopened_at, resolved_at
+                run_no, level, loop_no, told, policy_version, start_level, paged_severities, paged_run_no, ackers,
+                ack_until, ack_reminded, ack_kept, snoozed_until, reminders, forced, flap_count, version, opened_at,
+                reopened_at, resolved_at
          FROM incident WHERE id = $1 FOR UPDATE",
         number
     )
@@ -127,8 +96,9 @@ pub async fn load(tx: &mut Tx, number: i64) -> Result<Option<StoredIncident>, St
     let row = sqlx::query_as!(
         Row,
         "SELECT id, room_list, receiver, group_key, group_labels, common_labels, external_url, truncated, phase, next_at,
-                run_no, level, loop_no, told, policy_version, ackers, ack_until, ack_reminded, ack_kept, snoozed_until,
-                reminders, forced, flap_count, version, opened_at, reopened_at, resolved_at
+                run_no, level, loop_no, told, policy_version, start_level, paged_severities, paged_run_no, ackers,
+                ack_until, ack_reminded, ack_kept, snoozed_until, reminders, forced, flap_count, version, opened_at,
+                reopened_at, resolved_at
          FROM incident WHERE id = $1",
         number
     )
@@ -160,9 +130,10 @@ pub async fn insert(
     let number = sqlx::query_scalar!(
         "INSERT INTO incident (room_list, key, receiver, group_key, group_labels, common_labels, external_url, truncated,
                 phase, next_at, stale_at, run_no, level, loop_no, told, policy_version, ackers, ack_until, ack_reminded,
-                ack_kept, snoozed_until, reminders, forced, flap_count, version, opened_at, reopened_at, resolved_at)
+                ack_kept, snoozed_until, reminders, forced, flap_count, version, opened_at, reopened_at, resolved_at,
+                start_level, paged_severities, paged_run_no)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22,
-                $23, $24, $25, $26, $27, $28)
+                $23, $24, $25, $26, $27, $28, $29, $30, $31)
          RETURNING id",
         room_list,
         key(group),
@@ -192,6 +163,9 @@ pub async fn insert(
         incident.opened_at.to_sqlx(),
         columns.reopened_at,
         columns.resolved_at,
+        columns.start_level,
+        columns.paged_severities.as_deref(),
+        columns.paged_run_no,
     )
     .fetch_one(&mut **tx)
     .await?;
@@ -212,7 +186,7 @@ pub async fn update(
         "UPDATE incident SET phase = $2, next_at = $3, stale_at = $4, run_no = $5, level = $6, loop_no = $7, told = $8,
                 policy_version = $9, ackers = $10, ack_until = $11, ack_reminded = $12, ack_kept = $13,
                 snoozed_until = $14, reminders = $15, forced = $16, flap_count = $17, version = $18, reopened_at = $19,
-                resolved_at = $20
+                resolved_at = $20, start_level = $21, paged_severities = $22, paged_run_no = $23
          WHERE id = $1",
         before.number,
         columns.phase,
@@ -234,6 +208,9 @@ pub async fn update(
         columns.version,
         columns.reopened_at,
         columns.resolved_at,
+        columns.start_level,
+        columns.paged_severities.as_deref(),
+        columns.paged_run_no,
     )
     .execute(&mut **tx)
     .await?;
@@ -293,7 +270,8 @@ async fn read(tx: &mut Tx, row: Row) -> Result<StoredIncident, StoreError> {
         .map(|user| UserId::parse(user).map_err(|error| inconsistent(TABLE, "ackers", id, error)))
         .collect::<Result<Vec<_>, _>>()?;
     let level = row.level.map(|level| to_u32(TABLE, "level", id, level)).transpose()?;
-    let maps = alert::load(tx, id).await?;
+    let is_of_run = row.paged_run_no == Some(row.run_no);
+    let maps = alert_state::load(tx, id).await?;
     Ok(StoredIncident {
         number: id,
         room_list: row.room_list,
@@ -305,6 +283,11 @@ async fn read(tx: &mut Tx, row: Row) -> Result<StoredIncident, StoreError> {
                 loop_no: to_u32(TABLE, "loop_no", id, row.loop_no)?,
                 notified: row.told,
                 policy_version: row.policy_version,
+                start_level: if is_of_run { to_u32(TABLE, "start_level", id, row.start_level)? } else { 0 },
+                severities: row
+                    .paged_severities
+                    .filter(|_| is_of_run)
+                    .map(|names| names.into_iter().collect()),
             },
             next_at: instant(row.next_at),
             ackers,
@@ -330,9 +313,18 @@ async fn read(tx: &mut Tx, row: Row) -> Result<StoredIncident, StoreError> {
 }
 
 impl StoredIncident {
+    /// Whether its group is described as in this report.
+    pub fn describes(&self, group: &AlertGroup) -> bool {
+        let of =
+            |group: &AlertGroup| (group.common_labels.clone(), group.external_url.clone(), group.truncated);
+        of(&self.group) == of(group)
+    }
+
     /// The view that messages are rendered from, with the details of at most `most` alerts. `levels`: how many the
     /// ladder of its run has.
     pub async fn view(&self, tx: &mut Tx, levels: u32, most: usize) -> Result<IncidentView, StoreError> {
+        let left_out = self.incident.firing.values().filter(|alert| alert.left_out_since.is_some()).count();
+        let left_out = u64::try_from(left_out).unwrap_or(u64::MAX);
         let (alerts, omitted) = alert_view::load(tx, self.number, &self.incident, most).await?;
         Ok(IncidentView {
             number: self.number,
@@ -341,7 +333,8 @@ impl StoredIncident {
             group_labels: self.group.group_labels.clone(),
             common_labels: self.group.common_labels.clone(),
             external_url: self.group.external_url.clone(),
-            truncated: self.group.truncated,
+            // What Alertmanager leaves out may be what it reported before.
+            truncated: self.group.truncated.saturating_sub(left_out),
             alerts,
             omitted,
             resolved_at: self.resolved_at,

@@ -4,6 +4,7 @@
 //! in later ones: under READ COMMITTED a statement's snapshot is older than the lock it waits for.
 
 pub mod alert;
+mod alert_state;
 mod alert_view;
 pub mod alias;
 pub mod claim;
@@ -14,6 +15,7 @@ pub mod copies;
 mod delivered;
 pub mod enqueue;
 mod forms;
+pub mod holding;
 pub mod inbox;
 pub mod incident;
 pub mod left_room;

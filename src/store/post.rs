@@ -1,6 +1,8 @@
 //! Posts: which Matrix event shows which incident in which room.
 
 use super::{Store, StoreError, Tx};
+use jiff::Timestamp;
+use jiff_sqlx::Timestamp as SqlTimestamp;
 use uuid::Uuid;
 
 /// What one of our messages is about; a person answered it or reacted to it.
@@ -16,6 +18,8 @@ pub struct About {
     pub level: Option<i32>,
     /// The room's post of the incident: the root of its thread.
     pub root: Option<String>,
+    /// When it was sent.
+    pub sent_at: Option<Timestamp>,
 }
 
 /// A post that edits, thread messages and reactions can refer to.
@@ -55,9 +59,9 @@ pub async fn of_incident(tx: &mut Tx, incident: i64) -> Result<Vec<Target>, Stor
 
 /// What our event `event_id` in a room is about. `None`: it is not ours, or it is about no incident.
 pub async fn about(tx: &mut Tx, room: &str, event_id: &str) -> Result<Option<About>, StoreError> {
-    Ok(sqlx::query_as!(
-        About,
-        r#"SELECT outbox.incident AS "incident!", outbox.run_no, outbox.loop_no, outbox.level, post.event_id AS "root?"
+    Ok(sqlx::query!(
+        r#"SELECT outbox.incident AS "incident!", outbox.run_no, outbox.loop_no, outbox.level, post.event_id AS "root?",
+                  outbox.settled_at
            FROM outbox LEFT JOIN post ON post.incident = outbox.incident AND post.room = outbox.room
            WHERE outbox.event_id = $2 AND (outbox.room = $1 OR room_of(outbox.room) = $1) AND outbox.incident IS NOT NULL
            ORDER BY outbox.seq LIMIT 1"#,
@@ -65,7 +69,15 @@ pub async fn about(tx: &mut Tx, room: &str, event_id: &str) -> Result<Option<Abo
         event_id
     )
     .fetch_optional(&mut **tx)
-    .await?)
+    .await?
+    .map(|row| About {
+        incident: row.incident,
+        run_no: row.run_no,
+        loop_no: row.loop_no,
+        level: row.level,
+        root: row.root,
+        sent_at: row.settled_at.map(SqlTimestamp::to_jiff),
+    }))
 }
 
 /// Whether a message may be in a room although we do not know its event id yet.

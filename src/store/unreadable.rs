@@ -5,33 +5,27 @@ use super::{StoreError, Tx};
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
 
-/// The newest incident of a group.
+/// An incident that cannot be read.
 #[derive(Debug)]
-pub struct Newest {
+pub struct Found {
     /// What can be read of it.
     pub due: Due,
     /// Whether it is closed.
     pub closed: bool,
 }
 
-/// Locks the newest incident of a group, open or not, without reading the rest of it.
-pub async fn lock_newest(
-    tx: &mut Tx,
-    room_list: &str,
-    key: &[u8],
-    now: Timestamp,
-) -> Result<Option<Newest>, StoreError> {
+/// Locks an incident without reading the rest of it.
+pub async fn lock(tx: &mut Tx, number: i64, now: Timestamp) -> Result<Option<Found>, StoreError> {
     let row = sqlx::query!(
-        r#"SELECT id, room_list, group_labels ->> 'alertname' AS name, coalesce(next_at, $3) AS "at!", timer_failures,
+        r#"SELECT id, room_list, group_labels ->> 'alertname' AS name, coalesce(next_at, $2) AS "at!", timer_failures,
                   unreadable, phase = 'closed' AS "closed!"
-           FROM incident WHERE room_list = $1 AND key = $2 ORDER BY id DESC LIMIT 1 FOR UPDATE"#,
-        room_list,
-        key,
+           FROM incident WHERE id = $1 FOR UPDATE"#,
+        number,
         now.to_sqlx()
     )
     .fetch_optional(&mut **tx)
     .await?;
-    Ok(row.map(|row| Newest {
+    Ok(row.map(|row| Found {
         due: Due {
             number: row.id,
             room_list: row.room_list,
@@ -97,12 +91,30 @@ pub async fn report(
     Ok(())
 }
 
-/// The newest incident that the group of this one has had since, if any.
+/// The newest other incident that has the firing alerts of this one, if each of them is firing in another one, too.
 pub async fn replaced_by(tx: &mut Tx, number: i64) -> Result<Option<i64>, StoreError> {
     Ok(sqlx::query_scalar!(
-        "SELECT max(newer.id) FROM incident JOIN incident AS newer
-             ON newer.room_list = incident.room_list AND newer.key = incident.key AND newer.id > incident.id
-         WHERE incident.id = $1",
+        r#"SELECT CASE WHEN bool_and(other.incident IS NOT NULL) THEN max(other.incident) END AS "number"
+           FROM incident JOIN incident_alert AS mine ON mine.incident = incident.id AND mine.firing
+           LEFT JOIN LATERAL (
+               SELECT held.incident FROM incident_alert AS held JOIN incident AS holder ON holder.id = held.incident
+               WHERE held.fingerprint = mine.fingerprint AND held.firing AND held.incident > incident.id
+                 AND holder.room_list = incident.room_list
+               ORDER BY held.incident DESC LIMIT 1) AS other ON true
+           WHERE incident.id = $1"#,
+        number
+    )
+    .fetch_one(&mut **tx)
+    .await?)
+}
+
+/// Whether the group that opened this incident has opened another one since, which owns the group now.
+pub async fn has_newer(tx: &mut Tx, number: i64) -> Result<bool, StoreError> {
+    Ok(sqlx::query_scalar!(
+        r#"SELECT EXISTS (
+               SELECT 1 FROM incident JOIN incident AS newer
+                   ON newer.room_list = incident.room_list AND newer.key = incident.key AND newer.id > incident.id
+               WHERE incident.id = $1) AS "has_newer!""#,
         number
     )
     .fetch_one(&mut **tx)

@@ -7,10 +7,11 @@ use jiff::Timestamp;
 use matrixbot::domain::incident::{Cleared, Rung};
 use matrixbot::domain::outgoing::Outgoing;
 use matrixbot::domain::retry::Retry;
+use matrixbot::domain::webhook::{Labels, WebhookAlert};
 use matrixbot::store::enqueue::{IncidentMessage, NewMessage};
 use matrixbot::store::{
-    Busy, InboxEvent, Reported, Store, Tx, alert, claim, enqueue, inbox, incident, overview, post, reactions,
-    room, settle, timeline, timers, unreadable,
+    Busy, InboxEvent, Reported, Store, Tx, alert, claim, enqueue, holding, inbox, incident, overview, post,
+    reactions, room, settle, timeline, timers, unreadable,
 };
 use serde_json::json;
 use sqlx::{AssertSqlSafe, Executor, PgConnection};
@@ -184,13 +185,34 @@ async fn timers_and_incidents(plans: &mut Plans) {
         })
         .await;
     plans
-        .within("lock_newest", async |tx| {
+        .within("who holds the alerts of a webhook", async |tx| {
             let key = sqlx::query_scalar::<_, Vec<u8>>("SELECT sha256(convert_to('20010', 'UTF8'))")
                 .fetch_one(&mut **tx)
                 .await
                 .unwrap();
-            incident::lock_newest(tx, "finance", &key).await.unwrap().unwrap();
-            unreadable::lock_newest(tx, "finance", &key, now()).await.unwrap().unwrap();
+            let held =
+                sqlx::query_scalar::<_, String>("SELECT fingerprint FROM incident_alert WHERE incident = $1")
+                    .bind(OPEN)
+                    .fetch_one(&mut **tx)
+                    .await
+                    .unwrap();
+            let alert = WebhookAlert {
+                fingerprint: held,
+                firing: true,
+                labels: Labels::new(),
+                annotations: Labels::new(),
+                starts_at: now(),
+                start_known: true,
+                ends_at: None,
+                generator_url: None,
+                defect: None,
+            };
+            let alerts = std::slice::from_ref(&alert);
+            holding::lock(tx, "finance", &key, alerts).await.unwrap();
+            let found = holding::find(tx, "finance", &key, alerts, now()).await.unwrap();
+            assert!(found.holders.owner.is_some());
+            holding::adopt(tx, "finance", &key, OPEN).await.unwrap();
+            unreadable::lock(tx, OPEN, now()).await.unwrap().unwrap();
         })
         .await;
     plans
@@ -200,7 +222,8 @@ async fn timers_and_incidents(plans: &mut Plans) {
             unreadable::set(tx, OPEN, true).await.unwrap();
             assert_eq!(unreadable::firing(tx, OPEN).await.unwrap().len(), 2);
             unreadable::report(tx, OPEN, &["1".to_owned()], &["2".to_owned()], now()).await.unwrap();
-            assert!(unreadable::replaced_by(tx, OPEN).await.unwrap().is_none());
+            assert!(!unreadable::has_newer(tx, OPEN).await.unwrap());
+            unreadable::replaced_by(tx, OPEN).await.unwrap();
         })
         .await;
     plans
@@ -211,13 +234,13 @@ async fn timers_and_incidents(plans: &mut Plans) {
             incident::set_stale_at(tx, OPEN, Some(now())).await.unwrap();
             let mut after = stored.incident.clone();
             for (place, (fingerprint, firing)) in std::mem::take(&mut after.firing).into_iter().enumerate() {
-                let cleared = Cleared { starts_at: firing.starts_at, at: now() };
-                after.cleared.insert(fingerprint.clone(), cleared);
+                let cleared = Cleared { starts_at: firing.starts_at, at: now(), doubt: None };
+                after.cleared.insert(fingerprint.clone(), cleared.clone());
                 for copy in 0..60 {
-                    after.cleared.insert(format!("{copy}-{place}-{fingerprint}"), cleared);
+                    after.cleared.insert(format!("{copy}-{place}-{fingerprint}"), cleared.clone());
                 }
             }
-            let mut reported = Reported::new(&[], |_| unreachable!("there are no alerts"));
+            let mut reported = Reported::new(&[], &[], |_| unreachable!("there are no alerts"));
             alert::compare(tx, OPEN, &mut reported).await.unwrap();
             alert::save(tx, OPEN, Some(&stored.incident), &after, Some(&reported)).await.unwrap();
             alert::save(tx, OPEN, Some(&after), &stored.incident, None).await.unwrap();

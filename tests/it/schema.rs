@@ -16,6 +16,7 @@ const ROWS: &str = r#"
         OVERRIDING SYSTEM VALUE
         VALUES (1, 'finance', decode(repeat('01', 32), 'hex'), 'finance', '{}', '{}', '{}', 0, 'firing',
             '2026-11-24T12:15:00Z', 1, 0, 0, true, 1, '{}', 0, 3, '2026-11-24T12:00:00Z');
+    INSERT INTO incident_key VALUES ('finance', decode(repeat('01', 32), 'hex'), 1);
     INSERT INTO incident_alert (incident, fingerprint, firing, rank, escalate, starts_at, last_seen, labels, annotations)
         VALUES (1, 'a', true, 0, true, '2026-11-24T12:00:00Z', '2026-11-24T12:00:00Z', '{}', '{}');
     INSERT INTO timeline OVERRIDING SYSTEM VALUE
@@ -65,6 +66,7 @@ fn another() -> Vec<(&'static str, Value)> {
         ("room_list", json!({"name": "it", "user_id": "@_alerts_it:example.test"})),
         ("policy_version", json!({"id": 2, "hash": hash("02")})),
         ("incident", json!({"id": 2, "key": hash("02")})),
+        ("incident_key", json!({"key": hash("02")})),
         ("incident_alert", json!({"fingerprint": "b"})),
         ("timeline", json!({"id": 2, "version": 2})),
         ("post", json!({"id": TWO, "room": "!managers", "event_id": "$other"})),
@@ -147,6 +149,11 @@ fn rejected() -> Vec<(&'static str, &'static str, Value)> {
         ("incident_counts", "incident", json!({"run_no": 0})),
         ("incident_counts", "incident", json!({"version": 0})),
         ("incident_counts", "incident", json!({"level": -1})),
+        ("incident_start_level_counts", "incident", json!({"start_level": -1})),
+        ("incident_key_pkey", "incident_key", json!({"key": hash("01")})),
+        ("incident_key_is_a_hash", "incident_key", json!({"key": "\\x0203"})),
+        ("incident_key_room_list_fkey", "incident_key", json!({"room_list": "nobodys"})),
+        ("incident_key_incident_fkey", "incident_key", json!({"incident": 99})),
         ("incident_told_has_level", "incident", json!({"level": null})),
         ("incident_set_aside_whole", "incident", json!({"timer_failures": 1, "timer_not_before": NOON})),
         ("incident_set_aside_whole", "incident", json!({"timer_not_before": NOON})),

@@ -448,13 +448,14 @@ impl Worker {
 #[derive(Debug, Clone)]
 pub(crate) struct Group {
     name: String,
+    route: String,
     alerts: Vec<Value>,
 }
 
 impl Group {
     /// A group without alerts, by its alertname.
     pub(crate) fn new(name: &str) -> Self {
-        Self { name: name.to_owned(), alerts: Vec::new() }
+        Self { name: name.to_owned(), route: "{}".to_owned(), alerts: Vec::new() }
     }
 
     /// A group with one critical alert, firing since `starts_at`.
@@ -484,6 +485,21 @@ impl Group {
         self
     }
 
+    /// The same with every alert resolved, and ended at this time.
+    pub(crate) fn ended(mut self, ends_at: Timestamp) -> Self {
+        self = self.resolved();
+        for alert in &mut self.alerts {
+            alert["endsAt"] = json!(ends_at.to_string());
+        }
+        self
+    }
+
+    /// The same as another group: after an edit of its route, or from another route.
+    pub(crate) fn of_route(mut self, route: &str) -> Self {
+        route.clone_into(&mut self.route);
+        self
+    }
+
     /// The same with every alert resolved.
     pub(crate) fn resolved(mut self) -> Self {
         for alert in &mut self.alerts {
@@ -504,7 +520,7 @@ impl Group {
             "commonAnnotations": {},
             "externalURL": "http://alertmanager.example.test",
             "version": "4",
-            "groupKey": format!("{{}}:{{alertname=\"{}\"}}", self.name),
+            "groupKey": format!("{}:{{alertname=\"{}\"}}", self.route, self.name),
             "truncatedAlerts": 0,
         })
     }

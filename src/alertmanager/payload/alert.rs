@@ -50,7 +50,8 @@ pub(super) fn read(raw: &RawValue, now: Timestamp) -> WebhookAlert {
         fingerprint::computed(&labels)
     });
     let firing = !is_object || firing(&fields, now, &mut defects);
-    let starts_at = if is_object { starts_at(&fields, now, &mut defects) } else { now };
+    let start = if is_object { starts_at(&fields, now, &mut defects) } else { None };
+    let ends_at = fields.get("endsAt").and_then(|raw| instant(raw)).filter(|_| !firing);
     let labels = labels_within(labels, bounds::LABEL_VALUE, &mut defects);
     let annotations = labels_within(annotations, bounds::ANNOTATION, &mut defects);
     WebhookAlert {
@@ -58,7 +59,9 @@ pub(super) fn read(raw: &RawValue, now: Timestamp) -> WebhookAlert {
         firing,
         labels,
         annotations,
-        starts_at,
+        starts_at: start.unwrap_or(now),
+        start_known: start.is_some(),
+        ends_at,
         generator_url: fields.get("generatorURL").and_then(|raw| text::read_url(raw)),
         defect: (!defects.is_empty()).then(|| defects.join("; ")),
     }
@@ -72,6 +75,13 @@ pub(super) fn give_own_fingerprint(alert: &mut WebhookAlert) {
         Some(defects) => format!("{defects}; {defect}"),
         None => defect.to_owned(),
     });
+}
+
+/// Identifies an alert by its labels and annotations: it is one of several events under the same labels.
+pub(super) fn identify_by_content(alert: &mut WebhookAlert) {
+    let annotations =
+        alert.annotations.iter().map(|(name, text)| (format!("annotation {name}"), text.clone()));
+    alert.fingerprint = fingerprint::computed(&alert.labels.clone().into_iter().chain(annotations).collect());
 }
 
 fn read_labels(fields: &Fields<'_>, name: &str, defects: &mut Vec<String>) -> Labels {
@@ -113,20 +123,16 @@ fn firing(fields: &Fields<'_>, now: Timestamp, defects: &mut Vec<String>) -> boo
     !ended
 }
 
-fn starts_at(fields: &Fields<'_>, now: Timestamp, defects: &mut Vec<String>) -> Timestamp {
-    match fields.get("startsAt").and_then(|raw| instant(raw)) {
-        Some(at) if at <= time::later(now, CLOCK_SKEW) => at,
-        Some(at) => {
-            if at > time::later(now, IMPLAUSIBLE) {
-                defects.push("its startsAt lies in the future".to_owned());
-            }
-            now
-        }
-        None => {
-            defects.push("it has no valid startsAt".to_owned());
-            now
-        }
+/// The start; `None` if it is missing or lies in the future.
+fn starts_at(fields: &Fields<'_>, now: Timestamp, defects: &mut Vec<String>) -> Option<Timestamp> {
+    let Some(at) = fields.get("startsAt").and_then(|raw| instant(raw)) else {
+        defects.push("it has no valid startsAt".to_owned());
+        return None;
+    };
+    if at > time::later(now, IMPLAUSIBLE) {
+        defects.push("its startsAt lies in the future".to_owned());
     }
+    Some(at).filter(|at| *at <= time::later(now, CLOCK_SKEW))
 }
 
 /// An instant in microseconds, the precision of Postgres. `None` for Go's zero time and everything before 1970.

@@ -62,11 +62,15 @@ pub fn parse(body: &[u8], now: Timestamp) -> Result<Report, Unreadable> {
         remarks.push(format!("`alerts` has more than {MOST_ALERTS} elements; the last {over} are left out."));
         truncated = truncated.saturating_add(u64::try_from(over).unwrap_or(u64::MAX));
     }
-    let alerts = each_once(alerts.iter().take(MOST_ALERTS).map(|raw| alert::read(raw, now)), &mut remarks);
+    let mut alerts =
+        each_once(alerts.iter().take(MOST_ALERTS).map(|raw| alert::read(raw, now)), &mut remarks);
     let group_key = text_of("groupKey").filter(|key| !key.is_empty()).unwrap_or_else(|| {
         let labels = if group_labels.is_empty() { &common_labels } else { &group_labels };
         let (remark, group_key) = computed_group_key(&receiver, labels, &alerts);
         remarks.push(remark.to_owned());
+        if labels.is_empty() {
+            alerts.iter_mut().for_each(alert::identify_by_content);
+        }
         group_key
     });
     Ok(Report {
@@ -125,7 +129,7 @@ fn unescape_receiver(receiver: String) -> String {
 /// one.
 ///
 /// A body without group labels was not posted by Alertmanager, but by a program that reports events under always the
-/// same labels. Each event must be seen, so there the content of the alerts becomes the key.
+/// same labels. Each event must be seen, so there the content of the alerts becomes the key, and identifies each of them.
 fn computed_group_key(receiver: &str, labels: &Labels, alerts: &[WebhookAlert]) -> (&'static str, String) {
     let pairs = |labels: &Labels| {
         labels.iter().map(|(name, value)| format!("{name}={value:?}")).collect::<Vec<_>>().join(", ")

@@ -11,8 +11,9 @@ use crate::ids;
 use crate::rooms::invitations::Invited;
 use crate::rooms::{self, successors};
 use crate::store::enqueue::NewMessage;
-use crate::store::{Move, room, room_name};
+use crate::store::{About, Move, room, room_name};
 use crate::telemetry::EventResult;
+use jiff::Timestamp;
 use ruma::{OwnedEventId, OwnedRoomId, UserId};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -88,6 +89,13 @@ impl<'a> EventHandler<'a> {
     /// The sender, for the check of permissions.
     pub(super) fn caller(&self) -> Caller<'a> {
         Caller::Member { user_id: &self.event.sender, power_level: self.prepared.power_level }
+    }
+
+    /// When the sender acted. `about`: our message that the event refers to, if any; nobody refers to a message before it
+    /// is sent, whatever the clock of the sender's homeserver says.
+    pub(super) fn acted_at(&self, about: Option<&About>) -> Timestamp {
+        let sent_at = about.and_then(|about| about.sent_at);
+        sent_at.map_or(self.event.at, |sent_at| self.event.at.max(sent_at))
     }
 
     /// The room lists that the room belongs to, by name.

@@ -257,7 +257,9 @@ impl EventHandler<'_> {
             return Ok((Acted { number, name, result: ActResult::Refused { why } }, None));
         }
         let who = self.event.sender.clone();
-        let action = PersonAction { who, via: message.via, act, comment };
+        let about = message.about.as_ref().filter(|about| about.incident == number);
+        let acted_at = self.acted_at(about);
+        let action = PersonAction { who, via: message.via, act, comment, acted_at };
         let result = self.change.person(&stored, action, self.caller(), Some(room)).await?;
         let permitted = !matches!(result, ActResult::NoRight { .. });
         Ok((Acted { number, name, result }, permitted.then_some(stored.room_list)))

@@ -49,7 +49,8 @@ impl EventHandler<'_> {
             return self.refuse(&about, &stored, act, result).await;
         }
         let who = self.event.sender.clone();
-        let action = PersonAction { who, via: Via::Reaction, act, comment: None };
+        let acted_at = self.acted_at(Some(&about));
+        let action = PersonAction { who, via: Via::Reaction, act, comment: None, acted_at };
         let result = self.change.person(&stored, action, self.caller(), None).await?;
         if !result.is_done() {
             return self.refuse(&about, &stored, act, result).await;
@@ -95,7 +96,8 @@ impl EventHandler<'_> {
         }
         let who = self.event.sender.clone();
         let act = Act::Unacknowledge;
-        let action = PersonAction { who, via: Via::Reaction, act, comment: None };
+        let acted_at = self.event.at;
+        let action = PersonAction { who, via: Via::Reaction, act, comment: None, acted_at };
         let result = self.change.person(&stored, action, Caller::Acker, None).await?;
         Ok(Handled::acted(by_reaction(act, reaction.incident, &result)))
     }

@@ -74,7 +74,10 @@ impl Inbox {
     }
 
     async fn handle_one(&self, room: &str, waiting: &WaitingEvent) -> Result<Outcome, InboxError> {
-        let event = read_event(&waiting.event);
+        let mut event = read_event(&waiting.event);
+        if let Ok(event) = &mut event {
+            event.at = event.at.min(waiting.received_at);
+        }
         if let Ok(event) = &event
             && self.is_for_another_process(event, waiting).await?
         {

@@ -23,8 +23,13 @@ impl Incidents {
         who: &UserId,
         comment: Option<&str>,
     ) -> anyhow::Result<bool> {
-        let action =
-            || PersonAction { who: who.to_owned(), via: Via::Api, act, comment: comment.map(str::to_owned) };
+        let action = |acted_at| PersonAction {
+            who: who.to_owned(),
+            via: Via::Api,
+            act,
+            comment: comment.map(str::to_owned),
+            acted_at,
+        };
         let mut results = Vec::new();
         if which.contains(&Which::All) {
             let mut after = 0;
@@ -34,7 +39,8 @@ impl Incidents {
                 let Some(last) = numbers.last() else { break };
                 after = *last;
                 for number in numbers {
-                    results.push(self.act_on(&mut change, number, action()).await?);
+                    let action = action(change.now());
+                    results.push(self.act_on(&mut change, number, action).await?);
                 }
                 change.commit().await?;
             }
@@ -46,7 +52,8 @@ impl Incidents {
             numbers.dedup();
             let mut change = self.engine.begin().await?;
             for number in numbers {
-                results.push(self.act_on(&mut change, number, action()).await?);
+                let action = action(change.now());
+                results.push(self.act_on(&mut change, number, action).await?);
             }
             change.commit().await?;
         }

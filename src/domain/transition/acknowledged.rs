@@ -2,7 +2,7 @@
 
 use super::draft::Draft;
 use super::start_run::reason;
-use crate::domain::incident::{Fingerprint, Incident, KeptAck, Phase};
+use crate::domain::incident::{Fingerprint, Firing, Incident, KeptAck, Phase};
 use crate::domain::input::{Effect, Urgency};
 use crate::domain::policy::OnNewAlert;
 use crate::domain::time::{earlier, later};
@@ -13,19 +13,26 @@ use std::time::Duration;
 
 impl Draft<'_> {
     /// A person acknowledges or snoozes the incident: escalation stops.
-    pub(super) fn stop_escalation(&mut self, who: &OwnedUserId, phase: Phase) {
+    pub(super) fn stop_escalation(&mut self, who: &OwnedUserId, phase: Phase, acted_at: Timestamp) {
         self.incident.phase = phase;
         self.incident.ackers = vec![who.clone()];
-        self.remember_firing_alerts();
+        self.remember_firing_alerts(acted_at);
         self.arm_timer();
         self.effect(Effect::CancelUnsent);
     }
 
-    /// Remembers the firing alerts. They do not end the acknowledgement or snooze later, unless their severity rises.
-    pub(super) fn remember_firing_alerts(&mut self) {
-        let firing = self.incident.firing.iter();
+    /// Remembers the alerts that were firing when the person acted. They do not end the acknowledgement or snooze later,
+    /// unless their severity rises or they start anew.
+    pub(super) fn remember_firing_alerts(&mut self, acted_at: Timestamp) {
+        let covered = self.incident.firing.iter().filter(|(_, alert)| self.covers(acted_at, alert));
         self.incident.known_at_ack =
-            firing.map(|(fingerprint, alert)| (fingerprint.clone(), alert.severity.rank)).collect();
+            covered.map(|(fingerprint, alert)| (fingerprint.clone(), alert.severity.rank)).collect();
+    }
+
+    /// Whether a person who acted at that time can have known of an alert. Nobody acts on an incident before it opens:
+    /// then the clock of the person's homeserver is wrong, and the act counts as of now.
+    pub(super) fn covers(&self, acted_at: Timestamp, alert: &Firing) -> bool {
+        acted_at < self.incident.opened_at || alert.since <= acted_at
     }
 
     /// The phase of an acknowledgement that ends at `until`.
@@ -55,11 +62,12 @@ impl Draft<'_> {
         Some(reopened_at.map_or(self.around.now, |at| later(at, self.policy().reopen_min_interval)))
     }
 
-    /// Ends the acknowledgement or snooze because of a new or worse alert, and starts a run.
-    pub(super) fn reopen(&mut self, delay: Duration) {
+    /// Ends the acknowledgement or snooze because of a new or worse alert, and starts a run. `renewed`: the known alerts
+    /// of which another outage has just started.
+    pub(super) fn reopen(&mut self, delay: Duration, renewed: &[Fingerprint]) {
         let (joined, rose) = unknown(&self.incident);
         self.incident.reopened_at = Some(self.around.now);
-        self.start_run(delay, reason(joined, rose));
+        self.start_run(delay, reason(joined, rose, renewed));
     }
 
     /// Arms the timer of an acknowledgement or snooze for what comes first: its reminder, its end, or an alert that

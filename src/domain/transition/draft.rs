@@ -33,6 +33,8 @@ impl<'a> Draft<'a> {
                 loop_no: 0,
                 notified: false,
                 policy_version: around.newest.version,
+                start_level: 0,
+                severities: None,
             },
             next_at: None,
             ackers: Vec::new(),

@@ -1,8 +1,9 @@
 //! The ladder: which level matrixbot pages next, and when.
 
 use super::draft::Draft;
-use crate::domain::incident::Phase;
+use crate::domain::incident::{Fingerprint, Incident, Phase};
 use crate::domain::input::{Effect, Urgency};
+use crate::domain::policy::{Mention, Severity};
 use crate::domain::time::later;
 use crate::domain::timeline::Kind;
 use std::time::Duration;
@@ -35,9 +36,36 @@ impl Draft<'_> {
         self.time_to_answer().saturating_add(self.policy().send_cap)
     }
 
+    /// The firing alerts that make the incident louder than its pages of this run have been: by a higher rank than any
+    /// alert that they showed, by mentions of the level that they did not have, or because the incident escalates now.
+    /// `before`: the incident before the report.
+    pub(super) fn louder_than_paged(&self, before: &Incident) -> Vec<Fingerprint> {
+        let policy = self.around.newest.policy;
+        let level = self.incident.run.level.unwrap_or(0);
+        let shown: Vec<Severity> = match &self.incident.run.severities {
+            Some(names) => names.iter().map(|name| policy.severity_by_name(name)).collect(),
+            None => before.firing.values().map(|alert| alert.severity.clone()).collect(),
+        };
+        let firing: Vec<&Severity> = self.incident.firing.values().map(|alert| &alert.severity).collect();
+        let highest = shown.iter().map(|severity| severity.rank).max();
+        let mentioned: Vec<Mention> =
+            shown.iter().flat_map(|severity| policy.mentions(std::iter::once(severity), level)).collect();
+        let mentions = policy.mentions(firing.iter().copied(), level);
+        let mentions_more = mentions.iter().any(|mention| !mentioned.contains(mention));
+        let top = firing.iter().map(|severity| severity.rank).max();
+        let escalated = shown.iter().any(|severity| severity.escalate);
+        let is_louder = |severity: &Severity| {
+            Some(severity.rank) > highest
+                || (severity.escalate && !escalated)
+                || (mentions_more && Some(severity.rank) == top)
+        };
+        let alerts = self.incident.firing.iter().filter(|(_, alert)| is_louder(&alert.severity));
+        alerts.map(|(fingerprint, _)| fingerprint.clone()).collect()
+    }
+
     fn next_step(&self) -> Step {
         let run = &self.incident.run;
-        let level = run.level.map_or(0, |level| level.saturating_add(1));
+        let level = run.level.map_or(run.start_level, |level| level.saturating_add(1));
         if self.policy().level(level).is_some() {
             Step::Page { loop_no: run.loop_no, level }
         } else if run.loop_no < self.policy().repeat && level > 0 {
@@ -54,6 +82,9 @@ impl Draft<'_> {
         let run = &mut self.incident.run;
         let first = run.no == 1 && run.level.is_none();
         (run.loop_no, run.level, run.notified) = (loop_no, Some(level), false);
+        let names =
+            self.incident.firing.values().map(|alert| alert.severity.name.clone().unwrap_or_default());
+        run.severities.get_or_insert_default().extend(names);
         self.incident.next_at = Some(later(self.around.now, self.time_if_unsent()));
         self.record(Kind::Paged { loop_no, level });
         if let Some(rung) = self.incident.rung() {

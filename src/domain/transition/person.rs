@@ -1,6 +1,8 @@
 //! The acts of people. The caller has already checked their permissions.
 
+use super::acknowledged::unknown;
 use super::draft::{Draft, unchanged};
+use super::start_run::reason;
 use crate::domain::answer::ActResult;
 use crate::domain::incident::{Incident, Phase, Rung};
 use crate::domain::input::{Act, Decision, Outcome, PersonAction, Surroundings, Urgency};
@@ -46,11 +48,12 @@ pub fn result(
         Outcome::JoinedAck => ActResult::Joined { others: before.ackers.clone() },
         Outcome::AlreadyYours => ActResult::AlreadyYours,
         Outcome::TooLate => ActResult::TooLate { resolved_at },
+        Outcome::CoversNothing => ActResult::CoversNothing,
         Outcome::NotAcknowledged => ActResult::NotAcknowledged,
         Outcome::NotSnoozed => ActResult::NotSnoozed,
         Outcome::StaleRung => ActResult::StalePage,
         Outcome::UnderMaintenance => ActResult::UnderMaintenance,
-        Outcome::Repeated | Outcome::OrphanClear | Outcome::Nothing => nothing(),
+        Outcome::Repeated | Outcome::Doubted | Outcome::OrphanClear | Outcome::Nothing => nothing(),
     }
 }
 
@@ -82,14 +85,23 @@ fn too_late(draft: &mut Draft<'_>, action: &PersonAction) -> Outcome {
     Outcome::TooLate
 }
 
+/// Whether every alert that the person can have known of has resolved since.
+fn covers_nothing(draft: &Draft<'_>, action: &PersonAction) -> bool {
+    !draft.incident.firing.values().any(|alert| draft.covers(action.acted_at, alert))
+}
+
 fn acknowledge(draft: &mut Draft<'_>, action: &PersonAction) -> Outcome {
     if matches!(draft.incident.phase, Phase::Acknowledged { .. }) {
         return join(draft, action);
     }
     let PersonAction { who, via, comment, .. } = action.clone();
+    if covers_nothing(draft, action) {
+        draft.note(Kind::LateAck { who, via });
+        return Outcome::CoversNothing;
+    }
     let until = draft.policy().ack_timeout.map(|timeout| later(draft.around.now, timeout));
     let phase = draft.acknowledged_until(until);
-    draft.stop_escalation(&who, phase);
+    draft.stop_escalation(&who, phase, action.acted_at);
     let entry = draft.record(Kind::Acknowledged { who, via, until, comment });
     draft.refresh_and_post(Urgency::AtOnce, entry);
     Outcome::Done
@@ -118,8 +130,11 @@ fn unacknowledge(draft: &mut Draft<'_>, action: &PersonAction) -> Outcome {
 
 fn snooze(draft: &mut Draft<'_>, action: &PersonAction, length: Duration) -> Outcome {
     let PersonAction { who, via, comment, .. } = action.clone();
+    if covers_nothing(draft, action) {
+        return Outcome::CoversNothing;
+    }
     let until = later(draft.around.now, length.min(draft.policy().max_snooze));
-    draft.stop_escalation(&who, Phase::Snoozed { until });
+    draft.stop_escalation(&who, Phase::Snoozed { until }, action.acted_at);
     let entry = draft.record(Kind::Snoozed { who, via, until, comment });
     draft.refresh_and_post(Urgency::AtOnce, entry);
     Outcome::Done
@@ -158,6 +173,15 @@ fn escalate(draft: &mut Draft<'_>, action: &PersonAction, page: Option<Rung>) ->
 
 fn resolve(draft: &mut Draft<'_>, action: &PersonAction) -> Outcome {
     let PersonAction { who, via, comment, .. } = action.clone();
+    if covers_nothing(draft, action) {
+        return Outcome::CoversNothing;
+    }
+    draft.remember_firing_alerts(action.acted_at);
     draft.resolve(ResolveReason::ByHand { who, via, comment });
+    let (joined, rose) = unknown(&draft.incident);
+    if !joined.is_empty() {
+        draft.incident.flap_count = draft.incident.flap_count.saturating_add(1);
+        draft.start_run(draft.around.newest.policy.initial_delay, reason(joined, rose, &[]));
+    }
     Outcome::Done
 }

@@ -2,33 +2,30 @@
 
 use super::acknowledged::unknown;
 use super::draft::{Draft, unchanged};
-use super::fold::{Folded, fold};
+use super::fold::{Folded, fold, replay_wait};
 use super::start_run::reason;
-use crate::domain::incident::{Incident, KeptAck, Phase};
-use crate::domain::input::{Decision, Effect, Outcome, ReportedAlert, Surroundings, Urgency};
-use crate::domain::timeline::{Kind, ResolveReason, RunReason};
+use crate::domain::incident::{Fingerprint, Incident, KeptAck, Phase};
+use crate::domain::input::{Decision, Effect, Outcome, Report, Surroundings, Urgency};
+use crate::domain::time::later;
+use crate::domain::timeline::{AlertsChanged, Kind, ResolveReason, RunReason};
 use std::time::Duration;
 
-pub(super) fn report(
-    incident: Option<&Incident>,
-    report: &[ReportedAlert],
-    around: Surroundings<'_>,
-) -> Decision {
+pub(super) fn report(incident: Option<&Incident>, report: &Report, around: Surroundings<'_>) -> Decision {
     match incident {
         None | Some(Incident { phase: Phase::Closed, .. }) => first_report(incident, report, around),
         Some(incident) => further_report(incident, report, around),
     }
 }
 
-/// I1: the group has no incident that is not closed. A firing alert opens one.
-fn first_report(closed: Option<&Incident>, report: &[ReportedAlert], around: Surroundings<'_>) -> Decision {
+/// There is no incident that is not closed. A firing alert opens one.
+fn first_report(closed: Option<&Incident>, report: &Report, around: Surroundings<'_>) -> Decision {
     let mut draft = Draft::of_nothing(around);
     if let Some(closed) = closed {
         draft.incident.cleared = closed.cleared.clone();
     }
     let folded = fold(&mut draft.incident, report, around);
     if draft.incident.firing.is_empty() {
-        let clears = !report.is_empty() && report.iter().all(|alert| !alert.firing);
+        let clears = !report.alerts.is_empty() && report.alerts.iter().all(|alert| !alert.firing);
         return unchanged(closed, if clears { Outcome::OrphanClear } else { Outcome::Nothing });
     }
     let delay = delay(&draft, &folded);
@@ -36,16 +33,21 @@ fn first_report(closed: Option<&Incident>, report: &[ReportedAlert], around: Sur
     draft.decided(Outcome::Done)
 }
 
-fn further_report(incident: &Incident, report: &[ReportedAlert], around: Surroundings<'_>) -> Decision {
+fn further_report(incident: &Incident, report: &Report, around: Surroundings<'_>) -> Decision {
     let mut draft = Draft::of(incident, around);
     let folded = fold(&mut draft.incident, report, around);
     if !folded.is_news() {
-        return draft.decided(Outcome::Repeated);
+        if matches!(incident.phase, Phase::Resolved { forced: false, .. })
+            && incident.cleared != draft.incident.cleared
+        {
+            draft.arm_wait();
+        }
+        return draft.decided(if folded.doubted { Outcome::Doubted } else { Outcome::Repeated });
     }
     if draft.incident.firing.is_empty() {
         all_resolved(&mut draft);
     } else {
-        still_firing(&mut draft, folded);
+        still_firing(&mut draft, incident, folded);
     }
     draft.decided(Outcome::Done)
 }
@@ -62,26 +64,61 @@ fn all_resolved(draft: &mut Draft<'_>) {
     }
 }
 
-fn still_firing(draft: &mut Draft<'_>, folded: Folded) {
+fn still_firing(draft: &mut Draft<'_>, before: &Incident, folded: Folded) {
     match draft.incident.phase {
         Phase::Acknowledged { .. } | Phase::Snoozed { .. } => acknowledged_or_snoozed(draft, folded),
         Phase::Unanswered { .. } if folded.is_worse() => {
-            let why = reason(folded.joined.clone(), folded.rose.clone());
+            let why = reason(joined_or_renewed(&folded), folded.rose.clone(), &folded.alerts.renewed);
             let delay = delay(draft, &folded);
             draft.start_run(delay, why);
         }
-        Phase::Firing | Phase::Unanswered { .. } | Phase::Suppressed => alerts_changed(draft, folded),
+        Phase::Firing => firing(draft, before, folded),
+        Phase::Unanswered { .. } | Phase::Suppressed => alerts_changed(draft, folded),
         Phase::Resolved { forced: true, .. } => resolved_by_hand(draft, folded),
-        Phase::Resolved { forced: false, kept_ack } => refires(draft, &folded, kept_ack),
+        Phase::Resolved { forced: false, kept_ack } => {
+            let delay = delay(draft, &folded);
+            draft.refire(delay, kept_ack);
+        }
         Phase::Closed => {}
     }
 }
 
-/// Edits the incident's posts. The ladder does not change.
+fn joined_or_renewed(folded: &Folded) -> Vec<Fingerprint> {
+    folded.alerts.joined.iter().chain(&folded.alerts.renewed).cloned().collect()
+}
+
+/// Nobody has acknowledged. The ladder goes on, except if its pages have not said how bad it is, or if another outage
+/// starts after its last page.
+fn firing(draft: &mut Draft<'_>, before: &Incident, folded: Folded) {
+    let delay = delay(draft, &folded);
+    if draft.incident.run.level.is_none() {
+        // A first page that waits for a resolved report waits no longer for an alert that is not in doubt.
+        let soonest = later(draft.around.now, delay);
+        let brought_forward = draft.incident.next_at.filter(|_| folded.is_worse()).map(|at| at.min(soonest));
+        draft.incident.next_at = brought_forward.or(draft.incident.next_at);
+        return alerts_changed(draft, folded);
+    }
+    let worse = draft.louder_than_paged(before);
+    if !worse.is_empty() {
+        let joined = worse.iter().filter(|name| !before.firing.contains_key(*name)).cloned().collect();
+        return draft.start_run_where_it_is(delay, reason(joined, worse, &[]));
+    }
+    let ladder_is_over = !before.escalates();
+    if ladder_is_over && !folded.alerts.renewed.is_empty() {
+        let fingerprints = folded.alerts.renewed;
+        return draft.start_run_where_it_is(delay, RunReason::Renewed { fingerprints });
+    }
+    alerts_changed(draft, folded);
+}
+
+/// Edits the incident's posts. The ladder does not change. The threads show another outage.
 fn alerts_changed(draft: &mut Draft<'_>, folded: Folded) {
-    let Folded { joined, cleared, changed, .. } = folded;
-    draft.record(Kind::AlertsChanged { joined, cleared, changed });
+    let is_posted = !folded.alerts.renewed.is_empty();
+    let entry = draft.record(Kind::AlertsChanged(folded.alerts));
     draft.effect(Effect::Refresh(Urgency::Soon));
+    if is_posted {
+        draft.effect(Effect::PostInThread(entry));
+    }
 }
 
 /// A new or worse alert ends the acknowledgement or snooze, now or as soon as `reopen_min_interval` allows.
@@ -89,14 +126,15 @@ fn acknowledged_or_snoozed(draft: &mut Draft<'_>, folded: Folded) {
     let due = draft.reopens_at().is_some_and(|at| at <= draft.around.now);
     if due && folded.is_worse() {
         let delay = delay(draft, &folded);
-        draft.reopen(delay);
+        draft.reopen(delay, &folded.alerts.renewed);
     } else {
         alerts_changed(draft, folded);
         draft.arm_timer();
     }
 }
 
-/// An incident that a person resolved while alerts were firing stays resolved until a new or worse alert fires.
+/// An incident that a person resolved while alerts were firing stays resolved until a new or worse alert fires, or
+/// another outage of a known one starts.
 fn resolved_by_hand(draft: &mut Draft<'_>, folded: Folded) {
     let (joined, rose) = unknown(&draft.incident);
     if joined.is_empty() && rose.is_empty() {
@@ -104,20 +142,19 @@ fn resolved_by_hand(draft: &mut Draft<'_>, folded: Folded) {
     } else {
         draft.incident.flap_count = draft.incident.flap_count.saturating_add(1);
         let delay = delay(draft, &folded);
-        draft.start_run(delay, reason(joined, rose));
+        draft.start_run(delay, reason(joined, rose, &folded.alerts.renewed));
     }
 }
 
-/// A resolved incident fires again within the reopen window.
-fn refires(draft: &mut Draft<'_>, folded: &Folded, kept_ack: Option<KeptAck>) {
-    draft.incident.flap_count = draft.incident.flap_count.saturating_add(1);
-    let (joined, rose) = unknown(&draft.incident);
-    let kept_ack = kept_ack.filter(|ack| ack.until.is_none_or(|until| until > draft.around.now));
-    match kept_ack {
-        Some(ack) if joined.is_empty() && rose.is_empty() => draft.restore_ack(ack),
-        Some(_) | None => {
-            let delay = delay(draft, folded);
-            draft.start_run(delay, RunReason::Refired);
+impl Draft<'_> {
+    /// A resolved incident fires again within the reopen window.
+    pub(super) fn refire(&mut self, delay: Duration, kept_ack: Option<KeptAck>) {
+        self.incident.flap_count = self.incident.flap_count.saturating_add(1);
+        let (joined, rose) = unknown(&self.incident);
+        let kept_ack = kept_ack.filter(|ack| ack.until.is_none_or(|until| until > self.around.now));
+        match kept_ack {
+            Some(ack) if joined.is_empty() && rose.is_empty() => self.restore_ack(ack),
+            Some(_) | None => self.start_run(delay, RunReason::Refired),
         }
     }
 }
@@ -126,9 +163,11 @@ fn refires(draft: &mut Draft<'_>, folded: &Folded, kept_ack: Option<KeptAck>) {
 /// resolved report that may follow.
 fn delay(draft: &Draft<'_>, folded: &Folded) -> Duration {
     let policy = draft.around.newest.policy;
-    let replayed = |fingerprint| folded.replayed.contains(fingerprint);
-    if folded.rose.is_empty() && folded.joined.iter().all(replayed) {
-        policy.initial_delay.max(policy.replay_grace)
+    let AlertsChanged { joined, changed, renewed, .. } = &folded.alerts;
+    let is_replayed = |fingerprint| folded.replayed.contains(fingerprint);
+    let only_replayed = !joined.is_empty() && joined.iter().all(is_replayed);
+    if only_replayed && changed.is_empty() && renewed.is_empty() {
+        policy.initial_delay.max(replay_wait(policy))
     } else {
         policy.initial_delay
     }

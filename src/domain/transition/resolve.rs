@@ -1,7 +1,7 @@
 //! The resolution of an incident: all alerts resolved, a person resolved it, or it is stale.
 
 use super::draft::{Draft, unchanged};
-use super::fold::clear_all;
+use super::fold::{clear_all, wait_ends_at};
 use crate::domain::incident::{Incident, KeptAck, Phase};
 use crate::domain::input::{Decision, Effect, Outcome, Surroundings, Urgency};
 use crate::domain::time::{between, later};
@@ -11,9 +11,6 @@ impl Draft<'_> {
     /// Resolves the incident and starts the reopen window. A person can resolve it while alerts are firing (I2).
     pub(super) fn resolve(&mut self, why: ResolveReason) {
         let forced = !self.incident.firing.is_empty();
-        if forced {
-            self.remember_firing_alerts();
-        }
         let kept_ack = match (&self.incident.phase, &why) {
             (Phase::Acknowledged { until, .. }, ResolveReason::Cleared) => Some(KeptAck { until: *until }),
             _ => None,
@@ -32,6 +29,15 @@ impl Draft<'_> {
         self.arm_reopen_window();
         self.record(Kind::HoldEnded);
         self.effect(Effect::Refresh(Urgency::Soon));
+    }
+
+    /// Arms the timer of a resolved incident whose alerts in doubt have changed: when the first of them has waited, or
+    /// else at the end of the reopen window.
+    pub(super) fn arm_wait(&mut self) {
+        let waits = wait_ends_at(&self.incident, self.policy());
+        let resolved_at = self.incident.cleared.values().map(|cleared| cleared.at).max();
+        let window = later(resolved_at.unwrap_or(self.around.now), self.policy().reopen_window);
+        self.incident.next_at = Some(waits.unwrap_or(window));
     }
 
     /// I3: a resolved incident has a timer.

@@ -4,20 +4,36 @@ use super::draft::Draft;
 use crate::domain::incident::{Fingerprint, Phase, Run};
 use crate::domain::input::{Effect, Urgency};
 use crate::domain::time::later;
-use crate::domain::timeline::{Kind, RunReason};
+use crate::domain::timeline::{Kind, Place, RunReason};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 impl Draft<'_> {
     /// Starts the ladder from its first level, `delay` from now, with the newest policy (I14). During maintenance, the
     /// incident is suppressed instead.
     pub(super) fn start_run(&mut self, delay: Duration, why: RunReason) {
+        self.start_run_at(Place { loop_no: 0, level: 0 }, delay, why);
+    }
+
+    /// Starts the ladder from the level that it has reached, as far as the newest policy has that.
+    pub(super) fn start_run_where_it_is(&mut self, delay: Duration, why: RunReason) {
+        let (run, policy) = (&self.incident.run, self.around.newest.policy);
+        let last = u32::try_from(policy.levels.len()).unwrap_or(u32::MAX).saturating_sub(1);
+        let place =
+            Place { loop_no: run.loop_no.min(policy.repeat), level: run.level.unwrap_or(0).min(last) };
+        self.start_run_at(place, delay, why);
+    }
+
+    fn start_run_at(&mut self, place: Place, delay: Duration, why: RunReason) {
         let first = self.incident.run.no == 0;
         self.incident.run = Run {
             no: self.incident.run.no.saturating_add(1),
             level: None,
-            loop_no: 0,
+            loop_no: place.loop_no,
             notified: false,
             policy_version: self.around.newest.version,
+            start_level: place.level,
+            severities: Some(BTreeSet::new()),
         };
         self.incident.ackers.clear();
         self.incident.known_at_ack.clear();
@@ -28,8 +44,9 @@ impl Draft<'_> {
             (Phase::Firing, Some(later(self.around.now, delay)))
         };
         let (urgency, posted) = (urgency(&why), is_posted(&why));
-        let entry =
-            self.record(Kind::RunStarted { why, policy_version: self.around.newest.version, suppressed });
+        let policy_version = self.around.newest.version;
+        let from = Some(place).filter(|place| *place != Place { loop_no: 0, level: 0 });
+        let entry = self.record(Kind::RunStarted { why, policy_version, suppressed, from });
         if first {
             // No room has a post of the incident yet: there is nothing to cancel or to edit, and no thread.
             return;
@@ -42,10 +59,13 @@ impl Draft<'_> {
     }
 }
 
-/// The reason of a run that alerts started: new alerts, or else alerts whose severity rose.
-pub(super) fn reason(joined: Vec<Fingerprint>, rose: Vec<Fingerprint>) -> RunReason {
+/// The reason of a run that alerts started: new alerts, other outages of known ones (`renewed`, which `joined` contains
+/// too), or else alerts whose severity rose.
+pub(super) fn reason(joined: Vec<Fingerprint>, rose: Vec<Fingerprint>, renewed: &[Fingerprint]) -> RunReason {
     if joined.is_empty() {
         RunReason::SeverityRose { fingerprints: rose }
+    } else if joined.iter().all(|fingerprint| renewed.contains(fingerprint)) {
+        RunReason::Renewed { fingerprints: joined }
     } else {
         RunReason::NewAlert { joined }
     }
@@ -59,6 +79,7 @@ fn urgency(why: &RunReason) -> Urgency {
         | RunReason::SnoozeOver { who: Some(_) } => Urgency::AtOnce,
         RunReason::Fired
         | RunReason::Refired
+        | RunReason::Renewed { .. }
         | RunReason::NewAlert { .. }
         | RunReason::SeverityRose { .. }
         | RunReason::AckExpired { .. }
@@ -71,6 +92,7 @@ fn urgency(why: &RunReason) -> Urgency {
 fn is_posted(why: &RunReason) -> bool {
     match why {
         RunReason::Refired
+        | RunReason::Renewed { .. }
         | RunReason::NewAlert { .. }
         | RunReason::SeverityRose { .. }
         | RunReason::GivenBack { .. }

@@ -1,6 +1,7 @@
 //! Ticks: the incident's timer is due.
 
 use super::draft::{Draft, unchanged};
+use super::fold::believe_waited;
 use crate::domain::incident::{Incident, Phase};
 use crate::domain::input::{Decision, Effect, Outcome, Surroundings};
 use crate::domain::time::later;
@@ -33,7 +34,13 @@ pub(super) fn tick(incident: Option<&Incident>, around: Surroundings<'_>) -> Dec
         Phase::Snoozed { until } => snoozed(&mut draft, until),
         // I2: an incident that a person resolved does not close while alerts are firing.
         Phase::Resolved { forced: true, .. } => draft.arm_reopen_window(),
-        Phase::Resolved { forced: false, .. } => close(&mut draft),
+        Phase::Resolved { forced: false, kept_ack } => {
+            if believe_waited(&mut draft.incident, around) {
+                draft.refire(around.newest.policy.initial_delay, kept_ack);
+            } else {
+                close(&mut draft);
+            }
+        }
         Phase::Suppressed | Phase::Closed => draft.incident.next_at = None,
     }
     let outcome = if draft.incident.version == incident.version { Outcome::Nothing } else { Outcome::Done };
@@ -68,7 +75,7 @@ fn acknowledged(draft: &mut Draft<'_>, until: Option<Timestamp>, reminded: bool)
         let ackers = draft.incident.ackers.clone();
         draft.start_run(Duration::ZERO, RunReason::AckExpired { ackers });
     } else if reopen_is_due(draft) {
-        draft.reopen(draft.around.newest.policy.initial_delay);
+        draft.reopen(draft.around.newest.policy.initial_delay, &[]);
     } else {
         if let Some(until) = until.filter(|_| !reminded) {
             remind_of_the_end(draft, until);
@@ -91,7 +98,7 @@ fn snoozed(draft: &mut Draft<'_>, until: Timestamp) {
     if until <= draft.around.now {
         draft.start_run(Duration::ZERO, RunReason::SnoozeOver { who: None });
     } else if reopen_is_due(draft) {
-        draft.reopen(draft.around.newest.policy.initial_delay);
+        draft.reopen(draft.around.newest.policy.initial_delay, &[]);
     } else {
         draft.arm_timer();
     }

@@ -186,6 +186,9 @@ fn words(result: &ActResult, context: &Context<'_>) -> (&'static str, Rich) {
             ("", format!("too late: it was resolved at {}.", at(*since)).into())
         }
         ActResult::TooLate { resolved_at: None } => ("", "too late: it is already resolved.".into()),
+        ActResult::CoversNothing => {
+            ("", "too late: what was firing then is resolved, and what is firing now started later.".into())
+        }
         ActResult::UnderMaintenance => ("🔧", "maintenance is active. Nobody is paged.".into()),
         ActResult::Nothing { phase } => ("", format!("nothing to do: it is {}.", standing(*phase)).into()),
         ActResult::Refused { why } => ("", hidden(*why).into()),

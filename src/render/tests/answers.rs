@@ -4,7 +4,7 @@ use super::*;
 use crate::domain::answer::{ActResult, Acted, Answer, Hidden, IncidentLine, Need, Rest};
 use crate::domain::incident::PhaseName;
 use crate::domain::policy::{Role, Severity};
-use crate::domain::timeline::ResolveReason;
+use crate::domain::timeline::{AlertsChanged, ResolveReason};
 use crate::render::answer::{answer, reply};
 use crate::render::page::show;
 use insta::assert_snapshot;
@@ -162,7 +162,7 @@ fn the_timeline_of_an_incident() {
         fired(30),
         entry(30, Kind::Paged { loop_no: 0, level: 0 }),
         entry(29, Kind::PageSent { loop_no: 0, level: 0 }),
-        entry(28, Kind::AlertsChanged { joined, cleared: vec![], changed: vec![] }),
+        entry(28, Kind::AlertsChanged(AlertsChanged { joined, ..AlertsChanged::default() })),
         acknowledged(20, Some("on it")),
         entry(0, cleared),
         entry(0, Kind::Closed),

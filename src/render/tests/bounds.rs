@@ -63,6 +63,7 @@ fn nasty_alert() -> impl Strategy<Value = AlertView> {
             annotations,
             starts_at: minutes_ago(5),
             cleared_at: (!firing).then(now),
+            left_out_since: None,
             generator_url,
             defect,
         })

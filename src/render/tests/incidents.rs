@@ -3,7 +3,7 @@
 use super::*;
 use crate::domain::incident::{Phase, Rung};
 use crate::domain::policy::Severity;
-use crate::domain::timeline::ResolveReason;
+use crate::domain::timeline::{AlertsChanged, Place, ResolveReason};
 use crate::render::page::{PageReason, edit, page};
 use crate::render::thread;
 use insta::assert_snapshot;
@@ -274,19 +274,33 @@ fn the_thread_tells_every_kind_of_entry_that_the_page_does_not_show() {
     let by_hand = ResolveReason::ByHand { who: bob(), via: Via::Api, comment: None };
     let lasted = Duration::from_mins(125);
     let kinds = [
-        Kind::RunStarted { why: RunReason::Fired, policy_version: 1, suppressed: false },
-        Kind::RunStarted { why: RunReason::Fired, policy_version: 1, suppressed: true },
+        Kind::RunStarted { why: RunReason::Fired, policy_version: 1, suppressed: false, from: None },
+        Kind::RunStarted { why: RunReason::Fired, policy_version: 1, suppressed: true, from: None },
         Kind::RunStarted {
             why: RunReason::NewAlert { joined: second() },
             policy_version: 1,
             suppressed: false,
+            from: None,
         },
-        Kind::AlertsChanged {
+        Kind::RunStarted {
+            why: RunReason::Renewed { fingerprints: second() },
+            policy_version: 1,
+            suppressed: false,
+            from: Some(Place { loop_no: 0, level: 1 }),
+        },
+        Kind::AlertsChanged(AlertsChanged {
             joined: second(),
             cleared: vec!["0000000000000001".to_owned()],
-            changed: vec![],
-        },
-        Kind::AlertsChanged { joined: vec![], cleared: vec!["gone".to_owned()], changed: second() },
+            ..AlertsChanged::default()
+        }),
+        Kind::AlertsChanged(AlertsChanged {
+            cleared: vec!["gone".to_owned()],
+            changed: second(),
+            ..AlertsChanged::default()
+        }),
+        Kind::AlertsChanged(AlertsChanged { renewed: second(), ..AlertsChanged::default() }),
+        Kind::AlertsChanged(AlertsChanged { left_out: second(), ..AlertsChanged::default() }),
+        Kind::AlertsChanged(AlertsChanged { returned: second(), ..AlertsChanged::default() }),
         Kind::Paged { loop_no: 0, level: 0 },
         Kind::Paged { loop_no: 0, level: 1 },
         Kind::Paged { loop_no: 1, level: 0 },

@@ -62,7 +62,7 @@ fn fired(minutes_ago: i64) -> Entry {
 }
 
 fn started(minutes_ago: i64, why: RunReason) -> Entry {
-    entry(minutes_ago, Kind::RunStarted { why, policy_version: 1, suppressed: false })
+    entry(minutes_ago, Kind::RunStarted { why, policy_version: 1, suppressed: false, from: None })
 }
 
 fn acknowledged(minutes_ago: i64, comment: Option<&str>) -> Entry {

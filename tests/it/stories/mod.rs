@@ -9,6 +9,7 @@
 //! routing        which list gets a report       telling        queries, mistakes and chatter
 //! deadlines      timeouts and retention         mentions       who is notified
 //! sharing        several lists in one room      totals         counters over all processes
+//! truth          old, wrong and missing reports  groups         alerts that come in another group
 //! ```
 
 mod acknowledging;
@@ -16,6 +17,7 @@ mod alerts;
 mod by_hand;
 mod deadlines;
 mod giving_back;
+mod groups;
 mod ladder;
 mod mentions;
 mod removed_lists;
@@ -26,6 +28,7 @@ mod scope;
 mod sharing;
 mod telling;
 mod totals;
+mod truth;
 
 use crate::homeserver::people::Person;
 use crate::homeserver::view::{SeenEvent, SeenMessage};

@@ -40,6 +40,7 @@ async fn a_report_without_a_list_in_its_path_is_routed_by_its_receiver() {
     let escaped = |body: &mut Value| {
         body["receiver"] = json!("lab \\(night\\|day\\)");
         body["groupKey"] = json!("another");
+        body["alerts"][0]["fingerprint"] = json!("00000000000000aa");
     };
     let (status, answer) = report(&world, "/webhook", "other", escaped).await;
     assert_eq!(status, 200, "{answer}");

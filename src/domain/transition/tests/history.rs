@@ -1,8 +1,9 @@
 //! Random histories from proptest: a few policies and a list of steps.
 
-use crate::domain::policy::{Level, OnNewAlert, Policy};
+use crate::domain::policy::{Level, Mention, OnNewAlert, Policy, SeverityRule};
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// The policies (the first is the newest at the start) and the steps.
@@ -37,6 +38,8 @@ pub(super) enum Step {
     SentAgain(Index),
     /// A person acts.
     Person(Who, Does),
+    /// The event of a person who acted this many seconds ago arrives.
+    LatePerson(Who, Does, u64),
     /// Maintenance starts or ends.
     Maintenance,
     /// The operator reloads the configuration.
@@ -55,7 +58,15 @@ pub(super) enum AlertStep {
     Fires(i32),
     /// It is firing, with the start time of its last episode.
     SameEpisode,
+    /// It is firing, and started later than known, whether or not it has resolved.
+    Restarts,
     Clears,
+    /// It is resolved, with an earlier start than known.
+    ClearsFromEarlier,
+    /// It is resolved, in an episode that ended before the current one.
+    ClearedBefore,
+    /// Its group is reported without it.
+    LeftOut,
 }
 
 /// A person.
@@ -95,7 +106,7 @@ fn policies() -> impl Strategy<Value = Policy> {
     let level = (seconds(&[60, 300, 900]), 1..=2_usize).prop_map(|(escalate_after, rooms)| Level {
         rooms: (0..rooms).map(|room| format!("!{room}:example.org")).collect(),
         escalate_after,
-        mention: Vec::new(),
+        mention: vec![Mention::Room],
     });
     let ladder = (prop::collection::vec(level, 1..=3), 0..=2_u32, seconds(&[0, 0, 120]));
     let unanswered = (prop::option::of(seconds(&[600])), 0..=3_u32);
@@ -111,9 +122,19 @@ fn policies() -> impl Strategy<Value = Policy> {
             (policy.remind_every, policy.max_reminders) = unanswered;
             (policy.ack_timeout, policy.ack_reminder, policy.on_new_alert) = ack_or_snooze;
             policy.reopen_window = reopen_window;
+            policy.severities = severities();
             policy
         },
     )
+}
+
+/// Only an info neither escalates nor mentions anybody.
+pub(super) fn severities() -> BTreeMap<String, SeverityRule> {
+    let rule = |rank| SeverityRule { rank, ..SeverityRule::default() };
+    let info = SeverityRule { rank: 0, escalate: false, mention: Some(Vec::new()) };
+    [("info", info), ("warning", rule(1)), ("critical", rule(2))]
+        .map(|(name, rule)| (name.to_owned(), rule))
+        .into()
 }
 
 fn steps() -> impl Strategy<Value = Step> {
@@ -121,7 +142,11 @@ fn steps() -> impl Strategy<Value = Step> {
         4 => Just(AlertStep::Nothing),
         4 => (0..=2).prop_map(AlertStep::Fires),
         1 => Just(AlertStep::SameEpisode),
+        1 => Just(AlertStep::Restarts),
         4 => Just(AlertStep::Clears),
+        1 => Just(AlertStep::ClearsFromEarlier),
+        1 => Just(AlertStep::ClearedBefore),
+        1 => Just(AlertStep::LeftOut),
     ];
     let reports = || prop::collection::vec(alert.clone(), 3);
     let who = || prop_oneof![Just(Who::Alice), Just(Who::Bob)];
@@ -138,6 +163,9 @@ fn steps() -> impl Strategy<Value = Step> {
         1 => any::<Index>().prop_map(Step::Fail),
         1 => any::<Index>().prop_map(Step::SentAgain),
         5 => person(Does::Acknowledge),
+        2 => (who(), select(&[Does::Acknowledge, Does::Acknowledge, Does::Snooze(900), Does::Resolve][..]),
+              select(&[1, 61, 301][..]))
+            .prop_map(|(who, does, late)| Step::LatePerson(who, does, late)),
         1 => person(Does::Unacknowledge),
         1 => (who(), select(&[60, 900, 1_000_000][..]))
             .prop_map(|(who, length)| Step::Person(who, Does::Snooze(length))),

@@ -4,6 +4,7 @@
 
 #![allow(clippy::arithmetic_side_effects, clippy::wildcard_enum_match_arm, reason = "tests may fail loudly")]
 
+mod alertmanager;
 mod history;
 mod invariants;
 mod mutants;

@@ -23,7 +23,7 @@ proptest! {
 
 #[test]
 fn the_histories_see_every_phase_and_every_kind_of_entry() {
-    let mut runner = runner(128);
+    let mut runner = runner(384);
     let seen = std::cell::RefCell::new(BTreeSet::new());
     let all = runner.run(&histories(), |history| {
         seen.borrow_mut().extend(live(decide, &history)?.seen);
@@ -90,13 +90,16 @@ fn acknowledging_and_clearing_commute(world: &World) -> Held {
         firing: false,
         severity: alert.severity.clone(),
         starts_at: alert.starts_at,
+        start_known: true,
+        ends_at: Some(world.now),
     });
-    let clear = Input::Report(clear.collect());
+    let clear = Input::Report(clear.collect::<Vec<_>>().into());
     let ack = Input::Person(PersonAction {
         who: ruma::user_id!("@carol:example.org").to_owned(),
         via: Via::Reaction,
         act: Act::Acknowledge,
         comment: None,
+        acted_at: world.now,
     });
     for inputs in [[&ack, &clear], [&clear, &ack]] {
         let mut world = world.clone();

@@ -2,14 +2,15 @@
 //! and an outbox that applies the effects.
 
 use super::Decide;
-use super::history::{AlertStep, Does, Step, Who};
+use super::alertmanager::Alertmanager;
+use super::history::{Does, Step, Who};
 use super::invariants::{self, Change, Held};
 use crate::domain::incident::{Fingerprint, Incident, Phase, Rung};
 use crate::domain::input::{
-    Act, Decision, Effect, Input, PersonAction, PolicyInForce, ReportedAlert, Surroundings, Via,
+    Act, Decision, Effect, Input, PersonAction, PolicyInForce, Report, ReportedAlert, Surroundings, Via,
 };
 use crate::domain::policy::{Policy, Severity};
-use crate::domain::time::later;
+use crate::domain::time::{earlier, later};
 use crate::domain::timeline::{Entry, Kind, ResolveReason};
 use jiff::Timestamp;
 use ruma::{OwnedUserId, user_id};
@@ -61,9 +62,12 @@ pub(super) struct World {
     /// The alerts that were firing when a person last acknowledged, snoozed or resolved the incident, computed without
     /// the rules.
     pub(super) known: BTreeMap<Fingerprint, i32>,
-    /// When each alert's last episode started, and whether it is still firing.
-    episodes: BTreeMap<Fingerprint, (Timestamp, bool)>,
-    reports: Vec<Vec<ReportedAlert>>,
+    /// When the current episode of each alert that was ever firing was first reported, computed without the rules.
+    pub(super) first_seen: BTreeMap<Fingerprint, Timestamp>,
+    /// The severities that pages of the current run have shown, by name.
+    pub(super) paged: BTreeSet<String>,
+    alertmanager: Alertmanager,
+    reports: Vec<Report>,
     /// All phases and kinds of entries so far, to check that the histories cover them.
     pub(super) seen: BTreeSet<&'static str>,
 }
@@ -81,7 +85,9 @@ impl World {
             outbox: Vec::new(),
             asked: Vec::new(),
             known: BTreeMap::new(),
-            episodes: BTreeMap::new(),
+            first_seen: BTreeMap::new(),
+            paged: BTreeSet::new(),
+            alertmanager: Alertmanager::default(),
             reports: Vec::new(),
             seen: BTreeSet::new(),
         }
@@ -92,7 +98,7 @@ impl World {
         match step {
             Step::Pass(seconds) => self.pass(*seconds),
             Step::Report(alerts) => {
-                let report = self.next_report(alerts);
+                let report = self.alertmanager.next_report(alerts, self.now);
                 self.reports.push(report.clone());
                 self.input(&Input::Report(report))?;
             }
@@ -118,7 +124,11 @@ impl World {
                 State::Undeliverable,
             )?,
             Step::SentAgain(index) => self.sent_again(*index)?,
-            Step::Person(who, does) => self.person(*who, *does)?,
+            Step::Person(who, does) => self.person(*who, *does, self.now)?,
+            Step::LatePerson(who, does, late) => {
+                let acted_at = earlier(self.now, Duration::from_secs(*late));
+                self.person(*who, *does, acted_at)?;
+            }
             Step::Maintenance => {
                 self.maintenance = !self.maintenance;
                 let started = self.maintenance;
@@ -148,9 +158,12 @@ impl World {
     pub(super) fn input(&mut self, input: &Input) -> Held {
         let before = self.incident.clone();
         let decision = self.decide(input);
-        self.apply(before.as_ref(), &decision);
+        let paged = self.paged.clone();
+        let known = self.apply(before.as_ref(), input, &decision);
         let change = Change {
             before: before.as_ref(),
+            known,
+            paged,
             input,
             around: self.around(before.as_ref()),
             decision: &decision,
@@ -195,7 +208,13 @@ impl World {
             .collect()
     }
 
-    fn apply(&mut self, before: Option<&Incident>, decision: &Decision) {
+    /// Applies a decision. Returns the alerts that the person who acted last still covers, before a new run.
+    fn apply(
+        &mut self,
+        before: Option<&Incident>,
+        input: &Input,
+        decision: &Decision,
+    ) -> BTreeMap<Fingerprint, i32> {
         let over = before.is_none_or(|before| before.phase == Phase::Closed);
         let begins = decision.incident.as_ref().is_some_and(|incident| incident.phase != Phase::Closed);
         if over && begins {
@@ -203,26 +222,60 @@ impl World {
             self.known.clear();
         }
         self.incident.clone_from(&decision.incident);
+        self.see(before.filter(|_| !over));
+        let known = self.known.clone();
         for entry in &decision.entries {
-            self.remember(entry);
+            self.remember(entry, input);
         }
         for effect in &decision.effects {
             self.carry_out(effect);
         }
         self.seen.extend(decision.incident.as_ref().map(|incident| incident.phase.name().as_str()));
+        known
     }
 
-    fn remember(&mut self, entry: &Entry) {
+    /// Notes which alerts have started an episode: what a person acknowledged does not cover another outage.
+    fn see(&mut self, before: Option<&Incident>) {
+        for (name, alert) in self.incident.iter().flat_map(|incident| &incident.firing) {
+            let old = before.and_then(|before| before.firing.get(name));
+            let cleared = before.and_then(|before| before.cleared.get(name));
+            let renewed = old.is_some_and(|old| alert.starts_at > old.starts_at);
+            if old.is_none() || renewed {
+                self.first_seen.insert(name.clone(), self.now);
+            }
+            let window = before.map(|before| self.policy(before.run.policy_version).reopen_window);
+            let is_long_over =
+                cleared.is_none_or(|it| window.is_none_or(|window| later(it.at, window) <= self.now));
+            if renewed || (old.is_none() && is_long_over) {
+                self.known.remove(name);
+            }
+        }
+    }
+
+    /// The firing alerts of an incident that were firing when a person acted.
+    pub(super) fn covered(&self, incident: &Incident, acted_at: Timestamp) -> BTreeMap<Fingerprint, i32> {
+        let covers = |name: &Fingerprint| {
+            acted_at < incident.opened_at || self.first_seen.get(name).is_some_and(|seen| *seen <= acted_at)
+        };
+        let firing = incident.firing.iter().filter(|(name, _)| covers(name));
+        firing.map(|(name, alert)| (name.clone(), alert.severity.rank)).collect()
+    }
+
+    fn remember(&mut self, entry: &Entry, input: &Input) {
         self.seen.insert(entry.kind.as_str());
         self.timeline.push(entry.clone());
         match &entry.kind {
-            Kind::RunStarted { .. } => self.known.clear(),
+            Kind::RunStarted { .. } => {
+                self.known.clear();
+                self.paged.clear();
+            }
             Kind::EscalationAsked { .. } => self.asked.push(self.now),
             Kind::Acknowledged { .. }
             | Kind::Snoozed { .. }
             | Kind::Resolved { why: ResolveReason::ByHand { .. }, .. } => {
-                let firing = self.incident.iter().flat_map(|incident| &incident.firing);
-                self.known = firing.map(|(name, alert)| (name.clone(), alert.severity.rank)).collect();
+                if let (Input::Person(action), Some(incident)) = (input, &self.incident) {
+                    self.known = self.covered(incident, action.acted_at);
+                }
             }
             _ => {}
         }
@@ -240,6 +293,8 @@ impl World {
             Effect::Page(rung) => {
                 let level = self.policy(incident.run.policy_version).level(rung.level).cloned();
                 let rooms = level.map_or(1, |level| level.rooms.len());
+                let names = incident.firing.values().map(|alert| alert.severity.name.clone().unwrap());
+                self.paged.extend(names);
                 self.outbox.extend((0..rooms).map(|room| enqueue(What::Page(*rung, room))));
             }
             Effect::Fallback => self.outbox.push(enqueue(What::Fallback)),
@@ -286,7 +341,7 @@ impl World {
         if sent.is_empty() { Ok(()) } else { self.input(&Input::PageSent(*index.get(&sent))) }
     }
 
-    fn person(&mut self, who: Who, does: Does) -> Held {
+    fn person(&mut self, who: Who, does: Does, acted_at: Timestamp) -> Held {
         let rung = self.incident.as_ref().and_then(Incident::rung);
         let other = Rung { run_no: 1, loop_no: 0, level: rung.map_or(7, |rung| rung.level + 1) };
         let act = match does {
@@ -299,7 +354,13 @@ impl World {
             Does::EscalateOther => Act::Escalate(Some(other)),
             Does::Resolve => Act::Resolve,
         };
-        self.input(&Input::Person(PersonAction { who: user(who), via: Via::Command, act, comment: None }))
+        self.input(&Input::Person(PersonAction {
+            who: user(who),
+            via: Via::Command,
+            act,
+            comment: None,
+            acted_at,
+        }))
     }
 
     fn flap(&mut self, seconds: u64) -> Held {
@@ -310,38 +371,16 @@ impl World {
                 firing: fires,
                 severity: alert.severity.clone(),
                 starts_at: if fires { self.now } else { alert.starts_at },
+                start_known: true,
+                ends_at: (!fires).then_some(self.now),
             });
-            let report = report.collect::<Vec<_>>();
-            self.episodes
-                .extend(report.iter().map(|alert| (alert.fingerprint.clone(), (alert.starts_at, fires))));
+            let report = Report::from(report.collect::<Vec<_>>());
+            self.alertmanager.reported(&report);
             self.reports.push(report.clone());
             self.input(&Input::Report(report))?;
             self.pass(if fires { 0 } else { seconds });
         }
         Ok(())
-    }
-
-    fn next_report(&mut self, alerts: &[AlertStep]) -> Vec<ReportedAlert> {
-        let mut report = Vec::new();
-        for (name, step) in ["a", "b", "c"].into_iter().zip(alerts) {
-            let (last_began, goes_on) = self.episodes.get(name).copied().unwrap_or((self.now, false));
-            let rank = match step {
-                AlertStep::Nothing => continue,
-                AlertStep::Fires(rank) => *rank,
-                AlertStep::SameEpisode | AlertStep::Clears => 1,
-            };
-            let firing = !matches!(step, AlertStep::Clears);
-            let starts_at =
-                if goes_on || !matches!(step, AlertStep::Fires(_)) { last_began } else { self.now };
-            self.episodes.insert(name.to_owned(), (starts_at, firing));
-            report.push(ReportedAlert {
-                fingerprint: name.to_owned(),
-                firing,
-                severity: severity(rank),
-                starts_at,
-            });
-        }
-        report
     }
 }
 

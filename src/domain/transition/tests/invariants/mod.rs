@@ -7,11 +7,12 @@ mod phases;
 mod timeline;
 
 use super::world::World;
-use crate::domain::incident::{Incident, Phase};
+use crate::domain::incident::{Fingerprint, Incident, Phase};
 use crate::domain::input::{Decision, Input, Surroundings};
 use crate::domain::policy::Policy;
 use crate::domain::timeline::{Kind, RunReason};
 use proptest::test_runner::TestCaseError;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The result of a check.
 pub(super) type Held = Result<(), TestCaseError>;
@@ -19,6 +20,10 @@ pub(super) type Held = Result<(), TestCaseError>;
 /// One input and its results.
 pub(super) struct Change<'a> {
     pub(super) before: Option<&'a Incident>,
+    /// The alerts that a person's act before the input still covers.
+    pub(super) known: BTreeMap<Fingerprint, i32>,
+    /// The severities that pages of the run before the input have shown.
+    pub(super) paged: BTreeSet<String>,
     pub(super) input: &'a Input,
     pub(super) around: Surroundings<'a>,
     pub(super) decision: &'a Decision,

@@ -78,8 +78,13 @@ fn ladder(change: &Change<'_>, after: &Incident) -> Held {
     prop_assert!(fallbacks <= 1, "I15: {fallbacks} fallback notices");
     prop_assert!(reminders <= policy.max_reminders, "too many reminders");
     prop_assert!(rungs.len() <= (levels * (policy.repeat + 1)) as usize, "I11: too many pages");
+    let from = change.world.timeline.iter().rev().find_map(|entry| match entry.kind {
+        Kind::RunStarted { from, .. } => Some(from),
+        _ => None,
+    });
+    let skipped = from.flatten().map_or(0, |from| from.loop_no * levels + from.level);
     let expected = |place: usize| {
-        let place = u32::try_from(place).unwrap_or(u32::MAX);
+        let place = u32::try_from(place).unwrap_or(u32::MAX) + skipped;
         Rung { run_no: after.run.no, loop_no: place / levels, level: place % levels }
     };
     for (place, rung) in rungs.iter().enumerate() {
@@ -87,7 +92,8 @@ fn ladder(change: &Change<'_>, after: &Incident) -> Held {
     }
     prop_assert_eq!(rungs.last().copied(), after.rung(), "the last page is not the rung");
     if matches!(after.phase, Phase::Unanswered { .. }) {
-        prop_assert_eq!(rungs.len(), (levels * (policy.repeat + 1)) as usize, "I11: too few pages");
+        let pages = levels * (policy.repeat + 1) - skipped;
+        prop_assert_eq!(rungs.len(), pages as usize, "I11: too few pages");
         prop_assert_eq!(fallbacks, 1, "I15: unanswered without a fallback notice");
     }
     Ok(())

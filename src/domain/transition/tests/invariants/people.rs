@@ -20,6 +20,18 @@ pub(super) fn hold(change: &Change<'_>) -> Held {
         prop_assert_eq!(noted, action.act == Act::Acknowledge, "I6: a late ack is not noted");
         return Ok(());
     }
+    let is_acknowledged = matches!(before.phase, Phase::Acknowledged { .. });
+    let covers = match action.act {
+        Act::Acknowledge => !is_acknowledged,
+        Act::Snooze(_) | Act::Resolve => true,
+        Act::Unacknowledge | Act::Unsnooze | Act::Escalate(_) => false,
+    };
+    let covered = change.world.covered(before, action.acted_at);
+    if covers && covered.is_empty() {
+        prop_assert_eq!(before, after, "an act covers what its person never saw");
+        prop_assert_eq!(change.decision.outcome, Outcome::CoversNothing);
+        return Ok(());
+    }
     match action.act {
         Act::Acknowledge => acknowledged(change, action, before, after),
         Act::Unacknowledge => unacknowledged(change, before, after),
@@ -45,6 +57,10 @@ pub(super) fn hold(change: &Change<'_>) -> Held {
             Ok(())
         }
         Act::Resolve => {
+            if covered.len() < before.firing.len() {
+                prop_assert!(after.phase.is_open(), "a resolution covers what its person never saw");
+                return Ok(());
+            }
             let held = Phase::Resolved { forced: true, kept_ack: None };
             prop_assert_eq!(&after.phase, &held, "not resolved by hand");
             prop_assert_eq!(&after.known_at_ack, &change.world.known, "what is known");

@@ -61,7 +61,7 @@ fn timers(change: &Change<'_>, after: &Incident) -> Held {
         Phase::Acknowledged { until, .. } => ack_or_snooze(change, after, until)?,
     }
     let resolved = change.kinds().any(|kind| matches!(kind, Kind::Resolved { .. } | Kind::HoldEnded));
-    if resolved {
+    if resolved && change.run_began().is_none() {
         prop_assert_eq!(after.next_at, Some(later(now, policy.reopen_window)), "I14: the reopen window");
     }
     for kind in change.kinds() {

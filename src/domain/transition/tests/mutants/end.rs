@@ -49,7 +49,7 @@ fn a_forced_resolution_hides_everything(
         return decide(before, input, around);
     }
     about_if_changed(before, input, around, |it| {
-        it.known_at_ack.extend(report.iter().map(|alert| (alert.fingerprint.clone(), i32::MAX)));
+        it.known_at_ack.extend(report.alerts.iter().map(|alert| (alert.fingerprint.clone(), i32::MAX)));
     })
 }
 

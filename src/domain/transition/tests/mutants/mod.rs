@@ -34,6 +34,7 @@ mod ladder;
 mod model;
 mod record;
 mod reports;
+mod truth;
 
 fn must_be_found(mutant: Decide) {
     assert!(find_violation(mutant, HISTORIES).is_some(), "the properties do not detect this fault");

@@ -3,7 +3,7 @@
 use super::{Before, about, and_then, has, under};
 use crate::domain::incident::Phase;
 use crate::domain::input::{Decision, Input, Outcome, Surroundings};
-use crate::domain::timeline::{Entry, Kind};
+use crate::domain::timeline::{AlertsChanged, Entry, Kind};
 use crate::domain::transition::decide;
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ fn a_replay_pages_immediately(before: Before<'_>, input: &Input, around: Surroun
 fn an_old_report_counts(before: Before<'_>, input: &Input, around: Surroundings<'_>) -> Decision {
     let Input::Report(report) = input else { return decide(before, input, around) };
     let mut report = report.clone();
-    for alert in &mut report {
+    for alert in &mut report.alerts {
         alert.starts_at = around.now;
     }
     decide(before, &Input::Report(report), around)
@@ -36,8 +36,8 @@ fn a_report_resolves_the_alerts_it_leaves_out(
 ) -> Decision {
     if let Input::Report(report) = input {
         return about(before, input, around, |it| {
-            let open = it.phase.is_open() && report.iter().any(|alert| alert.firing);
-            it.firing.retain(|name, _| !open || report.iter().any(|alert| alert.fingerprint == *name));
+            let open = it.phase.is_open() && report.alerts.iter().any(|alert| alert.firing);
+            it.firing.retain(|name, _| !open || report.alerts.iter().any(|alert| alert.fingerprint == *name));
         });
     }
     decide(before, input, around)
@@ -45,7 +45,7 @@ fn a_report_resolves_the_alerts_it_leaves_out(
 
 fn a_report_touches_the_ladder(before: Before<'_>, input: &Input, around: Surroundings<'_>) -> Decision {
     let decision = decide(before, input, around);
-    let changed = has(&decision, |kind| matches!(kind, Kind::AlertsChanged { .. }));
+    let changed = has(&decision, |kind| matches!(kind, Kind::AlertsChanged(_)));
     and_then(decision, |it| {
         if changed && it.phase == Phase::Firing {
             it.next_at = Some(around.now);
@@ -69,7 +69,7 @@ fn a_repeat_is_a_version(before: Before<'_>, input: &Input, around: Surroundings
     let mut decision = decide(before, input, around);
     if let (Outcome::Repeated, Some(incident)) = (decision.outcome, decision.incident.as_mut()) {
         incident.version += 1;
-        let kind = Kind::AlertsChanged { joined: Vec::new(), cleared: Vec::new(), changed: Vec::new() };
+        let kind = Kind::AlertsChanged(AlertsChanged::default());
         decision.entries.push(Entry::of(incident, around.now, kind));
     }
     decision

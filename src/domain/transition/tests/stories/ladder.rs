@@ -148,5 +148,7 @@ fn a_severity_without_escalation_pages_once_and_escalates_when_a_worse_alert_joi
     }
     assert_eq!((story.phase(), story.incident().version), (PhaseName::Firing, version));
     story.fires("b", CRITICAL);
-    assert!(story.tick().effects.contains(&Effect::Page(SECOND)));
+    assert!(story.tick().effects.contains(&Effect::Page(Rung { run_no: 2, ..FIRST })), "it pages at once");
+    story.sent();
+    assert!(story.tick().effects.contains(&Effect::Page(Rung { run_no: 2, ..SECOND })));
 }

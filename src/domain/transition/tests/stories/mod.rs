@@ -4,11 +4,13 @@ mod alerts;
 mod ladder;
 mod people;
 mod time;
+mod truth;
 
+use super::history::severities;
 use super::world::{State, What, World, severity};
 use crate::domain::incident::{Incident, Phase, PhaseName, Rung};
 use crate::domain::input::{Act, Decision, Effect, Input, PersonAction, ReportedAlert, Via};
-use crate::domain::policy::{Level, Policy};
+use crate::domain::policy::{Level, Mention, Policy};
 use crate::domain::timeline::Kind;
 use crate::domain::transition::decide;
 use jiff::{SignedDuration, Timestamp};
@@ -26,9 +28,9 @@ fn two_levels() -> Policy {
     let level = |minutes| Level {
         rooms: vec!["!room:example.org".to_owned()],
         escalate_after: Duration::from_mins(minutes),
-        mention: Vec::new(),
+        mention: vec![Mention::Room],
     };
-    Policy::with_levels(vec![level(15), level(30)])
+    Policy { severities: severities(), ..Policy::with_levels(vec![level(15), level(30)]) }
 }
 
 /// A world with methods that read like a story.
@@ -83,8 +85,10 @@ impl Story {
             firing: *firing,
             severity: severity(*rank),
             starts_at: *starts_at,
+            start_known: true,
+            ends_at: (!firing).then_some(self.world.now),
         });
-        self.input(&Input::Report(alerts.collect()))
+        self.input(&Input::Report(alerts.collect::<Vec<_>>().into()))
     }
 
     /// Time passes until the timer is due, and the tick comes.
@@ -129,7 +133,13 @@ impl Story {
     }
 
     fn person(&mut self, who: OwnedUserId, act: Act) -> Decision {
-        self.input(&Input::Person(PersonAction { who, via: Via::Command, act, comment: None }))
+        self.input(&Input::Person(PersonAction {
+            who,
+            via: Via::Command,
+            act,
+            comment: None,
+            acted_at: self.world.now,
+        }))
     }
 
     fn maintenance(&mut self, on: bool) -> Decision {

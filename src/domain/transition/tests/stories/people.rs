@@ -148,6 +148,7 @@ fn a_firing_incident_that_a_person_resolves_stays_resolved() {
         via: Via::Reply,
         act: Act::Resolve,
         comment: Some("known".to_owned()),
+        acted_at: story.world.now,
     }));
     assert_eq!(thread_entries(&decision), ["resolved"]);
     assert!(cancels(&decision) && story.is_held());

@@ -1,0 +1,137 @@
+//! Which incidents hold the alerts of a webhook, and which one owns its group.
+
+use super::{StoreError, Tx};
+use crate::domain::holding::Holders;
+use crate::domain::incident::Fingerprint;
+use crate::domain::webhook::WebhookAlert;
+use jiff::Timestamp;
+use jiff_sqlx::ToSqlx;
+use sha2::{Digest, Sha256};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// How many locks a room list has for its alerts. Each transaction takes at most so many; Postgres keeps all locks of all
+/// transactions in one table.
+const LOCKS: u8 = 64;
+
+/// What is known about a webhook before it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Found {
+    /// Which incidents hold its alerts. None of them is closed.
+    pub holders: Holders,
+    /// The group's incident before, if that is closed.
+    pub closed_owner: Option<i64>,
+    /// The firing alerts of each incident that the group's report before contained, and this one does not.
+    pub left_out: BTreeMap<i64, BTreeSet<Fingerprint>>,
+}
+
+/// Waits until no other transaction decides on the group or on any of the alerts in this room list. Two simultaneous
+/// first reports open one incident, and an alert joins one.
+///
+/// The group's lock comes first, then those of the alerts in ascending order. Releases up to 0.1.0 take only the former.
+pub async fn lock(
+    tx: &mut Tx,
+    room_list: &str,
+    key: &[u8],
+    alerts: &[WebhookAlert],
+) -> Result<(), StoreError> {
+    let of_group = lock_id(&[room_list.as_bytes(), &[0], key]);
+    sqlx::query!("SELECT pg_advisory_xact_lock($1)", of_group).execute(&mut **tx).await?;
+    let base = lock_id(&[b"alerts of ", room_list.as_bytes()]);
+    let bucket = |alert: &WebhookAlert| {
+        let hash = |hash: u8, byte: u8| hash.wrapping_mul(31).wrapping_add(byte);
+        i64::from(alert.fingerprint.bytes().fold(0, hash) % LOCKS)
+    };
+    let locks: BTreeSet<i64> = alerts.iter().map(|alert| base.wrapping_add(bucket(alert))).collect();
+    let locks: Vec<i64> = locks.into_iter().collect();
+    sqlx::query!("SELECT pg_advisory_xact_lock(lock) FROM unnest($1::bigint[]) AS lock", &locks)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+/// An advisory lock's id.
+fn lock_id(of: &[&[u8]]) -> i64 {
+    let mut hash = Sha256::new();
+    for part in of {
+        hash.update(part);
+    }
+    hash.finalize().iter().take(8).fold(0_i64, |sum, byte| (sum << 8) | i64::from(*byte))
+}
+
+/// Finds what is known about a webhook. An alert has just resolved if it did so after `since`. The caller holds the locks.
+pub async fn find(
+    tx: &mut Tx,
+    room_list: &str,
+    key: &[u8],
+    alerts: &[WebhookAlert],
+    since: Timestamp,
+) -> Result<Found, StoreError> {
+    let mut found = Found::default();
+    let owner = sqlx::query!(
+        // By its own key an incident owns the group that opened it, also if an earlier release opened it.
+        r#"SELECT id AS "id!", phase = 'closed' AS "closed!" FROM (
+               SELECT incident.id, phase FROM incident_key JOIN incident ON incident.id = incident_key.incident
+               WHERE incident_key.room_list = $1 AND incident_key.key = $2 AND NOT unreadable
+               UNION ALL
+               (SELECT id, phase FROM incident WHERE room_list = $1 AND key = $2 AND NOT unreadable
+                ORDER BY id DESC LIMIT 1)
+           ) AS owner ORDER BY phase = 'closed', id DESC LIMIT 1"#,
+        room_list,
+        key
+    )
+    .fetch_optional(&mut **tx)
+    .await?;
+    match owner {
+        Some(owner) if owner.closed => found.closed_owner = Some(owner.id),
+        Some(owner) => found.holders.owner = Some(owner.id),
+        None => {}
+    }
+    let reported: Vec<String> = alerts.iter().map(|alert| alert.fingerprint.clone()).collect();
+    let held = sqlx::query!(
+        r#"SELECT alert.incident AS "incident!", alert.fingerprint AS "fingerprint!", alert.firing AS "firing!"
+           FROM (SELECT incident, fingerprint, firing FROM incident_alert WHERE firing AND fingerprint = ANY($2)
+                 UNION ALL
+                 SELECT incident, fingerprint, firing FROM incident_alert
+                 WHERE NOT firing AND fingerprint = ANY($2) AND cleared_at > $3) AS alert
+           JOIN incident ON incident.id = alert.incident
+           WHERE incident.room_list = $1 AND incident.phase <> 'closed'"#,
+        room_list,
+        &reported,
+        since.to_sqlx()
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    for row in held {
+        let holders = if row.firing { &mut found.holders.firing } else { &mut found.holders.resolved };
+        holders.entry(row.fingerprint).or_default().insert(row.incident);
+    }
+    let left_out = sqlx::query!(
+        "SELECT alert.incident, alert.fingerprint
+         FROM incident_alert AS alert JOIN incident ON incident.id = alert.incident
+         WHERE alert.reported_by = $2 AND alert.firing AND incident.room_list = $1
+           AND NOT EXISTS (SELECT 1 FROM unnest($3::text[]) AS reported WHERE reported = alert.fingerprint)",
+        room_list,
+        key,
+        &reported
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    for row in left_out {
+        found.left_out.entry(row.incident).or_default().insert(row.fingerprint);
+    }
+    Ok(found)
+}
+
+/// An incident owns a group from now on.
+pub async fn adopt(tx: &mut Tx, room_list: &str, key: &[u8], number: i64) -> Result<(), StoreError> {
+    sqlx::query!(
+        "INSERT INTO incident_key (room_list, key, incident) VALUES ($1, $2, $3)
+         ON CONFLICT (room_list, key) DO UPDATE SET incident = excluded.incident",
+        room_list,
+        key,
+        number
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
