@@ -34,15 +34,15 @@ pub async fn lock(
     key: &[u8],
     alerts: &[WebhookAlert],
 ) -> Result<(), StoreError> {
-    let of_group = lock_id(&[room_list.as_bytes(), &[0], key]);
-    sqlx::query!("SELECT pg_advisory_xact_lock($1)", of_group).execute(&mut **tx).await?;
     let base = lock_id(&[b"alerts of ", room_list.as_bytes()]);
     let bucket = |alert: &WebhookAlert| {
         let hash = |hash: u8, byte: u8| hash.wrapping_mul(31).wrapping_add(byte);
         i64::from(alert.fingerprint.bytes().fold(0, hash) % LOCKS)
     };
-    let locks: BTreeSet<i64> = alerts.iter().map(|alert| base.wrapping_add(bucket(alert))).collect();
-    let locks: Vec<i64> = locks.into_iter().collect();
+    let of_alerts: BTreeSet<i64> = alerts.iter().map(|alert| base.wrapping_add(bucket(alert))).collect();
+    let of_group = lock_id(&[room_list.as_bytes(), &[0], key]);
+    let locks: Vec<i64> = std::iter::once(of_group).chain(of_alerts).collect();
+    // Postgres takes them in the order of the array.
     sqlx::query!("SELECT pg_advisory_xact_lock(lock) FROM unnest($1::bigint[]) AS lock", &locks)
         .execute(&mut **tx)
         .await?;
@@ -66,58 +66,58 @@ pub async fn find(
     alerts: &[WebhookAlert],
     since: Timestamp,
 ) -> Result<Found, StoreError> {
-    let mut found = Found::default();
-    let owner = sqlx::query!(
-        // By its own key an incident owns the group that opened it, also if an earlier release opened it.
-        r#"SELECT id AS "id!", phase = 'closed' AS "closed!" FROM (
-               SELECT incident.id, phase FROM incident_key JOIN incident ON incident.id = incident_key.incident
-               WHERE incident_key.room_list = $1 AND incident_key.key = $2 AND NOT unreadable
-               UNION ALL
-               (SELECT id, phase FROM incident WHERE room_list = $1 AND key = $2 AND NOT unreadable
-                ORDER BY id DESC LIMIT 1)
-           ) AS owner ORDER BY phase = 'closed', id DESC LIMIT 1"#,
-        room_list,
-        key
-    )
-    .fetch_optional(&mut **tx)
-    .await?;
-    match owner {
-        Some(owner) if owner.closed => found.closed_owner = Some(owner.id),
-        Some(owner) => found.holders.owner = Some(owner.id),
-        None => {}
-    }
     let reported: Vec<String> = alerts.iter().map(|alert| alert.fingerprint.clone()).collect();
-    let held = sqlx::query!(
-        r#"SELECT alert.incident AS "incident!", alert.fingerprint AS "fingerprint!", alert.firing AS "firing!"
-           FROM (SELECT incident, fingerprint, firing FROM incident_alert WHERE firing AND fingerprint = ANY($2)
-                 UNION ALL
-                 SELECT incident, fingerprint, firing FROM incident_alert
-                 WHERE NOT firing AND fingerprint = ANY($2) AND cleared_at > $3) AS alert
-           JOIN incident ON incident.id = alert.incident
-           WHERE incident.room_list = $1 AND incident.phase <> 'closed'"#,
+    // One query, as every webhook needs it; each incident is looked up, however few there are. By its own key an incident owns the group that opened it, also if an earlier
+    // release opened it.
+    let rows = sqlx::query!(
+        r#"SELECT kind AS "kind!", incident AS "incident!", fingerprint AS "fingerprint!" FROM (
+               (SELECT CASE WHEN phase = 'closed' THEN 'closed owner' ELSE 'owner' END AS kind, id AS incident,
+                       '' AS fingerprint
+                FROM (SELECT incident.id, phase FROM incident_key JOIN incident ON incident.id = incident_key.incident
+                      WHERE incident_key.room_list = $1 AND incident_key.key = $2 AND NOT unreadable
+                      UNION ALL
+                      (SELECT id, phase FROM incident WHERE room_list = $1 AND key = $2 AND NOT unreadable
+                       ORDER BY id DESC LIMIT 1)) AS owner
+                ORDER BY phase = 'closed', id DESC LIMIT 1)
+               UNION ALL
+               SELECT 'firing', alert.incident, alert.fingerprint
+               FROM incident_alert AS alert
+               WHERE alert.firing AND alert.fingerprint = ANY($3)
+                 AND (SELECT room_list FROM incident WHERE id = alert.incident) = $1
+               UNION ALL
+               SELECT 'resolved', alert.incident, alert.fingerprint
+               FROM incident_alert AS alert
+               WHERE NOT alert.firing AND alert.fingerprint = ANY($3) AND alert.cleared_at > $4
+                 AND (SELECT room_list FROM incident WHERE id = alert.incident AND phase <> 'closed') = $1
+               UNION ALL
+               SELECT 'left out', alert.incident, alert.fingerprint
+               FROM incident_alert AS alert
+               WHERE alert.firing AND alert.reported_by = $2
+                 AND (SELECT room_list FROM incident WHERE id = alert.incident) = $1
+                 AND alert.fingerprint NOT IN (SELECT unnest($3))
+           ) AS found"#,
         room_list,
+        key,
         &reported,
         since.to_sqlx()
     )
     .fetch_all(&mut **tx)
     .await?;
-    for row in held {
-        let holders = if row.firing { &mut found.holders.firing } else { &mut found.holders.resolved };
-        holders.entry(row.fingerprint).or_default().insert(row.incident);
-    }
-    let left_out = sqlx::query!(
-        "SELECT alert.incident, alert.fingerprint
-         FROM incident_alert AS alert JOIN incident ON incident.id = alert.incident
-         WHERE alert.reported_by = $2 AND alert.firing AND incident.room_list = $1
-           AND NOT EXISTS (SELECT 1 FROM unnest($3::text[]) AS reported WHERE reported = alert.fingerprint)",
-        room_list,
-        key,
-        &reported
-    )
-    .fetch_all(&mut **tx)
-    .await?;
-    for row in left_out {
-        found.left_out.entry(row.incident).or_default().insert(row.fingerprint);
+    let mut found = Found::default();
+    for row in rows {
+        match row.kind.as_str() {
+            "owner" => found.holders.owner = Some(row.incident),
+            "closed owner" => found.closed_owner = Some(row.incident),
+            "firing" => {
+                found.holders.firing.entry(row.fingerprint).or_default().insert(row.incident);
+            }
+            "resolved" => {
+                found.holders.resolved.entry(row.fingerprint).or_default().insert(row.incident);
+            }
+            _ => {
+                found.left_out.entry(row.incident).or_default().insert(row.fingerprint);
+            }
+        }
     }
     Ok(found)
 }
