@@ -16,6 +16,10 @@
 # commands a second. The other lists must not notice: nothing lost, doubled or late, and the p95 from the webhook to the
 # room below twice that in peace.
 #
+#   scripts/soak.sh memory
+#
+# memory: one list posts webhooks of 3.5 MB and 8 MiB, many at once, while another posts small ones. Needs no homeserver.
+#
 # MATRIXBOT_BINARY, or the debug build, is tried. All servers are private and on loopback; .test/soak.* has their logs.
 set -euo pipefail
 # shellcheck source=scripts/lib/common.sh
@@ -95,6 +99,31 @@ hostile() {
         --slow-homeserver "$SLOW_PORT" "${SPEED[@]}"
 }
 
+memory() {
+    local WEBHOOK_PORT name
+    WEBHOOK_PORT=$(free_port)
+    step "Starting Postgres" "$ROOT/scripts/postgres.sh" start "$STACK_DIR/postgres"
+    "$STACK_BINARY" registration --url http://127.0.0.1:1 --server-name "$STACK_SERVER_NAME" >"$STACK_DIR/registration.yaml"
+    cat >"$STACK_DIR/memory.yaml" <<YAML
+homeserver: {url: http://127.0.0.1:1, server_name: $STACK_SERVER_NAME}
+registration: $STACK_DIR/registration.yaml
+database: {url: "$("$ROOT/scripts/postgres.sh" url "$STACK_DIR/postgres")"}
+listen: {appservice: 127.0.0.1:$(free_port), webhook: 127.0.0.1:$WEBHOOK_PORT, admin: 127.0.0.1:$(free_port)}
+room_lists:
+YAML
+    for name in large other; do
+        random_secret >"$STACK_DIR/${name}_token"
+        cat >>"$STACK_DIR/memory.yaml" <<YAML
+  - name: $name
+    webhook_token_file: $STACK_DIR/${name}_token
+    levels: [{rooms: ["#$name:$STACK_SERVER_NAME"], escalate_after: 1h}]
+YAML
+    done
+    # As in the image and the package.
+    MALLOC_ARENA_MAX=2 MALLOC_TRIM_THRESHOLD_=131072 MALLOC_MMAP_THRESHOLD_=65536 "$(python_bin)" -B "$ROOT/scripts/memory.py" \
+        --binary "$STACK_BINARY" --folder "$STACK_DIR" --webhook "$WEBHOOK_PORT"
+}
+
 trial=''
 while (($#)); do
     case $1 in
@@ -104,7 +133,7 @@ while (($#)); do
             shift
             ;;
         --without-speed) SPEED=(--without-speed) ;;
-        kills | hostile) trial=$1 ;;
+        kills | hostile | memory) trial=$1 ;;
         -h | --help) usage "${BASH_SOURCE[0]}" && exit 0 ;;
         *) die "unknown argument $1; see scripts/soak.sh --help" ;;
     esac

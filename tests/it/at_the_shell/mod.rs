@@ -9,7 +9,7 @@ mod test_alert;
 
 use crate::database::TestDatabase;
 use crate::homeserver::{Homeserver, SERVER_NAME};
-use crate::waiting::until;
+use crate::waiting::{BOUND, until};
 use crate::world::finance_list;
 use ruma::OwnedRoomId;
 use serde_json::{Value, json};
@@ -18,6 +18,7 @@ use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
 
 const ALICE: &str = "@alice:example.test";
 
@@ -112,7 +113,7 @@ impl Site {
             .spawn()
             .unwrap();
         let program = Program { child, log };
-        until("it runs", async || program.log().contains(" is running")).await;
+        until_logged(&program, " is running").await;
         let joined = "SELECT count(*) FROM room_membership WHERE membership = 'join'";
         until("it is in its rooms", async || self.count(joined).await == 3).await;
         program
@@ -122,6 +123,16 @@ impl Site {
         let mut connection = self.database.connect().await;
         sqlx::query_scalar(query).fetch_one(&mut connection).await.unwrap()
     }
+}
+
+/// Waits until the program has logged something. Fails with its log.
+async fn until_logged(program: &Program, words: &str) {
+    let logged = async {
+        while !program.log().contains(words) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    assert!(tokio::time::timeout(BOUND, logged).await.is_ok(), "{words:?} is not in {}", program.log());
 }
 
 /// Free ports, outside the range of outgoing connections: another test could use a port of that range before the
