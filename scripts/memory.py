@@ -112,8 +112,8 @@ def main():
         trial.start()
         print(f"    idle: {trial.memory('VmRSS')} MiB", flush=True)
         trial.load("24 bodies of 3.5 MB", [group(f"Large{number}", 5_000, 380) for number in range(24)])
-        trial.load("6 bodies of 8 MiB", [group(f"Huge{number}", 19_500, 90) for number in range(6)])
-        trial.load("the same 6, resolved", [group(f"Huge{number}", 19_500, 90, "resolved") for number in range(6)])
+        trial.load("6 bodies of 8 MiB", [group(f"Huge{number}", 19_000, 70) for number in range(6)])
+        trial.load("the same 6, resolved", [group(f"Huge{number}", 19_000, 70, "resolved") for number in range(6)])
     finally:
         trial.process.terminate()
         trial.process.wait()

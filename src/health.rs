@@ -11,6 +11,8 @@ pub struct Health(Arc<Mutex<State>>);
 struct State {
     homeserver: Option<Result<(), String>>,
     rooms: Option<RoomHealth>,
+    /// The room lists of which the first visit has reached no room so far. `None`: it has not begun.
+    unvisited: Option<BTreeSet<String>>,
 }
 
 /// What a visit to all rooms found.
@@ -33,6 +35,26 @@ impl Health {
         let is_up = state.is_ok();
         health.homeserver = Some(state);
         is_up && !was_up
+    }
+
+    /// Records that the rooms of these lists are being visited.
+    pub fn begin_visit(&self, lists: impl IntoIterator<Item = String>) {
+        let mut health = self.lock();
+        if health.rooms.is_none() && health.unvisited.is_none() {
+            health.unvisited = Some(lists.into_iter().collect());
+        }
+    }
+
+    /// Records that pages of a list can arrive in a room.
+    pub fn reached(&self, list: &str) {
+        if let Some(unvisited) = &mut self.lock().unvisited {
+            unvisited.remove(list);
+        }
+    }
+
+    /// The room lists of which no room has been reached while the first visit lasts. `None`: it has not begun.
+    pub fn unvisited(&self) -> Option<BTreeSet<String>> {
+        self.lock().unvisited.clone()
     }
 
     /// Records the state of the rooms.

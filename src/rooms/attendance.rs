@@ -29,19 +29,21 @@ pub struct Visit {
     pub can_send: bool,
     /// Whether a room of any level can be reached.
     pub can_page: bool,
+    /// The rooms that the virtual user is in, by id.
+    pub entered: Vec<String>,
 }
 
 impl Rooms {
     /// Registers the virtual user of a list, sets its profile, and joins it to each of the list's rooms. `lists`: all room
-    /// lists, which may share aliases with this one.
+    /// lists, which may share aliases with this one. `reached` is called as soon as pages can arrive in a room.
     pub async fn visit(
         &self,
-        lists: &Lists,
-        list: &ListSettings,
+        (lists, list): (&Lists, &ListSettings),
+        reached: &(dyn Fn() + Sync),
         now: Timestamp,
     ) -> Result<Visit, StoreError> {
         let mut visit = Visit::default();
-        self.visit_all((lists, list), &mut visit, now).await?;
+        self.visit_all((lists, list), reached, &mut visit, now).await?;
         if let Some(why) = &visit.user_trouble {
             let mut tx = self.store.begin().await?;
             let is_new = user_trouble::begins(&mut tx, &list.name, why, now, now).await?;
@@ -58,6 +60,7 @@ impl Rooms {
     async fn visit_all(
         &self,
         (lists, list): (&Lists, &ListSettings),
+        reached: &(dyn Fn() + Sync),
         visit: &mut Visit,
         now: Timestamp,
     ) -> Result<(), StoreError> {
@@ -107,7 +110,11 @@ impl Rooms {
                     if let Some(why) = wants {
                         visit.wanting.insert(reference.clone(), why);
                     }
-                    visit.can_page |= list.policy.levels.iter().any(|level| level.rooms.contains(&reference));
+                    if list.policy.levels.iter().any(|level| level.rooms.contains(&reference)) {
+                        visit.can_page = true;
+                        reached();
+                    }
+                    visit.entered.push(room.clone());
                     if was_troubled {
                         visit.can_send |= self.trouble_ends(list, &reference, now).await?;
                     }
@@ -207,7 +214,6 @@ impl Rooms {
                 Err(error) => return Entered::not(error),
             }
         }
-        self.learn_name(&list.user_id, &room, now).await?;
         Ok(Entered::Yes { room, joined, is_new, left, wants })
     }
 

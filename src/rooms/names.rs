@@ -16,12 +16,7 @@ const READING: Duration = Duration::from_secs(10);
 impl Rooms {
     /// Reads what a room is called, as a user in it, unless that is known. Whatever keeps the homeserver from answering is no
     /// trouble: the next visit asks again.
-    pub(super) async fn learn_name(
-        &self,
-        user: &UserId,
-        room: &str,
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
+    pub async fn learn_name(&self, user: &UserId, room: &str, now: Timestamp) -> Result<(), StoreError> {
         let learned = self.store.name_learned_at(room).await?;
         if learned.is_some_and(|at| between(at, now) < KNOWN_FOR) {
             return Ok(());

@@ -7,7 +7,7 @@ use crate::rooms::Rooms;
 use crate::store::StoreError;
 use crate::telemetry::Metrics;
 use crate::worker::{HOMESERVER_STEP_LIMIT, Progress, Worker, beat};
-use futures_util::stream::{self, StreamExt as _};
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -19,6 +19,8 @@ const WHILE_UNREACHABLE: Duration = Duration::from_secs(20);
 
 /// How many lists are visited side by side.
 const LISTS_AT_ONCE: usize = 8;
+/// How many names of rooms are read side by side.
+const NAMES_AT_ONCE: usize = 8;
 
 /// The worker that keeps the virtual users in their rooms.
 #[derive(Debug)]
@@ -73,12 +75,14 @@ impl Worker for Attendance {
 
     async fn step(&self) -> Result<Progress, StoreError> {
         let (mut unreachable, mut wanting) = (BTreeMap::new(), BTreeMap::new());
-        let (mut labels, mut silent_lists) = (BTreeMap::new(), BTreeSet::new());
+        let (mut labels, mut silent_lists, mut entered) = (BTreeMap::new(), BTreeSet::new(), Vec::new());
         let mut users_act = true;
         let lists = self.lists.load();
         let all = &*lists;
+        self.health.begin_visit(lists.iter().map(|list| list.name.clone()));
         let visiting = lists.iter().cloned().map(|list| async move {
-            let visit = self.rooms.visit(all, &list, self.clock.now()).await;
+            let reached = || self.health.reached(&list.name);
+            let visit = self.rooms.visit((all, &list), &reached, self.clock.now()).await;
             (list, visit)
         });
         let mut visiting = stream::iter(visiting).buffer_unordered(LISTS_AT_ONCE);
@@ -100,6 +104,7 @@ impl Worker for Attendance {
             unreachable.extend(visit.unreachable);
             wanting.extend(visit.wanting);
             labels.extend(visit.labels);
+            entered.extend(visit.entered.into_iter().map(|room| (list.user_id.clone(), room)));
             users_act &= visit.user_trouble.is_none();
             if !visit.can_page && visit.user_trouble.is_none() {
                 silent_lists.insert(list.name.clone());
@@ -117,6 +122,13 @@ impl Worker for Attendance {
         };
         let (unreachable, wanting) = (labelled(unreachable), labelled(wanting));
         self.health.set_rooms(RoomHealth { unreachable, wanting, silent_lists });
+        // Last, because nothing waits for names.
+        let learning = entered.into_iter().map(|(user, room)| async move {
+            let learned = self.rooms.learn_name(&user, &room, self.clock.now()).await;
+            beat();
+            learned
+        });
+        stream::iter(learning).buffer_unordered(NAMES_AT_ONCE).try_collect::<()>().await?;
         Ok(Progress::Idle(wait))
     }
 }

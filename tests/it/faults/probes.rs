@@ -1,6 +1,8 @@
 //! Probes and metrics of the admin listener during failures.
 
 use super::{MINUTE, SECOND, list};
+use crate::homeserver::Match;
+use crate::waiting::until;
 use crate::world::{Group, Setup, World};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -129,6 +131,25 @@ async fn a_list_that_can_page_nobody_is_not_ready() {
     assert_eq!(status, 503, "{text}");
     assert!(text.contains("no page of net can arrive"), "{text}");
     assert!(text.contains("#nowhere:example.test") && text.contains("#gone:example.test"), "{text}");
+}
+
+#[tokio::test]
+async fn a_room_that_answers_slowly_at_the_start_does_not_keep_the_process_from_becoming_ready() {
+    let setup = Setup::prepare().await;
+    setup.rooms();
+    let slow = setup.homeserver.public_room("@alice:example.test", "#slow:example.test");
+    let mut world = setup.start(&list("finance", &[&["#ops:example.test"]])).await;
+    world.configure_anew(&list("finance", &[&["#slow:example.test", "#ops:example.test"]]));
+    world.restart_bot().await;
+    let held = world.homeserver.hold_before(Match::any().in_room(&slow));
+    tokio::join!(world.bot.step("attendance"), async {
+        held.reached().await;
+        until("the other room is reached", async || rooms_check(&world).await.1["degraded"] == true).await;
+        held.release();
+    })
+    .0
+    .unwrap();
+    assert_eq!(rooms_check(&world).await.1["detail"], "all joined");
 }
 
 /// Every series of the metrics: the sample's name with its labels.
