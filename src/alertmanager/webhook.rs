@@ -191,15 +191,18 @@ async fn accept<'a>(
     state
         .metrics
         .alerts(u64::try_from(firing).unwrap_or(u64::MAX), u64::try_from(resolved).unwrap_or(u64::MAX));
-    Ok(json!({
+    let mut answer = json!({
         "incident": accepted.incident,
         "room_list": room_list,
-        "incidents": accepted.incidents,
         "outcome": outcome(accepted.outcome),
         "firing": firing,
         "resolved": resolved,
         "remarks": remarks,
-    }))
+    });
+    if let (Some(answer), true) = (answer.as_object_mut(), accepted.incidents.len() > 1) {
+        answer.insert("incidents".to_owned(), json!(accepted.incidents));
+    }
+    Ok(answer)
 }
 
 fn routed<'a>(

@@ -9,10 +9,6 @@ use jiff_sqlx::ToSqlx;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// How many locks a room list has for its alerts. Each transaction takes at most so many; Postgres keeps all locks of all
-/// transactions in one table.
-const LOCKS: u8 = 64;
-
 /// What is known about a webhook before it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Found {
@@ -27,7 +23,8 @@ pub struct Found {
 /// Waits until no other transaction decides on the group or on any of the alerts in this room list. Two simultaneous
 /// first reports open one incident, and an alert joins one.
 ///
-/// The group's lock comes first, then those of the alerts in ascending order. Releases up to 0.1.0 take only the former.
+/// 256 locks of the room list stand for all its alerts, because Postgres keeps all locks of all transactions in one small
+/// table. The group's lock comes first, then those of the alerts in ascending order. Releases up to 0.1.0 take only the former.
 pub async fn lock(
     tx: &mut Tx,
     room_list: &str,
@@ -37,7 +34,7 @@ pub async fn lock(
     let base = lock_id(&[b"alerts of ", room_list.as_bytes()]);
     let bucket = |alert: &WebhookAlert| {
         let hash = |hash: u8, byte: u8| hash.wrapping_mul(31).wrapping_add(byte);
-        i64::from(alert.fingerprint.bytes().fold(0, hash) % LOCKS)
+        i64::from(alert.fingerprint.bytes().fold(0, hash))
     };
     let of_alerts: BTreeSet<i64> = alerts.iter().map(|alert| base.wrapping_add(bucket(alert))).collect();
     let of_group = lock_id(&[room_list.as_bytes(), &[0], key]);

@@ -141,7 +141,7 @@ async fn two_lists_hold_the_same_alert_each() {
     let audit = world.post_to("audit", &body).await.1["incident"].clone();
     assert_ne!(finance, audit);
     let ended = Group::firing("DiskFull", world.now()).ended(world.now()).payload();
-    assert_eq!(world.post_to("audit", &ended).await.1["incidents"], json!([audit]));
+    assert_eq!(world.post_to("audit", &ended).await.1["incident"], audit);
     assert_eq!(phase(&world, finance.as_i64().unwrap()).await, "firing", "another list's report");
     world.settle().await;
     world.nothing_is_left().await;
