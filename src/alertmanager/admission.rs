@@ -3,7 +3,7 @@
 //! Callers share both fairly. A caller that posts too much waits for itself, then for its turn among the other callers,
 //! and gets a 503 if that takes too long, so Alertmanager tries again. Small bodies never wait for large ones.
 
-use super::webhook::LARGEST_BODY;
+use super::payload::LARGEST_BODY;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;

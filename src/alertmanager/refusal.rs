@@ -2,8 +2,7 @@
 
 use super::admission::Busy;
 use super::auth::Refused;
-use super::payload::Unreadable;
-use super::webhook::LARGEST_BODY;
+use super::payload::{LARGEST_BODY, Unreadable};
 use crate::engine::EngineError;
 use crate::telemetry::logs::causes;
 use actix_web::HttpResponse;

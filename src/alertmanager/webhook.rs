@@ -6,7 +6,7 @@
 
 use super::admission::Admission;
 use super::auth::{Access, Caller, Refused};
-use super::payload::{self, Report};
+use super::payload::{self, LARGEST_BODY, Report};
 use super::refusal::Refusal;
 use crate::clock::SharedClock;
 use crate::domain::input::Outcome;
@@ -23,8 +23,6 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The largest accepted body.
-pub const LARGEST_BODY: usize = 8 * 1024 * 1024;
 /// How long a body may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 

@@ -5,10 +5,8 @@ use crate::domain::incident::{Fingerprint, Incident};
 use crate::domain::policy::Severity;
 use crate::domain::view::{AlertView, Omitted, Shared};
 use crate::domain::webhook::Labels;
-use futures_util::TryStreamExt as _;
 use jiff_sqlx::Timestamp as SqlTimestamp;
 use std::cmp::Reverse;
-use std::collections::BTreeSet;
 
 const TABLE: &str = "incident_alert";
 
@@ -33,35 +31,35 @@ pub(super) async fn load(
         incident.cleared.keys().filter(|&one| !incident.firing.contains_key(one) && shown(one)).count();
     let total = incident.firing.len().saturating_add(resolved);
     let first = if total > most { Some(first(tx, number, incident, most).await?) } else { None };
-    let is_first = |fingerprint: &str| first.as_ref().is_none_or(|first| first.contains(fingerprint));
-    let mut views = Vec::with_capacity(total.min(most));
-    let mut shared = None;
-    let mut rows = sqlx::query_as!(
+    let rows = sqlx::query_as!(
         Row,
         "SELECT fingerprint, firing, severity, rank, escalate, starts_at, cleared_starts_at, cleared_at, labels, annotations,
                 generator_url, defect
-         FROM incident_alert WHERE incident = $1",
-        number
+         FROM incident_alert WHERE incident = $1 AND ($2::text[] IS NULL OR fingerprint = ANY($2))",
+        number,
+        first.as_deref() as _
     )
-    .fetch(&mut **tx);
-    while let Some(row) = rows.try_next().await? {
-        if !shown(&row.fingerprint) {
-            continue;
-        }
-        let firing = incident.firing.get(&row.fingerprint);
-        let view = AlertView { left_out_since: firing.and_then(|alert| alert.left_out_since), ..row.view()? };
-        if is_first(&view.fingerprint) {
-            views.push(view);
-        } else if view.firing || (incident.firing.is_empty() && !view.labels.is_empty()) {
-            narrow(&mut shared, &view);
+    .fetch_all(&mut **tx)
+    .await?;
+    let mut views = Vec::with_capacity(rows.len());
+    for row in rows {
+        if shown(&row.fingerprint) {
+            let firing = incident.firing.get(&row.fingerprint);
+            views.push(AlertView {
+                left_out_since: firing.and_then(|alert| alert.left_out_since),
+                ..row.view()?
+            });
         }
     }
-    drop(rows);
     views.sort_by_key(|alert| {
         (Reverse(alert.firing), Reverse(alert.severity.rank), alert.starts_at, alert.fingerprint.clone())
     });
     let listed = views.iter().filter(|alert| alert.firing).count();
     let count = |all: usize, listed: usize| u64::try_from(all.saturating_sub(listed)).unwrap_or(u64::MAX);
+    let shared = match first {
+        Some(_) => Some(shared(tx, number, &views).await?),
+        None => None,
+    };
     let omitted = Omitted {
         firing: count(incident.firing.len(), listed),
         cleared: count(resolved, views.len().saturating_sub(listed)),
@@ -70,11 +68,43 @@ pub(super) async fn load(
     Ok((views, omitted))
 }
 
-fn narrow(shared: &mut Option<Shared>, alert: &AlertView) {
-    match shared {
-        Some(shared) => shared.narrow(alert),
-        None => *shared = Some(Shared::from(alert)),
+/// What the first alerts have in common with all others of their kind: firing, or resolved with details. The database
+/// compares them, so the others stay there.
+async fn shared(tx: &mut Tx, number: i64, first: &[AlertView]) -> Result<Shared, StoreError> {
+    let firing = first.iter().any(|alert| alert.firing);
+    let mut shared = Shared::of(first.iter().filter(|alert| alert.firing == firing), None);
+    let labels = shared.labels.iter().map(|(name, value)| ("label", name.as_str(), value.as_str()));
+    let annotations =
+        shared.annotations.iter().map(|(name, value)| ("annotation", name.as_str(), value.as_str()));
+    let url = shared.generator_url.iter().map(|url| ("url", "", url.as_str()));
+    let mut columns = (Vec::new(), Vec::new(), Vec::new());
+    for (kind, name, value) in labels.chain(annotations).chain(url) {
+        columns.0.push(kind.to_owned());
+        columns.1.push(name.to_owned());
+        columns.2.push(value.to_owned());
     }
+    let differing = sqlx::query!(
+        "SELECT kind AS \"kind!\", name AS \"name!\" FROM unnest($2::text[], $3::text[], $4::text[]) AS one (kind, name, value)
+         WHERE EXISTS (
+            SELECT 1 FROM incident_alert WHERE incident = $1 AND firing = $5 AND (firing OR labels <> '{}')
+            AND CASE kind WHEN 'label' THEN labels ->> name WHEN 'annotation' THEN annotations ->> name ELSE generator_url END
+                IS DISTINCT FROM value)",
+        number,
+        &columns.0,
+        &columns.1,
+        &columns.2,
+        firing
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    for one in differing {
+        match one.kind.as_str() {
+            "label" => drop(shared.labels.remove(&one.name)),
+            "annotation" => drop(shared.annotations.remove(&one.name)),
+            _ => shared.generator_url = None,
+        }
+    }
+    Ok(shared)
 }
 
 /// The fingerprints of the first `most` alerts. Resolved alerts of which only the state is kept are not among them.
@@ -83,7 +113,7 @@ async fn first(
     number: i64,
     incident: &Incident,
     most: usize,
-) -> Result<BTreeSet<Fingerprint>, StoreError> {
+) -> Result<Vec<Fingerprint>, StoreError> {
     use jiff_sqlx::ToSqlx as _;
     let first = sqlx::query_scalar!(
         "SELECT fingerprint FROM incident_alert
@@ -96,7 +126,7 @@ async fn first(
     )
     .fetch_all(&mut **tx)
     .await?;
-    Ok(first.into_iter().collect())
+    Ok(first)
 }
 
 struct Row {

@@ -1,7 +1,7 @@
 //! Tests of the webhook: what Alertmanager gets as an answer.
 
 use crate::world::{Setup, World, http_client};
-use matrixbot::alertmanager::webhook::LARGEST_BODY;
+use matrixbot::alertmanager::payload::LARGEST_BODY;
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 

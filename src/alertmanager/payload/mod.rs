@@ -21,6 +21,8 @@ use std::collections::BTreeMap;
 use text::{Fields, kind_of};
 pub use unreadable::Unreadable;
 
+/// The largest accepted body, in bytes.
+pub const LARGEST_BODY: usize = 8 * 1024 * 1024;
 /// The most alerts of one webhook that are parsed; the others count as truncated by Alertmanager.
 pub const MOST_ALERTS: usize = 20_000;
 

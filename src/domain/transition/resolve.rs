@@ -49,23 +49,7 @@ impl Draft<'_> {
 /// Resolves an incident without updates as stale.
 pub(super) fn stale(incident: Option<&Incident>, around: Surroundings<'_>) -> Decision {
     let Some(incident) = incident else { return unchanged(None, Outcome::Nothing) };
-    let mut draft = Draft::of(incident, around);
-    match incident.phase {
-        Phase::Firing
-        | Phase::Acknowledged { .. }
-        | Phase::Snoozed { .. }
-        | Phase::Unanswered { .. }
-        | Phase::Suppressed => {
-            clear_all(&mut draft.incident, around.now);
-            draft.resolve(ResolveReason::Stale);
-        }
-        Phase::Resolved { forced: true, .. } => {
-            clear_all(&mut draft.incident, around.now);
-            draft.end_hold();
-        }
-        Phase::Resolved { forced: false, .. } | Phase::Closed => return draft.decided(Outcome::Nothing),
-    }
-    draft.decided(Outcome::Done)
+    over(incident, ResolveReason::Stale, around)
 }
 
 /// Resolves an incident that could not be read for a while if another incident of its group has its alerts, or if the last
@@ -77,6 +61,12 @@ pub(super) fn readable_again(
 ) -> Decision {
     let is_over = |incident: &&Incident| replaced_by.is_some() || incident.firing.is_empty();
     let Some(incident) = incident.filter(is_over) else { return unchanged(incident, Outcome::Nothing) };
+    let why = replaced_by.map_or(ResolveReason::Cleared, |by| ResolveReason::Replaced { by });
+    over(incident, why, around)
+}
+
+/// All alerts of an incident count as resolved, which may resolve it.
+fn over(incident: &Incident, why: ResolveReason, around: Surroundings<'_>) -> Decision {
     let mut draft = Draft::of(incident, around);
     match incident.phase {
         Phase::Firing
@@ -85,7 +75,7 @@ pub(super) fn readable_again(
         | Phase::Unanswered { .. }
         | Phase::Suppressed => {
             clear_all(&mut draft.incident, around.now);
-            draft.resolve(replaced_by.map_or(ResolveReason::Cleared, |by| ResolveReason::Replaced { by }));
+            draft.resolve(why);
         }
         Phase::Resolved { forced: true, .. } => {
             clear_all(&mut draft.incident, around.now);

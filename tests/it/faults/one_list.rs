@@ -5,7 +5,7 @@ use crate::homeserver::SERVER_NAME;
 use crate::waiting::until;
 use crate::world::{Group, Setup, TOKEN, World, finance_list, post};
 use futures_util::future::join_all;
-use matrixbot::alertmanager::webhook::LARGEST_BODY;
+use matrixbot::alertmanager::payload::LARGEST_BODY;
 use sqlx::{Connection as _, Executor as _};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -115,4 +115,25 @@ async fn only_the_state_of_most_resolved_alerts_is_kept_and_old_ones_are_forgott
     let page = world.only_post(&rooms.ops).body;
     assert!(page.contains("RESOLVED") && page.contains("… and"), "{page}");
     world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn a_page_of_many_alerts_says_what_all_have_in_common_and_nothing_else() {
+    let (world, rooms) = World::finance("").await;
+    let names = (0..150).map(|place| format!("db-{place:03}"));
+    let group = names
+        .fold(Group::new("DiskFull"), |group, name| group.alert(&name, "critical", "firing", world.now()));
+    let mut body = group.payload();
+    for (place, alert) in body["alerts"].as_array_mut().unwrap().iter_mut().enumerate() {
+        alert["annotations"]["runbook_url"] = "https://runbooks.example.test/disk".into();
+        alert["labels"]["cluster"] = "eu".into();
+        // The last one, of which the page has no details, differs.
+        alert["labels"]["rack"] = if place == 149 { "r2" } else { "r1" }.into();
+    }
+    assert_eq!(world.post(&body).await.0, 200);
+    world.settle().await;
+    let page = world.only_post(&rooms.ops).body;
+    assert!(page.contains("150 alerts") && page.contains("… and 135 more alerts."), "{page}");
+    assert!(page.contains("Runbook: https://runbooks.example.test/disk"), "{page}");
+    assert!(page.contains("All: cluster=eu\n"), "{page}");
 }
