@@ -89,7 +89,7 @@ async fn empty(server: &url::Url, name: &str) -> Result<bool, sqlx::Error> {
     Ok(same)
 }
 
-/// A digest of everything that a test may have added to the schema.
+/// A digest of everything that a test may have changed of the schema, and of the migrations that made it.
 async fn objects(connection: &mut PgConnection) -> Result<Option<String>, sqlx::Error> {
     sqlx::query_scalar(
         "SELECT md5(string_agg(object, ' ' ORDER BY object)) FROM (
@@ -98,7 +98,8 @@ async fn objects(connection: &mut PgConnection) -> Result<Option<String>, sqlx::
              UNION ALL SELECT conname::text FROM pg_constraint
              UNION ALL SELECT tgname::text FROM pg_trigger WHERE NOT tgisinternal
              UNION ALL SELECT proname::text FROM pg_proc WHERE pronamespace = 'public'::regnamespace
-             UNION ALL SELECT indexname::text FROM pg_indexes WHERE schemaname = 'public') AS every (object)",
+             UNION ALL SELECT indexname::text FROM pg_indexes WHERE schemaname = 'public'
+             UNION ALL SELECT format('%s %s %s', version, success, checksum) FROM _sqlx_migrations) AS every (object)",
     )
     .fetch_one(connection)
     .await
