@@ -137,6 +137,7 @@ part() {
             ;;
         doc) counted doc cargo test --locked --doc -- "${@:2}" ;;
         story) story "${@:2}" ;;
+        hostile) counted hostile "$ROOT/scripts/soak.sh" hostile --minutes 1 --without-speed ;;
         chart) counted chart "$ROOT/scripts/chart-test.sh" "${@:2}" ;;
         debian)
             step "Building matrixbot" cargo build --locked --bin matrixbot || { count debian 1 /dev/null && return 0; }
