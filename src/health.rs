@@ -1,5 +1,6 @@
 //! The state of the homeserver and of our rooms, for `/readyz` and to notice the end of an outage.
 
+use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -13,6 +14,7 @@ struct State {
     rooms: Option<RoomHealth>,
     /// The room lists of which the first visit has reached no room so far. `None`: it has not begun.
     unvisited: Option<BTreeSet<String>>,
+    rooms_read_at: Option<Timestamp>,
 }
 
 /// What a visit to all rooms found.
@@ -55,6 +57,16 @@ impl Health {
     /// The room lists of which no room has been reached while the first visit lasts. `None`: it has not begun.
     pub fn unvisited(&self) -> Option<BTreeSet<String>> {
         self.lock().unvisited.clone()
+    }
+
+    /// Records when all rooms were last read for events that the homeserver had not pushed.
+    pub fn set_rooms_read(&self, at: Timestamp) {
+        self.lock().rooms_read_at = Some(at);
+    }
+
+    /// When all rooms were last read, as last recorded.
+    pub fn rooms_read_at(&self) -> Option<Timestamp> {
+        self.lock().rooms_read_at
     }
 
     /// Records the state of the rooms.

@@ -33,12 +33,15 @@ pub fn workers(parts: &Parts, config: &Config, shutdown: &CancellationToken) -> 
                 Arc::clone(&wakers.inbox),
             ),
         ),
-        Registered::woken_by(&wakers.timers, Ladder::new(engine(), store(), clock())),
+        Registered::woken_by(
+            &wakers.timers,
+            Ladder::new(engine(), store(), clock(), health.clone(), Arc::clone(&wakers.reconcile)),
+        ),
         Registered::periodic(Staleness::new(engine())),
         Registered::periodic(Retention::new(store(), clock(), keep.incidents, keep.events)),
         Registered::woken_by(
             &wakers.reconcile,
-            Reconcile::new(engine(), store(), clock(), lists(), rooms.clone()),
+            Reconcile::new(engine(), store(), clock(), lists(), rooms.clone(), health.clone()),
         ),
         Registered::woken_by(&wakers.outbox, outbox),
         Registered::periodic(Totals::new(store(), clock(), metrics())),

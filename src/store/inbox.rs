@@ -130,6 +130,16 @@ impl Store {
         next_event(&self.pool, room, now).await
     }
 
+    /// Whether events wait that can be handled at `now`.
+    pub async fn events_wait(&self, now: Timestamp) -> Result<bool, StoreError> {
+        Ok(sqlx::query_scalar!(
+            "SELECT EXISTS (SELECT 1 FROM inbox WHERE state = 'waiting' AND (not_before IS NULL OR not_before <= $1)) AS \"waits!\"",
+            now.to_sqlx()
+        )
+        .fetch_one(&self.pool)
+        .await?)
+    }
+
     /// Lets an event wait in its place until `not_before`; nothing has failed.
     pub async fn event_waits(&self, seq: i64, not_before: Timestamp) -> Result<(), StoreError> {
         sqlx::query!(

@@ -4,6 +4,7 @@
 use crate::clock::SharedClock;
 use crate::domain::time::{between, earlier, later};
 use crate::engine::{CurrentLists, Engine, EngineError};
+use crate::health::Health;
 use crate::matrix::{ClientError, Identity};
 use crate::rooms::{RoomError, Rooms};
 use crate::store::{Store, StoreError};
@@ -71,6 +72,7 @@ pub struct Reconcile {
     clock: SharedClock,
     lists: CurrentLists,
     rooms: Rooms,
+    health: Health,
     last: Mutex<Last>,
 }
 
@@ -130,9 +132,16 @@ struct Own {
 }
 
 impl Reconcile {
-    /// A worker that reads rooms as the virtual users.
-    pub fn new(engine: Engine, store: Store, clock: SharedClock, lists: CurrentLists, rooms: Rooms) -> Self {
-        Self { engine, store, clock, lists, rooms, last: Mutex::default() }
+    /// A worker that reads rooms as the virtual users, and records in `health` when it has.
+    pub fn new(
+        engine: Engine,
+        store: Store,
+        clock: SharedClock,
+        lists: CurrentLists,
+        rooms: Rooms,
+        health: Health,
+    ) -> Self {
+        Self { engine, store, clock, lists, rooms, health, last: Mutex::default() }
     }
 
     /// The rooms to read, each with a virtual user that is in it.
@@ -302,6 +311,9 @@ impl Worker for Reconcile {
                 last.posts = Some(now);
             }
             last.rooms = Some(now);
+            if round.failing.is_empty() {
+                self.health.set_rooms_read(now);
+            }
         }
         let wait = if round.failing.is_empty() { EVERY } else { RETRY };
         last.failing = round.failing;

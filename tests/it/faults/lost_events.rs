@@ -230,3 +230,32 @@ async fn an_old_acknowledgement_is_found_again_and_does_not_count_again() {
     assert_eq!(world.count("SELECT count(*) FROM inbox WHERE received_at < '2026-01-01'").await, 0);
     world.nothing_is_left().await;
 }
+
+#[tokio::test]
+async fn an_acknowledgement_while_matrixbot_was_down_stops_the_escalation_that_became_due() {
+    let (mut world, rooms, number) = firing().await;
+    world.homeserver.person(ALICE).reacts(&world.only_post(&rooms.ops).event_id, "✅");
+    world.homeserver.lose_unpushed_events();
+    world.clock.advance(MINUTE * 20);
+    world.restart_bot().await;
+    world.settle().await;
+    assert_eq!(world.phase(number).await, "acknowledged");
+    assert!(world.posts(&rooms.managers).is_empty(), "{:#?}", world.posts(&rooms.managers));
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn a_late_escalation_does_not_wait_for_rooms_that_cannot_be_read() {
+    let (mut world, rooms, number) = firing().await;
+    world.clock.advance(MINUTE * 20);
+    world.restart_bot().await;
+    world.homeserver.fail_until_cleared(Match::to(Endpoint::Messages), Fault::Status(500, "M_UNKNOWN"));
+    world.settle().await;
+    assert!(world.posts(&rooms.managers).is_empty());
+    world.pass(SECOND * 15).await;
+    world.only_post(&rooms.managers);
+    assert_eq!(world.phase(number).await, "firing");
+    world.homeserver.clear_faults();
+    world.pass(MINUTE).await;
+    world.nothing_is_left().await;
+}
