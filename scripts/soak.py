@@ -218,9 +218,9 @@ class Trial(story.Story):
         return pages, shown
 
     def counted(self):
-        """How many incidents matrixbot counts as acknowledged."""
-        command = [self.options.binary, "incidents", "list", "--state", "acknowledged", "--limit", "10000", "--json",
-                   "--config", pathlib.Path(self.options.folder) / "a.yaml"]
+        """How many incidents of the list matrixbot counts as acknowledged."""
+        command = [self.options.binary, "incidents", "list", "--room-list", self.options.room_list, "--state", "acknowledged",
+                   "--limit", "10000", "--json", "--config", pathlib.Path(self.options.folder) / "a.yaml"]
         return len(json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout))
 
     def history(self, alias):
