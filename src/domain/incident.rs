@@ -117,7 +117,7 @@ pub struct Run {
     /// The level of its first page: 0, or the level that the run before had reached.
     #[serde(default)]
     pub start_level: u32,
-    /// The severities that its pages have shown, by name; an alert without a severity has the empty name. `None`: not
+    /// The severities that its pages have named; an alert without a severity has the empty name. `None`: not
     /// known, because an earlier release started the run.
     #[serde(default)]
     pub severities: Option<BTreeSet<String>>,

@@ -92,7 +92,7 @@ pub struct AlertsChanged {
     pub cleared: Vec<Fingerprint>,
     /// They are still firing, with another severity.
     pub changed: Vec<Fingerprint>,
-    /// They are firing with a later start, and no report said that they had resolved.
+    /// They are firing with a later start, and they were not reported as resolved in between.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub renewed: Vec<Fingerprint>,
     /// Alertmanager no longer reports them, and has not resolved them.
@@ -112,7 +112,7 @@ pub enum RunReason {
     Fired,
     /// It fired again after it was resolved.
     Refired,
-    /// Alerts are firing with a later start, and no report said that they had resolved: another outage.
+    /// Alerts are firing with a later start, and they were not reported as resolved in between: another outage.
     Renewed { fingerprints: Vec<Fingerprint> },
     /// A new alert joined.
     NewAlert { joined: Vec<Fingerprint> },

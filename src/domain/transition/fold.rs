@@ -44,7 +44,7 @@ impl Folded {
     }
 }
 
-/// How long an alert waits that is said to be firing just after it resolved. That is a little longer than
+/// How long an alert waits that is reported as firing just after it resolved. That is a little longer than
 /// `Policy::replay_grace`: the other peer of a cluster takes its report back one `group_interval` later, which has the
 /// same default.
 pub(super) fn replay_wait(policy: &Policy) -> Duration {
@@ -121,7 +121,7 @@ fn fires(incident: &mut Incident, alert: &ReportedAlert, around: Surroundings<'_
     incident.firing.insert(fingerprint.clone(), firing);
 }
 
-/// A report that a firing alert is firing. If it started later than known, and nothing said that it had resolved, it is
+/// A report that a firing alert is firing. If it started later than known, and it was not reported as resolved, it is
 /// another outage; it may also be the same one after a restart of Prometheus and Alertmanager, which looks the same.
 fn still_fires(incident: &mut Incident, alert: &ReportedAlert, now: Timestamp, folded: &mut Folded) {
     let fingerprint = &alert.fingerprint;

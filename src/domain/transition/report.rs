@@ -87,7 +87,7 @@ fn joined_or_renewed(folded: &Folded) -> Vec<Fingerprint> {
     folded.alerts.joined.iter().chain(&folded.alerts.renewed).cloned().collect()
 }
 
-/// Nobody has acknowledged. The ladder goes on, except if its pages have not said how bad it is, or if another outage
+/// Nobody has acknowledged. The ladder goes on, except if its pages have not named its worst severity, or if another outage
 /// starts after its last page.
 fn firing(draft: &mut Draft<'_>, before: &Incident, folded: Folded) {
     let delay = delay(draft, &folded);

@@ -190,20 +190,20 @@ async fn alerts_that_alertmanager_leaves_out_stay_firing_and_the_message_says_so
     assert_eq!(world.post(&body).await.0, 200);
     world.pass(seconds(5)).await;
     assert_eq!(phase(&world, number).await, "firing");
-    let said = pages(&world, &rooms.ops)[0].body.clone();
-    assert!(said.contains("Since 12:05 UTC, Alertmanager no longer reports this alert"), "{said}");
+    let page = pages(&world, &rooms.ops)[0].body.clone();
+    assert!(page.contains("Since 12:05 UTC, Alertmanager no longer reports this alert"), "{page}");
     world.report(&both).await;
     world.pass(seconds(5)).await;
-    let said = pages(&world, &rooms.ops)[0].body.clone();
-    assert!(!said.contains("no longer reports"), "{said}");
+    let page = pages(&world, &rooms.ops)[0].body.clone();
+    assert!(!page.contains("no longer reports"), "{page}");
     // max_alerts cuts db-2 off.
     let mut body = Group::firing("DiskFull", fired).payload();
     body["truncatedAlerts"] = json!(1);
     assert_eq!(world.post(&body).await.0, 200);
     world.pass(seconds(5)).await;
-    let said = pages(&world, &rooms.ops)[0].body.clone();
-    assert!(said.lines().next().unwrap().contains("2 alerts"), "{said}");
-    assert!(said.contains("Alertmanager no longer reports db-2"), "{said}");
+    let page = pages(&world, &rooms.ops)[0].body.clone();
+    assert!(page.lines().next().unwrap().contains("2 alerts"), "{page}");
+    assert!(page.contains("Alertmanager no longer reports db-2"), "{page}");
     world.pass(minutes(8 * 60 + 10)).await;
     assert!(headlines(&world, &rooms.ops)[0].starts_with("🟢 RESOLVED"), "in the end it is stale");
     world.nothing_is_left().await;

@@ -17,7 +17,6 @@ use ruma::{OwnedUserId, user_id};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// A message of the outbox.
 #[derive(Debug, Clone)]
 pub(super) struct Message {
     pub(super) what: What,
@@ -26,7 +25,6 @@ pub(super) struct Message {
     pub(super) state: State,
 }
 
-/// The content of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum What {
     /// The rung, and which of its rooms.
@@ -64,7 +62,7 @@ pub(super) struct World {
     pub(super) known: BTreeMap<Fingerprint, i32>,
     /// When the current episode of each alert that was ever firing was first reported, computed without the rules.
     pub(super) first_seen: BTreeMap<Fingerprint, Timestamp>,
-    /// The severities that pages of the current run have shown, by name.
+    /// The severities that pages of the current run have named.
     pub(super) paged: BTreeSet<String>,
     alertmanager: Alertmanager,
     reports: Vec<Report>,

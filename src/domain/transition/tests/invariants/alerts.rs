@@ -57,7 +57,7 @@ fn renewed(before: &Incident, after: &Incident) -> bool {
     after.firing.iter().any(is_renewed)
 }
 
-/// The ladder of a firing incident goes on, unless its pages have not said how bad it is, or another outage starts
+/// The ladder of a firing incident goes on, unless its pages have not named its worst severity, or another outage starts
 /// after its last page. It never goes back to a lower level.
 fn the_ladder_goes_on(change: &Change<'_>, before: &Incident, after: &Incident) -> Held {
     let Some(level) = before.run.level else {

@@ -22,7 +22,7 @@ pub(super) struct Change<'a> {
     pub(super) before: Option<&'a Incident>,
     /// The alerts that a person's act before the input still covers.
     pub(super) known: BTreeMap<Fingerprint, i32>,
-    /// The severities that pages of the run before the input have shown.
+    /// The severities that pages of the run before the input have named.
     pub(super) paged: BTreeSet<String>,
     pub(super) input: &'a Input,
     pub(super) around: Surroundings<'a>,

@@ -1,4 +1,4 @@
-//! Reports that are old, wrong or incomplete: the incident tells the truth in whatever order and by whatever clock they
+//! Reports that are old, wrong or incomplete: the incident is right in whatever order and by whatever clock they
 //! come.
 
 use super::{
