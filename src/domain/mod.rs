@@ -47,4 +47,5 @@ pub mod timeline;
 pub mod totals;
 pub mod transition;
 pub mod view;
+pub mod watch;
 pub mod webhook;
