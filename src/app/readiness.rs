@@ -167,6 +167,12 @@ async fn incidents(store: Store) -> Result<String, String> {
 
 fn clock_is_right(clock: &ComparedClock) -> Result<String, String> {
     let Some(ahead) = clock.ahead() else { return Err("not compared with the database's yet".to_owned()) };
+    if let Some(jump) = clock.jump() {
+        let seconds = jump.as_secs();
+        return Err(format!(
+            "it jumped by {seconds} s: the workers pause until it is compared with the database's"
+        ));
+    }
     let found = format!("{} the database's", difference(ahead));
     if clock.is_right() { Ok(found) } else { Err(format!("{found}: the workers pause until it is right")) }
 }

@@ -48,7 +48,7 @@ pub fn workers(parts: &Parts, config: &Config, shutdown: &CancellationToken) -> 
     ];
     let gate = parts.clock_gate();
     let observing = [
-        Registered::periodic(parts.clock_check()),
+        Registered::woken_by(parts.compared_clock.jumps(), parts.clock_check()),
         Registered::periodic(Gauges::new(store(), clock(), metrics(), lists())),
         Registered::woken_by(
             &wakers.liveness,

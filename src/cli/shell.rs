@@ -31,9 +31,9 @@ impl Shell {
         let metrics = Arc::new(Metrics::new()?);
         // What is stored must have the time that the processes share.
         let clock = Arc::new(ComparedClock::new(Arc::new(SystemClock)));
-        let before = clock.own();
+        let before = clock.read();
         let database = store.clock().await?;
-        clock.compare(before, database, clock.own());
+        clock.compare(before, database);
         let lists = CurrentLists::new(known.active);
         let engine = Engine::new(store.clone(), clock, metrics, lists, Wakers::default());
         Ok(Self { engine, store, room_lists: known.names })

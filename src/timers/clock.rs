@@ -2,7 +2,8 @@
 //!
 //! A process whose clock is wrong would resolve open incidents as stale, or send hours late. While the clocks are further
 //! apart than `clock::MOST_APART`, the workers that decide or send pause (`Registered::only_while`); webhooks and events
-//! are stored, with the database's time ([`ComparedClock`]).
+//! are stored, with the database's time ([`ComparedClock`]). They also pause once the clock has jumped, by the machine's
+//! monotonic clock, until the next comparison, which follows at once.
 
 use crate::clock::{ComparedClock, agrees};
 use crate::engine::Wakers;
@@ -52,26 +53,25 @@ impl ClockCheck {
 
     /// Compares the clocks. The last comparison counts until the next one succeeds.
     pub async fn compare(&self) -> Result<(), StoreError> {
-        let before_that = self.clock.ahead();
-        let before = self.clock.own();
+        let was_wrong = self.clock.ahead().is_some_and(|ahead| !agrees(ahead));
+        let paused = was_wrong || self.clock.jump().is_some();
+        let before = self.clock.read();
         let database = self.database.read().await?;
-        let ahead = self.clock.compare(before, database, self.clock.own());
+        let ahead = self.clock.compare(before, database);
         self.metrics.set_clock_skew(ahead.as_secs_f64());
-        match (before_that.is_none_or(agrees), agrees(ahead)) {
-            (true, false) => {
-                let difference = difference(ahead);
-                tracing::error!(
-                    skew_seconds = ahead.as_secs(),
-                    "the clock of this machine is {difference} the database's: the workers pause until it is right"
-                );
-            }
-            (false, true) => {
+        if agrees(ahead) {
+            if paused {
                 tracing::info!(
                     "the clock of this machine agrees with the database's again: the workers continue"
                 );
                 self.wakers.wake_all();
             }
-            (true, true) | (false, false) => {}
+        } else if !was_wrong {
+            let difference = difference(ahead);
+            tracing::error!(
+                skew_seconds = ahead.as_secs(),
+                "the clock of this machine is {difference} the database's: the workers pause until it is right"
+            );
         }
         Ok(())
     }

@@ -313,7 +313,11 @@ impl World {
 impl Bot {
     async fn start(configuration: &Configuration, clock: &Arc<ManualClock>, ahead: SignedDuration) -> Self {
         let config = &configuration.load();
-        let machine = Arc::new(MachineClock { clock: Arc::clone(clock), ahead: Mutex::new(ahead) });
+        let machine = Arc::new(MachineClock {
+            clock: Arc::clone(clock),
+            ahead: Mutex::new(ahead),
+            slept: Mutex::default(),
+        });
         let store = Store::with_limits(&config.database.url, 8, configuration.limits).unwrap();
         let shutdown = CancellationToken::new();
         let mut parts = Parts::build(config, store.clone(), Arc::clone(&machine) as SharedClock).unwrap();
@@ -338,6 +342,11 @@ impl Bot {
     /// Sets the machine's clock: so far ahead of everybody else's.
     pub(crate) fn set_clock(&self, ahead: SignedDuration) {
         *self.machine.ahead.lock().unwrap() = ahead;
+    }
+
+    /// The machine was suspended for so long, which everybody else's clock has counted.
+    pub(crate) fn slept(&self, time: Duration) {
+        *self.machine.slept.lock().unwrap() += time;
     }
 
     /// The value of an exported series; `None`: the process does not export it.
@@ -400,11 +409,16 @@ impl Bot {
 struct MachineClock {
     clock: Arc<ManualClock>,
     ahead: Mutex<SignedDuration>,
+    slept: Mutex<Duration>,
 }
 
 impl Clock for MachineClock {
     fn now(&self) -> Timestamp {
         self.clock.now() + *self.ahead.lock().unwrap()
+    }
+
+    fn running(&self) -> Duration {
+        self.clock.running() - *self.slept.lock().unwrap()
     }
 }
 

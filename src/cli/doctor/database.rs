@@ -63,10 +63,10 @@ async fn schema(report: &mut Report, config: &Config, store: &Store) -> Result<b
 /// Whether this machine's clock agrees with the database's.
 async fn clock(report: &mut Report, store: &Store) {
     let clock = ComparedClock::new(Arc::new(SystemClock));
-    let before = clock.own();
+    let before = clock.read();
     match store.clock().await {
         Ok(database) => {
-            let ahead = clock.compare(before, database, clock.own());
+            let ahead = clock.compare(before, database);
             let detail = format!("{} the database's", difference(ahead));
             if clock.is_right() {
                 report.ok("clock", None, detail);

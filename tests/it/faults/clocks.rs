@@ -70,3 +70,41 @@ async fn once_its_clock_is_right_a_process_goes_on() {
     assert_eq!(world.posts(&rooms.managers).len(), 1);
     world.nothing_is_left().await;
 }
+
+#[tokio::test]
+async fn a_clock_that_jumps_while_the_process_runs_escalates_nothing_before_the_next_comparison() {
+    let (world, rooms) = World::finance("").await;
+    world.report(&Group::firing("DiskFull", world.now())).await;
+    world.pass(5 * SECOND).await;
+    world.bot.set_clock(NINE_HOURS);
+    world.bot.step("ladder").await.unwrap();
+    world.bot.step("staleness").await.unwrap();
+    let (status, found) = readiness(&world.bot).await;
+    assert_eq!(status, 503, "{found}");
+    let detail = found["checks"]["clock"]["detail"].as_str().unwrap();
+    assert!(detail.starts_with("it jumped by 32400 s"), "{detail}");
+    world.settle().await;
+    assert!(world.posts(&rooms.managers).is_empty(), "nobody had 15 minutes");
+    assert_eq!(world.bot.series("matrixbot_clock_skew_seconds").await, Some(32400.0), "compared at once");
+
+    // Set right again: a jump back, found as soon.
+    world.bot.set_clock(SignedDuration::ZERO);
+    world.pass(SECOND).await;
+    assert_eq!(readiness(&world.bot).await.0, 200);
+    world.pass(15 * MINUTE).await;
+    assert_eq!(world.posts(&rooms.managers).len(), 1);
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn a_machine_that_was_suspended_goes_on_at_once() {
+    let (world, rooms) = World::finance("").await;
+    world.report(&Group::firing("DiskFull", world.now())).await;
+    world.pass(5 * SECOND).await;
+    world.clock.advance(20 * MINUTE);
+    world.bot.slept(20 * MINUTE);
+    world.settle().await;
+    assert_eq!(world.posts(&rooms.managers).len(), 1, "the clock is right: the database's says so");
+    assert_eq!(readiness(&world.bot).await.0, 200);
+    world.nothing_is_left().await;
+}
