@@ -5,11 +5,19 @@ use super::{ConfigFile, FAILED, block_on, eprint, print};
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::Config;
 use crate::domain::lists::ListSettings;
+use crate::matrix::{Client, Identity, Timeouts};
 use crate::rooms::user_id::user_id_for;
+use crate::rooms::why_muted;
 use crate::store::{Move, commit, room_move};
+use anyhow::Context as _;
 use clap::{Args, Subcommand};
+use ruma::RoomId;
 use serde::Serialize;
 use std::process::ExitCode;
+use std::time::Duration;
+
+/// How long the homeserver may take.
+const TIMEOUTS: Timeouts = Timeouts { connect: Duration::from_secs(5), request: Duration::from_secs(10) };
 
 pub(super) const EXAMPLES: &str = "\
 Works directly on the database, whether matrixbot runs or not. A running process sends pages
@@ -45,6 +53,9 @@ enum What {
         /// The room that moved, by its id
         #[arg(value_name = "ROOM")]
         room: String,
+        /// Also if no page can be sent there now, because an upgrade makes the old room read-only
+        #[arg(long)]
+        force: bool,
     },
 }
 
@@ -59,7 +70,7 @@ pub(super) fn rooms(options: &Options) -> ExitCode {
         let done = match &options.what {
             What::List { json } => list(&shell, &config, *json).await,
             What::Moved => moved(&shell).await,
-            What::UndoMove { room } => undo(&shell, &config, room).await,
+            What::UndoMove { room, force } => undo(&shell, &config, room, *force).await,
         };
         shell.store.close().await;
         done
@@ -162,16 +173,33 @@ async fn moved(shell: &Shell) -> anyhow::Result<String> {
     Ok(lines.concat())
 }
 
-async fn undo(shell: &Shell, config: &Config, room: &str) -> anyhow::Result<String> {
+async fn undo(shell: &Shell, config: &Config, room: &str, force: bool) -> anyhow::Result<String> {
     let now = SystemClock.now();
     let known = shell.store.room_move(room).await?;
     let Some(known) = known.filter(|known| known.is != Move::Undone) else {
         anyhow::bail!("{room} has not moved; `matrixbot rooms moved` lists the rooms that have");
     };
+    let origins = shell.store.origins(room).await?;
+    let label = shell.store.room_label(room).await?;
+    match obstacles(config, room, &origins).await {
+        Ok(obstacles) if obstacles.is_empty() => {}
+        Ok(obstacles) => {
+            let problem = format!(
+                "matrixbot may not send messages in {label}: {}. An upgrade makes the old room \
+                read-only; let the virtual user write there first",
+                obstacles.join("; ")
+            );
+            // Otherwise the pages are there anyway.
+            anyhow::ensure!(force || known.is != Move::Followed, "{problem}, or repeat this with --force");
+            eprint(&format!("warning: {problem}"));
+        }
+        Err(error) => eprint(&format!(
+            "warning: it is not known whether matrixbot may send messages in {label}: {error:#}"
+        )),
+    }
     // What waits for the successor is meant for the room, unless a list has the successor in its own right.
     let mut leading = shell.store.references_to(&known.successor).await?;
-    let through_room = shell.store.origins(room).await?;
-    leading.retain(|reference| !through_room.contains(reference));
+    leading.retain(|reference| !origins.contains(reference));
     let own = config.room_lists.iter().any(|list| {
         let levels = list.policy.levels.iter().flat_map(|level| &level.rooms);
         levels.chain(&list.policy.fallback_rooms).any(|named| leading.contains(named))
@@ -180,4 +208,20 @@ async fn undo(shell: &Shell, config: &Config, room: &str) -> anyhow::Result<Stri
     room_move::undo(&mut tx, room, !own, now).await?;
     commit(tx).await?;
     Ok(format!("Pages go to {room} again, no longer to {}.\n", known.successor))
+}
+
+/// Why the virtual users of the lists that have a room, by one of the names `origins`, may not send messages there.
+async fn obstacles(config: &Config, room: &str, origins: &[String]) -> anyhow::Result<Vec<String>> {
+    let id = RoomId::parse(room).context("that is no room id")?;
+    let client = Client::new(&config.homeserver.url, config.registration.as_token.clone(), TIMEOUTS)?;
+    let mut obstacles = Vec::new();
+    for list in &config.room_lists {
+        let user = user_id_for(&list.name, &config.user_prefix, &config.homeserver.server_name)?;
+        let settings = ListSettings::new(list.name.clone(), user.clone(), list.policy.clone());
+        if settings.names_any(origins) {
+            let levels = client.power_levels(&Identity::new(user.clone()), &id).await?;
+            obstacles.extend(why_muted(&levels, &user));
+        }
+    }
+    Ok(obstacles)
 }

@@ -15,7 +15,7 @@ mod virtual_users;
 pub use virtual_users::{VirtualUsers, ensure_device};
 
 use crate::domain::lists::{ListSettings, Lists};
-use crate::matrix::{Client, ClientError, Concern, Endpoint, Identity};
+use crate::matrix::{Client, ClientError, Concern, Endpoint, Identity, PowerLevels};
 use crate::store::{Store, StoreError, Tx, room};
 use aliases::{Directory, Pauses};
 use jiff::Timestamp;
@@ -134,11 +134,7 @@ impl Rooms {
         let room =
             <&RoomId>::try_from(room).map_err(|error| ClientError::unbuildable(Endpoint::State, error))?;
         let request = |identity| async move { self.client.power_levels(&identity, room).await };
-        let levels = self.users.as_user(user_id, request).await?;
-        Ok((!levels.may_send(user_id, MESSAGE)).then(|| {
-            let (has, needed) = (levels.of(user_id), levels.to_send(MESSAGE));
-            format!("{user_id} has power level {has} there, and messages need {needed}")
-        }))
+        Ok(why_muted(&self.users.as_user(user_id, request).await?, user_id))
     }
 
     /// Corrects the stored memberships of a user by the homeserver's list of joined rooms: somebody may have removed the
@@ -161,6 +157,14 @@ impl Rooms {
     pub async fn lists_of(&self, lists: &Lists, room: &str) -> Result<Vec<Arc<ListSettings>>, StoreError> {
         Ok(lists.naming(&self.store.references_to(room).await?))
     }
+}
+
+/// Why a user may not send messages in a room with these power levels. `None`: it may.
+pub fn why_muted(levels: &PowerLevels, user_id: &UserId) -> Option<String> {
+    (!levels.may_send(user_id, MESSAGE)).then(|| {
+        let (has, needed) = (levels.of(user_id), levels.to_send(MESSAGE));
+        format!("{user_id} has power level {has} there, and messages need {needed}")
+    })
 }
 
 /// The room lists that a room belongs to, by name, within a transaction. Makes one query for any number of lists.

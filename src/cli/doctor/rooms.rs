@@ -211,6 +211,10 @@ async fn enter(
             report.changed(format!("{user} joined {}", wanted.reference));
             Some(room)
         }
+        Err(error) if error.failure() == Failure::UserBlocked => {
+            report.skipped("room", Some(subject), format!("skipped: {user} may not act: {}", reason(&error)));
+            None
+        }
         Err(error) => {
             let remedy = match error.failure() {
                 Failure::Forbidden => format!("Invite it: write `/invite {user}` in the room."),

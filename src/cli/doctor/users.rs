@@ -5,7 +5,7 @@ use super::homeserver::reason;
 use super::report::Report;
 use crate::config::RoomListConfig;
 use crate::matrix::{Client, ClientError, Concern, Failure, Identity};
-use crate::rooms::{ensure_device, user_id};
+use crate::rooms::{self, ensure_device, user_id};
 use crate::store::{Store, UserTrouble};
 use ruma::UserId;
 
@@ -56,9 +56,14 @@ pub(super) async fn examine(
     if in_trouble(report, &user_id, &list.name, store).await {
         return Some(Identity::new(user_id));
     }
+    let identity = Identity::new(user_id);
+    if let Err(error) = may_act(examined, &identity).await {
+        report.failed(CHECK, Some(identity.user_id.as_str()), reason(&error), ADMINISTRATOR);
+        return Some(identity);
+    }
+    let user_id = &identity.user_id;
     let registered = if matches!(found, Found::Registered) { "registered just now" } else { "is registered" };
-    let device =
-        if examined.read_only { None } else { Some(ensure_device(&examined.client, &user_id).await) };
+    let device = if examined.read_only { None } else { Some(ensure_device(&examined.client, user_id).await) };
     match device {
         None => report.ok(CHECK, Some(user_id.as_str()), registered),
         Some(Ok(true)) => {
@@ -77,7 +82,23 @@ pub(super) async fn examine(
             report.warning(CHECK, Some(user_id.as_str()), reason(&error), "See the homeserver's log.");
         }
     }
-    Some(Identity::new(user_id))
+    Some(identity)
+}
+
+/// Whether the homeserver lets the user act. Synapse lets a suspended user read, so that only an act shows it: this joins a
+/// room that the user is in, which changes nothing and which nobody sees. The homeserver's other refusals say nothing about
+/// the user.
+async fn may_act(examined: &Examined<'_>, identity: &Identity) -> Result<(), ClientError> {
+    let Examined { client, read_only, .. } = examined;
+    if *read_only {
+        return Ok(());
+    }
+    let Ok(joined) = client.joined_rooms(identity).await else { return Ok(()) };
+    let Some(room) = joined.first() else { return Ok(()) };
+    match rooms::join(client, identity, room.as_str()).await {
+        Err(error) if error.failure() == Failure::UserBlocked => Err(error),
+        Err(_) | Ok(_) => Ok(()),
+    }
 }
 
 /// Registers the user, unless --read-only forbids it: continuwuity answers requests of users that have no account as well.

@@ -1,7 +1,7 @@
 //! `matrixbot doctor`: its findings, and what it does not change.
 
 use super::{ALICE, CommandOutput, Site};
-use crate::homeserver::{Endpoint, RoomKind, SERVER_NAME};
+use crate::homeserver::{Blocked, Endpoint, RoomKind, SERVER_NAME};
 use crate::waiting::until;
 use serde_json::{Value, json};
 use std::io::{Read as _, Write as _};
@@ -308,4 +308,26 @@ async fn an_invalid_configuration_is_reported_as_check_reports_it() {
     let output = site.run(&["doctor"]).await;
     assert_eq!(output.code, Some(2), "{output:#?}");
     assert!(output.err.contains("config.yaml:1:13: homeserver: must be a table"), "{output:#?}");
+}
+
+#[tokio::test]
+async fn a_suspended_user_is_reported_before_it_has_anything_to_send() {
+    let site = Site::prepare().await;
+    let program = site.start().await;
+    drop(program);
+    let user = <&ruma::UserId>::try_from(USER).unwrap();
+    site.homeserver.blocks(user, Some(Blocked::Suspended));
+    let events = site.homeserver.messages(&site.ops).len();
+    let output = site.run(&["doctor", "--json"]).await;
+    assert_failed(&output, "virtual user", "M_USER_SUSPENDED", "end its suspension");
+    assert_eq!(site.homeserver.messages(&site.ops).len(), events, "nothing is to be seen");
+    // It may not join either: that is no fault of the room.
+    let other = site.homeserver.public_room(ALICE, "#other:example.test");
+    site.write("config.yaml", &site.config().replace("#managers:example.test", other.as_str()));
+    let output = site.run(&["doctor", "--json"]).await;
+    assert_failed(&output, "virtual user", "M_USER_SUSPENDED", "end its suspension");
+    assert!(rows(&output, "room").iter().all(|row| row["outcome"] != "failed"), "{output:#?}");
+
+    site.homeserver.blocks(user, None);
+    assert_eq!(row(&site.run(&["doctor", "--json"]).await, "virtual user")["outcome"], "ok");
 }

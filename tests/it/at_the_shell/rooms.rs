@@ -15,12 +15,33 @@ async fn a_move_is_listed_and_can_be_taken_back() {
     let checks = doctor["checks"].as_array().unwrap();
     let row = checks.iter().find(|check| check["check"] == "moved room").unwrap();
     assert!(row["detail"].as_str().unwrap().contains("undo-move"), "{row}");
+    // The upgrade made it read-only: no page could be sent there.
+    let refused = site.run(&["rooms", "undo-move", site.ops.as_str()]).await;
+    assert_eq!(refused.code, Some(1), "{refused:#?}");
+    assert!(refused.err.contains("may not send messages in"), "{refused:#?}");
+    assert!(refused.err.contains("has power level 0 there, and messages need 50"), "{refused:#?}");
+    assert!(site.run(&["rooms", "moved"]).await.out.contains("followed"));
+    site.homeserver.set_power(&site.ops, "@_alerts_finance:example.test", 50);
     let undone = site.run(&["rooms", "undo-move", site.ops.as_str()]).await;
     assert_eq!(undone.code, Some(0), "{undone:#?}");
     assert!(undone.out.starts_with(&format!("Pages go to {} again", site.ops)), "{undone:#?}");
     let again = site.run(&["rooms", "undo-move", site.ops.as_str()]).await;
     assert_eq!(again.code, Some(1), "{again:#?}");
     assert!(site.run(&["rooms", "moved"]).await.out.contains("taken back"));
+}
+
+#[tokio::test]
+async fn a_move_into_a_room_that_was_made_read_only_is_taken_back_only_by_force() {
+    let site = Site::prepare().await;
+    let program = site.start().await;
+    let successor = site.homeserver.person(ALICE).upgrades(&site.ops);
+    let moved = format!("{} -> #ops:example.test ({successor}): followed", site.ops);
+    until("the room has moved", async || site.run(&["rooms", "moved"]).await.out.starts_with(&moved)).await;
+    drop(program);
+    let forced = site.run(&["rooms", "undo-move", "--force", site.ops.as_str()]).await;
+    assert_eq!(forced.code, Some(0), "{forced:#?}");
+    assert!(forced.err.contains("may not send messages in"), "{forced:#?}");
+    assert!(forced.out.starts_with(&format!("Pages go to {} again", site.ops)), "{forced:#?}");
 }
 
 #[tokio::test]
