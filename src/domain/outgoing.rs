@@ -108,6 +108,32 @@ pub enum Outgoing {
         /// Why that is none.
         why: String,
     },
+    /// A room of the list moved to a successor that cannot be joined: its pages still go to the old room.
+    SuccessorWaits {
+        /// The old room, as people know it.
+        room: String,
+        /// The room that its tombstone names.
+        successor: String,
+        /// The virtual user.
+        user: OwnedUserId,
+        /// Why it cannot join.
+        why: String,
+    },
+    /// An answer to a command in a room that does not let matrixbot write: for another room.
+    AnswerElsewhere {
+        /// The command's room, as people know it.
+        room: String,
+        /// The answer.
+        answer: Answer,
+    },
+    /// A timeline entry of an incident that no other room shows, for another room than its own, which does not let matrixbot
+    /// write.
+    EntryElsewhere {
+        /// The incident's room, as people know it.
+        room: String,
+        /// The entry.
+        entry: Entry,
+    },
     /// The timer of an incident cannot be handled: it does not escalate. Needs nothing of the incident to be rendered.
     IncidentSetAside {
         /// The incident's number.
@@ -160,6 +186,9 @@ impl Outgoing {
             | Self::AliasMoved { .. }
             | Self::AliasWaits { .. }
             | Self::SuccessorRefused { .. }
+            | Self::SuccessorWaits { .. }
+            | Self::AnswerElsewhere { .. }
+            | Self::EntryElsewhere { .. }
             | Self::IncidentSetAside { .. } => OutgoingKind::Answer,
         }
     }
@@ -187,7 +216,10 @@ impl Outgoing {
             | Self::RoomReachable { .. }
             | Self::AliasMoved { .. }
             | Self::AliasWaits { .. }
-            | Self::SuccessorRefused { .. } => 3,
+            | Self::SuccessorRefused { .. }
+            | Self::SuccessorWaits { .. }
+            | Self::AnswerElsewhere { .. }
+            | Self::EntryElsewhere { .. } => 3,
             Self::AckReaction { .. } => 4,
             Self::Refresh | Self::RefreshNewest => 5,
             Self::ThreadEntry { .. } => 6,
@@ -214,6 +246,9 @@ impl Outgoing {
             | Self::AliasMoved { .. }
             | Self::AliasWaits { .. }
             | Self::SuccessorRefused { .. }
+            | Self::SuccessorWaits { .. }
+            | Self::AnswerElsewhere { .. }
+            | Self::EntryElsewhere { .. }
             | Self::IncidentSetAside { .. } => None,
         }
     }

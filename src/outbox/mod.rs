@@ -7,6 +7,7 @@
 
 mod claiming;
 mod dispatch;
+mod elsewhere;
 mod pacing;
 mod rendering;
 mod searching;

@@ -127,6 +127,13 @@ fn message(head: &Head, source: &Source<'_>, context: &Context<'_>) -> Option<(M
         Outgoing::SuccessorRefused { room, successor, why } => {
             (fallback::successor_refused(source.room_list, room, successor, why), None)
         }
+        Outgoing::SuccessorWaits { room, successor, user, why } => {
+            (fallback::successor_waits(source.room_list, (room, successor), user, why), None)
+        }
+        Outgoing::AnswerElsewhere { room, answer } => (answer::elsewhere(room, answer, context), None),
+        Outgoing::EntryElsewhere { room, entry } => {
+            (thread::elsewhere(room, subject?.view, entry, context)?, None)
+        }
         Outgoing::IncidentSetAside { number, name, why } => {
             (fallback::set_aside(source.room_list, *number, name.as_deref(), why), None)
         }

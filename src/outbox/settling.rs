@@ -3,7 +3,7 @@
 use super::dispatch::{Outbox, OutboxError};
 use super::pacing::{Verdict, verdict};
 use super::sending::Attempt;
-use super::{searching, trouble};
+use super::{elsewhere, searching, trouble};
 use crate::domain::incident::Rung;
 use crate::domain::outgoing::{Outgoing, OutgoingKind};
 use crate::domain::time::{between, later};
@@ -221,7 +221,8 @@ async fn find_answers(change: &mut Change, head: &Head, event_id: &EventId) -> R
 /// Follows a room that was replaced while the message was being sent, for everybody or for this list. Moves the message to
 /// the replacement, or cancels it if it relates to a post in the old room. Returns whether the room was replaced.
 async fn follow_room(change: &mut Change, claimed: &Claimed, error: &str) -> Result<bool, OutboxError> {
-    let (now, tx) = (change.now(), change.tx());
+    let now = change.now();
+    let tx = change.tx();
     let room = claimed.head.room.as_str();
     let replacement = room::room_of(tx, room).await?;
     let retry = Retry { at: now, uncertain: false, counts: true, error };
@@ -245,7 +246,8 @@ async fn follow_room(change: &mut Change, claimed: &Claimed, error: &str) -> Res
         OutgoingKind::Edit | OutgoingKind::Thread | OutgoingKind::Reaction
     ) {
         settle::cancelled(tx, &claimed.head, now).await?;
+        elsewhere::show_in(change, &claimed.head, std::slice::from_ref(&replacement)).await?;
     }
-    room::note_alias(tx, room, &replacement, now).await?;
+    room::note_alias(change.tx(), room, &replacement, now).await?;
     Ok(true)
 }

@@ -1,6 +1,7 @@
 //! Trouble of a list's virtual user, and rooms that do not let it write.
 
 use super::dispatch::{Outbox, OutboxError};
+use super::elsewhere;
 use super::pacing::pause;
 use super::sending::Attempt;
 use crate::domain::time::later;
@@ -46,7 +47,8 @@ pub(super) async fn is_over(
 }
 
 impl Outbox {
-    /// The virtual user of a message may not send to its room: reported once like a room that it cannot join.
+    /// The virtual user of a message may not send to its room: reported once like a room that it cannot join. An answer to a
+    /// person is posted in another room.
     pub(super) async fn record_muted(
         &self,
         change: &mut Change,
@@ -54,11 +56,11 @@ impl Outbox {
         error: &str,
     ) -> Result<(), OutboxError> {
         let now = change.now();
-        if let Some(list) = self.lists.load().get(&head.room_list)
-            && trouble::muted(change.tx(), list, &head.room, error, now).await?
-        {
+        let lists = self.lists.load();
+        let Some(list) = lists.get(&head.room_list) else { return Ok(()) };
+        if trouble::muted(change.tx(), list, &head.room, error, now).await? {
             change.wake(Wake::Outbox);
         }
-        Ok(())
+        elsewhere::show(change, head, list).await
     }
 }

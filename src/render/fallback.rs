@@ -137,9 +137,21 @@ pub fn successor_refused(room_list: &str, room: &str, successor: &str, why: &str
     let words = Rich::from("⚠️ ").code(&short(room, 200)).text(" was closed and names ");
     let words =
         words.code(&short(successor, 100)).text(&format!(" as its successor, but {}. ", short(why, 300)));
-    let words =
-        words.text(&format!("Alerts of {} are still posted in the closed room. ", list_name(room_list)));
+    let words = words.text(&format!(
+        "Alerts of {} are still posted in the closed room, as long as it is not read-only. ",
+        list_name(room_list)
+    ));
     line(&words.text("Upgrade the room again, or ask the operators to configure the new room."))
+}
+
+/// Posted when a room of the room list, `from`, moved to a successor that the virtual user cannot join.
+pub fn successor_waits(room_list: &str, (from, to): (&str, &str), user: &UserId, why: &str) -> Message {
+    let words = Rich::from("⚠️ ").code(&short(from, 200)).text(" moved to ").code(&short(to, 100));
+    let words = words.text(&format!(", but {user} cannot join that room: "));
+    let words = words.text(short(why, 500).trim_end_matches('.'));
+    let words =
+        words.text(&format!(". Alerts of {} are still posted in the old room. ", list_name(room_list)));
+    line(&words.text("They follow once ").user(user).text(" is invited to the new room."))
 }
 
 /// Posted in a fallback room when the timer of an incident cannot be handled. Notifies the whole room: the incident pages

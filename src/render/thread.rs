@@ -5,6 +5,7 @@ use super::headline::title;
 use super::message::{Message, Place};
 use super::rich::{Document, Rich};
 use super::story::Wording;
+use super::text::short;
 use super::time::instant;
 use crate::domain::timeline::{Entry, Kind, RunReason};
 use crate::domain::view::IncidentView;
@@ -18,6 +19,15 @@ pub fn notice(root: &EventId, view: &IncidentView, entry: &Entry, context: &Cont
     let number = Rich::new().strong(&format!("#{}", view.number)).text(" ");
     is_posted(&entry.kind)
         .then(|| Message::notice(Document::line(&number.then(&wording.sentence(entry)))).at(in_thread(root)))
+}
+
+/// The notice of an entry for another room than the page's, `room`, which does not let matrixbot write; `None` for entries
+/// without a notice.
+pub fn elsewhere(room: &str, view: &IncidentView, entry: &Entry, context: &Context<'_>) -> Option<Message> {
+    let words = Rich::new().strong(&title(view)).text(": ").then(&Wording::of(view, context).sentence(entry));
+    let words =
+        words.text(" It was paged in ").code(&short(room, 200)).text(", where matrixbot may not write.");
+    is_posted(&entry.kind).then(|| Message::notice(Document::line(&words)))
 }
 
 /// Reminds the ackers in the thread that their acknowledgement ends soon. Notifies them.

@@ -3,6 +3,7 @@
 
 use super::{RoomError, Rooms, trouble};
 use crate::domain::lists::{ListSettings, Lists};
+use crate::domain::outgoing::Outgoing;
 use crate::store::{Move, RoomMove, StoreError, commit, room_trouble, user_trouble};
 use futures_util::stream::{self, StreamExt as _};
 use jiff::Timestamp;
@@ -64,23 +65,17 @@ impl Rooms {
         visit: &mut Visit,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        // This comes first: it detects that the homeserver lost the account, with its profile and its rooms; and that the
-        // account may not act, which says nothing about its rooms.
-        let reviewed = self.review_memberships(&list.user_id, now).await;
-        let avatar = list.avatar.as_deref();
-        let profile = self.users.set_profile(&list.user_id, &list.display_name, avatar);
-        let known = match reviewed {
-            Ok(()) => profile.await,
-            failed => failed,
-        };
-        if let Err(error) = known {
-            if error.is_about_the_user() {
-                visit.user_trouble = Some(reason(error)?);
-                return Ok(());
-            }
-            visit.unreachable.insert(list.user_id.to_string(), reason(error)?);
+        self.review_user(list, visit, now).await?;
+        if visit.user_trouble.is_some() {
+            return Ok(());
         }
         let mut troubled = self.store.troubled_rooms(&list.name).await?;
+        let reach = |visit: &mut Visit, reference: &String| {
+            if list.policy.levels.iter().any(|level| level.rooms.contains(reference)) {
+                visit.can_page = true;
+                reached();
+            }
+        };
         // Side by side, because a slow room must not delay the others.
         let references = list.references().into_iter().map(|reference| {
             let was_troubled = troubled.iter().any(|room| room.reference == reference);
@@ -99,10 +94,23 @@ impl Rooms {
         });
         let mut entering = stream::iter(entering).buffer_unordered(ROOMS_AT_ONCE);
         while let Some((reference, was_troubled, entered)) = entering.next().await {
+            let was_muted = troubled.iter().any(|room| room.reference == reference && room.muted);
             troubled.retain(|room| room.reference != reference);
             match entered? {
                 Entered::Muted { why } => {
                     visit.can_send |= self.trouble_begins(list, &reference, (true, &why), now).await?;
+                    visit.unreachable.insert(reference, why);
+                }
+                Entered::Old { room, successor, why } => {
+                    let waits =
+                        self.successor_waits(list, &reference, (&room, &successor, &why), now).await?;
+                    visit.can_send |= waits;
+                    if was_muted {
+                        visit.can_send |= self.revive(list, &reference, &room, now).await?;
+                    }
+                    reach(visit, &reference);
+                    let why =
+                        format!("it moved to {successor}, which cannot be joined: {why}; pages stay there");
                     visit.unreachable.insert(reference, why);
                 }
                 Entered::Yes { room, joined, is_new, left, wants } => {
@@ -110,10 +118,7 @@ impl Rooms {
                     if let Some(why) = wants {
                         visit.wanting.insert(reference.clone(), why);
                     }
-                    if list.policy.levels.iter().any(|level| level.rooms.contains(&reference)) {
-                        visit.can_page = true;
-                        reached();
-                    }
+                    reach(visit, &reference);
                     visit.entered.push(room.clone());
                     if was_troubled {
                         visit.can_send |= self.trouble_ends(list, &reference, now).await?;
@@ -155,6 +160,32 @@ impl Rooms {
         Ok(())
     }
 
+    /// Corrects what is known about the list's user, and sets its profile.
+    async fn review_user(
+        &self,
+        list: &ListSettings,
+        visit: &mut Visit,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        // This comes first: it detects that the homeserver lost the account, with its profile and its rooms; and that the
+        // account may not act, which says nothing about its rooms.
+        let reviewed = self.review_memberships(&list.user_id, now).await;
+        let avatar = list.avatar.as_deref();
+        let profile = self.users.set_profile(&list.user_id, &list.display_name, avatar);
+        let known = match reviewed {
+            Ok(()) => profile.await,
+            failed => failed,
+        };
+        if let Err(error) = known {
+            if error.is_about_the_user() {
+                visit.user_trouble = Some(reason(error)?);
+                return Ok(());
+            }
+            visit.unreachable.insert(list.user_id.to_string(), reason(error)?);
+        }
+        Ok(())
+    }
+
     /// Joins the list's user to a room, or to the successor of the room if that could not be joined before. In a room that is
     /// new or was in trouble, also checks whether it may send messages.
     async fn enter(
@@ -192,13 +223,7 @@ impl Rooms {
                         Some(format!("it names {successor} as its successor, but {why}; pages stay there"));
                 }
                 Move::Waiting(why) => {
-                    // The old room may still be in use.
-                    if let Err(RoomError::Store(error)) = self.ensure_joined(&list.user_id, &room, now).await
-                    {
-                        return Err(error);
-                    }
-                    let why = format!("it moved to {successor}, which cannot be joined: {why}");
-                    return Ok(Entered::No { why, lasts: true });
+                    return self.stay(list, (room, successor), why, now).await;
                 }
                 Move::Undone => {}
             }
@@ -207,7 +232,7 @@ impl Rooms {
             Ok(joined) => joined,
             Err(error) => return Entered::not(error),
         };
-        if was_troubled || joined {
+        if was_troubled || joined || wants.is_some() {
             match self.muted(&list.user_id, &room).await {
                 Ok(None) => {}
                 Ok(Some(why)) => return Ok(Entered::Muted { why }),
@@ -215,6 +240,49 @@ impl Rooms {
             }
         }
         Ok(Entered::Yes { room, joined, is_new, left, wants })
+    }
+
+    /// Pages stay in a room whose successor cannot be joined, unless nothing can be sent there either.
+    async fn stay(
+        &self,
+        list: &ListSettings,
+        (room, successor): (String, String),
+        why: String,
+        now: Timestamp,
+    ) -> Result<Entered, StoreError> {
+        let may_send = match self.ensure_joined(&list.user_id, &room, now).await {
+            Ok(_) => self.muted(&list.user_id, &room).await,
+            Err(error) => Err(error),
+        };
+        let moved = format!("it moved to {successor}, which cannot be joined: {}", why.trim_end_matches('.'));
+        Ok(match may_send {
+            Ok(None) => Entered::Old { room, successor, why },
+            Ok(Some(muted)) => Entered::Muted { why: format!("{moved}; and in the old room {muted}") },
+            Err(error) if error.is_about_the_user() => Entered::UserCannotAct { why: reason(error)? },
+            Err(error) => {
+                let lasts = error.is_refusal();
+                Entered::No { why: format!("{moved}; and the old room: {}", reason(error)?), lasts }
+            }
+        })
+    }
+
+    async fn successor_waits(
+        &self,
+        list: &ListSettings,
+        reference: &str,
+        (room, successor, why): (&str, &str, &str),
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let payload = Outgoing::SuccessorWaits {
+            room: self.store.room_label(room).await?,
+            successor: self.store.room_label(successor).await?,
+            user: list.user_id.clone(),
+            why: why.to_owned(),
+        };
+        let mut tx = self.store.begin().await?;
+        let is_new = trouble::successor_waits(&mut tx, list, reference, (&payload, why), now).await?;
+        commit(tx).await?;
+        Ok(is_new)
     }
 
     async fn trouble_begins(
@@ -276,6 +344,14 @@ enum Entered {
         left: Option<String>,
         /// Why a person should look after it.
         wants: Option<String>,
+    },
+    /// It is in a room whose successor it cannot join.
+    Old {
+        /// The old room.
+        room: String,
+        successor: String,
+        /// Why the successor cannot be joined.
+        why: String,
     },
     /// It is in the room, but may not send messages.
     Muted { why: String },

@@ -24,6 +24,22 @@ pub async fn begins(
     Ok(is_new)
 }
 
+/// A room of a list moved to a successor that cannot be joined: posts `payload` about it, once. Returns whether that was
+/// unknown.
+pub(super) async fn successor_waits(
+    tx: &mut Tx,
+    list: &ListSettings,
+    reference: &str,
+    (payload, why): (&Outgoing, &str),
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    let is_new = room_trouble::begins(tx, &list.name, reference, (false, why), now).await?;
+    if is_new {
+        notify(tx, list, reference, payload, now).await?;
+    }
+    Ok(is_new)
+}
+
 /// A room of a list is reachable again: posts a notice about it. Returns whether it was unreachable.
 pub async fn ends(
     tx: &mut Tx,
@@ -89,19 +105,26 @@ pub(super) async fn notify(
     payload: &Outgoing,
     now: Timestamp,
 ) -> Result<bool, StoreError> {
+    let rooms = others(tx, list, about).await?;
+    for room in &rooms {
+        post(tx, list, room, payload.clone(), now).await?;
+    }
+    Ok(!rooms.is_empty())
+}
+
+/// The rooms of a list for notices about one of its rooms: the fallback rooms, or those of the first level if there is no
+/// other fallback room. `about`: any name of the room.
+pub async fn others(tx: &mut Tx, list: &ListSettings, about: &str) -> Result<Vec<String>, StoreError> {
     let itself = room::room_of(tx, about).await?;
     let first_level = list.policy.levels.first().map(|level| level.rooms.as_slice()).unwrap_or_default();
     for references in [list.policy.fallback_rooms.as_slice(), first_level] {
         let mut rooms = room::rooms_of(tx, references).await?;
         rooms.retain(|room| *room != itself);
-        for room in &rooms {
-            post(tx, list, room, payload.clone(), now).await?;
-        }
         if !rooms.is_empty() {
-            return Ok(true);
+            return Ok(rooms);
         }
     }
-    Ok(false)
+    Ok(Vec::new())
 }
 
 /// Enqueues a message of a list for a room.

@@ -56,6 +56,17 @@ pub async fn successor(
     .await?)
 }
 
+/// The room that a list posts in instead of one that it has left.
+pub async fn successor_of(tx: &mut Tx, room_list: &str, room: &str) -> Result<Option<String>, StoreError> {
+    Ok(sqlx::query_scalar!(
+        r#"SELECT room_of(successor) AS "room!" FROM left_room WHERE room_list = $1 AND room = $2"#,
+        room_list,
+        room
+    )
+    .fetch_optional(&mut **tx)
+    .await?)
+}
+
 /// Whether a message waits to be sent to a room.
 pub async fn waits_in(tx: &mut Tx, message: Uuid, room: &str) -> Result<bool, StoreError> {
     Ok(sqlx::query_scalar!(

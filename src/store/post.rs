@@ -108,18 +108,32 @@ pub async fn was_notified(tx: &mut Tx, incident: i64, room: &str) -> Result<bool
     .await?)
 }
 
+/// Whether another room than `room` has a post of an incident, so that its timeline is seen there.
+pub async fn is_also_elsewhere(tx: &mut Tx, incident: i64, room: &str) -> Result<bool, StoreError> {
+    Ok(sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT 1 FROM post WHERE incident = $1 AND room <> $2 AND event_id IS NOT NULL) AS "is!""#,
+        incident,
+        room
+    )
+    .fetch_one(&mut **tx)
+    .await?)
+}
+
 impl Store {
     /// Posts of open incidents, the newest incident first, at most `limit`: user id, room and event id. Reconciliation
-    /// requests their relations.
+    /// requests their relations. The room is the one with the event, whatever room has replaced it since; posts in rooms
+    /// that the user has left are missing, because it cannot read them.
     pub async fn open_posts(&self, limit: i64) -> Result<Vec<(String, String, String)>, StoreError> {
         Ok(sqlx::query!(
-            r#"SELECT room_list.user_id, room_of(post.room) AS "room!", post.event_id AS "event_id!"
+            r#"SELECT room_list.user_id, post.room AS "room!", post.event_id AS "event_id!"
                FROM incident
                -- OFFSET 0: looked up for each open incident, however few posts there are.
                JOIN LATERAL (SELECT post.room, post.event_id FROM post
                              WHERE post.incident = incident.id AND post.event_id IS NOT NULL OFFSET 0) AS post ON true
                JOIN room_list ON room_list.name = incident.room_list
                WHERE incident.phase NOT IN ('resolved', 'closed')
+                 AND EXISTS (SELECT 1 FROM room_membership AS member WHERE member.user_id = room_list.user_id
+                             AND member.room = post.room AND member.membership = 'join')
                ORDER BY incident.id DESC LIMIT $1"#,
             limit
         )
@@ -127,6 +141,26 @@ impl Store {
         .await?
         .into_iter()
         .map(|row| (row.user_id, row.room, row.event_id))
+        .collect())
+    }
+
+    /// The rooms with posts of open incidents, each with a virtual user that is in it: user id and room.
+    pub async fn rooms_with_open_posts(&self) -> Result<Vec<(String, String)>, StoreError> {
+        Ok(sqlx::query!(
+            r#"SELECT DISTINCT ON (post.room) member.user_id, post.room
+               FROM incident
+               JOIN LATERAL (SELECT post.room FROM post
+                             WHERE post.incident = incident.id AND post.event_id IS NOT NULL OFFSET 0) AS post ON true
+               JOIN room_list ON room_list.name = incident.room_list
+               JOIN room_membership AS member ON member.user_id = room_list.user_id AND member.room = post.room
+                                             AND member.membership = 'join'
+               WHERE incident.phase NOT IN ('resolved', 'closed')
+               ORDER BY post.room, member.user_id"#
+        )
+        .fetch_all(&self.pool)
+        .await?
+        .into_iter()
+        .map(|row| (row.user_id, row.room))
         .collect())
     }
 }

@@ -61,7 +61,8 @@ impl Store {
     }
 }
 
-/// A room is unreachable; `muted`: the virtual user is in it, but may not send messages. Returns whether that was unknown.
+/// A room is unreachable; `muted`: the virtual user is in it, but may not send messages. Returns whether that was unknown, or
+/// only now is the user muted.
 pub async fn begins(
     tx: &mut Tx,
     room_list: &str,
@@ -81,18 +82,20 @@ pub async fn begins(
     .execute(&mut **tx)
     .await?
     .rows_affected();
+    let mut turned = 0;
     if rows == 0 {
         // The reason may have changed: it decides what shows that the trouble is over.
-        sqlx::query!(
+        turned = sqlx::query!(
             "UPDATE room_trouble SET muted = $3 WHERE room_list = $1 AND reference = $2 AND muted <> $3",
             room_list,
             reference,
             muted
         )
         .execute(&mut **tx)
-        .await?;
+        .await?
+        .rows_affected();
     }
-    Ok(rows > 0)
+    Ok(rows > 0 || (turned > 0 && muted))
 }
 
 /// Records that a room is reachable, or is no longer in the list. Returns whether it was recorded as unreachable.

@@ -144,7 +144,8 @@ impl Reconcile {
         Self { engine, store, clock, lists, rooms, health, last: Mutex::default() }
     }
 
-    /// The rooms to read, each with a virtual user that is in it.
+    /// The rooms to read, each with a virtual user that is in it: those of the lists, and those that were left while something
+    /// that was posted there is open, because people still react there.
     async fn targets(&self) -> Result<Vec<(OwnedUserId, OwnedRoomId)>, StoreError> {
         let mut targets: BTreeMap<OwnedRoomId, OwnedUserId> = BTreeMap::new();
         for list in self.lists.load().all() {
@@ -156,6 +157,11 @@ impl Reconcile {
                 {
                     targets.entry(room).or_insert_with(|| list.user_id.clone());
                 }
+            }
+        }
+        for (user, room) in self.store.rooms_with_open_posts().await? {
+            if let (Ok(user), Ok(room)) = (UserId::parse(&user), RoomId::parse(&room)) {
+                targets.entry(room).or_insert(user);
             }
         }
         Ok(targets.into_iter().map(|(room, user)| (user, room)).collect())

@@ -418,7 +418,7 @@ impl Clock for MachineClock {
     }
 
     fn running(&self) -> Duration {
-        self.clock.running() - *self.slept.lock().unwrap()
+        self.clock.running().saturating_sub(*self.slept.lock().unwrap())
     }
 }
 

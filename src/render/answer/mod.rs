@@ -16,6 +16,16 @@ use crate::domain::answer::{ActResult, Acted, Answer, Hidden, Need, Rest};
 use crate::domain::incident::PhaseName;
 use ruma::{EventId, OwnedEventId};
 
+/// The answer to a command, for another room than the command's, which does not let matrixbot write.
+pub fn elsewhere(room: &str, of: &Answer, context: &Context<'_>) -> Message {
+    let message = answer(of, context);
+    let place = Rich::from("Answer to a command in ").code(&short(room, 200));
+    let place = Document::line(&place.text(", where matrixbot may not write:"));
+    let plain = format!("{}\n{}", place.plain(), message.text.plain());
+    let html = format!("{}<br>{}", place.html(), message.text.html());
+    Message { text: Document::from_parts(plain, html), ..message }
+}
+
 /// The answer to a command. The caller sets its place, see [`reply`].
 pub fn answer(answer: &Answer, context: &Context<'_>) -> Message {
     match answer {

@@ -100,7 +100,19 @@ fn a_room_that_was_closed_without_a_successor_is_named() {
     assert_eq!(
         fallback::successor_refused("finance", "#ops:example.org (!old)", "!new", why).text.plain(),
         "⚠️ #ops:example.org (!old) was closed and names !new as its successor, but it does not name this room as its \
-         predecessor. Alerts of finance are still posted in the closed room. Upgrade the room again, or ask the operators to \
-         configure the new room."
+         predecessor. Alerts of finance are still posted in the closed room, as long as it is not read-only. Upgrade the \
+         room again, or ask the operators to configure the new room."
+    );
+}
+
+#[test]
+fn a_successor_that_cannot_be_joined_leaves_the_pages_where_they_are() {
+    let user = ruma::user_id!("@_alerts_finance:example.org");
+    let rooms = ("#ops:example.org (!old)", "!new");
+    assert_eq!(
+        fallback::successor_waits("finance", rooms, user, "join: M_FORBIDDEN (403).").text.plain(),
+        "⚠️ #ops:example.org (!old) moved to !new, but @_alerts_finance:example.org cannot join that room: join: M_FORBIDDEN \
+         (403). Alerts of finance are still posted in the old room. They follow once @_alerts_finance:example.org is invited \
+         to the new room."
     );
 }

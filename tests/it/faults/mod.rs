@@ -16,6 +16,7 @@ mod one_list;
 mod pacing;
 mod probes;
 mod process;
+mod read_only;
 mod replicas;
 mod resent;
 mod room_names;

@@ -122,6 +122,8 @@ async fn a_successor_that_nobody_can_join_keeps_the_pages_in_the_old_room_and_is
     world.settle().await;
     let reported = bodies(&world, &rooms.fallback);
     assert!(reported.len() == 1 && reported[0].contains("moved to !nowhere:example.test"), "{reported:#?}");
+    assert!(!reported[0].contains("Nobody is paged"), "{reported:#?}");
+    assert!(reported[0].contains("Alerts of finance are still posted in the old room"), "{reported:#?}");
     world.report(&Group::firing("DiskFull", world.now())).await;
     world.only_post(&rooms.ops);
     assert_eq!(world.posts(&rooms.managers), []);

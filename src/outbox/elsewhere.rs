@@ -1,0 +1,54 @@
+//! What a room that does not let matrixbot write would have been sent: shown in another room instead.
+//!
+//! An upgraded room is read-only, and people with enough power still act there. They get their answers where pages go now.
+
+use super::dispatch::OutboxError;
+use crate::domain::lists::ListSettings;
+use crate::domain::outgoing::Outgoing;
+use crate::engine::Change;
+use crate::ids;
+use crate::rooms::trouble;
+use crate::store::enqueue::NewMessage;
+use crate::store::{Head, left_room, post, room};
+
+/// Enqueues an answer, or a timeline entry that no other room shows, for `rooms` instead of the message's own room. Other
+/// messages belong to their room alone.
+pub(super) async fn show_in(change: &mut Change, head: &Head, rooms: &[String]) -> Result<(), OutboxError> {
+    let (now, label) = (change.now(), room::label(change.tx(), &head.room).await?);
+    let payload = match &head.payload {
+        Outgoing::Answer { answer, .. } => Outgoing::AnswerElsewhere { room: label, answer: answer.clone() },
+        Outgoing::Show { to, .. } => Outgoing::Show { to: to.clone(), thread: None },
+        Outgoing::ThreadEntry { entry } => {
+            let Some(incident) = head.incident else { return Ok(()) };
+            if post::is_also_elsewhere(change.tx(), incident, &head.room).await? {
+                return Ok(());
+            }
+            Outgoing::EntryElsewhere { room: label, entry: entry.clone() }
+        }
+        _ => return Ok(()),
+    };
+    for room in rooms {
+        let message = NewMessage {
+            id: ids::unique(),
+            room_list: &head.room_list,
+            room,
+            payload: payload.clone(),
+            incident: head.incident,
+            rung: None,
+            post: None,
+            not_before: now,
+        };
+        change.enqueue(message).await?;
+    }
+    Ok(())
+}
+
+/// The same, for the room that the list posts in instead of the message's room, or for the list's other rooms.
+pub(super) async fn show(change: &mut Change, head: &Head, list: &ListSettings) -> Result<(), OutboxError> {
+    let successor = left_room::successor_of(change.tx(), &head.room_list, &head.room).await?;
+    let rooms = match successor {
+        Some(successor) => vec![successor],
+        None => trouble::others(change.tx(), list, &head.room).await?,
+    };
+    show_in(change, head, &rooms).await
+}
