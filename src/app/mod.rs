@@ -1,5 +1,6 @@
 //! Composition: builds, binds, spawns, drains and stops, in this order. The only module that spawns tasks.
 
+pub(crate) mod alertmanagers;
 mod certificates;
 mod parts;
 mod readiness;

@@ -1,6 +1,8 @@
 //! Integration tests through the external interfaces, mostly on the test's own clock.
 
 #[cfg(test)]
+mod alertmanager;
+#[cfg(test)]
 mod appservice_api;
 #[cfg(test)]
 mod at_the_shell;

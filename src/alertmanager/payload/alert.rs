@@ -21,8 +21,22 @@ const MOST_NAMES: usize = 3;
 const LINKS: [(&str, &str); 3] =
     [("dashboardURL", "dashboard_url"), ("panelURL", "panel_url"), ("silenceURL", "silence_url")];
 
-/// Parses an alert; never fails. `now`: when it arrived.
+/// Parses an alert of a webhook; never fails. `now`: when it arrived.
 pub(super) fn read(raw: &RawValue, now: Timestamp) -> WebhookAlert {
+    read_with(raw, now, |fields, defects| firing(fields, now, defects))
+}
+
+/// Parses an alert that Alertmanager's API lists, as if a webhook had brought it; never fails. It is firing, and its
+/// `status` is that of its suppression.
+pub(super) fn read_listed(raw: &RawValue, now: Timestamp) -> WebhookAlert {
+    read_with(raw, now, |_fields, _defects| true)
+}
+
+fn read_with(
+    raw: &RawValue,
+    now: Timestamp,
+    is_firing: impl FnOnce(&Fields<'_>, &mut Vec<String>) -> bool,
+) -> WebhookAlert {
     let mut defects: Vec<String> = Vec::new();
     let fields: Fields<'_> = serde_json::from_str(raw.get()).unwrap_or_else(|_not_an_object| {
         defects.push(format!("it is {}, not an object", kind_of(raw)));
@@ -49,7 +63,7 @@ pub(super) fn read(raw: &RawValue, now: Timestamp) -> WebhookAlert {
         }
         fingerprint::computed(&labels)
     });
-    let firing = !is_object || firing(&fields, now, &mut defects);
+    let firing = !is_object || is_firing(&fields, &mut defects);
     let start = if is_object { starts_at(&fields, now, &mut defects) } else { None };
     let ends_at = fields.get("endsAt").and_then(|raw| instant(raw)).filter(|_| !firing);
     let labels = labels_within(labels, bounds::LABEL_VALUE, &mut defects);

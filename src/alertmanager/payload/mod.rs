@@ -112,6 +112,28 @@ fn labels(fields: &Fields<'_>, name: &str, remarks: &mut Vec<String>) -> Labels 
     bounds::labels(labels, bounds::LABEL_VALUE).0
 }
 
+/// A name or a short text of Alertmanager's API, as a webhook's would be stored: no NUL, not too long.
+pub(super) fn clean(text: String) -> String {
+    let text = if text.contains('\0') { text.replace('\0', "\u{fffd}") } else { text };
+    bounds::cut(text, bounds::LABEL_VALUE)
+}
+
+/// A fingerprint of Alertmanager's API, in lower case; `None`: it is none.
+pub(super) fn valid_fingerprint(text: &str) -> Option<Fingerprint> {
+    fingerprint::valid(text)
+}
+
+/// An alert that Alertmanager's API lists, as if a webhook had brought it. `now`: when it was read.
+pub(super) fn listed_alert(raw: &RawValue, now: Timestamp) -> WebhookAlert {
+    alert::read_listed(raw, now)
+}
+
+/// Labels of Alertmanager's API, as a webhook's would be stored; anything else counts as none.
+pub(super) fn listed_labels(raw: &RawValue) -> Labels {
+    let Ok((labels, _stringified)) = text::read_labels(raw) else { return Labels::new() };
+    bounds::labels(labels, bounds::LABEL_VALUE).0
+}
+
 /// Undoes `regexp.QuoteMeta`, which Alertmanager applies to the receiver's name.
 fn unescape_receiver(receiver: String) -> String {
     const META: &[char] = &['\\', '.', '+', '*', '?', '(', ')', '|', '[', ']', '{', '}', '^', '$'];

@@ -2,38 +2,59 @@
 
 use super::repeats;
 use super::report::Report;
-use crate::alertmanager::api::{Alertmanager, ApiError, Credentials, Status};
-use crate::config::{AlertmanagerConfig, Config};
+use crate::alertmanager::api::{ApiError, Status};
+use crate::app::alertmanagers;
+use crate::config::Config;
 use crate::telemetry::logs::causes;
+use url::Url;
 
-/// Reads the status of each, and compares its routes with the room lists.
+/// Reads the status of each of their peers, and compares the routes with the room lists.
 pub(super) async fn examine(report: &mut Report, config: &Config) {
     for one in &config.alertmanagers {
-        let subject = format!("{} at {}", one.name, one.url);
-        match ask(one).await {
-            Ok(status) => {
-                let cluster = match status.peers {
-                    1 => "no cluster".to_owned(),
-                    peers => format!("one of {peers}, cluster {}", status.cluster),
-                };
-                let detail = format!("Alertmanager {} answers, {cluster}", status.version);
-                report.ok("alertmanager", Some(&subject), detail);
-                repeats::examine(report, config, &one.name, status.configuration.as_deref());
+        let client = match alertmanagers::client(one) {
+            Ok(client) => client,
+            Err(error) => {
+                report.failed("alertmanager", Some(&one.name), causes(&error), remedy(&error));
+                continue;
             }
-            Err(error) => report.failed("alertmanager", Some(&subject), causes(&error), remedy(&error)),
+        };
+        let mut answered = Vec::new();
+        for (url, status) in client.urls().zip(client.statuses().await) {
+            let subject = format!("{} at {url}", one.name);
+            match status {
+                Ok(status) => {
+                    report.ok("alertmanager", Some(&subject), detail(&status));
+                    answered.push((url, status));
+                }
+                Err(error) => report.failed("alertmanager", Some(&subject), causes(&error), remedy(&error)),
+            }
+        }
+        one_cluster(report, &one.name, &answered);
+        if let Some((_, status)) = answered.first() {
+            repeats::examine(report, config, &one.name, status.configuration.as_deref());
         }
     }
 }
 
-async fn ask(one: &AlertmanagerConfig) -> Result<Status, ApiError> {
-    let credentials = match (&one.bearer_token, &one.basic_auth) {
-        (Some(token), _) => Credentials::Bearer(token.clone()),
-        (None, Some(basic)) => Credentials::Basic(basic.username.clone(), basic.password.clone()),
-        (None, None) => Credentials::None,
+fn detail(status: &Status) -> String {
+    let cluster = match status.peers {
+        1 => "no cluster".to_owned(),
+        peers => format!("one of {peers}, cluster {}", status.cluster),
     };
-    // The configuration's validation has already read the file.
-    let ca = one.ca.as_ref().and_then(|file| std::fs::read(file).ok());
-    Alertmanager::new(&one.url, credentials, ca.as_deref())?.status().await
+    format!("Alertmanager {} answers, {cluster}", status.version)
+}
+
+/// Peers that are not one cluster share no silences, and each notifies.
+fn one_cluster(report: &mut Report, name: &str, answered: &[(&Url, Status)]) {
+    let Some(((first_url, first), others)) = answered.split_first() else { return };
+    for (url, _) in others.iter().filter(|(_, other)| !first.is_clustered_with(other)) {
+        report.warning(
+            "alertmanager",
+            Some(name),
+            format!("{first_url} and {url} are not peers of one cluster: they share no silences, and each notifies"),
+            "Give each --cluster.peer with the other's address, or make them two entries of `alertmanagers`.",
+        );
+    }
 }
 
 fn remedy(error: &ApiError) -> &'static str {
@@ -41,7 +62,7 @@ fn remedy(error: &ApiError) -> &'static str {
         ApiError::Setup(_) => "Set `ca` to a certificate in PEM, and install ca-certificates.",
         ApiError::Unanswered(_) => "Start Alertmanager, or correct its `url` and `ca` in `alertmanagers`.",
         ApiError::Unauthorized(_) => "Correct `basic_auth` or `bearer_token` in `alertmanagers`.",
-        ApiError::Refused(_) | ApiError::Unreadable(_) => {
+        ApiError::Refused { .. } | ApiError::Unreadable(_) | ApiError::TooLarge(_) => {
             "Set `url` to the address of Alertmanager's own page, with its path prefix (--web.route-prefix)."
         }
     }

@@ -1,0 +1,17 @@
+//! The clients of the configured Alertmanagers.
+
+use crate::alertmanager::api::{Alertmanager, ApiError, Credentials};
+use crate::config::AlertmanagerConfig;
+use std::slice;
+
+/// The client of one Alertmanager.
+pub(crate) fn client(config: &AlertmanagerConfig) -> Result<Alertmanager, ApiError> {
+    let credentials = match (&config.bearer_token, &config.basic_auth) {
+        (Some(token), _) => Credentials::Bearer(token.clone()),
+        (None, Some(basic)) => Credentials::Basic(basic.username.clone(), basic.password.clone()),
+        (None, None) => Credentials::None,
+    };
+    // The configuration's validation has already read the file.
+    let ca = config.ca.as_ref().and_then(|file| std::fs::read(file).ok());
+    Alertmanager::new(slice::from_ref(&config.url), &credentials, ca.as_deref())
+}
