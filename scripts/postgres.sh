@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # A private Postgres cluster on loopback, for trials and tests.
 #
-#   scripts/postgres.sh start DIR [--port PORT] [--fast]   a free port unless one is given
-#   scripts/postgres.sh url DIR [DATABASE]                 its URL; creates the database if it does not exist
+#   scripts/postgres.sh start DIR [--port PORT] [--fast | --tests]   a free port unless one is given
+#   scripts/postgres.sh url DIR [DATABASE]                           its URL; creates the database if it does not exist
 #   scripts/postgres.sh stop DIR
 #   scripts/postgres.sh remove DIR                         stops it and deletes its data
 #
-# The only login is with the password in DIR. --fast gives up durability for speed. The programs come from Debian's
-# postgresql, installed on demand; Debian's own clusters are neither used nor changed.
+# The only login is with the password in DIR. --fast gives up durability for speed. --tests is for many short sessions in
+# many small databases: it also gives up vacuuming and plans a statement once, whatever its parameters. The programs come
+# from Debian's postgresql, installed on demand; Debian's own clusters are neither used nor changed.
 #
 # Postgres refuses to run as root, so root runs it as user postgres. If that user cannot reach DIR (a clone under /root),
 # the data is in a directory in /var/tmp; DIR/home has its path.
@@ -71,12 +72,13 @@ is_running() {
 }
 
 start() {
-    local dir=$1 port='' home options
+    local dir=$1 port='' home options fast=(-c fsync=off -c synchronous_commit=off -c full_page_writes=off)
     options=(-c unix_socket_directories= -c max_connections=300)
     shift
     while (($#)); do
         case $1 in
-            --fast) options+=(-c fsync=off -c synchronous_commit=off -c full_page_writes=off) ;;
+            --fast) options+=("${fast[@]}") ;;
+            --tests) options+=("${fast[@]}" -c autovacuum=off -c plan_cache_mode=force_generic_plan) ;;
             --port) port=$2 && shift ;;
             *) die "unknown option $1" ;;
         esac

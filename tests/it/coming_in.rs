@@ -134,11 +134,10 @@ async fn events_are_handled_in_the_order_of_arrival() {
     }
     commands.push(alice.says(&rooms.ops, &format!("ack {number} for good")));
     world.homeserver.push("elsewhere", &commands).await.unwrap();
-    let mut connection = world.database.connect().await;
     let kept: Vec<String> =
         sqlx::query_scalar("SELECT event_id FROM inbox WHERE event_id = ANY($1) ORDER BY seq")
             .bind(commands.iter().map(ToString::to_string).collect::<Vec<_>>())
-            .fetch_all(&mut connection)
+            .fetch_all(world.database.reader())
             .await
             .unwrap();
     assert_eq!(kept, commands.iter().map(ToString::to_string).collect::<Vec<_>>());

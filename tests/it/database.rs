@@ -3,15 +3,22 @@
 use matrixbot::store::Store;
 use secrecy::SecretString;
 use sha2::{Digest, Sha256};
-use sqlx::{Connection, Executor, PgConnection};
-use std::sync::Arc;
+use sqlx::postgres::PgPoolOptions;
+use sqlx::{Connection, Executor, PgConnection, PgPool};
+use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 /// The variable with the server's URL. `scripts/test.sh` starts a server and sets it.
 const VARIABLE: &str = "MATRIXBOT_TEST_DATABASE_URL";
 
 /// The rows that migrations insert.
 const SEEDS: &str = "INSERT INTO engine_version (version) VALUES (1); INSERT INTO total_lease DEFAULT VALUES";
+
+/// The databases of a server: the template of each schema with a digest of its objects, and its copies that no test uses.
+const BOOKS: &str = "CREATE TABLE IF NOT EXISTS it_template (schema text PRIMARY KEY, objects text NOT NULL);
+    CREATE TABLE IF NOT EXISTS it_free (name text PRIMARY KEY, schema text NOT NULL)";
 
 static NEXT: AtomicU32 = AtomicU32::new(1);
 
@@ -20,6 +27,7 @@ static NEXT: AtomicU32 = AtomicU32::new(1);
 pub(crate) struct TestDatabase {
     pub(crate) name: String,
     server: url::Url,
+    reader: PgPool,
     _returned: Arc<Returned>,
 }
 
@@ -40,53 +48,83 @@ impl Drop for Returned {
         let returning = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
-                let emptied = empty(&server, &name).await;
                 let mut connection = PgConnection::connect(server.as_str()).await.unwrap();
-                let next = NEXT.fetch_add(1, Ordering::Relaxed);
-                let command = match emptied {
-                    Ok(true) => {
-                        format!("ALTER DATABASE {name} RENAME TO {}{}_{next}", ready(), std::process::id())
-                    }
-                    Ok(false) | Err(_) => format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"),
-                };
-                connection.execute(sqlx::AssertSqlSafe(command)).await.unwrap();
+                end_sessions(&mut connection, &name).await;
+                if let Ok(true) = empty(&mut connection, &server, &name).await {
+                    sqlx::query("INSERT INTO it_free (name, schema) VALUES ($1, $2)")
+                        .bind(name)
+                        .bind(schema())
+                        .execute(&mut connection)
+                        .await
+                        .unwrap();
+                } else {
+                    let command = format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)");
+                    connection.execute(sqlx::AssertSqlSafe(command)).await.unwrap();
+                }
             });
         });
         returning.join().unwrap();
     }
 }
 
-/// The beginning of the names of empty databases with the schema.
-fn ready() -> String {
-    format!("it_ready_{}_", schema())
+/// Ends the sessions of a database, and waits until they have gone. `pg_terminate_backend` with a limit would wait for
+/// each of them in steps of 100 ms.
+async fn end_sessions(connection: &mut PgConnection, database: &str) {
+    loop {
+        let sessions: i64 = sqlx::query_scalar(
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = $1",
+        )
+        .bind(database)
+        .fetch_one(&mut *connection)
+        .await
+        .unwrap();
+        if sessions == 0 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
 }
 
-/// Empties a database that has exactly the schema. Returns whether it has.
-async fn empty(server: &url::Url, name: &str) -> Result<bool, sqlx::Error> {
+/// Empties a database that has exactly the schema, unless that takes longer than creating another one. Returns whether it
+/// did.
+async fn empty(books: &mut PgConnection, server: &url::Url, name: &str) -> Result<bool, sqlx::Error> {
+    let expected: Option<String> = sqlx::query_scalar("SELECT objects FROM it_template WHERE schema = $1")
+        .bind(schema())
+        .fetch_optional(books)
+        .await?;
     let mut url = server.clone();
     url.set_path(name);
     let mut connection = PgConnection::connect(url.as_str()).await?;
-    sqlx::query("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = $1 AND pid <> pg_backend_pid()")
-        .bind(name)
-        .execute(&mut connection)
+    let is_large: bool = sqlx::query_scalar("SELECT pg_database_size(current_database()) > 32 * 1024 * 1024")
+        .fetch_one(&mut connection)
         .await?;
-    let mut template = server.clone();
-    template.set_path(&template_name());
-    let mut of_template = PgConnection::connect(template.as_str()).await?;
-    let same = objects(&mut connection).await? == objects(&mut of_template).await?;
-    of_template.close().await?;
-    if same {
-        let tables: Vec<String> = sqlx::query_scalar(
-            "SELECT quote_ident(tablename) FROM pg_tables WHERE schemaname = 'public' AND tablename <> '_sqlx_migrations'",
-        )
-        .fetch_all(&mut connection)
-        .await?;
-        let tables = tables.join(", ");
-        let command = format!("TRUNCATE {tables} RESTART IDENTITY; {SEEDS}; ALTER DATABASE {name} RESET ALL");
-        connection.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(command))).await?;
+    if is_large || objects(&mut connection).await? != expected {
+        connection.close().await?;
+        return Ok(false);
     }
+    // Truncating makes a file for each table and each index, which takes ten times as long.
+    let tables: Vec<String> = sqlx::query_scalar(
+        "SELECT quote_ident(relname) FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'
+             AND relname <> '_sqlx_migrations' AND pg_relation_size(oid) > 0",
+    )
+    .fetch_all(&mut connection)
+    .await?;
+    let mut commands = "SET session_replication_role = replica;".to_owned();
+    for table in &tables {
+        write!(commands, "DELETE FROM {table};").unwrap();
+    }
+    write!(
+        commands,
+        "RESET session_replication_role; SELECT setval(seqrelid, seqstart, false) FROM pg_sequence; {SEEDS};
+         ALTER DATABASE {name} RESET ALL"
+    )
+    .unwrap();
+    connection.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(commands))).await?;
+    // The next test's rows have the places that they would have in a new database.
+    let vacuum = format!("VACUUM {}", tables.join(", "));
+    connection.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(vacuum))).await?;
     connection.close().await?;
-    Ok(same)
+    Ok(true)
 }
 
 /// A digest of everything that a test may have changed of the schema, and of the migrations that made it.
@@ -109,9 +147,19 @@ impl TestDatabase {
     /// A fresh database with the schema.
     pub(crate) async fn create() -> Self {
         let server = server();
-        let template = template(&server).await;
-        match Self::take_ready(&server).await {
-            Some(database) => database,
+        let mut connection = PgConnection::connect(server.as_str()).await.unwrap();
+        let template = template(&mut connection, &server).await;
+        // One that an earlier test has returned.
+        let ready: Option<String> = sqlx::query_scalar(
+            "DELETE FROM it_free WHERE name =
+                 (SELECT name FROM it_free WHERE schema = $1 LIMIT 1 FOR UPDATE SKIP LOCKED) RETURNING name",
+        )
+        .bind(schema())
+        .fetch_optional(&mut connection)
+        .await
+        .unwrap();
+        match ready {
+            Some(name) => Self::named(server, name),
             None => Self::create_from(server, &template).await,
         }
     }
@@ -136,28 +184,16 @@ impl TestDatabase {
         Self::named(server, name)
     }
 
-    /// An empty database that another test has returned.
-    async fn take_ready(server: &url::Url) -> Option<Self> {
-        let mut connection = PgConnection::connect(server.as_str()).await.unwrap();
-        loop {
-            let found: Option<String> = sqlx::query_scalar(
-                "SELECT datname::text FROM pg_database WHERE starts_with(datname, $1) LIMIT 1",
-            )
-            .bind(ready())
-            .fetch_optional(&mut connection)
-            .await
-            .unwrap();
-            let (found, name) = (found?, new_name());
-            let rename = format!("ALTER DATABASE {found} RENAME TO {name}");
-            // Another process may have taken it.
-            if connection.execute(sqlx::AssertSqlSafe(rename)).await.is_ok() {
-                return Some(Self::named(server.clone(), name));
-            }
-        }
-    }
-
     fn named(server: url::Url, name: String) -> Self {
-        Self { name: name.clone(), server: server.clone(), _returned: Arc::new(Returned { name, server }) }
+        let mut url = server.clone();
+        url.set_path(&name);
+        let one = PgPoolOptions::new().max_connections(1).idle_timeout(None).max_lifetime(None);
+        Self {
+            name: name.clone(),
+            server: server.clone(),
+            reader: one.connect_lazy(url.as_str()).unwrap(),
+            _returned: Arc::new(Returned { name, server }),
+        }
     }
 
     /// A store on it.
@@ -172,7 +208,12 @@ impl TestDatabase {
         url.to_string()
     }
 
-    /// A connection for reading stored rows.
+    /// The connection that reads stored rows.
+    pub(crate) fn reader(&self) -> &PgPool {
+        &self.reader
+    }
+
+    /// A connection of its own.
     pub(crate) async fn connect(&self) -> PgConnection {
         PgConnection::connect(&self.url()).await.unwrap()
     }
@@ -211,29 +252,36 @@ fn server() -> url::Url {
 }
 
 /// The name of the template. One process creates it for each server and schema, and all use it.
-async fn template(server: &url::Url) -> String {
+async fn template(connection: &mut PgConnection, server: &url::Url) -> String {
     let name = template_name();
-    let mut connection = PgConnection::connect(server.as_str()).await.unwrap();
-    // Only one process at a time creates it; the lock ends with the connection.
+    // Only one process at a time creates it.
     connection.execute("SELECT pg_advisory_lock(hashtext('it_template'))").await.unwrap();
-    let there: bool = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM pg_database WHERE datname = $1)")
-        .bind(&name)
-        .fetch_one(&mut connection)
+    connection.execute(sqlx::raw_sql(BOOKS)).await.unwrap();
+    let there: bool = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM it_template WHERE schema = $1)")
+        .bind(schema())
+        .fetch_one(&mut *connection)
         .await
         .unwrap();
     if !there {
-        let draft = format!("{name}_draft");
-        for command in [format!("DROP DATABASE IF EXISTS {draft}"), format!("CREATE DATABASE {draft}")] {
+        for command in [format!("DROP DATABASE IF EXISTS {name}"), format!("CREATE DATABASE {name}")] {
             connection.execute(sqlx::AssertSqlSafe(command)).await.unwrap();
         }
         let mut url = server.clone();
-        url.set_path(&draft);
+        url.set_path(&name);
         let store = Store::new(&SecretString::from(url.to_string()), 1).unwrap();
         store.migrate().await.unwrap();
         store.close().await;
-        let rename = format!("ALTER DATABASE {draft} RENAME TO {name}");
-        connection.execute(sqlx::AssertSqlSafe(rename)).await.unwrap();
+        let mut of_template = PgConnection::connect(url.as_str()).await.unwrap();
+        let objects = objects(&mut of_template).await.unwrap();
+        of_template.close().await.unwrap();
+        sqlx::query("INSERT INTO it_template (schema, objects) VALUES ($1, $2)")
+            .bind(schema())
+            .bind(objects)
+            .execute(&mut *connection)
+            .await
+            .unwrap();
     }
+    connection.execute("SELECT pg_advisory_unlock(hashtext('it_template'))").await.unwrap();
     name
 }
 
@@ -242,15 +290,18 @@ fn template_name() -> String {
 }
 
 /// Identifies the schema: the digest of the migrations.
-fn schema() -> String {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/migrations");
-    let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).collect();
-    files.sort();
-    let mut digest = Sha256::new();
-    for file in files {
-        digest.update(std::fs::read(file).unwrap());
-    }
-    let mut name = format!("{:x}", digest.finalize());
-    name.truncate(16);
-    name
+fn schema() -> &'static str {
+    static SCHEMA: LazyLock<String> = LazyLock::new(|| {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/migrations");
+        let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).collect();
+        files.sort();
+        let mut digest = Sha256::new();
+        for file in files {
+            digest.update(std::fs::read(file).unwrap());
+        }
+        let mut name = format!("{:x}", digest.finalize());
+        name.truncate(16);
+        name
+    });
+    &SCHEMA
 }

@@ -77,21 +77,19 @@ async fn report(world: &World, list: &str, group: &Group) -> i64 {
 }
 
 async fn phase(world: &World, incident: i64) -> String {
-    let mut connection = world.database.connect().await;
     sqlx::query_scalar("SELECT phase FROM incident WHERE id = $1")
         .bind(incident)
-        .fetch_one(&mut connection)
+        .fetch_one(world.database.reader())
         .await
         .unwrap()
 }
 
 /// The event of an incident's page in a room.
 async fn post(world: &World, incident: i64, room: &RoomId) -> OwnedEventId {
-    let mut connection = world.database.connect().await;
     let event: String = sqlx::query_scalar("SELECT event_id FROM post WHERE incident = $1 AND room = $2")
         .bind(incident)
         .bind(room.as_str())
-        .fetch_one(&mut connection)
+        .fetch_one(world.database.reader())
         .await
         .unwrap();
     EventId::parse(event).unwrap()
@@ -100,8 +98,7 @@ async fn post(world: &World, incident: i64, room: &RoomId) -> OwnedEventId {
 /// The distinct values of an expression, in order.
 async fn distinct(world: &World, expression: &str, table: &str) -> Vec<String> {
     let query = format!("SELECT DISTINCT {expression} AS value FROM {table} ORDER BY value");
-    let mut connection = world.database.connect().await;
-    sqlx::query_scalar(sqlx::AssertSqlSafe(query)).fetch_all(&mut connection).await.unwrap()
+    sqlx::query_scalar(sqlx::AssertSqlSafe(query)).fetch_all(world.database.reader()).await.unwrap()
 }
 
 #[tokio::test]
@@ -468,11 +465,10 @@ async fn a_database_of_0_1_0_continues() {
 }
 
 async fn ack_reaction(world: &World, incident: i64) -> OwnedEventId {
-    let mut connection = world.database.connect().await;
     let event: String =
         sqlx::query_scalar("SELECT event_id FROM ack_reaction WHERE incident = $1 ORDER BY run_no DESC")
             .bind(incident)
-            .fetch_one(&mut connection)
+            .fetch_one(world.database.reader())
             .await
             .unwrap();
     EventId::parse(event).unwrap()

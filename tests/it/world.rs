@@ -28,6 +28,9 @@ use tokio_util::task::TaskTracker;
 /// The webhook token of every list.
 pub(crate) const TOKEN: &str = "t0ken-of-the-webhook";
 
+/// Enough for what a story does at once. Each connection plans each statement anew, which takes longer than running it.
+const CONNECTIONS: u32 = 4;
+
 /// A running matrixbot with its homeserver and database.
 pub(crate) struct World {
     pub(crate) homeserver: Homeserver,
@@ -213,10 +216,10 @@ impl World {
     /// Does everything that is due at the current time.
     pub(crate) async fn settle(&self) {
         for _ in 0..200 {
-            let delivered = self.homeserver.deliver().await;
-            let worked = self.bot.work().await;
+            self.homeserver.deliver().await;
+            self.bot.work().await;
             // A worker may have changed a room although it is idle now.
-            if !worked && delivered.events == 0 && self.homeserver.deliver().await.events == 0 {
+            if self.homeserver.deliver().await.events == 0 {
                 return;
             }
         }
@@ -240,7 +243,6 @@ impl World {
 
     /// The next due time of a timer, a message or the end of a lease.
     async fn next_due(&self) -> Option<Timestamp> {
-        let mut connection = self.database.connect().await;
         let due: Option<jiff_sqlx::Timestamp> = sqlx::query_scalar(
             "SELECT least(
                  (SELECT min(greatest(next_at, timer_not_before)) FROM incident WHERE next_at IS NOT NULL),
@@ -250,7 +252,7 @@ impl World {
                  (SELECT min(not_before) FROM inbox WHERE state = 'waiting'),
                  (SELECT min(lease_until) + interval '1 microsecond' FROM room_gate))",
         )
-        .fetch_one(&mut connection)
+        .fetch_one(self.database.reader())
         .await
         .unwrap();
         due.map(jiff_sqlx::Timestamp::to_jiff)
@@ -282,14 +284,12 @@ impl World {
 
     /// A number from the database.
     pub(crate) async fn count(&self, query: &'static str) -> i64 {
-        let mut connection = self.database.connect().await;
-        sqlx::query_scalar(query).fetch_one(&mut connection).await.unwrap()
+        sqlx::query_scalar(query).fetch_one(self.database.reader()).await.unwrap()
     }
 
     /// A number from the database, by a query that is built at run time.
     pub(crate) async fn count_of(&self, query: &str) -> i64 {
-        let mut connection = self.database.connect().await;
-        sqlx::query_scalar(sqlx::AssertSqlSafe(query)).fetch_one(&mut connection).await.unwrap()
+        sqlx::query_scalar(sqlx::AssertSqlSafe(query)).fetch_one(self.database.reader()).await.unwrap()
     }
 
     /// The end of every story: after a few seconds for delayed messages, all queues are empty, and the number of
@@ -318,7 +318,7 @@ impl Bot {
             ahead: Mutex::new(ahead),
             slept: Mutex::default(),
         });
-        let store = Store::with_limits(&config.database.url, 8, configuration.limits).unwrap();
+        let store = Store::with_limits(&config.database.url, CONNECTIONS, configuration.limits).unwrap();
         let shutdown = CancellationToken::new();
         let mut parts = Parts::build(config, store.clone(), Arc::clone(&machine) as SharedClock).unwrap();
         parts.database_clock = Arc::new(StoryDatabaseClock(Arc::clone(clock)));

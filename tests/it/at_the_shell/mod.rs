@@ -120,8 +120,7 @@ impl Site {
     }
 
     async fn count(&self, query: &'static str) -> i64 {
-        let mut connection = self.database.connect().await;
-        sqlx::query_scalar(query).fetch_one(&mut connection).await.unwrap()
+        sqlx::query_scalar(query).fetch_one(self.database.reader()).await.unwrap()
     }
 }
 

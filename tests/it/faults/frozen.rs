@@ -138,11 +138,10 @@ struct Stopped(Vec<i32>);
 impl Stopped {
     /// Stops the processes that serve matrixbot and wait for the holder.
     async fn start(world: &World) -> Self {
-        let mut connection = world.database.connect().await;
         let query =
             "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'
                      AND application_name = 'matrixbot'";
-        let stopped = Self(sqlx::query_scalar(query).fetch_all(&mut connection).await.unwrap());
+        let stopped = Self(sqlx::query_scalar(query).fetch_all(world.database.reader()).await.unwrap());
         for pid in &stopped.0 {
             let title = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
             assert!(title.contains(&world.database.name), "{pid} is no process of this story: {title}");

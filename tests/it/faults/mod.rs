@@ -109,10 +109,9 @@ impl World {
 
     /// The phase of an incident.
     async fn phase(&self, number: i64) -> String {
-        let mut connection = self.database.connect().await;
         sqlx::query_scalar("SELECT phase FROM incident WHERE id = $1")
             .bind(number)
-            .fetch_one(&mut connection)
+            .fetch_one(self.database.reader())
             .await
             .unwrap()
     }

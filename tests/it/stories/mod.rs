@@ -166,20 +166,18 @@ fn notified(world: &World, room: &RoomId) -> Vec<String> {
 
 /// The phase of an incident in the database.
 async fn phase(world: &World, number: i64) -> String {
-    let mut connection = world.database.connect().await;
     sqlx::query_scalar("SELECT phase FROM incident WHERE id = $1")
         .bind(number)
-        .fetch_one(&mut connection)
+        .fetch_one(world.database.reader())
         .await
         .unwrap()
 }
 
 /// The kinds of an incident's timeline entries.
 async fn history(world: &World, number: i64) -> String {
-    let mut connection = world.database.connect().await;
     let kinds: Vec<String> = sqlx::query_scalar("SELECT kind FROM timeline WHERE incident = $1 ORDER BY id")
         .bind(number)
-        .fetch_all(&mut connection)
+        .fetch_all(world.database.reader())
         .await
         .unwrap();
     kinds.join(" ")

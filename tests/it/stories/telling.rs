@@ -172,11 +172,10 @@ async fn the_inbox_records_the_result_of_each_command() {
     world.settle().await;
     world.homeserver.person(ALICE).redacts(&reaction);
     world.settle().await;
-    let mut connection = world.database.connect().await;
     let results: Vec<String> = sqlx::query_scalar(
         "SELECT result FROM inbox WHERE state = 'handled' AND result NOT LIKE 'ignored%' ORDER BY seq",
     )
-    .fetch_all(&mut connection)
+    .fetch_all(world.database.reader())
     .await
     .unwrap();
     assert_eq!(
