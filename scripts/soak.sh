@@ -143,7 +143,7 @@ done
 ensure rust python postgres synapse
 STACK_BINARY=$(matrixbot_bin)
 if [[ -z $STACK_BINARY ]]; then
-    step "Building matrixbot" cargo build --locked --bin matrixbot
+    step "Building matrixbot" "${BUILD_FOR_TESTS[@]}"
     STACK_BINARY=$(matrixbot_bin)
 fi
 umask 022

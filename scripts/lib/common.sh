@@ -6,6 +6,11 @@ ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 # shellcheck disable=SC2034 # install.sh and the scripts use it.
 CACHE=${MATRIXBOT_CACHE:-$ROOT/.cache}
 
+# Builds the program for the tests. Cargo unites the features of what it builds at a time: with a test among it, the
+# dependencies are those of all other tests, otherwise tokio and everything above it would be compiled once more.
+# shellcheck disable=SC2034 # test.sh and soak.sh use it.
+BUILD_FOR_TESTS=(cargo build --locked --bin matrixbot --test layers)
+
 if [[ -t 2 ]]; then
     BOLD=$'\e[1m' DIM=$'\e[2m' RED=$'\e[31m' GREEN=$'\e[32m' PLAIN=$'\e[0m' ERASE=$'\r\e[K'
 else
@@ -108,11 +113,12 @@ require_port() {
     port_is_free "$1" || die "Port $1, meant for $2, is in use by $(port_owner "$1")." "$3"
 }
 
-# free_port: an unused port from 20000 to 29999, which the kernel does not assign to clients.
+# free_port: an unused port of 5000, from MATRIXBOT_FIRST_PORT or 20000, which the kernel does not assign to clients.
+# Scripts that run at the same time choose from different ones, because a port is free until its server listens.
 free_port() {
     local port
     while :; do
-        port=$((20000 + RANDOM % 10000))
+        port=$((${MATRIXBOT_FIRST_PORT:-20000} + RANDOM % 5000))
         if port_is_free "$port"; then
             printf '%s\n' "$port"
             return
