@@ -12,13 +12,15 @@
 #   sqlx      .sqlx/ describes the current queries
 #   it        integration tests, against a throw-away Postgres
 #   doc       the examples in the documentation comments
+#   chart     the chart with a real Helm, its alert rules with promtool; no cluster
 #   story     the main job on a real Synapse and a real Alertmanager through a real PgBouncer, and the operator's commands;
 #             with --direct without PgBouncer
-#   hostile   a minute beside a hostile room list, on a real Synapse (scripts/soak.sh)
-#   chart     the chart with a real Helm, its alert rules with promtool; no cluster
 #   debian    the Debian package, without installing it
 #   supply    licences, banned crates and sources of dependencies; known vulnerabilities if a database is available
 #   scripts   the pipeline's scripts with stand-ins for Docker and the cluster; shellcheck, hadolint, schemas
+#   hostile   a minute beside a hostile room list, on a real Synapse (scripts/soak.sh)
+#
+# The last six run at the same time, hostile beside the other five; its output follows theirs.
 #
 # Tests run with cargo nextest if it is installed, otherwise with cargo test. MATRIXBOT_TEST_DATABASE_URL selects an
 # existing server instead of a throw-away one.
@@ -31,10 +33,15 @@ source "$ROOT/scripts/lib/install.sh"
 source "$ROOT/scripts/lib/stack.sh"
 
 cd "$ROOT"
-PARTS=(lint sqlx unit it doc story hostile chart debian supply scripts)
+# hostile runs beside those after doc. It begins with half a minute in peace, beside chart, which needs the processors;
+# story mostly waits.
+PARTS=(lint sqlx unit it doc chart story debian supply scripts hostile)
+HOSTILE=("$ROOT/scripts/soak.sh" hostile --minutes 1 --without-speed)
 
 passed=0 failed=0 failures=() durations=()
 SCRATCH=''
+# The process group that plays hostile beside other parts, and when it started.
+ASIDE='' ASIDE_STARTED=0
 # The build checks queries against .sqlx/, whatever the environment contains.
 export SQLX_OFFLINE=true
 unset DATABASE_URL
@@ -42,6 +49,10 @@ unset DATABASE_URL
 on_exit() {
     trap '' INT TERM HUP
     stop_step
+    if [[ -n $ASIDE ]]; then
+        kill -TERM -- "-$ASIDE" 2>/dev/null || true
+        wait "$ASIDE" 2>/dev/null || true
+    fi
     [[ -n $SCRATCH ]] || return 0
     stack_stop
     [[ ! -d $SCRATCH/postgres ]] || "$ROOT/scripts/postgres.sh" remove "$SCRATCH/postgres"
@@ -108,7 +119,7 @@ tests() {
 
 test_database() {
     [[ -z ${MATRIXBOT_TEST_DATABASE_URL:-} ]] || return 0
-    step "Starting a throw-away Postgres" "$ROOT/scripts/postgres.sh" start "$SCRATCH/postgres" --fast
+    step "Starting a throw-away Postgres" "$ROOT/scripts/postgres.sh" start "$SCRATCH/postgres" --tests
     MATRIXBOT_TEST_DATABASE_URL=$("$ROOT/scripts/postgres.sh" url "$SCRATCH/postgres")
     export MATRIXBOT_TEST_DATABASE_URL
 }
@@ -116,6 +127,7 @@ test_database() {
 # run_part PART [ARGUMENT…]: runs it and notes how long it took.
 run_part() {
     local started=$SECONDS
+    [[ $1 != hostile || -z $ASIDE ]] || started=$ASIDE_STARTED
     title "$1"
     part "$@"
     durations+=("$(printf '%-8s %4s s' "$1" $((SECONDS - started)))")
@@ -133,20 +145,39 @@ part() {
         unit) tests unit --lib --bins -- "${@:2}" ;;
         it)
             test_database
-            tests it --test '*' -- "${@:2}"
+            # Some wait, for a process or a limit: one more at a time than there are processors.
+            NEXTEST_TEST_THREADS=$(($(nproc) + 1)) RUST_TEST_THREADS=$(($(nproc) + 1)) tests it --test '*' -- "${@:2}"
             ;;
         doc) counted doc cargo test --locked --doc -- "${@:2}" ;;
         story) story "${@:2}" ;;
-        hostile) counted hostile "$ROOT/scripts/soak.sh" hostile --minutes 1 --without-speed ;;
+        hostile) hostile ;;
         chart) counted chart "$ROOT/scripts/chart-test.sh" "${@:2}" ;;
         debian)
-            step "Building matrixbot" cargo build --locked --bin matrixbot || { count debian 1 /dev/null && return 0; }
+            step "Building matrixbot" "${BUILD_FOR_TESTS[@]}" || { count debian 1 /dev/null && return 0; }
             counted debian "$ROOT/scripts/debian-test.sh" "${@:2}"
             ;;
         supply) check "Every dependency is allowed" "$ROOT/scripts/supply-chain.sh" check --offline ;;
         scripts) scripts "${@:2}" ;;
         *) die "there is no part $1; see scripts/test.sh --help" ;;
     esac
+}
+
+# Starts hostile in a process group of its own, with ports that no other part chooses.
+start_hostile() {
+    ASIDE_STARTED=$SECONDS
+    set -m
+    MATRIXBOT_FIRST_PORT=25000 "${HOSTILE[@]}" >"$SCRATCH/hostile.log" 2>&1 </dev/null &
+    ASIDE=$!
+    set +m
+}
+
+hostile() {
+    local status=0
+    [[ -n $ASIDE ]] || { counted hostile "${HOSTILE[@]}" && return; }
+    wait "$ASIDE" || status=$?
+    ASIDE=''
+    cat "$SCRATCH/hostile.log"
+    count hostile "$status" "$SCRATCH/hostile.log"
 }
 
 scripts() {
@@ -174,7 +205,7 @@ story() {
     for port in "${ports[@]}"; do
         printf -v "$port" '%s' "$(free_port)"
     done
-    step "Building matrixbot" cargo build --locked --bin matrixbot || { count story 1 /dev/null && return 0; }
+    step "Building matrixbot" "${BUILD_FOR_TESTS[@]}" || { count story 1 /dev/null && return 0; }
     stack_start || { count story 1 /dev/null && return 0; }
     local before=$failed
     counted story stack_play
@@ -214,6 +245,7 @@ trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 
 for part in "${selected[@]}"; do
+    [[ ${1:-all} != all || $part != chart ]] || start_hostile
     run_part "$part" "${@:2}"
 done
 
