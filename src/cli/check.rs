@@ -34,8 +34,7 @@ pub(super) fn check(options: &Options) -> ExitCode {
             }
             let names: Vec<&str> = config.room_lists.iter().map(|list| list.name.as_str()).collect();
             let file = options.file.config.display();
-            eprint(&format!("{file}: valid; room lists: {}", names.join(", ")));
-            ExitCode::SUCCESS
+            print(format!("{file}: valid; room lists: {}\n", names.join(", ")).as_bytes())
         }
         Err(code) => code,
     }

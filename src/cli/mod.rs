@@ -105,7 +105,7 @@ enum Command {
     /// List, show, and act on incidents, as people do in rooms
     #[command(after_help = incidents::EXAMPLES)]
     Incidents(incidents::Options),
-    /// List the rooms that have moved, or take a move back
+    /// List the rooms and whether they are joined; list the rooms that have moved, and take a move back
     #[command(after_help = rooms::EXAMPLES)]
     Rooms(rooms::Options),
     /// Send a test alert through the whole path, and wait until its page is in every room
@@ -241,6 +241,12 @@ fn print(result: &[u8]) -> ExitCode {
         }
         _ => ExitCode::SUCCESS,
     }
+}
+
+/// Prints why a command failed, each cause once.
+fn failed(error: &anyhow::Error) -> ExitCode {
+    eprint(&format!("error: {}", logs::causes(error.as_ref())));
+    ExitCode::from(FAILED)
 }
 
 /// Prints a line to standard error, if it is open.

@@ -1,6 +1,6 @@
 //! `matrixbot registration`
 
-use super::{FAILED, MISUSED, eprint};
+use super::{FAILED, MISUSED, eprint, print};
 use crate::config::appservice_address;
 use crate::rooms::user_id;
 use clap::Args;
@@ -61,8 +61,7 @@ pub(super) fn registration(options: &Options) -> ExitCode {
     match (written, &options.output) {
         (Ok(()), None) => ExitCode::SUCCESS,
         (Ok(()), Some(path)) => {
-            eprint(&format!("{} was written; the homeserver needs the same file", path.display()));
-            ExitCode::SUCCESS
+            print(format!("{} was written; the homeserver needs the same file\n", path.display()).as_bytes())
         }
         (Err(error), Some(path)) if error.kind() == ErrorKind::AlreadyExists => {
             let kept = "exists, and the homeserver may know its tokens; --force overwrites it";

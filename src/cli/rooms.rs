@@ -1,9 +1,9 @@
 //! `matrixbot rooms`: the rooms of the configuration, and where they have moved.
 
 use super::shell::Shell;
-use super::{ConfigFile, FAILED, block_on, eprint, print};
+use super::{ConfigFile, block_on, eprint, failed, print};
 use crate::clock::{Clock as _, SystemClock};
-use crate::config::Config;
+use crate::config::{Config, RoomListConfig};
 use crate::domain::lists::ListSettings;
 use crate::matrix::{Client, Identity, Timeouts};
 use crate::rooms::user_id::user_id_for;
@@ -11,7 +11,7 @@ use crate::rooms::why_muted;
 use crate::store::{Move, commit, room_move};
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
-use ruma::RoomId;
+use ruma::{RoomId, UserId};
 use serde::Serialize;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -77,10 +77,7 @@ pub(super) fn rooms(options: &Options) -> ExitCode {
     });
     match done {
         Ok(text) => print(text.as_bytes()),
-        Err(error) => {
-            eprint(&format!("error: {error:#}"));
-            ExitCode::from(FAILED)
-        }
+        Err(error) => failed(&error),
     }
 }
 
@@ -99,6 +96,8 @@ struct Line {
     name: Option<String>,
     /// As in Matrix, or `unreachable`.
     membership: Option<String>,
+    /// Whether the virtual user was found to be in the room, but not to be allowed to send messages.
+    muted: bool,
     /// Where its alias leads, if pages do not follow.
     alias_leads_to: Option<String>,
 }
@@ -108,6 +107,7 @@ async fn list(shell: &Shell, config: &Config, as_json: bool) -> anyhow::Result<S
     let mut lines = Vec::new();
     for list in &config.room_lists {
         let user = user_id_for(&list.name, &config.user_prefix, &config.homeserver.server_name)?;
+        let troubled = shell.store.troubled_rooms(&list.name).await?;
         let settings = ListSettings::new(list.name.clone(), user.clone(), list.policy.clone());
         for reference in settings.references() {
             let levels = list.policy.levels.iter().zip(1..);
@@ -120,6 +120,7 @@ async fn list(shell: &Shell, config: &Config, as_json: bool) -> anyhow::Result<S
                 fallback: list.policy.fallback_rooms.contains(&reference),
                 name: shell.store.room_called(&room).await?,
                 membership: shell.store.membership(user.as_str(), &room).await?,
+                muted: troubled.iter().any(|room| room.reference == reference && room.muted),
                 alias_leads_to: strayed.and_then(|one| one.is.leads_to().map(str::to_owned)),
                 room,
                 reference,
@@ -142,6 +143,7 @@ impl Line {
         let name = name.map(|name| format!(" {name}")).unwrap_or_default();
         let room = if self.room == self.reference { String::new() } else { format!(" -> {}", self.room) };
         let is = match self.membership.as_deref() {
+            Some("join") if self.muted => "joined, but may not send messages",
             Some("join") => "joined",
             Some("unreachable") => "cannot be joined",
             Some(_) => "not joined any more",
@@ -181,7 +183,7 @@ async fn undo(shell: &Shell, config: &Config, room: &str, force: bool) -> anyhow
     };
     let origins = shell.store.origins(room).await?;
     let label = shell.store.room_label(room).await?;
-    match obstacles(config, room, &origins).await {
+    match obstacles(shell, config, room).await {
         Ok(obstacles) if obstacles.is_empty() => {}
         Ok(obstacles) => {
             let problem = format!(
@@ -207,21 +209,29 @@ async fn undo(shell: &Shell, config: &Config, room: &str, force: bool) -> anyhow
     let mut tx = shell.store.begin().await?;
     room_move::undo(&mut tx, room, !own, now).await?;
     commit(tx).await?;
+    let leading = shell.store.references_to(room).await?;
+    let named = |list: &RoomListConfig| {
+        let levels = list.policy.levels.iter().flat_map(|level| &level.rooms);
+        levels.chain(&list.policy.fallback_rooms).any(|named| leading.contains(named))
+    };
+    if !config.room_lists.iter().any(named) {
+        return Ok(format!(
+            "The move is taken back, but pages do not go to {room}: no room of the configuration leads there. An upgrade \
+             moves the room's aliases as well.\n"
+        ));
+    }
     Ok(format!("Pages go to {room} again, no longer to {}.\n", known.successor))
 }
 
-/// Why the virtual users of the lists that have a room, by one of the names `origins`, may not send messages there.
-async fn obstacles(config: &Config, room: &str, origins: &[String]) -> anyhow::Result<Vec<String>> {
+/// Why the virtual users that are in a room may not send messages there.
+async fn obstacles(shell: &Shell, config: &Config, room: &str) -> anyhow::Result<Vec<String>> {
     let id = RoomId::parse(room).context("that is no room id")?;
     let client = Client::new(&config.homeserver.url, config.registration.as_token.clone(), TIMEOUTS)?;
     let mut obstacles = Vec::new();
-    for list in &config.room_lists {
-        let user = user_id_for(&list.name, &config.user_prefix, &config.homeserver.server_name)?;
-        let settings = ListSettings::new(list.name.clone(), user.clone(), list.policy.clone());
-        if settings.names_any(origins) {
-            let levels = client.power_levels(&Identity::new(user.clone()), &id).await?;
-            obstacles.extend(why_muted(&levels, &user));
-        }
+    for user in shell.store.users_in(room).await? {
+        let user = UserId::parse(user)?;
+        let levels = client.power_levels(&Identity::new(user.clone()), &id).await?;
+        obstacles.extend(why_muted(&levels, &user));
     }
     Ok(obstacles)
 }

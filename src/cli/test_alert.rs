@@ -2,7 +2,7 @@
 
 use super::local::{self, Machine};
 use super::shell::{self, Shell};
-use super::{ConfigFile, FAILED, MISUSED, block_on, eprint, print};
+use super::{ConfigFile, MISUSED, block_on, eprint, failed, print};
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::{Config, RoomListConfig};
 use crate::domain::duration;
@@ -87,10 +87,7 @@ pub(super) fn test_alert(options: &Options) -> ExitCode {
     }
     match block_on(send(&config, list, options)) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprint(&format!("error: {error:#}"));
-            ExitCode::from(FAILED)
-        }
+        Err(error) => failed(&error),
     }
 }
 

@@ -13,9 +13,15 @@ use std::time::Duration;
 /// Client-Server API, Appendices: user ids must not exceed 255 bytes.
 const LONGEST_USER_ID: usize = 255;
 
+/// Tokens of examples, in lower case.
+const PLACEHOLDERS: [&str; 5] = ["replace-me", "replace_me", "replaceme", "change-me", "changeme"];
+/// Alertmanager looks at a group every `group_interval`, 5 minutes by default, and cannot repeat it more often.
+const SHORTEST_SILENCE: Duration = Duration::from_mins(10);
+
 /// Checks a configuration, and completes the defaults that depend on other keys.
 pub(super) fn check(reader: &mut Reader<'_>, config: &mut Json) {
     listeners(reader, config);
+    open_admin(reader, config);
     unique_names(reader, config, "alertmanagers");
     for (index, one) in items(&config["alertmanagers"]) {
         if one.get("basic_auth").is_some() && one.get("bearer_token").is_some() {
@@ -32,11 +38,13 @@ pub(super) fn check(reader: &mut Reader<'_>, config: &mut Json) {
             reader.note(&format!("compatibility.{path}"), format!("there is no room list named `{target}`"));
         }
     }
+    webhook_tokens(reader, config);
     let lists = config.get_mut("room_lists").and_then(Json::as_array_mut);
     for (list, index) in lists.into_iter().flatten().zip(0..) {
         let path = format!("room_lists[{index}]");
         webhook_auth(reader, list, &path);
         templates(reader, list, &path);
+        doubtful(reader, list, &path);
         ack_reminder(reader, list, &path);
         if let (Some(name), None) = (list["name"].as_str(), list.get("display_name")) {
             list["display_name"] = json!(format!("{name} alerts"));
@@ -72,6 +80,18 @@ pub(super) fn listeners(reader: &mut Reader<'_>, config: &Json) {
                 reader.note(&format!("listen.{key}"), message);
             }
         }
+    }
+}
+
+/// The webhook's listener is for other machines, and the admin listener for nobody else's.
+fn open_admin(reader: &mut Reader<'_>, config: &Json) {
+    let Ok(Listen { webhook, admin, .. }) = Listen::deserialize(&config["listen"]) else { return };
+    let (one, other) = (webhook.address, admin.address);
+    let overlap = one.ip() == other.ip() || one.ip().is_unspecified() || other.ip().is_unspecified();
+    if one.port() == other.port() && one.port() != 0 && overlap {
+        let message = "shares its port with webhook, so that everybody who may post alerts could read the metrics: \
+                       use another port";
+        reader.note("listen.admin", message);
     }
 }
 
@@ -129,6 +149,44 @@ fn webhook_auth(reader: &mut Reader<'_>, list: &Json, path: &str) {
     }
 }
 
+/// Tokens from examples, and tokens that several lists have.
+fn webhook_tokens(reader: &mut Reader<'_>, config: &Json) {
+    let mut known: BTreeMap<&str, &str> = BTreeMap::new();
+    for (index, list) in items(&config["room_lists"]) {
+        let (Some(token), Some(name)) = (list["webhook_token"].as_str(), list["name"].as_str()) else {
+            continue;
+        };
+        let path = format!("room_lists[{index}].webhook_token");
+        if PLACEHOLDERS.contains(&token.to_ascii_lowercase().as_str()) {
+            let message = "is a placeholder, which is public: use a random token, such as one of `openssl rand -hex 32`";
+            reader.warn(&path, message);
+        } else if let Some(other) = known.insert(token, name) {
+            reader.warn(
+                &path,
+                format!("is also the token of `{other}`: its holder can post to both room lists"),
+            );
+        }
+    }
+}
+
+/// What a list may leave out or set, but hardly on purpose.
+fn doubtful(reader: &mut Reader<'_>, list: &Json, path: &str) {
+    if list["fallback_rooms"].as_array().is_none_or(Vec::is_empty) {
+        let message =
+            "is missing: if nobody acknowledges on any level, or no room can be reached, nobody is notified";
+        reader.warn(&format!("{path}.fallback_rooms"), message);
+    }
+    let stale_after = Option::<Duration>::deserialize(&list["stale_after"]).ok().flatten();
+    if let Some(stale_after) = stale_after.filter(|stale_after| *stale_after < SHORTEST_SILENCE) {
+        let message = format!(
+            "{} is short: Alertmanager repeats what is firing after repeat_interval (4h by default), and matrixbot resolves \
+             what is not repeated for so long",
+            duration::format(stale_after)
+        );
+        reader.warn(&format!("{path}.stale_after"), message);
+    }
+}
+
 /// A template must render as the message that its key names.
 fn templates(reader: &mut Reader<'_>, list: &Json, path: &str) {
     let Some(outside) = reader.outside else { return };
@@ -164,10 +222,15 @@ fn virtual_users(reader: &mut Reader<'_>, config: &Json, names: &BTreeSet<String
     let Some(server_name) = config["homeserver"].get("server_name").and_then(Json::as_str) else { return };
     let prefix = config["user_prefix"].as_str().map_or_else(user_prefix, str::to_owned);
     let users = || names.iter().map(|name| format!("{prefix}{name}"));
-    let length = |user: &String| "@:".len() + user.len() + server_name.len();
-    if let Some(user) = users().find(|user| length(user) > LONGEST_USER_ID) {
-        let message = format!("with it, the user id of `{user}` is longer than {LONGEST_USER_ID} bytes");
-        reader.note("user_prefix", message);
+    let longest = LONGEST_USER_ID.saturating_sub("@:".len() + prefix.len() + server_name.len());
+    for (index, list) in items(&config["room_lists"]) {
+        if list["name"].as_str().is_some_and(|name| name.len() > longest) {
+            let message = format!(
+                "is too long: at most {longest} characters, because the user id of its virtual user, with user_prefix and \
+                 server_name, may not be longer than {LONGEST_USER_ID} bytes"
+            );
+            reader.note(&format!("room_lists[{index}].name"), message);
+        }
     }
     if let Some(user) = users().find(|user| *user == registration.sender_localpart) {
         let message =

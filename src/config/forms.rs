@@ -82,7 +82,15 @@ pub(super) static FORMS: LazyLock<Vec<Form>> = LazyLock::new(|| {
         ),
         any("file", |reader, _, text| reader.file(text).map(|(path, _)| json!(path))),
         any("file (registration)", |reader, _, text| {
-            let (path, _) = reader.file(text)?;
+            let read = reader.file(text);
+            let hint = |problem: String| {
+                if reader.beside(text).exists() {
+                    return problem;
+                }
+                let command = format!("matrixbot registration --url URL --server-name NAME --output {text}");
+                format!("{problem}; `{command}` writes it")
+            };
+            let (path, _) = read.map_err(hint)?;
             Ok(registration::of(reader, path))
         }),
         any("file (certificate)", |reader, _, text| {

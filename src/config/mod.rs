@@ -74,7 +74,8 @@ pub fn load(path: &Path, outside: Outside<'_>) -> Result<Config, Vec<Problem>> {
     if let Some(config) = &mut value {
         checks::check(&mut reader, config);
     }
-    let (secret_files, warnings) = (reader.secret_files.clone(), reader.warnings.clone());
+    let (secret_files, mut warnings) = (reader.secret_files.clone(), reader.warnings.clone());
+    warnings.sort();
     let config: Config = reader.finish(value)?;
     Ok(Config { secret_files, warnings, ..config })
 }

@@ -86,12 +86,22 @@ impl<'a> Reader<'a> {
 
     /// Notes a problem of the value at `path`, or of the table where it is missing.
     pub(super) fn note(&mut self, path: &str, message: impl Into<String>) {
+        self.note_at(self.place(path), path, message);
+    }
+
+    /// Notes a setting that is valid but probably a mistake.
+    pub(super) fn warn(&mut self, path: &str, message: impl Into<String>) {
+        let Position { line, column } = self.place(path);
+        self.warnings.push(Problem { line, column, ..Problem::of_file(&self.file, path, message) });
+    }
+
+    /// Where the value at `path` is, or the table where it is missing.
+    fn place(&self, path: &str) -> Position {
         let mut known = path;
         while !self.places.contains_key(known) && !known.is_empty() {
             known = known.rfind(['.', '[']).and_then(|end| known.get(..end)).unwrap_or_default();
         }
-        let at = self.places.get(known).copied().unwrap_or(Position { line: 1, column: 1 });
-        self.note_at(at, path, message);
+        self.places.get(known).copied().unwrap_or(Position { line: 1, column: 1 })
     }
 
     fn note_at(&mut self, at: Position, key: &str, message: impl Into<String>) {
@@ -99,9 +109,14 @@ impl<'a> Reader<'a> {
         self.problems.push(Problem { line, column, ..Problem::of_file(&self.file, key, message) });
     }
 
+    /// A path in the folder of the configuration.
+    pub(super) fn beside(&self, path: &str) -> PathBuf {
+        self.file.parent().map_or_else(|| PathBuf::from(path), |folder| folder.join(path))
+    }
+
     /// A file and its content. Its path is relative to the folder of the configuration.
     pub(super) fn file(&self, path: &str) -> Result<(PathBuf, Vec<u8>), String> {
-        let path = self.file.parent().map_or_else(|| PathBuf::from(path), |folder| folder.join(path));
+        let path = self.beside(path);
         if path.to_str().is_none() {
             return Err(format!("the path {} is not UTF-8", path.display()));
         }
@@ -183,15 +198,16 @@ impl<'a> Reader<'a> {
 
     fn text(&mut self, form: &Form, secret: bool, node: &Node) -> Result<Json, String> {
         let (text, origin) = self.scalar(node, "must be text")?;
+        // A form with a pattern says best what is expected, and is never that of a secret.
+        if !form.expected.is_empty() && !form.matches(&text) && !text.trim().is_empty() {
+            return Err(format!("{}, not `{text}`", form.expected));
+        }
         // What is from the environment is text, whatever it looks like. The value may be a secret: it is not repeated.
         if let (Origin::Plain, Some(kind)) = (origin, foreign(&text)) {
             return Err(format!("must be text, and this is {kind} to YAML: put it in quotes"));
         }
         if text.trim().is_empty() {
             return Err("must not be empty".to_owned());
-        }
-        if !form.matches(&text) {
-            return Err(format!("{}, not `{text}`", form.expected));
         }
         let value = (form.parse)(self, form.expected, &text)?;
         if secret && origin != Origin::Environment && is_secret(&text) {

@@ -26,8 +26,9 @@ use url::Url;
 pub struct Config {
     /// The homeserver of the rooms.
     pub homeserver: Homeserver,
-    /// The file that `matrixbot registration` writes. The homeserver reads the same file. It has the tokens, the
-    /// namespace of the virtual users, and matrixbot's own account, which never posts.
+    /// The file that `matrixbot registration --url http://127.0.0.1:9009 --server-name example.org --output
+    /// registration.yaml` writes. The homeserver reads the same file. It has the tokens, the namespace of the virtual
+    /// users, and matrixbot's own account, which never posts.
     #[schemars(with = "String", extend("format" = "file (registration)", "x-example" = "registration.yaml"))]
     pub registration: Registration,
     /// The prefix of the virtual users' localparts: the virtual user of the room list `finance` is
@@ -38,7 +39,7 @@ pub struct Config {
     /// The Postgres database.
     pub database: Database,
     /// The listeners: `ADDRESS:PORT`, or `{address: ADDRESS:PORT, tls: {certificate: FILE, key: FILE}}`. Listeners may
-    /// share an address if they have the same `tls`.
+    /// share an address if they have the same `tls`, but not `webhook` and `admin`.
     #[serde(default)]
     pub listen: Listen,
     /// The Alertmanagers whose API matrixbot may call. Only `matrixbot doctor` calls it, to compare the routes with

@@ -7,6 +7,9 @@ use std::time::Duration;
 /// The limit that keeps every sum of a timestamp and a duration in range.
 const LONGEST: Duration = Duration::from_hours(24 * 3650);
 
+/// A larger number without a unit is taken for seconds.
+const LARGEST_MINUTES: u64 = 240;
+
 /// The error for text that looks like no duration.
 pub const EXPECTED: &str = "must be a duration such as 90s, 15m, 1h30m or 2d";
 
@@ -78,10 +81,14 @@ pub fn parse_with(units: &Units, text: &str) -> Option<Duration> {
 /// The nearest valid duration for an invalid text, if its meaning can be guessed.
 pub fn nearest(text: &str) -> Option<String> {
     let text = text.to_lowercase();
-    let (mut seconds, mut previous) = (0_u64, "h");
+    let (mut seconds, mut previous) = (0_u64, "");
     for (number, unit) in parts(&text)? {
-        // `30` alone and `1h30` mean minutes.
-        let unit = if unit.is_empty() && matches!(previous, "h" | "hr" | "hour") { "m" } else { unit };
+        // `30` alone and `1h30` mean minutes; `900` alone means seconds, as in many other programs.
+        let unit = match (unit, previous) {
+            ("", "") if number.parse::<u64>().is_ok_and(|number| number > LARGEST_MINUTES) => "s",
+            ("", "" | "h" | "hr" | "hour") => "m",
+            _ => unit,
+        };
         let (.., length) = SPELLINGS.iter().find(|(_, spellings, _)| spellings.contains(&unit))?;
         seconds = seconds.saturating_add(decimal(number, *length)?);
         previous = unit;
@@ -169,6 +176,7 @@ mod tests {
             ("1m1m", "2m"),
             ("90", "1h30m"),
             ("15", "15m"),
+            ("900", "15m"),
             ("1h30", "1h30m"),
             ("15min", "15m"),
             ("2 hours", "2h"),

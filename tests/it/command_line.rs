@@ -66,12 +66,12 @@ fn lines(text: &[u8]) -> Vec<String> {
 }
 
 #[test]
-fn check_is_silent_on_standard_output_and_exits_0_on_the_example() {
+fn check_prints_its_result_to_standard_output_and_exits_0_on_the_example() {
     let folder = Folder::with(include_str!("../../config.yaml.example"));
     let output = folder.run(&["check", "--config", "config.yaml"]);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
-    assert_eq!(lines(&output.stdout), Vec::<String>::new());
-    assert_eq!(lines(&output.stderr), ["config.yaml: valid; room lists: finance"]);
+    assert_eq!(lines(&output.stderr), Vec::<String>::new());
+    assert_eq!(lines(&output.stdout), ["config.yaml: valid; room lists: finance"]);
 }
 
 #[test]
@@ -109,7 +109,9 @@ fn a_registration_is_private_and_is_not_overwritten_unless_forced() {
     assert_eq!(refused.status.code(), Some(1), "{refused:?}");
     assert!(lines(&refused.stderr)[0].contains("--force"), "{refused:?}");
     assert_eq!(std::fs::read_to_string(&path).unwrap(), first);
-    assert!(folder.run(&[&again[..], &["--force"]].concat()).status.success());
+    let written = folder.run(&[&again[..], &["--force"]].concat());
+    assert!(written.status.success() && lines(&written.stderr).is_empty(), "{written:?}");
+    assert!(lines(&written.stdout)[0].starts_with("registration.yaml was written"), "{written:?}");
     assert_ne!(std::fs::read_to_string(&path).unwrap(), first);
     let printed = folder.run(&again[..3]);
     assert!(
@@ -146,7 +148,7 @@ fn an_imported_configuration_is_private_and_valid_once_filled_in() {
         .env("MATRIXBOT_ALERTS_WEBHOOK_TOKEN", "s3cret")
         .output()
         .unwrap();
-    assert_eq!(lines(&filled_in.stderr), ["new.yaml: valid; room lists: alerts"], "{filled_in:?}");
+    assert_eq!(lines(&filled_in.stdout), ["new.yaml: valid; room lists: alerts"], "{filled_in:?}");
 
     let printed = folder.run(&import[..3]);
     assert_eq!(printed.stdout, std::fs::read(folder.path("new.yaml")).unwrap());

@@ -14,7 +14,7 @@ mod report;
 mod rooms;
 mod users;
 
-use super::{ConfigFile, FAILED, block_on, eprint};
+use super::{ConfigFile, block_on, failed};
 use crate::config::Config;
 use crate::matrix::{Client, RequestObserver, Timeouts};
 use clap::Args;
@@ -81,10 +81,7 @@ pub(super) fn doctor(options: &Options) -> ExitCode {
     };
     match block_on(examine(&config, options)) {
         Ok(report) => report.finish(),
-        Err(error) => {
-            eprint(&format!("error: {error:#}"));
-            ExitCode::from(FAILED)
-        }
+        Err(error) => failed(&error),
     }
 }
 

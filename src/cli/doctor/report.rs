@@ -112,9 +112,10 @@ impl Report {
             [] => "Nothing was changed.".to_owned(),
             changes => format!("Changed: {}.", changes.join("; ")),
         };
+        let warnings = self.count(Outcome::Warning);
         let all = [
             (failed, "failed"),
-            (self.count(Outcome::Warning), "warnings"),
+            (warnings, if warnings == 1 { "warning" } else { "warnings" }),
             (self.count(Outcome::Skipped), "skipped"),
         ];
         let all: Vec<String> = all

@@ -6,7 +6,7 @@ mod list;
 mod show;
 
 use super::shell::{self, Shell};
-use super::{ConfigFile, FAILED, block_on, eprint};
+use super::{ConfigFile, FAILED, block_on, failed};
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::Config;
 use crate::domain::command::{Act, Verb, VerbEffect};
@@ -233,10 +233,7 @@ pub(super) fn incidents(options: &Options) -> ExitCode {
     match done {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(FAILED),
-        Err(error) => {
-            eprint(&format!("error: {error:#}"));
-            ExitCode::from(FAILED)
-        }
+        Err(error) => failed(&error),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The configuration as a whole: what is read, and that every problem is found at once.
 
 mod documents;
+mod doubtful;
 mod keys;
 mod problems;
 mod published;
@@ -223,7 +224,7 @@ fn what_would_mean_something_else_than_it_seems_is_told() {
     assert!(found[0].contains("must not hold a user") && !found[0].contains("hidden"), "{found:?}");
     let long = "f".repeat(240);
     let found = problems_after("name: finance", &format!("name: {long}"));
-    assert!(found[0].contains("longer than 255 bytes"), "{found:?}");
+    assert!(found[0].contains("room_lists[0].name: is too long: at most 234 characters"), "{found:?}");
     let config = MINIMAL.replace("webhook_token: s3cret", "webhook_token_file: blank");
     let found = Folder::with(&config).write("blank", "  \n").load().unwrap_err();
     assert!(found[0].ends_with("blank is empty"), "{found:?}");

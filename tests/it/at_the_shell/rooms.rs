@@ -3,14 +3,22 @@
 use super::{ALICE, Site};
 use crate::waiting::until;
 
+/// A site whose first level is configured by its room's id: an upgrade would move its alias.
+async fn by_id() -> Site {
+    let site = Site::prepare().await;
+    site.homeserver.name_room(&site.ops, "Ops");
+    site.write("config.yaml", &site.config().replace("#ops:example.test", site.ops.as_str()));
+    site
+}
+
 #[tokio::test]
 async fn a_move_is_listed_and_can_be_taken_back() {
-    let site = Site::prepare().await;
+    let site = by_id().await;
     let _program = site.start().await;
     assert_eq!(site.run(&["rooms", "moved"]).await.out, "No room has moved.\n");
     let successor = site.homeserver.person(ALICE).upgrades(&site.ops);
-    let moved = format!("{} -> #ops:example.test ({successor}): followed", site.ops);
-    until("the room has moved", async || site.run(&["rooms", "moved"]).await.out.starts_with(&moved)).await;
+    let moved = format!("{successor}: followed");
+    until("the room has moved", async || site.run(&["rooms", "moved"]).await.out.contains(&moved)).await;
     let doctor = site.run(&["doctor", "--json"]).await.json();
     let checks = doctor["checks"].as_array().unwrap();
     let row = checks.iter().find(|check| check["check"] == "moved room").unwrap();
@@ -32,11 +40,11 @@ async fn a_move_is_listed_and_can_be_taken_back() {
 
 #[tokio::test]
 async fn a_move_into_a_room_that_was_made_read_only_is_taken_back_only_by_force() {
-    let site = Site::prepare().await;
+    let site = by_id().await;
     let program = site.start().await;
     let successor = site.homeserver.person(ALICE).upgrades(&site.ops);
-    let moved = format!("{} -> #ops:example.test ({successor}): followed", site.ops);
-    until("the room has moved", async || site.run(&["rooms", "moved"]).await.out.starts_with(&moved)).await;
+    let moved = format!("{successor}: followed");
+    until("the room has moved", async || site.run(&["rooms", "moved"]).await.out.contains(&moved)).await;
     drop(program);
     let forced = site.run(&["rooms", "undo-move", "--force", site.ops.as_str()]).await;
     assert_eq!(forced.code, Some(0), "{forced:#?}");
@@ -96,4 +104,22 @@ async fn rooms_are_listed_with_their_names_and_whether_they_are_joined() {
         "{}",
         alias().await
     );
+}
+
+#[tokio::test]
+async fn a_room_where_nothing_can_be_sent_is_listed_as_such_and_an_error_has_each_cause_once() {
+    let site = Site::prepare().await;
+    site.homeserver.change_power_levels(&site.ops, |levels| levels["events_default"] = 50.into());
+    let _program = site.start().await;
+    let muted =
+        format!("finance, level 1: #ops:example.test -> {}: joined, but may not send messages", site.ops);
+    until("it was noticed", async || site.run(&["rooms", "list"]).await.out.starts_with(&muted)).await;
+    let rows = site.run(&["rooms", "list", "--json"]).await.json();
+    assert_eq!((&rows[0]["membership"], &rows[0]["muted"]), (&"join".into(), &true.into()));
+    assert_eq!(rows[1]["muted"], false);
+
+    let elsewhere = site.config().replace(&site.database.url(), "postgres://postgres@127.0.0.1:9/none");
+    site.write("config.yaml", &elsewhere);
+    let failed = site.run(&["rooms", "list"]).await;
+    assert_eq!((failed.code, failed.err.matches("Connection refused").count()), (Some(1), 1), "{failed:#?}");
 }
