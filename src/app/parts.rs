@@ -43,7 +43,8 @@ pub struct Parts {
     pub(super) compared_clock: Arc<ComparedClock>,
     pub(super) client: Client,
     pub(super) health: Health,
-    pub(super) beats: Beats,
+    /// What the probes know about the workers.
+    pub beats: Beats,
     webhook: web::Data<WebhookState>,
     runtime: MainRuntime,
 }

@@ -4,8 +4,13 @@ use super::{MINUTE, SECOND, list};
 use crate::homeserver::Match;
 use crate::waiting::until;
 use crate::world::{Group, Setup, World};
+use matrixbot::worker::{Progress, Registered, Worker};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 
 /// Whether the check of rooms passes, and what `/readyz` says of it.
 pub(super) async fn rooms_check(world: &World) -> (u16, Value) {
@@ -211,4 +216,74 @@ async fn every_series_exists_from_the_start() {
     let end = series(&get(&world, "/metrics").await.1);
     let added: Vec<_> = end.difference(&start).collect();
     assert!(added.is_empty(), "{added:#?}");
+}
+
+/// A worker whose first steps do not end: they wait for ever, or even hold their thread until `released`.
+struct Endless {
+    name: &'static str,
+    holds_its_thread: bool,
+    begun: Arc<AtomicU32>,
+    released: Arc<AtomicBool>,
+}
+
+impl Worker for Endless {
+    type Error = std::io::Error;
+
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn limit(&self) -> Duration {
+        Duration::from_millis(100)
+    }
+
+    async fn step(&self) -> Result<Progress, std::io::Error> {
+        self.begun.fetch_add(1, Ordering::SeqCst);
+        while !self.released.load(Ordering::SeqCst) {
+            if self.holds_its_thread {
+                std::thread::sleep(Duration::from_millis(1));
+            } else {
+                std::future::pending::<()>().await;
+            }
+        }
+        Ok(Progress::Idle(Duration::from_hours(1)))
+    }
+}
+
+/// Runs an endless worker beside those of the world's process. Returns how many steps it has begun, and how to end it.
+fn run_beside(
+    world: &World,
+    name: &'static str,
+    holds_its_thread: bool,
+) -> (Arc<AtomicU32>, Arc<AtomicBool>) {
+    let (begun, released) = (Arc::<AtomicU32>::default(), Arc::<AtomicBool>::default());
+    let worker =
+        Endless { name, holds_its_thread, begun: Arc::clone(&begun), released: Arc::clone(&released) };
+    let worker = Registered::periodic(worker).watched_by(&world.bot.parts.beats);
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(worker.run(&CancellationToken::new()));
+    });
+    (begun, released)
+}
+
+#[tokio::test]
+async fn a_step_that_never_ends_is_cut_at_its_limit_and_stops_nobody() {
+    let (world, rooms) = World::finance("").await;
+    let (begun, _released) = run_beside(&world, "endless", false);
+    until("its first step was cut and the next one begins", async || begun.load(Ordering::SeqCst) >= 2).await;
+    assert_eq!(probe(&world, "/livez").await.0, 200, "a step that is cut counts as ended");
+    world.report(&Group::firing("DiskFull", world.now())).await;
+    world.only_post(&rooms.ops);
+
+    let (_begun, released) = run_beside(&world, "stuck", true);
+    until("no sign of life for twice the limit", async || probe(&world, "/livez").await.0 == 503).await;
+    let (_, text) = get(&world, "/livez").await;
+    assert!(text.contains("stuck is stuck for") && !text.contains("endless"), "{text}");
+    world.homeserver.person(super::ALICE).says(&rooms.ops, "pending");
+    world.settle().await;
+    assert_eq!(world.posts(&rooms.ops).len(), 2, "the other workers go on");
+    released.store(true, Ordering::SeqCst);
+    until("its step ends", async || probe(&world, "/livez").await.0 == 200).await;
+    world.nothing_is_left().await;
 }
