@@ -83,6 +83,9 @@ class Person:
     def post(self, path, body):
         return call("POST", self.base + path, body, self.token)
 
+    def put(self, path, body):
+        return call("PUT", self.base + path, body, self.token)
+
     def send(self, room_id, event_type, content):
         self.txn += 1
         path = f"/rooms/{quote(room_id)}/send/{event_type}/{self.txn}"
@@ -343,6 +346,11 @@ def create_rooms(options):
                 raise
             room_id = alice.post("/createRoom", {"room_alias_name": alias, "name": name, "preset": "private_chat",
                                                  "invite": [bob.user_id]})["room_id"]
+        if options.virtual_user:
+            # Otherwise the @room of its last notices would notify nobody.
+            path = f"/rooms/{quote(room_id)}/state/m.room.power_levels"
+            levels = alice.get(path)
+            alice.put(path, {**levels, "users": {**levels.get("users", {}), options.virtual_user: 50}})
         if alice.membership(room_id, bob.user_id) != "join":
             bob.post(f"/rooms/{quote(room_id)}/join", {})
     alice.logout()

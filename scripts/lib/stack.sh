@@ -92,7 +92,8 @@ YAML
 stack_accounts() {
     "$ROOT/scripts/synapse.sh" user "$STACK_DIR/synapse" alice alice &&
         "$ROOT/scripts/synapse.sh" user "$STACK_DIR/synapse" bob bob &&
-        "$(python_bin)" "$ROOT/scripts/story.py" rooms --homeserver "http://127.0.0.1:$SYNAPSE_PORT"
+        "$(python_bin)" "$ROOT/scripts/story.py" rooms --homeserver "http://127.0.0.1:$SYNAPSE_PORT" \
+            --virtual-user "@_alerts_$STACK_ROOM_LIST:$STACK_SERVER_NAME"
 }
 
 stack_matrixbot() {
