@@ -122,6 +122,11 @@ impl Rest {
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_false(flag: &bool) -> bool {
+    !*flag
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 fn is_zero(number: &u64) -> bool {
     *number == 0
 }
@@ -173,8 +178,7 @@ impl ActResult {
             Self::Resolved { .. } => "resolved by hand",
             Self::TooLate { .. } => "too late",
             Self::CoversNothing => "too late for what is firing",
-            Self::UnderMaintenance => "under maintenance",
-            Self::Nothing { .. } => "nothing to do",
+            Self::UnderMaintenance | Self::Nothing { .. } => "nothing to do",
             Self::Refused { why: Hidden::Unknown } => "no such incident",
             Self::Refused { why: Hidden::NotPostedHere } => "not posted here",
             Self::Refused { why: Hidden::HigherLevel } => "at a higher level",
@@ -258,6 +262,9 @@ pub enum ActResult {
     Resolved {
         /// How many of its alerts are still firing.
         still_firing: u64,
+        /// Whether its room list is not configured any more, so that it pages nobody again.
+        #[serde(default, skip_serializing_if = "is_false")]
+        for_good: bool,
     },
     /// It was already resolved.
     TooLate {

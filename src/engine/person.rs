@@ -9,7 +9,7 @@ use crate::domain::policy::AckScope;
 use crate::domain::rights::{Caller, missing, role};
 use crate::domain::transition;
 use crate::store::overview::{self, OpenIncident};
-use crate::store::{StoredIncident, incident, post, room};
+use crate::store::{StoredIncident, incident, post, room, room_list};
 use std::sync::Arc;
 
 /// Whether people in a room may see an incident and act on it.
@@ -146,7 +146,15 @@ impl Change {
             return Ok(ActResult::NoRight { needs });
         }
         let decision = self.decide(stored, &Input::Person(action), answered_in).await?;
-        Ok(transition::result(&stored.incident, stored.resolved_at, act, &decision, &policy))
+        let result = transition::result(&stored.incident, stored.resolved_at, act, &decision, &policy);
+        Ok(match result {
+            ActResult::Resolved { still_firing, .. } if still_firing > 0 => {
+                // A list that no configuration has gets no more reports.
+                let for_good = !room_list::is_configured(self.tx(), &stored.room_list).await?;
+                ActResult::Resolved { still_firing, for_good }
+            }
+            other => other,
+        })
     }
 }
 

@@ -192,10 +192,16 @@ impl Alerts<'_> {
     }
 }
 
-/// The start of the incident: the earliest start of its firing alerts.
+/// The start of the incident: the earliest start of its firing alerts; if none is firing, of those that have resolved since it
+/// opened.
 pub(super) fn since(view: &IncidentView) -> Timestamp {
-    let firing = view.incident.firing.values().map(|alert| alert.starts_at);
-    firing.min().unwrap_or(view.incident.opened_at)
+    let IncidentView { incident, .. } = view;
+    if let Some(first) = incident.firing.values().map(|alert| alert.starts_at).min() {
+        return first;
+    }
+    let resolved = incident.cleared.values().filter(|cleared| cleared.at >= incident.opened_at);
+    let first = resolved.map(|cleared| cleared.starts_at).min();
+    first.map_or(incident.opened_at, |first| first.min(incident.opened_at))
 }
 
 /// Whether the severity follows the name of an alert.

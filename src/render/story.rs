@@ -1,15 +1,17 @@
 //! Sentences for an incident's current state and for each entry of its timeline.
 
 use super::Context;
-use super::alerts::{ShowSeverity, brief};
+use super::alerts::{ShowSeverity, brief, since};
 use super::rich::Rich;
 use super::text::{count, from_one, short};
 use super::time::{instant, lasting};
 use crate::domain::incident::{Fingerprint, Phase};
 use crate::domain::input::Via;
+use crate::domain::time::between;
 use crate::domain::timeline::{AlertsChanged, Entry, Kind, ResolveReason, RunReason};
 use crate::domain::view::IncidentView;
 use jiff::Timestamp;
+use std::time::Duration;
 
 /// The longest quoted comment.
 const LONGEST_COMMENT: usize = 300;
@@ -96,7 +98,7 @@ fn resolved(view: &IncidentView, story: &[Entry], context: &Context<'_>) -> Rich
     let entry = latest(story, |kind| matches!(kind, Kind::Resolved { .. }));
     let line = match entry {
         Some(Entry { at, kind: Kind::Resolved { why, lasted }, .. }) => {
-            let lasted = lasting(*lasted);
+            let lasted = lasting(since_start(view, *at, *lasted));
             let at = instant(*at, context.now);
             match why {
                 ResolveReason::Cleared => Rich::from(format!("Resolved after {lasted}, at {at}.")),
@@ -184,7 +186,10 @@ impl<'a> Wording<'a> {
             Kind::RefiredAcknowledged => {
                 Rich::from("🔁 Firing again. It is still acknowledged, so nobody is paged.")
             }
-            Kind::Resolved { why, lasted } => resolved_sentence(why, &lasting(*lasted)),
+            Kind::Resolved { why, lasted } => {
+                let lasted = self.view.map_or(*lasted, |view| since_start(view, entry.at, *lasted));
+                resolved_sentence(why, &lasting(lasted))
+            }
             Kind::AckEndsSoon { until } => {
                 Rich::from(format!("⏰ The acknowledgement ends at {}.", instant(*until, self.context.now)))
             }
@@ -218,9 +223,9 @@ impl<'a> Wording<'a> {
                 .text(how(*via))
                 .then(&quoted(comment.as_deref()))
                 .text("."),
-            Kind::LateAck { who, .. } => Rich::new()
-                .user(who)
-                .text(" acknowledged too late. What was firing then was already resolved."),
+            Kind::LateAck { who, .. } => Rich::new().user(who).text(
+                " acknowledged too late. What was firing then was already resolved or had started again.",
+            ),
             Kind::Snoozed { who, via, until, comment } => Rich::from("💤 ")
                 .user(who)
                 .text(&format!(" snoozed it until {}", instant(*until, self.context.now)))
@@ -308,6 +313,12 @@ impl<'a> Wording<'a> {
 pub(super) fn rung(loop_no: u32, level: u32, levels: u32) -> String {
     let round = if loop_no == 0 { String::new() } else { format!(", round {}", from_one(loop_no)) };
     format!("level {} of {levels}{round}", from_one(level))
+}
+
+/// How long the alerts of an incident had been firing when it was resolved at `at`: they may have started before it opened,
+/// `lasted` before.
+fn since_start(view: &IncidentView, at: Timestamp, lasted: Duration) -> Duration {
+    between(since(view), at).max(lasted)
 }
 
 fn resolved_sentence(why: &ResolveReason, lasted: &str) -> Rich {

@@ -200,7 +200,10 @@ impl Rooms {
     /// What is known without an answer of the directory.
     async fn as_recorded(&self, alias: Known<'_>) -> Result<Followed, StoreError> {
         let waits = match self.store.strayed(&alias.list.name, alias.alias).await? {
-            Some(Strayed::Waiting { leads_to, why }) => Some(alias.waits(&leads_to, &why)),
+            Some(Strayed::Waiting { leads_to, why }) => {
+                let mut tx = self.store.begin().await?;
+                Some(alias.waits(&mut tx, &leads_to, &why).await?)
+            }
             Some(Strayed::Kept { .. } | Strayed::Missing) | None => None,
         };
         Ok(Followed { has_messages: false, waits })
@@ -238,6 +241,17 @@ impl Rooms {
                 trouble::post(&mut tx, list, room, payload, now).await?;
             }
         }
+        let waits = match &is {
+            Strayed::Waiting { leads_to, why } => Some(alias.waits(&mut tx, leads_to, why).await?),
+            Strayed::Kept { .. } | Strayed::Missing => None,
+        };
+        let label = own_label(&mut tx, room).await?;
+        let leads = match &is {
+            Strayed::Waiting { leads_to, .. } | Strayed::Kept { leads_to } => {
+                own_label(&mut tx, leads_to).await?
+            }
+            Strayed::Missing => String::new(),
+        };
         commit(tx).await?;
         let room_list = list.name.as_str();
         match &is {
@@ -248,7 +262,7 @@ impl Rooms {
                     room,
                     leads_to,
                     why,
-                    "{name} leads to {leads_to} now, where {} cannot post; pages stay in {room}: {why}",
+                    "{name} leads to {leads} now, where {} cannot post; pages stay in {label}: {why}",
                     list.user_id
                 );
             }
@@ -258,18 +272,14 @@ impl Rooms {
                     alias = name,
                     room,
                     leads_to,
-                    "{name} leads to {leads_to} now; pages stay in {room}, because follow_aliases is never"
+                    "{name} leads to {leads} now; pages stay in {label}, because follow_aliases is never"
                 );
             }
             Strayed::Missing if is_new => {
-                tracing::warn!(room_list, alias = name, room, "{name} was deleted; pages stay in {room}");
+                tracing::warn!(room_list, alias = name, room, "{name} was deleted; pages stay in {label}");
             }
             Strayed::Waiting { .. } | Strayed::Kept { .. } | Strayed::Missing => {}
         }
-        let waits = match &is {
-            Strayed::Waiting { leads_to, why } => Some(alias.waits(leads_to, why)),
-            Strayed::Kept { .. } | Strayed::Missing => None,
-        };
         Ok(Followed { has_messages: is_posted, waits })
     }
 
@@ -316,9 +326,10 @@ impl Rooms {
 }
 
 impl Known<'_> {
-    fn waits(&self, leads_to: &str, why: &str) -> String {
-        let user = &self.list.user_id;
-        format!("it leads to {leads_to} now, where {user} cannot post: {why}; pages stay in {}", self.room)
+    async fn waits(&self, tx: &mut Tx, leads_to: &str, why: &str) -> Result<String, StoreError> {
+        let (user, leads_to, room) =
+            (&self.list.user_id, own_label(tx, leads_to).await?, own_label(tx, self.room).await?);
+        Ok(format!("it leads to {leads_to} now, where {user} cannot post: {why}; pages stay in {room}"))
     }
 }
 

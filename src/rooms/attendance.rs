@@ -109,6 +109,7 @@ impl Rooms {
                         visit.can_send |= self.revive(list, &reference, &room, now).await?;
                     }
                     reach(visit, &reference);
+                    let successor = self.store.room_label(&successor).await?;
                     let why =
                         format!("it moved to {successor}, which cannot be joined: {why}; pages stay there");
                     visit.unreachable.insert(reference, why);
@@ -219,6 +220,7 @@ impl Rooms {
                     (room, is_new, left) = (successor, true, Some(from));
                 }
                 Move::Refused(why) => {
+                    let successor = self.store.room_label(&successor).await?;
                     wants =
                         Some(format!("it names {successor} as its successor, but {why}; pages stay there"));
                 }
@@ -254,7 +256,8 @@ impl Rooms {
             Ok(_) => self.muted(&list.user_id, &room).await,
             Err(error) => Err(error),
         };
-        let moved = format!("it moved to {successor}, which cannot be joined: {}", why.trim_end_matches('.'));
+        let label = self.store.room_label(&successor).await?;
+        let moved = format!("it moved to {label}, which cannot be joined: {}", why.trim_end_matches('.'));
         Ok(match may_send {
             Ok(None) => Entered::Old { room, successor, why },
             Ok(Some(muted)) => Entered::Muted { why: format!("{moved}; and in the old room {muted}") },

@@ -128,6 +128,7 @@ pub async fn record(
         // Somebody else has recorded the same, or an operator took the move back.
         return Ok(Some(is));
     }
+    let (old, new) = (room::label(tx, from).await?, room::label(tx, successor).await?);
     match &is {
         Move::Followed => {}
         Move::Waiting(why) => {
@@ -135,7 +136,7 @@ pub async fn record(
                 room = from,
                 successor,
                 why,
-                "{from} moved to {successor}, which cannot be joined yet; pages stay in the old room: {why}"
+                "{old} moved to {new}, which cannot be joined yet; pages stay in the old room: {why}"
             );
             return Ok(Some(is));
         }
@@ -144,7 +145,7 @@ pub async fn record(
                 room = from,
                 successor,
                 why,
-                "{from} names {successor} as its successor, but {why}; pages stay in {from}"
+                "{old} names {new} as its successor, but {why}; pages stay in {old}"
             );
             for list in &lists {
                 refused(tx, list, (from, successor), why, now).await?;
@@ -153,12 +154,11 @@ pub async fn record(
         }
         Move::Undone => return Ok(Some(is)),
     }
-    let label = room::label(tx, from).await?;
     room::note_alias(tx, from, successor, now).await?;
     for list in &lists {
-        trouble::post(tx, list, successor, Outgoing::RoomMoved { from: label.clone() }, now).await?;
+        trouble::post(tx, list, successor, Outgoing::RoomMoved { from: old.clone() }, now).await?;
     }
-    tracing::info!(from, to = successor, "{from} moved to {successor}");
+    tracing::info!(from, to = successor, "{old} moved to {new}");
     Ok(Some(is))
 }
 

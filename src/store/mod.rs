@@ -24,7 +24,7 @@ pub mod post;
 pub mod reactions;
 mod retention;
 pub mod room;
-mod room_list;
+pub mod room_list;
 pub mod room_move;
 pub mod room_name;
 pub mod room_trouble;

@@ -187,3 +187,13 @@ async fn make_gates(tx: &mut Tx, policy: &Policy) -> Result<(), StoreError> {
         .await?;
     Ok(())
 }
+
+/// Whether a configuration has a room list.
+pub async fn is_configured(tx: &mut Tx, name: &str) -> Result<bool, StoreError> {
+    Ok(sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT 1 FROM room_list WHERE name = $1 AND active) AS "is!""#,
+        name
+    )
+    .fetch_one(&mut **tx)
+    .await?)
+}

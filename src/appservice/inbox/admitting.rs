@@ -6,7 +6,7 @@ use crate::domain::answer::Answer;
 use crate::domain::command::{Command, Parsed, Which};
 use crate::domain::flood::{self, Admission};
 use crate::domain::lists::ListSettings;
-use crate::store::{command_rate, incident, post};
+use crate::store::{command_rate, incident, post, room};
 use ruma::OwnedEventId;
 use std::sync::Arc;
 
@@ -27,10 +27,11 @@ impl EventHandler<'_> {
             Admission::Drop => Ok(false),
             Admission::DropWithAnswer => {
                 let (user, pause) = (self.event.sender.clone(), flood::PAUSE);
+                let label = room::label(self.change.tx(), room).await?;
                 tracing::warn!(
                     room,
                     user = sender,
-                    "{sender} sends too many commands in {room}: they are dropped until there is a pause of {} s",
+                    "{sender} sends too many commands in {label}: they are dropped until there is a pause of {} s",
                     pause.as_secs()
                 );
                 self.answer_as(room_list, Answer::TooManyCommands { user, pause }, thread).await?;

@@ -164,7 +164,7 @@ verbs! {
     Escalate => Row {
         words: &["escalate"],
         usage: "escalate 42",
-        purpose: "page the next level now",
+        purpose: "page the next level now; the first one again, if it is acknowledged or snoozed",
         reactions: &["⏫"],
         unmistakable: false,
         effect: VerbEffect::Act(Act::Escalate(None)),

@@ -72,7 +72,8 @@ fn done(after: &Incident, act: Act, policy: &Policy) -> ActResult {
             levels: u32::try_from(policy.levels.len()).unwrap_or(u32::MAX),
         },
         (Act::Resolve, _) => {
-            ActResult::Resolved { still_firing: u64::try_from(after.firing.len()).unwrap_or(u64::MAX) }
+            let still_firing = u64::try_from(after.firing.len()).unwrap_or(u64::MAX);
+            ActResult::Resolved { still_firing, for_good: false }
         }
     }
 }

@@ -179,16 +179,20 @@ fn words(result: &ActResult, context: &Context<'_>) -> (&'static str, Rich) {
         }
         ActResult::LadderEnded => ("🚨", "there is no next level. The fallback rooms are notified.".into()),
         ActResult::StalePage => ("", "that page is no longer current; nothing was escalated.".into()),
-        ActResult::Resolved { still_firing: 0 } => ("🟢", "resolved.".into()),
-        ActResult::Resolved { still_firing } => (
+        ActResult::Resolved { still_firing: 0, .. } => ("🟢", "resolved.".into()),
+        ActResult::Resolved { still_firing, for_good: false } => (
             "🟢",
             format!(
                 "resolved by hand. {} still firing. It pages again if an alert is new or gets worse.",
-                if *still_firing == 1 {
-                    "1 alert is".to_owned()
-                } else {
-                    format!("{still_firing} alerts are")
-                }
+                alerts_are(*still_firing)
+            )
+            .into(),
+        ),
+        ActResult::Resolved { still_firing, for_good: true } => (
+            "🟢",
+            format!(
+                "resolved by hand. {} still firing, but its room list is not configured any more: it pages nobody again.",
+                alerts_are(*still_firing)
             )
             .into(),
         ),
@@ -197,13 +201,17 @@ fn words(result: &ActResult, context: &Context<'_>) -> (&'static str, Rich) {
         }
         ActResult::TooLate { resolved_at: None } => ("", "too late: it is already resolved.".into()),
         ActResult::CoversNothing => {
-            ("", "too late: what was firing then is resolved, and what is firing now started later.".into())
+            ("", "too late: what is firing now started later.".into())
         }
         ActResult::UnderMaintenance => ("🔧", "maintenance is active. Nobody is paged.".into()),
         ActResult::Nothing { phase } => ("", format!("nothing to do: it is {}.", standing(*phase)).into()),
         ActResult::Refused { why } => ("", hidden(*why).into()),
         ActResult::NoRight { needs } => ("⛔", no_right(needs)),
     }
+}
+
+fn alerts_are(number: u64) -> String {
+    if number == 1 { "1 alert is".to_owned() } else { format!("{number} alerts are") }
 }
 
 fn no_right(needs: &Need) -> Rich {

@@ -1,7 +1,7 @@
 //! Messages about one incident, in each of its states.
 
 use super::*;
-use crate::domain::incident::{Phase, Rung};
+use crate::domain::incident::{Cleared, Phase, Rung};
 use crate::domain::policy::Severity;
 use crate::domain::timeline::{AlertsChanged, Place, ResolveReason};
 use crate::render::page::{PageReason, edit, page};
@@ -227,6 +227,24 @@ fn an_edit_shows_that_it_resolved_and_after_how_long() {
     resolved(&mut view, false);
     let resolved_entry = Kind::Resolved { why: ResolveReason::Cleared, lasted: Duration::from_mins(12) };
     assert_snapshot!(edited(&view, &[fired(12), acknowledged(2, None), entry(0, resolved_entry)]));
+}
+
+#[test]
+fn what_has_resolved_counts_from_the_start_of_its_alerts_even_if_it_was_reported_later() {
+    let mut view = single();
+    resolved(&mut view, false);
+    view.incident.opened_at = minutes_ago(12);
+    let fingerprint = view.alerts[0].fingerprint.clone();
+    let cleared = Cleared { starts_at: minutes_ago(67), at: now(), doubt: None };
+    view.incident.cleared.insert(fingerprint, cleared);
+    let resolved_entry = Kind::Resolved { why: ResolveReason::Cleared, lasted: Duration::from_mins(12) };
+    let entry = entry(0, resolved_entry);
+    let shown = edited(&view, &[fired(12), entry.clone()]);
+    assert!(shown.contains("Resolved after 1 h 7 min, at 03:07 UTC."), "{shown}");
+    assert!(shown.contains("started at 02:00 UTC"), "{shown}");
+    let policy = sample::policy();
+    let notice = thread::notice(event_id!("$root:example.org"), &view, &entry, &context(&policy)).unwrap();
+    assert!(notice.text.plain().contains("Resolved after 1 h 7 min."), "{}", notice.text.plain());
 }
 
 #[test]

@@ -30,6 +30,10 @@ async fn what_is_open_in_a_removed_list_takes_reactions_and_commands() {
     assert!(pending.contains("HostDown"), "{pending}");
     let resolved = alice(&world).says(&rooms.ops, &format!("resolve {host}")).await;
     assert!(resolved.contains("HostDown"), "{resolved}");
+    assert!(
+        resolved.contains("its room list is not configured any more: it pages nobody again"),
+        "{resolved}"
+    );
     assert_eq!(phase(&world, host).await, "resolved");
     world.pass(seconds(30)).await;
     world.nothing_is_left().await;
