@@ -126,6 +126,8 @@ pub enum Outgoing {
         /// The answer.
         answer: Answer,
     },
+    /// The current state of the incident, in answer to a command in a room that does not let matrixbot write: for another room.
+    ShowElsewhere,
     /// A timeline entry of an incident that no other room shows, for another room than its own, which does not let matrixbot
     /// write.
     EntryElsewhere {
@@ -188,6 +190,7 @@ impl Outgoing {
             | Self::SuccessorRefused { .. }
             | Self::SuccessorWaits { .. }
             | Self::AnswerElsewhere { .. }
+            | Self::ShowElsewhere
             | Self::EntryElsewhere { .. }
             | Self::IncidentSetAside { .. } => OutgoingKind::Answer,
         }
@@ -219,6 +222,7 @@ impl Outgoing {
             | Self::SuccessorRefused { .. }
             | Self::SuccessorWaits { .. }
             | Self::AnswerElsewhere { .. }
+            | Self::ShowElsewhere
             | Self::EntryElsewhere { .. } => 3,
             Self::AckReaction { .. } => 4,
             Self::Refresh | Self::RefreshNewest => 5,
@@ -248,6 +252,7 @@ impl Outgoing {
             | Self::SuccessorRefused { .. }
             | Self::SuccessorWaits { .. }
             | Self::AnswerElsewhere { .. }
+            | Self::ShowElsewhere
             | Self::EntryElsewhere { .. }
             | Self::IncidentSetAside { .. } => None,
         }
