@@ -28,8 +28,9 @@ use tokio_util::task::TaskTracker;
 /// The webhook token of every list.
 pub(crate) const TOKEN: &str = "t0ken-of-the-webhook";
 
-/// Enough for what a story does at once. Each connection plans each statement anew, which takes longer than running it.
-const CONNECTIONS: u32 = 4;
+/// Enough for the rooms that a story serves at once; with four, a hundred rooms wait for each other for minutes. More only
+/// cost time, because each connection plans each statement anew.
+const CONNECTIONS: u32 = 8;
 
 /// A running matrixbot with its homeserver and database.
 pub(crate) struct World {
