@@ -1,5 +1,6 @@
 //! Alerts with all that a webhook would bring, by group (`GET /api/v2/alerts/groups`) or by labels (`GET /api/v2/alerts`).
 
+use super::answers;
 use super::error::ApiError;
 use super::peer::Peer;
 use crate::alertmanager::payload::{self, MOST_ALERTS};
@@ -121,21 +122,6 @@ fn filter(name: &str, value: &str) -> String {
         name.chars().all(plain) && !name.starts_with(|c: char| c.is_ascii_digit()) && !name.is_empty();
     let name = if is_bare { name.to_owned() } else { quoted(name) };
     format!("{name}={}", quoted(value))
-}
-
-/// The answers of those peers that gave one; the first error if none did.
-fn answers<T>(all: Vec<Result<T, ApiError>>) -> Result<Vec<T>, ApiError> {
-    let (mut good, mut first) = (Vec::new(), None);
-    for one in all {
-        match one {
-            Ok(one) => good.push(one),
-            Err(error) => first = first.or(Some(error)),
-        }
-    }
-    match first {
-        Some(error) if good.is_empty() => Err(error),
-        _ => Ok(good),
-    }
 }
 
 fn add(alerts: &mut Alerts, alert: FullAlert, count: &mut usize) -> Result<(), ApiError> {

@@ -8,10 +8,12 @@ mod error;
 mod full;
 mod listing;
 mod peer;
+mod silences;
 mod status;
 
 pub use error::ApiError;
 pub use full::{FullAlert, Group};
+pub use silences::{Matcher, NewSilence, Silence, SilenceEnd, SilenceState};
 pub use status::Status;
 
 use super::routing::Routes;
@@ -122,6 +124,28 @@ impl Alertmanager {
         full::alerts_with(&self.peers, labels, now).await
     }
 
+    /// All silences of all peers that answer, active ones first and those that end first before the others; fails if none
+    /// answers. Other people's texts are in them: they prove nothing.
+    pub async fn silences(&self) -> Result<Vec<Silence>, ApiError> {
+        silences::list(&self.peers).await
+    }
+
+    /// Makes a silence that begins at once, on the first peer that can. The result is as Alertmanager lists it.
+    pub async fn make_silence(&self, new: &NewSilence<'_>) -> Result<Silence, ApiError> {
+        silences::make(&self.peers, new).await
+    }
+
+    /// Moves the end of a silence to `lasting` from now, by Alertmanager's clock. Its id may change. `None`: it has ended, or
+    /// no peer that answers knows it.
+    pub async fn prolong_silence(&self, id: &str, lasting: Duration) -> Result<Option<Silence>, ApiError> {
+        silences::prolong(&self.peers, id, lasting).await
+    }
+
+    /// Ends a silence.
+    pub async fn end_silence(&self, id: &str) -> Result<SilenceEnd, ApiError> {
+        silences::end(&self.peers, id).await
+    }
+
     /// `None`: the configuration is not readable.
     fn routes_of(&self, configuration: String) -> Option<Arc<Routes>> {
         let mut last = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
@@ -131,6 +155,21 @@ impl Alertmanager {
         let routes = Arc::new(Routes::read(&configuration).ok()?);
         *last = Some((configuration, routes.clone()));
         Some(routes)
+    }
+}
+
+/// The answers of those peers that gave one; the first error if none did.
+fn answers<T>(all: Vec<Result<T, ApiError>>) -> Result<Vec<T>, ApiError> {
+    let (mut good, mut first) = (Vec::new(), None);
+    for one in all {
+        match one {
+            Ok(one) => good.push(one),
+            Err(error) => first = first.or(Some(error)),
+        }
+    }
+    match first {
+        Some(error) if good.is_empty() => Err(error),
+        _ => Ok(good),
     }
 }
 

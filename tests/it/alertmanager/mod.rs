@@ -11,6 +11,7 @@
 #![allow(dead_code, reason = "it implements what Alertmanager does; each story uses some of it")]
 
 mod client;
+mod client_of_silences;
 mod routes;
 mod silences;
 pub(crate) mod state;

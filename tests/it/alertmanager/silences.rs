@@ -5,6 +5,10 @@ use super::state::{Alert, Silence, State, api_time};
 use jiff::Timestamp;
 use regex::Regex;
 use serde_json::{Value, json};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Ids are unique, also among all fakes.
+static IDS: AtomicU64 = AtomicU64::new(1);
 
 impl Silence {
     fn is_active(&self, now: Timestamp) -> bool {
@@ -60,11 +64,6 @@ impl State {
         let now = self.now();
         let retention = jiff::SignedDuration::from_hours(120);
         self.silences.retain(|silence| silence.ends_at + retention > now);
-    }
-
-    fn next_id(&mut self) -> String {
-        self.ids += 1;
-        format!("5f0b1d5c-0000-4000-8000-{:012}", self.ids)
     }
 }
 
@@ -163,7 +162,7 @@ pub(super) fn post(state: &mut State, body: &[u8]) -> Answer {
             (known.ends_at, known.updated_at) = (now, now);
         }
     }
-    silence.id = state.next_id();
+    silence.id = format!("5f0b1d5c-0000-4000-8000-{:012}", IDS.fetch_add(1, Ordering::Relaxed));
     let id = silence.id.clone();
     state.silences.push(silence);
     (200, json!({"silenceID": id}))

@@ -112,8 +112,6 @@ pub(crate) struct State {
     pub(crate) silences: Vec<Silence>,
     pub(crate) fault: Option<Fault>,
     pub(crate) requests: Vec<Request>,
-    /// How many ids it has given out.
-    pub(crate) ids: u64,
 }
 
 impl State {
@@ -133,7 +131,6 @@ impl State {
             silences: Vec::new(),
             fault: None,
             requests: Vec::new(),
-            ids: 0,
         }
     }
 
