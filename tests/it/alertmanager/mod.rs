@@ -12,6 +12,7 @@
 
 mod client;
 mod client_of_silences;
+mod real;
 mod routes;
 mod silences;
 pub(crate) mod state;
