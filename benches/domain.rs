@@ -3,7 +3,9 @@
 use criterion::{BatchSize, Criterion};
 use jiff::{SignedDuration, Timestamp};
 use matrixbot::domain::incident::Incident;
-use matrixbot::domain::input::{Act, Input, PersonAction, PolicyInForce, ReportedAlert, Surroundings, Via};
+use matrixbot::domain::input::{
+    Act, Evidence, Input, PersonAction, PolicyInForce, ReportedAlert, Surroundings, Via,
+};
 use matrixbot::domain::policy::{Level, Policy};
 use matrixbot::domain::transition::decide;
 use ruma::user_id;
@@ -36,6 +38,7 @@ fn report(policy: &Policy, count: u32) -> Input {
         starts_at: BEGAN,
         start_known: true,
         ends_at: None,
+        evidence: Evidence::None,
     });
     Input::Report(alerts.collect::<Vec<_>>().into())
 }

@@ -15,6 +15,7 @@ struct State {
     /// The room lists of which the first visit has reached no room so far. `None`: it has not begun.
     unvisited: Option<BTreeSet<String>>,
     rooms_read_at: Option<Timestamp>,
+    alertmanagers: BTreeMap<String, Result<(), String>>,
 }
 
 /// What a visit to all rooms found.
@@ -67,6 +68,24 @@ impl Health {
     /// When all rooms were last read, as last recorded.
     pub fn rooms_read_at(&self) -> Option<Timestamp> {
         self.lock().rooms_read_at
+    }
+
+    /// Records whether all peers of an Alertmanager answer polls; the error is the reason.
+    pub fn set_alertmanager(&self, name: &str, state: Result<(), String>) {
+        self.lock().alertmanagers.insert(name.to_owned(), state);
+    }
+
+    /// Forgets the Alertmanagers that are no longer configured.
+    pub fn keep_alertmanagers(&self, configured: &BTreeSet<String>) {
+        self.lock().alertmanagers.retain(|name, _| configured.contains(name));
+    }
+
+    /// Why Alertmanagers do not answer, by name; how many are polled.
+    pub fn alertmanagers(&self) -> (BTreeMap<String, String>, usize) {
+        let health = self.lock();
+        let silent = health.alertmanagers.iter();
+        let silent = silent.filter_map(|(name, state)| Some((name.clone(), state.clone().err()?)));
+        (silent.collect(), health.alertmanagers.len())
     }
 
     /// Records the state of the rooms.

@@ -20,7 +20,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     // In.
     ("alertmanager", &["domain", "engine", "http", "clock", "telemetry"]),
     ("appservice", &["domain", "store", "engine", "rooms", "matrix", "http", "worker", "clock", "ids", "telemetry"]),
-    ("timers", &["domain", "store", "engine", "rooms", "matrix", "health", "worker", "clock", "ids", "telemetry"]),
+    ("timers", &["domain", "alertmanager", "store", "engine", "rooms", "matrix", "health", "worker", "clock", "ids", "telemetry"]),
     // Out.
     ("render", &["domain"]),
     ("matrix", &["domain"]),

@@ -13,7 +13,7 @@ use matrixbot::domain::lists::ListSettings;
 use matrixbot::domain::policy::{Level, Policy};
 use matrixbot::domain::rights::Caller;
 use matrixbot::domain::webhook::{AlertGroup, Webhook, WebhookAlert};
-use matrixbot::engine::{CurrentLists, Engine, Standing, Wakers};
+use matrixbot::engine::{CurrentLists, Engine, Source, Standing, Wakers};
 use matrixbot::store::{Store, overview};
 use matrixbot::telemetry::Metrics;
 use ruma::user_id;
@@ -204,7 +204,7 @@ fn costs(database: &mut Database, bench: &Bench, times: i64) -> anyhow::Result<C
     for n in 0..times {
         let webhook = webhook(&format!("{n} {}", SystemClock.now()), SystemClock.now());
         report.push(timed(database, async {
-            engine.report(LIST, &webhook, SystemClock.now()).await?;
+            engine.report(LIST, &webhook, SystemClock.now(), Source::Webhook).await?;
             Ok(())
         })?);
     }

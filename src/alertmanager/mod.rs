@@ -3,7 +3,10 @@
 mod admission;
 pub mod api;
 pub mod auth;
+mod current;
 pub mod payload;
 mod refusal;
 pub mod routing;
 pub mod webhook;
+
+pub use current::{CurrentAlertmanagers, NamedAlertmanager};

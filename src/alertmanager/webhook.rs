@@ -12,7 +12,7 @@ use crate::clock::SharedClock;
 use crate::domain::input::Outcome;
 use crate::domain::time;
 use crate::domain::webhook::{PREDECESSORS_ROUTES, Webhook};
-use crate::engine::{Accepted, CurrentLists, Engine, EngineError};
+use crate::engine::{Accepted, CurrentLists, Engine, EngineError, Source};
 use crate::http::{MainRuntime, answer};
 use crate::telemetry::Metrics;
 use actix_web::http::header;
@@ -58,7 +58,7 @@ impl WebhookState {
         now: Timestamp,
     ) -> Result<Accepted, EngineError> {
         let (engine, room_list) = (self.engine.clone(), room_list.to_owned());
-        self.runtime.run(async move { engine.report(&room_list, &webhook, now).await }).await
+        self.runtime.run(async move { engine.report(&room_list, &webhook, now, Source::Webhook).await }).await
     }
 }
 

@@ -1,6 +1,7 @@
 //! The parts that listeners and workers share, built from a configuration.
 
-use super::readiness;
+use super::{alertmanagers, readiness};
+use crate::alertmanager::CurrentAlertmanagers;
 use crate::alertmanager::webhook::{self, WebhookState};
 use crate::appservice::http::{self, AppserviceState};
 use crate::clock::{ComparedClock, SharedClock};
@@ -36,6 +37,8 @@ pub struct Parts {
     pub wakers: Wakers,
     /// Handles inputs.
     pub engine: Engine,
+    /// The current Alertmanagers.
+    pub alertmanagers: CurrentAlertmanagers,
     /// Rooms and virtual users.
     pub rooms: Rooms,
     /// The clock that ours is compared with.
@@ -93,6 +96,7 @@ impl Parts {
             lists,
             wakers,
             engine,
+            alertmanagers: CurrentAlertmanagers::default(),
             rooms,
             database_clock,
             compared_clock,
@@ -155,6 +159,7 @@ impl Parts {
         }
         let lists = config.room_lists.iter().map(|list| settings(config, list)).collect::<Result<_, _>>()?;
         let lists = self.store.configure(lists, self.clock.now()).await?;
+        self.poll(config)?;
         // One snapshot: no request sees half of a reload.
         self.lists.replace(lists.with_webhooks(webhooks(config)));
         self.engine.refresh_lists().await?;
@@ -166,6 +171,19 @@ impl Parts {
             );
         }
         self.wakers.attendance.notify_one();
+        Ok(())
+    }
+
+    /// Polls the configured Alertmanagers from now on.
+    fn poll(&self, config: &Config) -> anyhow::Result<()> {
+        let alertmanagers = alertmanagers::named(config)?;
+        for one in &alertmanagers {
+            self.metrics.introduce_alertmanager(&one.name);
+        }
+        self.health.keep_alertmanagers(&alertmanagers.iter().map(|one| one.name.clone()).collect());
+        self.engine.asking().turn(!alertmanagers.is_empty());
+        self.alertmanagers.replace(alertmanagers);
+        self.wakers.poll.notify_one();
         Ok(())
     }
 

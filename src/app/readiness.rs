@@ -28,7 +28,7 @@ pub(super) fn checks(
     let beats = beats.clone();
     let [one, two, three, four, five, six] = [(); 6].map(|()| store.clone());
     let (clock, compared) = (clock.clone(), clock.clone());
-    let (homeserver, rooms) = (health.clone(), health.clone());
+    let (homeserver, rooms, polled) = (health.clone(), health.clone(), health.clone());
     vec![
         Check::new("database", on(runtime, move || database(one.clone()))),
         Check::new("migrations", on(runtime, move || migrations(two.clone()))),
@@ -50,6 +50,10 @@ pub(super) fn checks(
             async move { workers(&beats) }
         }),
         Check::new("outbox", on(runtime, move || outbox(three.clone(), clock.now()))),
+        Check::degrading("alertmanagers", move || {
+            let state = alertmanagers(&polled);
+            async move { state }
+        }),
         Check::degrading("incidents", on(runtime, move || incidents(four.clone()))),
         Check::degrading("events", on(runtime, move || events(six.clone()))),
     ]
@@ -114,6 +118,19 @@ fn rooms_found(health: &Health) -> Found {
     }
     let lists: Vec<&str> = silent_lists.iter().map(String::as_str).collect();
     Found::Failed(format!("no page of {} can arrive; {detail}", lists.join(", ")))
+}
+
+/// Alertmanager's webhooks page whether or not it answers polls.
+fn alertmanagers(health: &Health) -> Result<String, String> {
+    let (silent, polled) = health.alertmanagers();
+    match (silent.len(), polled) {
+        (0, 0) => Ok("none is polled".to_owned()),
+        (0, _) => Ok("answer polls".to_owned()),
+        _ => {
+            let silent: Vec<String> = silent.iter().map(|(name, why)| format!("{name}: {why}")).collect();
+            Err(format!("not all answer polls: {}", silent.join("; ")))
+        }
+    }
 }
 
 async fn database(store: Store) -> Result<String, String> {

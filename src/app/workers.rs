@@ -4,7 +4,9 @@ use super::Parts;
 use crate::appservice::inbox::{Inbox, InboxWorker, OurUsers};
 use crate::config::Config;
 use crate::outbox::OutboxSettings;
-use crate::timers::{Attendance, Gauges, Ladder, Liveness, Reconcile, Retention, Staleness, Totals};
+use crate::timers::{
+    Asking, Attendance, Gauges, Ladder, Liveness, Polling, Reconcile, Retention, Staleness, Totals,
+};
 use crate::worker::Registered;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
@@ -43,6 +45,15 @@ pub fn workers(parts: &Parts, config: &Config, shutdown: &CancellationToken) -> 
             &wakers.reconcile,
             Reconcile::new(engine(), store(), clock(), lists(), rooms.clone(), health.clone()),
         ),
+        Registered::periodic(Polling::new(
+            engine(),
+            store(),
+            (clock(), metrics()),
+            lists(),
+            parts.alertmanagers.clone(),
+            health.clone(),
+        )),
+        Registered::woken_by(&wakers.poll, Asking::new(engine(), clock(), parts.alertmanagers.clone())),
         Registered::woken_by(&wakers.outbox, outbox),
         Registered::periodic(Totals::new(store(), clock(), metrics())),
     ];

@@ -1,5 +1,6 @@
 //! The incident: a group of alerts in one room list. It is what people see and acknowledge.
 
+use super::hold::Hold;
 use super::policy::Severity;
 use super::time::later;
 use jiff::Timestamp;
@@ -38,6 +39,10 @@ pub struct Incident {
     /// The alerts that were firing when a person acknowledged, snoozed or resolved it: rank by fingerprint. A new run
     /// clears it.
     pub known_at_ack: BTreeMap<Fingerprint, i32>,
+    /// Why Alertmanager holds back all its firing alerts; `None`: it does not, or nobody has polled it. Until the hold
+    /// ends, the incident does not escalate.
+    #[serde(default)]
+    pub hold: Option<Hold>,
 }
 
 /// The phase of an incident.

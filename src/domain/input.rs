@@ -1,6 +1,7 @@
 //! The inputs of the rules, and the decisions they return.
 
 pub use super::command::Act;
+use super::hold::Hold;
 use super::incident::{Fingerprint, Incident, Rung};
 use super::policy::Severity;
 use super::timeline::Entry;
@@ -8,6 +9,7 @@ use jiff::Timestamp;
 use ruma::OwnedUserId;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
+use std::time::Duration;
 use strum::{IntoStaticStr, VariantArray};
 
 /// One event that may change an incident. A whole webhook is one input.
@@ -15,6 +17,8 @@ use strum::{IntoStaticStr, VariantArray};
 pub enum Input {
     /// Alertmanager reports on alerts of the incident, or on those that open it.
     Report(Report),
+    /// A poll of Alertmanager says something about alerts of the incident.
+    Listing(Listing),
     /// The timer `next_at` has passed.
     Tick,
     /// The same while the room list's virtual user cannot send: an unsent page waits for it, however long that takes.
@@ -47,11 +51,14 @@ pub struct Report {
     /// The firing alerts that earlier reports on the same group contained, and that this one leaves out: they are
     /// silenced, inhibited or muted, or Alertmanager cut the report.
     pub left_out: BTreeSet<Fingerprint>,
+    /// How long a first page waits for the answer of Alertmanager's API, which the report makes necessary: it may be an old
+    /// one. Zero: the page does not wait.
+    pub ask: Duration,
 }
 
 impl From<Vec<ReportedAlert>> for Report {
     fn from(alerts: Vec<ReportedAlert>) -> Self {
-        Self { alerts, left_out: BTreeSet::new() }
+        Self { alerts, ..Self::default() }
     }
 }
 
@@ -70,6 +77,53 @@ pub struct ReportedAlert {
     pub start_known: bool,
     /// When the episode ended, according to Alertmanager; `None` while it is firing, or if the report does not say.
     pub ends_at: Option<Timestamp>,
+    /// What speaks for it beside the report.
+    pub evidence: Evidence,
+}
+
+/// What speaks for a reported alert beside the report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Evidence {
+    /// Nothing.
+    #[default]
+    None,
+    /// Polls of Alertmanager have listed it all the time since it is firing: a later start is not another outage.
+    Watched,
+    /// A poll lists it now, so the report is not an old one.
+    Listed,
+}
+
+/// What a poll of Alertmanager says about the alerts of one incident. Of an alert that is in none of the sets it says
+/// nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Listing {
+    /// Alerts that have ended, although no report may say so.
+    pub ended: BTreeSet<Fingerprint>,
+    /// Alerts that are listed, held back or not. The time of their last report becomes now.
+    pub listed: BTreeSet<Fingerprint>,
+    /// Those of them that nothing holds back. Listed alerts that count as resolved are here only if a report in doubt is to
+    /// be decided.
+    pub active: BTreeSet<Fingerprint>,
+    /// Those that are held back; only if `hold` is `Held`.
+    pub suppressed: BTreeSet<Fingerprint>,
+    /// Whether the poll was made because a first page waits for its answer.
+    pub answers_page: bool,
+    /// Firing alerts that are not listed, which no restart explains. They may have ended before the report arrived.
+    pub missing: BTreeSet<Fingerprint>,
+    /// Whether Alertmanager holds the incident back.
+    pub hold: HoldNews,
+}
+
+/// What a poll says about the hold of an incident.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum HoldNews {
+    /// Nothing.
+    #[default]
+    Unchanged,
+    /// Every firing alert is held back.
+    Held(Hold),
+    /// Some firing alert is not.
+    Over,
 }
 
 /// A person's act. The caller has checked the rights and the scope; the inbox ensures that it acts only once (I9).

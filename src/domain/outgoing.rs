@@ -3,6 +3,7 @@
 use super::answer::Answer;
 use super::incident::Rung;
 use super::timeline::Entry;
+use jiff::Timestamp;
 use ruma::{OwnedEventId, OwnedUserId};
 use serde::{Deserialize, Serialize};
 use strum::IntoStaticStr;
@@ -126,8 +127,6 @@ pub enum Outgoing {
         /// The answer.
         answer: Answer,
     },
-    /// The current state of the incident, in answer to a command in a room that does not let matrixbot write: for another room.
-    ShowElsewhere,
     /// A timeline entry of an incident that no other room shows, for another room than its own, which does not let matrixbot
     /// write.
     EntryElsewhere {
@@ -135,6 +134,15 @@ pub enum Outgoing {
         room: String,
         /// The entry.
         entry: Entry,
+    },
+    /// An Alertmanager does not answer polls. For fallback rooms.
+    AlertmanagerUnreachable {
+        /// Its name in the configuration.
+        name: String,
+        /// Since when.
+        since: Timestamp,
+        /// Why.
+        why: String,
     },
     /// The timer of an incident cannot be handled: it does not escalate. Needs nothing of the incident to be rendered.
     IncidentSetAside {
@@ -190,8 +198,8 @@ impl Outgoing {
             | Self::SuccessorRefused { .. }
             | Self::SuccessorWaits { .. }
             | Self::AnswerElsewhere { .. }
-            | Self::ShowElsewhere
             | Self::EntryElsewhere { .. }
+            | Self::AlertmanagerUnreachable { .. }
             | Self::IncidentSetAside { .. } => OutgoingKind::Answer,
         }
     }
@@ -222,8 +230,8 @@ impl Outgoing {
             | Self::SuccessorRefused { .. }
             | Self::SuccessorWaits { .. }
             | Self::AnswerElsewhere { .. }
-            | Self::ShowElsewhere
-            | Self::EntryElsewhere { .. } => 3,
+            | Self::EntryElsewhere { .. }
+            | Self::AlertmanagerUnreachable { .. } => 3,
             Self::AckReaction { .. } => 4,
             Self::Refresh | Self::RefreshNewest => 5,
             Self::ThreadEntry { .. } => 6,
@@ -252,8 +260,8 @@ impl Outgoing {
             | Self::SuccessorRefused { .. }
             | Self::SuccessorWaits { .. }
             | Self::AnswerElsewhere { .. }
-            | Self::ShowElsewhere
             | Self::EntryElsewhere { .. }
+            | Self::AlertmanagerUnreachable { .. }
             | Self::IncidentSetAside { .. } => None,
         }
     }

@@ -1,10 +1,12 @@
 //! The history of an incident. Rooms, logs and the `timeline` command show it.
 
+use super::hold::{HeldBy, Hold};
 use super::incident::{Fingerprint, Incident};
 use super::input::Via;
 use jiff::Timestamp;
 use ruma::OwnedUserId;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::time::Duration;
 use strum::IntoStaticStr;
 
@@ -68,6 +70,10 @@ pub enum Kind {
     RefiredAcknowledged,
     /// It was resolved by hand, and now all its alerts are resolved.
     HoldEnded,
+    /// Alertmanager holds back all firing alerts, or does so for another reason than before: it does not escalate.
+    HeldBack { hold: Hold },
+    /// Alertmanager no longer holds them back. It is snoozed, so nobody is paged.
+    Released { by: BTreeSet<HeldBy> },
     /// Maintenance is active: nobody is paged.
     Suppressed,
     /// It is closed: if its alerts fire again, matrixbot opens a new incident.
@@ -126,6 +132,8 @@ pub enum RunReason {
     SnoozeOver { who: Option<OwnedUserId> },
     /// A person escalated it.
     EscalationAsked { who: OwnedUserId },
+    /// Alertmanager no longer holds its alerts back, and they are still firing.
+    Released { by: BTreeSet<HeldBy> },
     /// Maintenance ended.
     MaintenanceOver,
 }
@@ -141,6 +149,8 @@ pub enum ResolveReason {
     ByHand { who: OwnedUserId, via: Via, comment: Option<String> },
     /// Alertmanager sent no updates for too long.
     Stale,
+    /// Alertmanager no longer lists any of its alerts.
+    NotListed,
     /// It could not be read for a while, and another incident has had its alerts since.
     Replaced { by: i64 },
 }

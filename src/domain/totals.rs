@@ -140,6 +140,8 @@ impl Counted {
             | Kind::EscalationAsked { .. }
             | Kind::RefiredAcknowledged
             | Kind::HoldEnded
+            | Kind::HeldBack { .. }
+            | Kind::Released { .. }
             | Kind::Suppressed
             | Kind::Closed => Vec::new(),
         }

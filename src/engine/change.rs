@@ -167,7 +167,11 @@ impl Change {
         let (before, number) = (&stored.incident, stored.number);
         let policy = policies.governing(after);
         let stale_after = policy.stale_after;
-        if after.version == before.version && after.phase == before.phase && after.next_at == before.next_at {
+        let is_same = after.version == before.version
+            && after.phase == before.phase
+            && after.next_at == before.next_at
+            && after.hold == before.hold;
+        if is_same {
             let stale_at = incident::stale_at(after, stale_after);
             if stale_at != incident::stale_at(before, stale_after) {
                 incident::set_stale_at(&mut self.tx, number, stale_at).await?;

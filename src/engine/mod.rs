@@ -5,6 +5,7 @@ mod change;
 mod copies;
 mod effects;
 mod events;
+mod listing;
 mod person;
 mod report;
 mod timers;
@@ -12,7 +13,7 @@ mod unreadable;
 
 pub use change::Change;
 pub use person::{AllInRoom, Standing};
-pub use report::Accepted;
+pub use report::{Accepted, Source};
 
 use crate::clock::SharedClock;
 use crate::domain::incident::Incident;
@@ -79,6 +80,8 @@ pub struct Wakers {
     pub liveness: Arc<Notify>,
     /// An outage is over. Events may have been lost in it.
     pub reconcile: Arc<Notify>,
+    /// Alertmanager has to be asked about an incident.
+    pub poll: Arc<Notify>,
 }
 
 /// Which worker a change wakes.
@@ -95,8 +98,8 @@ pub enum Wake {
 impl Wakers {
     /// Wakes every worker.
     pub fn wake_all(&self) {
-        let Self { outbox, inbox, timers, attendance, liveness, reconcile } = self;
-        for worker in [outbox, inbox, timers, attendance, liveness, reconcile] {
+        let Self { outbox, inbox, timers, attendance, liveness, reconcile, poll } = self;
+        for worker in [outbox, inbox, timers, attendance, liveness, reconcile, poll] {
             worker.notify_one();
         }
     }
@@ -147,7 +150,41 @@ pub struct Engine {
     metrics: Arc<Metrics>,
     lists: CurrentLists,
     wakers: Wakers,
+    asking: Asking,
     policies: Arc<Mutex<KnownPolicies>>,
+}
+
+/// The incidents that Alertmanager has to be asked about, because reports on them may be old ones.
+#[derive(Debug, Clone, Default)]
+pub struct Asking(Arc<Mutex<Option<BTreeSet<i64>>>>);
+
+impl Asking {
+    /// Whether there is an Alertmanager to ask.
+    pub fn turn(&self, on: bool) {
+        let mut asked = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if on != asked.is_some() {
+            *asked = on.then(BTreeSet::new);
+        }
+    }
+
+    fn is_on(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
+    fn ask(&self, about: BTreeSet<i64>, wake: &Notify) {
+        if let Some(asked) = self.0.lock().unwrap_or_else(PoisonError::into_inner).as_mut()
+            && !about.is_empty()
+        {
+            asked.extend(about);
+            wake.notify_one();
+        }
+    }
+
+    /// Takes the incidents that have not been asked about yet.
+    pub fn take(&self) -> BTreeSet<i64> {
+        let mut asked = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        asked.as_mut().map(std::mem::take).unwrap_or_default()
+    }
 }
 
 /// The policies that were read, by version.
@@ -176,7 +213,12 @@ impl Engine {
         lists: CurrentLists,
         wakers: Wakers,
     ) -> Self {
-        Self { store, clock, metrics, lists, wakers, policies: Arc::default() }
+        Self { store, clock, metrics, lists, wakers, asking: Asking::default(), policies: Arc::default() }
+    }
+
+    /// The incidents that Alertmanager has to be asked about.
+    pub fn asking(&self) -> &Asking {
+        &self.asking
     }
 
     /// A room list by its name, or the reason why it is missing.

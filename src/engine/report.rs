@@ -8,10 +8,10 @@ use super::timers::log_set_aside;
 use super::{Change, Engine, EngineError, Unreadable};
 use crate::domain::holding::{self, Split};
 use crate::domain::incident::{Fingerprint, Phase};
-use crate::domain::input::{Decision, Input, Outcome, Report, ReportedAlert};
+use crate::domain::input::{Decision, Evidence, Input, Outcome, Report, ReportedAlert};
 use crate::domain::lists::ListSettings;
 use crate::domain::policy::Severity;
-use crate::domain::time::earlier;
+use crate::domain::time::{between, earlier};
 use crate::domain::timeline::Kind;
 use crate::domain::webhook::{Webhook, WebhookAlert};
 use crate::store::holding::{self as held, Found};
@@ -19,6 +19,23 @@ use crate::store::timers::Due;
 use crate::store::{Reported, StoreError, alert, incident};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// How recent the last poll of Alertmanager must be to say that an alert has not ended.
+const POLLED_LATELY: Duration = Duration::from_secs(150);
+/// How old the start of an alert is at most when its first webhook arrives in time: a `group_wait`, and some.
+const IN_TIME: Duration = Duration::from_mins(2);
+/// How long a first page waits for the answer of Alertmanager's API.
+const ASK_FOR: Duration = Duration::from_secs(2);
+
+/// Where a report comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// A webhook. It may be an old one.
+    Webhook,
+    /// A poll: Alertmanager lists the alerts, and no webhook has brought them.
+    Poll,
+}
 
 /// The result of an accepted webhook.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,28 +51,34 @@ pub struct Accepted {
 /// A webhook on its way to the incidents that it concerns.
 pub(super) struct Reporting<'a> {
     pub(super) list: &'a ListSettings,
+    source: Source,
+    /// Whether Alertmanagers are polled, which can be asked.
+    asks: bool,
     webhook: &'a Webhook,
     /// What identifies its group.
     key: &'a [u8],
     pub(super) now: Timestamp,
     pub(super) outcomes: Vec<Outcome>,
     pub(super) incidents: BTreeSet<i64>,
+    /// The incidents whose alerts Alertmanager has to be asked about.
+    pub(super) to_ask: BTreeSet<i64>,
     /// The incidents that were set aside because their rows cannot be read, each with the reason.
     pub(super) set_aside: Vec<(Due, String)>,
 }
 
 impl Engine {
     /// Applies a report of Alertmanager for a room list, which arrived at `now`. `Ok` means that all its results are
-    /// committed.
+    /// committed. If it may be an old one, the worker that polls Alertmanager is woken: see `crate::domain::polling`.
     pub async fn report(
         &self,
         room_list: &str,
         webhook: &Webhook,
         now: Timestamp,
+        source: Source,
     ) -> Result<Accepted, EngineError> {
         let mut unreadable = BTreeMap::new();
         loop {
-            match self.try_report(room_list, webhook, now, &unreadable).await {
+            match self.try_report(room_list, webhook, (now, source), &unreadable).await {
                 Err(Failed::Unreadable(number, reason)) => {
                     unreadable.insert(number, reason);
                 }
@@ -70,7 +93,7 @@ impl Engine {
         &self,
         room_list: &str,
         webhook: &Webhook,
-        now: Timestamp,
+        (now, source): (Timestamp, Source),
         unreadable: &BTreeMap<i64, String>,
     ) -> Result<Accepted, Failed> {
         let list = &*self.list(room_list)?;
@@ -78,15 +101,23 @@ impl Engine {
         let mut change = self.begin_at(now).await?;
         held::lock(change.tx(), room_list, key, &webhook.alerts).await?;
         let since = earlier(now, list.policy.reopen_window.max(list.policy.replay_grace));
-        let found = held::find(change.tx(), room_list, key, &webhook.alerts, since).await?;
+        let polled_since = earlier(now, POLLED_LATELY);
+        let mut found = held::find(change.tx(), room_list, key, &webhook.alerts, since, polled_since).await?;
+        if source == Source::Poll {
+            // It contains only what no webhook has brought.
+            found.left_out.clear();
+        }
         let Split { parts, mut new, adopter } = holding::split(&webhook.alerts, &found.holders);
         let mut reporting = Reporting {
             list,
+            source,
+            asks: source == Source::Webhook && self.asking.is_on(),
             webhook,
             key,
             now,
             outcomes: Vec::new(),
             incidents: BTreeSet::new(),
+            to_ask: BTreeSet::new(),
             set_aside: Vec::new(),
         };
         // Locked in ascending order, so two webhooks cannot deadlock.
@@ -114,7 +145,8 @@ impl Engine {
                 "incident {number} of {room_list} holds the alerts of another group of Alertmanager"
             );
         }
-        let Reporting { outcomes, incidents, set_aside, .. } = reporting;
+        let Reporting { outcomes, incidents, to_ask, set_aside, .. } = reporting;
+        self.asking.ask(to_ask, &self.wakers.poll);
         for (due, reason) in &set_aside {
             log_set_aside(due, true, reason);
         }
@@ -167,7 +199,7 @@ impl Reporting<'_> {
         let before = Some(&stored.incident);
         let policies =
             change.engine().policies_around(&self.list.name, before, Unreadable::IsReplaced).await?;
-        let input = self.input(alerts, found.left_out.get(&number).cloned().unwrap_or_default());
+        let input = self.input(alerts, found.left_out.get(&number).cloned().unwrap_or_default(), found);
         let decision = with_first_page(policies.decide(before, &input, self.now), &policies, self.now);
         if found.holders.owner == Some(number) && !stored.describes(&self.webhook.group) {
             incident::update_group(change.tx(), number, &self.webhook.group).await?;
@@ -176,6 +208,7 @@ impl Reporting<'_> {
         alert::compare(change.tx(), number, &mut reported).await?;
         change.save(&stored, &decision, &policies, Some(&reported), None).await?;
         self.incidents.insert(number);
+        self.asks_about(number, &input, &decision);
         self.outcomes.push(decision.outcome);
         Ok(true)
     }
@@ -195,7 +228,7 @@ impl Reporting<'_> {
         let closed = closed.filter(|incident| incident.phase == Phase::Closed);
         let list = &self.list.name;
         let policies = change.engine().policies_around(list, None, Unreadable::IsReplaced).await?;
-        let input = self.input(alerts, BTreeSet::new());
+        let input = self.input(alerts, BTreeSet::new(), found);
         let decision =
             with_first_page(policies.decide(closed.as_ref(), &input, self.now), &policies, self.now);
         self.outcomes.push(decision.outcome);
@@ -203,12 +236,36 @@ impl Reporting<'_> {
         let number = change.open(list, &self.webhook.group, &decision, &policies, &reported).await?;
         if let Some(number) = number {
             held::adopt(change.tx(), list, self.key, number).await?;
+            self.asks_about(number, &input, &decision);
         }
         self.incidents.extend(number);
         Ok(number)
     }
 
-    fn input(&self, alerts: &[&WebhookAlert], left_out: BTreeSet<Fingerprint>) -> Input {
+    /// Notes whether Alertmanager has to be asked about an incident: a page waits for the answer, or the report is in doubt.
+    fn asks_about(&mut self, number: i64, input: &Input, decision: &Decision) {
+        let Input::Report(report) = input else { return };
+        let waits = !report.ask.is_zero()
+            && decision.entries.iter().any(|entry| matches!(entry.kind, Kind::RunStarted { .. }));
+        if self.asks && (waits || decision.outcome == Outcome::Doubted) {
+            self.to_ask.insert(number);
+        }
+    }
+
+    fn input(&self, alerts: &[&WebhookAlert], left_out: BTreeSet<Fingerprint>, found: &Found) -> Input {
+        let evidence = |alert: &WebhookAlert| match self.source {
+            Source::Poll => Evidence::Listed,
+            Source::Webhook if found.watched.contains(&alert.fingerprint) => Evidence::Watched,
+            Source::Webhook => Evidence::None,
+        };
+        // An alert that started long ago and is reported for the first time may be over: the report was held up.
+        let is_late = |alert: &&&WebhookAlert| {
+            alert.start_known
+                && between(alert.starts_at, self.now) > IN_TIME
+                && !found.holders.firing.contains_key(&alert.fingerprint)
+        };
+        let mut firing = alerts.iter().filter(|alert| alert.firing).peekable();
+        let asks = self.asks && firing.peek().is_some() && firing.all(|alert| is_late(&alert));
         let reported = |alert: &&WebhookAlert| ReportedAlert {
             fingerprint: alert.fingerprint.clone(),
             firing: alert.firing,
@@ -216,8 +273,10 @@ impl Reporting<'_> {
             starts_at: alert.starts_at,
             start_known: alert.start_known,
             ends_at: alert.ends_at,
+            evidence: evidence(alert),
         };
-        Input::Report(Report { alerts: alerts.iter().map(reported).collect(), left_out })
+        let ask = if asks { ASK_FOR } else { Duration::ZERO };
+        Input::Report(Report { alerts: alerts.iter().map(reported).collect(), left_out, ask })
     }
 
     fn reported<'b>(&'b self, alerts: &[&'b WebhookAlert]) -> Reported<'b> {

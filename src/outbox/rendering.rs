@@ -107,10 +107,6 @@ fn message(head: &Head, source: &Source<'_>, context: &Context<'_>) -> Option<(M
             let notice = fallback::unreachable(subject?.view, level, context);
             (again(notice, root), Some(Templated::Fallback))
         }
-        Outgoing::ShowElsewhere => {
-            let Subject { view, story } = subject?;
-            (page::show(view, story, context), None)
-        }
         Outgoing::Show { to, thread } => {
             let Subject { view, story } = subject?;
             (page::show(view, story, context).at(answer::reply(to, thread.clone())), None)
@@ -137,6 +133,9 @@ fn message(head: &Head, source: &Source<'_>, context: &Context<'_>) -> Option<(M
         Outgoing::AnswerElsewhere { room, answer } => (answer::elsewhere(room, answer, context), None),
         Outgoing::EntryElsewhere { room, entry } => {
             (thread::elsewhere(room, subject?.view, entry, context)?, None)
+        }
+        Outgoing::AlertmanagerUnreachable { name, since, why } => {
+            (fallback::alertmanager_unreachable(name, *since, why, source.now), None)
         }
         Outgoing::IncidentSetAside { number, name, why } => {
             (fallback::set_aside(source.room_list, *number, name.as_deref(), why), None)

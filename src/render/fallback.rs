@@ -7,7 +7,7 @@ use super::page::{Sections, call_to_acknowledge};
 use super::rich::{Document, Rich};
 use super::story::of_run;
 use super::text::{from_one, short};
-use super::time::age;
+use super::time::{age, instant};
 use crate::domain::policy::Mention;
 use crate::domain::timeline::{Entry, Kind};
 use crate::domain::view::IncidentView;
@@ -152,6 +152,15 @@ pub fn successor_waits(room_list: &str, (from, to): (&str, &str), user: &UserId,
     let words =
         words.text(&format!(". Alerts of {} are still posted in the old room. ", list_name(room_list)));
     line(&words.text("They follow once ").user(user).text(" is invited to the new room."))
+}
+
+/// Posted in the fallback rooms when an Alertmanager does not answer polls.
+pub fn alertmanager_unreachable(name: &str, since: Timestamp, why: &str, now: Timestamp) -> Message {
+    let words = Rich::from("⚠️ ").strong(&format!("Alertmanager {} does not answer", short(name, 60)));
+    let words = words.text(&format!(" since {}: ", instant(since, now))).code(&short(why, 300));
+    line(&words.text(
+        " Its webhooks still page. Until it answers, matrixbot cannot see silences, nor what ends or fires without a webhook.",
+    ))
 }
 
 /// Posted in a fallback room when the timer of an incident cannot be handled. Notifies the whole room: the incident pages

@@ -22,6 +22,7 @@ pub mod thread;
 
 mod alerts;
 mod headline;
+mod hold;
 mod sample;
 mod story;
 pub(crate) mod text;

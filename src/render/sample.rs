@@ -50,6 +50,7 @@ pub(super) fn view(now: Timestamp) -> IncidentView {
             firing: firing.collect(),
             cleared: BTreeMap::new(),
             known_at_ack: BTreeMap::new(),
+            hold: None,
         },
         group_labels: labels(&[("alertname", "DiskFull"), ("cluster", "eu")]),
         common_labels: labels(&[

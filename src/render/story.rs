@@ -2,6 +2,7 @@
 
 use super::Context;
 use super::alerts::{ShowSeverity, brief, since};
+use super::hold::{held, over};
 use super::rich::Rich;
 use super::text::{count, from_one, short};
 use super::time::{instant, lasting};
@@ -18,6 +19,12 @@ const LONGEST_COMMENT: usize = 300;
 
 /// The incident's current state. `story` is its timeline, at least from the start of its run.
 pub(super) fn status(view: &IncidentView, story: &[Entry], context: &Context<'_>) -> Rich {
+    let hold = view.incident.hold.as_ref().filter(|_| view.incident.phase.is_open());
+    let hold = hold.map_or_else(Rich::new, |hold| Rich::from("🔇 ").then(&held(hold, context)));
+    Rich::join(&[of_phase(view, story, context), hold], " ")
+}
+
+fn of_phase(view: &IncidentView, story: &[Entry], context: &Context<'_>) -> Rich {
     match &view.incident.phase {
         Phase::Firing => firing(view, story, context),
         Phase::Acknowledged { until, .. } => acknowledged(view, story, *until, context),
@@ -45,7 +52,7 @@ pub(super) fn status(view: &IncidentView, story: &[Entry], context: &Context<'_>
 }
 
 /// A comment in quotes; empty if there is none.
-fn quoted(comment: Option<&str>) -> Rich {
+pub(super) fn quoted(comment: Option<&str>) -> Rich {
     let comment = short(comment.unwrap_or_default(), LONGEST_COMMENT);
     if comment.is_empty() { Rich::new() } else { Rich::from(": ").em(&format!("“{comment}”")) }
 }
@@ -109,6 +116,9 @@ fn resolved(view: &IncidentView, story: &[Entry], context: &Context<'_>) -> Rich
                     .text("."),
                 ResolveReason::Stale => Rich::from(format!(
                     "Resolved as stale after {lasted}, at {at}: Alertmanager sent no more updates."
+                )),
+                ResolveReason::NotListed => Rich::from(format!(
+                    "Resolved after {lasted}, at {at}: Alertmanager no longer lists its alerts."
                 )),
                 ResolveReason::Replaced { by } => {
                     Rich::from(format!("Ended after {lasted}, at {at}: it continues as #{by}."))
@@ -180,6 +190,8 @@ impl<'a> Wording<'a> {
             }
             Kind::Unanswered => Rich::from("🚨 Nobody acknowledged. Escalation ended."),
             Kind::Reminded { number } => Rich::from(format!("🚨 Still unanswered. Sent reminder {number}.")),
+            Kind::HeldBack { hold } => Rich::from("🔇 ").then(&held(hold, self.context)),
+            Kind::Released { by } => Rich::from(format!("🔔 {}. It stays snoozed.", over(by))),
             Kind::Suppressed => Rich::from("🔧 Maintenance is active. Nobody is paged."),
             Kind::Closed => Rich::from("🏁 Closed."),
             Kind::HoldEnded => Rich::from("🟢 All alerts are resolved now."),
@@ -290,6 +302,7 @@ impl<'a> Wording<'a> {
             RunReason::SnoozeOver { who: Some(who) } => Rich::new().user(who).text(" ended the snooze."),
             RunReason::SnoozeOver { who: None } => Rich::from("The snooze ended."),
             RunReason::EscalationAsked { who } => Rich::new().user(who).text(" escalated it."),
+            RunReason::Released { by } => Rich::from(format!("{} and it is still firing.", over(by))),
             RunReason::MaintenanceOver => Rich::from("Maintenance ended and it is still firing."),
         }
     }
@@ -332,6 +345,9 @@ fn resolved_sentence(why: &ResolveReason, lasted: &str) -> Rich {
             .text("."),
         ResolveReason::Stale => {
             Rich::from(format!("🟢 Resolved as stale after {lasted}: Alertmanager sent no more updates."))
+        }
+        ResolveReason::NotListed => {
+            Rich::from(format!("🟢 Resolved after {lasted}: Alertmanager no longer lists its alerts."))
         }
         ResolveReason::Replaced { by } => {
             Rich::from(format!("🟢 Ended after {lasted}: it continues as #{by}."))

@@ -73,6 +73,8 @@ fn is_posted(kind: &Kind) -> bool {
         | Kind::Resolved { .. }
         | Kind::RefiredAcknowledged
         | Kind::HoldEnded
+        | Kind::HeldBack { .. }
+        | Kind::Released { .. }
         | Kind::Suppressed => true,
     }
 }

@@ -29,6 +29,7 @@ pub(super) struct Columns {
     pub(super) start_level: i32,
     pub(super) paged_severities: Option<Vec<String>>,
     pub(super) paged_run_no: Option<i32>,
+    pub(super) hold: Option<serde_json::Value>,
 }
 
 impl Columns {
@@ -59,6 +60,7 @@ impl Columns {
             start_level: to_i32(incident.run.start_level),
             paged_severities: severities.map(|names| names.iter().cloned().collect()),
             paged_run_no: severities.map(|_| to_i32(incident.run.no)),
+            hold: incident.hold.as_ref().and_then(|hold| serde_json::to_value(hold).ok()),
         };
         match &incident.phase {
             Phase::Firing | Phase::Suppressed | Phase::Closed => {}

@@ -18,6 +18,8 @@ pub struct Found {
     pub closed_owner: Option<i64>,
     /// The firing alerts of each incident that the group's report before contained, and this one does not.
     pub left_out: BTreeMap<i64, BTreeSet<Fingerprint>>,
+    /// The firing alerts that polls of Alertmanager list, without a gap up to `polled_since`.
+    pub watched: BTreeSet<Fingerprint>,
 }
 
 /// Waits until no other transaction decides on the group or on any of the alerts in this room list. Two simultaneous
@@ -55,21 +57,23 @@ fn lock_id(of: &[&[u8]]) -> i64 {
     hash.finalize().iter().take(8).fold(0_i64, |sum, byte| (sum << 8) | i64::from(*byte))
 }
 
-/// Finds what is known about a webhook. An alert has just resolved if it did so after `since`. The caller holds the locks.
+/// Finds what is known about a webhook. An alert has just resolved if it did so after `since`. Polls of Alertmanager count if
+/// the last one was after `polled_since`. The caller holds the locks.
 pub async fn find(
     tx: &mut Tx,
     room_list: &str,
     key: &[u8],
     alerts: &[WebhookAlert],
     since: Timestamp,
+    polled_since: Timestamp,
 ) -> Result<Found, StoreError> {
     let reported: Vec<String> = alerts.iter().map(|alert| alert.fingerprint.clone()).collect();
     // One query, as every webhook needs it; each incident is looked up, however few there are. By its own key an incident owns the group that opened it, also if an earlier
     // release opened it.
     let rows = sqlx::query!(
-        r#"SELECT kind AS "kind!", incident AS "incident!", fingerprint AS "fingerprint!" FROM (
+        r#"SELECT kind AS "kind!", incident AS "incident!", fingerprint AS "fingerprint!", watched AS "watched!" FROM (
                (SELECT CASE WHEN phase = 'closed' THEN 'closed owner' ELSE 'owner' END AS kind, id AS incident,
-                       '' AS fingerprint
+                       '' AS fingerprint, false AS watched
                 FROM (SELECT incident.id, phase FROM incident_key JOIN incident ON incident.id = incident_key.incident
                       WHERE incident_key.room_list = $1 AND incident_key.key = $2 AND NOT unreadable
                       UNION ALL
@@ -77,17 +81,19 @@ pub async fn find(
                        ORDER BY id DESC LIMIT 1)) AS owner
                 ORDER BY phase = 'closed', id DESC LIMIT 1)
                UNION ALL
-               SELECT 'firing', alert.incident, alert.fingerprint
+               SELECT 'firing', alert.incident, alert.fingerprint,
+                      alert.unlisted_since IS NULL AND EXISTS (
+                          SELECT FROM alertmanager WHERE name = alert.listed_by AND polled_at > $5)
                FROM incident_alert AS alert
                WHERE alert.firing AND alert.fingerprint = ANY($3)
                  AND (SELECT room_list FROM incident WHERE id = alert.incident) = $1
                UNION ALL
-               SELECT 'resolved', alert.incident, alert.fingerprint
+               SELECT 'resolved', alert.incident, alert.fingerprint, false
                FROM incident_alert AS alert
                WHERE NOT alert.firing AND alert.fingerprint = ANY($3) AND alert.cleared_at > $4
                  AND (SELECT room_list FROM incident WHERE id = alert.incident AND phase <> 'closed') = $1
                UNION ALL
-               SELECT 'left out', alert.incident, alert.fingerprint
+               SELECT 'left out', alert.incident, alert.fingerprint, false
                FROM incident_alert AS alert
                WHERE alert.firing AND alert.reported_by = $2
                  AND (SELECT room_list FROM incident WHERE id = alert.incident) = $1
@@ -96,7 +102,8 @@ pub async fn find(
         room_list,
         key,
         &reported,
-        since.to_sqlx()
+        since.to_sqlx(),
+        polled_since.to_sqlx()
     )
     .fetch_all(&mut **tx)
     .await?;
@@ -106,6 +113,9 @@ pub async fn find(
             "owner" => found.holders.owner = Some(row.incident),
             "closed owner" => found.closed_owner = Some(row.incident),
             "firing" => {
+                if row.watched {
+                    found.watched.insert(row.fingerprint.clone());
+                }
                 found.holders.firing.entry(row.fingerprint).or_default().insert(row.incident);
             }
             "resolved" => {

@@ -6,6 +6,7 @@
 pub mod alert;
 mod alert_state;
 mod alert_view;
+pub mod alertmanager;
 pub mod alias;
 pub mod claim;
 mod columns;

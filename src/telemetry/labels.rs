@@ -50,6 +50,30 @@ impl DeliveryOutcome {
     }
 }
 
+/// What a poll of Alertmanager changed in an incident.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
+pub enum Finding {
+    /// Alerts fire that no webhook has brought.
+    Fires,
+    /// Alerts have ended without a webhook.
+    Ended,
+    /// A silence, an inhibition or a time interval holds the incident back.
+    HeldBack,
+    /// Nothing holds it back any more.
+    Released,
+}
+
+impl Finding {
+    /// Every value.
+    pub const ALL: &[Self] = Self::VARIANTS;
+
+    /// The label's value.
+    pub fn as_str(self) -> &'static str {
+        self.into()
+    }
+}
+
 /// The result of a transaction of the homeserver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, IntoStaticStr, VariantArray)]
 #[strum(serialize_all = "snake_case")]

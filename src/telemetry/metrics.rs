@@ -8,6 +8,7 @@
 use super::labels::{
     DeliveryOutcome, EventResult, HOMESERVER_CODES, OutboxState, TransactionResult, WEBHOOK_CODES, code_label,
 };
+use super::polls::Polls;
 use super::totals::Totals;
 use crate::domain::incident::PhaseName;
 use crate::domain::totals::Total;
@@ -45,6 +46,7 @@ pub struct Metrics {
     appservice_transactions: IntCounterVec,
     appservice_events: IntCounterVec,
     events_set_aside: Gauge,
+    polls: Polls,
 }
 
 /// The metrics could not be set up or written: two have the same name, or a name is invalid.
@@ -155,10 +157,15 @@ impl Metrics {
                 "events_set_aside",
                 "Events of the homeserver that keep failing and are retried beside the queue of their room.",
             )?,
+            polls: Polls::new(&registrar)?,
             registry,
         };
         metrics.start_at_zero();
         Ok(metrics)
+    }
+
+    pub(super) fn polls(&self) -> &Polls {
+        &self.polls
     }
 
     /// Creates every series of a homeserver endpoint.
@@ -321,7 +328,7 @@ fn opts(name: &str, help: &str) -> Opts {
 }
 
 /// Creates and registers metrics.
-struct Registrar<'a>(&'a Registry);
+pub(super) struct Registrar<'a>(&'a Registry);
 
 impl Registrar<'_> {
     fn register<C: Collector + Clone + 'static>(&self, metric: C) -> Result<C, prometheus::Error> {
@@ -341,7 +348,12 @@ impl Registrar<'_> {
         self.register(IntCounter::with_opts(opts(name, help))?)
     }
 
-    fn counters(&self, name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec, prometheus::Error> {
+    pub(super) fn counters(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+    ) -> Result<IntCounterVec, prometheus::Error> {
         self.register(IntCounterVec::new(opts(name, help), labels)?)
     }
 
@@ -349,7 +361,12 @@ impl Registrar<'_> {
         self.register(Gauge::with_opts(opts(name, help))?)
     }
 
-    fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> Result<IntGaugeVec, prometheus::Error> {
+    pub(super) fn gauges(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+    ) -> Result<IntGaugeVec, prometheus::Error> {
         self.register(IntGaugeVec::new(opts(name, help), labels)?)
     }
 

@@ -3,9 +3,10 @@
 pub mod labels;
 pub mod logs;
 pub mod metrics;
+mod polls;
 mod totals;
 
-pub use labels::{DeliveryOutcome, EventResult, OutboxState, TransactionResult};
+pub use labels::{DeliveryOutcome, EventResult, Finding, OutboxState, TransactionResult};
 pub use metrics::{Metrics, MetricsError};
 
 /// The version of this build.

@@ -300,6 +300,7 @@ fn the_reference_lists_every_metric_as_registered() {
     let metrics = matrixbot::telemetry::Metrics::new().unwrap();
     metrics.introduce_endpoint("send");
     metrics.introduce_room_list("finance", 1);
+    metrics.introduce_alertmanager("main");
     let now = jiff::Timestamp::UNIX_EPOCH;
     metrics.export_totals(Vec::new(), now + jiff::SignedDuration::from_secs(1));
     let text = metrics.render(now).unwrap();

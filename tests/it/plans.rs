@@ -209,10 +209,22 @@ async fn timers_and_incidents(plans: &mut Plans) {
             };
             let alerts = std::slice::from_ref(&alert);
             holding::lock(tx, "finance", &key, alerts).await.unwrap();
-            let found = holding::find(tx, "finance", &key, alerts, now()).await.unwrap();
+            let found = holding::find(tx, "finance", &key, alerts, now(), now()).await.unwrap();
             assert!(found.holders.owner.is_some());
             holding::adopt(tx, "finance", &key, OPEN).await.unwrap();
             unreadable::lock(tx, OPEN, now()).await.unwrap().unwrap();
+        })
+        .await;
+    plans
+        .of("polls", async |store| {
+            let turn = store.begin_poll("main", Uuid::nil(), now(), now(), None).await.unwrap().unwrap();
+            assert_eq!(turn.known.len(), 100);
+            store.begin_poll("main", Uuid::nil(), now(), now(), Some(&turn.state)).await.unwrap().unwrap();
+            let alerts = |name: &str| BTreeSet::from([name.to_owned()]);
+            store.note_listed("main", &alerts("1"), &alerts("2"), now()).await.unwrap();
+            assert_eq!(store.list_of_receiver("finance").await.unwrap().as_deref(), Some("finance"));
+            assert_eq!(store.list_of_receiver("slack").await.unwrap(), None);
+            store.end_polls(Uuid::nil()).await.unwrap();
         })
         .await;
     plans

@@ -52,6 +52,8 @@ const ROWS: &str = r#"
         VALUES (1, 'finance', '{}', '2026-11-24T12:00:00Z', '2026-11-24T13:00:00Z', '@alice:example.test');
     INSERT INTO total_delta OVERRIDING SYSTEM VALUE VALUES (1, 'pages_total', 'finance', '1', 0);
     INSERT INTO total VALUES ('pages_total', 'finance', '1', 1, 0);
+    INSERT INTO alertmanager (name, owner, until)
+        VALUES ('main', '00000000-0000-0000-0000-000000000001', '2026-11-24T12:00:00Z');
 "#;
 
 const ONE: &str = "00000000-0000-0000-0000-000000000001";
@@ -93,6 +95,7 @@ fn another() -> Vec<(&'static str, Value)> {
         // These tables have exactly one row.
         ("engine_version", json!({})),
         ("total_lease", json!({})),
+        ("alertmanager", json!({"name": "other"})),
     ]
 }
 
@@ -255,6 +258,9 @@ fn rejected() -> Vec<(&'static str, &'static str, Value)> {
         ("total_pkey", "total", json!({"label": "1"})),
         ("total_metric_known", "total", json!({"metric": "sheep_total"})),
         ("total_counted", "total", json!({"count": 0})),
+        ("alertmanager_pkey", "alertmanager", json!({"name": "main"})),
+        ("alertmanager_lease_is_whole", "alertmanager", json!({"until": null})),
+        ("alertmanager_promises", "alertmanager", json!({"longest_promise_ms": -1})),
         ("total_lease_pkey", "total_lease", json!({})),
         ("total_lease_single", "total_lease", json!({"single": false})),
         ("total_lease_held_until", "total_lease", json!({"until": NOON})),

@@ -4,6 +4,7 @@
 //! Nothing runs in the background: `settle` steps the registered workers, each when its loop would, until nothing is
 //! due at the current time.
 
+use crate::alertmanager::Alert;
 use crate::database::TestDatabase;
 use crate::homeserver::{Homeserver, SERVER_NAME};
 use crate::proxy::Proxy;
@@ -476,6 +477,20 @@ impl Group {
     /// A group with one critical alert, firing since `starts_at`.
     pub(crate) fn firing(name: &str, starts_at: Timestamp) -> Self {
         Self::new(name).alert("db-1", "critical", "firing", starts_at)
+    }
+
+    /// The group of an alert of the fake Alertmanager, firing since `starts_at`.
+    pub(crate) fn of(alert: &Alert, starts_at: Timestamp) -> Self {
+        let mut group = Self::new(&alert.labels["alertname"]);
+        group.alerts.push(json!({
+            "status": "firing",
+            "labels": alert.labels,
+            "annotations": alert.annotations,
+            "startsAt": starts_at.to_string(),
+            "endsAt": "0001-01-01T00:00:00Z",
+            "fingerprint": alert.fingerprint(),
+        }));
+        group
     }
 
     /// The same with one more alert, identified by `instance`.

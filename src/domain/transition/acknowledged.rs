@@ -70,8 +70,8 @@ impl Draft<'_> {
         self.start_run(delay, reason(joined, rose, renewed));
     }
 
-    /// Arms the timer of an acknowledgement or snooze for what comes first: its reminder, its end, or an alert that
-    /// ends it.
+    /// Arms the timer of an acknowledgement or snooze for what comes first: its reminder, its end, an alert that
+    /// ends it, or the end of a hold.
     pub(super) fn arm_timer(&mut self) {
         let own = match self.incident.phase {
             Phase::Acknowledged { until, reminded: false } => {
@@ -85,7 +85,9 @@ impl Draft<'_> {
             | Phase::Resolved { .. }
             | Phase::Closed => return,
         };
-        self.incident.next_at = own.into_iter().chain(self.reopens_at()).min();
+        let released = self.incident.hold.as_ref().map(|hold| hold.until);
+        let released = released.filter(|_| matches!(self.incident.phase, Phase::Acknowledged { .. }));
+        self.incident.next_at = own.into_iter().chain(self.reopens_at()).chain(released).min();
     }
 }
 

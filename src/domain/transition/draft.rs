@@ -45,6 +45,7 @@ impl<'a> Draft<'a> {
             firing: BTreeMap::new(),
             cleared: BTreeMap::new(),
             known_at_ack: BTreeMap::new(),
+            hold: None,
         };
         Self { incident, around, entries: Vec::new(), effects: Vec::new() }
     }
@@ -79,7 +80,13 @@ impl<'a> Draft<'a> {
     }
 
     /// The finished decision.
-    pub(super) fn decided(self, outcome: Outcome) -> Decision {
+    pub(super) fn decided(mut self, outcome: Outcome) -> Decision {
+        // The end of a hold is never missed, whatever else the timer waits for.
+        if let (Some(hold), Phase::Firing | Phase::Unanswered { .. }) =
+            (&self.incident.hold, &self.incident.phase)
+        {
+            self.incident.next_at = Some(self.incident.next_at.map_or(hold.until, |at| at.min(hold.until)));
+        }
         Decision { incident: Some(self.incident), outcome, entries: self.entries, effects: self.effects }
     }
 }

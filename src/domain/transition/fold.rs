@@ -5,7 +5,7 @@
 //! not resolve the alerts that it leaves out. matrixbot ignores the group's status and uses each alert's status only.
 
 use crate::domain::incident::{Cleared, Doubt, Fingerprint, Firing, Incident, Phase};
-use crate::domain::input::{Report, ReportedAlert, Surroundings};
+use crate::domain::input::{Evidence, Report, ReportedAlert, Surroundings};
 use crate::domain::policy::Policy;
 use crate::domain::time::later;
 use crate::domain::timeline::AlertsChanged;
@@ -30,6 +30,8 @@ pub(super) struct Folded {
     pub(super) replayed: BTreeSet<Fingerprint>,
     /// Whether it says that resolved alerts are firing, and may be an old one.
     pub(super) doubted: bool,
+    /// How long a first page waits for Alertmanager's answer.
+    pub(super) ask: Duration,
 }
 
 impl Folded {
@@ -90,7 +92,8 @@ fn fires(incident: &mut Incident, alert: &ReportedAlert, around: Surroundings<'_
     // Only a later firing alert opens a closed incident again: its wait would have no timer.
     let can_wait = matches!(incident.phase, Phase::Resolved { forced: false, .. });
     if let Some(cleared) = incident.cleared.get_mut(fingerprint) {
-        let just_resolved = now < later(cleared.at, grace) || cleared.doubt.is_some();
+        let just_resolved =
+            alert.evidence != Evidence::Listed && (now < later(cleared.at, grace) || cleared.doubt.is_some());
         if just_resolved && alert.starts_at < cleared.starts_at {
             return;
         }
@@ -122,7 +125,8 @@ fn fires(incident: &mut Incident, alert: &ReportedAlert, around: Surroundings<'_
 }
 
 /// A report that a firing alert is firing. If it started later than known, and it was not reported as resolved, it is
-/// another outage; it may also be the same one after a restart of Prometheus and Alertmanager, which looks the same.
+/// another outage; it may also be the same one after a restart of Prometheus and Alertmanager, which looks the same unless
+/// Alertmanager is polled.
 fn still_fires(incident: &mut Incident, alert: &ReportedAlert, now: Timestamp, folded: &mut Folded) {
     let fingerprint = &alert.fingerprint;
     let Some(current) = incident.firing.get_mut(fingerprint) else { return };
@@ -143,7 +147,7 @@ fn still_fires(incident: &mut Incident, alert: &ReportedAlert, now: Timestamp, f
     if !alert.start_known {
         return;
     }
-    if current.start_known && alert.starts_at > current.starts_at {
+    if current.start_known && alert.starts_at > current.starts_at && alert.evidence == Evidence::None {
         current.since = now;
         incident.known_at_ack.remove(fingerprint);
         folded.alerts.renewed.push(fingerprint.clone());
@@ -198,7 +202,7 @@ pub(super) fn believe_waited(incident: &mut Incident, around: Surroundings<'_>) 
 }
 
 /// A resolved alert is firing after all.
-fn believe(incident: &mut Incident, fingerprint: &Fingerprint, now: Timestamp) {
+pub(super) fn believe(incident: &mut Incident, fingerprint: &Fingerprint, now: Timestamp) {
     let Some(Cleared { starts_at, doubt: Some(doubt), .. }) = incident.cleared.remove(fingerprint) else {
         return;
     };

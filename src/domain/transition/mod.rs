@@ -1,6 +1,6 @@
 //! The state machine: one input, one decision.
 //!
-//! There is one file per kind of input (`report`, `tick`, `delivery`, `person`, `maintenance`), each with a function
+//! There is one file per kind of input (`report`, `listing`, `tick`, `delivery`, `person`, `maintenance`), each with a function
 //! from the incident to a `Decision`. They share the unfinished decision (`draft`), the merging of reports (`fold`),
 //! the ladder (`ladder`), the start of a run (`start_run`), acknowledgements and snoozes (`acknowledged`), and the
 //! resolution (`resolve`).
@@ -13,6 +13,7 @@ mod delivery;
 mod draft;
 mod fold;
 mod ladder;
+mod listing;
 mod maintenance;
 mod person;
 mod report;
@@ -34,6 +35,7 @@ use super::input::{Decision, Input, Surroundings};
 pub fn decide(incident: Option<&Incident>, input: &Input, around: Surroundings<'_>) -> Decision {
     match input {
         Input::Report(alerts) => report::report(incident, alerts, around),
+        Input::Listing(listed) => listing::listing(incident, listed, around),
         Input::Tick => tick::tick(incident, around),
         Input::TickWhileHeld => tick::tick_while_held(incident, around),
         Input::PageSent(rung) => delivery::page_sent(incident, *rung, around),

@@ -156,6 +156,8 @@ fn escalate(draft: &mut Draft<'_>, action: &PersonAction, page: Option<Rung>) ->
         return Outcome::StaleRung;
     }
     let who = action.who.clone();
+    // The person wants the page now, silenced or not.
+    draft.incident.hold = None;
     match draft.incident.phase {
         Phase::Firing => {
             let entry = draft.record(Kind::EscalationAsked { who, via: action.via });

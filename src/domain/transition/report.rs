@@ -5,7 +5,7 @@ use super::draft::{Draft, unchanged};
 use super::fold::{Folded, fold, replay_wait};
 use super::start_run::reason;
 use crate::domain::incident::{Fingerprint, Incident, KeptAck, Phase};
-use crate::domain::input::{Decision, Effect, Outcome, Report, Surroundings, Urgency};
+use crate::domain::input::{Decision, Effect, Outcome, Report, ReportedAlert, Surroundings, Urgency};
 use crate::domain::time::later;
 use crate::domain::timeline::{AlertsChanged, Kind, ResolveReason, RunReason};
 use std::time::Duration;
@@ -23,7 +23,8 @@ fn first_report(closed: Option<&Incident>, report: &Report, around: Surroundings
     if let Some(closed) = closed {
         draft.incident.cleared = closed.cleared.clone();
     }
-    let folded = fold(&mut draft.incident, report, around);
+    let mut folded = fold(&mut draft.incident, report, around);
+    folded.ask = report.ask;
     if draft.incident.firing.is_empty() {
         let clears = !report.alerts.is_empty() && report.alerts.iter().all(|alert| !alert.firing);
         return unchanged(closed, if clears { Outcome::OrphanClear } else { Outcome::Nothing });
@@ -35,8 +36,18 @@ fn first_report(closed: Option<&Incident>, report: &Report, around: Surroundings
 
 fn further_report(incident: &Incident, report: &Report, around: Surroundings<'_>) -> Decision {
     let mut draft = Draft::of(incident, around);
-    let folded = fold(&mut draft.incident, report, around);
+    let mut folded = fold(&mut draft.incident, report, around);
+    folded.ask = report.ask;
+    // Alertmanager does not report what it holds back.
+    let is_reported =
+        |alert: &ReportedAlert| alert.firing && draft.incident.firing.contains_key(&alert.fingerprint);
+    let is_released = incident.hold.is_some() && report.alerts.iter().any(is_reported);
+    let delay = delay(&draft, &folded);
     if !folded.is_news() {
+        if is_released {
+            draft.release(delay);
+            return draft.decided(Outcome::Done);
+        }
         if matches!(incident.phase, Phase::Resolved { forced: false, .. })
             && incident.cleared != draft.incident.cleared
         {
@@ -45,14 +56,19 @@ fn further_report(incident: &Incident, report: &Report, around: Surroundings<'_>
         return draft.decided(if folded.doubted { Outcome::Doubted } else { Outcome::Repeated });
     }
     if draft.incident.firing.is_empty() {
-        all_resolved(&mut draft);
+        all_resolved(&mut draft, ResolveReason::Cleared);
     } else {
         still_firing(&mut draft, incident, folded);
+    }
+    if is_released && draft.incident.run.no == incident.run.no {
+        draft.release(delay);
+    } else if is_released {
+        draft.incident.hold = None;
     }
     draft.decided(Outcome::Done)
 }
 
-fn all_resolved(draft: &mut Draft<'_>) {
+pub(super) fn all_resolved(draft: &mut Draft<'_>, why: ResolveReason) {
     match draft.incident.phase {
         Phase::Resolved { forced: true, .. } => draft.end_hold(),
         Phase::Resolved { forced: false, .. } | Phase::Closed => {}
@@ -60,11 +76,11 @@ fn all_resolved(draft: &mut Draft<'_>) {
         | Phase::Acknowledged { .. }
         | Phase::Snoozed { .. }
         | Phase::Unanswered { .. }
-        | Phase::Suppressed => draft.resolve(ResolveReason::Cleared),
+        | Phase::Suppressed => draft.resolve(why),
     }
 }
 
-fn still_firing(draft: &mut Draft<'_>, before: &Incident, folded: Folded) {
+pub(super) fn still_firing(draft: &mut Draft<'_>, before: &Incident, folded: Folded) {
     match draft.incident.phase {
         Phase::Acknowledged { .. } | Phase::Snoozed { .. } => acknowledged_or_snoozed(draft, folded),
         Phase::Unanswered { .. } if folded.is_worse() => {
@@ -160,7 +176,7 @@ impl Draft<'_> {
 }
 
 /// The delay of a new run's first page. I10: if all its alerts may come from an old report, the run waits for a
-/// resolved report that may follow.
+/// resolved report that may follow. A report that may be an old one for another reason waits for Alertmanager's answer.
 fn delay(draft: &Draft<'_>, folded: &Folded) -> Duration {
     let policy = draft.around.newest.policy;
     let AlertsChanged { joined, changed, renewed, .. } = &folded.alerts;
@@ -169,6 +185,6 @@ fn delay(draft: &Draft<'_>, folded: &Folded) -> Duration {
     if only_replayed && changed.is_empty() && renewed.is_empty() {
         policy.initial_delay.max(replay_wait(policy))
     } else {
-        policy.initial_delay
+        policy.initial_delay.max(folded.ask)
     }
 }

@@ -12,9 +12,12 @@ impl Draft<'_> {
     pub(super) fn resolve(&mut self, why: ResolveReason) {
         let forced = !self.incident.firing.is_empty();
         let kept_ack = match (&self.incident.phase, &why) {
-            (Phase::Acknowledged { until, .. }, ResolveReason::Cleared) => Some(KeptAck { until: *until }),
+            (Phase::Acknowledged { until, .. }, ResolveReason::Cleared | ResolveReason::NotListed) => {
+                Some(KeptAck { until: *until })
+            }
             _ => None,
         };
+        self.incident.hold = None;
         self.incident.phase = Phase::Resolved { forced, kept_ack };
         self.arm_reopen_window();
         let lasted = between(self.incident.opened_at, self.around.now);

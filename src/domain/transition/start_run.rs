@@ -84,6 +84,7 @@ fn urgency(why: &RunReason) -> Urgency {
         | RunReason::SeverityRose { .. }
         | RunReason::AckExpired { .. }
         | RunReason::SnoozeOver { who: None }
+        | RunReason::Released { .. }
         | RunReason::MaintenanceOver => Urgency::Soon,
     }
 }
@@ -98,6 +99,7 @@ fn is_posted(why: &RunReason) -> bool {
         | RunReason::GivenBack { .. }
         | RunReason::AckExpired { .. }
         | RunReason::SnoozeOver { .. }
+        | RunReason::Released { .. }
         | RunReason::EscalationAsked { .. } => true,
         RunReason::Fired | RunReason::MaintenanceOver => false,
     }

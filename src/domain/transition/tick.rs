@@ -27,6 +27,18 @@ pub(super) fn tick(incident: Option<&Incident>, around: Surroundings<'_>) -> Dec
         return unchanged(incident, Outcome::Nothing);
     };
     let mut draft = Draft::of(incident, around);
+    if let Some(hold) = &incident.hold {
+        let waits = matches!(incident.phase, Phase::Firing | Phase::Unanswered { .. });
+        let pages_again = waits || matches!(incident.phase, Phase::Acknowledged { .. });
+        if hold.until <= around.now && pages_again {
+            draft.release(around.newest.policy.initial_delay);
+            return draft.decided(Outcome::Done);
+        }
+        if waits {
+            draft.incident.next_at = Some(hold.until);
+            return draft.decided(Outcome::Nothing);
+        }
+    }
     match incident.phase {
         Phase::Firing => firing(&mut draft),
         Phase::Unanswered { reminders } => unanswered(&mut draft, reminders),

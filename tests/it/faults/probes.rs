@@ -54,6 +54,7 @@ async fn matrixbot_is_ready_when_all_checks_pass() {
     assert_eq!(
         names,
         [
+            "alertmanagers",
             "clock",
             "database",
             "events",

@@ -10,6 +10,7 @@
 //! deadlines      timeouts and retention         mentions       who is notified
 //! sharing        several lists in one room      totals         counters over all processes
 //! truth          old, wrong and missing reports  groups         alerts that come in another group
+//! polling        what no webhook reports
 //! ```
 
 mod acknowledging;
@@ -20,6 +21,7 @@ mod giving_back;
 mod groups;
 mod ladder;
 mod mentions;
+mod polling;
 mod removed_lists;
 mod reports;
 mod resolving;

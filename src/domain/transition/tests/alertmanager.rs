@@ -3,7 +3,7 @@
 use super::history::AlertStep;
 use super::world::severity;
 use crate::domain::incident::Fingerprint;
-use crate::domain::input::{Report, ReportedAlert};
+use crate::domain::input::{Evidence, Report, ReportedAlert};
 use crate::domain::time::earlier;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
@@ -54,6 +54,7 @@ impl Alertmanager {
                 starts_at,
                 start_known: true,
                 ends_at,
+                evidence: Evidence::None,
             });
         }
         report

@@ -18,6 +18,9 @@ pub(super) struct History {
 pub(super) enum Step {
     /// This many seconds pass.
     Pass(u64),
+    /// A poll of Alertmanager: which alerts have ended, and whether it holds back the others for so many seconds, or no
+    /// longer.
+    Poll { ended: Vec<bool>, hold: Hold },
     /// Alertmanager sends a report, with one step for each alert.
     Report(Vec<AlertStep>),
     /// One of the earlier reports arrives again.
@@ -48,6 +51,17 @@ pub(super) enum Step {
     Stale,
     /// The incident could not be read for a while; whether another one has its alerts.
     ReadableAgain { replaced: bool },
+}
+
+/// What a poll finds about a hold.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Hold {
+    /// Nothing.
+    Unchanged,
+    /// Every alert is held back for this many seconds.
+    For(u64),
+    /// Some alert is not.
+    Over,
 }
 
 /// What a report contains about an alert.
@@ -174,6 +188,10 @@ fn steps() -> impl Strategy<Value = Step> {
         1 => person(Does::EscalateThis),
         1 => person(Does::EscalateOther),
         1 => person(Does::Resolve),
+        1 => (prop::collection::vec(any::<bool>(), 3), select(&[Hold::Unchanged, Hold::Over, Hold::For(60), Hold::For(1800)][..]))
+            .prop_map(|(ended, hold)| Step::Poll { ended, hold }),
+        2 => select(&[Hold::Over, Hold::For(60), Hold::For(1800)][..])
+            .prop_map(|hold| Step::Poll { ended: vec![false; 3], hold }),
         1 => Just(Step::Maintenance),
         1 => any::<Index>().prop_map(Step::Reload),
         1 => Just(Step::Stale),

@@ -5,7 +5,7 @@ use super::history::{History, histories};
 use super::invariants::Held;
 use super::world::World;
 use crate::domain::incident::Phase;
-use crate::domain::input::{Act, Input, PersonAction, ReportedAlert, Via};
+use crate::domain::input::{Act, Evidence, Input, PersonAction, ReportedAlert, Via};
 use crate::domain::timeline::Kind;
 use crate::domain::transition::decide;
 use proptest::prelude::*;
@@ -48,6 +48,8 @@ fn the_histories_see_every_phase_and_every_kind_of_entry() {
         "resolved",
         "refired_acknowledged",
         "hold_ended",
+        "held_back",
+        "released",
         "suppressed",
         "closed",
     ];
@@ -92,6 +94,7 @@ fn acknowledging_and_clearing_commute(world: &World) -> Held {
         starts_at: alert.starts_at,
         start_known: true,
         ends_at: Some(world.now),
+        evidence: Evidence::None,
     });
     let clear = Input::Report(clear.collect::<Vec<_>>().into());
     let ack = Input::Person(PersonAction {
@@ -117,6 +120,13 @@ fn acknowledging_and_clearing_commute(world: &World) -> Held {
 /// Liveness. An incident whose severity does not escalate pages only once.
 fn an_untouched_incident_reaches_unanswered(world: &World) -> Held {
     let mut world = world.clone();
+    let held =
+        |world: &World| world.incident.as_ref().and_then(|incident| incident.hold.as_ref()?.until.into());
+    while let Some(until) = held(&world).filter(|_| world.is_firing()) {
+        world.now = world.now.max(until);
+        world.input(&Input::Tick)?;
+        prop_assert!(held(&world).is_none() || !world.is_firing(), "a hold does not end");
+    }
     let Some(incident) = world.incident.clone().filter(|incident| incident.phase == Phase::Firing) else {
         return Ok(());
     };

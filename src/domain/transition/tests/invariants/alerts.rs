@@ -2,7 +2,7 @@
 
 use super::{Change, Held};
 use crate::domain::incident::{Cleared, Firing, Incident, Phase};
-use crate::domain::input::{Input, Report};
+use crate::domain::input::{Evidence, Input, Report};
 use crate::domain::policy::{OnNewAlert, Severity};
 use crate::domain::time::later;
 use crate::domain::timeline::{Kind, RunReason};
@@ -35,7 +35,7 @@ pub(super) fn hold(change: &Change<'_>) -> Held {
     }
     a_replay_waits(change, report, after)?;
     let Some(before) = change.same_before() else { return Ok(()) };
-    if before.phase == Phase::Firing && after.phase.is_open() {
+    if before.phase == Phase::Firing && after.phase.is_open() && before.hold.is_none() {
         the_ladder_goes_on(change, before, after)?;
     }
     if before.phase == Phase::Suppressed && after.phase == Phase::Suppressed {
@@ -106,7 +106,10 @@ fn expected_firing(change: &Change<'_>, report: &Report) -> BTreeSet<String> {
     for alert in &report.alerts {
         let name = &alert.fingerprint;
         if alert.firing && !fires.contains(name) {
-            let is_recent = |it: &&Cleared| it.doubt.is_some() || now < later(it.at, policy.replay_grace);
+            let is_recent = |it: &&Cleared| {
+                alert.evidence != Evidence::Listed
+                    && (it.doubt.is_some() || now < later(it.at, policy.replay_grace))
+            };
             match cleared(name).filter(is_recent).map(|cleared| alert.starts_at.cmp(&cleared.starts_at)) {
                 Some(Ordering::Less) => {}
                 Some(Ordering::Equal) if can_wait => {
@@ -155,9 +158,10 @@ fn a_replay_waits(change: &Change<'_>, report: &Report, after: &Incident) -> Hel
     let before = change.before;
     let all_replayed = report.alerts.iter().all(|alert| {
         let cleared = before.and_then(|before| before.cleared.get(&alert.fingerprint));
-        cleared.is_some_and(|cleared| {
-            alert.starts_at == cleared.starts_at && change.around.now < later(cleared.at, grace)
-        })
+        alert.evidence != Evidence::Listed
+            && cleared.is_some_and(|cleared| {
+                alert.starts_at == cleared.starts_at && change.around.now < later(cleared.at, grace)
+            })
     });
     if all_replayed && change.run_began().is_some() {
         let waits = after.next_at.is_none_or(|at| at >= later(change.around.now, grace));
@@ -188,7 +192,8 @@ fn breaks(change: &Change<'_>, before: &Incident, after: &Incident) -> Held {
         prop_assert!(limit.is_none_or(|limit| limit <= change.around.now), "reopened too often");
         prop_assert_eq!(after.reopened_at, Some(change.around.now), "the limit is not kept");
     }
-    if paused && change.is_report() && !alerts_began_it {
+    let is_released = matches!(change.run_began(), Some(RunReason::Released { .. }));
+    if paused && change.is_report() && !alerts_began_it && !is_released {
         prop_assert!(
             before.phase.name() == after.phase.name() || matches!(after.phase, Phase::Resolved { .. }),
             "a report ends what a person decided"

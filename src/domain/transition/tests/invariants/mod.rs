@@ -1,6 +1,7 @@
 //! The invariants of `domain/mod.rs`, checked after every input.
 
 mod alerts;
+mod listings;
 mod pages;
 mod people;
 mod phases;
@@ -11,6 +12,7 @@ use crate::domain::incident::{Fingerprint, Incident, Phase};
 use crate::domain::input::{Decision, Input, Surroundings};
 use crate::domain::policy::Policy;
 use crate::domain::timeline::{Kind, RunReason};
+use jiff::Timestamp;
 use proptest::test_runner::TestCaseError;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -69,11 +71,17 @@ impl Change<'_> {
     }
 }
 
+/// A timer that is due then, or when what holds the incident back ends.
+fn by_its_hold(after: &Incident, due: Timestamp) -> Timestamp {
+    after.hold.as_ref().map_or(due, |hold| due.min(hold.until))
+}
+
 /// Checks all invariants.
 pub(super) fn hold(change: &Change<'_>) -> Held {
     phases::hold(change)?;
     timeline::hold(change)?;
     pages::hold(change)?;
     alerts::hold(change)?;
+    listings::hold(change)?;
     people::hold(change)
 }

@@ -1,7 +1,7 @@
 //! I4, I5, I10, I11, I12, I14, I15, I17: which messages are sent, when, and how often.
 
 use super::super::world::{Message, State, What};
-use super::{Change, Held};
+use super::{Change, Held, by_its_hold};
 use crate::domain::incident::{Incident, Phase, Rung};
 use crate::domain::input::{Act, Effect, Input, PersonAction};
 use crate::domain::policy::Policy;
@@ -35,6 +35,8 @@ fn only_ticks_and_escalations_page(change: &Change<'_>, after: &Incident) -> Hel
     prop_assert!(!after.firing.is_empty(), "I17: it pages while no alert is firing");
     let climbs = matches!(after.phase, Phase::Firing | Phase::Unanswered { .. });
     prop_assert!(climbs, "I17: it pages while {:?}", after.phase);
+    let is_held = after.hold.as_ref().is_some_and(|hold| hold.until > change.around.now);
+    prop_assert!(asked || !is_held, "it pages while Alertmanager holds it back");
     let bounded = change.before.is_some_and(|before| {
         before.phase == Phase::Firing && before.run.level.is_some() && !before.escalates()
     });
@@ -142,18 +144,29 @@ fn timers(change: &Change<'_>, after: &Incident) -> Held {
         match kind {
             Kind::Paged { level, .. } => {
                 let due = later(now, delay(policy, *level) + policy.send_cap);
-                prop_assert_eq!(after.next_at, Some(due), "I12: it does not wait for the sending");
+                prop_assert_eq!(
+                    after.next_at,
+                    Some(by_its_hold(after, due)),
+                    "I12: it does not wait for the sending"
+                );
             }
             Kind::PageSent { level, .. } => {
                 let due = later(now, delay(policy, *level));
-                prop_assert_eq!(after.next_at, Some(due), "I12: the sending does not arm the ladder");
+                prop_assert_eq!(
+                    after.next_at,
+                    Some(by_its_hold(after, due)),
+                    "I12: the sending does not arm the ladder"
+                );
             }
             Kind::Undeliverable { .. } => {
                 prop_assert_eq!(after.next_at, Some(now), "no room was notified, and the ladder waits");
             }
             Kind::Unanswered | Kind::Reminded { .. } => {
                 let due = policy.remind_every.map(|every| later(now, every));
-                prop_assert!(after.next_at.is_none() || after.next_at == due, "I14: the reminder");
+                prop_assert!(
+                    after.next_at.is_none() || after.next_at == due || after.hold.is_some(),
+                    "I14: the reminder"
+                );
             }
             _ => {}
         }

@@ -1,6 +1,6 @@
 //! I6 and the effects of people's acts.
 
-use super::{Change, Held};
+use super::{Change, Held, by_its_hold};
 use crate::domain::incident::{Incident, Phase};
 use crate::domain::input::{Act, Effect, Input, Outcome, PersonAction};
 use crate::domain::time::later;
@@ -91,7 +91,10 @@ fn unacknowledged(change: &Change<'_>, before: &Incident, after: &Incident) -> H
     if began {
         let delay = change.around.newest.policy.unack_delay;
         let due = later(change.around.now, delay);
-        prop_assert!(after.next_at.is_none_or(|at| at == due), "an unack pages immediately");
+        prop_assert!(
+            after.next_at.is_none_or(|at| at == by_its_hold(after, due)),
+            "an unack pages immediately"
+        );
     }
     Ok(())
 }

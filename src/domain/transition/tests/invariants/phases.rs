@@ -54,7 +54,11 @@ fn timers(change: &Change<'_>, after: &Incident) -> Held {
         Phase::Suppressed | Phase::Closed => prop_assert_eq!(after.next_at, None, "I3: a timer"),
         Phase::Unanswered { reminders } => {
             let more = policy.remind_every.is_some() && reminders < policy.max_reminders;
-            prop_assert_eq!(after.next_at.is_some(), more, "I3: reminders are bounded");
+            prop_assert_eq!(
+                after.next_at.is_some(),
+                more || after.hold.is_some(),
+                "I3: reminders are bounded"
+            );
             prop_assert!(reminders <= policy.max_reminders, "reminders are bounded");
         }
         Phase::Snoozed { until } => ack_or_snooze(change, after, Some(until))?,
@@ -85,7 +89,7 @@ fn ack_or_snooze(change: &Change<'_>, after: &Incident, until: Option<jiff::Time
     let breaks = policy.on_new_alert == OnNewAlert::Reopen && !unknown.is_empty();
     if let Some(until) = until {
         prop_assert!(after.next_at.is_some_and(|at| at <= until), "I3: its end is not armed");
-    } else if !breaks {
+    } else if !breaks && after.hold.is_none() {
         prop_assert_eq!(after.next_at, None, "I3: a timer for an acknowledgement without end");
     }
     let before = change.same_before().map(|before| &before.phase);

@@ -42,6 +42,8 @@ fn one_entry_per_version(change: &Change<'_>, after: &Incident) -> Held {
         moved.firing.clone_from(&after.firing);
         moved.cleared.clone_from(&after.cleared);
         moved.next_at = after.next_at;
+        // A hold without an end of its own is extended.
+        moved.hold.clone_from(&after.hold);
         prop_assert_eq!(&moved, after, "I16: a change without a version");
         prop_assert!(change.decision.effects.is_empty(), "I16: an effect without a version");
         if change.is_persons() || change.is_report() {
@@ -60,7 +62,8 @@ fn twice_is_once(change: &Change<'_>, after: &Incident) -> Held {
             prop_assert!(!changed && again.entries.is_empty(), "I9: a webhook twice is not once");
             prop_assert!(again.outcome != Outcome::Done, "I9: a webhook twice is not once");
         }
-        Input::PageSent(_)
+        Input::Listing(_)
+        | Input::PageSent(_)
         | Input::Stale
         | Input::ReadableAgain { .. }
         | Input::MaintenanceStarted
@@ -149,6 +152,8 @@ impl Replayed {
             | Kind::LateAck { .. }
             | Kind::AckEndsSoon { .. }
             | Kind::EscalationAsked { .. }
+            | Kind::HeldBack { .. }
+            | Kind::Released { .. }
             | Kind::HoldEnded => {}
         }
     }

@@ -31,6 +31,7 @@ macro_rules! mutants {
 mod acknowledged;
 mod end;
 mod ladder;
+mod listings;
 mod model;
 mod record;
 mod reports;

@@ -2,6 +2,7 @@
 
 mod alerts;
 mod ladder;
+mod listings;
 mod people;
 mod time;
 mod truth;
@@ -9,7 +10,7 @@ mod truth;
 use super::history::severities;
 use super::world::{State, What, World, severity};
 use crate::domain::incident::{Incident, Phase, PhaseName, Rung};
-use crate::domain::input::{Act, Decision, Effect, Input, PersonAction, ReportedAlert, Via};
+use crate::domain::input::{Act, Decision, Effect, Evidence, Input, PersonAction, ReportedAlert, Via};
 use crate::domain::policy::{Level, Mention, Policy};
 use crate::domain::timeline::Kind;
 use crate::domain::transition::decide;
@@ -87,6 +88,7 @@ impl Story {
             starts_at: *starts_at,
             start_known: true,
             ends_at: (!firing).then_some(self.world.now),
+            evidence: Evidence::None,
         });
         self.input(&Input::Report(alerts.collect::<Vec<_>>().into()))
     }

@@ -5,7 +5,9 @@ use super::{
     CRITICAL, INFO, MINUTE, Story, WARNING, alice, kinds, severity, thread_entries, two_levels, why,
 };
 use crate::domain::incident::{PhaseName, Rung};
-use crate::domain::input::{Act, Decision, Effect, Input, Outcome, PersonAction, Report, ReportedAlert, Via};
+use crate::domain::input::{
+    Act, Decision, Effect, Evidence, Input, Outcome, PersonAction, Report, ReportedAlert, Via,
+};
 use crate::domain::policy::{OnNewAlert, Policy, SeverityRule};
 use crate::domain::timeline::{Kind, Place, RunReason};
 use jiff::{SignedDuration, Timestamp};
@@ -25,6 +27,7 @@ impl Story {
             starts_at,
             start_known: true,
             ends_at,
+            evidence: Evidence::None,
         };
         self.input(&Input::Report(vec![alert].into()))
     }
@@ -157,6 +160,7 @@ fn a_start_that_alertmanager_did_not_give_is_no_new_start() {
         starts_at: story.world.now,
         start_known: false,
         ends_at: None,
+        evidence: Evidence::None,
     };
     assert_eq!(story.input(&Input::Report(vec![unknown].into())).outcome, Outcome::Repeated);
     assert_eq!(story.phase(), PhaseName::Acknowledged);
@@ -229,6 +233,7 @@ fn an_alert_that_escalates_or_mentions_somebody_pages_again_at_the_same_rank() {
             starts_at: story.world.now,
             start_known: true,
             ends_at: None,
+            evidence: Evidence::None,
         };
         let decision = story.world.decide(&Input::Report(vec![louder].into()));
         assert_eq!(why(&decision), Some(&joined("b")), "{rule:?}");
@@ -352,7 +357,7 @@ fn an_alert_that_alertmanager_leaves_out_stays_firing_and_is_marked() {
     let mut story = Story::paged(two_levels());
     story.fires("b", WARNING);
     story.passes(5 * MINUTE);
-    let left_out = Report { alerts: Vec::new(), left_out: ["b".to_owned()].into() };
+    let left_out = Report { left_out: ["b".to_owned()].into(), ..Report::default() };
     let decision = story.input(&Input::Report(left_out.clone()));
     assert_eq!((kinds(&decision), decision.effects.len()), (vec!["alerts_changed"], 1), "an edit");
     assert_eq!(story.incident().firing["b"].left_out_since, Some(story.world.now));

@@ -1,14 +1,14 @@
 //! The environment of the rules, in memory: the time, the policies, Alertmanager's view of three alerts, the timeline
 //! and an outbox that applies the effects.
 
+mod steps;
+
 use super::Decide;
 use super::alertmanager::Alertmanager;
-use super::history::{Does, Step, Who};
+use super::history::{Step, Who};
 use super::invariants::{self, Change, Held};
 use crate::domain::incident::{Fingerprint, Incident, Phase, Rung};
-use crate::domain::input::{
-    Act, Decision, Effect, Input, PersonAction, PolicyInForce, Report, ReportedAlert, Surroundings, Via,
-};
+use crate::domain::input::{Decision, Effect, Evidence, Input, PolicyInForce, Report, Surroundings};
 use crate::domain::policy::{Policy, Severity};
 use crate::domain::time::{earlier, later};
 use crate::domain::timeline::{Entry, Kind, ResolveReason};
@@ -95,6 +95,7 @@ impl World {
     pub(super) fn step(&mut self, step: &Step) -> Held {
         match step {
             Step::Pass(seconds) => self.pass(*seconds),
+            Step::Poll { ended, hold } => self.poll(ended, *hold)?,
             Step::Report(alerts) => {
                 let report = self.alertmanager.next_report(alerts, self.now);
                 self.reports.push(report.clone());
@@ -140,6 +141,11 @@ impl World {
             Step::OldReport(_) => {}
         }
         Ok(())
+    }
+
+    /// Whether the incident is firing, and nobody has acknowledged it.
+    pub(super) fn is_firing(&self) -> bool {
+        self.incident.as_ref().is_some_and(|incident| incident.phase == Phase::Firing)
     }
 
     /// Makes another policy the newest.
@@ -220,7 +226,7 @@ impl World {
             self.known.clear();
         }
         self.incident.clone_from(&decision.incident);
-        self.see(before.filter(|_| !over));
+        self.see(before.filter(|_| !over), input);
         let known = self.known.clone();
         for entry in &decision.entries {
             self.remember(entry, input);
@@ -233,17 +239,30 @@ impl World {
     }
 
     /// Notes which alerts have started an episode: what a person acknowledged does not cover another outage.
-    fn see(&mut self, before: Option<&Incident>) {
+    fn see(&mut self, before: Option<&Incident>, input: &Input) {
+        let watched: BTreeSet<&str> = match input {
+            Input::Report(report) => report
+                .alerts
+                .iter()
+                .filter(|alert| alert.evidence != Evidence::None)
+                .map(|alert| alert.fingerprint.as_str())
+                .collect(),
+            _ => BTreeSet::new(),
+        };
         for (name, alert) in self.incident.iter().flat_map(|incident| &incident.firing) {
             let old = before.and_then(|before| before.firing.get(name));
             let cleared = before.and_then(|before| before.cleared.get(name));
-            let renewed = old.is_some_and(|old| alert.starts_at > old.starts_at);
+            let renewed =
+                old.is_some_and(|old| alert.starts_at > old.starts_at) && !watched.contains(name.as_str());
             if old.is_none() || renewed {
                 self.first_seen.insert(name.clone(), self.now);
             }
             let window = before.map(|before| self.policy(before.run.policy_version).reopen_window);
+            // A report in doubt that counts after all is about the episode that was acknowledged.
+            let is_believed = cleared.is_some_and(|it| it.doubt.is_some() && it.starts_at == alert.starts_at);
             let is_long_over =
                 cleared.is_none_or(|it| window.is_none_or(|window| later(it.at, window) <= self.now));
+            let is_long_over = is_long_over && !is_believed;
             if renewed || (old.is_none() && is_long_over) {
                 self.known.remove(name);
             }
@@ -328,57 +347,6 @@ impl World {
         } else {
             Ok(())
         }
-    }
-
-    fn sent_again(&mut self, index: proptest::sample::Index) -> Held {
-        let sent = self.outbox.iter().filter_map(|message| match (message.what, message.state) {
-            (What::Page(rung, _), State::Sent(_)) => Some(rung),
-            _ => None,
-        });
-        let sent = sent.collect::<Vec<_>>();
-        if sent.is_empty() { Ok(()) } else { self.input(&Input::PageSent(*index.get(&sent))) }
-    }
-
-    fn person(&mut self, who: Who, does: Does, acted_at: Timestamp) -> Held {
-        let rung = self.incident.as_ref().and_then(Incident::rung);
-        let other = Rung { run_no: 1, loop_no: 0, level: rung.map_or(7, |rung| rung.level + 1) };
-        let act = match does {
-            Does::Acknowledge => Act::Acknowledge,
-            Does::Unacknowledge => Act::Unacknowledge,
-            Does::Snooze(seconds) => Act::Snooze(Duration::from_secs(seconds)),
-            Does::Unsnooze => Act::Unsnooze,
-            Does::Escalate => Act::Escalate(None),
-            Does::EscalateThis => Act::Escalate(rung),
-            Does::EscalateOther => Act::Escalate(Some(other)),
-            Does::Resolve => Act::Resolve,
-        };
-        self.input(&Input::Person(PersonAction {
-            who: user(who),
-            via: Via::Command,
-            act,
-            comment: None,
-            acted_at,
-        }))
-    }
-
-    fn flap(&mut self, seconds: u64) -> Held {
-        let firing = self.incident.iter().flat_map(|incident| incident.firing.clone()).collect::<Vec<_>>();
-        for fires in [false, true] {
-            let report = firing.iter().map(|(name, alert)| ReportedAlert {
-                fingerprint: name.clone(),
-                firing: fires,
-                severity: alert.severity.clone(),
-                starts_at: if fires { self.now } else { alert.starts_at },
-                start_known: true,
-                ends_at: (!fires).then_some(self.now),
-            });
-            let report = Report::from(report.collect::<Vec<_>>());
-            self.alertmanager.reported(&report);
-            self.reports.push(report.clone());
-            self.input(&Input::Report(report))?;
-            self.pass(if fires { 0 } else { seconds });
-        }
-        Ok(())
     }
 }
 

@@ -1,0 +1,47 @@
+//! Alertmanager holds alerts back: by a silence, an inhibition, or a mute interval. They are firing, and it sends no
+//! webhook about them.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+
+/// Why Alertmanager holds back every firing alert of an incident, as its last poll says. The incident does not escalate.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hold {
+    /// What holds them, without duplicates, in this order.
+    pub by: BTreeSet<HeldBy>,
+    /// When it ends as far as is known. Then the incident pages again, also if Alertmanager does not answer. An inhibition
+    /// or a mute interval has no end of its own: each poll extends the hold.
+    pub until: Timestamp,
+}
+
+/// What holds alerts back.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(tag = "by", rename_all = "snake_case")]
+pub enum HeldBy {
+    /// A silence.
+    Silence {
+        /// Its id.
+        id: String,
+        /// Who made it, according to itself; anybody may write anything.
+        created_by: String,
+        /// Its comment.
+        comment: String,
+        /// When it ends.
+        until: Timestamp,
+    },
+    /// Another alert inhibits them.
+    Inhibition,
+    /// A time interval of the route.
+    TimeInterval {
+        /// Its name.
+        name: String,
+    },
+}
+
+impl Hold {
+    /// Whether people see another reason or another end than before. The end of a hold without a silence is not seen.
+    pub fn looks_different(&self, before: &Self) -> bool {
+        self.by != before.by
+    }
+}

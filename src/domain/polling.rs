@@ -1,0 +1,271 @@
+//! What a poll of Alertmanager changes: pure, from what is stored and what is listed.
+//!
+//! Of an alert that no poll has ever listed, a poll says nothing: it may come from another sender. An alert that the polls
+//! list and that no report has brought waits for its webhook first.
+
+use super::hold::{HeldBy, Hold};
+use super::incident::Fingerprint;
+use super::input::{HoldNews, Listing};
+use super::time::{between, earlier, later};
+use super::watch::{ListedAlert, Remembered, Sight, Watch};
+use jiff::Timestamp;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long a hold without an end of its own lasts: an inhibition, a mute interval, a silence that could not be read.
+pub const OPEN_HOLD: Duration = Duration::from_mins(10);
+/// It is extended when so much is left of it.
+const OPEN_HOLD_EXTENDED: Duration = Duration::from_mins(5);
+/// How many reasons a hold keeps.
+const KEPT_REASONS: usize = 10;
+/// In how many polls in a row an alert is active before that is believed.
+const SURE: u32 = 2;
+
+/// The state of the polls of one Alertmanager.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PollState {
+    /// What is known from the polls before.
+    pub remembered: Remembered,
+    /// Since when no peer answers; `None`: the last poll was answered.
+    pub failing_since: Option<Timestamp>,
+    /// When the fallback rooms were notified of that.
+    pub reported_at: Option<Timestamp>,
+}
+
+/// What is stored about an incident with firing alerts.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Known {
+    /// Its room list.
+    pub room_list: String,
+    /// The receiver of its group.
+    pub receiver: String,
+    /// Whether it is open: not resolved by hand.
+    pub is_open: bool,
+    /// What holds it back.
+    pub hold: Option<Hold>,
+    /// Its firing alerts.
+    pub firing: BTreeMap<Fingerprint, KnownAlert>,
+}
+
+/// What is stored about a firing alert.
+#[derive(Debug, Clone, PartialEq)]
+pub struct KnownAlert {
+    /// When it was last reported.
+    pub last_seen: Timestamp,
+    /// The Alertmanager whose polls list it; `None`: none has.
+    pub listed_by: Option<String>,
+    /// Since which poll it does not; `None`: it does.
+    pub unlisted_since: Option<Timestamp>,
+}
+
+/// A silence, as far as a hold shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SilenceView {
+    /// Who made it.
+    pub created_by: String,
+    /// Its comment.
+    pub comment: String,
+    /// When it ends, by our clock.
+    pub until: Timestamp,
+}
+
+/// What surrounds a poll.
+#[derive(Debug, Clone, Copy)]
+pub struct Around<'a> {
+    /// The name of the Alertmanager.
+    pub name: &'a str,
+    /// The silences by their ids, as far as they could be read.
+    pub silences: &'a BTreeMap<String, SilenceView>,
+    /// The time intervals that mute listed alerts.
+    pub muted: &'a BTreeMap<Fingerprint, BTreeSet<String>>,
+    /// Known alerts that another Alertmanager lists.
+    pub elsewhere: &'a BTreeSet<Fingerprint>,
+    /// The time of the poll.
+    pub now: Timestamp,
+}
+
+/// What a poll changes.
+#[derive(Debug, Default, PartialEq)]
+pub struct Plan {
+    /// What it says about incidents, by number.
+    pub listings: BTreeMap<i64, Listing>,
+    /// Known alerts that it lists, which is not stored yet.
+    pub listed: BTreeSet<Fingerprint>,
+    /// Known alerts that it no longer lists, which is not stored yet.
+    pub unlisted: BTreeSet<Fingerprint>,
+}
+
+/// Prepares a watch for a poll: it has to look for these alerts.
+pub fn expect(watch: &mut Watch, name: &str, known: &BTreeMap<i64, Known>) {
+    for (fingerprint, alert) in known.values().flat_map(|known| &known.firing) {
+        if alert.listed_by.as_deref() == Some(name) {
+            watch.expect(fingerprint, alert.last_seen);
+        }
+    }
+}
+
+/// What a poll changes about the incidents with firing alerts. `refresh_after`: of a room list, how old the time of the
+/// last report may become.
+pub fn plan(
+    watch: &Watch,
+    known: &BTreeMap<i64, Known>,
+    refresh_after: impl Fn(&str) -> Duration,
+    around: &Around<'_>,
+) -> Plan {
+    let listed: BTreeMap<&str, (&ListedAlert, Sight)> =
+        watch.listed().map(|(fingerprint, alert, sight)| (fingerprint.as_str(), (alert, sight))).collect();
+    let mut plan = Plan::default();
+    for (number, known) in known {
+        let mut listing = Listing::default();
+        let oldest = earlier(around.now, refresh_after(&known.room_list));
+        for (fingerprint, alert) in &known.firing {
+            let is_noted = alert.listed_by.as_deref() == Some(around.name);
+            if listed.contains_key(fingerprint.as_str()) {
+                if !is_noted || alert.unlisted_since.is_some() {
+                    plan.listed.insert(fingerprint.clone());
+                }
+                if alert.last_seen < oldest {
+                    listing.listed.insert(fingerprint.clone());
+                }
+            } else if is_noted {
+                if alert.unlisted_since.is_none() {
+                    plan.unlisted.insert(fingerprint.clone());
+                }
+                if watch.sight(fingerprint) == Some(Sight::Ended) && !around.elsewhere.contains(fingerprint) {
+                    listing.ended.insert(fingerprint.clone());
+                }
+            }
+        }
+        listing.hold = hold_news(known, &listed, &mut listing.suppressed, around);
+        if listing != Listing::default() {
+            plan.listings.insert(*number, listing);
+        }
+    }
+    plan
+}
+
+/// Whether every firing alert of an incident is held back, or no longer. Collects the alerts that are.
+fn hold_news(
+    known: &Known,
+    listed: &BTreeMap<&str, (&ListedAlert, Sight)>,
+    suppressed: &mut BTreeSet<Fingerprint>,
+    around: &Around<'_>,
+) -> HoldNews {
+    if !known.is_open || known.firing.is_empty() {
+        return HoldNews::Unchanged;
+    }
+    let (mut by, mut until, mut all) = (BTreeSet::new(), None::<Timestamp>, true);
+    for fingerprint in known.firing.keys() {
+        let muted = around.muted.get(fingerprint);
+        match listed.get(fingerprint.as_str()) {
+            Some((alert, Sight::Suppressed)) => {
+                let ends = reasons(alert, &mut by, around);
+                until = Some(until.map_or(ends, |until| until.min(ends)));
+            }
+            Some(_) if muted.is_some_and(|names| !names.is_empty()) => {
+                by.extend(
+                    muted.into_iter().flatten().map(|name| HeldBy::TimeInterval { name: name.clone() }),
+                );
+                let ends = later(around.now, OPEN_HOLD);
+                until = Some(until.map_or(ends, |until| until.min(ends)));
+            }
+            Some((_, Sight::Active { polls, .. })) if *polls >= SURE => {
+                return if known.hold.is_some() { HoldNews::Over } else { HoldNews::Unchanged };
+            }
+            _ => {
+                all = false;
+                continue;
+            }
+        }
+        suppressed.insert(fingerprint.clone());
+    }
+    let Some(until) = until.filter(|_| all) else {
+        suppressed.clear();
+        return HoldNews::Unchanged;
+    };
+    let hold = Hold { by: by.into_iter().take(KEPT_REASONS).collect(), until };
+    if known.hold.as_ref().is_some_and(|before| is_kept(before, &hold, around.now)) {
+        suppressed.clear();
+        return HoldNews::Unchanged;
+    }
+    HoldNews::Held(hold)
+}
+
+/// Whether a stored hold says the same: one without an end of its own is extended when half of it is over.
+fn is_kept(before: &Hold, hold: &Hold, now: Timestamp) -> bool {
+    let has_end =
+        hold.by.iter().any(|by| matches!(by, HeldBy::Silence { until, .. } if *until == hold.until));
+    let lasts =
+        if has_end { before.until == hold.until } else { before.until > later(now, OPEN_HOLD_EXTENDED) };
+    lasts && !hold.looks_different(before)
+}
+
+/// Collects what holds an alert back. Returns when the last of it ends.
+fn reasons(alert: &ListedAlert, by: &mut BTreeSet<HeldBy>, around: &Around<'_>) -> Timestamp {
+    let open = later(around.now, OPEN_HOLD);
+    let mut ends = None::<Timestamp>;
+    for id in &alert.silenced_by {
+        let known = around.silences.get(&**id);
+        let until = known.map_or(open, |silence| silence.until);
+        by.insert(HeldBy::Silence {
+            id: id.to_string(),
+            created_by: known.map(|silence| silence.created_by.clone()).unwrap_or_default(),
+            comment: known.map(|silence| silence.comment.clone()).unwrap_or_default(),
+            until,
+        });
+        ends = Some(ends.map_or(until, |ends| ends.max(until)));
+    }
+    if alert.silenced_by.is_empty() {
+        by.insert(HeldBy::Inhibition);
+        ends = Some(open);
+    } else if !alert.inhibited_by.is_empty() {
+        by.insert(HeldBy::Inhibition);
+        ends = Some(ends.map_or(open, |ends| ends.max(open)));
+    }
+    ends.unwrap_or(open)
+}
+
+/// The alerts of a receiver that fire, and that no report has brought to its room list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unheard {
+    /// The room list.
+    pub room_list: Arc<str>,
+    /// The alerts.
+    pub alerts: BTreeSet<Fingerprint>,
+}
+
+/// The alerts that nobody reported, by receiver: listed as active for as long as a webhook about them takes at most
+/// (`patience`), and not firing in the receiver's room list.
+pub fn unheard(
+    watch: &Watch,
+    known: &BTreeMap<i64, Known>,
+    list_of: impl Fn(&str) -> Option<Arc<str>>,
+    patience: impl Fn(&str) -> Duration,
+    now: Timestamp,
+) -> BTreeMap<Arc<str>, Unheard> {
+    let firing: BTreeSet<(&str, &str)> = known
+        .values()
+        .flat_map(|known| {
+            known.firing.keys().map(|fingerprint| (known.room_list.as_str(), fingerprint.as_str()))
+        })
+        .collect();
+    let mut receivers: BTreeMap<Arc<str>, Option<(Arc<str>, Duration)>> = BTreeMap::new();
+    let mut unheard: BTreeMap<Arc<str>, Unheard> = BTreeMap::new();
+    for (fingerprint, alert, sight) in watch.listed() {
+        let Sight::Active { since, polls } = sight else { continue };
+        for receiver in alert.receivers.iter().filter(|_| polls >= SURE) {
+            let target = receivers
+                .entry(Arc::clone(receiver))
+                .or_insert_with(|| list_of(receiver).map(|list| (list, patience(receiver))));
+            let Some((list, patience)) = target else { continue };
+            if between(since, now) >= *patience && !firing.contains(&(&**list, fingerprint.as_str())) {
+                let entry = unheard
+                    .entry(Arc::clone(receiver))
+                    .or_insert_with(|| Unheard { room_list: Arc::clone(list), alerts: BTreeSet::new() });
+                entry.alerts.insert(fingerprint.clone());
+            }
+        }
+    }
+    unheard
+}

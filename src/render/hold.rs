@@ -1,0 +1,51 @@
+//! What holds an incident back, in words.
+
+use super::Context;
+use super::rich::Rich;
+use super::story::quoted;
+use super::text::short;
+use super::time::instant;
+use crate::domain::hold::{HeldBy, Hold};
+use std::collections::BTreeSet;
+
+/// How many reasons a sentence lists.
+const LISTED: usize = 3;
+/// The longest name of who made a silence.
+const LONGEST_NAME: usize = 80;
+
+/// What holds it, in sentences: "Silenced by alice until 14:05 UTC: “disk swap”. Until then it does not escalate."
+pub(super) fn held(hold: &Hold, context: &Context<'_>) -> Rich {
+    let mut sentences: Vec<Rich> = hold.by.iter().take(LISTED).map(|by| reason(by, context)).collect();
+    if hold.by.len() > LISTED {
+        sentences.push(Rich::from(format!("So do {} more silences.", hold.by.len().saturating_sub(LISTED))));
+    }
+    sentences.push(Rich::from("Until then it does not escalate."));
+    Rich::join(&sentences, " ")
+}
+
+fn reason(by: &HeldBy, context: &Context<'_>) -> Rich {
+    match by {
+        HeldBy::Silence { created_by, comment, until, .. } => {
+            let author = short(created_by, LONGEST_NAME);
+            let author = if author.is_empty() { String::new() } else { format!(" by {author}") };
+            Rich::from(format!("Silenced{author} until {}", instant(*until, context.now)))
+                .then(&quoted(Some(comment)))
+                .text(".")
+        }
+        HeldBy::Inhibition => Rich::from("Another alert inhibits it in Alertmanager."),
+        HeldBy::TimeInterval { name } => {
+            Rich::from(format!("Muted by the time interval {} of its route.", short(name, LONGEST_NAME)))
+        }
+    }
+}
+
+/// What is over, as the start of a sentence: "The silence ended".
+pub(super) fn over(by: &BTreeSet<HeldBy>) -> &'static str {
+    let silences = by.iter().filter(|by| matches!(by, HeldBy::Silence { .. })).count();
+    match (silences, by.first()) {
+        (1, _) => "The silence ended",
+        (2.., _) => "The silences ended",
+        (_, Some(HeldBy::TimeInterval { .. })) => "The mute interval ended",
+        _ => "No other alert inhibits it any more",
+    }
+}

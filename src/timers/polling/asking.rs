@@ -1,0 +1,111 @@
+//! Asks Alertmanager about reports that may be old ones: a first page waits for the answer, for two seconds at most.
+
+use crate::alertmanager::{CurrentAlertmanagers, NamedAlertmanager};
+use crate::clock::SharedClock;
+use crate::domain::incident::{Fingerprint, Incident};
+use crate::domain::input::Listing;
+use crate::domain::time::later;
+use crate::domain::watch::PeerAnswer;
+use crate::engine::{Engine, EngineError};
+use crate::worker::{Progress, Worker};
+use futures_util::future::join_all;
+use jiff::Timestamp;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long to wait for the answer.
+const LIMIT: Duration = Duration::from_secs(2);
+/// Without questions, only a notification wakes the worker.
+const EVERY: Duration = Duration::from_mins(1);
+/// How much longer than an alert an Alertmanager must have been running for its absence to say something.
+const SETTLED: Duration = Duration::from_mins(1);
+
+/// The worker that asks.
+#[derive(Debug)]
+pub struct Asking {
+    engine: Engine,
+    clock: SharedClock,
+    alertmanagers: CurrentAlertmanagers,
+}
+
+/// What an Alertmanager answered.
+struct Answer {
+    /// Of each peer that answered.
+    peers: Vec<PeerAnswer>,
+    /// Whether all did.
+    is_whole: bool,
+    /// Whether its routes name a receiver.
+    knows: Box<dyn Fn(&str) -> bool + Send + Sync>,
+}
+
+impl Asking {
+    /// A worker that asks all `alertmanagers`.
+    pub fn new(engine: Engine, clock: SharedClock, alertmanagers: CurrentAlertmanagers) -> Self {
+        Self { engine, clock, alertmanagers }
+    }
+}
+
+impl Worker for Asking {
+    type Error = EngineError;
+
+    fn name(&self) -> &'static str {
+        "asking"
+    }
+
+    async fn step(&self) -> Result<Progress, EngineError> {
+        let about = self.engine.asking().take();
+        if about.is_empty() {
+            return Ok(Progress::Idle(EVERY));
+        }
+        let (all, now) = (self.alertmanagers.load(), self.clock.now());
+        let answers: Vec<Answer> =
+            join_all(all.iter().map(|one| ask(one, now))).await.into_iter().flatten().collect();
+        let is_whole = answers.len() == all.len() && answers.iter().all(|answer| answer.is_whole);
+        for number in about {
+            let says = |incident: &Incident, receiver: &str| listing(incident, receiver, &answers, is_whole);
+            self.engine.listing(number, says).await?;
+        }
+        Ok(Progress::More)
+    }
+}
+
+async fn ask(one: &Arc<NamedAlertmanager>, now: Timestamp) -> Option<Answer> {
+    let polled = tokio::time::timeout(LIMIT, one.api.poll(now)).await.ok()?;
+    let asked = polled.peers.len();
+    let peers: Vec<PeerAnswer> = polled.peers.into_iter().filter_map(Result::ok).collect();
+    let (is_whole, routes) = (peers.len() == asked, polled.routes);
+    let knows = move |receiver: &str| routes.as_ref().is_some_and(|it| it.patience(receiver).is_some());
+    Some(Answer { peers, is_whole, knows: Box::new(knows) })
+}
+
+/// What the answers say about the alerts of an incident.
+fn listing(incident: &Incident, receiver: &str, answers: &[Answer], is_whole: bool) -> Listing {
+    let peers = || answers.iter().flat_map(|answer| &answer.peers);
+    let lists = |fingerprint: &Fingerprint, active: bool| {
+        let listed = |peer: &PeerAnswer| {
+            peer.alerts.get(fingerprint).is_some_and(|alert| !active || !alert.suppressed)
+        };
+        peers().any(listed)
+    };
+    // A restarted Alertmanager knows only what its sources have reported since.
+    let would_list = |starts_at: Timestamp| {
+        let began = |peer: &PeerAnswer| later(peer.started_at, SETTLED) <= starts_at;
+        peers().all(began)
+    };
+    let is_known = is_whole && answers.iter().any(|answer| (answer.knows)(receiver));
+    let mut listing = Listing { answers_page: peers().next().is_some(), ..Listing::default() };
+    for (fingerprint, alert) in &incident.firing {
+        if lists(fingerprint, false) {
+            listing.listed.insert(fingerprint.clone());
+        } else if is_known && would_list(alert.starts_at) {
+            listing.missing.insert(fingerprint.clone());
+        }
+    }
+    let doubted = incident.cleared.iter().filter(|(_, cleared)| cleared.doubt.is_some());
+    for (fingerprint, _) in doubted {
+        if lists(fingerprint, true) {
+            listing.active.insert(fingerprint.clone());
+        }
+    }
+    listing
+}
