@@ -91,7 +91,7 @@ fn open_admin(reader: &mut Reader<'_>, config: &Json) {
     if one.port() == other.port() && one.port() != 0 && overlap {
         let message = "shares its port with webhook, so that everybody who may post alerts could read the metrics: \
                        use another port";
-        reader.note("listen.admin", message);
+        reader.warn("listen.admin", message);
     }
 }
 

@@ -40,12 +40,10 @@ fn what_is_hardly_meant_is_warned_of() {
 }
 
 #[test]
-fn the_webhook_and_the_probes_need_ports_of_their_own() {
-    let with = |webhook: &str, admin: &str| {
-        problems(&format!("listen: {{webhook: '{webhook}', admin: '{admin}'}}\n{MINIMAL}"))
-    };
+fn the_webhook_and_the_probes_on_one_port_are_warned_of() {
     for webhook in ["127.0.0.1:9011", "0.0.0.0:9011", "[::]:9011"] {
-        let found = with(webhook, "127.0.0.1:9011");
+        let listen = format!("listen: {{webhook: '{webhook}', admin: '127.0.0.1:9011'}}");
+        let found = warnings(&format!("{listen}\n{MINIMAL}{FALLBACK}"));
         assert!(
             found.len() == 1 && found[0].contains("listen.admin: shares its port with webhook"),
             "{found:?}"
