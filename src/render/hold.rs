@@ -1,8 +1,7 @@
-//! What holds an incident back, in words.
+//! What holds an incident back, in words, and comments as messages quote them.
 
 use super::Context;
 use super::rich::Rich;
-use super::story::quoted;
 use super::text::short;
 use super::time::instant;
 use crate::domain::hold::{HeldBy, Hold};
@@ -10,6 +9,8 @@ use std::collections::BTreeSet;
 
 /// How many reasons a sentence lists.
 const LISTED: usize = 3;
+/// The longest quoted comment.
+const LONGEST_COMMENT: usize = 300;
 /// The longest name of who made a silence.
 const LONGEST_NAME: usize = 80;
 
@@ -48,4 +49,10 @@ pub(super) fn over(by: &BTreeSet<HeldBy>) -> &'static str {
         (_, Some(HeldBy::TimeInterval { .. })) => "The mute interval ended",
         _ => "No other alert inhibits it any more",
     }
+}
+
+/// A comment in quotes; empty if there is none.
+pub(super) fn quoted(comment: Option<&str>) -> Rich {
+    let comment = short(comment.unwrap_or_default(), LONGEST_COMMENT);
+    if comment.is_empty() { Rich::new() } else { Rich::from(": ").em(&format!("“{comment}”")) }
 }

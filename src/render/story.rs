@@ -2,9 +2,9 @@
 
 use super::Context;
 use super::alerts::{ShowSeverity, brief, since};
-use super::hold::{held, over};
+use super::hold::{held, over, quoted};
 use super::rich::Rich;
-use super::text::{count, from_one, short};
+use super::text::{count, from_one};
 use super::time::{instant, lasting};
 use crate::domain::incident::{Fingerprint, Phase};
 use crate::domain::input::Via;
@@ -13,9 +13,6 @@ use crate::domain::timeline::{AlertsChanged, Entry, Kind, ResolveReason, RunReas
 use crate::domain::view::IncidentView;
 use jiff::Timestamp;
 use std::time::Duration;
-
-/// The longest quoted comment.
-const LONGEST_COMMENT: usize = 300;
 
 /// The incident's current state. `story` is its timeline, at least from the start of its run.
 pub(super) fn status(view: &IncidentView, story: &[Entry], context: &Context<'_>) -> Rich {
@@ -49,12 +46,6 @@ fn of_phase(view: &IncidentView, story: &[Entry], context: &Context<'_>) -> Rich
         Phase::Suppressed => Rich::from("Maintenance is active. Nobody is paged."),
         Phase::Resolved { .. } | Phase::Closed => resolved(view, story, context),
     }
-}
-
-/// A comment in quotes; empty if there is none.
-pub(super) fn quoted(comment: Option<&str>) -> Rich {
-    let comment = short(comment.unwrap_or_default(), LONGEST_COMMENT);
-    if comment.is_empty() { Rich::new() } else { Rich::from(": ").em(&format!("“{comment}”")) }
 }
 
 fn firing(view: &IncidentView, story: &[Entry], context: &Context<'_>) -> Rich {
