@@ -4,7 +4,7 @@ use crate::alertmanager::NamedAlertmanager;
 use crate::alertmanager::api::{Alertmanager, ApiError, Credentials};
 use crate::config::{AlertmanagerConfig, Config};
 use anyhow::Context as _;
-use std::slice;
+use url::Url;
 
 /// The client of one Alertmanager.
 pub(crate) fn client(config: &AlertmanagerConfig) -> Result<Alertmanager, ApiError> {
@@ -13,9 +13,10 @@ pub(crate) fn client(config: &AlertmanagerConfig) -> Result<Alertmanager, ApiErr
         (None, Some(basic)) => Credentials::Basic(basic.username.clone(), basic.password.clone()),
         (None, None) => Credentials::None,
     };
+    let urls: Vec<Url> = config.peers().cloned().collect();
     // The configuration's validation has already read the file.
     let ca = config.ca.as_ref().and_then(|file| std::fs::read(file).ok());
-    Alertmanager::new(slice::from_ref(&config.url), &credentials, ca.as_deref())
+    Alertmanager::new(&urls, &credentials, ca.as_deref())
 }
 
 /// The clients of all Alertmanagers, with their names.

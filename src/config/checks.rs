@@ -12,6 +12,8 @@ use std::time::Duration;
 
 /// Client-Server API, Appendices: user ids must not exceed 255 bytes.
 const LONGEST_USER_ID: usize = 255;
+/// The most peers of an Alertmanager.
+const MOST_PEERS: usize = 16;
 
 /// Tokens of examples, in lower case.
 const PLACEHOLDERS: [&str; 5] = ["replace-me", "replace_me", "replaceme", "change-me", "changeme"];
@@ -24,6 +26,7 @@ pub(super) fn check(reader: &mut Reader<'_>, config: &mut Json) {
     open_admin(reader, config);
     unique_names(reader, config, "alertmanagers");
     for (index, one) in items(&config["alertmanagers"]) {
+        peers(reader, one, &format!("alertmanagers[{index}]"));
         if one.get("basic_auth").is_some() && one.get("bearer_token").is_some() {
             let path = format!("alertmanagers[{index}].basic_auth");
             reader.note(&path, "cannot be combined with bearer_token: give one of them");
@@ -128,6 +131,28 @@ fn shared_aliases(reader: &mut Reader<'_>, config: &Json) {
                 "{value} differs from {other} of the room list `{first}`, which also has {alias}: use the same value"
             );
             reader.note(&format!("room_lists[{index}].follow_aliases"), message);
+        }
+    }
+}
+
+/// An Alertmanager has either a `url` or `urls`, each once.
+fn peers(reader: &mut Reader<'_>, one: &Json, path: &str) {
+    let given = |key: &str| reader.places.contains_key(&format!("{path}.{key}"));
+    match (given("url"), given("urls")) {
+        (true, true) => {
+            reader.note(&format!("{path}.urls"), "cannot be combined with url: give one of them");
+        }
+        (false, false) => reader.note(&format!("{path}.url"), "is missing, and so is urls"),
+        (true, false) | (false, true) => {}
+    }
+    let mut known = BTreeSet::new();
+    for (index, url) in items(&one["urls"]) {
+        if index >= MOST_PEERS {
+            reader.note(&format!("{path}.urls"), format!("has more than {MOST_PEERS} URLs"));
+            return;
+        }
+        if let Some(url) = url.as_str().filter(|url| !known.insert(*url)) {
+            reader.note(&format!("{path}.urls[{index}]"), format!("names `{url}` a second time"));
         }
     }
 }

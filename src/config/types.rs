@@ -42,8 +42,8 @@ pub struct Config {
     /// share an address if they have the same `tls`, but not `webhook` and `admin`.
     #[serde(default)]
     pub listen: Listen,
-    /// The Alertmanagers whose API matrixbot may call. Only `matrixbot doctor` calls it, to compare the routes with
-    /// `stale_after`.
+    /// The Alertmanagers whose alerts matrixbot polls, in addition to their webhooks: some alerts end or fire again without
+    /// a webhook, such as during and after a silence. `matrixbot doctor` compares their routes with `stale_after`.
     #[serde(default)]
     pub alertmanagers: Vec<AlertmanagerConfig>,
     /// At least one. A room list is a ladder of rooms with its own virtual user.
@@ -156,10 +156,17 @@ pub struct AlertmanagerConfig {
     /// Its name in messages.
     #[schemars(extend("x-example" = "main"))]
     pub name: String,
-    /// The URL of its web page, with its path prefix (`--web.route-prefix`) if it has one, without `/api/v2`; no query,
-    /// no fragment.
-    #[schemars(with = "String", extend("format" = "URL (Alertmanager)", "x-example" = "http://127.0.0.1:9093"))]
-    pub url: Url,
+    /// Required, or `urls`. The URL of its web page, with its path prefix (`--web.route-prefix`) if it has one, without
+    /// `/api/v2`; no query, no fragment.
+    #[schemars(with = "Option<String>", extend("format" = "URL (Alertmanager)", "x-either" = "urls"))]
+    #[schemars(extend("x-example" = "http://127.0.0.1:9093"))]
+    pub url: Option<Url>,
+    /// Instead of `url`: the URLs of all peers of a high-availability cluster, at most 16. Sources of alerts must report to
+    /// each of them. An alert counts as ended only if no peer lists it.
+    #[serde(default)]
+    #[schemars(with = "Vec<String>", length(min = 1), extend("items" = {"format": "URL (Alertmanager)"}))]
+    #[schemars(extend("x-hint" = "[http://alertmanager-0:9093, http://alertmanager-1:9093]"))]
+    pub urls: Vec<Url>,
     /// A Bearer token for it.
     #[schemars(with = "Option<String>", extend("x-secret" = "alertmanager-token"))]
     #[schemars(extend("x-example" = "${ALERTMANAGER_TOKEN:-s3cret}"))]
@@ -170,6 +177,13 @@ pub struct AlertmanagerConfig {
     /// The CA of its certificate, in PEM, in addition to the CAs of the system.
     #[schemars(extend("format" = "file", "x-hint" = "ca.crt"))]
     pub ca: Option<PathBuf>,
+}
+
+impl AlertmanagerConfig {
+    /// The URLs of its peers: `url`, or each of `urls`.
+    pub fn peers(&self) -> impl Iterator<Item = &Url> {
+        self.url.iter().chain(&self.urls)
+    }
 }
 
 /// A user and password for HTTP Basic.

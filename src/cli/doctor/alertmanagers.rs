@@ -60,7 +60,9 @@ fn one_cluster(report: &mut Report, name: &str, answered: &[(&Url, Status)]) {
 fn remedy(error: &ApiError) -> &'static str {
     match error {
         ApiError::Setup(_) => "Set `ca` to a certificate in PEM, and install ca-certificates.",
-        ApiError::Unanswered(_) => "Start Alertmanager, or correct its `url` and `ca` in `alertmanagers`.",
+        ApiError::Unanswered(_) => {
+            "Start Alertmanager, or correct its `url` (or `urls`) and `ca` in `alertmanagers`."
+        }
         ApiError::Unauthorized(_) => "Correct `basic_auth` or `bearer_token` in `alertmanagers`.",
         ApiError::Refused { .. } | ApiError::Unreadable(_) | ApiError::TooLarge(_) => {
             "Set `url` to the address of Alertmanager's own page, with its path prefix (--web.route-prefix)."

@@ -260,6 +260,29 @@ fn an_address_ends_before_our_own_paths() {
 }
 
 #[test]
+fn an_alertmanager_has_one_url_or_the_urls_of_its_peers() {
+    let with = |urls: &str| format!("{MINIMAL}alertmanagers: [{{name: main, {urls}}}]\n");
+    let peers = |urls: &str| {
+        let config = Folder::with(&with(urls)).load().unwrap();
+        config.alertmanagers[0].peers().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(peers("url: 'http://a:9093/am/'"), ["http://a:9093/am"]);
+    assert_eq!(peers("urls: ['http://a:9093', 'http://b:9093']"), ["http://a:9093/", "http://b:9093/"]);
+    let many: Vec<String> = (0..17).map(|n| format!("'http://am-{n}'")).collect();
+    for (urls, problem) in [
+        ("ca: registration.yaml", "alertmanagers[0].url: is missing, and so is urls"),
+        ("url: 'http://a', urls: ['http://b']", "urls: cannot be combined with url: give one of them"),
+        ("urls: ['http://a', 'http://b', 'http://a/']", "urls[2]: names `http://a/` a second time"),
+        ("urls: []", "urls: "),
+        ("urls: ['http://a/api/v2']", "must end before /api/v2, which is put after it: `http://a`"),
+        (&format!("urls: [{}]", many.join(", ")), "urls: has more than 16 URLs"),
+    ] {
+        let found = problems(&with(urls));
+        assert!(found.len() == 1 && found[0].contains(problem), "{urls}: {found:?}");
+    }
+}
+
+#[test]
 fn what_is_wrong_with_the_registration_is_told_in_its_own_place() {
     let registration = REGISTRATION
         .replace("as-secret", "hs-secret")

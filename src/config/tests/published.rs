@@ -74,6 +74,9 @@ fn table(table: &Json) -> Json {
         if need == Need::Required {
             required.push(json!(key.name));
         }
+        if let Some(other) = key.schema["x-either"].as_str() {
+            rules.push(json!({"oneOf": [{"required": [key.name]}, {"required": [other]}]}));
+        }
         if let (Need::Secret { required, .. }, Some(file_key)) = (&need, key.file_key()) {
             let meaning = format!("A file with `{}`.", key.name);
             let file = json!({"type": "string", "pattern": r"\S"});

@@ -135,6 +135,9 @@ fn the_schema_refuses_what_the_reader_refuses_for_its_form() {
         ("database: {url: 'postgres://localhost/matrixbot'}", "database:"),
         ("registration:", "compatibility: {/webhook: finance}\nregistration:"),
         ("registration:", "listen: {admin: {tls: {certificate: c, key: k}}}\nregistration:"),
+        ("registration:", "alertmanagers: [{name: a}]\nregistration:"),
+        ("registration:", "alertmanagers: [{name: a, urls: []}]\nregistration:"),
+        ("registration:", "alertmanagers: [{name: a, url: 'http://a', urls: ['http://b']}]\nregistration:"),
         ("registration:", "listen: {admin: 9011}\nregistration:"),
     ] {
         assert!(MINIMAL.contains(from), "{from}");

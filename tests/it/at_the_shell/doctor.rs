@@ -1,6 +1,7 @@
 //! `matrixbot doctor`: its findings, and what it does not change.
 
 use super::{ALICE, CommandOutput, Site};
+use crate::alertmanager::{Alertmanager, Fault};
 use crate::homeserver::{Blocked, Endpoint, RoomKind, SERVER_NAME};
 use crate::waiting::until;
 use serde_json::{Value, json};
@@ -237,6 +238,35 @@ async fn alertmanagers_are_called_with_the_configured_credentials() {
         rows(&output, "alertmanager")[0]["remedy"],
         "Correct `basic_auth` or `bearer_token` in `alertmanagers`."
     );
+}
+
+#[tokio::test]
+async fn each_peer_of_an_alertmanager_is_examined_and_two_clusters_are_a_warning() {
+    let site = Site::prepare().await;
+    let (one, two) = (Alertmanager::start(), Alertmanager::start());
+    two.change(|state| state.name = "process-1".to_owned());
+    let (first, second) = (one.url(), two.url());
+    let entry = format!("alertmanagers: [{{name: pair, urls: ['{first}', '{second}']}}]\nroom_lists:");
+    site.write("config.yaml", &site.config().replace("room_lists:", &entry));
+    let output = site.run(&["doctor", "--json"]).await;
+    let found = rows(&output, "alertmanager");
+    let outcomes: Vec<&str> = found.iter().map(|row| row["outcome"].as_str().unwrap()).collect();
+    assert_eq!((outcomes, output.code), (vec!["ok", "ok", "warning"], Some(0)), "{output:#?}");
+    assert_eq!(found[0]["detail"], "Alertmanager 0.33.1 answers, no cluster");
+    let warning = found[2]["detail"].as_str().unwrap();
+    let words = "are not peers of one cluster: they share no silences, and each notifies";
+    assert!(found[2]["subject"] == "pair" && warning.ends_with(words), "{warning}");
+    assert_eq!(rows(&output, "stale_after").len(), 1, "the peers have one configuration");
+
+    one.join(&two);
+    two.fail(Some(Fault::Status(503, "Limit of concurrent GET requests reached (1)\n".to_owned())));
+    let output = site.run(&["doctor", "--json"]).await;
+    let found = rows(&output, "alertmanager");
+    assert_eq!(found[0]["detail"], "Alertmanager 0.33.1 answers, one of 2, cluster ready");
+    assert_eq!(found[1]["detail"], "it answered 503: Limit of concurrent GET requests reached (1)");
+    assert_eq!((found.len(), output.code), (2, Some(1)), "{output:#?}");
+    two.fail(None);
+    assert_eq!(site.run(&["doctor", "--json"]).await.code, Some(0));
 }
 
 #[tokio::test]
