@@ -127,6 +127,8 @@ pub enum Outgoing {
         /// The answer.
         answer: Answer,
     },
+    /// The current state of the incident, in answer to a command in a room that does not let matrixbot write: for another room.
+    ShowElsewhere,
     /// A timeline entry of an incident that no other room shows, for another room than its own, which does not let matrixbot
     /// write.
     EntryElsewhere {
@@ -198,6 +200,7 @@ impl Outgoing {
             | Self::SuccessorRefused { .. }
             | Self::SuccessorWaits { .. }
             | Self::AnswerElsewhere { .. }
+            | Self::ShowElsewhere
             | Self::EntryElsewhere { .. }
             | Self::AlertmanagerUnreachable { .. }
             | Self::IncidentSetAside { .. } => OutgoingKind::Answer,
@@ -230,6 +233,7 @@ impl Outgoing {
             | Self::SuccessorRefused { .. }
             | Self::SuccessorWaits { .. }
             | Self::AnswerElsewhere { .. }
+            | Self::ShowElsewhere
             | Self::EntryElsewhere { .. }
             | Self::AlertmanagerUnreachable { .. } => 3,
             Self::AckReaction { .. } => 4,
@@ -260,6 +264,7 @@ impl Outgoing {
             | Self::SuccessorRefused { .. }
             | Self::SuccessorWaits { .. }
             | Self::AnswerElsewhere { .. }
+            | Self::ShowElsewhere
             | Self::EntryElsewhere { .. }
             | Self::AlertmanagerUnreachable { .. }
             | Self::IncidentSetAside { .. } => None,

@@ -1,6 +1,7 @@
-//! What a room that does not let matrixbot write would have been sent: shown in another room instead.
+//! What a room that does not let matrixbot write would have been sent: another room gets it instead.
 //!
 //! An upgraded room is read-only, and people with enough power still act there. They get their answers where pages go now.
+//! What another room gets is a message of its own kind: it is never passed on a second time.
 
 use super::dispatch::OutboxError;
 use crate::domain::lists::ListSettings;
@@ -17,7 +18,7 @@ pub(super) async fn show_in(change: &mut Change, head: &Head, rooms: &[String]) 
     let (now, label) = (change.now(), room::label(change.tx(), &head.room).await?);
     let payload = match &head.payload {
         Outgoing::Answer { answer, .. } => Outgoing::AnswerElsewhere { room: label, answer: answer.clone() },
-        Outgoing::Show { to, .. } => Outgoing::Show { to: to.clone(), thread: None },
+        Outgoing::Show { .. } => Outgoing::ShowElsewhere,
         Outgoing::ThreadEntry { entry } => {
             let Some(incident) = head.incident else { return Ok(()) };
             if post::is_also_elsewhere(change.tx(), incident, &head.room).await? {

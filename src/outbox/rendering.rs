@@ -107,6 +107,10 @@ fn message(head: &Head, source: &Source<'_>, context: &Context<'_>) -> Option<(M
             let notice = fallback::unreachable(subject?.view, level, context);
             (again(notice, root), Some(Templated::Fallback))
         }
+        Outgoing::ShowElsewhere => {
+            let Subject { view, story } = subject?;
+            (page::show(view, story, context), None)
+        }
         Outgoing::Show { to, thread } => {
             let Subject { view, story } = subject?;
             (page::show(view, story, context).at(answer::reply(to, thread.clone())), None)

@@ -239,9 +239,9 @@ fn what_has_resolved_counts_from_the_start_of_its_alerts_even_if_it_was_reported
     view.incident.cleared.insert(fingerprint, cleared);
     let resolved_entry = Kind::Resolved { why: ResolveReason::Cleared, lasted: Duration::from_mins(12) };
     let entry = entry(0, resolved_entry);
-    let shown = edited(&view, &[fired(12), entry.clone()]);
-    assert!(shown.contains("Resolved after 1 h 7 min, at 03:07 UTC."), "{shown}");
-    assert!(shown.contains("started at 02:00 UTC"), "{shown}");
+    let text = edited(&view, &[fired(12), entry.clone()]);
+    assert!(text.contains("Resolved after 1 h 7 min, at 03:07 UTC."), "{text}");
+    assert!(text.contains("started at 02:00 UTC"), "{text}");
     let policy = sample::policy();
     let notice = thread::notice(event_id!("$root:example.org"), &view, &entry, &context(&policy)).unwrap();
     assert!(notice.text.plain().contains("Resolved after 1 h 7 min."), "{}", notice.text.plain());
