@@ -42,6 +42,8 @@ pub struct Known {
     pub receiver: String,
     /// Whether it is open: not resolved by hand.
     pub is_open: bool,
+    /// Whether it has not been paged yet.
+    pub waits: bool,
     /// What holds it back.
     pub hold: Option<Hold>,
     /// Its firing alerts.
@@ -121,7 +123,12 @@ pub fn plan(
         let oldest = earlier(around.now, refresh_after(&known.room_list));
         for (fingerprint, alert) in &known.firing {
             let is_noted = alert.listed_by.as_deref() == Some(around.name);
-            if listed.contains_key(fingerprint.as_str()) {
+            if let Some((alert_listed, _)) = listed.get(fingerprint.as_str()) {
+                if known.waits && !alert_listed.suppressed {
+                    // Its first page may wait because a late report was in doubt.
+                    listing.listed.insert(fingerprint.clone());
+                    listing.answers_page = true;
+                }
                 if !is_noted || alert.unlisted_since.is_some() {
                     plan.listed.insert(fingerprint.clone());
                 }
@@ -199,6 +206,22 @@ fn is_kept(before: &Hold, hold: &Hold, now: Timestamp) -> bool {
     let lasts =
         if has_end { before.until == hold.until } else { before.until > later(now, OPEN_HOLD_EXTENDED) };
     lasts && !hold.looks_different(before)
+}
+
+/// What holds back alerts of which only the listing is known: until the next poll, no details of silences are. `None`: some
+/// of them is not held back.
+pub fn held<'a>(alerts: impl IntoIterator<Item = &'a ListedAlert>, now: Timestamp) -> Option<Hold> {
+    let none = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
+    let around = Around { name: "", silences: &none.0, muted: &none.1, elsewhere: &none.2, now };
+    let (mut by, mut until) = (BTreeSet::new(), None::<Timestamp>);
+    for alert in alerts {
+        if !alert.suppressed {
+            return None;
+        }
+        let ends = reasons(alert, &mut by, &around);
+        until = Some(until.map_or(ends, |until| until.min(ends)));
+    }
+    Some(Hold { by: by.into_iter().take(KEPT_REASONS).collect(), until: until? })
 }
 
 /// Collects what holds an alert back. Returns when the last of it ends.

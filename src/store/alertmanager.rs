@@ -48,10 +48,11 @@ impl Store {
                )
                SELECT lease.polled_at, lease.longest_promise_ms, lease.peers, lease.failing_since, lease.reported_at,
                       firing.incident AS "incident?", firing.room_list AS "room_list?", firing.receiver AS "receiver?",
-                      firing.phase AS "phase?", firing.hold, firing.fingerprint AS "fingerprint?",
+                      firing.phase AS "phase?", firing.waits AS "waits?", firing.hold, firing.fingerprint AS "fingerprint?",
                       firing.last_seen AS "last_seen?", firing.listed_by, firing.unlisted_since
                FROM lease LEFT JOIN (
                    SELECT alert.incident, of.room_list, of.receiver, of.phase, of.hold,
+                          of.phase = 'firing' AND of.level IS NULL AS waits,
                           alert.fingerprint, alert.last_seen, alert.listed_by, alert.unlisted_since
                    FROM incident_alert AS alert
                    -- Looked up, however many incidents there are.
@@ -100,6 +101,7 @@ impl Store {
                 room_list,
                 receiver,
                 is_open: phase != "resolved",
+                waits: row.waits.unwrap_or(false),
                 hold: row
                     .hold
                     .and_then(|hold| forms::read_optional::<Hold>("incident", "hold", incident, hold)),

@@ -3,7 +3,8 @@
 use crate::alertmanager::{CurrentAlertmanagers, NamedAlertmanager};
 use crate::clock::SharedClock;
 use crate::domain::incident::{Fingerprint, Incident};
-use crate::domain::input::Listing;
+use crate::domain::input::{HoldNews, Listing};
+use crate::domain::polling;
 use crate::domain::time::later;
 use crate::domain::watch::PeerAnswer;
 use crate::engine::{Engine, EngineError};
@@ -62,7 +63,8 @@ impl Worker for Asking {
             join_all(all.iter().map(|one| ask(one, now))).await.into_iter().flatten().collect();
         let is_whole = answers.len() == all.len() && answers.iter().all(|answer| answer.is_whole);
         for number in about {
-            let says = |incident: &Incident, receiver: &str| listing(incident, receiver, &answers, is_whole);
+            let says =
+                |incident: &Incident, receiver: &str| listing(incident, receiver, &answers, (is_whole, now));
             self.engine.listing(number, says).await?;
         }
         Ok(Progress::More)
@@ -79,7 +81,12 @@ async fn ask(one: &Arc<NamedAlertmanager>, now: Timestamp) -> Option<Answer> {
 }
 
 /// What the answers say about the alerts of an incident.
-fn listing(incident: &Incident, receiver: &str, answers: &[Answer], is_whole: bool) -> Listing {
+fn listing(
+    incident: &Incident,
+    receiver: &str,
+    answers: &[Answer],
+    (is_whole, now): (bool, Timestamp),
+) -> Listing {
     let peers = || answers.iter().flat_map(|answer| &answer.peers);
     let lists = |fingerprint: &Fingerprint, active: bool| {
         let listed = |peer: &PeerAnswer| {
@@ -100,6 +107,14 @@ fn listing(incident: &Incident, receiver: &str, answers: &[Answer], is_whole: bo
         } else if is_known && would_list(alert.starts_at) {
             listing.missing.insert(fingerprint.clone());
         }
+    }
+    // What a silence holds back is not paged because of an old report.
+    let alerts = |fingerprint| peers().filter_map(move |peer: &PeerAnswer| peer.alerts.get(fingerprint));
+    let are_listed = listing.listed.len() == incident.firing.len() && !incident.firing.is_empty();
+    let hold = polling::held(incident.firing.keys().flat_map(alerts), now).filter(|_| are_listed);
+    if let Some(hold) = hold.filter(|_| incident.hold.is_none()) {
+        listing.suppressed.clone_from(&listing.listed);
+        listing.hold = HoldNews::Held(hold);
     }
     let doubted = incident.cleared.iter().filter(|(_, cleared)| cleared.doubt.is_some());
     for (fingerprint, _) in doubted {

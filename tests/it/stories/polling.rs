@@ -191,12 +191,19 @@ async fn a_late_report_asks_alertmanager_before_it_pages() {
     assert!(pages(&world, &rooms.ops).is_empty());
     world.report(&Group::of(&disk(), began).resolved()).await;
     world.pass(minutes(10)).await;
-    assert!(pages(&world, &rooms.ops).is_empty(), "nobody is paged for what is over");
+    assert!(pages(&world, &rooms.ops).is_empty(), "nobody is paged for what has ended");
     // This one is firing.
     let other = disk().with_label("instance", "db-9");
     alertmanager.fire(other.clone());
     world.report(&Group::of(&other, began)).await;
     assert_eq!(notified(&world, &rooms.ops), [ALICE_NAME], "at once");
+    // This one is silenced: Alertmanager would not notify it now.
+    let silent = disk().with_label("instance", "db-10");
+    alertmanager.fire(silent.clone());
+    silenced(&world, &alertmanager, later(world.now(), minutes(30)));
+    world.report(&Group::of(&silent, began).of_route("{}/{team=\"x\"}")).await;
+    world.pass(minutes(5)).await;
+    assert_eq!(notified(&world, &rooms.ops), [ALICE_NAME], "nobody is paged for what is silenced");
     // Alertmanager does not answer.
     alertmanager.fail(Some(Fault::Status(503, "busy".to_owned())));
     let third = Alert::new("HostDown", "finance");
