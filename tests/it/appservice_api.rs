@@ -161,7 +161,6 @@ async fn only_the_homeserver_is_authorized() {
             (String::new(), Some("Basic aHM=")),
             ("?access_token=wrong".to_owned(), None),
             ("?access_token=".to_owned(), None),
-            ("?access_token=wrong".to_owned(), Some(right.as_str())),
             (format!("?access_token={token}"), Some("Bearer wrong")),
             (format!("?access_token={token}&access_token=wrong"), None),
         ] {
@@ -173,13 +172,15 @@ async fn only_the_homeserver_is_authorized() {
             (String::new(), Some(&right)),
             (format!("?access_token={token}"), None),
             (format!("?access_token={encoded}"), Some(&lower)),
+            // A token that the homeserver has put into the query without escaping it.
+            ("?access_token=not+escaped".to_owned(), Some(&right)),
         ] {
             let (status, _) = ask(&query, header.map(String::as_str)).await;
             let unsupported = path.contains("room") || path.contains("third");
             assert_eq!(status, if unsupported { 404 } else { 200 }, "{path}");
         }
     }
-    let unauthorized = r#"matrixbot_appservice_transactions_total{result="unauthorized"} 18"#;
+    let unauthorized = r#"matrixbot_appservice_transactions_total{result="unauthorized"} 16"#;
     assert!(has_counted(&world, unauthorized).await);
 }
 

@@ -18,8 +18,8 @@ pub(super) enum Refused {
     Wrong,
 }
 
-/// Checks the token. Homeservers send it in the header; older ones send it in the query, or in both. Every copy must
-/// match.
+/// Checks the token. Homeservers send it in the header; older ones send it in the query, or in both. The header counts if
+/// there is one, and every one of them: some put a token with `+`, `%` or `&` into the query without escaping it.
 pub(super) fn check(request: &HttpRequest, hs_token: Option<&Token>) -> Result<(), Refused> {
     let headers = request.headers().get_all(header::AUTHORIZATION);
     let in_headers = headers.map(|header| {
@@ -30,7 +30,10 @@ pub(super) fn check(request: &HttpRequest, hs_token: Option<&Token>) -> Result<(
     let in_query = form_urlencoded::parse(request.query_string().as_bytes())
         .filter(|(name, _)| name == "access_token")
         .map(|(_, token)| PresentedToken::new(token.as_bytes()));
-    let presented: Vec<PresentedToken> = in_headers.chain(in_query).collect();
+    let mut presented: Vec<PresentedToken> = in_headers.collect();
+    if presented.is_empty() {
+        presented.extend(in_query);
+    }
     if presented.is_empty() {
         return Err(Refused::Missing);
     }
