@@ -18,6 +18,8 @@ const MOST_PEERS: usize = 16;
 /// Tokens of examples, in lower case.
 const PLACEHOLDERS: [&str; 5] = ["replace-me", "replace_me", "replaceme", "change-me", "changeme"];
 /// Alertmanager looks at a group every `group_interval`, 5 minutes by default, and cannot repeat it more often.
+/// Localparts that no namespace of ours has.
+const STRANGERS: [&str; 3] = ["alice", "q7", "root.admin-9"];
 const SHORTEST_SILENCE: Duration = Duration::from_mins(10);
 
 /// Checks a configuration, and completes the defaults that depend on other keys.
@@ -261,6 +263,14 @@ fn virtual_users(reader: &mut Reader<'_>, config: &Json, names: &BTreeSet<String
         let message =
             format!("with it, a room list's virtual user is the registration's sender_localpart, `{user}`");
         reader.note("user_prefix", message);
+    }
+    for stranger in STRANGERS.iter().filter(|stranger| !stranger.starts_with(&prefix)) {
+        if registration.covers(stranger, server_name) {
+            let message = format!(
+                "claims other people's accounts, such as `@{stranger}:{server_name}`: use `@{prefix}.*:{server_name}`"
+            );
+            return reader.note("registration", format!("a namespace of its users {message}"));
+        }
     }
     if let Some(user) = users().find(|user| !registration.covers(user, server_name)) {
         let namespaces = match registration.user_namespaces().join(", ") {

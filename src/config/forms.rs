@@ -65,6 +65,13 @@ pub(super) static FORMS: LazyLock<Vec<Form>> = LazyLock::new(|| {
             "may hold only the characters of Matrix user ids: a-z, 0-9 and `._=-/+`",
             plain,
         ),
+        // Synapse refuses what it would have to escape in a URL.
+        like(
+            "localpart (sender)",
+            "^[A-Za-z0-9._~/-]+$",
+            "must be a localpart, without `@` and server name, of a-z, 0-9 and `._-/`: Synapse refuses others",
+            plain,
+        ),
         like("URL (homeserver)", HTTP, HTTP_EXPECTED, |_, _, text| base_url(text, "/_matrix")),
         like("URL (Alertmanager)", HTTP, HTTP_EXPECTED, |_, _, text| base_url(text, "/api/v2")),
         any("URL (application service)", |_, _, text| {
@@ -130,7 +137,12 @@ pub(super) static FORMS: LazyLock<Vec<Form>> = LazyLock::new(|| {
             "room",
             "^[!#].",
             "must be a room id (!…) or an alias (#name:server)",
-            typed::<OwnedRoomOrAliasId>,
+            |form, expected, text| {
+                if text.contains("?via=") || text.contains(char::is_whitespace) {
+                    return Err(format!("{expected} alone, without spaces and `?via=…`"));
+                }
+                typed::<OwnedRoomOrAliasId>(form, expected, text)
+            },
         ),
         like(
             "user or \"@room\"",

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 use std::path::{Path, PathBuf};
-use url::Url;
+use url::{Host, Url};
 
 /// What the homeserver and matrixbot have agreed on.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -26,6 +26,7 @@ pub struct Registration {
     #[schemars(with = "String", extend("format" = "text (token)"))]
     pub hs_token: SecretString,
     /// The localpart of matrixbot's own account, which never posts.
+    #[schemars(extend("format" = "localpart (sender)"))]
     pub sender_localpart: String,
     /// The URL that the homeserver calls; it sends nothing if this is `null`.
     #[schemars(with = "Option<String>", extend("format" = "URL (application service)"))]
@@ -80,6 +81,12 @@ pub fn read_registration<T: DeserializeOwned>(file: &Path) -> Result<T, Vec<Prob
     {
         reader.note("hs_token", "must differ from as_token");
     }
+    if value.as_ref().is_some_and(|value| value["url"].is_null()) && reader.problems.is_empty() {
+        reader.note(
+            "url",
+            "is null: the homeserver would push no events, so that no command and no reaction counts",
+        );
+    }
     reader.finish(value)
 }
 
@@ -92,6 +99,19 @@ pub fn appservice_address(text: &str) -> Result<Url, String> {
     }
     if url.query().is_some() || url.fragment().is_some() {
         return Err("must not have a query (`?…`) or a fragment (`#…`)".to_owned());
+    }
+    if url.path().contains("/_matrix") {
+        return Err("must end before `/_matrix`, which the homeserver adds".to_owned());
+    }
+    let listens_everywhere = match url.host() {
+        Some(Host::Ipv4(address)) => address.is_unspecified(),
+        Some(Host::Ipv6(address)) => address.is_unspecified(),
+        Some(Host::Domain(_)) | None => false,
+    };
+    if listens_everywhere {
+        return Err(
+            "must be an address that the homeserver can call; that one is only for listening".to_owned()
+        );
     }
     Ok(url)
 }

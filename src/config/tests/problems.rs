@@ -192,12 +192,47 @@ fn a_registration_leads_to_where_a_homeserver_can_call() {
         let registration = REGISTRATION.replace("http://127.0.0.1:9009", url);
         Folder::with(MINIMAL).write("registration.yaml", &registration).load()
     };
-    for url in ["http://127.0.0.1:9009", "https://bot.example.org/below/", "null"] {
+    for url in ["http://127.0.0.1:9009", "https://bot.example.org/below/"] {
         assert!(with(url).is_ok(), "{url}: {:?}", with(url).err());
     }
-    for url in ["127.0.0.1:9009", "localhost:9009", "ftp://x", "http://x?y=1"] {
+    let unreachable = ["http://0.0.0.0:9009", "http://[::]:9009", "http://h:9009/_matrix/app"];
+    for url in ["127.0.0.1:9009", "localhost:9009", "ftp://x", "http://x?y=1"].into_iter().chain(unreachable)
+    {
         let found = with(url).unwrap_err();
         assert!(found.len() == 1 && found[0].starts_with("registration.yaml:2:6: url: must "), "{found:?}");
+    }
+    let found = with("null").unwrap_err();
+    assert!(
+        found.len() == 1 && found[0].contains("url: is null: the homeserver would push no events"),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn a_registration_that_cannot_work_is_refused() {
+    let with = |from: &str, to: &str| {
+        let registration = REGISTRATION.replace(from, to);
+        assert_ne!(registration, REGISTRATION);
+        Folder::with(MINIMAL).write("registration.yaml", &registration).load().unwrap_err()
+    };
+    for localpart in ["'@matrixbot:example.org'", "matrix=bot"] {
+        let found = with("sender_localpart: matrixbot", &format!("sender_localpart: {localpart}"));
+        assert!(found.len() == 1 && found[0].contains("sender_localpart: must be a localpart"), "{found:?}");
+    }
+    for regex in ["@..*", "@.*:example\\.org", "@_?a.*:example\\.org"] {
+        let found = with("@_alerts_.*:example\\.org$", regex);
+        assert!(
+            found.len() == 1 && found[0].contains("claims other people's accounts"),
+            "{regex}: {found:?}"
+        );
+    }
+}
+
+#[test]
+fn a_room_is_not_a_link() {
+    for room in ["!ops:example.org?via=example.org", "!ops:example.org ", "#o ps:example.org"] {
+        let found = problems_after("#finance:example.org", room);
+        assert!(found.iter().any(|problem| problem.contains("without spaces and `?via=…`")), "{found:?}");
     }
 }
 
