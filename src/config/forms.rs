@@ -235,12 +235,24 @@ fn base_url(text: &str, ours: &str) -> Result<Json, String> {
 /// have a password.
 fn for_the_driver(url: &str) -> Result<String, &'static str> {
     const EXPECTED: &str = "must be a URL such as postgres://matrixbot@localhost/matrixbot";
+    if !url.contains("://") && url.contains('=') {
+        return Err("has libpq's form `key=value …`, which is not supported: write it as a URL such as \
+                    postgres://matrixbot@localhost/matrixbot");
+    }
     let (scheme, rest) = url.split_once("://").ok_or(EXPECTED)?;
     if !matches!(scheme, "postgres" | "postgresql") {
         return Err(EXPECTED);
     }
+    if let Some(problem) = unescaped(rest) {
+        return Err(problem);
+    }
     let end = rest.find(['/', '?']).unwrap_or(rest.len());
     let (authority, rest) = rest.split_at_checked(end).ok_or(EXPECTED)?;
+    if authority.rsplit('@').next().is_some_and(|host| host.contains(',')) {
+        return Err(
+            "names several hosts, which is not supported: give the address of one that leads to the primary",
+        );
+    }
     let url = match authority.strip_suffix('@') {
         None => url.to_owned(),
         Some(user) => {
@@ -261,6 +273,23 @@ fn for_the_driver(url: &str) -> Result<String, &'static str> {
     Ok(url)
 }
 
+/// The problem of a password that has a character which ends that part of a URL. Without one, what is before the first such
+/// character is the host, perhaps with a port, or has an `@`.
+fn unescaped(rest: &str) -> Option<&'static str> {
+    let (head, tail) = rest.split_at_checked(rest.find(['/', '?', '#'])?)?;
+    let (_, password) = head.split_once(':').filter(|_| !head.contains('@'))?;
+    let is_port = password.is_empty() || password.parse::<u16>().is_ok();
+    let is_address = head.starts_with('[');
+    if is_port || is_address || !tail.contains('@') {
+        return None;
+    }
+    Some(match tail.chars().next() {
+        Some('#') => "has `#` in its password: write it as %23",
+        Some('?') => "has `?` in its password: write it as %3F",
+        _ => "has `/` in its password: write it as %2F",
+    })
+}
+
 /// The driver ignores parameters that it does not know: a typo would be a connection without encryption.
 fn encryption(key: &str, value: &str) -> Result<(), &'static str> {
     const MODES: [&str; 6] = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"];
@@ -271,6 +300,9 @@ fn encryption(key: &str, value: &str) -> Result<(), &'static str> {
         "sslmode" | "ssl-mode" => {
             Err("sslmode must be disable, allow, prefer, require, verify-ca or verify-full")
         }
+        "channel_binding" if value == "require" => Err(
+            "channel_binding=require is not supported: leave it out, and protect the connection by sslmode=verify-full",
+        ),
         key if key.starts_with("ssl") && !FILES.contains(&key) => Err(
             "of the parameters that begin with ssl, only sslmode, sslrootcert, sslcert and sslkey are valid",
         ),
@@ -291,6 +323,28 @@ mod tests {
             ("postgres:///db", "postgres:///db"),
         ] {
             assert_eq!(for_the_driver(given).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn what_a_password_must_not_have_is_named_and_nothing_else_of_it() {
+        for (given, expected) in [
+            ("postgres://a:s3c/ret@h/db", "%2F"),
+            ("postgres://a:s3c?ret@h/db", "%3F"),
+            ("postgres://a:s3c#ret@h/db", "%23"),
+            ("host=h user=a password=s3cret", "write it as a URL"),
+            ("postgres://a:s3cret@h,i/db", "several hosts"),
+            ("postgres://a:s3cret@h/db?channel_binding=require", "channel_binding"),
+        ] {
+            let problem = for_the_driver(given).unwrap_err();
+            assert!(problem.contains(expected) && !problem.contains("s3c"), "{given}: {problem}");
+        }
+        for given in [
+            "postgres://a:b@h:5432/db?application_name=a@b",
+            "postgres://h:5432/a@b",
+            "postgres://[::1]:5432/db?user=a@b",
+        ] {
+            assert_eq!(for_the_driver(given).as_deref(), Ok(given));
         }
     }
 

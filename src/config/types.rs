@@ -86,7 +86,8 @@ pub struct Homeserver {
 /// The database.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 pub struct Database {
-    /// A libpq URL. Without a host it means the local socket. With `sslmode=verify-full`, `sslrootcert=…` is the
+    /// A libpq URL. Without a host it means the local socket; what it lacks comes from `PGHOST`, `PGPORT`, `PGUSER`,
+    /// `PGPASSWORD`, `PGDATABASE`, `PGSSLMODE` and `PGSSLROOTCERT`. Escape `#`, `/` and `?` in its password as %23, %2F and %3F. With `sslmode=verify-full`, `sslrootcert=…` is the
     /// CA, which must not be the server's own certificate.
     #[schemars(with = "String", extend("format" = "text (database URL)", "x-secret" = "database-url"))]
     #[schemars(extend("x-example" = "postgres://matrixbot@/matrixbot"))]
