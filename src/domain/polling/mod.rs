@@ -3,6 +3,9 @@
 //! Of an alert that no poll has ever listed, a poll says nothing: it may come from another sender. An alert that the polls
 //! list and that no report has brought waits for its webhook first.
 
+#[cfg(test)]
+mod tests;
+
 use super::hold::{HeldBy, Hold};
 use super::incident::Fingerprint;
 use super::input::{HoldNews, Listing};
