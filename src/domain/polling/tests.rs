@@ -157,7 +157,7 @@ fn what_nobody_reported_waits_for_its_webhook_and_for_its_list() {
     ];
     let list_of = |receiver: &str| (receiver == "finance").then(|| Arc::from("finance"));
     let after =
-        |story: &Story| unheard(&story.watch, &story.known, list_of, |_| Duration::from_secs(60), story.now);
+        |story: &Story| unheard(&story.watch, &story.known, list_of, |_| Duration::from_mins(1), story.now);
     for _ in 0..2 {
         story.polls(&all);
         assert!(after(&story).is_empty());
