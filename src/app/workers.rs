@@ -5,7 +5,8 @@ use crate::appservice::inbox::{Inbox, InboxWorker, OurUsers};
 use crate::config::Config;
 use crate::outbox::OutboxSettings;
 use crate::timers::{
-    Asking, Attendance, Gauges, Ladder, Liveness, Polling, Reconcile, Retention, Staleness, Totals,
+    Asking, Attendance, Gauges, Ladder, Liveness, Polling, Reconcile, Retention, Silencer, Silencing,
+    Staleness, Totals,
 };
 use crate::worker::Registered;
 use std::sync::Arc;
@@ -54,6 +55,15 @@ pub fn workers(parts: &Parts, config: &Config, shutdown: &CancellationToken) -> 
             health.clone(),
         )),
         Registered::woken_by(&wakers.poll, Asking::new(engine(), clock(), parts.alertmanagers.clone())),
+        Registered::woken_by(
+            &wakers.silences,
+            Silencing::new(
+                engine(),
+                store(),
+                clock(),
+                Silencer::new(engine(), store(), clock(), parts.alertmanagers.clone()),
+            ),
+        ),
         Registered::woken_by(&wakers.outbox, outbox),
         Registered::periodic(Totals::new(store(), clock(), metrics())),
     ];

@@ -226,7 +226,7 @@ pub struct RoomListConfig {
     /// The rules of the list.
     #[serde(flatten)]
     pub policy: Policy,
-    /// The reactions that acknowledge. 💤 and ⏫ cannot be used: they snooze and escalate. matrixbot adds the first one
+    /// The reactions that acknowledge. 💤, ⏫ and 🔇 cannot be used: they snooze, escalate and silence. matrixbot adds the first one
     /// to each page.
     #[serde(default = "ack_reactions")]
     #[schemars(length(min = 1), extend("x-group" = "In the room", "items" = {"format": "text (reaction)"}))]

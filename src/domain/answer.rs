@@ -3,6 +3,7 @@
 
 use super::incident::{Incident, Phase, PhaseName};
 use super::policy::{Role, Severity};
+use super::silencing::SilencingAnswer;
 use super::timeline::Entry;
 use jiff::Timestamp;
 use ruma::OwnedUserId;
@@ -94,6 +95,16 @@ pub enum Answer {
         user: OwnedUserId,
         /// How long the person must pause until commands are accepted again.
         pause: Duration,
+    },
+    /// The person lacks a permission.
+    NotPermitted {
+        /// What the person lacks.
+        needs: Need,
+    },
+    /// What became of a command about silences.
+    Silencing {
+        /// The answer.
+        of: SilencingAnswer,
     },
     /// The command exists, but not in this release.
     NotAvailable {

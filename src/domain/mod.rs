@@ -44,6 +44,7 @@ pub mod reaction;
 pub mod retry;
 pub mod rights;
 pub mod room_name;
+pub mod silencing;
 pub mod time;
 pub mod timeline;
 pub mod totals;

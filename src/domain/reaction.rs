@@ -34,8 +34,17 @@ pub fn act(key: &str, ack_reactions: &[String]) -> Option<Act> {
             Allowed::UpTo(length) => Some(act(length)),
             Allowed::No | Allowed::Yes => None,
         },
-        VerbEffect::Show(_) | VerbEffect::Query(_) | VerbEffect::NotAvailable(_) => None,
+        VerbEffect::Show(_)
+        | VerbEffect::Query(_)
+        | VerbEffect::Silence
+        | VerbEffect::Unsilence
+        | VerbEffect::NotAvailable(_) => None,
     }
+}
+
+/// Whether a reaction silences the alerts of its incident. The operator's `ack_reactions` come first.
+pub fn silences(key: &str, ack_reactions: &[String]) -> bool {
+    act(key, ack_reactions).is_none() && verb(key) == Some(Verb::Silence)
 }
 
 /// A reaction's key without the parts that differ between clients: variation selectors (U+FE0E, U+FE0F), skin tones
@@ -47,7 +56,7 @@ pub fn normalize(key: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{act, normalize, verb};
+    use super::{act, normalize, silences, verb};
     use crate::domain::command::{Act, Verb};
     use std::time::Duration;
 
@@ -84,7 +93,9 @@ mod tests {
                 assert_eq!(verb(key), Some(*known));
                 let own = [(*key).to_owned()];
                 let own = if *known == Verb::Acknowledge { own.as_slice() } else { &[] };
-                assert_eq!(act(key, own).map(Act::verb), Some(*known), "{key}");
+                let acts = act(key, own).map(Act::verb);
+                let silences = silences(key, own).then_some(Verb::Silence);
+                assert_eq!(acts.or(silences), Some(*known), "{key}");
             }
         }
     }

@@ -76,10 +76,19 @@ pub fn role(caller: Caller<'_>, permissions: &Permissions) -> Role {
 
 /// What a role lacks for an act; `None`: nothing.
 pub fn missing(act: Act, role: Role, permissions: &Permissions) -> Option<Need> {
-    let verb = act.verb();
+    missing_for(act.verb(), act.length(), role, permissions)
+}
+
+/// What a role lacks for a verb with this length; `None`: nothing.
+pub fn missing_for(
+    verb: Verb,
+    length: Option<Duration>,
+    role: Role,
+    permissions: &Permissions,
+) -> Option<Need> {
     let power_level = |to| Some(Need::PowerLevel { to, level: permissions.moderate_power_level });
     match allowed(verb, role) {
-        allowed if allowed.covers(act.length()) => None,
+        allowed if allowed.covers(length) => None,
         Allowed::UpTo(longest) => power_level(format!("{} for more than {}", verb.word(), lasting(longest))),
         Allowed::No | Allowed::Yes if role == Role::None => Some(Need::Forbidden),
         Allowed::No | Allowed::Yes => power_level(verb.word().to_owned()),
@@ -91,6 +100,7 @@ pub fn depends_on_power_level(command: &Command) -> bool {
     match command {
         Command::Act { act, .. } => !allowed(act.verb(), Role::Respond).covers(act.length()),
         Command::Query(query) => *query == Query::Help,
+        Command::Silence { .. } | Command::Unsilence { .. } => true,
         Command::Show { .. } | Command::NotAvailable(_) => false,
     }
 }
@@ -161,9 +171,20 @@ mod tests {
     }
 
     #[test]
-    fn only_acts_require_a_right() {
-        for verb in Verb::ALL.iter().filter(|verb| verb.is_available() && !verb.is_act()) {
+    fn only_acts_and_silences_require_a_right() {
+        let is_checked = |verb: Verb| verb.is_act() || matches!(verb, Verb::Silence | Verb::Unsilence);
+        for verb in Verb::ALL.iter().filter(|verb| verb.is_available() && !is_checked(**verb)) {
             assert_eq!(verb.row().right, Right::Look, "{verb:?}: nothing checks it");
+        }
+    }
+
+    #[test]
+    fn silences_require_the_role_moderate() {
+        for (text, verb) in [("silence 42", Verb::Silence), ("unsilence 8c6c", Verb::Unsilence)] {
+            let Parsed::Command(command) = parse(text, Context::default()) else { panic!("{text}") };
+            assert!(depends_on_power_level(&command), "{text}");
+            let lacks = ROLES.map(|role| missing_for(verb, None, role, &permissions()).is_some());
+            assert_eq!(lacks, [true, true, false], "{text}");
         }
     }
 

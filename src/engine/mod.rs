@@ -82,6 +82,8 @@ pub struct Wakers {
     pub reconcile: Arc<Notify>,
     /// Alertmanager has to be asked about an incident.
     pub poll: Arc<Notify>,
+    /// There is a command about silences.
+    pub silences: Arc<Notify>,
 }
 
 /// Which worker a change wakes.
@@ -93,13 +95,14 @@ pub enum Wake {
     Timers,
     Attendance,
     Liveness,
+    Silences,
 }
 
 impl Wakers {
     /// Wakes every worker.
     pub fn wake_all(&self) {
-        let Self { outbox, inbox, timers, attendance, liveness, reconcile, poll } = self;
-        for worker in [outbox, inbox, timers, attendance, liveness, reconcile, poll] {
+        let Self { outbox, inbox, timers, attendance, liveness, reconcile, poll, silences } = self;
+        for worker in [outbox, inbox, timers, attendance, liveness, reconcile, poll, silences] {
             worker.notify_one();
         }
     }
@@ -112,6 +115,7 @@ impl Wakers {
             Wake::Timers => self.timers.notify_one(),
             Wake::Attendance => self.attendance.notify_one(),
             Wake::Liveness => self.liveness.notify_one(),
+            Wake::Silences => self.silences.notify_one(),
         }
     }
 }

@@ -32,6 +32,7 @@ pub mod room_trouble;
 mod schema;
 mod serving;
 pub mod settle;
+pub mod silence;
 pub mod timeline;
 pub mod timers;
 mod totals;

@@ -8,6 +8,7 @@ mod liveness;
 mod polling;
 mod reconcile;
 mod retention;
+mod silencing;
 mod staleness;
 mod totals;
 
@@ -19,5 +20,6 @@ pub use liveness::Liveness;
 pub use polling::{Asking, Polling};
 pub use reconcile::{Reconcile, ReconcileError};
 pub use retention::Retention;
+pub use silencing::{Attempt, Silencer, Silencing};
 pub use staleness::Staleness;
 pub use totals::Totals;

@@ -54,6 +54,12 @@ const ROWS: &str = r#"
     INSERT INTO total VALUES ('pages_total', 'finance', '1', 1, 0);
     INSERT INTO alertmanager (name, owner, until)
         VALUES ('main', '00000000-0000-0000-0000-000000000001', '2026-11-24T12:00:00Z');
+    INSERT INTO silence_order (id, room_lists, incident, who, request, room, event_id, asked_at, try_at)
+        VALUES ('00000000-0000-0000-0000-000000000001', '{finance}', 1, '@alice:example.test', '{"ask": "list"}', '!ops',
+            '$said', '2026-11-24T12:00:00Z', '2026-11-24T12:00:00Z');
+    INSERT INTO silence VALUES ('00000000-0000-0000-0000-000000000001', 1, 'main', '{"alertname": "DiskFull"}',
+        '@alice:example.test', '#1', 7200000, 'active', 'an-id', '2026-11-24T14:00:00Z',
+        '00000000-0000-0000-0000-000000000001', '2026-11-24T12:00:00Z');
 "#;
 
 const ONE: &str = "00000000-0000-0000-0000-000000000001";
@@ -96,6 +102,8 @@ fn another() -> Vec<(&'static str, Value)> {
         ("engine_version", json!({})),
         ("total_lease", json!({})),
         ("alertmanager", json!({"name": "other"})),
+        ("silence_order", json!({"id": TWO})),
+        ("silence", json!({"token": TWO, "alertmanager": "other"})),
     ]
 }
 
@@ -261,6 +269,16 @@ fn rejected() -> Vec<(&'static str, &'static str, Value)> {
         ("alertmanager_pkey", "alertmanager", json!({"name": "main"})),
         ("alertmanager_lease_is_whole", "alertmanager", json!({"until": null})),
         ("alertmanager_promises", "alertmanager", json!({"longest_promise_ms": -1})),
+        ("silence_order_pkey", "silence_order", json!({"id": ONE})),
+        ("silence_order_incident_fkey", "silence_order", json!({"incident": 9})),
+        ("silence_order_has_list", "silence_order", json!({"room_lists": []})),
+        ("silence_order_attempts", "silence_order", json!({"attempts": -1})),
+        ("silence_pkey", "silence", json!({"token": ONE})),
+        ("silence_incident_fkey", "silence", json!({"incident": 9})),
+        ("silence_state_known", "silence", json!({"state": "lost"})),
+        ("silence_lasts", "silence", json!({"lasting_ms": 0})),
+        ("silence_active_is_made", "silence", json!({"silence_id": null})),
+        ("silence_once", "silence", json!({"alertmanager": "main"})),
         ("total_lease_pkey", "total_lease", json!({})),
         ("total_lease_single", "total_lease", json!({"single": false})),
         ("total_lease_held_until", "total_lease", json!({"until": NOON})),

@@ -252,6 +252,7 @@ impl World {
                  (SELECT min(greatest(not_before, next_allowed_at, next_check)) FROM outbox JOIN room_gate USING (room)
                   LEFT JOIN user_trouble USING (room_list) WHERE state = 'pending'),
                  (SELECT min(not_before) FROM inbox WHERE state = 'waiting'),
+                 (SELECT min(try_at) FROM silence_order),
                  (SELECT min(lease_until) + interval '1 microsecond' FROM room_gate))",
         )
         .fetch_one(self.database.reader())
@@ -301,6 +302,7 @@ impl World {
         let pending = "SELECT count(*) FROM outbox WHERE state IN ('pending', 'sending')";
         assert_eq!(self.count(pending).await, 0, "messages wait");
         assert_eq!(self.count("SELECT count(*) FROM inbox WHERE state = 'waiting'").await, 0, "events wait");
+        assert_eq!(self.count("SELECT count(*) FROM silence_order").await, 0, "commands wait");
         assert_eq!(
             self.count("SELECT count(*) FROM room_gate WHERE message IS NOT NULL").await,
             0,
@@ -491,6 +493,12 @@ impl Group {
             "fingerprint": alert.fingerprint(),
         }));
         group
+    }
+
+    /// The same with the alerts of another group.
+    pub(crate) fn and(mut self, other: Self) -> Self {
+        self.alerts.extend(other.alerts);
+        self
     }
 
     /// The same with one more alert, identified by `instance`.

@@ -130,6 +130,11 @@ impl Alertmanager {
         silences::list(&self.peers).await
     }
 
+    /// The silence with this token that has not ended; `None`: there is none. Fails if no peer answers.
+    pub async fn silence_with(&self, token: &str) -> Result<Option<Silence>, ApiError> {
+        silences::with_token_of(&self.peers, token).await
+    }
+
     /// Makes a silence that begins at once, on the first peer that can. The result is as Alertmanager lists it.
     pub async fn make_silence(&self, new: &NewSilence<'_>) -> Result<Silence, ApiError> {
         silences::make(&self.peers, new).await

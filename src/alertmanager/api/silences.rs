@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::time::sleep;
+use uuid::Uuid;
 
 /// The most silences of one list, with expired ones.
 const MOST_SILENCES: usize = 20_000;
@@ -111,6 +112,15 @@ impl Silence {
         self.state == SilenceState::Expired
             && self.updated_at.as_millisecond() == self.ends_at.as_millisecond()
     }
+
+    /// The comment without the token that one of ours ends with.
+    pub fn comment_for_people(&self) -> &str {
+        let token = self.comment.rsplit_once('[').and_then(|(before, token)| {
+            let is_token = |token: &str| token.len() == 36 && Uuid::try_parse(token).is_ok();
+            token.strip_suffix(']').filter(|token| is_token(token)).map(|_| before.trim_end())
+        });
+        token.unwrap_or(&self.comment)
+    }
 }
 
 /// All silences of all peers that answer; active ones first, those that end first before the others.
@@ -138,6 +148,12 @@ async fn list_of(peer: &Peer) -> Result<Vec<Silence>, ApiError> {
     })
     .await?;
     Ok(all)
+}
+
+/// The silence with a token that has not ended.
+pub(super) async fn with_token_of(peers: &[Peer], token: &str) -> Result<Option<Silence>, ApiError> {
+    let is_it = |one: &Silence| one.state != SilenceState::Expired && has_token(one, token);
+    Ok(list(peers).await?.into_iter().find(is_it))
 }
 
 /// Makes a silence on the first peer that can.

@@ -9,6 +9,7 @@ use crate::domain::input::{Act, PersonAction, Via};
 use crate::domain::lists::ListSettings;
 use crate::domain::outgoing::Outgoing;
 use crate::domain::rights::role;
+use crate::domain::silencing::Request;
 use crate::engine::{AllInRoom, EngineError, Standing};
 use crate::store::{About, StoreError, StoredIncident, inbox, incident, overview, post, timeline};
 use ruma::OwnedEventId;
@@ -33,16 +34,16 @@ pub(super) struct CommandMessage {
     /// The incident that the reply or thread is about.
     about: Option<About>,
     /// The thread it is in.
-    thread: Option<OwnedEventId>,
+    pub(super) thread: Option<OwnedEventId>,
     /// The room lists that it applies to; the first one answers.
-    lists: Vec<Arc<ListSettings>>,
+    pub(super) lists: Vec<Arc<ListSettings>>,
     /// Whether it is a reply or stands alone.
     via: Via,
 }
 
 impl CommandMessage {
     /// The incidents that a command names explicitly; `None`: all.
-    fn named(&self, which: &Which) -> Option<Vec<i64>> {
+    pub(super) fn named(&self, which: &Which) -> Option<Vec<i64>> {
         match which {
             Which::Numbers(numbers) => Some(numbers.clone()),
             Which::This => Some(self.about.iter().map(|about| about.incident).collect()),
@@ -50,7 +51,7 @@ impl CommandMessage {
         }
     }
 
-    fn list_names(&self) -> Vec<String> {
+    pub(super) fn list_names(&self) -> Vec<String> {
         self.lists.iter().map(|list| list.name.clone()).collect()
     }
 }
@@ -112,6 +113,11 @@ impl EventHandler<'_> {
             Command::Query(Query::Pending) => self.pending(message).await,
             Command::Query(Query::Escalated) => self.escalated(message).await,
             Command::Query(Query::Help) => self.help(message).await,
+            Command::Query(Query::Silences) => self.silences(message).await,
+            Command::Silence { which, lasting, comment, confirmed } => {
+                self.silence(message, &which, Request::Make { lasting, comment, confirmed }).await
+            }
+            Command::Unsilence { id } => self.unsilence(message, &id).await,
             Command::NotAvailable(verb) => {
                 self.answer(message, Answer::NotAvailable { command: verb.word().to_owned() }).await?;
                 Ok(Handled::refused(format!("{}: not in this release", verb.word())))
@@ -120,7 +126,11 @@ impl EventHandler<'_> {
     }
 
     /// Answers a command as the first of the lists that it applies to.
-    async fn answer(&mut self, message: &CommandMessage, answer: Answer) -> Result<(), InboxError> {
+    pub(super) async fn answer(
+        &mut self,
+        message: &CommandMessage,
+        answer: Answer,
+    ) -> Result<(), InboxError> {
         let Some(list) = message.lists.first().cloned() else { return Ok(()) };
         self.answer_as(&list.name, answer, message.thread.clone()).await
     }

@@ -9,6 +9,7 @@ mod message;
 mod preparing;
 mod reaction;
 mod serving;
+mod silencing;
 mod worker;
 
 pub use worker::InboxWorker;

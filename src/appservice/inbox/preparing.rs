@@ -4,6 +4,7 @@ use super::{Inbox, InboxError};
 use crate::domain::command::{Context, Parsed, parse};
 use crate::domain::flood::{self, Admission};
 use crate::domain::incoming::{Happening, Membership, Message, RoomEvent};
+use crate::domain::reaction;
 use crate::domain::rights::depends_on_power_level;
 use crate::matrix::PowerLevels;
 use crate::rooms::RoomError;
@@ -32,6 +33,11 @@ impl Inbox {
             Happening::Message(message) if self.needs_power_level(event, message) => {
                 let flooding = self.is_flooding(event).await?;
                 prepared.power_level = if flooding { None } else { self.power_level(event).await? };
+            }
+            Happening::Reaction { key, .. }
+                if reaction::silences(key, &[]) && !self.is_ours(&event.sender) =>
+            {
+                prepared.power_level = self.power_level(event).await?;
             }
             Happening::Membership { user, membership: Membership::Invite } if self.is_ours(user) => {
                 let invitation = Invitation { user, room: &event.room, by: &event.sender };

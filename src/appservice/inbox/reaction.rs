@@ -28,6 +28,9 @@ impl EventHandler<'_> {
         if reactions::is_redacted(self.change.tx(), event_id, room, sender).await? {
             return Ok(Handled::ignored("taken back before it came"));
         }
+        if self.is_silence(key).await? {
+            return self.silence_by_reaction(&about).await;
+        }
         let standing = match self.change.standing(about.incident, room).await {
             // It counts once the incident can be read: `reopen_answers`.
             Err(EngineError::Unavailable(error)) if error.is_unreadable() => {
@@ -100,6 +103,15 @@ impl EventHandler<'_> {
         let action = PersonAction { who, via: Via::Reaction, act, comment: None, acted_at };
         let result = self.change.person(&stored, action, Caller::Acker, None).await?;
         Ok(Handled::acted(by_reaction(act, reaction.incident, &result)))
+    }
+
+    /// Whether a reaction silences, in the lists of this room.
+    async fn is_silence(&mut self, key: &str) -> Result<bool, InboxError> {
+        if !reaction::silences(key, &[]) {
+            return Ok(false);
+        }
+        let lists = self.lists().await?;
+        Ok(lists.iter().all(|list| reaction::silences(key, &list.ack_reactions)))
     }
 
     fn meaning(&self, room_list: &str, key: &str, about: &About) -> Option<Act> {

@@ -142,7 +142,11 @@ impl FromArgMatches for ActCommand {
         let act = match verb.row().effect {
             VerbEffect::Act(act) | VerbEffect::ActWithComment(act) => act,
             VerbEffect::ActFor(act) => act(Length::from_arg_matches(matches)?.length),
-            VerbEffect::Show(_) | VerbEffect::Query(_) | VerbEffect::NotAvailable(_) => {
+            VerbEffect::Show(_)
+            | VerbEffect::Query(_)
+            | VerbEffect::Silence
+            | VerbEffect::Unsilence
+            | VerbEffect::NotAvailable(_) => {
                 return Err(clap::Error::new(ErrorKind::InvalidSubcommand));
             }
         };

@@ -1,7 +1,8 @@
 //! The arguments after the verb: incidents, a duration, a comment.
 
+use super::silencing;
 use super::verb::Arguments;
-use super::{Act, Command, Evidence, Mistake, Parsed, Verb, VerbEffect, Which, quotable, split_word};
+use super::{Command, Evidence, Mistake, Parsed, Verb, VerbEffect, Which, quotable, split_word};
 use crate::domain::duration;
 use std::time::Duration;
 
@@ -11,13 +12,13 @@ const LONGEST_COMMENT: usize = 1000;
 const MOST_INCIDENTS: usize = 100;
 
 /// The incidents that a text names, and the rest of the text.
-struct Selected<'a> {
-    which: Option<Which>,
-    rest: &'a str,
+pub(super) struct Selected<'a> {
+    pub(super) which: Option<Which>,
+    pub(super) rest: &'a str,
 }
 
 /// Why the arguments are invalid.
-enum Unfit {
+pub(super) enum Unfit {
     /// The incident is missing.
     NoIncident,
     /// The text in the place of the incident is not an incident number.
@@ -62,11 +63,16 @@ fn command(verb: Verb, rest: &str, evidence: Evidence, here: bool) -> Result<Com
             let (which, comment) = with_comment(verb, rest, evidence, here)?;
             Ok(Command::Act { act, which, comment })
         }
-        VerbEffect::ActFor(act) => with_duration(verb, rest, here, act),
+        VerbEffect::ActFor(act) => {
+            let (which, length, comment) = with_duration(verb, rest, here)?;
+            Ok(Command::Act { act: act(length), which, comment })
+        }
         VerbEffect::Show(view) => Ok(Command::Show { view, which: without_comment(verb, rest, here)? }),
         VerbEffect::Query(query) if rest.is_empty() => Ok(Command::Query(query)),
+        VerbEffect::Silence => silencing::silence(verb, rest, here),
+        VerbEffect::Unsilence => silencing::unsilence(verb, rest, evidence),
         VerbEffect::NotAvailable(arguments)
-            if evidence == Evidence::Addressed || looks_meant(arguments, rest, here) =>
+            if evidence == Evidence::Addressed || looks_meant(arguments, rest) =>
         {
             Ok(Command::NotAvailable(verb))
         }
@@ -114,7 +120,11 @@ fn with_comment(
 
 /// Parses incidents, a duration and a comment. A number may belong to the duration ("snooze 42 2 hours"), so the
 /// incidents are the longest list of numbers that a duration follows.
-fn with_duration(verb: Verb, rest: &str, here: bool, act: fn(Duration) -> Act) -> Result<Command, Unfit> {
+pub(super) fn with_duration(
+    verb: Verb,
+    rest: &str,
+    here: bool,
+) -> Result<(Which, Duration, Option<String>), Unfit> {
     let selected = select(rest)?;
     for tail in
         tails(rest).filter(|tail| tail.len() >= selected.rest.len()).collect::<Vec<_>>().into_iter().rev()
@@ -130,7 +140,7 @@ fn with_duration(verb: Verb, rest: &str, here: bool, act: fn(Duration) -> Act) -
             None if here => Which::This,
             None => return Err(Unfit::NoIncident),
         };
-        return Ok(Command::Act { act: act(how_long), which, comment: comment(after) });
+        return Ok((which, how_long, comment(after)));
     }
     let mistake = |problem: String| Mistake {
         problem,
@@ -166,23 +176,17 @@ fn leading_duration(text: &str) -> Option<(Duration, &str)> {
 }
 
 /// Whether the arguments of a command that is not available yet are valid.
-fn looks_meant(arguments: Arguments, rest: &str, here: bool) -> bool {
-    let (first, second) = split_word(rest);
+fn looks_meant(arguments: Arguments, rest: &str) -> bool {
+    let first = split_word(rest).0;
     match arguments {
         Arguments::Nothing => rest.is_empty(),
         Arguments::MaybeDuration => rest.is_empty() || read_duration(rest).is_some(),
-        Arguments::Id => second.is_empty() && first.contains(|c: char| c.is_ascii_digit()),
         Arguments::DurationOrEnd => read_duration(first).is_some() || rest.eq_ignore_ascii_case("end"),
-        Arguments::IncidentsFor => match select(rest) {
-            Ok(Selected { which: Some(_), rest }) => read_duration(split_word(rest).0).is_some(),
-            Ok(Selected { which: None, rest }) => here && read_duration(split_word(rest).0).is_some(),
-            Err(_) => true,
-        },
     }
 }
 
 /// The named incidents, or the incident of the reply or thread.
-fn named(verb: Verb, selected: &Selected<'_>, here: bool) -> Result<Which, Unfit> {
+pub(super) fn named(verb: Verb, selected: &Selected<'_>, here: bool) -> Result<Which, Unfit> {
     match &selected.which {
         Some(which) => Ok(which.clone()),
         None if here => Ok(Which::This),
@@ -195,7 +199,7 @@ fn named(verb: Verb, selected: &Selected<'_>, here: bool) -> Result<Which, Unfit
 
 /// Parses `all`, or numbers (`42`, `#42`, `42, 43`, `42 and 43`), at the start of `text`. A colon or a dash ends the
 /// list: `ack 42: 3 disks are gone`.
-fn select(text: &str) -> Result<Selected<'_>, Unfit> {
+pub(super) fn select(text: &str) -> Result<Selected<'_>, Unfit> {
     let mut numbers: Vec<i64> = Vec::new();
     let mut rest = text;
     loop {
@@ -299,7 +303,7 @@ fn not_an_incident(word: &str) -> Mistake {
     }
 }
 
-fn too_much(verb: Verb, rest: &str) -> Mistake {
+pub(super) fn too_much(verb: Verb, rest: &str) -> Mistake {
     Mistake {
         problem: format!("Unexpected `{}` after `{}`.", quotable(rest), verb.word()),
         hint: format!("Type `{}`.", verb.row().usage),

@@ -7,11 +7,14 @@
 //! Each command is a row of the table in `verb`. To add one, see "Recipes" in docs/ARCHITECTURE.md.
 
 mod arguments;
+mod silencing;
 #[cfg(test)]
 mod tests;
 mod verb;
 
 pub use verb::{Act, Query, Verb, VerbEffect, View};
+
+use std::time::Duration;
 
 /// The context of a text that helps to decide whether it is a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -51,6 +54,22 @@ pub enum Command {
         view: View,
         /// The incidents.
         which: Which,
+    },
+    /// Silence the alerts of incidents in Alertmanager.
+    Silence {
+        /// The incidents.
+        which: Which,
+        /// For how long.
+        lasting: Duration,
+        /// The person's comment.
+        comment: Option<String>,
+        /// Whether it may hold other alerts as well.
+        confirmed: bool,
+    },
+    /// End a silence in Alertmanager.
+    Unsilence {
+        /// Its id, or the beginning of it.
+        id: String,
     },
     /// Answer a question.
     Query(Query),

@@ -24,6 +24,11 @@ fn described(parsed: &Parsed) -> String {
             }
             Command::Show { view: View::Incident, which: w } => format!("show {}", which(w)),
             Command::Show { view: View::Timeline, which: w } => format!("timeline {}", which(w)),
+            Command::Silence { which: w, lasting, comment, confirmed } => {
+                let confirmed = if *confirmed { " confirmed" } else { "" };
+                format!("silence {} {}s{confirmed}{}", which(w), lasting.as_secs(), with(comment))
+            }
+            Command::Unsilence { id } => format!("unsilence {id}"),
             Command::Query(query) => format!("{query:?}").to_lowercase(),
             Command::NotAvailable(verb) => format!("later {}", verb.word()),
         },
@@ -79,9 +84,20 @@ fn a_text_in_the_room_is_a_command_only_if_it_is_exactly_one() {
             ("show 42", "show 42"),
             ("timeline 42", "timeline 42"),
             ("help", "help"),
-            ("silence 42 2h disk is on order", "later silence"),
-            ("silences", "later silences"),
-            ("unsilence 8a07086b-74f3-4a78-8f0e-0c1f9d1c2b3a", "later unsilence"),
+            ("silence 42 2h disk is on order", "silence 42 7200s (disk is on order)"),
+            ("silence 42", "silence 42 7200s"),
+            ("silence 42 2 hours", "silence 42 7200s"),
+            ("silence 42 30d !confirm", "silence 42 2592000s confirmed"),
+            ("silence 42 !confirm", "silence 42 7200s confirmed"),
+            ("silence 42 disk swap", "! `disk` is not a duration."),
+            ("silence 42 31d", "! A silence lasts at least `1m` and at most `30d`."),
+            ("silence 42 10s", "! A silence lasts at least `1m` and at most `30d`."),
+            ("silences", "silences"),
+            (
+                "unsilence 8a07086b-74f3-4a78-8f0e-0c1f9d1c2b3a",
+                "unsilence 8a07086b-74f3-4a78-8f0e-0c1f9d1c2b3a",
+            ),
+            ("unsilence 8a07", "unsilence 8a07"),
             ("oncall", "later oncall"),
             ("stats 7d", "later stats"),
             ("maintenance 2h", "later maintenance"),
@@ -181,7 +197,7 @@ fn every_addressed_text_gets_an_answer() {
                 ("!HELP", "help"),
                 ("!frobnicate", "! Unknown command `frobnicate`."),
                 ("!pending 3", "! Unexpected `3` after `pending`."),
-                ("!silence", "later silence"),
+                ("!silence 42", "silence 42 7200s"),
             ],
         );
     }

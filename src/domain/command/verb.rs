@@ -38,6 +38,10 @@ pub enum VerbEffect {
     Show(View),
     /// Answers a question. No arguments.
     Query(Query),
+    /// Silences alerts in Alertmanager. Arguments: incidents, an optional duration, an optional comment, `!confirm`.
+    Silence,
+    /// Ends a silence in Alertmanager. Arguments: an id, or the beginning of one.
+    Unsilence,
     /// This release recognizes the command by its arguments, but cannot execute it.
     NotAvailable(Arguments),
 }
@@ -75,6 +79,8 @@ pub enum Query {
     Pending,
     /// The incidents that were escalated beyond their first level.
     Escalated,
+    /// The silences in Alertmanager that concern the room's lists.
+    Silences,
     /// The commands.
     Help,
 }
@@ -84,10 +90,6 @@ pub enum Query {
 pub enum Arguments {
     /// None.
     Nothing,
-    /// Incidents, a duration and an optional comment.
-    IncidentsFor,
-    /// An id that contains a digit.
-    Id,
     /// An optional duration.
     MaybeDuration,
     /// A duration, or `end`.
@@ -224,30 +226,30 @@ verbs! {
     Silence => Row {
         words: &["silence"],
         usage: "silence 42 2h [comment]",
-        purpose: "silence its alerts in Alertmanager",
-        reactions: &[],
+        purpose: "silence its alerts in Alertmanager, for 2h if you name no time",
+        reactions: &["🔇"],
         unmistakable: false,
-        effect: VerbEffect::NotAvailable(Arguments::IncidentsFor),
+        effect: VerbEffect::Silence,
         phases: OPEN,
         right: Right::Moderate,
     },
     Silences => Row {
         words: &["silences"],
         usage: "silences",
-        purpose: "list the silences",
+        purpose: "list the silences that hold alerts of this room, or were made here",
         reactions: &[],
         unmistakable: false,
-        effect: VerbEffect::NotAvailable(Arguments::Nothing),
+        effect: VerbEffect::Query(Query::Silences),
         phases: &[],
         right: Right::Look,
     },
     Unsilence => Row {
         words: &["unsilence"],
         usage: "unsilence ID",
-        purpose: "end a silence",
+        purpose: "end one of these silences",
         reactions: &[],
         unmistakable: false,
-        effect: VerbEffect::NotAvailable(Arguments::Id),
+        effect: VerbEffect::Unsilence,
         phases: &[],
         right: Right::Moderate,
     },
@@ -317,7 +319,11 @@ impl Verb {
     pub fn is_act(self) -> bool {
         match self.row().effect {
             VerbEffect::Act(_) | VerbEffect::ActWithComment(_) | VerbEffect::ActFor(_) => true,
-            VerbEffect::Show(_) | VerbEffect::Query(_) | VerbEffect::NotAvailable(_) => false,
+            VerbEffect::Show(_)
+            | VerbEffect::Query(_)
+            | VerbEffect::Silence
+            | VerbEffect::Unsilence
+            | VerbEffect::NotAvailable(_) => false,
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod help;
 mod lists;
+mod silences;
 
 pub use lists::timeline;
 
@@ -60,6 +61,8 @@ pub fn answer(answer: &Answer, context: &Context<'_>) -> Message {
             );
             line(&Rich::from("✋ ").users(std::iter::once(&**user)).text(&rest))
         }
+        Answer::NotPermitted { needs } => line(&Rich::from("⛔ ").then(&no_right(needs))),
+        Answer::Silencing { of } => silences::answer(of, context),
         Answer::NotAvailable { command } => line(
             &Rich::new()
                 .command(&short(command, 100))

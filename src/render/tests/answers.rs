@@ -206,8 +206,8 @@ fn mistakes_get_a_hint() {
     };
     assert_snapshot!(answered(&mistake));
     assert_eq!(
-        plain_answer(&Answer::NotAvailable { command: "silence".to_owned() }),
-        "\"silence\" is not available in this release. Type \"help\" for the list of commands."
+        plain_answer(&Answer::NotAvailable { command: "oncall".to_owned() }),
+        "\"oncall\" is not available in this release. Type \"help\" for the list of commands."
     );
     assert_eq!(
         plain_answer(&Answer::NotShown { number: 7, why: Hidden::Unknown }),

@@ -115,8 +115,8 @@ impl Polling {
                 .into_iter()
                 .map(|silence| {
                     let view = SilenceView {
+                        comment: silence.comment_for_people().to_owned(),
                         created_by: silence.created_by,
-                        comment: silence.comment,
                         until: silence.ends_at,
                     };
                     (silence.id, view)

@@ -10,7 +10,7 @@
 //! deadlines      timeouts and retention         mentions       who is notified
 //! sharing        several lists in one room      totals         counters over all processes
 //! truth          old, wrong and missing reports  groups         alerts that come in another group
-//! polling        what no webhook reports
+//! polling        what no webhook reports         silences       made, listed and ended from rooms
 //! ```
 
 mod acknowledging;
@@ -28,6 +28,7 @@ mod resolving;
 mod routing;
 mod scope;
 mod sharing;
+mod silences;
 mod telling;
 mod totals;
 mod truth;

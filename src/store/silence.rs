@@ -1,0 +1,339 @@
+//! Silences that people ask for: commands that have no answer yet, and what was made in Alertmanagers.
+
+use super::{Store, StoreError, Tx, forms, inconsistent};
+use crate::domain::incident::Fingerprint;
+use crate::domain::silencing::Request;
+use crate::domain::webhook::Labels;
+use jiff::Timestamp;
+use jiff_sqlx::{Timestamp as SqlTimestamp, ToSqlx};
+use std::collections::BTreeMap;
+use std::time::Duration;
+use uuid::Uuid;
+
+const ORDER: &str = "silence_order";
+const TABLE: &str = "silence";
+
+/// A command about silences that has no answer yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Order {
+    /// Its identity.
+    pub id: Uuid,
+    /// The room lists that it applies to; the first one answers.
+    pub room_lists: Vec<String>,
+    /// The incident to silence.
+    pub incident: Option<i64>,
+    /// The Matrix user who gave it.
+    pub who: String,
+    /// What it asks for.
+    pub request: Request,
+    /// How often it was tried, this time included.
+    pub attempts: u32,
+}
+
+/// Where a command is answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AnswerPlace {
+    /// The room.
+    pub room: String,
+    /// The event.
+    pub event_id: String,
+    /// The root of its thread.
+    pub thread: Option<String>,
+}
+
+/// A silence that matrixbot made or is about to make.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnSilence {
+    /// Its comment in Alertmanager ends with it.
+    pub token: Uuid,
+    /// The Alertmanager.
+    pub alertmanager: String,
+    /// The labels that it matches.
+    pub matchers: Labels,
+    /// Its id; `None`: not known, or not made.
+    pub silence_id: Option<String>,
+    /// When it ends, as Alertmanager lists it.
+    pub ends_at: Option<Timestamp>,
+    /// The command that it was last made or prolonged for.
+    pub ordered_by: Uuid,
+}
+
+/// A silence to make.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted<'a> {
+    /// The token that it gets if it is new.
+    pub token: Uuid,
+    /// The incident.
+    pub incident: i64,
+    /// The Alertmanager.
+    pub alertmanager: &'a str,
+    /// The labels that it matches.
+    pub matchers: &'a Labels,
+    /// The Matrix user.
+    pub who: &'a str,
+    /// Its comment, without the token.
+    pub comment: &'a str,
+    /// How long it lasts.
+    pub lasting: Duration,
+    /// The command.
+    pub order: Uuid,
+}
+
+/// Stores a command about silences.
+pub async fn order(tx: &mut Tx, order: &Order, at: &AnswerPlace, now: Timestamp) -> Result<(), StoreError> {
+    let request = serde_json::to_value(&order.request)
+        .map_err(|error| inconsistent(ORDER, "request", order.id, error))?;
+    sqlx::query!(
+        "INSERT INTO silence_order (id, room_lists, incident, who, request, room, event_id, thread, asked_at, try_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9)",
+        order.id,
+        &order.room_lists,
+        order.incident,
+        order.who,
+        request,
+        at.room,
+        at.event_id,
+        at.thread,
+        now.to_sqlx()
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Deletes a command, because this transaction answers it. Returns the place of the answer; `None`: another process has
+/// answered it.
+pub async fn settle(tx: &mut Tx, order: Uuid) -> Result<Option<AnswerPlace>, StoreError> {
+    Ok(sqlx::query_as!(
+        AnswerPlace,
+        "DELETE FROM silence_order WHERE id = $1 RETURNING room, event_id, thread",
+        order
+    )
+    .fetch_optional(&mut **tx)
+    .await?)
+}
+
+impl Store {
+    /// Takes commands that are due, one of each incident at a time, so that another process may take them at `until` at
+    /// the earliest.
+    pub async fn take_silence_orders(
+        &self,
+        now: Timestamp,
+        until: Timestamp,
+        most: i64,
+    ) -> Result<Vec<Order>, StoreError> {
+        let rows = sqlx::query!(
+            "UPDATE silence_order SET try_at = $2, attempts = attempts + 1
+             WHERE id IN (SELECT id FROM silence_order AS due
+                          WHERE try_at <= $1
+                            AND NOT EXISTS (SELECT FROM silence_order AS earlier
+                                            WHERE earlier.incident = due.incident AND earlier.id < due.id)
+                          ORDER BY id LIMIT $3 FOR UPDATE SKIP LOCKED)
+             RETURNING id, room_lists, incident, who, request, attempts",
+            now.to_sqlx(),
+            until.to_sqlx(),
+            most
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        rows.into_iter()
+            .map(|row| {
+                Ok(Order {
+                    request: forms::read(ORDER, "request", row.id, row.request)?,
+                    id: row.id,
+                    room_lists: row.room_lists,
+                    incident: row.incident,
+                    who: row.who,
+                    attempts: u32::try_from(row.attempts).unwrap_or(0),
+                })
+            })
+            .collect()
+    }
+
+    /// When the next command is due; `None`: none is.
+    pub async fn next_silence_order(&self) -> Result<Option<Timestamp>, StoreError> {
+        let at = sqlx::query_scalar!("SELECT min(try_at) FROM silence_order").fetch_one(&self.pool).await?;
+        Ok(at.map(SqlTimestamp::to_jiff))
+    }
+
+    /// Tries a command again at `at`.
+    pub async fn retry_silence_order(&self, order: Uuid, at: Timestamp) -> Result<(), StoreError> {
+        sqlx::query!("UPDATE silence_order SET try_at = $2 WHERE id = $1", order, at.to_sqlx())
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
+    /// The labels of the firing alerts of an incident.
+    pub async fn firing_labels(&self, incident: i64) -> Result<BTreeMap<Fingerprint, Labels>, StoreError> {
+        let rows = sqlx::query!(
+            "SELECT fingerprint, labels FROM incident_alert WHERE incident = $1 AND firing",
+            incident
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        rows.into_iter()
+            .map(|row| {
+                let labels = forms::read("incident_alert", "labels", &row.fingerprint, row.labels)?;
+                Ok((row.fingerprint, labels))
+            })
+            .collect()
+    }
+
+    /// The labels of firing alerts of the open incidents of room lists, with the incident's number; the newest incidents
+    /// first, at most `most`.
+    pub async fn open_labels(
+        &self,
+        room_lists: &[String],
+        most: i64,
+    ) -> Result<Vec<(i64, Labels)>, StoreError> {
+        let rows = sqlx::query!(
+            "SELECT alert.incident, alert.fingerprint, alert.labels
+             FROM incident JOIN incident_alert AS alert ON alert.incident = incident.id AND alert.firing
+             WHERE incident.room_list = ANY($1) AND incident.phase NOT IN ('resolved', 'closed')
+             ORDER BY incident.id DESC LIMIT $2",
+            room_lists,
+            most
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        rows.into_iter()
+            .map(|row| {
+                forms::read("incident_alert", "labels", &row.fingerprint, row.labels)
+                    .map(|labels| (row.incident, labels))
+            })
+            .collect()
+    }
+
+    /// The ids of the active silences that were made for incidents of room lists, each with the incident's number.
+    pub async fn own_silences(&self, room_lists: &[String]) -> Result<Vec<(String, i64)>, StoreError> {
+        let rows = sqlx::query!(
+            r#"SELECT silence_id AS "silence_id!", incident FROM silence
+               WHERE state = 'active' AND (SELECT room_list FROM incident WHERE id = silence.incident) = ANY($1)"#,
+            room_lists
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(rows.into_iter().map(|row| (row.silence_id, row.incident)).collect())
+    }
+
+    /// The row of a silence that a command wants: an earlier one of the incident with the same labels, or a new one.
+    pub async fn want_silence(&self, wanted: Wanted<'_>, now: Timestamp) -> Result<OwnSilence, StoreError> {
+        let matchers = serde_json::to_value(wanted.matchers)
+            .map_err(|error| inconsistent(TABLE, "matchers", wanted.token, error))?;
+        let row = sqlx::query!(
+            "INSERT INTO silence (token, incident, alertmanager, matchers, who, comment, lasting_ms, state, ordered_by, try_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, 'wanted', $8, $9)
+             ON CONFLICT (incident, alertmanager, md5(matchers::text)) WHERE state IN ('wanted', 'active')
+             DO UPDATE SET lasting_ms = excluded.lasting_ms,
+                 ordered_by = CASE silence.state WHEN 'wanted' THEN excluded.ordered_by ELSE silence.ordered_by END
+             RETURNING token, silence_id, ends_at, ordered_by",
+            wanted.token,
+            wanted.incident,
+            wanted.alertmanager,
+            matchers,
+            wanted.who,
+            wanted.comment,
+            i64::try_from(wanted.lasting.as_millis()).unwrap_or(i64::MAX),
+            wanted.order,
+            now.to_sqlx()
+        )
+        .fetch_one(&self.pool)
+        .await?;
+        Ok(OwnSilence {
+            token: row.token,
+            alertmanager: wanted.alertmanager.to_owned(),
+            matchers: wanted.matchers.clone(),
+            silence_id: row.silence_id,
+            ends_at: row.ends_at.map(SqlTimestamp::to_jiff),
+            ordered_by: row.ordered_by,
+        })
+    }
+
+    /// Notes that an Alertmanager has a silence.
+    pub async fn silence_made(
+        &self,
+        token: Uuid,
+        id: &str,
+        ends_at: Timestamp,
+        order: Uuid,
+    ) -> Result<(), StoreError> {
+        sqlx::query!(
+            "UPDATE silence SET state = 'active', silence_id = $2, ends_at = $3, ordered_by = $4
+             WHERE token = $1 AND state IN ('wanted', 'active')",
+            token,
+            id,
+            ends_at.to_sqlx(),
+            order
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    /// A silence is over: it has ended, or was never made.
+    pub async fn silence_ended(&self, token: Uuid) -> Result<(), StoreError> {
+        sqlx::query!("UPDATE silence SET state = 'ended' WHERE token = $1", token)
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
+    /// The silence with this id in an Alertmanager is over.
+    pub async fn silence_ended_by_id(&self, alertmanager: &str, id: &str) -> Result<(), StoreError> {
+        sqlx::query!(
+            "UPDATE silence SET state = 'ended'
+             WHERE alertmanager = $1 AND silence_id = $2 AND state IN ('active', 'to_end')",
+            alertmanager,
+            id
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    /// Silences of an order that may exist although nobody has their id have to end.
+    pub async fn give_up_silences(&self, order: Uuid) -> Result<(), StoreError> {
+        sqlx::query!("UPDATE silence SET state = 'to_end' WHERE ordered_by = $1 AND state = 'wanted'", order)
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
+    /// Takes silences that have to end, because they failed or their incident is resolved: another process may take them at
+    /// `until` at the earliest. Those that have run out are ended.
+    pub async fn take_silences_to_end(
+        &self,
+        now: Timestamp,
+        until: Timestamp,
+        most: i64,
+    ) -> Result<Vec<OwnSilence>, StoreError> {
+        let rows = sqlx::query!(
+            "WITH over AS (UPDATE silence SET state = 'ended' WHERE state IN ('active', 'to_end') AND ends_at < $1)
+             UPDATE silence SET state = 'to_end', try_at = $2
+             WHERE token IN (SELECT token FROM silence AS due
+                             WHERE state IN ('active', 'to_end') AND try_at <= $1 AND (ends_at IS NULL OR ends_at >= $1)
+                               AND (state = 'to_end' OR EXISTS (
+                                   SELECT FROM incident WHERE id = due.incident AND phase IN ('resolved', 'closed')))
+                             ORDER BY try_at LIMIT $3 FOR UPDATE SKIP LOCKED)
+             RETURNING token, alertmanager, matchers, silence_id, ends_at, ordered_by",
+            now.to_sqlx(),
+            until.to_sqlx(),
+            most
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        rows.into_iter()
+            .map(|row| {
+                Ok(OwnSilence {
+                    matchers: forms::read(TABLE, "matchers", row.token, row.matchers)?,
+                    token: row.token,
+                    alertmanager: row.alertmanager,
+                    silence_id: row.silence_id,
+                    ends_at: row.ends_at.map(SqlTimestamp::to_jiff),
+                    ordered_by: row.ordered_by,
+                })
+            })
+            .collect()
+    }
+}
