@@ -20,7 +20,7 @@ pub(crate) fn client(config: &AlertmanagerConfig) -> Result<Alertmanager, ApiErr
 }
 
 /// The clients of all Alertmanagers, with their names.
-pub(super) fn named(config: &Config) -> anyhow::Result<Vec<NamedAlertmanager>> {
+pub(crate) fn named(config: &Config) -> anyhow::Result<Vec<NamedAlertmanager>> {
     let named = |one: &AlertmanagerConfig| {
         let api = client(one).with_context(|| format!("preparing to poll the Alertmanager {}", one.name))?;
         Ok(NamedAlertmanager { name: one.name.clone(), api })

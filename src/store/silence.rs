@@ -58,6 +58,19 @@ pub struct OwnSilence {
     pub ordered_by: Uuid,
 }
 
+/// A silence of ours to compare with what Alertmanager lists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Compared {
+    /// The silence.
+    pub silence: OwnSilence,
+    /// Whether it should hold alerts; otherwise matrixbot has ended it.
+    pub holds: bool,
+    /// The Matrix user who asked for it.
+    pub who: String,
+    /// Its comment, without the token.
+    pub comment: String,
+}
+
 /// A silence to make.
 #[derive(Debug, Clone, Copy)]
 pub struct Wanted<'a> {
@@ -271,6 +284,44 @@ impl Store {
         Ok(())
     }
 
+    /// Takes silences that have not run out, to compare them with what Alertmanager lists: the next time is at `until` at the
+    /// earliest.
+    pub async fn take_silences_to_compare(
+        &self,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<Vec<Compared>, StoreError> {
+        let rows = sqlx::query!(
+            r#"UPDATE silence SET try_at = $2
+               WHERE token IN (SELECT token FROM silence
+                               WHERE state IN ('active', 'ended') AND silence_id IS NOT NULL AND ends_at > $1 AND try_at <= $1
+                               ORDER BY token FOR UPDATE SKIP LOCKED)
+               RETURNING token, alertmanager, matchers, silence_id AS "silence_id!", ends_at AS "ends_at!", ordered_by,
+                         state = 'active' AS "holds!", who, comment"#,
+            now.to_sqlx(),
+            until.to_sqlx()
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        rows.into_iter()
+            .map(|row| {
+                Ok(Compared {
+                    silence: OwnSilence {
+                        matchers: forms::read(TABLE, "matchers", row.token, row.matchers)?,
+                        token: row.token,
+                        alertmanager: row.alertmanager,
+                        silence_id: Some(row.silence_id),
+                        ends_at: Some(row.ends_at.to_jiff()),
+                        ordered_by: row.ordered_by,
+                    },
+                    holds: row.holds,
+                    who: row.who,
+                    comment: row.comment,
+                })
+            })
+            .collect()
+    }
+
     /// A silence is over: it has ended, or was never made.
     pub async fn silence_ended(&self, token: Uuid) -> Result<(), StoreError> {
         sqlx::query!("UPDATE silence SET state = 'ended' WHERE token = $1", token)
@@ -312,7 +363,7 @@ impl Store {
             "WITH over AS (UPDATE silence SET state = 'ended' WHERE state IN ('active', 'to_end') AND ends_at < $1)
              UPDATE silence SET state = 'to_end', try_at = $2
              WHERE token IN (SELECT token FROM silence AS due
-                             WHERE state IN ('active', 'to_end') AND try_at <= $1 AND (ends_at IS NULL OR ends_at >= $1)
+                             WHERE (state = 'active' OR state = 'to_end' AND try_at <= $1) AND (ends_at IS NULL OR ends_at >= $1)
                                AND (state = 'to_end' OR EXISTS (
                                    SELECT FROM incident WHERE id = due.incident AND phase IN ('resolved', 'closed')))
                              ORDER BY try_at LIMIT $3 FOR UPDATE SKIP LOCKED)

@@ -4,6 +4,7 @@
 mod act;
 mod list;
 mod show;
+mod silences;
 
 use super::shell::{self, Shell};
 use super::{ConfigFile, FAILED, block_on, failed};
@@ -35,6 +36,7 @@ Examples:
   matrixbot incidents show 42
   matrixbot incidents ack 42 43 --comment 'on my way' --as @alice:example.org
   matrixbot incidents resolve all --room-list staging
+  matrixbot incidents silence 42 2h 'disk swap'
   matrixbot incidents resolve --room-list removed --all";
 
 #[derive(Debug, Args)]
@@ -59,6 +61,12 @@ enum IncidentsCommand {
     Show(Numbers),
     /// Show what happened to incidents, by whom and when
     Timeline(Numbers),
+    /// Silence the alerts of an incident in Alertmanager, or move the end of its silences
+    Silence(silences::Silence),
+    /// List the silences that hold alerts of open incidents, or were made for them
+    Silences,
+    /// End one of these silences
+    Unsilence(silences::Unsilence),
     #[command(flatten)]
     Act(ActCommand),
 }
@@ -244,14 +252,24 @@ pub(super) fn incidents(options: &Options) -> ExitCode {
 impl Incidents {
     /// Executes a command; without one, lists open incidents. Returns whether it succeeded for every incident.
     async fn execute(&self, config: &Config, command: Option<&IncidentsCommand>) -> anyhow::Result<bool> {
+        let who = |named: Option<&OwnedUserId>| {
+            named.cloned().unwrap_or_else(|| shell::user(&config.homeserver.server_name))
+        };
         let ActCommand { act, acting } = match command {
             None => return self.list(&list::Options::default()).await,
             Some(IncidentsCommand::List(options)) => return self.list(options).await,
             Some(IncidentsCommand::Show(wanted)) => return self.show(&wanted.numbers).await,
             Some(IncidentsCommand::Timeline(wanted)) => return self.timeline(&wanted.numbers).await,
+            Some(IncidentsCommand::Silence(options)) => {
+                return self.silence(config, options, &who(options.who.as_ref())).await;
+            }
+            Some(IncidentsCommand::Silences) => return self.silences(config, &who(None)).await,
+            Some(IncidentsCommand::Unsilence(options)) => {
+                return self.unsilence(config, options, &who(None)).await;
+            }
             Some(IncidentsCommand::Act(command)) => command,
         };
-        let who = acting.who.clone().unwrap_or_else(|| shell::user(&config.homeserver.server_name));
+        let who = who(acting.who.as_ref());
         let which = if acting.every { &[Which::All][..] } else { &acting.which };
         self.act(which, *act, &who, acting.comment.as_deref()).await
     }

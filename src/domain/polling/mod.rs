@@ -132,7 +132,9 @@ pub fn plan(
                     listing.listed.insert(fingerprint.clone());
                     listing.answers_page = true;
                 }
-                if !is_noted || alert.unlisted_since.is_some() {
+                // Two that list the same alert would take it from each other at every poll.
+                let is_another_s = is_another_s(fingerprint, alert, around);
+                if !is_another_s && (!is_noted || alert.unlisted_since.is_some()) {
                     plan.listed.insert(fingerprint.clone());
                 }
                 if alert.last_seen < oldest {
@@ -155,6 +157,12 @@ pub fn plan(
     plan
 }
 
+/// Whether another Alertmanager lists the alert, and its polls count.
+fn is_another_s(fingerprint: &Fingerprint, alert: &KnownAlert, around: &Around<'_>) -> bool {
+    let by_another = alert.listed_by.as_deref().is_some_and(|name| name != around.name);
+    by_another && alert.unlisted_since.is_none() && around.elsewhere.contains(fingerprint)
+}
+
 /// Whether every firing alert of an incident is held back, or no longer. Collects the alerts that are.
 fn hold_news(
     known: &Known,
@@ -163,6 +171,9 @@ fn hold_news(
     around: &Around<'_>,
 ) -> HoldNews {
     if !known.is_open || known.firing.is_empty() {
+        return HoldNews::Unchanged;
+    }
+    if known.firing.iter().any(|(fingerprint, alert)| is_another_s(fingerprint, alert, around)) {
         return HoldNews::Unchanged;
     }
     let (mut by, mut until, mut all) = (BTreeSet::new(), None::<Timestamp>, true);

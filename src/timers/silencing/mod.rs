@@ -2,6 +2,7 @@
 //! change something.
 
 mod carrying_out;
+mod comparing;
 mod making;
 
 pub use carrying_out::{Attempt, Silencer};
@@ -135,6 +136,7 @@ impl Worker for Silencing {
         // A slow Alertmanager does not keep what comes later from being done, but a step ends.
         let (mut running, mut failed) = (FuturesUnordered::new(), None);
         running.extend(self.due().await?);
+        running.extend(self.to_compare().await?);
         while !running.is_empty() {
             tokio::select! {
                 Some(result) = running.next() => {

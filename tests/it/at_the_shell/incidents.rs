@@ -1,6 +1,7 @@
 //! `matrixbot incidents`: the commands of rooms at the shell.
 
 use super::{ALICE, Site};
+use crate::alertmanager::{Alert, Alertmanager};
 use crate::waiting::until;
 use crate::world::{Group, TOKEN, post, series_of};
 use matrixbot::clock::{Clock as _, SystemClock};
@@ -130,4 +131,33 @@ async fn an_impossible_command_fails_with_the_reason() {
         "{output:#?}"
     );
     site.database.up().await;
+}
+
+#[tokio::test]
+async fn silences_are_made_listed_and_ended_at_the_shell() {
+    let site = Site::prepare().await;
+    let alertmanager = Alertmanager::start();
+    let more = format!("\nalertmanagers:\n  - name: main\n    url: {}\n", alertmanager.url());
+    let _program = site.start().await;
+    let disk = Alert::new("DiskFull", "finance").with_label("instance", "db-1");
+    alertmanager.fire(disk.clone());
+    let body = Group::of(&disk, SystemClock.now()).payload().to_string();
+    let url = format!("http://127.0.0.1:{}/webhook/finance", site.ports[1]);
+    assert_eq!(post(&url, TOKEN, body).await.0, 200);
+    let output = site.run(&["incidents", "silence", "1", "2h"]).await;
+    assert_eq!(output.code, Some(1), "{output:#?}");
+    assert!(output.out.contains("matrixbot knows no Alertmanager"), "{output:#?}");
+    site.write("config.yaml", &(site.config() + &more));
+    let output = site.run(&["incidents", "silence", "1", "2h", "disk", "swap", "--as", ALICE]).await;
+    assert_eq!(output.code, Some(0), "{output:#?}");
+    assert!(output.out.starts_with("🔇 #1 DiskFull: silenced in Alertmanager main until"), "{output:#?}");
+    let made = alertmanager.silences();
+    assert!(made.len() == 1 && made[0].comment.starts_with("#1 disk swap ["), "{made:#?}");
+    let listed = site.run(&["incidents", "silences", "--json"]).await.json();
+    assert_eq!(listed["silences"][0]["created_by"], ALICE, "{listed:#}");
+    let id = listed["silences"][0]["id"].as_str().unwrap().to_owned();
+    let output = site.run(&["incidents", "unsilence", &id]).await;
+    assert!(output.code == Some(0) && output.out.contains("ended in Alertmanager main"), "{output:#?}");
+    assert_eq!(site.run(&["incidents", "unsilence", &id]).await.code, Some(1));
+    assert_eq!(site.run(&["incidents", "silence", "1", "40d"]).await.code, Some(2));
 }

@@ -189,13 +189,14 @@ async fn an_incident_resolved_by_hand_closes_once_its_alerts_are_resolved() {
 }
 
 #[tokio::test]
-async fn silences_are_not_available_yet() {
+async fn without_an_alertmanager_the_answer_says_what_to_configure() {
     let (world, rooms) = World::finance("").await;
     world.report(&Group::firing("DiskFull", world.now())).await;
     let answer = alice(&world).says(&rooms.ops, "silence 1 2h").await;
     assert_eq!(
         answer,
-        "\"silence\" is not available in this release. Type \"help\" for the list of commands."
+        "matrixbot knows no Alertmanager, so it cannot silence anything. The operator has to add \"alertmanagers:\" \
+         to its configuration."
     );
     world.nothing_is_left().await;
 }

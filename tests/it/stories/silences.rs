@@ -224,3 +224,51 @@ async fn a_resolved_incident_and_one_that_alertmanager_does_not_list_are_not_sil
     assert!(alertmanager.silences().is_empty());
     world.nothing_is_left().await;
 }
+
+#[tokio::test]
+async fn a_silence_that_alertmanager_has_lost_is_made_again_and_one_that_comes_back_is_ended_again() {
+    let (world, rooms, alertmanager) = silencing().await;
+    fire(&world, &alertmanager, &[disk("db-1")]).await;
+    says(&alice(&world), &rooms, "silence 1 2h").await;
+    let lost = alertmanager.silences();
+    alertmanager.change(|state| state.silences.clear());
+    polls(&world, &alertmanager, 2).await;
+    assert_eq!(active(&alertmanager, &world), ["alertname=DiskFull instance=db-1 severity=critical"]);
+    assert_eq!(alertmanager.silences()[0].ends_at, lost[0].ends_at);
+    let id = alertmanager.silences()[0].id.clone();
+    let answer = says(&alice(&world), &rooms, &format!("unsilence {id}")).await;
+    assert!(answer.contains("ended in Alertmanager main. It was for #1."), "{answer}");
+    let ends_at = lost[0].ends_at;
+    alertmanager.change(|state| state.silences[0].ends_at = ends_at);
+    polls(&world, &alertmanager, 2).await;
+    assert!(active(&alertmanager, &world).is_empty());
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn every_alertmanager_that_lists_the_alert_gets_a_silence_and_the_thread_has_one_entry() {
+    let setup = Setup::prepare().await;
+    let rooms = setup.rooms();
+    let all = [(); 2].map(|()| Alertmanager::start_on(Arc::clone(&setup.clock) as SharedClock));
+    let list = finance_list("    permissions:\n      users:\n        \"@alice:example.test\": moderate");
+    let [one, two] = &all;
+    let configuration = format!(
+        "{list}\nalertmanagers:\n  - name: east\n    url: {}\n  - name: west\n    url: {}\n",
+        one.url(),
+        two.url()
+    );
+    let world = setup.start(&configuration).await;
+    two.fire(disk("db-1"));
+    fire(&world, one, &[disk("db-1")]).await;
+    world.pass(seconds(60)).await;
+    let answer = says(&alice(&world), &rooms, "silence 1 2h").await;
+    assert!(answer.contains("silenced in Alertmanager east and west until 14:01 UTC"), "{answer}");
+    assert!(all.iter().all(|one| active(one, &world).len() == 1));
+    for _ in 0..5 {
+        all.iter().for_each(Alertmanager::report_again);
+        world.pass(seconds(60)).await;
+    }
+    let entries = thread(&world, &rooms.ops).into_iter().filter(|line| line.contains("Silenced by")).count();
+    assert_eq!(entries, 1, "{:?}", thread(&world, &rooms.ops));
+    world.nothing_is_left().await;
+}
