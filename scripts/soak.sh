@@ -20,6 +20,17 @@
 #
 # memory: one list posts webhooks of 3.5 MB and 8 MiB, many at once, while another posts small ones. Needs no homeserver.
 #
+#   scripts/soak.sh truth [--minutes N] [--seed N] [--alertmanager 0.28]   10 minutes by default, and three until all has settled
+#
+# truth: seeded sources report outages to a pair of Alertmanagers, with silences, inhibitions, restarts of a peer without its
+# storage, edits of the routes, and matrixbot away for up to 90 s. People acknowledge some pages. A referee that knows what
+# was firing and held back when reads the rooms: every outage notified in time, every incident resolved in time, no page for
+# what did not fire. The Alertmanager is this machine's, or that of the newer Debian.
+#
+#   scripts/soak.sh polls
+#
+# polls: what the polls of an Alertmanager with 10 000 alerts cost while nothing changes. Needs no homeserver.
+#
 # MATRIXBOT_BINARY, or the debug build, is tried. All servers are private and on loopback; .test/soak.* has their logs.
 set -euo pipefail
 # shellcheck source=scripts/lib/common.sh
@@ -31,6 +42,8 @@ source "$ROOT/scripts/lib/stack.sh"
 
 cd "$ROOT"
 MINUTES=10
+SEED=1
+NEWER_ALERTMANAGER=''
 SPEED=()
 FAILED=yes
 
@@ -124,6 +137,57 @@ YAML
         --binary "$STACK_BINARY" --folder "$STACK_DIR" --webhook "$WEBHOOK_PORT"
 }
 
+polls() {
+    WEBHOOK_PORT=$(free_port) ALERTMANAGER_PORT=$(free_port)
+    step "Starting Postgres" "$ROOT/scripts/postgres.sh" start "$STACK_DIR/postgres"
+    stack_sql postgres -qc "ALTER SYSTEM SET log_statement = 'all'" -c "SELECT pg_reload_conf()" >"$STACK_DIR/psql.log"
+    printf 'route: {receiver: nobody, group_by: [alertname]}\nreceivers: [{name: nobody}]\n' >"$STACK_DIR/alertmanager.yml"
+    step "Starting Alertmanager" "$ROOT/scripts/alertmanager.sh" start "$STACK_DIR/alertmanager" \
+        --config "$STACK_DIR/alertmanager.yml" --port "$ALERTMANAGER_PORT"
+    "$STACK_BINARY" registration --url http://127.0.0.1:1 --server-name "$STACK_SERVER_NAME" >"$STACK_DIR/registration.yaml"
+    random_secret >"$STACK_DIR/large_token"
+    cat >"$STACK_DIR/polls.yaml" <<YAML
+homeserver: {url: http://127.0.0.1:1, server_name: $STACK_SERVER_NAME}
+registration: $STACK_DIR/registration.yaml
+database: {url: "$(stack_database matrixbot)"}
+listen: {appservice: 127.0.0.1:$(free_port), webhook: 127.0.0.1:$WEBHOOK_PORT, admin: 127.0.0.1:$(free_port)}
+alertmanagers: [{name: main, url: http://127.0.0.1:$ALERTMANAGER_PORT}]
+room_lists:
+  - name: large
+    webhook_token_file: $STACK_DIR/large_token
+    levels: [{rooms: ["#large:$STACK_SERVER_NAME"], escalate_after: 1h}]
+YAML
+    # As in the image and the package.
+    MALLOC_ARENA_MAX=2 MALLOC_TRIM_THRESHOLD_=131072 MALLOC_MMAP_THRESHOLD_=65536 "$(python_bin)" -B "$ROOT/scripts/polls.py" \
+        --binary "$STACK_BINARY" --folder "$STACK_DIR" --webhook "$WEBHOOK_PORT" --alertmanager "http://127.0.0.1:$ALERTMANAGER_PORT" \
+        --postgres-log "$(<"$STACK_DIR/postgres/home")/postgres.log"
+}
+
+# words WORD…: them, as a list in JSON.
+words() { "$(python_bin)" -c 'import json, sys; print(json.dumps(sys.argv[1:]))' "$@"; }
+
+truth() {
+    local a b command
+    STACK_ESCALATE_AFTER=60
+    SYNAPSE_PORT=$(free_port) APPSERVICE_PORT=$(free_port) WEBHOOK_PORT=$(free_port) ADMIN_PORT=$(free_port)
+    a=$(free_port) b=$(free_port)
+    command=("$(alertmanager_bin)")
+    [[ -z $NEWER_ALERTMANAGER ]] || mapfile -t command < <(newer_debian_command prometheus-alertmanager)
+    stack_servers
+    stack_config "$STACK_DIR/a.yaml"
+    printf '%s %s %s\n' "$APPSERVICE_PORT" "$WEBHOOK_PORT" "$ADMIN_PORT" >"$STACK_DIR/a.ports"
+    # A short reopen_window: a new outage opens an incident of its own.
+    sed -i -e "s|^    url: http://127.0.0.1:$ALERTMANAGER_PORT\$|    urls: [http://127.0.0.1:$a, http://127.0.0.1:$b]|" \
+        -e 's|^    fallback_rooms:|    reopen_window: 30s\n    reopen_min_interval: 10s\n&|' "$STACK_DIR/a.yaml"
+    "$(python_bin)" -B "$ROOT/scripts/truth.py" --minutes "$MINUTES" --seed "$SEED" --binary "$STACK_BINARY" --folder "$STACK_DIR" \
+        --homeserver "http://127.0.0.1:$SYNAPSE_PORT" --room-list "$STACK_ROOM_LIST" --admin "http://127.0.0.1:$ADMIN_PORT" \
+        --virtual-user "@_alerts_$STACK_ROOM_LIST:$STACK_SERVER_NAME" --alertmanager "$(words "${command[@]}")" \
+        --alertmanager-ports "$a" "$(free_port)" "$b" "$(free_port)" || {
+        "$(postgres_bin)/pg_dump" "$(stack_database matrixbot)" >"$STACK_DIR/database.sql"
+        return 1
+    }
+}
+
 trial=''
 while (($#)); do
     case $1 in
@@ -132,8 +196,18 @@ while (($#)); do
             MINUTES=$2
             shift
             ;;
+        --seed)
+            [[ ${2:-} =~ ^[0-9]+$ ]] || die "--seed needs a number"
+            SEED=$2
+            shift
+            ;;
+        --alertmanager)
+            [[ ${2:-} == 0.28 ]] || die "--alertmanager knows only 0.28"
+            NEWER_ALERTMANAGER=yes
+            shift
+            ;;
         --without-speed) SPEED=(--without-speed) ;;
-        kills | hostile | memory) trial=$1 ;;
+        kills | hostile | memory | polls | truth) trial=$1 ;;
         -h | --help) usage "${BASH_SOURCE[0]}" && exit 0 ;;
         *) die "unknown argument $1; see scripts/soak.sh --help" ;;
     esac
@@ -141,6 +215,9 @@ while (($#)); do
 done
 [[ -n $trial ]] || die "Which trial? See scripts/soak.sh --help"
 ensure rust python postgres synapse
+if [[ $trial == truth || $trial == polls ]]; then
+    if [[ -n $NEWER_ALERTMANAGER ]]; then install_newer_debian prometheus-alertmanager; else ensure alertmanager; fi
+fi
 STACK_BINARY=$(matrixbot_bin)
 if [[ -z $STACK_BINARY ]]; then
     step "Building matrixbot" "${BUILD_FOR_TESTS[@]}"

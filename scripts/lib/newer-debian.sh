@@ -18,6 +18,12 @@ ffefb9af363e0e4592251b2533eb06453c8e470f7772e40263c4b2129251a6d5  libssl3t64=3.5
 ab0d4127b5e46e6f8c015a1db15a62ba9ae274cdefa150083adf90ada0600ea1  libsystemd0=257.13-1~deb13u1
 LIST
             ;;
+        prometheus-alertmanager)
+            cat <<'LIST'
+76ee08c2bf686fa32ca243d099b6bfc6cb00074e9337c18ef73154b60c5830a9  prometheus-alertmanager=0.28.1+ds-1
+b59b0625cd1a791375d40dab23a4d5d3d0641e3d0a773501becdc3725b7f99cf  libc6=2.41-12+deb13u5
+LIST
+            ;;
         *) die "There is no list of packages for $1." ;;
     esac
 }
@@ -78,8 +84,9 @@ install_newer_debian() {
 
 # newer_debian_command NAME: the words that start it, with its own loader and libraries, one a line.
 newer_debian_command() {
-    local unpacked libraries
+    local unpacked libraries program
     unpacked=$(newer_debian_dir "$1")/root
     libraries=$(echo "$unpacked"/usr/lib/*-linux-gnu*)
-    printf '%s\n' "$(echo "$libraries"/ld-linux-*.so.*)" --library-path "$libraries" "$unpacked/usr/sbin/$1"
+    program=$(echo "$unpacked"/usr/*bin/"$1")
+    printf '%s\n' "$(echo "$libraries"/ld-linux-*.so.*)" --library-path "$libraries" "$program"
 }
