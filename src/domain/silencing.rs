@@ -349,8 +349,18 @@ mod tests {
     }
 
     #[test]
-    fn alertmanager_s_fingerprint_of_an_alert_without_labels_is_the_offset() {
+    fn the_fingerprint_is_the_one_that_alertmanager_sends() {
         assert_eq!(fingerprint_of(&Labels::new()), "cbf29ce484222325");
+        for body in [
+            include_str!("../../tests/fixtures/alertmanager/grouped-3-0.25.0.json"),
+            include_str!("../../tests/fixtures/alertmanager/firing-0.33.1.json"),
+        ] {
+            let body: serde_json::Value = serde_json::from_str(body).unwrap();
+            for alert in body["alerts"].as_array().unwrap() {
+                let labels: Labels = serde_json::from_value(alert["labels"].clone()).unwrap();
+                assert_eq!(fingerprint_of(&labels), alert["fingerprint"]);
+            }
+        }
     }
 
     #[test]

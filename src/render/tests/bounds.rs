@@ -4,6 +4,7 @@ use super::*;
 use crate::domain::answer::{Answer, IncidentLine};
 use crate::domain::incident::{Phase, PhaseName, Rung};
 use crate::domain::policy::Severity;
+use crate::domain::silencing::{Failed, SilenceLine, SilenceResult, SilencingAnswer, UnsilenceResult};
 use crate::domain::view::AlertView;
 use crate::domain::webhook::Labels;
 use crate::render::size::{MOST_BYTES, MOST_VISIBLE, visible_characters};
@@ -211,9 +212,33 @@ proptest! {
         check(&answer::answer(&timeline, &context), &Mentions::default());
         let mistake = Answer::Mistake { problem: format!("x{name}"), hint: name.clone() };
         check(&answer::answer(&mistake, &context), &Mentions::default());
+        for of in silencing(&name) {
+            check(&answer::answer(&Answer::Silencing { of }, &context), &Mentions::default());
+        }
         let not_available = Answer::NotAvailable { command: name };
         check(&answer::answer(&not_available, &context), &Mentions::default());
     }
+}
+
+/// Answers about silences whose texts all come from others.
+fn silencing(name: &str) -> [SilencingAnswer; 3] {
+    let text = || name.to_owned();
+    let failed = || vec![Failed { alertmanager: text(), why: text() }; 100];
+    let line = SilenceLine {
+        id: text(),
+        alertmanager: text(),
+        incidents: (1..1000).collect(),
+        created_by: text(),
+        comment: text(),
+        from: None,
+        until: Timestamp::UNIX_EPOCH,
+    };
+    let wide = SilenceResult::TooWide { others: 100, names: vec![text(); 5] };
+    [
+        SilencingAnswer::Silence { number: 1, name: text(), result: wide },
+        SilencingAnswer::List { room_list: text(), silences: vec![line; 200], failed: failed() },
+        SilencingAnswer::Unsilence { id: text(), result: UnsilenceResult::Unknown, failed: failed() },
+    ]
 }
 
 #[test]

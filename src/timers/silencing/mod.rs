@@ -34,6 +34,8 @@ const AT_ONCE: i64 = 20;
 /// How often to look for what other processes have left, and while something is slow.
 const EVERY: Duration = Duration::from_secs(10);
 const WHILE_BUSY: Duration = Duration::from_secs(1);
+/// How often a step looks for more, so that it ends within its limit.
+const MOST_LOOKS: u32 = 60;
 
 /// The worker that carries them out.
 #[derive(Debug)]
@@ -137,6 +139,7 @@ impl Worker for Silencing {
         let (mut running, mut failed) = (FuturesUnordered::new(), None);
         running.extend(self.due().await?);
         running.extend(self.to_compare().await?);
+        let mut looks = 0_u32;
         while !running.is_empty() {
             tokio::select! {
                 Some(result) = running.next() => {
@@ -144,7 +147,10 @@ impl Worker for Silencing {
                         failed.get_or_insert(error);
                     }
                 }
-                () = tokio::time::sleep(WHILE_BUSY) => running.extend(self.due().await?),
+                () = tokio::time::sleep(WHILE_BUSY), if looks < MOST_LOOKS => {
+                    looks = looks.saturating_add(1);
+                    running.extend(self.due().await?);
+                }
             }
         }
         if let Some(error) = failed {

@@ -41,7 +41,7 @@ pub(super) async fn answer(
     match fault {
         Some(Fault::Status(status, body)) => return builder(status).body(body),
         Some(Fault::NotJson) => return builder(200).body("<html>It works!</html>"),
-        Some(Fault::CutListing | Fault::Slow(_) | Fault::LostAnswer) | None => {}
+        Some(Fault::CutListing | Fault::Slow(_) | Fault::HoldsNothing | Fault::LostAnswer) | None => {}
     }
     if state.authorization.is_some() && header(&request, "authorization") != state.authorization {
         return builder(401).insert_header(("Content-Type", "text/plain")).body("Unauthorized\n");

@@ -20,6 +20,8 @@ pub(crate) enum Fault {
     CutListing,
     /// The answer comes after this time.
     Slow(Duration),
+    /// No silence holds an alert.
+    HoldsNothing,
     /// A POST is carried out, and answered 503.
     LostAnswer,
 }

@@ -272,3 +272,28 @@ async fn every_alertmanager_that_lists_the_alert_gets_a_silence_and_the_thread_h
     assert_eq!(entries, 1, "{:?}", thread(&world, &rooms.ops));
     world.nothing_is_left().await;
 }
+
+#[tokio::test]
+async fn a_silence_that_holds_nothing_is_reported() {
+    let (world, rooms, alertmanager) = silencing().await;
+    fire(&world, &alertmanager, &[disk("db-1")]).await;
+    alertmanager.fail(Some(Fault::HoldsNothing));
+    let answer = says(&alice(&world), &rooms, "silence 1 2h").await;
+    assert_eq!(answer, "⚠️ #1 DiskFull: the silence in Alertmanager main until 14:00 UTC silenced nothing.");
+    assert!(!pages(&world, &rooms.ops)[0].body.contains("Silenced by"));
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn after_a_crash_the_silence_that_was_made_is_found_by_its_token() {
+    let (world, rooms, alertmanager) = silencing().await;
+    fire(&world, &alertmanager, &[disk("db-1")]).await;
+    says(&alice(&world), &rooms, "silence 1 2h").await;
+    // As if the process had ended after the POST, before it stored the answer.
+    let forgotten = "UPDATE silence SET state = 'wanted', silence_id = NULL, ends_at = NULL";
+    sqlx::query(forgotten).execute(world.database.reader()).await.unwrap();
+    let answer = says(&alice(&world), &rooms, "silence 1 2h").await;
+    assert!(answer.contains("silenced in Alertmanager main until 14:00 UTC"), "{answer}");
+    assert_eq!(alertmanager.silences().len(), 1);
+    world.nothing_is_left().await;
+}
