@@ -39,7 +39,7 @@ pub struct Config {
     /// The Postgres database.
     pub database: Database,
     /// The listeners: `ADDRESS:PORT`, or `{address: ADDRESS:PORT, tls: {certificate: FILE, key: FILE}}`. Listeners may
-    /// share an address if they have the same `tls`, but not `webhook` and `admin`.
+    /// share an address if they have the same `tls`; `webhook` and `admin` had better not.
     #[serde(default)]
     pub listen: Listen,
     /// The Alertmanagers whose alerts matrixbot polls, in addition to their webhooks: some alerts end or fire again without

@@ -57,7 +57,8 @@ pub struct Policy {
     pub unack_delay: Duration,
     /// The longest snooze.
     pub max_snooze: Duration,
-    /// How long after it was resolved an incident is reopened, if its alerts fire again, instead of a new incident.
+    /// How long after it was resolved an incident is reopened, if its alerts fire again, instead of a new incident. An
+    /// acknowledgement from before applies again; nobody is paged.
     #[schemars(extend("x-group" = "Reopening and resolving"))]
     pub reopen_window: Duration,
     /// A report that an alert is firing with its old start time, within this time after it was resolved, is probably an

@@ -138,7 +138,7 @@ impl Engine {
             held::adopt(change.tx(), room_list, key, adopter).await?;
         }
         change.commit().await?;
-        if let Some(number) = adopter {
+        if let Some(number) = adopter.filter(|_| source == Source::Webhook) {
             tracing::info!(
                 incident = number,
                 room_list,

@@ -156,6 +156,18 @@ impl Store {
         Ok(())
     }
 
+    /// The URL of Alertmanager in its newest webhook for a receiver; `None`: none of the last 200 incidents has one.
+    pub async fn url_of_receiver(&self, receiver: &str) -> Result<Option<String>, StoreError> {
+        Ok(sqlx::query_scalar!(
+            r#"SELECT external_url AS "url!"
+             FROM (SELECT id, receiver, external_url FROM incident ORDER BY id DESC LIMIT 200) AS newest
+             WHERE receiver = $1 AND external_url IS NOT NULL ORDER BY id DESC LIMIT 1"#,
+            receiver
+        )
+        .fetch_optional(&self.pool)
+        .await?)
+    }
+
     /// The room list of the newest incident of a receiver; `None`: none of the last 200 is its.
     pub async fn list_of_receiver(&self, receiver: &str) -> Result<Option<String>, StoreError> {
         Ok(sqlx::query_scalar!(

@@ -223,6 +223,7 @@ async fn timers_and_incidents(plans: &mut Plans) {
             let alerts = |name: &str| BTreeSet::from([name.to_owned()]);
             store.note_listed("main", &alerts("1"), &alerts("2"), now()).await.unwrap();
             assert_eq!(store.list_of_receiver("finance").await.unwrap().as_deref(), Some("finance"));
+            assert_eq!(store.url_of_receiver("finance").await.unwrap(), None);
             assert_eq!(store.list_of_receiver("slack").await.unwrap(), None);
             store.end_polls(Uuid::nil()).await.unwrap();
         })

@@ -218,10 +218,10 @@ impl World {
     /// Does everything that is due at the current time.
     pub(crate) async fn settle(&self) {
         for _ in 0..200 {
-            self.homeserver.deliver().await;
-            self.bot.work().await;
-            // A worker may have changed a room although it is idle now.
-            if self.homeserver.deliver().await.events == 0 {
+            let delivered = self.homeserver.deliver().await;
+            let worked = self.bot.work().await;
+            // A worker may have changed a room although it is idle now, and a step may have failed on a busy machine.
+            if !worked && delivered.events == 0 && self.homeserver.deliver().await.events == 0 {
                 return;
             }
         }

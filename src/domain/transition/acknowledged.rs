@@ -45,8 +45,8 @@ impl Draft<'_> {
     pub(super) fn restore_ack(&mut self, ack: KeptAck) {
         self.incident.phase = self.acknowledged_until(ack.until);
         self.arm_timer();
-        self.record(Kind::RefiredAcknowledged);
-        self.effect(Effect::Refresh(Urgency::Soon));
+        let entry = self.record(Kind::RefiredAcknowledged);
+        self.refresh_and_post(Urgency::Soon, entry);
     }
 
     /// When a new or worse alert ends the acknowledgement or snooze: at most once per `reopen_min_interval`. An alert

@@ -233,8 +233,13 @@ impl Polling {
             }
         };
         let has_intervals = routes.is_none_or(|routes| routes.has_time_intervals(receiver));
+        // People may not reach the URL that is polled.
+        let known = self.store.url_of_receiver(receiver).await?;
+        let polled = || one.api.urls().next().map(|url| url.as_str().trim_end_matches('/').to_owned());
+        let page = known.or_else(polled);
         for group in groups {
-            let Some(webhook) = webhook(one, receiver, group, unheard, has_intervals) else { continue };
+            let Some(mut webhook) = webhook(one, receiver, group, unheard, has_intervals) else { continue };
+            webhook.group.external_url.clone_from(&page);
             let alerts = webhook.alerts.len();
             let accepted = self.engine.report(&unheard.room_list, &webhook, now, Source::Poll).await?;
             if accepted.outcome == Outcome::Done {
@@ -276,7 +281,7 @@ fn webhook(
         group_key: format!("polled {}:{{{}}}", &one.name, labels.join(", ")),
         group_labels: group.labels,
         common_labels,
-        external_url: one.api.urls().next().map(|url| url.as_str().trim_end_matches('/').to_owned()),
+        external_url: None,
         truncated: 0,
     };
     Some(Webhook { group, alerts })
