@@ -20,6 +20,9 @@ use std::time::Duration;
 pub const OPEN_HOLD: Duration = Duration::from_mins(10);
 /// It is extended when so much is left of it.
 const OPEN_HOLD_EXTENDED: Duration = Duration::from_mins(5);
+/// How long a hold lasts at least whose alerts are not listed any more, and how soon before its end that is looked at.
+const UNLISTED_HOLD: Duration = Duration::from_mins(2);
+const ENDS_SOON: Duration = Duration::from_mins(1);
 /// How many reasons a hold keeps.
 const KEPT_REASONS: usize = 10;
 /// In how many polls in a row an alert is active before that is believed.
@@ -176,6 +179,10 @@ fn hold_news(
     if known.firing.iter().any(|(fingerprint, alert)| is_another_s(fingerprint, alert, around)) {
         return HoldNews::Unchanged;
     }
+    if let Some(hold) = prolonged(known, listed, around) {
+        suppressed.extend(known.firing.keys().cloned());
+        return HoldNews::Held(hold);
+    }
     let (mut by, mut until, mut all) = (BTreeSet::new(), None::<Timestamp>, true);
     for fingerprint in known.firing.keys() {
         let muted = around.muted.get(fingerprint);
@@ -211,6 +218,21 @@ fn hold_news(
         return HoldNews::Unchanged;
     }
     HoldNews::Held(hold)
+}
+
+/// A hold that would end soon, while none of its alerts is listed any more: either they have ended, which the next polls
+/// confirm, or Alertmanager has restarted and lists them again soon. Its end pages nobody before that is known.
+fn prolonged(
+    known: &Known,
+    listed: &BTreeMap<&str, (&ListedAlert, Sight)>,
+    around: &Around<'_>,
+) -> Option<Hold> {
+    let hold = known.hold.as_ref().filter(|hold| hold.until <= later(around.now, ENDS_SOON))?;
+    let is_missing = |(fingerprint, alert): (&Fingerprint, &KnownAlert)| {
+        !listed.contains_key(fingerprint.as_str()) && alert.listed_by.as_deref() == Some(around.name)
+    };
+    let until = later(around.now, UNLISTED_HOLD);
+    known.firing.iter().all(is_missing).then(|| Hold { by: hold.by.clone(), until })
 }
 
 /// Whether a stored hold says the same: one without an end of its own is extended when half of it is over.

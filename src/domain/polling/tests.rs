@@ -137,6 +137,19 @@ fn a_hold_ends_when_an_alert_is_active_in_two_polls() {
 }
 
 #[test]
+fn a_hold_does_not_end_while_its_alert_may_have_ended() {
+    let mut story = Story::begins(&["a"]);
+    story.silence("s", 1);
+    let held = story.polls(&[("a", listed("finance", &["s"], false))]);
+    *story.hold() = hold_of(&held).cloned();
+    let first = story.polls(&[]);
+    assert_eq!(hold_of(&first).unwrap().until, later(story.now, UNLISTED_HOLD));
+    assert_eq!(first.listings[&1].suppressed, ["a".to_owned()].into());
+    *story.hold() = hold_of(&first).cloned();
+    assert_eq!(story.polls(&[]).listings[&1].ended, ["a".to_owned()].into());
+}
+
+#[test]
 fn only_what_this_alertmanager_has_listed_ends() {
     let mut story = Story::begins(&["a", "b"]);
     story.known.get_mut(&1).unwrap().firing.get_mut("b").unwrap().listed_by = None;
