@@ -27,7 +27,7 @@ def metrics():
     """What matrixbot exports: name to labels."""
     found = {"up": set(), **{f"process_{name}": set() for name in PROCESS}}
     declarations = re.findall(r'(?:registrar|self)\s*\.(counters?|gauges?|histogram)\(\s*"(\w+)",\s*(?:"[^"]*"|help)\s*,?\s*(&\[[^\]]*\])?',
-                              (ROOT / "src/telemetry/metrics.rs").read_text())
+                              "".join((ROOT / "src/telemetry" / file).read_text() for file in ("metrics.rs", "polls.rs")))
     for kind, name, labels in declarations:
         names = set(re.findall(r'"(\w+)"', labels))
         full = f"matrixbot_{name}"
