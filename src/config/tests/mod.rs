@@ -5,6 +5,7 @@ mod doubtful;
 mod keys;
 mod problems;
 mod published;
+mod registration;
 mod schema;
 
 use super::{Config, Outside, load};
