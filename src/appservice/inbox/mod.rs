@@ -7,6 +7,7 @@ mod admitting;
 mod handler;
 mod message;
 mod preparing;
+mod queries;
 mod reaction;
 mod serving;
 mod silencing;
