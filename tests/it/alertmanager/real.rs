@@ -1,5 +1,5 @@
-//! The client against real Alertmanagers, and what a poll of 10 000 alerts costs. Ignored: it needs the URL of an
-//! Alertmanager without alerts in `ALERTMANAGER` (`scripts/alertmanager.sh start`), whose root receiver is `a`.
+//! The client against a real Alertmanager. Ignored: it needs the URL of one without alerts in `ALERTMANAGER`
+//! (`scripts/alertmanager.sh start`), whose root receiver is `a`. `scripts/soak.sh truth` plays whole stories on real ones.
 
 use matrixbot::alertmanager::api::{Alertmanager, Credentials, NewSilence, SilenceEnd};
 use matrixbot::clock::{Clock as _, SystemClock};
@@ -9,24 +9,10 @@ use std::slice;
 use std::time::Duration;
 use url::Url;
 
-const ALERTS: usize = 10_000;
-
 async fn report(url: &Url, alerts: &[Value]) {
     let request = reqwest::Client::new().post(url.join("/api/v2/alerts").unwrap());
     let request = request.header("content-type", "application/json").body(json!(alerts).to_string());
     assert_eq!(request.send().await.unwrap().status(), 200);
-}
-
-/// Of this process: processor time, and resident memory in MiB.
-fn cost() -> (Duration, u64) {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
-    let fields: Vec<i64> =
-        stat.rsplit_once(')').unwrap().1.split_whitespace().filter_map(|field| field.parse().ok()).collect();
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    let resident: u64 = resident.split_whitespace().next().unwrap().parse().unwrap();
-    // After the state, which is no number, utime is the 11th field; in hundredths of a second.
-    (Duration::from_millis(fields[10..12].iter().sum::<i64>().unsigned_abs() * 10), resident / 1024)
 }
 
 #[tokio::test]
@@ -72,26 +58,4 @@ async fn a_real_alertmanager_is_polled_and_silenced() {
     assert_eq!(client.end_silence(unknown).await.unwrap(), SilenceEnd::Gone);
     let groups = client.groups("a", now()).await.unwrap();
     assert!(groups.iter().flat_map(|group| &group.alerts).any(|one| one.alert.fingerprint == fingerprint));
-
-    let many: Vec<Value> = (0..ALERTS).map(|n| alert("Many", &n.to_string())).collect();
-    report(&url, &many).await;
-    assert!(watch.polled(now(), client.poll(now()).await.answers()));
-    assert!(watch.listed().count() > ALERTS);
-}
-
-#[tokio::test]
-#[ignore = "needs a real Alertmanager, with the alerts of the other test"]
-async fn what_a_poll_costs() {
-    matrixbot::matrix::install_tls_provider();
-    let url: Url = std::env::var("ALERTMANAGER").unwrap().parse().unwrap();
-    let client = Alertmanager::new(slice::from_ref(&url), &Credentials::None, None).unwrap();
-    let mut watch = Watch::new(vec![url.to_string()], &Remembered::default());
-    client.statuses().await;
-    for _ in 0..5 {
-        let (processor, resident) = cost();
-        assert!(watch.polled(SystemClock.now(), client.poll(SystemClock.now()).await.answers()));
-        let after = cost();
-        let (took, alerts) = (after.0.saturating_sub(processor), watch.listed().count());
-        println!("{alerts} alerts: {took:?} of processor time, from {resident} to {} MiB", after.1);
-    }
 }

@@ -100,10 +100,10 @@ async fn a_silence_is_shown_and_stops_the_ladder_and_its_end_pages_again() {
     polls(&world, &alertmanager, 1).await;
     silenced(&world, &alertmanager, later(world.now(), minutes(30)));
     polls(&world, &alertmanager, 2).await;
-    let shown = pages(&world, &rooms.ops)[0].body.clone();
+    let body = pages(&world, &rooms.ops)[0].body.clone();
     assert!(
-        shown.contains("🔇 Silenced by bob until 12:31 UTC: “disk swap”. Until then it does not escalate."),
-        "{shown}"
+        body.contains("🔇 Silenced by bob until 12:31 UTC: “disk swap”. Until then it does not escalate."),
+        "{body}"
     );
     for _ in 0..8 {
         alertmanager.report_again();

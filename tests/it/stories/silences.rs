@@ -76,8 +76,8 @@ async fn a_silence_from_the_room_holds_the_alert_and_ends_with_the_incident() {
     assert_eq!(made.created_by, "@alice:example.test");
     assert!(made.comment.starts_with("#1 disk swap ["), "{}", made.comment);
     world.pass(seconds(5)).await;
-    let shown = pages(&world, &rooms.ops)[0].body.clone();
-    assert!(shown.contains("🔇 Silenced by @alice:example.test until 14:00 UTC: “#1 disk swap”."), "{shown}");
+    let body = pages(&world, &rooms.ops)[0].body.clone();
+    assert!(body.contains("🔇 Silenced by @alice:example.test until 14:00 UTC: “#1 disk swap”."), "{body}");
     polls(&world, &alertmanager, 20).await;
     assert!(pages(&world, &rooms.managers).is_empty(), "it does not escalate");
     let entries = thread(&world, &rooms.ops).iter().filter(|line| line.contains("Silenced by")).count();
