@@ -94,7 +94,7 @@ async fn an_alert_that_ends_under_a_silence_resolves_and_pages_when_it_fires_ane
 const ALICE_NAME: &str = "alice";
 
 #[tokio::test]
-async fn a_silence_is_shown_and_stops_the_ladder_and_its_end_pages_again() {
+async fn a_silence_is_visible_and_stops_the_ladder_and_its_end_pages_again() {
     let (world, rooms, alertmanager) = polled("").await;
     let number = fires(&world, &alertmanager).await;
     polls(&world, &alertmanager, 1).await;
