@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 use super::pacing::pause;
 use super::sending::{Attempt, Sender};
-use super::sharing::Places;
+use super::sharing::{Ended, Places, SLOW, Taken};
 
 /// How often settling is retried while the database is unavailable: for about a minute. After that, the message is sent
 /// again with the same transaction id once the lease expires.
@@ -38,8 +38,8 @@ pub struct OutboxSettings {
     /// The timeout of an attempt, including joins and registrations. It must be longer than the timeout of a request to
     /// the homeserver.
     pub attempt: Duration,
-    /// How many rooms of one list are served at once. All lists together have places for four times as many, and share
-    /// them fairly.
+    /// How many rooms of one list are served at once, a fourth of them slow ones. All lists together have places for four
+    /// times as many, and share them fairly.
     pub rooms_at_once: usize,
     /// The polling interval for rooms with messages to send, if no notification arrives.
     pub poll: Duration,
@@ -104,12 +104,6 @@ pub struct Outbox {
     gate: Option<Gate>,
 }
 
-/// A room that is no longer being served.
-struct Served {
-    room: String,
-    failed: bool,
-}
-
 /// A step serves up to `rooms_at_once` rooms in parallel, until no room has messages to send. It also serves rooms that get
 /// messages in the meantime, so a slow room does not delay the others.
 impl Worker for Outbox {
@@ -163,10 +157,10 @@ impl Worker for Outbox {
                     () = self.shutdown.cancelled(), if !self.stopping() => {}
                 }
             }
-            for Served { room, failed } in ended {
-                self.places().give_back(&room, failed, self.clock.now(), rand::random());
+            for (room, how) in ended {
+                self.places().give_back(&room, how, self.clock.now(), rand::random());
                 progress = match progress {
-                    Progress::Idle(_) if failed => Progress::Idle(Duration::ZERO),
+                    Progress::Idle(_) if how == Ended::Failed => Progress::Idle(Duration::ZERO),
                     _ => Progress::More,
                 };
             }
@@ -237,21 +231,35 @@ impl Outbox {
     /// Finds rooms to serve, and takes their places.
     async fn look_up(&self, free: usize) -> Result<Vec<String>, StoreError> {
         let now = self.clock.now();
-        let busy = self.places().busy(now);
         let for_one_list = self.settings.rooms_at_once;
         let count = |rooms: usize| i64::try_from(rooms).unwrap_or(i64::MAX);
-        let found = self.store.rooms_to_serve(now, count(free), count(for_one_list), &busy).await?;
-        let mut places = self.places();
-        let taken = found.into_iter().filter(|(room, list)| places.take(room, list, for_one_list));
-        Ok(taken.map(|(room, _)| room).collect())
+        let mut rooms = Vec::new();
+        loop {
+            let busy = self.places().busy(now, for_one_list);
+            let found = self.store.rooms_to_serve(now, count(free), count(for_one_list), &busy).await?;
+            let mut any_too_slow = false;
+            let mut places = self.places();
+            for (room, list) in found {
+                match places.take(&room, &list, for_one_list) {
+                    Taken::Yes => rooms.push(room),
+                    Taken::No => {}
+                    Taken::TooSlow => any_too_slow = true,
+                }
+            }
+            if !any_too_slow {
+                return Ok(rooms);
+            }
+            // They stood before others. The next lookup leaves them out.
+        }
     }
 
     /// Sends a room's messages, one after another, until its queue is empty or it must wait.
-    async fn serve(&self, room: &str) -> Result<(), OutboxError> {
+    async fn serve(&self, room: &str) -> Result<Ended, OutboxError> {
         if room.starts_with('#') {
-            return self.resolve(room).await;
+            return self.resolve(room).await.map(|()| Ended::Well);
         }
         let mut claimed = self.claim(room).await?;
+        let mut ended = Ended::Well;
         while let Some(message) = claimed {
             let began = self.clock.now();
             let attempt = tokio::select! {
@@ -260,16 +268,17 @@ impl Outbox {
             };
             let took = between(began, self.clock.now());
             claimed = self.settle_fenced(&message, &attempt, took).await?;
+            ended = if took < SLOW { Ended::Well } else { Ended::Slow };
         }
-        Ok(())
+        Ok(ended)
     }
 
-    async fn serve_or_log(&self, room: String) -> Served {
-        let served = self.serve(&room).await;
-        if let Err(error) = &served {
+    async fn serve_or_log(&self, room: String) -> (String, Ended) {
+        let ended = self.serve(&room).await.unwrap_or_else(|error| {
             tracing::warn!(room, %error, "serving {room} failed and is retried: {error}");
-        }
-        Served { room, failed: served.is_err() }
+            Ended::Failed
+        });
+        (room, ended)
     }
 
     /// Renews a lease for as long as this is polled. If the renewal fails, another worker may claim the message and then

@@ -3,6 +3,7 @@
 use super::dispatch::{Outbox, OutboxError};
 use super::pacing::{Verdict, verdict};
 use super::sending::Attempt;
+use super::sharing::SLOW;
 use super::{elsewhere, searching, trouble};
 use crate::domain::incident::Rung;
 use crate::domain::outgoing::{Outgoing, OutgoingKind};
@@ -20,9 +21,9 @@ use jiff::Timestamp;
 use ruma::{EventId, OwnedEventId};
 use std::time::Duration;
 
-/// From this duration on an attempt is slow, and its room rests before its next message.
-const SLOW: Duration = Duration::from_secs(5);
-const REST: Duration = Duration::from_secs(1);
+/// After a slow attempt the room rests for this part of its duration, but no longer than a second.
+const RESTS: u32 = 5;
+const LONGEST_REST: Duration = Duration::from_secs(1);
 
 impl Outbox {
     /// Records the result of an attempt, and claims the room's next message.
@@ -107,7 +108,8 @@ impl Outbox {
         let next = match claims_next {
             // A slow room rests, so that its list's other rooms are served.
             true if took >= SLOW => {
-                settle::rest(change.tx(), &claimed.lease, later(now, REST)).await?;
+                let rest = (took / RESTS).min(LONGEST_REST);
+                settle::rest(change.tx(), &claimed.lease, later(now, rest)).await?;
                 None
             }
             true => self.claim_next(&mut change, &claimed.lease).await?,

@@ -5,6 +5,14 @@ use crate::domain::time::later;
 use crate::store::Busy;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// From this duration on an attempt is slow.
+pub(super) const SLOW: Duration = Duration::from_secs(1);
+
+/// A list's slow rooms get one of so many of its places: more requests at once make a busy homeserver slower for everybody,
+/// and the list's other rooms always find a place.
+const PART_OF_SLOW_ROOMS: usize = 4;
 
 /// There are places for so many lists that use all of theirs.
 const LISTS: usize = 4;
@@ -16,6 +24,30 @@ pub(super) struct Places {
     served: BTreeMap<String, String>,
     /// Rooms whose last serving failed in matrixbot, such as by an error of the database.
     resting: BTreeMap<String, Rest>,
+    /// Rooms whose last attempt was slow, and the list that it was for.
+    slow: BTreeMap<String, String>,
+}
+
+/// How serving a room ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// It has nothing to send now.
+    Well,
+    /// The last attempt was slow.
+    Slow,
+    /// By an error in matrixbot, such as one of the database.
+    Failed,
+}
+
+/// Whether a room got a place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Taken {
+    /// It did.
+    Yes,
+    /// It did not: it is being served, or its list uses enough places.
+    No,
+    /// It did not: its list serves enough slow rooms.
+    TooSlow,
 }
 
 /// How often in a row serving a room failed, and until when it rests.
@@ -36,38 +68,56 @@ impl Places {
         for_one_list.saturating_mul(LISTS).saturating_sub(self.served.len())
     }
 
-    /// What the store needs to know to find the next rooms.
-    pub(super) fn busy(&self, now: Timestamp) -> Busy {
+    /// What the store needs to know to find the next rooms, if one list uses at most `for_one_list` places. A slow room of a
+    /// list that serves enough of them is not one.
+    pub(super) fn busy(&self, now: Timestamp, for_one_list: usize) -> Busy {
         let resting = self.resting.iter().filter(|(_, rest)| rest.until > now).map(|(room, _)| room);
+        let slow = self.slow.iter().filter(|(_, list)| !self.has_place_for_slow(list, for_one_list));
         let mut lists = BTreeMap::new();
         for list in self.served.values() {
             *lists.entry(list.clone()).or_insert(0) += 1;
         }
-        Busy { rooms: self.served.keys().chain(resting).cloned().collect(), lists }
+        let rooms = self.served.keys().chain(resting).chain(slow.map(|(room, _)| room));
+        Busy { rooms: rooms.cloned().collect(), lists }
     }
 
     /// Takes a place for a room, unless its list uses `for_one_list` places already, or half of those that other lists
-    /// leave: another list always finds one. Returns whether it did.
-    pub(super) fn take(&mut self, room: &str, list: &str, for_one_list: usize) -> bool {
+    /// leave: another list always finds one. A slow room also needs one of the places for slow rooms.
+    pub(super) fn take(&mut self, room: &str, list: &str, for_one_list: usize) -> Taken {
         let own = self.served.values().filter(|served| *served == list).count();
         let left_by_others = self.free(for_one_list).saturating_add(own);
-        let is_free = !self.served.contains_key(room) && own < for_one_list.min(left_by_others.div_ceil(2));
-        if is_free {
-            self.served.insert(room.to_owned(), list.to_owned());
+        if self.served.contains_key(room) || own >= for_one_list.min(left_by_others.div_ceil(2)) {
+            return Taken::No;
         }
-        is_free
+        if self.slow.get(room).is_some_and(|list| !self.has_place_for_slow(list, for_one_list)) {
+            return Taken::TooSlow;
+        }
+        self.served.insert(room.to_owned(), list.to_owned());
+        Taken::Yes
+    }
+
+    fn has_place_for_slow(&self, list: &str, for_one_list: usize) -> bool {
+        let slow =
+            self.slow.iter().filter(|(room, of)| *of == list && self.served.contains_key(*room)).count();
+        slow < for_one_list.div_ceil(PART_OF_SLOW_ROOMS)
     }
 
     /// Gives a room's place back. If serving it failed, the room rests, longer from time to time.
-    pub(super) fn give_back(&mut self, room: &str, failed: bool, now: Timestamp, roll: f64) {
-        self.served.remove(room);
-        if failed {
+    pub(super) fn give_back(&mut self, room: &str, ended: Ended, now: Timestamp, roll: f64) {
+        let list = self.served.remove(room);
+        self.slow.remove(room);
+        if ended == Ended::Failed {
             let failures = self.resting.get(room).map_or(0, |rest| rest.failures);
             let rest =
                 Rest { failures: failures.saturating_add(1), until: later(now, pause(failures, roll)) };
             self.resting.insert(room.to_owned(), rest);
-        } else {
-            self.resting.remove(room);
+            return;
+        }
+        self.resting.remove(room);
+        if ended == Ended::Slow
+            && let Some(list) = list
+        {
+            self.slow.insert(room.to_owned(), list);
         }
     }
 }
@@ -75,12 +125,12 @@ impl Places {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
+    use std::collections::BTreeSet;
 
     const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
     fn take(places: &mut Places, list: &str, rooms: usize) -> usize {
-        (0..rooms).filter(|n| places.take(&format!("!{list}{n}"), list, 32)).count()
+        (0..rooms).filter(|n| places.take(&format!("!{list}{n}"), list, 32) == Taken::Yes).count()
     }
 
     #[test]
@@ -93,22 +143,41 @@ mod tests {
     #[test]
     fn a_room_that_is_served_is_not_served_again() {
         let mut places = Places::default();
-        assert!(places.take("!a", "a", 32));
-        assert!(!places.take("!a", "b", 32));
-        places.give_back("!a", false, NOW, 0.0);
-        assert!(places.take("!a", "b", 32));
+        assert_eq!(places.take("!a", "a", 32), Taken::Yes);
+        assert_eq!(places.take("!a", "b", 32), Taken::No);
+        places.give_back("!a", Ended::Well, NOW, 0.0);
+        assert_eq!(places.take("!a", "b", 32), Taken::Yes);
     }
 
     #[test]
     fn a_room_that_fails_rests_longer_and_longer() {
         let mut places = Places::default();
         let second = Duration::from_secs(1);
-        places.give_back("!a", true, NOW, 1.0);
-        assert_eq!(places.busy(NOW).rooms, ["!a"]);
-        assert!(places.busy(later(NOW, second)).rooms.is_empty());
-        places.give_back("!a", true, NOW, 1.0);
-        assert_eq!(places.busy(later(NOW, second)).rooms, ["!a"]);
-        places.give_back("!a", false, NOW, 1.0);
-        assert!(places.busy(NOW).rooms.is_empty());
+        places.give_back("!a", Ended::Failed, NOW, 1.0);
+        assert_eq!(places.busy(NOW, 32).rooms, ["!a"]);
+        assert!(places.busy(later(NOW, second), 32).rooms.is_empty());
+        places.give_back("!a", Ended::Failed, NOW, 1.0);
+        assert_eq!(places.busy(later(NOW, second), 32).rooms, ["!a"]);
+        places.give_back("!a", Ended::Well, NOW, 1.0);
+        assert!(places.busy(NOW, 32).rooms.is_empty());
+    }
+
+    #[test]
+    fn slow_rooms_leave_places_to_the_other_rooms_of_their_list() {
+        let mut places = Places::default();
+        assert_eq!(take(&mut places, "a", 32), 32);
+        for n in 0..32 {
+            places.give_back(&format!("!a{n}"), Ended::Slow, NOW, 0.0);
+        }
+        assert_eq!(take(&mut places, "a", 32), 8);
+        assert_eq!(places.take("!a9", "a", 32), Taken::TooSlow);
+        assert_eq!(
+            places.busy(NOW, 32).rooms.iter().collect::<BTreeSet<_>>().len(),
+            32,
+            "no slow room is looked for"
+        );
+        assert_eq!(places.take("!quick", "a", 32), Taken::Yes);
+        places.give_back("!a0", Ended::Well, NOW, 0.0);
+        assert_eq!(places.take("!a9", "a", 32), Taken::Yes);
     }
 }
