@@ -24,6 +24,14 @@ SLOW = 3.0
 HUGE = 8 * 1024 * 1024 - 64 * 1024
 
 
+# In a body that was made before; of the length of `now`.
+START = "2026-01-01T00:00:00.000000Z"
+
+
+def now():
+    return datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
 class SlowHomeserver:
     """Passes requests to the homeserver, and lets those wait that name one of `rooms`."""
 
@@ -87,12 +95,16 @@ class Attack:
         self.server_name = self.mallory.user_id.split(":", 1)[1]
         self.user = f"@_alerts_{LIST}:{self.server_name}"
         self.stopped = threading.Event()
+        self.huge = []
         self.counts = {"huge webhooks": 0, "webhooks": 0, "commands": 0, "strange events": 0}
         self.random = random.Random(2)
         self.threads = []
 
     def prepare(self):
-        """Creates the list's rooms. Mallory's is of a version that accepts power levels that are no numbers."""
+        """Creates the list's rooms, and the huge bodies: made while the trial runs, they would hold up everything that this
+        process passes on. Mallory's room is of a version that accepts power levels that are no numbers.
+        """
+        self.huge = [self.huge_body(f"Huge{number % 3}") for number in range(6)]
         names = ["hostile", *(f"slow-{number}" for number in range(SLOW_ROOMS))]
         rooms = {}
         for name in names:
@@ -118,29 +130,34 @@ class Attack:
             with contextlib.suppress(HttpError, OSError):
                 action()
 
-    def post(self, name, alerts):
+    def post(self, body):
         token = (self.options.folder_path / "hostile_token").read_text().strip()
-        body = {"version": "4", "receiver": LIST, "status": "firing", "groupKey": f"{{}}:{{{name}}}", "groupLabels": {"alertname": name},
-                "commonLabels": {}, "commonAnnotations": {}, "externalURL": "http://a.example.test", "truncatedAlerts": 0, "alerts": alerts}
         call("POST", f"http://127.0.0.1:{self.random.choice(self.instances).webhook}/webhook/{LIST}", body, token, 30)
 
-    def alert(self, name, number, filling):
-        now = datetime.datetime.now(datetime.timezone.utc).isoformat()
+    def group(self, name, alerts):
+        return {"version": "4", "receiver": LIST, "status": "firing", "groupKey": f"{{}}:{{{name}}}", "groupLabels": {"alertname": name},
+                "commonLabels": {}, "commonAnnotations": {}, "externalURL": "http://a.example.test", "truncatedAlerts": 0, "alerts": alerts}
+
+    def alert(self, name, number, filling, starts):
         return {"status": self.random.choice(["firing", "resolved"]), "labels": {"alertname": name, "n": str(number), "severity": "critical"},
-                "annotations": {"summary": filling}, "startsAt": now, "endsAt": now, "generatorURL": "", "fingerprint": f"{hash((name, number)) & 0xffffffffffffffff:016x}"}
+                "annotations": {"summary": filling}, "startsAt": starts, "endsAt": starts, "generatorURL": "", "fingerprint": f"{hash((name, number)) & 0xffffffffffffffff:016x}"}
+
+    def huge_body(self, name):
+        filling = "x" * 1000
+        count = HUGE // (len(json.dumps(self.alert(name, 100_000, filling, START))) + 2)
+        return json.dumps(self.group(name, [self.alert(name, number, filling, START) for number in range(count)])).encode()
 
     def huge_webhook(self):
+        """Most alerts end, or start anew."""
         self.counts["huge webhooks"] += 1
-        name = f"Huge{self.counts['huge webhooks'] % 3}"
-        filling = "x" * 1000
-        count = HUGE // (len(json.dumps(self.alert(name, 100_000, filling))) + 2)
-        self.post(name, [self.alert(name, number, filling) for number in range(count)])
+        body = self.huge[self.counts["huge webhooks"] % len(self.huge)]
+        self.post(body.replace(START.encode(), now().encode()))
 
     def webhook(self):
         """An incident more, in every slow room."""
         self.counts["webhooks"] += 1
         name = f"Hostile{self.counts['webhooks']}"
-        self.post(name, [{**self.alert(name, 0, "slow"), "status": "firing"}])
+        self.post(self.group(name, [{**self.alert(name, 0, "slow", now()), "status": "firing"}]))
 
     def command(self):
         self.counts["commands"] += 1

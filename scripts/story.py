@@ -44,10 +44,10 @@ class HttpError(Exception):
 
 
 def call(method, url, body=None, token=None, timeout=60):
-    """One HTTP request with JSON in and out."""
+    """One HTTP request with JSON in, encoded or not, and out."""
     request = urllib.request.Request(url, method=method)
     if body is not None:
-        request.data = json.dumps(body).encode()
+        request.data = body if isinstance(body, bytes) else json.dumps(body).encode()
         request.add_header("Content-Type", "application/json")
     if token:
         request.add_header("Authorization", f"Bearer {token}")

@@ -24,6 +24,10 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::{Instant, Sleep};
 
+/// Begins a transaction, in one round trip. Postgres compiles statements that it expects to be long, such as one about
+/// the 6 500 alerts of a large webhook, which takes it longer (0.3 s, Postgres 15) than to run them.
+const BEGIN: &str = "BEGIN; SET LOCAL jit = off";
+
 /// How long to wait for the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -96,7 +100,10 @@ impl Connections {
         let mut connection = self.acquire().await?;
         connection.until = Some(Instant::now() + self.limits.transaction);
         let mut tx = Tx { connection, open: true };
-        tx.connection.limited(|connection| Box::pin(PgTransactionManager::begin(connection, None))).await?;
+        let begin = || Some(SqlStr::from_static(BEGIN));
+        tx.connection
+            .limited(|connection| Box::pin(PgTransactionManager::begin(connection, begin())))
+            .await?;
         Ok(tx)
     }
 

@@ -172,6 +172,19 @@ async fn no_query_scans_a_table_that_grows() {
     assert_eq!(plans.scans, BTreeMap::from([("a scan", vec!["outbox".to_owned()])]));
 }
 
+#[tokio::test]
+async fn the_statements_of_a_transaction_are_not_compiled() {
+    let store = TestDatabase::create().await.store(1);
+    let jit = "SELECT current_setting('jit')";
+    let mut tx = store.begin().await.unwrap();
+    assert_eq!(sqlx::query_scalar::<_, String>(jit).fetch_one(&mut *tx).await.unwrap(), "off");
+    tx.commit().await.unwrap();
+    // Behind a pooler the next transaction on this connection may be another client's.
+    let mut tx = store.begin().await.unwrap();
+    sqlx::query("ROLLBACK").execute(&mut *tx).await.unwrap();
+    assert_eq!(sqlx::query_scalar::<_, String>(jit).fetch_one(&mut *tx).await.unwrap(), "on");
+}
+
 async fn timers_and_incidents(plans: &mut Plans) {
     plans.of("next_due", async |store| store.next_due().await.unwrap().unwrap()).await;
     plans
