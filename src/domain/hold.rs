@@ -1,9 +1,16 @@
 //! Alertmanager holds alerts back: by a silence, an inhibition, or a mute interval. They are firing, and it sends no
 //! webhook about them.
 
+use super::time::{between, later};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// An end that is handled so much later came while matrixbot was not running.
+const MISSED: Duration = Duration::from_secs(10);
+/// How long a missed end waits for the polls: the lease of a process that was killed, and some.
+const FIRST_POLLS: Duration = Duration::from_secs(90);
 
 /// Why Alertmanager holds back every firing alert of an incident, as its last poll says. The incident does not escalate.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,6 +20,9 @@ pub struct Hold {
     /// When it ends as far as is known. Then the incident pages again, also if Alertmanager does not answer. An inhibition
     /// or a mute interval has no end of its own: each poll extends the hold.
     pub until: Timestamp,
+    /// Whether it has outlasted an end that was missed. It does that once.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub outlasted: bool,
 }
 
 /// What holds alerts back.
@@ -40,6 +50,13 @@ pub enum HeldBy {
 }
 
 impl Hold {
+    /// What follows it when its end is handled. `None`: nothing. If matrixbot was not running when it ended, the alerts may
+    /// have ended as well: it lasts until polls could find that, or else for 90 seconds.
+    pub fn after_its_end(&self, now: Timestamp) -> Option<Self> {
+        let outlasts = between(self.until, now) > MISSED && !self.outlasted;
+        outlasts.then(|| Self { by: self.by.clone(), until: later(now, FIRST_POLLS), outlasted: true })
+    }
+
     /// Whether people see another reason or another end than before. The end of a hold without a silence is not seen.
     pub fn looks_different(&self, before: &Self) -> bool {
         self.by != before.by

@@ -212,7 +212,7 @@ fn hold_news(
         suppressed.clear();
         return HoldNews::Unchanged;
     };
-    let hold = Hold { by: by.into_iter().take(KEPT_REASONS).collect(), until };
+    let hold = Hold { by: by.into_iter().take(KEPT_REASONS).collect(), until, outlasted: false };
     if known.hold.as_ref().is_some_and(|before| is_kept(before, &hold, around.now)) {
         suppressed.clear();
         return HoldNews::Unchanged;
@@ -232,7 +232,7 @@ fn prolonged(
         !listed.contains_key(fingerprint.as_str()) && alert.listed_by.as_deref() == Some(around.name)
     };
     let until = later(around.now, UNLISTED_HOLD);
-    known.firing.iter().all(is_missing).then(|| Hold { by: hold.by.clone(), until })
+    known.firing.iter().all(is_missing).then(|| Hold { by: hold.by.clone(), until, outlasted: false })
 }
 
 /// Whether a stored hold says the same: one without an end of its own is extended when half of it is over.
@@ -257,7 +257,7 @@ pub fn held<'a>(alerts: impl IntoIterator<Item = &'a ListedAlert>, now: Timestam
         let ends = reasons(alert, &mut by, &around);
         until = Some(until.map_or(ends, |until| until.min(ends)));
     }
-    Some(Hold { by: by.into_iter().take(KEPT_REASONS).collect(), until: until? })
+    Some(Hold { by: by.into_iter().take(KEPT_REASONS).collect(), until: until?, outlasted: false })
 }
 
 /// Collects what holds an alert back. Returns when the last of it ends.

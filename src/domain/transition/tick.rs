@@ -31,8 +31,14 @@ pub(super) fn tick(incident: Option<&Incident>, around: Surroundings<'_>) -> Dec
         let waits = matches!(incident.phase, Phase::Firing | Phase::Unanswered { .. });
         let pages_again = waits || matches!(incident.phase, Phase::Acknowledged { .. });
         if hold.until <= around.now && pages_again {
-            draft.release(around.newest.policy.initial_delay);
-            return draft.decided(Outcome::Done);
+            let Some(hold) = hold.after_its_end(around.now) else {
+                draft.release(around.newest.policy.initial_delay);
+                return draft.decided(Outcome::Done);
+            };
+            draft.incident.next_at = Some(hold.until);
+            draft.incident.hold = Some(hold);
+            draft.arm_timer();
+            return draft.decided(Outcome::Nothing);
         }
         if waits {
             draft.incident.next_at = Some(hold.until);

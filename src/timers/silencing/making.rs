@@ -258,7 +258,7 @@ impl Silencer {
             comment: silence.comment_for_people().to_owned(),
             until: silence.ends_at,
         });
-        let hold = Hold { by: by.collect(), until };
+        let hold = Hold { by: by.collect(), until, outlasted: false };
         let says = |incident: &Incident, _: &str| {
             let is_whole = !incident.firing.is_empty()
                 && incident.phase.is_open()

@@ -133,6 +133,42 @@ async fn a_silence_ends_at_its_last_known_end_although_alertmanager_does_not_ans
     world.nothing_is_left().await;
 }
 
+/// A silence ends while matrixbot is not running. It starts 20 seconds later, and the lease of the killed process lasts.
+async fn a_silence_ends_without_matrixbot(meanwhile: impl FnOnce(&Alertmanager)) -> (World, Rooms, Alertmanager) {
+    let (mut world, rooms, alertmanager) = polled("").await;
+    fires(&world, &alertmanager).await;
+    polls(&world, &alertmanager, 1).await;
+    silenced(&world, &alertmanager, later(world.now(), seconds(70)));
+    polls(&world, &alertmanager, 1).await;
+    world.clock.advance(seconds(30));
+    meanwhile(&alertmanager);
+    world.restart_bot().await;
+    world.pass(seconds(89)).await;
+    (world, rooms, alertmanager)
+}
+
+#[tokio::test]
+async fn a_silence_and_its_alert_that_both_end_while_matrixbot_is_away_page_nobody() {
+    let gone = |alertmanager: &Alertmanager| alertmanager.resolve("DiskFull");
+    let (world, rooms, _alertmanager) = a_silence_ends_without_matrixbot(gone).await;
+    world.pass(minutes(1)).await;
+    assert_eq!(phase(&world, 1).await, "resolved");
+    assert_eq!(notified(&world, &rooms.ops), [ALICE_NAME]);
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn a_silence_that_ends_while_matrixbot_is_away_pages_although_alertmanager_does_not_answer() {
+    let fails = |alertmanager: &Alertmanager| {
+        alertmanager.fail(Some(Fault::Status(503, "busy".to_owned())));
+    };
+    let (world, rooms, _alertmanager) = a_silence_ends_without_matrixbot(fails).await;
+    assert_eq!(notified(&world, &rooms.ops), [ALICE_NAME]);
+    world.pass(seconds(1)).await;
+    assert_eq!(notified(&world, &rooms.ops), [ALICE_NAME; 2], "90 s after the start");
+    world.nothing_is_left().await;
+}
+
 #[tokio::test]
 async fn an_alert_that_nobody_reports_is_paged_once_its_webhook_is_overdue() {
     let (world, rooms, alertmanager) = polled("").await;

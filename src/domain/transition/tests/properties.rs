@@ -122,11 +122,14 @@ fn an_untouched_incident_reaches_unanswered(world: &World) -> Held {
     let mut world = world.clone();
     let held =
         |world: &World| world.incident.as_ref().and_then(|incident| incident.hold.as_ref()?.until.into());
-    while let Some(until) = held(&world).filter(|_| world.is_firing()) {
-        world.now = world.now.max(until);
-        world.input(&Input::Tick)?;
-        prop_assert!(held(&world).is_none() || !world.is_firing(), "a hold does not end");
+    // An end that was missed comes once more.
+    for _ in 0..2 {
+        if let Some(until) = held(&world).filter(|_| world.is_firing()) {
+            world.now = world.now.max(until);
+            world.input(&Input::Tick)?;
+        }
     }
+    prop_assert!(held(&world).is_none() || !world.is_firing(), "a hold does not end");
     let Some(incident) = world.incident.clone().filter(|incident| incident.phase == Phase::Firing) else {
         return Ok(());
     };

@@ -13,6 +13,7 @@ mutants! {
     a_silence_holds_nothing_back
     a_silenced_incident_pages
     a_silence_never_ends
+    an_end_that_is_missed_never_comes
     the_end_of_a_silence_pages_nobody
 }
 
@@ -60,6 +61,21 @@ fn a_silence_never_ends(before: Before<'_>, input: &Input, around: Surroundings<
         Input::Tick => about(before, input, around, |incident| {
             if let Some(hold) = incident.hold.as_mut() {
                 hold.until = later(around.now, Duration::from_hours(1));
+            }
+        }),
+        _ => decide(before, input, around),
+    }
+}
+
+fn an_end_that_is_missed_never_comes(
+    before: Before<'_>,
+    input: &Input,
+    around: Surroundings<'_>,
+) -> Decision {
+    match input {
+        Input::Tick => about(before, input, around, |incident| {
+            if let Some(hold) = incident.hold.as_mut() {
+                hold.outlasted = false;
             }
         }),
         _ => decide(before, input, around),

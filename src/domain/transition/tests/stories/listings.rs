@@ -20,7 +20,7 @@ impl Story {
         let until = later(self.world.now, Duration::from_secs(seconds));
         let (created_by, comment) = ("alice".to_owned(), "disk swap".to_owned());
         let by = HeldBy::Silence { id: "s1".to_owned(), created_by, comment, until };
-        let hold = Hold { by: [by].into(), until };
+        let hold = Hold { by: [by].into(), until, outlasted: false };
         let suppressed = self.incident().firing.keys().cloned().collect();
         self.polled(Listing { suppressed, hold: HoldNews::Held(hold.clone()), ..Listing::default() });
         hold
@@ -66,6 +66,25 @@ fn a_silence_stops_the_ladder_and_its_end_pages_again_although_alertmanager_does
     assert_eq!((story.incident().run.no, story.incident().run.level), (2, None));
     story.tick();
     assert_eq!(story.incident().run.level, Some(0));
+}
+
+#[test]
+fn an_end_that_was_missed_waits_for_the_polls_once() {
+    for act in [None, Some(Act::Acknowledge)] {
+        let mut story = Story::paged(two_levels());
+        if let Some(act) = act {
+            story.alice(act);
+        }
+        story.silenced(60 * MINUTE);
+        story.passes(60 * MINUTE + 11);
+        for seconds in [89, 80] {
+            story.input(&Input::Tick);
+            assert_eq!(story.incident().run.no, 1, "polls may find that the alert has ended");
+            story.passes(seconds);
+        }
+        story.input(&Input::Tick);
+        assert_eq!(story.incident().run.no, 2, "it is late again, and pages");
+    }
 }
 
 #[test]

@@ -27,7 +27,7 @@ impl World {
             history::Hold::Over => HoldNews::Over,
             history::Hold::For(seconds) => {
                 let until = later(self.now, Duration::from_secs(seconds));
-                HoldNews::Held(Hold { by: [HeldBy::Inhibition].into(), until })
+                HoldNews::Held(Hold { by: [HeldBy::Inhibition].into(), until, outlasted: false })
             }
         };
         self.input(&Input::Listing(Listing { ended, listed, suppressed, hold, ..Listing::default() }))
