@@ -20,12 +20,12 @@
 #
 # memory: one list posts webhooks of 3.5 MB and 8 MiB, many at once, while another posts small ones. Needs no homeserver.
 #
-#   scripts/soak.sh truth [--minutes N] [--seed N] [--alertmanager 0.28]   10 minutes by default, and three until all has settled
+#   scripts/soak.sh truth [--minutes N] [--seed N] [--alertmanager 0.28|0.33]   10 minutes by default, and three until all has settled
 #
 # truth: seeded sources report outages to a pair of Alertmanagers, with silences, inhibitions, restarts of a peer without its
 # storage, edits of the routes, and matrixbot away for up to 90 s. People acknowledge some pages. A referee that knows what
 # was firing and held back when reads the rooms: every outage notified in time, every incident resolved in time, no page for
-# what did not fire. The Alertmanager is this machine's, or that of the newer Debian.
+# what did not fire. The Alertmanager is this machine's, or that of a newer Debian.
 #
 #   scripts/soak.sh polls
 #
@@ -172,7 +172,7 @@ truth() {
     SYNAPSE_PORT=$(free_port) APPSERVICE_PORT=$(free_port) WEBHOOK_PORT=$(free_port) ADMIN_PORT=$(free_port)
     a=$(free_port) b=$(free_port)
     command=("$(alertmanager_bin)")
-    [[ -z $NEWER_ALERTMANAGER ]] || mapfile -t command < <(newer_debian_command prometheus-alertmanager)
+    [[ -z $NEWER_ALERTMANAGER ]] || mapfile -t command < <(newer_debian_command "$NEWER_ALERTMANAGER")
     stack_servers
     stack_config "$STACK_DIR/a.yaml"
     printf '%s %s %s\n' "$APPSERVICE_PORT" "$WEBHOOK_PORT" "$ADMIN_PORT" >"$STACK_DIR/a.ports"
@@ -202,8 +202,11 @@ while (($#)); do
             shift
             ;;
         --alertmanager)
-            [[ ${2:-} == 0.28 ]] || die "--alertmanager knows only 0.28"
-            NEWER_ALERTMANAGER=yes
+            case ${2:-} in
+                0.28) NEWER_ALERTMANAGER=prometheus-alertmanager ;;
+                0.33) NEWER_ALERTMANAGER=prometheus-alertmanager_forky ;;
+                *) die "--alertmanager knows only 0.28 and 0.33" ;;
+            esac
             shift
             ;;
         --without-speed) SPEED=(--without-speed) ;;
@@ -216,7 +219,7 @@ done
 [[ -n $trial ]] || die "Which trial? See scripts/soak.sh --help"
 ensure rust python postgres synapse
 if [[ $trial == truth || $trial == polls ]]; then
-    if [[ -n $NEWER_ALERTMANAGER ]]; then install_newer_debian prometheus-alertmanager; else ensure alertmanager; fi
+    if [[ -n $NEWER_ALERTMANAGER ]]; then install_newer_debian "$NEWER_ALERTMANAGER"; else ensure alertmanager; fi
 fi
 STACK_BINARY=$(matrixbot_bin)
 if [[ -z $STACK_BINARY ]]; then

@@ -1,8 +1,10 @@
 # shellcheck shell=bash
 # Programs of a newer Debian than this machine's. They are unpacked beside the system with the libraries that they need;
 # nothing is installed. Sourced after install.sh, never run.
+#
+# A program of a later release than trixie is named with it: prometheus-alertmanager_forky.
 
-NEWER_DEBIAN=trixie
+newer_debian_release() { if [[ $1 == *_* ]]; then printf '%s\n' "${1#*_}"; else echo trixie; fi; }
 
 # The packages of a program. Apt verifies each by Debian's signature; on amd64 the checksums pin them as well.
 newer_debian_packages() {
@@ -24,21 +26,28 @@ LIST
 b59b0625cd1a791375d40dab23a4d5d3d0641e3d0a773501becdc3725b7f99cf  libc6=2.41-12+deb13u5
 LIST
             ;;
+        # forky is not released yet, so that its mirror may have newer ones.
+        prometheus-alertmanager_forky)
+            cat <<'LIST'
+ec1be21dd7ffeec3d6f42dd1cc8e97b8a9e93888f1953b4fb4cb9234be70185f  prometheus-alertmanager=0.33.1-5
+5c71715c51103beb4fbba9fe9f8dff604af6610dfa71c70bff342f54a7860803  libc6=2.43-7
+LIST
+            ;;
         *) die "There is no list of packages for $1." ;;
     esac
 }
 
 newer_debian_dir() { venv_dir "$1" "$(newer_debian_packages "$1")"; }
 
-# private_apt DIR: an apt of its own that knows only the newer Debian, from the mirror that this machine uses.
+# private_apt DIR RELEASE: an apt of its own that knows only that Debian, from the mirror that this machine uses.
 private_apt() {
-    local dir=$1 mirror
+    local dir=$1 release=$2 mirror
     # shellcheck disable=SC2016 # apt expands them.
     mirror=$(apt-get indextargets --format '$(ORIGIN) $(REPO_URI)' 'Created-By: Packages' |
         awk '$1 == "Debian" && $2 !~ /security/ { print $2; exit }')
     [[ -n $mirror ]] || die "This machine's apt has no mirror of Debian."
     mkdir -p "$dir"/{lists,cache/archives}/partial
-    printf 'deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] %s %s main\n' "$mirror" "$NEWER_DEBIAN" \
+    printf 'deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] %s %s main\n' "$mirror" "$release" \
         >"$dir/sources.list"
     cat >"$dir/apt.conf" <<CONF
 Dir::Etc::SourceList "$dir/sources.list";
@@ -55,16 +64,16 @@ CONF
 # unpack_newer_debian NAME DIR: DIR/complete exists only if it succeeded.
 unpack_newer_debian() (
     set -e
-    name=$1 dir=$2
+    name=$1 dir=$2 release=$(newer_debian_release "$1")
     have apt-get || die "Missing: $name." "This is not Debian, so the tests need --direct."
     rm -rf "$dir"
     mkdir -p "$dir/packages" "$dir/root"
-    private_apt "$dir/apt"
+    private_apt "$dir/apt" "$release"
     apt-get update
     cd "$dir/packages"
     while read -r sum package; do
         apt-get download "$package" || {
-            warn "$package is no longer on the mirror; using the newest one of $NEWER_DEBIAN."
+            warn "$package is no longer on the mirror; using the newest one of $release."
             apt-get download "${package%%=*}"
             continue
         }
@@ -79,7 +88,7 @@ unpack_newer_debian() (
 install_newer_debian() {
     local dir
     dir=$(newer_debian_dir "$1")
-    [[ -e $dir/complete ]] || step "Unpacking $1 of Debian $NEWER_DEBIAN into $dir" unpack_newer_debian "$1" "$dir"
+    [[ -e $dir/complete ]] || step "Unpacking ${1%%_*} of Debian $(newer_debian_release "$1") into $dir" unpack_newer_debian "$1" "$dir"
 }
 
 # newer_debian_command NAME: the words that start it, with its own loader and libraries, one a line.
@@ -87,6 +96,6 @@ newer_debian_command() {
     local unpacked libraries program
     unpacked=$(newer_debian_dir "$1")/root
     libraries=$(echo "$unpacked"/usr/lib/*-linux-gnu*)
-    program=$(echo "$unpacked"/usr/*bin/"$1")
+    program=$(echo "$unpacked"/usr/*bin/"${1%%_*}")
     printf '%s\n' "$(echo "$libraries"/ld-linux-*.so.*)" --library-path "$libraries" "$program"
 }
