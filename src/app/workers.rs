@@ -54,7 +54,10 @@ pub fn workers(parts: &Parts, config: &Config, shutdown: &CancellationToken) -> 
             parts.alertmanagers.clone(),
             health.clone(),
         )),
-        Registered::woken_by(&wakers.poll, Asking::new(engine(), clock(), parts.alertmanagers.clone())),
+        Registered::woken_by(
+            &wakers.poll,
+            Asking::new(engine(), store(), clock(), parts.alertmanagers.clone()),
+        ),
         Registered::woken_by(
             &wakers.silences,
             Silencing::new(

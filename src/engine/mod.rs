@@ -16,7 +16,7 @@ pub use person::{AllInRoom, Standing};
 pub use report::{Accepted, Source};
 
 use crate::clock::SharedClock;
-use crate::domain::incident::Incident;
+use crate::domain::incident::{Fingerprint, Incident};
 use crate::domain::lists::{ListSettings, Lists};
 use crate::domain::policy::Policy;
 use crate::store::{Store, StoreError};
@@ -158,16 +158,26 @@ pub struct Engine {
     policies: Arc<Mutex<KnownPolicies>>,
 }
 
-/// The incidents that Alertmanager has to be asked about, because reports on them may be old ones.
+/// What Alertmanager has to be asked about.
 #[derive(Debug, Clone, Default)]
-pub struct Asking(Arc<Mutex<Option<BTreeSet<i64>>>>);
+pub struct Asking(Arc<Mutex<Option<Questions>>>);
+
+/// Questions about alerts.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Questions {
+    /// The incidents whose reports may be old ones. A page may wait for the answer.
+    pub incidents: BTreeSet<i64>,
+    /// Alerts that a webhook has just brought. Only if an Alertmanager has listed an alert once do its polls show when it
+    /// ends.
+    pub new: BTreeSet<Fingerprint>,
+}
 
 impl Asking {
     /// Whether there is an Alertmanager to ask.
     pub fn turn(&self, on: bool) {
         let mut asked = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if on != asked.is_some() {
-            *asked = on.then(BTreeSet::new);
+            *asked = on.then(Questions::default);
         }
     }
 
@@ -175,19 +185,21 @@ impl Asking {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
-    fn ask(&self, about: BTreeSet<i64>, wake: &Notify) {
+    fn ask(&self, questions: Questions, wake: &Notify) {
         if let Some(asked) = self.0.lock().unwrap_or_else(PoisonError::into_inner).as_mut()
-            && !about.is_empty()
+            && questions != Questions::default()
         {
-            asked.extend(about);
+            asked.incidents.extend(questions.incidents);
+            asked.new.extend(questions.new);
             wake.notify_one();
         }
     }
 
-    /// Takes the incidents that have not been asked about yet.
-    pub fn take(&self) -> BTreeSet<i64> {
+    /// Takes what has not been asked yet. Unless an incident is in question, nothing is taken before `may_wait` is false.
+    pub fn take(&self, may_wait: bool) -> Questions {
         let mut asked = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        asked.as_mut().map(std::mem::take).unwrap_or_default()
+        let due = asked.as_mut().filter(|asked| !may_wait || !asked.incidents.is_empty());
+        due.map(std::mem::take).unwrap_or_default()
     }
 }
 
@@ -220,7 +232,7 @@ impl Engine {
         Self { store, clock, metrics, lists, wakers, asking: Asking::default(), policies: Arc::default() }
     }
 
-    /// The incidents that Alertmanager has to be asked about.
+    /// What Alertmanager has to be asked about.
     pub fn asking(&self) -> &Asking {
         &self.asking
     }

@@ -5,7 +5,7 @@
 
 use super::change::Policies;
 use super::timers::log_set_aside;
-use super::{Change, Engine, EngineError, Unreadable};
+use super::{Change, Engine, EngineError, Questions, Unreadable};
 use crate::domain::holding::{self, Split};
 use crate::domain::incident::{Fingerprint, Phase};
 use crate::domain::input::{Decision, Evidence, Input, Outcome, Report, ReportedAlert};
@@ -145,8 +145,9 @@ impl Engine {
                 "incident {number} of {room_list} holds the alerts of another group of Alertmanager"
             );
         }
+        let new = reporting.news(&found);
         let Reporting { outcomes, incidents, to_ask, set_aside, .. } = reporting;
-        self.asking.ask(to_ask, &self.wakers.poll);
+        self.asking.ask(Questions { incidents: to_ask, new }, &self.wakers.poll);
         for (due, reason) in &set_aside {
             log_set_aside(due, true, reason);
         }
@@ -250,6 +251,14 @@ impl Reporting<'_> {
         if self.asks && (waits || decision.outcome == Outcome::Doubted) {
             self.to_ask.insert(number);
         }
+    }
+
+    /// The firing alerts that no incident held before. It is asked whether Alertmanager lists them.
+    fn news(&self, found: &Found) -> BTreeSet<Fingerprint> {
+        let is_news =
+            |alert: &&WebhookAlert| alert.firing && !found.holders.firing.contains_key(&alert.fingerprint);
+        let news = self.webhook.alerts.iter().filter(|alert| self.asks && is_news(alert));
+        news.map(|alert| alert.fingerprint.clone()).collect()
     }
 
     fn input(&self, alerts: &[&WebhookAlert], left_out: BTreeSet<Fingerprint>, found: &Found) -> Input {

@@ -40,7 +40,7 @@ impl Store {
                    INSERT INTO alertmanager AS it (name, owner, until) VALUES ($1, $2, $4)
                    ON CONFLICT (name) DO UPDATE SET owner = $2, until = $4,
                        polled_at = CASE WHEN $5 AND it.owner = $2 THEN $6 ELSE it.polled_at END,
-                       longest_promise_ms = CASE WHEN $5 AND it.owner = $2 THEN $7 ELSE it.longest_promise_ms END,
+                       longest_promise_ms = greatest(it.longest_promise_ms, $7),
                        peers = CASE WHEN $5 AND it.owner = $2 THEN $8 ELSE it.peers END,
                        failing_since = CASE WHEN $5 AND it.owner = $2 THEN $9 ELSE it.failing_since END
                    WHERE it.owner IS NULL OR it.owner = $2 OR it.until <= $3
@@ -128,18 +128,21 @@ impl Store {
     }
 
     /// Notes which firing alerts an Alertmanager lists, and which ones of it no longer. A row that is being changed is
-    /// left for the next poll.
+    /// left for the next poll. `longest`: the longest promise of its sources, which another process needs to judge them.
     pub async fn note_listed(
         &self,
         name: &str,
-        listed: &BTreeSet<Fingerprint>,
-        unlisted: &BTreeSet<Fingerprint>,
+        (listed, unlisted): (&BTreeSet<Fingerprint>, &BTreeSet<Fingerprint>),
+        longest: Duration,
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let all: Vec<String> = listed.iter().chain(unlisted).cloned().collect();
         let listed: Vec<String> = listed.iter().cloned().collect();
         sqlx::query!(
-            "UPDATE incident_alert AS alert SET
+            "WITH promise AS (
+                 UPDATE alertmanager SET longest_promise_ms = $5 WHERE name = $1 AND longest_promise_ms < $5
+             )
+             UPDATE incident_alert AS alert SET
                     listed_by = $1,
                     unlisted_since = CASE WHEN alert.fingerprint = ANY($3) THEN NULL
                                           ELSE coalesce(alert.unlisted_since, $4) END
@@ -149,7 +152,8 @@ impl Store {
             name,
             &all,
             &listed,
-            now.to_sqlx()
+            now.to_sqlx(),
+            milliseconds(longest)
         )
         .execute(&self.pool)
         .await?;

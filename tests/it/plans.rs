@@ -17,6 +17,7 @@ use serde_json::json;
 use sqlx::{AssertSqlSafe, Executor, PgConnection};
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
+use std::time::Duration;
 use uuid::Uuid;
 
 /// 20 000 closed incidents and 100 open ones, each with alerts, timeline, posts and messages. The open incidents with
@@ -131,7 +132,7 @@ impl Plans {
         let others = "SELECT count(*) FROM pg_stat_activity
                       WHERE datname = current_database() AND application_name = 'matrixbot'";
         while sqlx::query_scalar::<_, i64>(others).fetch_one(&mut self.observer).await.unwrap() > 0 {
-            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+            tokio::time::sleep(Duration::from_millis(2)).await;
         }
         let counts = format!(
             "SELECT relname::text, seq_scan, coalesce(idx_tup_fetch, 0) FROM pg_stat_user_tables WHERE relname IN ({GROWING})"
@@ -234,7 +235,7 @@ async fn timers_and_incidents(plans: &mut Plans) {
             assert_eq!(turn.known.len(), 100);
             store.begin_poll("main", Uuid::nil(), now(), now(), Some(&turn.state)).await.unwrap().unwrap();
             let alerts = |name: &str| BTreeSet::from([name.to_owned()]);
-            store.note_listed("main", &alerts("1"), &alerts("2"), now()).await.unwrap();
+            store.note_listed("main", (&alerts("1"), &alerts("2")), Duration::ZERO, now()).await.unwrap();
             assert_eq!(store.list_of_receiver("finance").await.unwrap().as_deref(), Some("finance"));
             assert_eq!(store.url_of_receiver("finance").await.unwrap(), None);
             assert_eq!(store.list_of_receiver("slack").await.unwrap(), None);

@@ -136,8 +136,8 @@ impl ListedAlert {
         self.starts_at.as_millisecond() == at.as_millisecond()
     }
 
-    /// How long its source may stay quiet: from its last report until the alert ends without another one.
-    fn promise(&self) -> Duration {
+    /// How long its source may stay quiet, at most an hour: from its last report until the alert ends without another one.
+    pub fn promise(&self) -> Duration {
         time::between(self.updated_at, self.ends_at).min(LONGEST_PROMISE)
     }
 

@@ -50,7 +50,8 @@ impl Polling {
             Around { name: &one.name, silences: &silences, muted: &muted, elsewhere: &elsewhere, now };
         let plan = polling::plan(watch, known, refresh_after, &around);
         if !plan.listed.is_empty() || !plan.unlisted.is_empty() {
-            self.store.note_listed(&one.name, &plan.listed, &plan.unlisted, now).await?;
+            let longest = watch.remembered().longest_promise;
+            self.store.note_listed(&one.name, (&plan.listed, &plan.unlisted), longest, now).await?;
         }
         let mut failed = None;
         for (number, listing) in plan.listings {

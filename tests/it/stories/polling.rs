@@ -134,7 +134,9 @@ async fn a_silence_ends_at_its_last_known_end_although_alertmanager_does_not_ans
 }
 
 /// A silence ends while matrixbot is not running. It starts 20 seconds later, and the lease of the killed process lasts.
-async fn a_silence_ends_without_matrixbot(meanwhile: impl FnOnce(&Alertmanager)) -> (World, Rooms, Alertmanager) {
+async fn a_silence_ends_without_matrixbot(
+    meanwhile: impl FnOnce(&Alertmanager),
+) -> (World, Rooms, Alertmanager) {
     let (mut world, rooms, alertmanager) = polled("").await;
     fires(&world, &alertmanager).await;
     polls(&world, &alertmanager, 1).await;
@@ -143,15 +145,16 @@ async fn a_silence_ends_without_matrixbot(meanwhile: impl FnOnce(&Alertmanager))
     world.clock.advance(seconds(30));
     meanwhile(&alertmanager);
     world.restart_bot().await;
-    world.pass(seconds(89)).await;
+    polls(&world, &alertmanager, 1).await;
+    world.pass(seconds(29)).await;
     (world, rooms, alertmanager)
 }
 
 #[tokio::test]
 async fn a_silence_and_its_alert_that_both_end_while_matrixbot_is_away_page_nobody() {
     let gone = |alertmanager: &Alertmanager| alertmanager.resolve("DiskFull");
-    let (world, rooms, _alertmanager) = a_silence_ends_without_matrixbot(gone).await;
-    world.pass(minutes(1)).await;
+    let (world, rooms, alertmanager) = a_silence_ends_without_matrixbot(gone).await;
+    polls(&world, &alertmanager, 1).await;
     assert_eq!(phase(&world, 1).await, "resolved");
     assert_eq!(notified(&world, &rooms.ops), [ALICE_NAME]);
     world.nothing_is_left().await;
@@ -204,6 +207,33 @@ async fn a_restart_of_alertmanager_ends_nothing_before_the_sources_could_report(
     world.pass(minutes(20)).await;
     assert_ne!(phase(&world, number).await, "firing", "its source would have reported by now");
     assert!(!pages(&world, &rooms.ops).is_empty());
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn an_alert_ends_by_polls_although_matrixbot_was_killed_just_after_its_webhook() {
+    let (mut world, _, alertmanager) = polled("").await;
+    let number = fires(&world, &alertmanager).await;
+    world.pass(seconds(1)).await;
+    world.restart_bot().await;
+    // It is silenced, so there is no resolved report.
+    alertmanager.resolve("DiskFull");
+    polls(&world, &alertmanager, 3).await;
+    assert_eq!(phase(&world, number).await, "resolved");
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn a_killed_process_leaves_how_long_sources_may_be_quiet() {
+    let (mut world, _, alertmanager) = polled("").await;
+    let number = fires(&world, &alertmanager).await;
+    world.pass(seconds(30)).await;
+    world.restart_bot().await;
+    alertmanager.restart();
+    polls(&world, &alertmanager, 4).await;
+    assert_eq!(phase(&world, number).await, "firing", "its source may still report");
+    polls(&world, &alertmanager, 2).await;
+    assert_eq!(phase(&world, number).await, "resolved");
     world.nothing_is_left().await;
 }
 
