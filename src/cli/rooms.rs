@@ -4,11 +4,11 @@ use super::shell::Shell;
 use super::{ConfigFile, block_on, eprint, failed, print};
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::{Config, RoomListConfig};
-use crate::domain::lists::ListSettings;
+use crate::domain::lists::{FollowAliases, ListSettings};
 use crate::matrix::{Client, Identity, Timeouts};
 use crate::rooms::user_id::user_id_for;
-use crate::rooms::why_muted;
-use crate::store::{Move, commit, room_move};
+use crate::rooms::{Differs, look_up, why_muted};
+use crate::store::{Move, Strayed, alias, commit, room_move};
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use ruma::{RoomId, UserId};
@@ -100,6 +100,8 @@ struct Line {
     muted: bool,
     /// Where its alias leads, if pages do not follow.
     alias_leads_to: Option<String>,
+    /// Why they do not, and what to do if they should.
+    alias_why: Option<String>,
 }
 
 async fn list(shell: &Shell, config: &Config, as_json: bool) -> anyhow::Result<String> {
@@ -114,6 +116,13 @@ async fn list(shell: &Shell, config: &Config, as_json: bool) -> anyhow::Result<S
             let levels = levels.filter(|(level, _)| level.rooms.contains(&reference));
             let room = shell.store.room_of(&reference).await?;
             let strayed = strayed.iter().find(|one| one.room_list == list.name && one.alias == reference);
+            let alias_why = match strayed.map(|one| &one.is) {
+                Some(Strayed::Waiting { why, .. }) => {
+                    Some(format!("where {user} cannot post: {why}; write `/invite {user}` there"))
+                }
+                Some(Strayed::Kept { leads_to }) => Some(kept(shell, list, &room, leads_to).await?),
+                Some(Strayed::Missing) | None => None,
+            };
             lines.push(Line {
                 room_list: list.name.clone(),
                 levels: levels.map(|(_, number)| number).collect(),
@@ -121,6 +130,7 @@ async fn list(shell: &Shell, config: &Config, as_json: bool) -> anyhow::Result<S
                 name: shell.store.room_called(&room).await?,
                 membership: shell.store.membership(user.as_str(), &room).await?,
                 muted: troubled.iter().any(|room| room.reference == reference && room.muted),
+                alias_why,
                 alias_leads_to: strayed.and_then(|one| one.is.leads_to().map(str::to_owned)),
                 room,
                 reference,
@@ -149,10 +159,26 @@ impl Line {
             Some(_) => "not joined any more",
             None => "not joined yet",
         };
-        let strays = self.alias_leads_to.as_ref().map(|to| format!("; the alias leads to {to}"));
+        let why = self.alias_why.as_ref().map(|why| format!(", {why}")).unwrap_or_default();
+        let strays = self.alias_leads_to.as_ref().map(|to| format!("; the alias leads to {to}{why}"));
         let (list, places) = (&self.room_list, places.join(", "));
         format!("{list}, {places}: {}{room}{name}: {is}{}\n", self.reference, strays.unwrap_or_default())
     }
+}
+
+/// Why pages stay in a room whose alias leads to another one, and what to do if they should not.
+async fn kept(shell: &Shell, list: &RoomListConfig, room: &str, leads_to: &str) -> anyhow::Result<String> {
+    let moved = shell.store.room_move(room).await?.filter(|moved| moved.successor == leads_to);
+    Ok(match moved.map(|moved| moved.is) {
+        Some(Move::Undone) => format!("but the move there was taken back: {}", after_undo(room, leads_to)),
+        _ if list.follow_aliases == FollowAliases::Never => "but follow_aliases is never".to_owned(),
+        _ => "and pages follow soon".to_owned(),
+    })
+}
+
+/// What to do about an alias that leads to a room after the move there was taken back.
+pub(super) fn after_undo(room: &str, leads_to: &str) -> String {
+    format!("let it lead to {room} again, or configure {leads_to} by its id if pages should go there")
 }
 
 async fn moved(shell: &Shell) -> anyhow::Result<String> {
@@ -202,25 +228,52 @@ async fn undo(shell: &Shell, config: &Config, room: &str, force: bool) -> anyhow
     // What waits for the successor is meant for the room, unless a list has the successor in its own right.
     let mut leading = shell.store.references_to(&known.successor).await?;
     leading.retain(|reference| !origins.contains(reference));
-    let own = config.room_lists.iter().any(|list| {
-        let levels = list.policy.levels.iter().flat_map(|level| &level.rooms);
-        levels.chain(&list.policy.fallback_rooms).any(|named| leading.contains(named))
-    });
+    let own = config.room_lists.iter().any(|list| names(list, &leading));
     let mut tx = shell.store.begin().await?;
     room_move::undo(&mut tx, room, !own, now).await?;
     commit(tx).await?;
+    let aliases = aliases_left_behind(shell, config, room, &known.successor).await?;
     let leading = shell.store.references_to(room).await?;
-    let named = |list: &RoomListConfig| {
-        let levels = list.policy.levels.iter().flat_map(|level| &level.rooms);
-        levels.chain(&list.policy.fallback_rooms).any(|named| leading.contains(named))
-    };
-    if !config.room_lists.iter().any(named) {
+    if !config.room_lists.iter().any(|list| names(list, &leading)) {
         return Ok(format!(
             "The move is taken back, but pages do not go to {room}: no room of the configuration leads there. An upgrade \
              moves the room's aliases as well.\n"
         ));
     }
-    Ok(format!("Pages go to {room} again, no longer to {}.\n", known.successor))
+    Ok(format!("Pages go to {room} again, no longer to {}.\n{aliases}", known.successor))
+}
+
+/// Records which aliases of a room still lead to its former successor, as attendance does, and returns what to do.
+async fn aliases_left_behind(
+    shell: &Shell,
+    config: &Config,
+    room: &str,
+    successor: &str,
+) -> anyhow::Result<String> {
+    let client = Client::new(&config.homeserver.url, config.registration.as_token.clone(), TIMEOUTS)?;
+    let leading = shell.store.references_to(room).await?;
+    let (now, mut lines) = (SystemClock.now(), Vec::new());
+    for alias in leading.iter().filter(|reference| reference.starts_with('#')) {
+        let found = look_up(&client, Some(&shell.store), alias).await;
+        let Ok(Some(Differs::Leads(leads_to))) = found.map(|found| found.differs) else { continue };
+        if leads_to != successor {
+            continue;
+        }
+        let is = Strayed::Kept { leads_to };
+        let mut tx = shell.store.begin().await?;
+        for list in config.room_lists.iter().filter(|list| names(list, std::slice::from_ref(alias))) {
+            alias::strays(&mut tx, &list.name, alias, &is, now).await?;
+        }
+        commit(tx).await?;
+        lines.push(format!("{alias} still leads to {successor}: {}.\n", after_undo(room, successor)));
+    }
+    Ok(lines.concat())
+}
+
+/// Whether a list has one of these rooms.
+fn names(list: &RoomListConfig, references: &[String]) -> bool {
+    let levels = list.policy.levels.iter().flat_map(|level| &level.rooms);
+    levels.chain(&list.policy.fallback_rooms).any(|named| references.contains(named))
 }
 
 /// Why the virtual users that are in a room may not send messages there.

@@ -2,6 +2,7 @@
 //! sends it.
 
 use super::incident::{Incident, Phase, PhaseName};
+use super::lists::Departed;
 use super::policy::{Role, Severity};
 use super::silencing::SilencingAnswer;
 use super::timeline::Entry;
@@ -32,6 +33,9 @@ pub enum Answer {
         /// How many more of those there are.
         #[serde(default, skip_serializing_if = "is_zero")]
         more: u64,
+        /// How many snoozed ones this room may act on, which `ack all` leaves snoozed.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        snoozed: u64,
     },
     /// The open incidents that nobody has acknowledged.
     Pending {
@@ -81,6 +85,11 @@ pub enum Answer {
         /// Why not.
         why: Hidden,
     },
+    /// The room is none of the lists' rooms any more, and the command is not about what was posted there.
+    LeftRoom {
+        /// The lists that have left it.
+        lists: Vec<Departed>,
+    },
     /// The command is invalid.
     Mistake {
         /// The problem, as a sentence. It quotes the person's text between backticks.
@@ -123,12 +132,15 @@ pub struct Rest {
     pub more: u64,
     /// How many this room may act on, beyond what one command changes.
     pub repeat: u64,
+    /// How many snoozed ones this room may act on, which `ack all` leaves snoozed.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub snoozed: u64,
 }
 
 impl Rest {
     /// Whether nothing was left.
     pub fn is_empty(&self) -> bool {
-        self.elsewhere.is_empty() && self.more == 0 && self.repeat == 0
+        self.elsewhere.is_empty() && self.more == 0 && self.repeat == 0 && self.snoozed == 0
     }
 }
 

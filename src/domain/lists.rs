@@ -75,6 +75,15 @@ pub struct ListSettings {
     pub templates: BTreeMap<String, String>,
 }
 
+/// A room list that has left a room.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Departed {
+    /// Its name.
+    pub room_list: String,
+    /// The room that it posts in instead, as people know it. `None`: none is known.
+    pub posts_in: Option<String>,
+}
+
 impl Lists {
     /// A snapshot of these room lists, without webhooks.
     pub fn new(lists: impl IntoIterator<Item = ListSettings>) -> Self {

@@ -11,6 +11,7 @@ use crate::domain::incident::{Incident, Phase, Rung};
 use crate::domain::input::{Decision, Input, PolicyInForce, Surroundings};
 use crate::domain::policy::Policy;
 use crate::domain::time::later;
+use crate::domain::timeline::Kind;
 use crate::domain::totals::Counted;
 use crate::domain::transition;
 use crate::domain::webhook::AlertGroup;
@@ -177,7 +178,10 @@ impl Change {
                 incident::set_stale_at(&mut self.tx, number, stale_at).await?;
             }
         } else {
-            incident::update(&mut self.tx, stored, after, stale_after, self.now).await?;
+            // A person may have resolved it a while ago.
+            let resolved = decision.entries.iter().find(|entry| matches!(entry.kind, Kind::Resolved { .. }));
+            let resolved_at = resolved.map_or(self.now, |entry| entry.at);
+            incident::update(&mut self.tx, stored, after, stale_after, resolved_at).await?;
         }
         if after.firing != before.firing
             || after.cleared != before.cleared

@@ -3,6 +3,7 @@
 use super::{Change, EngineError};
 use crate::domain::answer::ActResult;
 use crate::domain::command::Verb;
+use crate::domain::incident::PhaseName;
 use crate::domain::input::{Input, PersonAction};
 use crate::domain::lists::ListSettings;
 use crate::domain::policy::AckScope;
@@ -33,6 +34,8 @@ pub struct AllInRoom {
     pub here: Vec<i64>,
     /// How many more are posted in the room.
     pub repeat: usize,
+    /// How many snoozed ones are posted in the room, which `ack all` leaves out.
+    pub snoozed: usize,
     /// The other ones.
     pub elsewhere: Vec<i64>,
 }
@@ -89,7 +92,14 @@ impl Change {
         most: usize,
     ) -> Result<AllInRoom, EngineError> {
         let names: Vec<String> = lists.iter().map(|list| list.name.clone()).collect();
-        let open = overview::open_around(self.tx(), &names, &phases_of(verb), room).await?;
+        let open = overview::open_around(self.tx(), &names, &phases_of_all(verb), room).await?;
+        let snoozed = if verb == Verb::Acknowledge {
+            let snoozed = [PhaseName::Snoozed.as_str().to_owned()];
+            let snoozed = overview::open_around(self.tx(), &names, &snoozed, room).await?;
+            snoozed.into_iter().filter(|incident| incident.posted).count()
+        } else {
+            0
+        };
         let (mut posted, others): (Vec<_>, Vec<_>) = open.into_iter().partition(|incident| incident.posted);
         let repeat = posted.len().saturating_sub(most);
         posted.truncate(most);
@@ -104,7 +114,8 @@ impl Change {
         let mut here: Vec<i64> = numbers(posted).chain(numbers(candidates)).collect();
         // Locked in ascending order, so two commands cannot deadlock.
         here.sort_unstable();
-        Ok(AllInRoom { here, repeat, elsewhere: numbers(rest).chain(numbers(elsewhere)).collect() })
+        let elsewhere = numbers(rest).chain(numbers(elsewhere)).collect();
+        Ok(AllInRoom { here, repeat, snoozed, elsewhere })
     }
 
     /// The open incidents of room lists that `all` stands for at the shell, by number: those above `after`, `most` at
@@ -116,7 +127,12 @@ impl Change {
         after: i64,
         most: i64,
     ) -> Result<Vec<i64>, EngineError> {
-        Ok(overview::open_after(self.tx(), room_lists, &phases_of(verb), after, most).await?)
+        Ok(overview::open_after(self.tx(), room_lists, &phases_of_all(verb), after, most).await?)
+    }
+
+    /// How many snoozed incidents of room lists `ack all` leaves out at the shell.
+    pub async fn snoozed_of(&mut self, room_lists: &[String]) -> Result<u64, EngineError> {
+        Ok(overview::count(self.tx(), room_lists, PhaseName::Snoozed).await?)
     }
 
     /// The open incidents of room lists that `all` stands for in a list, oldest first, at most `most`.
@@ -156,6 +172,11 @@ impl Change {
             other => other,
         })
     }
+}
+
+/// The phases of the incidents that a verb changes with `all`, as the database has them.
+fn phases_of_all(verb: Verb) -> Vec<String> {
+    verb.phases_of_all().map(|phase| phase.as_str().to_owned()).collect()
 }
 
 /// The phases in which a verb applies to an incident, as the database has them.

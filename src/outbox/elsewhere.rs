@@ -8,9 +8,9 @@ use crate::domain::lists::ListSettings;
 use crate::domain::outgoing::Outgoing;
 use crate::engine::Change;
 use crate::ids;
-use crate::rooms::trouble;
+use crate::rooms::{departed, trouble};
 use crate::store::enqueue::NewMessage;
-use crate::store::{Head, left_room, post, room};
+use crate::store::{Head, post, room};
 
 /// Enqueues an answer, or a timeline entry that no other room shows, for `rooms` instead of the message's own room. Other
 /// messages belong to their room alone.
@@ -46,9 +46,8 @@ pub(super) async fn show_in(change: &mut Change, head: &Head, rooms: &[String]) 
 
 /// The same, for the room that the list posts in instead of the message's room, or for the list's other rooms.
 pub(super) async fn show(change: &mut Change, head: &Head, list: &ListSettings) -> Result<(), OutboxError> {
-    let successor = left_room::successor_of(change.tx(), &head.room_list, &head.room).await?;
-    let rooms = match successor {
-        Some(successor) => vec![successor],
+    let rooms = match departed::replacement(change.tx(), list, &head.room).await? {
+        Some(replacement) => vec![replacement],
         None => trouble::others(change.tx(), list, &head.room).await?,
     };
     show_in(change, head, &rooms).await

@@ -92,8 +92,12 @@ impl Rooms {
             Some(Directory::Leads(to)) => to,
         };
         let room = self.store.room_of(&to).await?;
-        if room == known || self.is_decided_by_move(known, &to, &room).await? {
-            return self.does_not_stray(alias).await;
+        match self.decided_by_move(known, &to, &room).await? {
+            _ if room == known => return self.does_not_stray(alias).await,
+            // The room's successor is reported itself.
+            Some(Move::Waiting(_)) => return self.does_not_stray(alias).await,
+            Some(Move::Undone) => return self.record(alias, Strayed::Kept { leads_to: room }, now).await,
+            Some(Move::Followed | Move::Refused(_)) | None => {}
         }
         match list.follow_aliases {
             FollowAliases::Never => return self.record(alias, Strayed::Kept { leads_to: room }, now).await,
@@ -175,13 +179,11 @@ impl Rooms {
         Ok(false)
     }
 
-    /// Whether a tombstone names the alias's new room: until that can be joined, and after an operator took the move back,
-    /// the alias decides nothing.
-    async fn is_decided_by_move(&self, known: &str, to: &str, room: &str) -> Result<bool, StoreError> {
-        Ok(self.store.room_move(known).await?.is_some_and(|moved| {
-            matches!(moved.is, Move::Waiting(_) | Move::Undone)
-                && (moved.successor == to || moved.successor == room)
-        }))
+    /// What is known about a tombstone that names the alias's new room: until that can be joined, and after an operator took
+    /// the move back, the alias decides nothing.
+    async fn decided_by_move(&self, known: &str, to: &str, room: &str) -> Result<Option<Move>, StoreError> {
+        let moved = self.store.room_move(known).await?;
+        Ok(moved.filter(|moved| moved.successor == to || moved.successor == room).map(|moved| moved.is))
     }
 
     /// Joins the room that an alias leads to, through the servers that the directory names. Returns whether the user is in
@@ -267,12 +269,17 @@ impl Rooms {
                 );
             }
             Strayed::Kept { leads_to } if is_new => {
+                let why = match list.follow_aliases {
+                    FollowAliases::Never => "follow_aliases is never",
+                    FollowAliases::WhenMember | FollowAliases::Always => "the move there was taken back",
+                };
                 tracing::warn!(
                     room_list,
                     alias = name,
                     room,
                     leads_to,
-                    "{name} leads to {leads} now; pages stay in {label}, because follow_aliases is never"
+                    why,
+                    "{name} leads to {leads} now; pages stay in {label}, because {why}"
                 );
             }
             Strayed::Missing if is_new => {

@@ -5,6 +5,7 @@
 
 mod aliases;
 pub mod attendance;
+pub mod departed;
 pub mod invitations;
 mod names;
 pub mod successors;

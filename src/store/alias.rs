@@ -15,7 +15,7 @@ pub enum Strayed {
         /// Why it cannot.
         why: String,
     },
-    /// To this room, but the list never follows its aliases.
+    /// To this room, but the list never follows its aliases, or an operator took back the move there.
     Kept {
         /// The room.
         leads_to: String,

@@ -173,15 +173,15 @@ pub async fn insert(
     Ok(number)
 }
 
-/// Writes an incident's state. `before` is the locked incident; `now` becomes `resolved_at` if the incident resolves.
+/// Writes an incident's state. `before` is the locked incident; `resolved_at`: when it resolved, if it does.
 pub async fn update(
     tx: &mut Tx,
     before: &StoredIncident,
     incident: &Incident,
     stale_after: Option<Duration>,
-    now: Timestamp,
+    resolved_at: Timestamp,
 ) -> Result<(), StoreError> {
-    let resolved_at = if incident.phase.is_open() { None } else { before.resolved_at.or(Some(now)) };
+    let resolved_at = if incident.phase.is_open() { None } else { before.resolved_at.or(Some(resolved_at)) };
     let columns = Columns::of(incident, stale_after, resolved_at);
     sqlx::query!(
         "UPDATE incident SET phase = $2, next_at = $3, stale_at = $4, run_no = $5, level = $6, loop_no = $7, told = $8,

@@ -4,6 +4,7 @@
 //! number of open incidents.
 
 use super::{Store, StoreError, Tx};
+use crate::domain::incident::PhaseName;
 use jiff::Timestamp;
 use jiff_sqlx::{Timestamp as SqlTimestamp, ToSqlx};
 
@@ -158,6 +159,18 @@ pub async fn open_after(
     )
     .fetch_all(&mut **tx)
     .await?)
+}
+
+/// How many incidents of room lists are in a phase.
+pub async fn count(tx: &mut Tx, room_lists: &[String], phase: PhaseName) -> Result<u64, StoreError> {
+    let count = sqlx::query_scalar!(
+        r#"SELECT count(*) AS "count!" FROM incident WHERE room_list = ANY ($1) AND phase = $2"#,
+        room_lists,
+        phase.as_str()
+    )
+    .fetch_one(&mut **tx)
+    .await?;
+    Ok(u64::try_from(count).unwrap_or(0))
 }
 
 /// The numbers of the newest incidents of room lists in these phases, open or not, newest first, at most `limit`.

@@ -43,12 +43,7 @@ impl Store {
 
     /// The virtual users that are recorded as joined to a room.
     pub async fn users_in(&self, room: &str) -> Result<Vec<String>, StoreError> {
-        Ok(sqlx::query_scalar!(
-            "SELECT user_id FROM room_membership WHERE room = $1 AND membership = 'join' ORDER BY user_id",
-            room
-        )
-        .fetch_all(&self.pool)
-        .await?)
+        read_users(&self.pool, room).await
     }
 
     /// Stores a virtual user's membership of a room.
@@ -120,6 +115,20 @@ pub async fn is_member(tx: &mut Tx, user_id: &str, room: &str) -> Result<bool, S
         room
     )
     .fetch_one(&mut **tx)
+    .await?)
+}
+
+/// The virtual users that are recorded as joined to a room, within a transaction.
+pub async fn users_in(tx: &mut Tx, room: &str) -> Result<Vec<String>, StoreError> {
+    read_users(&mut **tx, room).await
+}
+
+async fn read_users(database: impl PgExecutor<'_>, room: &str) -> Result<Vec<String>, StoreError> {
+    Ok(sqlx::query_scalar!(
+        "SELECT user_id FROM room_membership WHERE room = $1 AND membership = 'join' ORDER BY user_id",
+        room
+    )
+    .fetch_all(database)
     .await?)
 }
 

@@ -132,6 +132,17 @@ pub async fn record(
     Ok(changed > 0)
 }
 
+/// The room that lists post in again because an operator took back its move to this one. `None`: there is none.
+pub async fn taken_back_to(tx: &mut Tx, successor: &str) -> Result<Option<String>, StoreError> {
+    Ok(sqlx::query_scalar!(
+        r#"SELECT room_of(room) AS "room!" FROM room_move WHERE successor = $1 AND state = 'undone'
+           ORDER BY since DESC, room LIMIT 1"#,
+        successor
+    )
+    .fetch_optional(&mut **tx)
+    .await?)
+}
+
 /// Whether a room leads, through aliases and moves, to another one.
 pub async fn leads_to(tx: &mut Tx, from: &str, to: &str) -> Result<bool, StoreError> {
     Ok(sqlx::query_scalar!(r#"SELECT $1 = ANY(room_origins($2)) AS "leads!""#, from, to)

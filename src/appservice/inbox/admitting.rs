@@ -1,13 +1,14 @@
 //! Which commands are carried out at all: not those of a flood; and for which lists, in rooms that no list has any more.
 
 use super::InboxError;
-use super::handler::EventHandler;
+use super::handler::{EventHandler, Handled};
 use crate::domain::answer::Answer;
 use crate::domain::command::{Command, Parsed, Which};
 use crate::domain::flood::{self, Admission};
-use crate::domain::lists::ListSettings;
+use crate::domain::lists::{Departed, ListSettings};
+use crate::rooms::departed;
 use crate::store::{command_rate, incident, post, room};
-use ruma::OwnedEventId;
+use ruma::{OwnedEventId, OwnedUserId};
 use std::sync::Arc;
 
 impl EventHandler<'_> {
@@ -64,5 +65,35 @@ impl EventHandler<'_> {
             }
         }
         Ok(found)
+    }
+
+    /// Answers a command about something that was not posted in this room, which its lists have left: with where they post
+    /// now. Their virtual users are still in it. `mentioned`: the virtual user that the command is addressed to.
+    pub(super) async fn answer_in_left_room(
+        &mut self,
+        mentioned: Option<OwnedUserId>,
+        thread: Option<OwnedEventId>,
+    ) -> Result<Handled, InboxError> {
+        let room = self.event.room.as_str();
+        let lists = self.inbox.lists.load();
+        let users = room::users_in(self.change.tx(), room).await?;
+        let mut left: Vec<_> = users.iter().filter_map(|user| lists.of_user(user)).cloned().collect();
+        if let Some(list) = left.iter().find(|list| Some(&list.user_id) == mentioned.as_ref()).cloned() {
+            left = vec![list];
+        }
+        let Some(first) = left.first().cloned() else { return Ok(Handled::ignored("a room of no list")) };
+        if !self.admit_command(&first.name, thread.clone()).await? {
+            return Ok(Handled::dropped());
+        }
+        let mut departed = Vec::with_capacity(left.len());
+        for list in &left {
+            let posts_in = match departed::replacement(self.change.tx(), list, room).await? {
+                Some(other) => Some(room::label(self.change.tx(), &other).await?),
+                None => None,
+            };
+            departed.push(Departed { room_list: list.name.clone(), posts_in });
+        }
+        self.answer_as(&first.name, Answer::LeftRoom { lists: departed }, thread).await?;
+        Ok(Handled::refused("in a room that its lists have left"))
     }
 }

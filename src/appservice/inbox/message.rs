@@ -78,7 +78,12 @@ impl EventHandler<'_> {
         if lists.is_empty() {
             lists = self.lists_of_posts(&parsed).await?;
         }
-        let Some(first) = lists.first() else { return Ok(Handled::ignored("a room of no list")) };
+        let Some(first) = lists.first() else {
+            return match parsed {
+                Parsed::Chatter => Ok(Handled::ignored("a room of no list")),
+                _ => self.answer_in_left_room(ours.map(ToOwned::to_owned), message.thread_root.clone()).await,
+            };
+        };
         if parsed != Parsed::Chatter && !self.admit_command(&first.name, message.thread_root.clone()).await? {
             return Ok(Handled::dropped());
         }
@@ -170,7 +175,7 @@ impl EventHandler<'_> {
     ) -> Result<Handled, InboxError> {
         let (verb, all) = (act.verb(), *which == Which::All);
         let room = self.event.room.as_str();
-        let AllInRoom { here: numbers, repeat, elsewhere: others } =
+        let AllInRoom { here: numbers, repeat, snoozed, elsewhere: others } =
             if let Some(mut numbers) = message.named(which) {
                 // Lock in ascending order, so two commands cannot deadlock.
                 numbers.sort_unstable();
@@ -193,7 +198,7 @@ impl EventHandler<'_> {
         for number in others.into_iter().take(MAX_NAMED.saturating_sub(elsewhere.len())) {
             elsewhere.extend(self.not_posted_here(number).await?);
         }
-        let more = left.saturating_sub(elsewhere.len()) as u64;
+        let (more, snoozed) = (left.saturating_sub(elsewhere.len()) as u64, snoozed as u64);
         if results.is_empty() {
             let handled = if elsewhere.is_empty() {
                 Handled::refused(format!("{}: nothing open", verb.word()))
@@ -201,10 +206,10 @@ impl EventHandler<'_> {
                 Handled::refused(summary(verb, &elsewhere))
             };
             let room_list = message.list_names().join(", ");
-            self.answer(message, Answer::NothingOpen { room_list, elsewhere, more }).await?;
+            self.answer(message, Answer::NothingOpen { room_list, elsewhere, more, snoozed }).await?;
             return Ok(handled);
         }
-        let rest = Rest { elsewhere, more, repeat: repeat as u64 };
+        let rest = Rest { elsewhere, more, repeat: repeat as u64, snoozed };
         let changed = results.iter().any(|acted| acted.result.changed());
         let summary = summary(verb, &results);
         match answering {

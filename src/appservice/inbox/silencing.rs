@@ -39,7 +39,7 @@ impl EventHandler<'_> {
         numbers.truncate(MAX_SILENCED);
         if numbers.is_empty() {
             let room_list = message.list_names().join(", ");
-            let answer = Answer::NothingOpen { room_list, elsewhere: Vec::new(), more: 0 };
+            let answer = Answer::NothingOpen { room_list, elsewhere: Vec::new(), more: 0, snoozed: 0 };
             self.answer(message, answer).await?;
             return Ok(Handled::refused(format!("{}: nothing open", verb.word())));
         }

@@ -3,12 +3,13 @@
 use super::Examined;
 use super::homeserver::reason;
 use super::report::Report;
+use crate::cli::rooms::after_undo;
 use crate::config::RoomListConfig;
 use crate::domain::lists::FollowAliases;
 use crate::domain::policy::Mention;
 use crate::matrix::{Failure, Identity, PowerLevels};
 use crate::rooms::{self, Differs, LookedUp};
-use crate::store::{Store, Strayed};
+use crate::store::{Move, Store, Strayed};
 use ruma::{OwnedRoomId, RoomId};
 use std::collections::BTreeSet;
 
@@ -153,7 +154,31 @@ async fn alias(
     let (detail, remedy) = match differs {
         Differs::Leads(to) => {
             let detail = format!("it leads to {} now, but pages go to {room}", label(to).await);
+            let moved = match store {
+                Some(store) => store.room_move(room.as_str()).await.ok().flatten(),
+                None => None,
+            };
             match (list.follow_aliases, recorded) {
+                _ if moved
+                    .as_ref()
+                    .is_some_and(|moved| moved.is == Move::Undone && moved.successor == *to) =>
+                {
+                    (
+                        format!(
+                            "{detail}, because the move there was taken back (`matrixbot rooms undo-move`)"
+                        ),
+                        format!("To end this, {}.", after_undo(room.as_str(), to)),
+                    )
+                }
+                _ if moved
+                    .as_ref()
+                    .is_some_and(|moved| matches!(moved.is, Move::Waiting(_)) && moved.successor == *to) =>
+                {
+                    (
+                        format!("{detail}, because {user} cannot join the successor yet"),
+                        format!("Write `/invite {user}` in {to}."),
+                    )
+                }
                 (FollowAliases::Never, _) => (
                     format!("{detail}, because follow_aliases is never"),
                     "Move the alias back, or change follow_aliases.".to_owned(),

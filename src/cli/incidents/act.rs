@@ -30,9 +30,12 @@ impl Incidents {
             comment: comment.map(str::to_owned),
             acted_at,
         };
-        let mut results = Vec::new();
+        let (mut results, mut snoozed) = (Vec::new(), 0);
         if which.contains(&Which::All) {
             let mut after = 0;
+            if act == Act::Acknowledge {
+                snoozed = self.engine.begin().await?.snoozed_of(&self.room_lists).await?;
+            }
             loop {
                 let mut change = self.engine.begin().await?;
                 let numbers = change.all_after(&self.room_lists, act.verb(), after, AT_ONCE).await?;
@@ -59,6 +62,11 @@ impl Incidents {
         }
         let done = results.iter().all(|acted| acted.result.is_done());
         self.answer(results)?;
+        if snoozed > 0 {
+            eprint(&format!(
+                "Snoozed incidents that stay snoozed: {snoozed}. Name them to acknowledge them."
+            ));
+        }
         Ok(done)
     }
 

@@ -310,6 +310,12 @@ impl Verb {
         self.row().words.first().copied().unwrap_or_default()
     }
 
+    /// The phases of the incidents that it changes with `all`. `ack all` leaves snoozed ones out, which are to page again.
+    pub fn phases_of_all(self) -> impl Iterator<Item = PhaseName> {
+        let leaves_out = move |phase: PhaseName| self == Self::Acknowledge && phase == PhaseName::Snoozed;
+        self.row().phases.iter().copied().filter(move |phase| !leaves_out(*phase))
+    }
+
     /// Whether this release can execute it.
     pub fn is_available(self) -> bool {
         !matches!(self.row().effect, VerbEffect::NotAvailable(_))

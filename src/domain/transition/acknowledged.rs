@@ -35,6 +35,11 @@ impl Draft<'_> {
         acted_at < self.incident.opened_at || alert.since <= acted_at
     }
 
+    /// When a person acted, for the timeline: as their homeserver says, unless that is before the incident or later than now.
+    pub(super) fn time_of(&self, acted_at: Timestamp) -> Timestamp {
+        if acted_at < self.incident.opened_at { self.around.now } else { acted_at.min(self.around.now) }
+    }
+
     /// The phase of an acknowledgement that ends at `until`.
     pub(super) fn acknowledged_until(&self, until: Option<Timestamp>) -> Phase {
         let reminder_is_past = |until| earlier(until, self.policy().ack_reminder) <= self.around.now;

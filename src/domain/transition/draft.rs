@@ -4,6 +4,7 @@ use crate::domain::incident::{Incident, Phase, Run};
 use crate::domain::input::{Decision, Effect, Outcome, Surroundings, Urgency};
 use crate::domain::policy::Policy;
 use crate::domain::timeline::{Entry, Kind};
+use jiff::Timestamp;
 use std::collections::BTreeMap;
 
 /// The incident as the rules change it, with the entries and effects so far.
@@ -61,9 +62,20 @@ impl<'a> Draft<'a> {
         self.note(kind)
     }
 
+    /// The same for what a person did earlier, while matrixbot was down or busy.
+    pub(super) fn record_at(&mut self, at: Timestamp, kind: Kind) -> Entry {
+        self.incident.version = self.incident.version.saturating_add(1);
+        self.note_at(at, kind)
+    }
+
     /// Adds an entry with the current version, for an event that changed nothing.
     pub(super) fn note(&mut self, kind: Kind) -> Entry {
-        let entry = Entry::of(&self.incident, self.around.now, kind);
+        self.note_at(self.around.now, kind)
+    }
+
+    /// The same for what a person did earlier.
+    pub(super) fn note_at(&mut self, at: Timestamp, kind: Kind) -> Entry {
+        let entry = Entry::of(&self.incident, at, kind);
         self.entries.push(entry.clone());
         entry
     }

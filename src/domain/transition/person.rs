@@ -81,7 +81,8 @@ fn done(after: &Incident, act: Act, policy: &Policy) -> ActResult {
 /// I6: no person's event changes a resolved or closed incident. The timeline records a late acknowledgement.
 fn too_late(draft: &mut Draft<'_>, action: &PersonAction) -> Outcome {
     if action.act == Act::Acknowledge {
-        draft.note(Kind::LateAck { who: action.who.clone(), via: action.via });
+        let at = draft.time_of(action.acted_at);
+        draft.note_at(at, Kind::LateAck { who: action.who.clone(), via: action.via });
     }
     Outcome::TooLate
 }
@@ -97,13 +98,14 @@ fn acknowledge(draft: &mut Draft<'_>, action: &PersonAction) -> Outcome {
     }
     let PersonAction { who, via, comment, .. } = action.clone();
     if covers_nothing(draft, action) {
-        draft.note(Kind::LateAck { who, via });
+        draft.note_at(draft.time_of(action.acted_at), Kind::LateAck { who, via });
         return Outcome::CoversNothing;
     }
     let until = draft.policy().ack_timeout.map(|timeout| later(draft.around.now, timeout));
     let phase = draft.acknowledged_until(until);
     draft.stop_escalation(&who, phase, action.acted_at);
-    let entry = draft.record(Kind::Acknowledged { who, via, until, comment });
+    let entry =
+        draft.record_at(draft.time_of(action.acted_at), Kind::Acknowledged { who, via, until, comment });
     draft.refresh_and_post(Urgency::AtOnce, entry);
     Outcome::Done
 }
@@ -115,7 +117,7 @@ fn join(draft: &mut Draft<'_>, action: &PersonAction) -> Outcome {
         return Outcome::AlreadyYours;
     }
     draft.incident.ackers.push(who.clone());
-    let entry = draft.record(Kind::JoinedAck { who, via, comment });
+    let entry = draft.record_at(draft.time_of(action.acted_at), Kind::JoinedAck { who, via, comment });
     draft.refresh_and_post(Urgency::AtOnce, entry);
     Outcome::JoinedAck
 }
@@ -136,7 +138,7 @@ fn snooze(draft: &mut Draft<'_>, action: &PersonAction, length: Duration) -> Out
     }
     let until = later(draft.around.now, length.min(draft.policy().max_snooze));
     draft.stop_escalation(&who, Phase::Snoozed { until }, action.acted_at);
-    let entry = draft.record(Kind::Snoozed { who, via, until, comment });
+    let entry = draft.record_at(draft.time_of(action.acted_at), Kind::Snoozed { who, via, until, comment });
     draft.refresh_and_post(Urgency::AtOnce, entry);
     Outcome::Done
 }
@@ -160,7 +162,8 @@ fn escalate(draft: &mut Draft<'_>, action: &PersonAction, page: Option<Rung>) ->
     draft.incident.hold = None;
     match draft.incident.phase {
         Phase::Firing => {
-            let entry = draft.record(Kind::EscalationAsked { who, via: action.via });
+            let entry = draft
+                .record_at(draft.time_of(action.acted_at), Kind::EscalationAsked { who, via: action.via });
             draft.refresh_and_post(Urgency::AtOnce, entry);
             draft.climb();
             Outcome::Done
@@ -180,7 +183,7 @@ fn resolve(draft: &mut Draft<'_>, action: &PersonAction) -> Outcome {
         return Outcome::CoversNothing;
     }
     draft.remember_firing_alerts(action.acted_at);
-    draft.resolve(ResolveReason::ByHand { who, via, comment });
+    draft.resolve_at(draft.time_of(action.acted_at), ResolveReason::ByHand { who, via, comment });
     let (joined, rose) = unknown(&draft.incident);
     if !joined.is_empty() {
         draft.incident.flap_count = draft.incident.flap_count.saturating_add(1);

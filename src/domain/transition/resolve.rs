@@ -6,10 +6,16 @@ use crate::domain::incident::{Incident, KeptAck, Phase};
 use crate::domain::input::{Decision, Effect, Outcome, Surroundings, Urgency};
 use crate::domain::time::{between, later};
 use crate::domain::timeline::{Kind, ResolveReason};
+use jiff::Timestamp;
 
 impl Draft<'_> {
-    /// Resolves the incident and starts the reopen window. A person can resolve it while alerts are firing (I2).
+    /// Resolves the incident and starts the reopen window.
     pub(super) fn resolve(&mut self, why: ResolveReason) {
+        self.resolve_at(self.around.now, why);
+    }
+
+    /// The same for a person, who did it at `at`. A person can resolve it while alerts are firing (I2).
+    pub(super) fn resolve_at(&mut self, at: Timestamp, why: ResolveReason) {
         let forced = !self.incident.firing.is_empty();
         let kept_ack = match (&self.incident.phase, &why) {
             (Phase::Acknowledged { until, .. }, ResolveReason::Cleared | ResolveReason::NotListed) => {
@@ -20,8 +26,8 @@ impl Draft<'_> {
         self.incident.hold = None;
         self.incident.phase = Phase::Resolved { forced, kept_ack };
         self.arm_reopen_window();
-        let lasted = between(self.incident.opened_at, self.around.now);
-        let entry = self.record(Kind::Resolved { why, lasted });
+        let lasted = between(self.incident.opened_at, at);
+        let entry = self.record_at(at, Kind::Resolved { why, lasted });
         self.effect(Effect::CancelUnsent);
         self.refresh_and_post(Urgency::AtOnce, entry);
     }

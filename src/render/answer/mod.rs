@@ -15,6 +15,7 @@ use super::text::{count, from_one, short};
 use super::time::{instant, lasting};
 use crate::domain::answer::{ActResult, Acted, Answer, Hidden, Need, Rest};
 use crate::domain::incident::PhaseName;
+use crate::domain::lists::Departed;
 use ruma::{EventId, OwnedEventId};
 
 /// The answer to a command, for another room than the command's, which does not let matrixbot write.
@@ -31,7 +32,9 @@ pub fn elsewhere(room: &str, of: &Answer, context: &Context<'_>) -> Message {
 pub fn answer(answer: &Answer, context: &Context<'_>) -> Message {
     match answer {
         Answer::Acted { results, rest } => acted(results, rest, context),
-        Answer::NothingOpen { room_list, elsewhere, more } => nothing(room_list, elsewhere, *more, context),
+        Answer::NothingOpen { room_list, elsewhere, more, snoozed } => {
+            nothing(room_list, (elsewhere, *more), *snoozed, context)
+        }
         Answer::Pending { room_list, incidents, more } => {
             lists::incidents("pending", room_list, incidents, *more, context)
         }
@@ -49,6 +52,7 @@ pub fn answer(answer: &Answer, context: &Context<'_>) -> Message {
         Answer::NotShown { number, why } => {
             line(&Rich::new().strong(&format!("#{number}")).text(": ").text(hidden(*why)))
         }
+        Answer::LeftRoom { lists } => left_room(lists),
         Answer::Mistake { problem, hint } => {
             let sentence = |text: &str| Rich::new().marked(&short(text, 500));
             line(&Rich::join(&[sentence(problem), sentence(hint)], " "))
@@ -98,6 +102,7 @@ fn acted(results: &[Acted], rest: &Rest, context: &Context<'_>) -> Message {
                 "{others} of this room: too many for one command. Send it again to continue."
             ))]);
         }
+        stay_snoozed(&mut text, rest.snoozed);
         if !rest.elsewhere.is_empty() || rest.more > 0 {
             text.paragraph(&["Not changed, because this room cannot act on it:".into()]);
             left(&mut text, &rest.elsewhere, rest.more, context);
@@ -109,17 +114,55 @@ fn acted(results: &[Acted], rest: &Rest, context: &Context<'_>) -> Message {
 /// The most incidents of other rooms that an answer names.
 const NAMED: usize = 5;
 
-/// The answer if `all` selected no incident that this room may act on. `elsewhere`: some of those it selected; `more`:
-/// how many others.
-fn nothing(room_list: &str, elsewhere: &[Acted], more: u64, context: &Context<'_>) -> Message {
+/// The answer if `all` selected no incident that this room may act on. `elsewhere`: some of those it selected, and how
+/// many others. `snoozed`: how many `ack all` leaves snoozed.
+fn nothing(
+    room_list: &str,
+    (elsewhere, more): (&[Acted], u64),
+    snoozed: u64,
+    context: &Context<'_>,
+) -> Message {
     let room_list = list_name(room_list);
     let mut text = Document::default();
     if elsewhere.is_empty() && more == 0 {
         let line = Rich::from(format!("{room_list} has no open incidents this applies to."));
-        return Message::notice(Document::line(&line));
+        if snoozed == 0 {
+            return Message::notice(Document::line(&line));
+        }
+        text.paragraph(&[line]);
+        stay_snoozed(&mut text, snoozed);
+        return Message::notice(text);
     }
     text.paragraph(&[Rich::from(format!("{room_list} has no open incidents that this room can act on."))]);
+    stay_snoozed(&mut text, snoozed);
     left(&mut text, elsewhere, more, context);
+    Message::notice(text)
+}
+
+fn stay_snoozed(text: &mut Document, snoozed: u64) {
+    let line = match snoozed {
+        0 => return,
+        1 => "1 snoozed incident of this room stays snoozed: name it to acknowledge it.".to_owned(),
+        more => format!("{more} snoozed incidents of this room stay snoozed: name them to acknowledge them."),
+    };
+    text.paragraph(&[Rich::from(line)]);
+}
+
+/// The answer in a room that these lists have left.
+fn left_room(lists: &[Departed]) -> Message {
+    let mut text = Document::default();
+    for Departed { room_list, posts_in } in lists {
+        let name = list_name(room_list);
+        text.paragraph(&[match posts_in {
+            Some(room) => Rich::from(format!("Alerts of {name} are posted in "))
+                .code(&short(room, 200))
+                .text(" now, no longer in this room."),
+            None => Rich::from(format!("Alerts of {name} are no longer posted in this room.")),
+        }]);
+    }
+    text.paragraph(&[Rich::from(
+        "Here you can only act on what was posted here: by its number, or in a reply to it.",
+    )]);
     Message::notice(text)
 }
 

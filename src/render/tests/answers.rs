@@ -3,6 +3,7 @@
 use super::*;
 use crate::domain::answer::{ActResult, Acted, Answer, Hidden, IncidentLine, Need, Rest};
 use crate::domain::incident::PhaseName;
+use crate::domain::lists::Departed;
 use crate::domain::policy::{Role, Severity};
 use crate::domain::timeline::{AlertsChanged, ResolveReason};
 use crate::render::answer::{answer, reply};
@@ -118,7 +119,7 @@ fn no_pending_and_no_escalated_incidents() {
         "🟢 finance has no escalated incidents."
     );
     assert_eq!(
-        nothing(Answer::NothingOpen { room_list: room_list(), elsewhere: Vec::new(), more: 0 }),
+        nothing(Answer::NothingOpen { room_list: room_list(), elsewhere: Vec::new(), more: 0, snoozed: 0 }),
         "finance has no open incidents this applies to."
     );
     let elsewhere = |number| Acted {
@@ -131,7 +132,7 @@ fn no_pending_and_no_escalated_incidents() {
     let elsewhere = (1..8).map(elsewhere).collect();
     assert_snapshot!(
         "what_is_open_elsewhere",
-        nothing(Answer::NothingOpen { room_list: room_list(), elsewhere, more: 0 })
+        nothing(Answer::NothingOpen { room_list: room_list(), elsewhere, more: 0, snoozed: 0 })
     );
 }
 
@@ -219,7 +220,7 @@ fn mistakes_get_a_hint() {
 fn an_answer_is_a_reply_and_stays_in_its_thread() {
     let policy = sample::policy();
     let message = answer(
-        &Answer::NothingOpen { room_list: "finance".to_owned(), elsewhere: Vec::new(), more: 0 },
+        &Answer::NothingOpen { room_list: "finance".to_owned(), elsewhere: Vec::new(), more: 0, snoozed: 0 },
         &context(&policy),
     );
     let command = event_id!("$command:example.org");
@@ -237,7 +238,8 @@ fn an_answer_is_a_reply_and_stays_in_its_thread() {
 fn what_all_left_is_counted_and_some_of_it_is_named() {
     let acted = |number, result| Acted { number, name: Some("DiskFull".to_owned()), result };
     let refused = || ActResult::Refused { why: Hidden::NotPostedHere };
-    let rest = Rest { elsewhere: vec![acted(7, refused()), acted(8, refused())], more: 40, repeat: 1 };
+    let rest =
+        Rest { elsewhere: vec![acted(7, refused()), acted(8, refused())], more: 40, repeat: 1, snoozed: 0 };
     let results = vec![acted(1, ActResult::SnoozeEnded)];
     assert_eq!(
         plain_answer(&Answer::Acted { results, rest }),
@@ -247,5 +249,20 @@ fn what_all_left_is_counted_and_some_of_it_is_named() {
          • #7 DiskFull: it has not been posted in this room yet, so you cannot act on it here.\n\
          • #8 DiskFull: it has not been posted in this room yet, so you cannot act on it here.\n\n\
          … and 40 more"
+    );
+}
+
+#[test]
+fn a_room_that_was_left_learns_where_alerts_are_posted() {
+    let departed = |room_list: &str, posts_in: Option<&str>| Departed {
+        room_list: room_list.to_owned(),
+        posts_in: posts_in.map(str::to_owned),
+    };
+    let lists = vec![departed("finance", Some("#ops:example.org")), departed("lab", None)];
+    assert_eq!(
+        plain_answer(&Answer::LeftRoom { lists }),
+        "Alerts of finance are posted in #ops:example.org now, no longer in this room.\n\n\
+         Alerts of lab are no longer posted in this room.\n\n\
+         Here you can only act on what was posted here: by its number, or in a reply to it."
     );
 }

@@ -53,6 +53,30 @@ async fn a_move_into_a_room_that_was_made_read_only_is_taken_back_only_by_force(
 }
 
 #[tokio::test]
+async fn after_a_move_was_taken_back_it_is_shown_where_the_alias_leads() {
+    let site = Site::prepare().await;
+    let program = site.start().await;
+    // The upgrade moves the alias, as Synapse does.
+    let successor = site.homeserver.person(ALICE).upgrades(&site.ops);
+    until("the room has moved", async || site.run(&["rooms", "moved"]).await.out.contains(": followed"))
+        .await;
+    drop(program);
+    site.homeserver.set_power(&site.ops, "@_alerts_finance:example.test", 50);
+    let undone = site.run(&["rooms", "undo-move", site.ops.as_str()]).await;
+    let remedy = format!("let it lead to {} again, or configure {successor} by its id", site.ops);
+    assert!(undone.out.contains(&format!("#ops:example.test still leads to {successor}")), "{undone:#?}");
+    assert!(undone.out.contains(&remedy), "{undone:#?}");
+    let listed = site.run(&["rooms", "list"]).await.out;
+    let strays = format!("; the alias leads to {successor}, but the move there was taken back: {remedy}");
+    assert!(listed.contains(&strays), "{listed}");
+    let report = site.run(&["doctor", "--json"]).await.json();
+    let rows = report["checks"].as_array().unwrap();
+    let row = rows.iter().find(|row| row["check"] == "alias").unwrap();
+    assert!(row["detail"].as_str().unwrap().contains("because the move there was taken back"), "{row:#}");
+    assert!(row["remedy"].as_str().unwrap().contains(site.ops.as_str()), "{row:#}");
+}
+
+#[tokio::test]
 async fn rooms_are_listed_with_their_names_and_whether_they_are_joined() {
     let site = Site::prepare().await;
     let by_id = site.config().replace("#managers:example.test", site.managers.as_str());

@@ -326,4 +326,12 @@ async fn a_move_that_was_taken_back_is_not_followed_by_the_alias() {
     world.report(&Group::firing("DiskFull", world.now())).await;
     assert_eq!(with(&world, &rooms.ops, "DiskFull").len(), 1);
     assert_eq!(with(&world, &successor, "DiskFull"), [] as [String; 0]);
+    // Where the alias leads is recorded, for `rooms list`, until it leads back.
+    let kept =
+        format!("SELECT count(*) FROM strayed_alias WHERE state = 'kept' AND leads_to = '{successor}'");
+    assert_eq!(world.count_of(&kept).await, 1);
+    world.homeserver.set_alias(OPS, Some(&rooms.ops));
+    world.pass(MINUTE * 5).await;
+    assert_eq!(world.count("SELECT count(*) FROM strayed_alias").await, 0);
+    world.nothing_is_left().await;
 }

@@ -10,6 +10,7 @@ mod dispatch;
 mod edits;
 mod frozen;
 mod joining;
+mod left_rooms;
 mod lost_events;
 mod muted;
 mod one_list;

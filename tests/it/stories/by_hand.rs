@@ -60,6 +60,30 @@ async fn a_longer_snooze_needs_power_and_has_a_maximum() {
 }
 
 #[tokio::test]
+async fn acknowledging_all_leaves_snoozed_ones_out_and_says_how_many() {
+    let (world, rooms) = World::finance("").await;
+    let snoozed = world.report(&Group::firing("DiskFull", world.now())).await;
+    let other = world.report(&Group::firing("NetDown", world.now())).await;
+    alice(&world).says(&rooms.ops, &format!("snooze {snoozed} 1h")).await;
+    let answer = alice(&world).says(&rooms.ops, "ack all").await;
+    assert!(answer.contains(&format!("#{other} NetDown: acknowledged")), "{answer}");
+    assert!(
+        answer.contains("1 snoozed incident of this room stays snoozed: name it to acknowledge it."),
+        "{answer}"
+    );
+    assert_eq!(
+        (phase(&world, snoozed).await, phase(&world, other).await),
+        ("snoozed".into(), "acknowledged".into())
+    );
+    let answer = alice(&world).says(&rooms.ops, "ack all").await;
+    assert!(answer.contains("finance has no open incidents this applies to."), "{answer}");
+    assert!(answer.contains("1 snoozed incident of this room stays snoozed"), "{answer}");
+    alice(&world).says(&rooms.ops, &format!("ack {snoozed}")).await;
+    assert_eq!(phase(&world, snoozed).await, "acknowledged", "it was named");
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
 async fn a_snooze_is_ended_by_command_and_by_a_new_alert() {
     let (world, rooms) = with_mentions("").await;
     let group = Group::firing("DiskFull", world.now());

@@ -11,6 +11,7 @@
 //! sharing        several lists in one room      totals         counters over all processes
 //! truth          old, wrong and missing reports  groups         alerts that come in another group
 //! polling        what no webhook reports         silences       made, listed and ended from rooms
+//! late_events    what people did while it was down
 //! ```
 
 mod acknowledging;
@@ -20,6 +21,7 @@ mod deadlines;
 mod giving_back;
 mod groups;
 mod ladder;
+mod late_events;
 mod mentions;
 mod polling;
 mod removed_lists;

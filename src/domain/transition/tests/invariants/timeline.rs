@@ -3,7 +3,8 @@
 use super::{Change, Held};
 use crate::domain::incident::{Incident, Phase, PhaseName};
 use crate::domain::input::{Effect, Input, Outcome};
-use crate::domain::timeline::{Entry, Kind};
+use crate::domain::timeline::{Entry, Kind, ResolveReason};
+use jiff::Timestamp;
 use proptest::{prop_assert, prop_assert_eq};
 use ruma::OwnedUserId;
 
@@ -32,7 +33,11 @@ fn one_entry_per_version(change: &Change<'_>, after: &Incident) -> Held {
             version += 1;
         }
         prop_assert_eq!(entry.version, version, "I8: one entry per version");
-        prop_assert_eq!(entry.at, change.around.now);
+        prop_assert_eq!(
+            entry.at,
+            when(change, entry),
+            "an entry has the time of its input, or of the person"
+        );
         let stored = serde_json::to_value(entry).and_then(serde_json::from_value::<Entry>);
         prop_assert_eq!(stored.ok(), Some(entry.clone()), "I8: an entry is not read as it was written");
     }
@@ -52,6 +57,26 @@ fn one_entry_per_version(change: &Change<'_>, after: &Incident) -> Held {
         }
     }
     Ok(())
+}
+
+/// When what an entry records happened: now, or when the person acted.
+fn when(change: &Change<'_>, entry: &Entry) -> Timestamp {
+    let now = change.around.now;
+    let of_person = matches!(
+        entry.kind,
+        Kind::Acknowledged { .. }
+            | Kind::JoinedAck { .. }
+            | Kind::LateAck { .. }
+            | Kind::Snoozed { .. }
+            | Kind::EscalationAsked { .. }
+            | Kind::Resolved { why: ResolveReason::ByHand { .. }, .. }
+    );
+    match (change.input, change.before) {
+        (Input::Person(action), Some(before)) if of_person && action.acted_at >= before.opened_at => {
+            action.acted_at.min(now)
+        }
+        _ => now,
+    }
 }
 
 fn twice_is_once(change: &Change<'_>, after: &Incident) -> Held {
