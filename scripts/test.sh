@@ -13,8 +13,8 @@
 #   it        integration tests, against a throw-away Postgres
 #   doc       the examples in the documentation comments
 #   chart     the chart with a real Helm, its alert rules with promtool; no cluster
-#   story     the main job on a real Synapse and a real Alertmanager through a real PgBouncer, and the operator's commands;
-#             with --direct without PgBouncer
+#   story     the main job on a real Synapse and a real Alertmanager through a real PgBouncer, the operator's commands, the
+#             client of Alertmanager's API; with --direct without PgBouncer
 #   debian    the Debian package, without installing it
 #   supply    licences, banned crates and sources of dependencies; known vulnerabilities if a database is available
 #   scripts   the pipeline's scripts with stand-ins for Docker and the cluster; shellcheck, hadolint, schemas
@@ -210,6 +210,7 @@ story() {
     local before=$failed
     counted story stack_play
     counted shell stack_operate
+    counted client stack_client
     if [[ -n $STACK_POOLER_PORT ]]; then counted pooler stack_pooled_starts; fi
     if ((failed > before)); then tail -n 40 "$STACK_DIR/matrixbot.log" | sed 's/^/  | /' >&2; fi
 }

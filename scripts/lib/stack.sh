@@ -136,6 +136,16 @@ stack_play() {
         --virtual-user "@_alerts_$STACK_ROOM_LIST:$STACK_SERVER_NAME" --escalate-after "$STACK_ESCALATE_AFTER"
 }
 
+# The client of Alertmanager's API against a real one without alerts, whose root receiver is `a`.
+stack_client() {
+    local port
+    port=$(free_port)
+    title "The client of Alertmanager"
+    printf 'route: {receiver: a}\nreceivers: [{name: a}]\n' >"$STACK_DIR/empty.yml"
+    "$ROOT/scripts/alertmanager.sh" start "$STACK_DIR/empty" --config "$STACK_DIR/empty.yml" --port "$port" &&
+        ALERTMANAGER=http://127.0.0.1:$port cargo test --locked --test it -- --ignored alertmanager::real
+}
+
 # The commands of an operator, while all servers run and the rooms are joined.
 stack_operate() {
     local line good=0 bad=0
@@ -232,6 +242,7 @@ stack_doctor_knows_old_ones() {
 stack_stop() {
     [[ -d $STACK_DIR ]] || return 0
     "$ROOT/scripts/alertmanager.sh" stop "$STACK_DIR/alertmanager" || true
+    "$ROOT/scripts/alertmanager.sh" stop "$STACK_DIR/empty" || true
     stop_process matrixbot "$STACK_DIR" || true
     "$ROOT/scripts/synapse.sh" stop "$STACK_DIR/synapse" || true
     stop_process twin-a "$STACK_DIR" || true

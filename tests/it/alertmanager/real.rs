@@ -1,5 +1,5 @@
 //! The client against a real Alertmanager. Ignored: it needs the URL of one without alerts in `ALERTMANAGER`
-//! (`scripts/alertmanager.sh start`), whose root receiver is `a`. `scripts/soak.sh truth` plays whole stories on real ones.
+//! (`scripts/test.sh story` starts one), whose root receiver is `a`. `scripts/soak.sh truth` plays whole stories on real ones.
 
 use matrixbot::alertmanager::api::{Alertmanager, Credentials, NewSilence, SilenceEnd};
 use matrixbot::clock::{Clock as _, SystemClock};

@@ -12,6 +12,7 @@
 //! truth          old, wrong and missing reports  groups         alerts that come in another group
 //! polling        what no webhook reports         silences       made, listed and ended from rooms
 //! late_events    what people did while it was down
+//! recorded       webhooks of a real Alertmanager, one after another
 //! ```
 
 mod acknowledging;
@@ -24,6 +25,7 @@ mod ladder;
 mod late_events;
 mod mentions;
 mod polling;
+mod recorded;
 mod removed_lists;
 mod reports;
 mod resolving;
