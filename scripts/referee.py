@@ -19,8 +19,8 @@ SLACK = 10
 WEBHOOK = max(GROUP_WAIT, GROUP_INTERVAL) + PEER_TIMEOUT + SLACK
 # A page that only a poll can give: the first poll that lists the alert, the patience, the next poll.
 NOTIFIED = POLL + PATIENCE + POLL + SLACK
-# The end of a hold: two polls.
-RELEASED = 2 * POLL + SLACK
+# The end of a hold: two polls. If it came while matrixbot was away, it pages 90 s after the start, unless polls know better.
+RELEASED, RELEASED_LATE = 2 * POLL + SLACK, 90 + SLACK
 # The end of an incident: what the peers were promised, two polls.
 RESOLVED = AHEAD + 2 * POLL + SLACK
 # A page may come that long after its alert has ended or is held back, because Alertmanager's report is so old, or because a
@@ -67,12 +67,12 @@ class Record:
     def __init__(self):
         self.alerts, self.absences, self.restarts, self.end = {}, [], [], 0.0
 
-    def extended(self, start, bound):
-        """When a bound that begins at `start` is over: matrixbot begins anew when it is back."""
+    def extended(self, start, bound, anew=None):
+        """When a bound that begins at `start` is over: matrixbot begins anew when it is back, perhaps with another bound."""
         due = start + bound
         for left, back in self.absences:
             if left <= due and back is not None and back >= start:
-                due = max(due, back + bound)
+                due = max(due, back + (anew or bound))
         return due
 
 
@@ -141,7 +141,7 @@ class Referee:
                 # Its incident was open before it was held.
                 again = hold is not None and began < hold[0] and hold[1] - hold[0] >= SEEN_HOLD and self.is_listed(name, hold[0], False)
                 bound = RELEASED if again else NOTIFIED
-                due = self.record.extended(start, bound)
+                due = self.record.extended(start, bound, RELEASED_LATE if again else None)
                 at = self.page_of(name, start, min(due, max(end + LATE, start)))
                 is_due = min(end, self.record.end) >= due and (fresh or again)
                 if again and self.record.extended(hold[0], SEEN_HOLD) > hold[1]:
@@ -245,13 +245,13 @@ class Referee:
                 late.append(f"#{number} {' '.join(sorted(known))} ended at {end:.0f}, due at {due:.0f}, shows {until_due[-1]}")
 
     def was_never_listed(self, incident, alerts, end):
-        """A poll can end only what a poll has listed after its webhook. What no poll of matrixbot could list, and whose resolved
-        report gets lost because it ended while it was held or matrixbot was away, stays until it is stale."""
+        """A poll can end only what Alertmanager has listed when matrixbot asked, soon after the webhook. What it could not ask about,
+        and whose resolved report gets lost because it ended while it was held or matrixbot was away, stays until it is stale."""
         def is_lost(name):
             known = next(one.at for one in incident if name in one.alerts)
             listed_until = min([end, *(left for left, _ in self.record.absences if left > known)])
             is_away = any(left <= end + WEBHOOK and (back or end) >= end - 1 for left, back in self.record.absences)
-            return listed_until - known < POLL + SLACK and (is_away or self.record.alerts[name].is_held(end))
+            return listed_until - known < SLACK and (is_away or self.record.alerts[name].is_held(end))
         ended = [name for name in alerts if any(until == end for _, until in self.record.alerts[name].outages)]
         return all(is_lost(name) for name in ended)
 
