@@ -2,7 +2,7 @@
 # Tests the chart charts/matrixbot with a real Helm and a stand-in API server: no cluster, no Docker.
 #
 #   scripts/chart-test.sh [ARGUMENT…]  all tests; arguments go to pytest: -k networkpolicy, -k 'life and job', -x, -n0
-#   scripts/chart-test.sh --readme     writes the table of values in the chart's README.md
+#   scripts/chart-test.sh --readme     writes the table of values in the chart's README.md, and its files/defaults.yaml
 #   scripts/chart-test.sh --render [SWITCH=POSITION…]
 #                                      prints what a combination of switches renders to; see scripts/chart/switches.yaml
 #
@@ -49,7 +49,7 @@ ensure python checks
 # Helm keeps its releases in the process; no compiled files beside the sources.
 export HELM_DRIVER=memory PYTHONDONTWRITEBYTECODE=1
 case ${1:-} in
-    --readme) run_python readme.py "$ROOT/charts/matrixbot/README.md" "$ROOT/charts/matrixbot/values.yaml" ;;
+    --readme) run_python readme.py "$ROOT/charts/matrixbot/README.md" "$ROOT/charts/matrixbot/values.yaml" "$ROOT/charts/matrixbot/files/defaults.yaml" ;;
     --render) run_python helm.py "${@:2}" ;;
     *)
         trap stop_step EXIT

@@ -3,6 +3,7 @@
 #
 #   scripts/postgres.sh start DIR [--port PORT] [--fast | --tests]   a free port unless one is given
 #   scripts/postgres.sh url DIR [DATABASE]                           its URL; creates the database if it does not exist
+#   scripts/postgres.sh running DIR                                  succeeds if it runs
 #   scripts/postgres.sh stop DIR
 #   scripts/postgres.sh remove DIR                         stops it and deletes its data
 #
@@ -135,11 +136,12 @@ remove() {
 
 command=${1:-help}
 case $command in
-    start | url | stop | remove) [[ $# -ge 2 ]] || die "$command needs a directory" ;;
+    start | url | running | stop | remove) [[ $# -ge 2 ]] || die "$command needs a directory" ;;
 esac
 case $command in
     start) start "${@:2}" ;;
     url) url "${@:2}" ;;
+    running) is_running "$2" ;;
     stop) stop "$2" ;;
     remove) remove "$2" ;;
     -h | --help | help) usage "${BASH_SOURCE[0]}" ;;

@@ -48,11 +48,11 @@ class Release:
 
     def __init__(self, result):
         hooks = [hook["manifest"] for hook in result.get("hooks") or []]
-        self.manifest = objects(result["manifest"])
+        self.manifest = objects(result.get("manifest") or "")
         self.hooks = [one for text in hooks for one in objects(text)]
         self.all = self.manifest + self.hooks
         self.notes = result["info"].get("notes", "")
-        self.text = "\n---\n".join([result["manifest"], *hooks])
+        self.text = "\n---\n".join([result.get("manifest") or "", *hooks])
 
     def first(self, kind):
         return next(one for one in self.all if one["kind"] == kind)

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""The table of values in the chart's README.md, made from the comments in values.yaml.
+"""What is made from values.yaml: the table of values in the chart's README.md, from the comments, and the defaults that
+the templates read.
 
-readme.py README VALUES writes it.
+readme.py README VALUES DEFAULTS writes both.
 """
 
 import json
@@ -52,10 +53,14 @@ def escaped(text):
     return text.replace("|", "\\|")
 
 
-def default(values, path):
+def unescaped_default(values, path):
     for key in path.split("."):
         values = values[key]
-    return escaped(json.dumps(values, ensure_ascii=False))
+    return json.dumps(values, ensure_ascii=False)
+
+
+def default(values, path):
+    return escaped(unescaped_default(values, path))
 
 
 def table(text):
@@ -78,6 +83,14 @@ def with_table(readme, values):
     return f"{head}{START}\n{table(values)}\n\n{END}{rest.split(END)[1]}"
 
 
+def defaults(text):
+    """The default of each key with a comment, by its path."""
+    values = yaml.safe_load(text)
+    lines = [f"{name}: {unescaped_default(values, name)}" for kind, name, _ in entries(text) if kind == "key"]
+    return "\n".join(["# The defaults of values.yaml; scripts/chart-test.sh --readme writes this.", *lines, ""])
+
+
 if __name__ == "__main__":
-    file, values_file = map(pathlib.Path, sys.argv[1:])
+    file, values_file, defaults_file = map(pathlib.Path, sys.argv[1:])
     file.write_text(with_table(file.read_text(), values_file.read_text()))
+    defaults_file.write_text(defaults(values_file.read_text()))

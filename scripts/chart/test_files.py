@@ -19,7 +19,7 @@ from helm import CHART, ROOT, SCHEMA, VALUES, Cluster, check, installed
 
 README = (CHART / "README.md").read_text()
 # The chart writes these into config.yaml itself.
-OWN_KEYS = re.compile(r"^(registration|database|listen|room_lists\.webhook_token_file)(\.|$)")
+OWN_KEYS = re.compile(r"^(registration|database|listen)(\.|$)")
 # Free lists and groups of Kubernetes: their keys have no default in values.yaml.
 WITHOUT_DEFAULT = re.compile(r"^(global|imagePullSecrets\.|config\.(alertmanagers|room_lists|compatibility)\.|.*Probe\.)")
 
@@ -40,6 +40,10 @@ def test_helm_lint_finds_nothing():
 
 def test_readme_has_the_table_of_values():
     assert readme.with_table(README, VALUES) == README, "run scripts/chart-test.sh --readme"
+
+
+def test_templates_have_the_defaults_of_values_yaml():
+    assert (CHART / "files/defaults.yaml").read_text() == readme.defaults(VALUES), "run scripts/chart-test.sh --readme"
 
 
 def test_each_value_has_a_comment():

@@ -24,6 +24,7 @@ REFUSALS = {
     "token-for-no-room-list": (good(webhookTokens={"values": {"finance": "a", "fiance": "b"}}), "webhookTokens.values.fiance"),
     "tokens-twice": (good(webhookTokens={"shared": "a", "existingSecret": "b"}), "webhookTokens.values or .shared"),
     "two-databases": (good(cloudNativePG={"enabled": True}), "only one of them"),
+    "two-urls": (good(database={"existingSecret": "b"}), "only one of them"),
     "two-registrations": (good(registration={"existingSecret": "b"}), "registration.value"),
     "ingress-without-a-host": (good(ingress={"webhook": {"enabled": True}}), "ingress.webhook.hosts"),
     "tls-without-a-certificate": (good(tls={"listeners": ["webhook"]}), "tls.existingSecret"),

@@ -259,5 +259,6 @@ stack_dead() {
         process_id "$name" "$STACK_DIR/$name" >/dev/null || { printf '%s\n' "$name" && return 0; }
     done
     process_id matrixbot "$STACK_DIR" >/dev/null || { printf 'matrixbot\n' && return 0; }
+    "$ROOT/scripts/postgres.sh" running "$STACK_DIR/postgres" || { printf 'postgres\n' && return 0; }
     return 1
 }

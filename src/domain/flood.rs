@@ -7,6 +7,8 @@ use std::time::Duration;
 
 /// How many commands of a person are accepted within [`WINDOW`].
 const MOST: u32 = 30;
+/// From how many commands on the answers to other people go first.
+const MANY: u32 = 5;
 /// The time over which commands are counted.
 const WINDOW: Duration = Duration::from_mins(1);
 /// How long a person must pause until commands are accepted again.
@@ -52,6 +54,11 @@ pub fn decide(rate: Option<Rate>, now: Timestamp) -> (Rate, Admission) {
         return (Rate { commands: rate.commands.saturating_add(1), ..rate }, Admission::Accept);
     }
     (Rate { dropping: true, ..rate }, Admission::DropWithAnswer)
+}
+
+/// Whether a person has given so many commands lately that the answers to other people go first.
+pub fn is_busy(rate: &Rate) -> bool {
+    rate.dropping || rate.commands > MANY
 }
 
 #[cfg(test)]

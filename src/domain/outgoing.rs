@@ -55,6 +55,9 @@ pub enum Outgoing {
         to: OwnedEventId,
         /// The thread of that event.
         thread: Option<OwnedEventId>,
+        /// Whether answers to other people go first: this person has given many commands lately.
+        #[serde(default, skip_serializing_if = "is_false")]
+        yields: bool,
     },
     /// The current state of the incident, in answer to a command.
     Show {
@@ -62,6 +65,9 @@ pub enum Outgoing {
         to: OwnedEventId,
         /// The thread of that event.
         thread: Option<OwnedEventId>,
+        /// The same as for an answer.
+        #[serde(default, skip_serializing_if = "is_false")]
+        yields: bool,
     },
     /// The room replaces another one.
     RoomMoved {
@@ -157,6 +163,11 @@ pub enum Outgoing {
     },
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_false(flag: &bool) -> bool {
+    !*flag
+}
+
 /// The kind of a message in the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr)]
 #[expect(missing_docs, reason = "`Outgoing` explains them")]
@@ -213,9 +224,12 @@ impl Outgoing {
     }
 
     /// Lower is sent first: first pages, escalations, fallback notices and reminders, answers to people, and then
-    /// reactions, edits and thread entries.
+    /// reactions with the answers to people who give many commands, edits, and thread entries.
     pub fn priority(&self, rung: Option<Rung>) -> i16 {
         match self {
+            Self::Answer { yields: true, .. }
+            | Self::Show { yields: true, .. }
+            | Self::AckReaction { .. } => 4,
             Self::Page if rung.is_some_and(|rung| rung.level == 0 && rung.loop_no == 0) => 0,
             Self::Page => 1,
             Self::Fallback
@@ -236,7 +250,6 @@ impl Outgoing {
             | Self::ShowElsewhere
             | Self::EntryElsewhere { .. }
             | Self::AlertmanagerUnreachable { .. } => 3,
-            Self::AckReaction { .. } => 4,
             Self::Refresh | Self::RefreshNewest => 5,
             Self::ThreadEntry { .. } => 6,
         }

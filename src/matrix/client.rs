@@ -59,6 +59,9 @@ pub trait RequestObserver: Send + Sync + 'static {
     fn on_request(&self, endpoint: &'static str, code: Option<u16>, elapsed: Duration);
 }
 
+/// How long a request may take whose answer is only for display.
+const SHORT: Duration = Duration::from_secs(3);
+
 /// Ignores every request.
 #[derive(Debug, Clone, Copy)]
 pub struct Unobserved;
@@ -201,6 +204,14 @@ impl Client {
         let (head, body) = answer.into_parts();
         A::try_from_http_response(http::Response::from_parts(head, body.as_slice()))
             .map_err(|error| ClientError::unreadable(endpoint, error))
+    }
+
+    /// The JSON at a path that needs no token, if the homeserver has it.
+    pub(super) async fn get_json(&self, path: &str) -> Option<serde_json::Value> {
+        let url = format!("{}/{path}", self.homeserver.trim_end_matches('/'));
+        let answer = self.http.get(url).timeout(SHORT).send().await.ok()?;
+        let body = answer.error_for_status().ok()?.bytes().await.ok()?;
+        serde_json::from_slice(&body).ok()
     }
 
     async fn fetch(&self, request: reqwest::Request) -> Result<http::Response<Vec<u8>>, reqwest::Error> {

@@ -68,6 +68,15 @@ impl Failure {
     }
 }
 
+/// Why the homeserver's ping failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum PingProblem {
+    /// matrixbot refused its token.
+    Token,
+    /// It cannot reach the registration's `url`.
+    Unreachable,
+}
+
 /// A failed request. Logs and rooms may show its text: it contains no token and no body.
 #[derive(Debug)]
 pub struct ClientError {
@@ -75,7 +84,7 @@ pub struct ClientError {
     failure: Failure,
     may_have_acted: bool,
     errcode: Option<String>,
-    is_hs_token_mismatch: bool,
+    ping: Option<PingProblem>,
     ping_succeeded: bool,
     detail: String,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
@@ -100,7 +109,12 @@ impl ClientError {
     /// Whether matrixbot rejected the homeserver's ping for its `hs_token`: the homeserver has another copy of the
     /// registration.
     pub fn is_hs_token_mismatch(&self) -> bool {
-        self.is_hs_token_mismatch
+        self.ping == Some(PingProblem::Token)
+    }
+
+    /// Whether the homeserver cannot reach the registration's `url` with its ping.
+    pub fn is_url_unreachable(&self) -> bool {
+        self.ping == Some(PingProblem::Unreachable)
     }
 
     /// Whether matrixbot received and answered the homeserver's ping despite the error.
@@ -130,7 +144,7 @@ impl ClientError {
             failure: Failure::BadRequest,
             may_have_acted: false,
             errcode: None,
-            is_hs_token_mismatch: false,
+            ping: None,
             ping_succeeded: false,
             detail: "the request cannot be built".to_owned(),
             source: Some(Box::new(cause)),
@@ -151,7 +165,7 @@ impl ClientError {
             failure: Failure::Temporary,
             may_have_acted: !cause.is_connect(),
             errcode: None,
-            is_hs_token_mismatch: false,
+            ping: None,
             ping_succeeded: false,
             detail: detail.to_owned(),
             // Without the URL: the operator knows the homeserver, and the URL only makes the text long.
@@ -166,7 +180,7 @@ impl ClientError {
             failure: Failure::Temporary,
             may_have_acted: true,
             errcode: None,
-            is_hs_token_mismatch: false,
+            ping: None,
             ping_succeeded: false,
             detail: format!("the homeserver's answer cannot be read: {cause}"),
             source: None,
@@ -178,10 +192,13 @@ impl ClientError {
         let body = serde_json::from_slice::<ErrorBody>(body).ok();
         let errcode = body.as_ref().and_then(|body| body.errcode.clone());
         let message = body.as_ref().and_then(|body| body.error.as_deref()).unwrap_or_default();
-        let is_hs_token_mismatch = body.as_ref().is_some_and(ErrorBody::is_hs_token_mismatch);
+        let ping = body.as_ref().filter(|_| endpoint == Endpoint::Ping).and_then(ErrorBody::ping_problem);
         let detail = match &errcode {
-            _ if is_hs_token_mismatch => {
+            _ if ping == Some(PingProblem::Token) => {
                 "the homeserver reaches matrixbot, but sends another hs_token than the one in the registration".to_owned()
+            }
+            Some(errcode) if errcode == "M_UNKNOWN" && ping == Some(PingProblem::Unreachable) => {
+                format!("the homeserver cannot connect to the registration's url ({errcode}: {message})")
             }
             Some(errcode) => match ping_problem(errcode) {
                 Some(why) => format!("{why} ({errcode}: {message})"),
@@ -202,7 +219,7 @@ impl ClientError {
             failure,
             may_have_acted: failure == Failure::Temporary,
             errcode,
-            is_hs_token_mismatch,
+            ping,
             ping_succeeded: body.as_ref().is_some_and(ErrorBody::ping_succeeded),
             detail,
             source: None,
@@ -236,12 +253,26 @@ struct ErrorBody {
 
 impl ErrorBody {
     /// Client-Server API §Pinging: `M_BAD_STATUS` contains the status and the body of the application service's answer.
-    /// matrixbot answers 401 or 403 only to a wrong token; the answer of a proxy has no Matrix error.
-    fn is_hs_token_mismatch(&self) -> bool {
+    /// matrixbot answers 401 or 403 only to a wrong token; the answer of a proxy has no Matrix error. Continuwuity and
+    /// Tuwunel put both problems into the words of an `M_UNKNOWN` (26.8).
+    fn ping_problem(&self) -> Option<PingProblem> {
         let is_ours = |body: &String| body.contains("M_FORBIDDEN") || body.contains("M_UNAUTHORIZED");
-        self.errcode.as_deref() == Some("M_BAD_STATUS")
-            && matches!(self.status, Some(401 | 403))
-            && self.body.as_ref().is_none_or(is_ours)
+        let error = self.error.as_deref().unwrap_or_default();
+        let says = |texts: &[&str]| texts.iter().any(|text| error.contains(text));
+        let is_refused = matches!(self.status, Some(401 | 403)) && self.body.as_ref().is_none_or(is_ours);
+        match self.errcode.as_deref() {
+            Some("M_BAD_STATUS") if is_refused => Some(PingProblem::Token),
+            Some("M_CONNECTION_FAILED" | "M_CONNECTION_TIMEOUT") => Some(PingProblem::Unreachable),
+            Some("M_UNKNOWN")
+                if says(&["unsuccessful HTTP response 401", "unsuccessful HTTP response 403"]) =>
+            {
+                Some(PingProblem::Token)
+            }
+            Some("M_UNKNOWN") if says(&["connect error", "dns error", "error sending request"]) => {
+                Some(PingProblem::Unreachable)
+            }
+            _ => None,
+        }
     }
 
     /// After a successful ping, Synapse immediately retries undelivered transactions. This fails with an error of

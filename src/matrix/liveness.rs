@@ -41,6 +41,13 @@ impl Client {
         Ok(ServerVersions { versions: answer.versions, unstable_features: answer.unstable_features })
     }
 
+    /// What the homeserver calls itself, such as `Synapse`. `None`: it does not say, because it does not federate here. Only
+    /// for what people read.
+    pub async fn software(&self) -> Option<String> {
+        let version = self.get_json("_matrix/federation/v1/version").await?;
+        Some(version.pointer("/server/name")?.as_str()?.to_owned())
+    }
+
     /// The user that the homeserver identifies us as: `identity`, or the registration's own user if there is none.
     pub async fn whoami(&self, identity: Option<&Identity>) -> Result<WhoAmI, ClientError> {
         let answer = self.call(Endpoint::WhoAmI, identity, whoami::v3::Request::new()).await;

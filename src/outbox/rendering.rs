@@ -111,11 +111,11 @@ fn message(head: &Head, source: &Source<'_>, context: &Context<'_>) -> Option<(M
             let Subject { view, story } = subject?;
             (page::show(view, story, context), None)
         }
-        Outgoing::Show { to, thread } => {
+        Outgoing::Show { to, thread, .. } => {
             let Subject { view, story } = subject?;
             (page::show(view, story, context).at(answer::reply(to, thread.clone())), None)
         }
-        Outgoing::Answer { answer, to, thread } => {
+        Outgoing::Answer { answer, to, thread, .. } => {
             (answer::answer(answer, context).at(answer::reply(to, thread.clone())), None)
         }
         Outgoing::RoomMoved { from } => (fallback::room_moved(source.room_list, from), None),

@@ -64,7 +64,7 @@ pub(super) async fn directory(client: &Client, alias: &str) -> Result<Directory,
 pub(super) struct Followed {
     /// Whether the outbox has new messages to send: they go to another room from now on, or that they do not is posted.
     pub(super) has_messages: bool,
-    /// Why they do not follow the alias although they should.
+    /// What a person should look after: why they do not follow the alias although they should, or that it was deleted.
     pub(super) waits: Option<String>,
 }
 
@@ -206,7 +206,11 @@ impl Rooms {
                 let mut tx = self.store.begin().await?;
                 Some(alias.waits(&mut tx, &leads_to, &why).await?)
             }
-            Some(Strayed::Kept { .. } | Strayed::Missing) | None => None,
+            Some(Strayed::Missing) => {
+                let mut tx = self.store.begin().await?;
+                Some(alias.is_missing(&mut tx).await?)
+            }
+            Some(Strayed::Kept { .. }) | None => None,
         };
         Ok(Followed { has_messages: false, waits })
     }
@@ -245,7 +249,8 @@ impl Rooms {
         }
         let waits = match &is {
             Strayed::Waiting { leads_to, why } => Some(alias.waits(&mut tx, leads_to, why).await?),
-            Strayed::Kept { .. } | Strayed::Missing => None,
+            Strayed::Missing => Some(alias.is_missing(&mut tx).await?),
+            Strayed::Kept { .. } => None,
         };
         let label = own_label(&mut tx, room).await?;
         let leads = match &is {
@@ -333,6 +338,10 @@ impl Rooms {
 }
 
 impl Known<'_> {
+    async fn is_missing(&self, tx: &mut Tx) -> Result<String, StoreError> {
+        Ok(format!("the alias was deleted; pages stay in {}", own_label(tx, self.room).await?))
+    }
+
     async fn waits(&self, tx: &mut Tx, leads_to: &str, why: &str) -> Result<String, StoreError> {
         let (user, leads_to, room) =
             (&self.list.user_id, own_label(tx, leads_to).await?, own_label(tx, self.room).await?);

@@ -40,19 +40,20 @@ pub(super) async fn successor_waits(
     Ok(is_new)
 }
 
-/// A room of a list is reachable again: posts a notice about it. Returns whether it was unreachable.
+/// A room of a list is reachable again: posts a notice about it, unless nobody can know that it was not. Returns whether it
+/// was unreachable.
 pub async fn ends(
     tx: &mut Tx,
     list: &ListSettings,
     reference: &str,
     now: Timestamp,
 ) -> Result<bool, StoreError> {
-    let was_recorded = room_trouble::ends(tx, &list.name, reference).await?;
-    if was_recorded {
+    let Some(since) = room_trouble::ends(tx, &list.name, reference).await? else { return Ok(false) };
+    if !room_trouble::nobody_knows(tx, &list.name, since).await? {
         let payload = Outgoing::RoomReachable { room: label(tx, reference).await? };
         notify(tx, list, reference, &payload, now).await?;
     }
-    Ok(was_recorded)
+    Ok(true)
 }
 
 /// The list's virtual user may not send messages in a room that it is in. Returns whether that was unknown for any of the

@@ -3,7 +3,7 @@
 
 use super::{Store, StoreError, Tx};
 use jiff::Timestamp;
-use jiff_sqlx::ToSqlx;
+use jiff_sqlx::{Timestamp as SqlTimestamp, ToSqlx};
 
 /// An unreachable room of a room list.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,18 +12,28 @@ pub struct RoomTrouble {
     pub reference: String,
     /// Whether the virtual user is in the room, but may not send messages.
     pub muted: bool,
+    /// Why it is unreachable.
+    pub why: String,
+    /// Since when.
+    pub since: Timestamp,
 }
 
 impl Store {
     /// The unreachable rooms of a room list.
     pub async fn troubled_rooms(&self, room_list: &str) -> Result<Vec<RoomTrouble>, StoreError> {
-        Ok(sqlx::query_as!(
-            RoomTrouble,
-            "SELECT reference, muted FROM room_trouble WHERE room_list = $1 ORDER BY reference",
+        let rows = sqlx::query!(
+            "SELECT reference, muted, why, since FROM room_trouble WHERE room_list = $1 ORDER BY reference",
             room_list
         )
         .fetch_all(&self.pool)
-        .await?)
+        .await?;
+        let troubles = rows.into_iter().map(|row| RoomTrouble {
+            reference: row.reference,
+            muted: row.muted,
+            why: row.why,
+            since: row.since.to_jiff(),
+        });
+        Ok(troubles.collect())
     }
 
     /// Makes the undeliverable messages of a room pending again after the room became reachable. Only pages and notices
@@ -98,15 +108,28 @@ pub async fn begins(
     Ok(rows > 0 || (turned > 0 && muted))
 }
 
-/// Records that a room is reachable, or is no longer in the list. Returns whether it was recorded as unreachable.
-pub async fn ends(tx: &mut Tx, room_list: &str, reference: &str) -> Result<bool, StoreError> {
-    let rows = sqlx::query!(
-        "DELETE FROM room_trouble WHERE room_list = $1 AND reference = $2",
+/// Records that a room is reachable, or is no longer in the list. Returns since when it was recorded as unreachable, if it
+/// was.
+pub async fn ends(tx: &mut Tx, room_list: &str, reference: &str) -> Result<Option<Timestamp>, StoreError> {
+    let since = sqlx::query_scalar!(
+        "DELETE FROM room_trouble WHERE room_list = $1 AND reference = $2 RETURNING since",
         room_list,
         reference
     )
-    .execute(&mut **tx)
-    .await?
-    .rows_affected();
-    Ok(rows > 0)
+    .fetch_optional(&mut **tx)
+    .await?;
+    Ok(since.map(SqlTimestamp::to_jiff))
+}
+
+/// Whether nobody can have read of a trouble that began then: every notice about it was given up, as at the first start if
+/// nobody has invited the virtual user to any room yet.
+pub async fn nobody_knows(tx: &mut Tx, room_list: &str, since: Timestamp) -> Result<bool, StoreError> {
+    Ok(sqlx::query_scalar!(
+        r#"SELECT coalesce(bool_and(state = 'undeliverable'), false) AS "nobody!" FROM outbox
+           WHERE room_list = $1 AND created_at = $2 AND payload ->> 'what' IN ('room_unreachable', 'successor_waits')"#,
+        room_list,
+        since.to_sqlx()
+    )
+    .fetch_one(&mut **tx)
+    .await?)
 }

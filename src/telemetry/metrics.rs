@@ -32,6 +32,7 @@ pub struct Metrics {
     incidents: IntGaugeVec,
     incidents_set_aside: IntGaugeVec,
     rooms_unreachable: IntGaugeVec,
+    room_moves_incomplete: IntGaugeVec,
     clock_skew: Gauge,
     virtual_user_trouble: IntGaugeVec,
     totals: Arc<Totals>,
@@ -89,25 +90,26 @@ impl Metrics {
                 "Incidents by room list and phase; closed ones are not counted.",
                 &["room_list", "phase"],
             )?,
-            incidents_set_aside: registrar.gauges(
+            incidents_set_aside: registrar.of_lists(
                 "incidents_set_aside",
                 "Incidents that cannot be read and therefore do not escalate, by room list.",
-                &["room_list"],
             )?,
             totals: Arc::default(),
-            rooms_unreachable: registrar.gauges(
+            rooms_unreachable: registrar.of_lists(
                 "rooms_unreachable",
                 "Rooms of the configuration that cannot be reached, by room list.",
-                &["room_list"],
+            )?,
+            room_moves_incomplete: registrar.of_lists(
+                "room_moves_incomplete",
+                "Rooms whose alias or tombstone leads elsewhere without their pages, or whose alias was deleted, by room list.",
             )?,
             clock_skew: registrar.gauge(
                 "clock_skew_seconds",
                 "How far this machine's clock is ahead of the database's; negative if it is behind.",
             )?,
-            virtual_user_trouble: registrar.gauges(
+            virtual_user_trouble: registrar.of_lists(
                 "virtual_user_trouble",
                 "1 if the homeserver does not let the room list's virtual user send, otherwise 0.",
-                &["room_list"],
             )?,
             ladder_lag: registrar.histogram(
                 "ladder_lag_seconds",
@@ -186,6 +188,7 @@ impl Metrics {
         self.incidents_set_aside.with_label_values(&[room_list]);
         self.totals.introduce_room_list(room_list, levels);
         self.rooms_unreachable.with_label_values(&[room_list]);
+        self.room_moves_incomplete.with_label_values(&[room_list]);
         self.virtual_user_trouble.with_label_values(&[room_list]);
     }
 
@@ -256,6 +259,12 @@ impl Metrics {
     /// The machine's clock is so many seconds ahead of the database's.
     pub fn set_clock_skew(&self, seconds: f64) {
         self.clock_skew.set(seconds);
+    }
+
+    /// Sets the number of rooms of a room list whose pages did not follow an alias or a tombstone.
+    pub fn set_room_moves_incomplete(&self, room_list: &str, count: usize) {
+        let count = i64::try_from(count).unwrap_or(i64::MAX);
+        self.room_moves_incomplete.with_label_values(&[room_list]).set(count);
     }
 
     /// Whether the homeserver does not let the virtual user of a room list send.
@@ -361,6 +370,11 @@ impl Registrar<'_> {
         self.register(Gauge::with_opts(opts(name, help))?)
     }
 
+    /// A gauge for each room list.
+    fn of_lists(&self, name: &str, help: &str) -> Result<IntGaugeVec, prometheus::Error> {
+        self.gauges(name, help, &["room_list"])
+    }
+
     pub(super) fn gauges(
         &self,
         name: &str,
@@ -411,6 +425,7 @@ mod tests {
             "matrixbot_unanswered_total{room_list=\"finance\"} 0",
             "matrixbot_incidents_set_aside{room_list=\"finance\"} 0",
             "matrixbot_rooms_unreachable{room_list=\"finance\"} 0",
+            "matrixbot_room_moves_incomplete{room_list=\"finance\"} 0",
             "matrixbot_clock_skew_seconds 0",
             "matrixbot_virtual_user_trouble{room_list=\"finance\"} 0",
             "matrixbot_incident_time_to_ack_seconds_count 0",

@@ -101,6 +101,7 @@ impl Worker for Attendance {
                 self.wakers.outbox.notify_one();
             }
             self.metrics.set_rooms_unreachable(&list.name, visit.unreachable.len());
+            self.metrics.set_room_moves_incomplete(&list.name, visit.wanting.len());
             unreachable.extend(visit.unreachable);
             wanting.extend(visit.wanting);
             labels.extend(visit.labels);

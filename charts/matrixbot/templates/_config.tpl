@@ -8,6 +8,7 @@ the certificate exists.
 {{- $root := .root }}
 {{- $values := $root.Values }}
 {{- $config := deepCopy $values.config }}
+{{- include "matrixbot.dropForeign" $config }}
 {{- $listen := dict }}
 {{- range $listener := list "appservice" "webhook" "admin" }}
 {{- $address := printf "%s:%d" $values.listen.address (int (index $values.listen $listener)) }}
@@ -36,7 +37,7 @@ the certificate exists.
 
 {{/* Whether a room list's token comes from webhookTokens. */}}
 {{- define "matrixbot.needsToken" -}}
-{{ not (or .webhook_token (eq (.webhook_auth | default "token") "none")) }}
+{{ not (or .webhook_token .webhook_token_file (eq (.webhook_auth | default "token") "none")) }}
 {{- end }}
 
 {{/* The names of the room lists whose tokens come from webhookTokens, as JSON. */}}
@@ -79,10 +80,13 @@ files are "file.<name>".
 {{- toJson $data }}
 {{- end }}
 
-{{/* The Secret with the database's URL: its name and key, as JSON. Call with root and own, the chart's own Secret. */}}
+{{/*
+The Secret with the database's URL: its name and key, as JSON. Call with root, own (the chart's own Secret), and migrating:
+with CloudNativePG and a URL of its pooler, only the migration connects directly.
+*/}}
 {{- define "matrixbot.databaseSecret" -}}
 {{- $values := .root.Values }}
-{{- if $values.cloudNativePG.enabled }}
+{{- if and $values.cloudNativePG.enabled (or .migrating (not $values.database.existingSecret)) }}
 {{- toJson (dict "name" (printf "%s-app" (include "matrixbot.databaseCluster" .root)) "key" "uri") }}
 {{- else if $values.database.existingSecret }}
 {{- toJson (dict "name" $values.database.existingSecret "key" $values.database.key) }}

@@ -14,11 +14,10 @@
 {{- if and $values.registration.value $values.registration.existingSecret }}
 {{- $problems = append $problems "registration.value and registration.existingSecret: set only one of them" }}
 {{- end }}
-{{- $databases := len (compact (list $values.database.url $values.database.existingSecret ($values.cloudNativePG.enabled | ternary "yes" ""))) }}
-{{- if eq $databases 0 }}
+{{- if not (or $values.database.url $values.database.existingSecret $values.cloudNativePG.enabled) }}
 {{- $problems = append $problems "database.url, database.existingSecret or cloudNativePG.enabled is missing" }}
-{{- else if gt $databases 1 }}
-{{- $problems = append $problems "database.url, database.existingSecret and cloudNativePG.enabled: set only one of them" }}
+{{- else if and $values.database.url (or $values.database.existingSecret $values.cloudNativePG.enabled) }}
+{{- $problems = append $problems "database.url cannot be combined with database.existingSecret or cloudNativePG.enabled: set only one of them" }}
 {{- end }}
 {{- if not $values.config.room_lists }}
 {{- $problems = append $problems "config.room_lists must contain at least one room list" }}

@@ -23,6 +23,7 @@ impl EventHandler<'_> {
         let rate = command_rate::find(self.change.tx(), room, sender).await?;
         let (rate, admission) = flood::decide(rate, now);
         command_rate::save(self.change.tx(), room, sender, rate).await?;
+        self.yields = flood::is_busy(&rate);
         match admission {
             Admission::Accept => Ok(true),
             Admission::Drop => Ok(false),

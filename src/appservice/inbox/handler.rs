@@ -83,6 +83,8 @@ pub(super) struct EventHandler<'a> {
     pub(super) prepared: Prepared,
     /// The incidents that the event turns out to be about.
     pub(super) touched: BTreeSet<i64>,
+    /// Whether answers to other people go first.
+    pub(super) yields: bool,
 }
 
 impl<'a> EventHandler<'a> {
@@ -112,7 +114,8 @@ impl<'a> EventHandler<'a> {
         thread: Option<OwnedEventId>,
     ) -> Result<(), InboxError> {
         let to = self.event.event_id.clone();
-        self.enqueue(room_list, Outgoing::Answer { answer, to, thread }, None).await
+        let payload = Outgoing::Answer { answer, to, thread, yields: self.yields };
+        self.enqueue(room_list, payload, None).await
     }
 
     /// Enqueues a message for the event's room.

@@ -119,7 +119,8 @@ impl Inbox {
         {
             return self.own(change, event).await;
         }
-        let mut handler = EventHandler { inbox: self, change, event, prepared, touched: BTreeSet::new() };
+        let mut handler =
+            EventHandler { inbox: self, change, event, prepared, touched: BTreeSet::new(), yields: false };
         let handled = match &event.what {
             Happening::Message(message) => handler.message(message).await,
             Happening::Reaction { target, key } => handler.reaction(target, key).await,

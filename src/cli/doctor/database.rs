@@ -96,6 +96,47 @@ fn remedy(error: &StoreError) -> &'static str {
             "Raise the server's max_connections above the sum of `database.max_connections` of all replicas."
         }
         Some(_) => "See the server's log: it refuses the connection.",
-        None => "Start PostgreSQL, or correct host, port and TLS in `database.url`.",
+        None => untrusted(&error.to_string())
+            .unwrap_or("Start PostgreSQL, or correct host, port and TLS in `database.url`."),
+    }
+}
+
+/// What to do about a certificate of the server that is not trusted, by the error's text.
+fn untrusted(error: &str) -> Option<&'static str> {
+    [
+        (
+            "CaUsedAsEndEntity",
+            "The server's own certificate is a CA's (self-signed), which sslmode=verify-full and verify-ca refuse. Sign \
+             another certificate for the server with it, or make the self-signed one with `basicConstraints=CA:FALSE`; \
+             `sslrootcert` names the CA, or the latter.",
+        ),
+        (
+            "UnknownIssuer",
+            "Set `sslrootcert` in `database.url` to the certificate of the CA that signed the server's certificate.",
+        ),
+        (
+            "not valid for name",
+            "Use a host name of the server's certificate in `database.url`, or sslmode=verify-ca, which ignores the name.",
+        ),
+        ("Expired", "Renew the server's certificate."),
+    ]
+    .into_iter()
+    .find_map(|(text, remedy)| error.contains(text).then_some(remedy))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::untrusted;
+
+    #[test]
+    fn a_certificate_that_is_not_trusted_has_its_own_remedy() {
+        for (error, remedy) in [
+            ("invalid peer certificate: Other(OtherError(CaUsedAsEndEntity))", "CA:FALSE"),
+            ("invalid peer certificate: UnknownIssuer", "sslrootcert"),
+            ("invalid peer certificate: certificate not valid for name \"localhost\"", "verify-ca"),
+        ] {
+            assert!(untrusted(error).is_some_and(|found| found.contains(remedy)), "{error}");
+        }
+        assert_eq!(untrusted("Connection refused (os error 111)"), None);
     }
 }

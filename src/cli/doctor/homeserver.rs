@@ -1,6 +1,7 @@
 //! The homeserver: whether it answers, knows the registration, and reaches matrixbot.
 
 use super::report::Report;
+use super::software::Software;
 use super::{Examined, RequestCounts};
 use crate::appservice::http::StandIn;
 use crate::config::Config;
@@ -13,9 +14,6 @@ use ruma::OwnedTransactionId;
 use std::io::ErrorKind;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-
-const REGISTER: &str = "Give the homeserver the same file as in `registration` (Synapse: \
-                        app_service_config_files), and restart it.";
 
 /// Checks the homeserver. Returns whether it accepts requests about users and rooms.
 pub(super) async fn examine(report: &mut Report, examined: &Examined<'_>) -> bool {
@@ -64,13 +62,13 @@ async fn as_token(report: &mut Report, examined: &Examined<'_>) -> bool {
         }
         Ok(found) => {
             let detail = format!("the homeserver knows matrixbot as {}, not as {own}", found.user_id);
-            report.failed("as_token", None, detail, REGISTER);
+            report.failed("as_token", None, detail, examined.software.register());
             false
         }
         Err(error) => {
             let remedy = match error.failure() {
                 Failure::Temporary => "See the homeserver's log, and check proxies in between.",
-                _ => REGISTER,
+                _ => examined.software.register(),
             };
             report.failed("as_token", None, reason(&error), remedy);
             false
@@ -147,9 +145,9 @@ async fn hs_token(report: &mut Report, examined: &Examined<'_>) {
                 "the homeserver sends another token than the one in the registration; {}",
                 reason(&error)
             );
-            report.failed("hs_token", None, detail, REGISTER);
+            report.failed("hs_token", None, detail, examined.software.register());
         }
-        Err(error) => report.failed("hs_token", None, reason(&error), ping_remedy(&error)),
+        Err(error) => report.failed("hs_token", None, reason(&error), ping_remedy(&error, examined.software)),
     }
 }
 
@@ -165,30 +163,33 @@ async fn ping(client: &Client, id: &str) -> Result<Option<Duration>, ClientError
     }
 }
 
-fn ping_remedy(error: &ClientError) -> &'static str {
+fn ping_remedy(error: &ClientError, software: Software) -> String {
+    let register = software.register();
     match error.errcode() {
-        _ if error.is_hs_token_mismatch() => REGISTER,
-        Some("M_CONNECTION_FAILED" | "M_CONNECTION_TIMEOUT") => {
-            "Make sure that the registration's `url` leads from the homeserver to `listen.appservice` (firewall, \
-             container network, TLS), and restart the homeserver after a change."
-        }
-        Some("M_BAD_STATUS") => {
-            "Another program answers at the registration's `url`, or the homeserver has another registration: correct \
-             the url, or give the homeserver the same file as in `registration` and restart it."
-        }
-        Some("M_URL_NOT_SET") => "Set `url` in the registration, and restart the homeserver.",
-        Some("M_FORBIDDEN") => {
-            "The homeserver has the registration under another `id`: give it the same file as in `registration`."
-        }
-        _ => "See the homeserver's log.",
+        _ if error.is_hs_token_mismatch() => register.to_owned(),
+        _ if error.is_url_unreachable() => format!(
+            "Make sure that the registration's `url` leads from the homeserver to `listen.appservice` (firewall, container \
+             network, TLS). After a change: {register}"
+        ),
+        Some("M_BAD_STATUS") => format!(
+            "Another program answers at the registration's `url`, or the homeserver has another registration: correct the \
+             url. {register}"
+        ),
+        Some("M_URL_NOT_SET") => format!("Set `url` in the registration. {register}"),
+        Some("M_FORBIDDEN") => format!("The homeserver has the registration under another `id`. {register}"),
+        _ => "See the homeserver's log.".to_owned(),
     }
 }
 
 /// Whether the homeserver rate limits matrixbot, as far as doctor can find out without sending messages.
-pub(super) fn rate_limited(report: &mut Report, config: &Config, counts: &RequestCounts) {
+pub(super) fn rate_limited(report: &mut Report, examined: &Examined<'_>, counts: &RequestCounts) {
+    let Examined { config, software, .. } = examined;
     let limited = counts.limited.load(Ordering::Relaxed);
     let requests = counts.requests.load(Ordering::Relaxed);
-    let remedy = "Set `rate_limited: false` in the registration, for matrixbot and for the homeserver, and restart both.";
+    let remedy = format!(
+        "Set `rate_limited: false` in the registration, and restart matrixbot. {}",
+        software.register()
+    );
     if limited > 0 {
         let detail = format!("the homeserver answered {limited} of {requests} requests with 429");
         report.failed("rate limit", None, detail, remedy);

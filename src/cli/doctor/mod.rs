@@ -12,6 +12,7 @@ mod moves;
 mod repeats;
 mod report;
 mod rooms;
+mod software;
 mod users;
 
 use super::{ConfigFile, block_on, failed};
@@ -19,6 +20,7 @@ use crate::config::Config;
 use crate::matrix::{Client, RequestObserver, Timeouts};
 use clap::Args;
 use report::Report;
+use software::Software;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -54,6 +56,8 @@ pub(super) struct Options {
 struct Examined<'a> {
     config: &'a Config,
     client: Client,
+    /// Which homeserver it is, for remedies.
+    software: Software,
     read_only: bool,
 }
 
@@ -94,14 +98,15 @@ async fn examine(config: &Config, options: &Options) -> anyhow::Result<Report> {
     let counts = Arc::new(RequestCounts::default());
     let client = Client::new(&config.homeserver.url, config.registration.as_token.clone(), TIMEOUTS)?
         .observed_by(Arc::clone(&counts) as Arc<dyn RequestObserver>);
-    let examined = Examined { config, client, read_only: options.read_only };
+    let software = Software::of(&client).await;
+    let examined = Examined { config, client, software, read_only: options.read_only };
     if homeserver::examine(&mut report, &examined).await {
         for list in &config.room_lists {
             if let Some(identity) = users::examine(&mut report, &examined, list, store.as_ref()).await {
                 rooms::examine(&mut report, &examined, list, &identity, store.as_ref()).await;
             }
         }
-        homeserver::rate_limited(&mut report, config, &counts);
+        homeserver::rate_limited(&mut report, &examined, &counts);
     } else {
         let why = "skipped because of the failures above";
         report.skipped("virtual user", None, why);

@@ -9,7 +9,7 @@ use crate::domain::lists::FollowAliases;
 use crate::domain::policy::Mention;
 use crate::matrix::{Failure, Identity, PowerLevels};
 use crate::rooms::{self, Differs, LookedUp};
-use crate::store::{Move, Store, Strayed};
+use crate::store::{Move, RoomTrouble, Store, Strayed};
 use ruma::{OwnedRoomId, RoomId};
 use std::collections::BTreeSet;
 
@@ -38,6 +38,11 @@ pub(super) async fn examine(
         }
     };
     let mut entered: Vec<(OwnedRoomId, String)> = Vec::new();
+    let troubles = match store {
+        // Otherwise each room is tried now.
+        Some(store) if examined.read_only => store.troubled_rooms(&list.name).await.unwrap_or_default(),
+        _ => Vec::new(),
+    };
     for wanted in wanted(list) {
         let reference = match store {
             Some(store) if wanted.reference.starts_with('!') => {
@@ -46,6 +51,9 @@ pub(super) async fn examine(
             _ => wanted.reference.clone(),
         };
         let subject = format!("{reference} ({} of {})", wanted.places.join(", "), list.name);
+        if let Some(trouble) = troubles.iter().find(|trouble| trouble.reference == wanted.reference) {
+            known_trouble(report, identity, trouble, &subject);
+        }
         let Some(found) = look_up(report, examined, store, &wanted, &subject).await else { continue };
         if let Some(differs) = &found.differs {
             alias(report, list, identity, store, (&wanted.reference, &subject), (&found.room, differs)).await;
@@ -78,6 +86,20 @@ pub(super) async fn examine(
             }
         }
     }
+}
+
+/// Reports what a running matrixbot has found of a room, which nothing tries again now.
+fn known_trouble(report: &mut Report, identity: &Identity, trouble: &RoomTrouble, subject: &str) {
+    let (user, RoomTrouble { why, since, muted, .. }) = (&identity.user_id, trouble);
+    let (what, remedy) = if *muted {
+        ("may not write there", format!("Give {user} the power level that messages need in the room."))
+    } else {
+        (
+            "cannot reach it",
+            format!("Invite it: write `/invite {user}` in the room, or in the room that it moved to."),
+        )
+    };
+    report.failed("room", Some(subject), format!("{user} {what} since {since:.0}: {why}"), remedy);
 }
 
 /// The rooms of the list, each once, in the order of the ladder.

@@ -3,6 +3,7 @@
 use super::Examined;
 use super::homeserver::reason;
 use super::report::Report;
+use super::software::Software;
 use crate::config::RoomListConfig;
 use crate::matrix::{Client, ClientError, Concern, Failure, Identity};
 use crate::rooms::{self, ensure_device, user_id};
@@ -10,8 +11,6 @@ use crate::store::{Store, UserTrouble};
 use ruma::UserId;
 
 const CHECK: &str = "virtual user";
-const NAMESPACE: &str = "Give the homeserver the same file as in `registration`, because its copy has another \
-                         namespace, and restart it.";
 const ADMINISTRATOR: &str = "Ask the homeserver's administrator to let the account act again: to end its suspension, to \
                              unlock it, or to reactivate it. Waiting messages are sent then.";
 
@@ -38,7 +37,7 @@ pub(super) async fn examine(
     let found = match find(&examined.client, &user_id, examined.read_only).await {
         Ok(found) => found,
         Err(error) => {
-            report.failed(CHECK, Some(user_id.as_str()), reason(&error), remedy(&error));
+            report.failed(CHECK, Some(user_id.as_str()), reason(&error), remedy(&error, examined.software));
             report.skipped("room", None, format!("skipped for {}: it has no virtual user", list.name));
             return None;
         }
@@ -115,13 +114,16 @@ async fn find(client: &Client, user_id: &UserId, read_only: bool) -> Result<Foun
 }
 
 /// What to do about a user that the homeserver does not let act.
-fn remedy(error: &ClientError) -> &'static str {
+fn remedy(error: &ClientError, software: Software) -> String {
     match (error.failure(), error.errcode()) {
-        (Failure::Temporary | Failure::RateLimited { .. }, _) => "See the homeserver's log.",
+        (Failure::Temporary | Failure::RateLimited { .. }, _) => "See the homeserver's log.".to_owned(),
         (_, Some(errcode)) if errcode.starts_with("M_USER_") || errcode.ends_with("_SUSPENDED") => {
-            ADMINISTRATOR
+            ADMINISTRATOR.to_owned()
         }
-        _ => NAMESPACE,
+        _ => format!(
+            "The homeserver's copy of the registration has another namespace. {}",
+            software.register()
+        ),
     }
 }
 

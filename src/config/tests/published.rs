@@ -145,7 +145,7 @@ pub(super) fn chart_schema(text: &str) -> String {
 }
 
 /// Secrets are references to the environment: the configuration is in a `ConfigMap`. The chart names the file of a webhook's
-/// token itself.
+/// token itself, unless the values do.
 fn for_the_chart(schema: &mut Json) {
     if let Some(properties) = schema.get_mut("properties").and_then(Json::as_object_mut) {
         let secrets: Vec<String> =
@@ -158,9 +158,13 @@ fn for_the_chart(schema: &mut Json) {
             });
             properties.insert(secret, reference);
         }
-        if properties.remove("webhook_token_file").is_some() {
+        if properties.contains_key("webhook_token_file") {
             schema.as_object_mut().unwrap().remove("allOf");
         }
+    }
+    // Keys of others, and anchors: the chart leaves them out.
+    if schema.get("properties").is_some() && schema.get("additionalProperties") == Some(&json!(false)) {
+        schema["patternProperties"] = json!({"^x-": true});
     }
     match schema {
         Json::Object(keys) => keys.values_mut().for_each(for_the_chart),

@@ -86,6 +86,7 @@ impl Silencing {
                 answer: Answer::Silencing { of: answer },
                 to,
                 thread: place.thread.and_then(event),
+                yields: false,
             };
             let message = NewMessage {
                 id: ids::unique(),

@@ -6,6 +6,7 @@ mod incidents;
 mod rooms;
 mod stopping;
 mod test_alert;
+mod tokens;
 
 use crate::database::TestDatabase;
 use crate::homeserver::{Homeserver, SERVER_NAME};

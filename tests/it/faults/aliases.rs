@@ -312,6 +312,21 @@ async fn an_alias_that_moves_back_brings_its_pages_back() {
 }
 
 #[tokio::test]
+async fn a_room_that_moved_without_its_pages_is_counted() {
+    const COUNTED: &str = "matrixbot_room_moves_incomplete{room_list=\"finance\"}";
+    let (world, _, new) = moved_to_a_private_room("").await;
+    assert_eq!(world.bot.series(COUNTED).await, Some(0.0));
+    world.pass(MINUTE * 5).await;
+    assert_eq!(world.bot.series(COUNTED).await, Some(1.0));
+    world.homeserver.person(ALICE).invites(&new, &World::virtual_user(FINANCE));
+    world.pass(MINUTE * 5).await;
+    assert_eq!(world.bot.series(COUNTED).await, Some(0.0));
+    world.homeserver.set_alias(OPS, None);
+    world.pass(MINUTE * 5).await;
+    assert_eq!(world.bot.series(COUNTED).await, Some(1.0), "the alias was deleted");
+}
+
+#[tokio::test]
 async fn a_move_that_was_taken_back_is_not_followed_by_the_alias() {
     let (world, rooms) = World::finance("").await;
     // The upgrade moves the alias, as Synapse does.

@@ -195,3 +195,32 @@ async fn a_report_during_the_resolution_of_an_alias_is_paged() {
     assert_eq!(posts.len(), 2, "{posts:#?}");
     world.nothing_is_left().await;
 }
+
+#[tokio::test]
+async fn rooms_that_nobody_knew_to_be_unreachable_are_not_reported_as_reachable_again() {
+    let setup = Setup::prepare().await;
+    let user = World::virtual_user("finance");
+    let alice = setup.homeserver.person(ALICE);
+    let rooms: Vec<_> = (0..3).map(|_| setup.homeserver.private_room(ALICE)).collect();
+    let list = list("finance", &[&[rooms[0].as_str()], &[rooms[1].as_str()]])
+        .replace("#fallback:example.test", rooms[2].as_str());
+    // Nobody has invited the virtual user yet, as at the first start.
+    let world = setup.start(&list).await;
+    world.pass(SECOND * 20).await;
+    for room in &rooms {
+        alice.invites(room, &user);
+    }
+    world.settle().await;
+    world.pass(MINUTE).await;
+    for room in &rooms {
+        assert!(world.homeserver.is_joined(room, user.as_str()));
+        assert_eq!(world.posts(room), [], "nobody has read that it was unreachable");
+    }
+    // From now on they know.
+    alice.kicks(&rooms[0], &user);
+    world.pass(SECOND * 20).await;
+    alice.invites(&rooms[0], &user);
+    world.pass(SECOND * 20).await;
+    let notices: Vec<String> = world.posts(&rooms[2]).into_iter().map(|post| post.body).collect();
+    assert!(notices.len() == 2 && notices[1].contains("again"), "{notices:#?}");
+}

@@ -197,7 +197,14 @@ pub(super) async fn ping(home: &Shared, id: &str, body: &Value) -> Result<Value,
         .body(json!({"transaction_id": body["transaction_id"]}).to_string())
         .send()
         .await;
+    let in_words = home.state().is_continuwuity;
     match answer {
+        Err(error) if in_words => refuse(500, "M_UNKNOWN", format!("tcp connect error: {error}")),
+        Ok(answer) if in_words && !answer.status().is_success() => {
+            let error =
+                format!("Appservice \"{id}\" returned unsuccessful HTTP response {}", answer.status());
+            refuse(500, "M_UNKNOWN", error)
+        }
         Err(error) if error.is_timeout() => refuse(504, "M_CONNECTION_TIMEOUT", error.to_string()),
         Err(error) => refuse(502, "M_CONNECTION_FAILED", error.to_string()),
         Ok(answer) if !answer.status().is_success() => {

@@ -24,6 +24,11 @@ pub(super) async fn answer(request: HttpRequest, body: web::Bytes, home: web::Da
         gate.wait().await;
         fault = Some(*then);
     }
+    if call.path == "/_matrix/federation/v1/version" {
+        let is_continuwuity = home.state().is_continuwuity;
+        let name = if is_continuwuity { "continuwuity" } else { "Synapse" };
+        return HttpResponse::Ok().json(json!({"server": {"name": name, "version": "1"}}));
+    }
     match &fault {
         Some(Fault::Status(status, errcode)) => {
             return refusal(&Refusal {

@@ -5,6 +5,26 @@ use crate::world::{Group, World};
 use serde_json::json;
 
 #[tokio::test]
+async fn the_answer_to_one_person_does_not_wait_for_those_to_a_flood_of_another() {
+    let (world, rooms) = World::finance("").await;
+    world.homeserver.person(BOB).joins(&rooms.ops);
+    world.report(&Group::firing("DiskFull", world.now())).await;
+    for _ in 0..30 {
+        world.homeserver.person(BOB).says(&rooms.ops, "show 1");
+    }
+    let asked = world.homeserver.person(ALICE).says(&rooms.ops, "pending");
+    let before = world.homeserver.messages(&rooms.ops).len();
+    world.settle().await;
+    let answers: Vec<_> = world.homeserver.messages(&rooms.ops).split_off(before);
+    assert_eq!(answers.len(), 31, "each command gets its answer");
+    let place = answers
+        .iter()
+        .position(|answer| answer.body.starts_with("1 pending") || answer.body.contains("pending"));
+    assert!(place.is_some_and(|place| place <= 5), "{place:?} after {asked}");
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
 async fn pending_lists_unacknowledged_incidents_and_escalated_lists_escalated_ones() {
     let (world, rooms) = with_mentions("").await;
     assert_eq!(alice(&world).says(&rooms.ops, "pending").await, "🟢 finance has no pending incidents.");
