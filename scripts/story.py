@@ -217,6 +217,26 @@ class Story:
         now = datetime.datetime.now(datetime.timezone.utc)
         call("POST", f"{self.options.alertmanager}/api/v2/alerts", [{**alert, "endsAt": now.isoformat()}])
 
+    def silence(self, alert, state, seconds):
+        """The only silence by alice of this alert, as Alertmanager lists it: in this state, for about so long."""
+        listed = call("GET", f"{self.options.alertmanager}/api/v2/silences")
+        matchers = {(name, value) for name, value in alert["labels"].items()}
+        ours = [one for one in listed if one["createdBy"] == self.alice.user_id
+                and {(matcher["name"], matcher["value"]) for matcher in one["matchers"]} == matchers]
+        if [one["status"]["state"] for one in ours] != [state]:
+            raise NotSeen(f"Alertmanager lists {[(one['createdBy'], one['status'], one['matchers']) for one in listed]}")
+        found = ours[0]
+        ends_at = datetime.datetime.fromisoformat(found["endsAt"].replace("Z", "+00:00"))
+        lasts = (ends_at - datetime.datetime.now(datetime.timezone.utc)).total_seconds()
+        if not seconds - 30 < lasts < seconds + 5:
+            raise NotSeen(f"the silence lasts for {lasts:.0f} s more, not {seconds} s")
+        query = urllib.parse.urlencode({"filter": f'instance="{alert["labels"]["instance"]}"'})
+        held = any(found["id"] in one["status"]["silencedBy"]
+                   for one in call("GET", f"{self.options.alertmanager}/api/v2/alerts?{query}"))
+        if held != (state == "active"):
+            raise NotSeen(f"Alertmanager lists the alert as {'silenced' if held else 'not silenced'}")
+        return found
+
     # --- what alice sees -----------------------------------------------------------------------------
 
     def step(self, what, action, *arguments):
@@ -243,11 +263,11 @@ class Story:
             self.from_bot(event, page.room) and event.is_edit and event.target == page.id
             and word in event.body.lower() and who in event.body))
 
-    def answer(self, room, after, number):
-        """An answer of the virtual user to that event, about the incident."""
+    def answer(self, room, after, *words):
+        """An answer of the virtual user to that event, with these words."""
         return self.watcher.wait(f"an answer in #{room}", 30, lambda event: (
             self.from_bot(event, room) and not event.is_edit and self.is_after(event, after)
-            and f"#{number}" in event.body and "acknowledged" in event.body))
+            and all(word in event.body for word in words)))
 
     def is_after(self, event, event_id):
         ids = [seen.id for seen in self.watcher.events]
@@ -308,14 +328,14 @@ class Story:
         offered = self.step("The virtual user adds its reaction", self.placed_reaction, page)
         reaction = self.alice.react(self.rooms[FIRST], page.id, offered.key)
         self.step("The message is edited: acknowledged by alice", self.edited, page, "acknowledged", "alice")
-        self.step("alice gets an answer", self.answer, FIRST, reaction, self.number(page))
+        self.step("alice gets an answer", self.answer, FIRST, reaction, f"#{self.number(page)}", "acknowledged")
 
         self.title(f"2. Nobody acknowledges within {wait} s, so it escalates; bob acknowledges it with a command")
         self.fire("ApiDown", "critical", "api-1", "The API of api-1 does not answer")
         low = self.step("It pages the first room", self.page, FIRST, "ApiDown", 30)
         high = self.step("It escalates to the second room", self.page, SECOND, "ApiDown", wait + 30)
         command = self.bob.say(self.rooms[SECOND], f"ack {self.number(high)}")
-        self.step("bob gets an answer", self.answer, SECOND, command, self.number(high))
+        self.step("bob gets an answer", self.answer, SECOND, command, f"#{self.number(high)}", "acknowledged")
         self.step("The message in the second room is edited: acknowledged by bob", self.edited, high, "acknowledged", "bob")
         self.step("The message in the first room as well", self.edited, low, "acknowledged", "bob")
 
@@ -325,9 +345,29 @@ class Story:
         self.resolve(alert)
         self.step("The message is edited to RESOLVED", self.edited, page, "resolved")
 
+        self.title("4. alice silences an alert in Alertmanager, for longer, and no more")
+        alert = self.fire("QueueLong", "critical", "mq-1", "The queue of mq-1 is long")
+        page = self.step("It pages the first room", self.page, FIRST, "QueueLong", 30)
+        number = self.number(page)
+        command = self.alice.say(self.rooms[FIRST], f"silence {number} 1m new consumers")
+        self.step("alice gets an answer", self.answer, FIRST, command, f"#{number}", "silenced in Alertmanager")
+        self.step("The message is edited: silenced by alice", self.edited, page, "🔇 silenced by", "alice")
+        made = self.step("Alertmanager lists the silence as hers, and that it holds the alert", self.silence, alert, "active", 60)
+        reaction = self.alice.react(self.rooms[FIRST], page.id, "🔇")
+        self.step("A reaction makes it longer", self.answer, FIRST, reaction, f"#{number}", "silenced in Alertmanager")
+        longer = self.step("Alertmanager lists the same silence for two hours", self.silence, alert, "active", 7200)
+        if longer["id"] != made["id"]:
+            raise NotSeen(f"the reaction made a second silence: {made['id']}, {longer['id']}")
+        command = self.alice.say(self.rooms[FIRST], f"unsilence {made['id'][:8]}")
+        self.step("alice ends it", self.answer, FIRST, command, made["id"][:8], "ended in Alertmanager")
+        self.step("Alertmanager lists it as ended", self.silence, alert, "expired", 0)
+        self.resolve(alert)
+        self.step("The alert resolves", self.edited, page, "resolved")
+
         self.title("In total")
         self.step("Every page is in its rooms once, and in no other room", self.exactly_once,
-                  {"DiskFull": [FIRST], "ApiDown": [FIRST, SECOND], "HighLatency": [FIRST]})
+                  {"DiskFull": [FIRST], "ApiDown": [FIRST, SECOND], "HighLatency": [FIRST],
+                   "QueueLong": [FIRST]})
 
     @staticmethod
     def title(text):

@@ -64,6 +64,7 @@ pub fn workers(parts: &Parts, config: &Config, shutdown: &CancellationToken) -> 
                 engine(),
                 store(),
                 clock(),
+                metrics(),
                 Silencer::new(engine(), store(), clock(), parts.alertmanagers.clone()),
             ),
         ),

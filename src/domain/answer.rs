@@ -1,6 +1,7 @@
 //! The answers to commands. The transaction that handles a command stores its answer; the outbox renders it when it
 //! sends it.
 
+use super::hold::HeldAlerts;
 use super::incident::{Incident, Phase, PhaseName};
 use super::lists::Departed;
 use super::policy::{Role, Severity};
@@ -370,6 +371,9 @@ pub struct IncidentLine {
     pub ackers: Vec<OwnedUserId>,
     /// When the acknowledgement or snooze ends, if it does.
     pub until: Option<Timestamp>,
+    /// Which of its firing alerts Alertmanager holds back; `None`: none, as far as is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<HeldAlerts>,
 }
 
 impl IncidentLine {
@@ -394,6 +398,8 @@ impl IncidentLine {
                 | Phase::Resolved { .. }
                 | Phase::Closed => None,
             },
+            held: HeldAlerts::of(incident.hold.as_ref(), &incident.partly_silenced)
+                .filter(|_| incident.phase.is_open()),
         }
     }
 }

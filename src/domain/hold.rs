@@ -11,6 +11,8 @@ use std::time::Duration;
 const MISSED: Duration = Duration::from_secs(10);
 /// How long a missed end waits for the polls: the lease of a process that was killed, and some.
 const FIRST_POLLS: Duration = Duration::from_secs(90);
+/// How much the end of a silence moves at most without that people see it.
+pub const UNSEEN: Duration = Duration::from_mins(1);
 
 /// Why Alertmanager holds back every firing alert of an incident, as its last poll says. The incident does not escalate.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,6 +61,61 @@ impl Hold {
 
     /// Whether people see another reason or another end than before. The end of a hold without a silence is not seen.
     pub fn looks_different(&self, before: &Self) -> bool {
-        self.by != before.by
+        look_different(&self.by, &before.by)
+    }
+}
+
+/// Whether people see other reasons. They see no ids, and minutes: ends that differ by less look alike, because
+/// Alertmanager's clock is known to a second or two.
+pub fn look_different(these: &BTreeSet<HeldBy>, before: &BTreeSet<HeldBy>) -> bool {
+    let sorted = |all: &BTreeSet<HeldBy>| {
+        let mut seen: Vec<Seen> = all.iter().map(HeldBy::seen).collect();
+        seen.sort();
+        seen
+    };
+    let are_alike = |((what, until), (same, before)): (&Seen, &Seen)| {
+        what == same && between(*until, *before).max(between(*before, *until)) < UNSEEN
+    };
+    these.len() != before.len() || !sorted(these).iter().zip(&sorted(before)).all(are_alike)
+}
+
+/// What people see of it, and until when.
+type Seen = ((String, String), Timestamp);
+
+impl HeldBy {
+    fn seen(&self) -> Seen {
+        let (what, until) = match self {
+            Self::Silence { created_by, comment, until, .. } => {
+                ((created_by.clone(), comment.clone()), *until)
+            }
+            Self::Inhibition => (("an inhibition".to_owned(), String::new()), Timestamp::MAX),
+            Self::TimeInterval { name } => (("a time interval".to_owned(), name.clone()), Timestamp::MAX),
+        };
+        (what, until)
+    }
+}
+
+/// Which firing alerts of an incident Alertmanager holds back, as lists show it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "alerts", rename_all = "snake_case")]
+pub enum HeldAlerts {
+    /// All of them.
+    All {
+        /// When the first silence ends; `None`: no silence holds them.
+        until: Option<Timestamp>,
+    },
+    /// Some of them, by silences.
+    Some,
+}
+
+impl HeldAlerts {
+    /// Those of an incident that is held back (`hold`), or of which silences hold some alerts (`partly`); `None`: none.
+    pub fn of(hold: Option<&Hold>, partly: &BTreeSet<HeldBy>) -> Option<Self> {
+        let end = |by: &HeldBy| match by {
+            HeldBy::Silence { until, .. } => Some(*until),
+            HeldBy::Inhibition | HeldBy::TimeInterval { .. } => None,
+        };
+        let all = |hold: &Hold| Self::All { until: hold.by.iter().filter_map(end).min() };
+        hold.map(all).or_else(|| (!partly.is_empty()).then_some(Self::Some))
     }
 }

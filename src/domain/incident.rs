@@ -1,6 +1,6 @@
 //! The incident: a group of alerts in one room list. It is what people see and acknowledge.
 
-use super::hold::Hold;
+use super::hold::{HeldBy, Hold};
 use super::policy::Severity;
 use super::time::later;
 use jiff::Timestamp;
@@ -43,6 +43,9 @@ pub struct Incident {
     /// ends, the incident does not escalate.
     #[serde(default)]
     pub hold: Option<Hold>,
+    /// The silences that hold some of its firing alerts, but not all. It escalates all the same.
+    #[serde(default)]
+    pub partly_silenced: BTreeSet<HeldBy>,
 }
 
 /// The phase of an incident.

@@ -1,7 +1,7 @@
 //! The inputs of the rules, and the decisions they return.
 
 pub use super::command::Act;
-use super::hold::Hold;
+use super::hold::{HeldBy, Hold};
 use super::incident::{Fingerprint, Incident, Rung};
 use super::policy::Severity;
 use super::timeline::Entry;
@@ -112,6 +112,19 @@ pub struct Listing {
     pub missing: BTreeSet<Fingerprint>,
     /// Whether Alertmanager holds the incident back.
     pub hold: HoldNews,
+    /// The silences that hold some of its firing alerts, but not all, if these are others than before.
+    pub partly: Option<BTreeSet<HeldBy>>,
+    /// A silence that matrixbot made again.
+    pub again: Option<MadeAgain>,
+}
+
+/// A silence that Alertmanager had lost, and that matrixbot made again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MadeAgain {
+    /// The Alertmanager.
+    pub alertmanager: String,
+    /// When it ends.
+    pub until: Timestamp,
 }
 
 /// What a poll says about the hold of an incident.

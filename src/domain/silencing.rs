@@ -17,6 +17,8 @@ pub const LONGEST: Duration = Duration::from_hours(30 * 24);
 pub const MOST_SINGLE: usize = 5;
 /// How many alerts a refusal names.
 const MOST_NAMED: usize = 5;
+/// The fewest bytes of a name or value that was cut: names are cut at 256 bytes, values at 4096.
+const SHORTEST_CUT: usize = 250;
 /// The fewest characters of a shortened id.
 const SHORTEST_ID: usize = 4;
 
@@ -49,41 +51,54 @@ pub struct Plan {
     pub matchers: Vec<Labels>,
     /// The incident's alerts that this Alertmanager lists.
     pub own: BTreeSet<Fingerprint>,
+    /// Those of the incident's alerts that it lists with labels which matrixbot has cut: a silence with them would hold nothing.
+    pub changed: BTreeSet<Fingerprint>,
     /// Descriptions of other listed alerts that would be held.
     pub others: BTreeSet<String>,
 }
 
-/// The firing alerts of an incident.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Firing {
-    /// Those whose labels are as Alertmanager has them.
-    pub exact: BTreeMap<Fingerprint, Labels>,
-    /// Those with cut or cleaned labels: a silence with them would hold nothing.
-    pub changed: BTreeSet<Fingerprint>,
+/// An alert that Alertmanager lists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// Its labels there. Another sender's report of the same alert may have fewer.
+    pub labels: Labels,
+    /// Whether they are complete and as Alertmanager has them.
+    pub exact: bool,
 }
 
-impl Firing {
-    /// Sorts alerts by whether their labels are as Alertmanager has them: the fingerprint is a hash of those.
-    pub fn of(alerts: BTreeMap<Fingerprint, Labels>) -> Self {
-        let is_exact = |(fingerprint, labels): &(Fingerprint, Labels)| *fingerprint == fingerprint_of(labels);
-        let (exact, changed): (BTreeMap<_, _>, BTreeMap<_, _>) = alerts.into_iter().partition(is_exact);
-        Self { exact, changed: changed.into_keys().collect() }
-    }
+/// The firing alerts of an incident, with the labels that were reported.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Firing(pub BTreeMap<Fingerprint, Labels>);
 
-    /// The labels that all exact ones have with the same values.
+impl Firing {
+    /// The labels that all of them have with the same values, and that matrixbot certainly has not cut.
     pub fn shared(&self) -> Labels {
-        let mut alerts = self.exact.values();
-        let mut shared = alerts.next().cloned().unwrap_or_default();
-        for labels in alerts {
-            shared.retain(|name, value| labels.get(name) == Some(value));
-        }
+        let mut shared = shared(self.0.values());
+        shared.retain(|name, value| is_whole(name) && is_whole(value));
         shared
     }
 
-    /// Whether an alert is one of them.
-    pub fn has(&self, fingerprint: &str) -> bool {
-        self.exact.contains_key(fingerprint) || self.changed.contains(fingerprint)
+    /// Whether another program than Alertmanager made all their fingerprints.
+    pub fn is_foreign(&self) -> bool {
+        let is_foreign = |(fingerprint, labels): (&Fingerprint, &Labels)| {
+            *fingerprint != fingerprint_of(labels)
+                && labels.iter().all(|(name, value)| is_whole(name) && is_whole(value))
+        };
+        !self.0.is_empty() && self.0.iter().all(is_foreign)
     }
+}
+
+/// Whether a name or value has certainly not been cut, and has no character in place of one that cannot be stored.
+fn is_whole(text: &str) -> bool {
+    text.len() < SHORTEST_CUT && !text.contains('\u{fffd}')
+}
+
+fn shared<'a>(mut all: impl Iterator<Item = &'a Labels>) -> Labels {
+    let mut shared = all.next().cloned().unwrap_or_default();
+    for labels in all {
+        shared.retain(|name, value| labels.get(name) == Some(value));
+    }
+    shared
 }
 
 /// Alertmanager's fingerprint of labels: FNV-1a over names and values in the order of the names, each followed by 0xff.
@@ -96,27 +111,34 @@ fn fingerprint_of(labels: &Labels) -> Fingerprint {
     format!("{hash:016x}")
 }
 
-/// What to match in an Alertmanager. `listed`: what it lists with the labels that the exact alerts share. Without an exact
-/// alert of the incident, the plan is empty.
-pub fn plan(firing: &Firing, listed: &BTreeMap<Fingerprint, Labels>) -> Plan {
-    let own: BTreeSet<Fingerprint> =
-        listed.keys().filter(|fingerprint| firing.exact.contains_key(*fingerprint)).cloned().collect();
-    if own.is_empty() {
-        return Plan::default();
-    }
-    let matchers: Vec<Labels> = if firing.exact.len() > MOST_SINGLE {
-        Some(firing.shared()).filter(|shared| !shared.is_empty()).into_iter().collect()
+/// What to match in an Alertmanager. `listed`: what it lists with the labels that the alerts share. An alert is the incident's
+/// by its fingerprint, whatever that is a hash of: webhook and API have the same one. If none is, the plan is empty.
+pub fn plan(firing: &Firing, listed: &BTreeMap<Fingerprint, Listed>) -> Plan {
+    let is_own = |fingerprint: &Fingerprint| firing.0.contains_key(fingerprint);
+    let own = || listed.iter().filter(|(fingerprint, _)| is_own(fingerprint));
+    let exact = || own().filter(|(_, listed)| listed.exact);
+    let matchers: Vec<Labels> = if exact().count() > MOST_SINGLE {
+        Some(shared(exact().map(|(_, listed)| &listed.labels)))
+            .filter(|it| !it.is_empty())
+            .into_iter()
+            .collect()
     } else {
-        own.iter().filter_map(|fingerprint| firing.exact.get(fingerprint).cloned()).collect()
+        exact().map(|(_, listed)| listed.labels.clone()).collect()
     };
     let others = listed
         .iter()
-        .filter(|(fingerprint, labels)| {
-            !firing.has(fingerprint) && matchers.iter().any(|matchers| holds(matchers, labels))
+        .filter(|(fingerprint, other)| {
+            !is_own(fingerprint) && matchers.iter().any(|matchers| holds(matchers, &other.labels))
         })
-        .map(|(_, labels)| described(labels))
+        .map(|(_, other)| described(&other.labels))
         .collect();
-    Plan { matchers, own, others }
+    let changed = own().filter(|(_, listed)| !listed.exact);
+    Plan {
+        own: exact().map(|(fingerprint, _)| fingerprint.clone()).collect(),
+        changed: changed.map(|(fingerprint, _)| fingerprint.clone()).collect(),
+        matchers,
+        others,
+    }
 }
 
 /// Whether an alert has all these labels.
@@ -235,6 +257,9 @@ pub enum SilenceResult {
         asked: Vec<String>,
         /// Those of them that gave no answer.
         failed: Vec<Failed>,
+        /// Whether another program than Alertmanager sent them.
+        #[serde(default)]
+        foreign: bool,
     },
     /// It would hold other alerts as well.
     TooWide {
@@ -336,12 +361,12 @@ mod tests {
         more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
     }
 
-    fn by_fingerprint(all: impl IntoIterator<Item = Labels>) -> BTreeMap<Fingerprint, Labels> {
-        all.into_iter().map(|labels| (fingerprint_of(&labels), labels)).collect()
+    fn listed(all: impl IntoIterator<Item = Labels>) -> BTreeMap<Fingerprint, Listed> {
+        all.into_iter().map(|labels| (fingerprint_of(&labels), Listed { labels, exact: true })).collect()
     }
 
     fn firing(all: impl IntoIterator<Item = Labels>) -> Firing {
-        Firing::of(by_fingerprint(all))
+        Firing(all.into_iter().map(|labels| (fingerprint_of(&labels), labels)).collect())
     }
 
     fn disk(instance: &str) -> Labels {
@@ -364,18 +389,37 @@ mod tests {
     }
 
     #[test]
-    fn labels_that_were_cut_are_recognised() {
-        let mut firing = by_fingerprint([disk("db-1"), disk("db-2")]);
-        let cut = firing.values_mut().next().unwrap();
-        cut.insert("instance".to_owned(), "d…".to_owned());
-        let firing = Firing::of(firing);
-        assert_eq!((firing.exact.len(), firing.changed.len()), (1, 1));
+    fn an_alert_whose_labels_were_cut_is_left_out() {
+        let firing = firing([disk("db-1"), disk("db-2")]);
+        let mut listed = listed([disk("db-1"), disk("db-2")]);
+        listed.values_mut().next().unwrap().exact = false;
+        let plan = plan(&firing, &listed);
+        assert_eq!((plan.matchers.len(), plan.own.len(), plan.changed.len()), (1, 1, 1));
+    }
+
+    #[test]
+    fn alertmanager_is_asked_only_for_labels_that_were_not_cut() {
+        let long = "x".repeat(4096);
+        let one =
+            labels(&[("alertname", "DiskFull"), ("instance", "db-1"), ("query", &long), ("odd", "\u{fffd}")]);
+        assert_eq!(firing([one]).shared(), disk("db-1"));
+    }
+
+    #[test]
+    fn an_alert_is_known_by_its_fingerprint_and_silenced_by_the_labels_of_the_api() {
+        let ours = Firing(BTreeMap::from([("00000000000000aa".to_owned(), disk("db-1"))]));
+        assert!(ours.is_foreign() && !firing([disk("db-1")]).is_foreign());
+        let mut there = disk("db-1");
+        there.insert("private".to_owned(), "yes".to_owned());
+        let there = Listed { labels: there, exact: true };
+        let plan = plan(&ours, &BTreeMap::from([("00000000000000aa".to_owned(), there.clone())]));
+        assert_eq!((plan.matchers, plan.own.len()), (vec![there.labels], 1));
     }
 
     #[test]
     fn few_alerts_get_a_silence_each_and_nothing_else_is_held() {
         let firing = firing([disk("db-1"), disk("db-2")]);
-        let listed = by_fingerprint([disk("db-1"), disk("db-2"), disk("db-3")]);
+        let listed = listed([disk("db-1"), disk("db-2"), disk("db-3")]);
         let plan = plan(&firing, &listed);
         assert_eq!((plan.matchers.len(), plan.own.len()), (2, 2));
         assert_eq!(too_wide([&plan].into_iter(), false), None);
@@ -386,7 +430,7 @@ mod tests {
         let firing = firing([disk("db-1")]);
         let mut more = disk("db-1");
         more.insert("volume".to_owned(), "sda".to_owned());
-        let plan = plan(&firing, &by_fingerprint([disk("db-1"), more]));
+        let plan = plan(&firing, &listed([disk("db-1"), more]));
         let names = vec!["DiskFull instance=db-1 volume=sda".to_owned()];
         assert_eq!(too_wide([&plan].into_iter(), false), Some(SilenceResult::TooWide { others: 1, names }));
         assert_eq!(too_wide([&plan].into_iter(), true), None);
@@ -395,12 +439,11 @@ mod tests {
     #[test]
     fn many_alerts_get_one_silence_of_what_they_share() {
         let name = |n: usize| format!("db-{n}");
-        let all = by_fingerprint((0..6).map(|n| disk(&name(n))));
-        let plan = plan(&Firing::of(all.clone()), &all);
+        let all: Vec<Labels> = (0..6).map(|n| disk(&name(n))).collect();
+        let plan = plan(&firing(all.clone()), &listed(all));
         assert_eq!(plan.matchers, [labels(&[("alertname", "DiskFull")])]);
         let odd: Vec<Labels> = (0..6).map(|n| labels(&[("alertname", &name(n))])).collect();
-        let odd = by_fingerprint(odd);
-        let nothing = super::plan(&Firing::of(odd.clone()), &odd);
+        let nothing = super::plan(&firing(odd.clone()), &listed(odd));
         assert_eq!(too_wide([&nothing].into_iter(), true), Some(SilenceResult::NothingShared));
     }
 

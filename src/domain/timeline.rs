@@ -74,6 +74,10 @@ pub enum Kind {
     HeldBack { hold: Hold },
     /// Alertmanager no longer holds them back. It is snoozed, so nobody is paged.
     Released { by: BTreeSet<HeldBy> },
+    /// These silences hold some of its firing alerts, and others do not; without any, none does any more.
+    PartlySilenced { by: BTreeSet<HeldBy> },
+    /// Alertmanager had lost a silence of ours, and matrixbot made it again.
+    SilencedAgain { alertmanager: String, until: Timestamp },
     /// Maintenance is active: nobody is paged.
     Suppressed,
     /// It is closed: if its alerts fire again, matrixbot opens a new incident.

@@ -142,6 +142,8 @@ impl Counted {
             | Kind::HoldEnded
             | Kind::HeldBack { .. }
             | Kind::Released { .. }
+            | Kind::PartlySilenced { .. }
+            | Kind::SilencedAgain { .. }
             | Kind::Suppressed
             | Kind::Closed => Vec::new(),
         }

@@ -171,7 +171,8 @@ impl Change {
         let is_same = after.version == before.version
             && after.phase == before.phase
             && after.next_at == before.next_at
-            && after.hold == before.hold;
+            && after.hold == before.hold
+            && after.partly_silenced == before.partly_silenced;
         if is_same {
             let stale_at = incident::stale_at(after, stale_after);
             if stale_at != incident::stale_at(before, stale_after) {

@@ -2,11 +2,13 @@
 
 use super::dispatch::{Outbox, OutboxError};
 use super::rendering::{Rendered, Source, Subject, render, render_reaction};
+use crate::domain::incident::Phase;
 use crate::domain::outgoing::Outgoing;
 use crate::domain::reaction;
 use crate::domain::time::later;
 use crate::store::{
-    Claimed, Head, IN_A_MESSAGE, Lease, StoredIncident, Tx, claim, commit, incident, settle, timeline,
+    Claimed, Head, IN_A_MESSAGE, Lease, StoredIncident, Tx, claim, commit, incident, room_list, settle,
+    timeline,
 };
 use crate::telemetry::DeliveryOutcome;
 use jiff::Timestamp;
@@ -89,17 +91,18 @@ impl Outbox {
         }
         let none = BTreeMap::new();
         let templates = list.map_or(&none, |list| &list.templates);
-        let source = |policy, subject| Source {
+        let source = |policy, subject, for_good| Source {
             room_list: &head.room_list,
             subject,
             policy,
             templates,
             ack_reaction,
+            for_good,
             now,
         };
         let Some(number) = head.incident else {
             let Some(list) = list else { return Ok(None) };
-            return Ok(ready(render(head, &source(&list.policy, None))?, None));
+            return Ok(ready(render(head, &source(&list.policy, None, false))?, None));
         };
         let Some(stored) = incident::load(tx, number).await? else { return Ok(None) };
         let policy =
@@ -108,7 +111,9 @@ impl Outbox {
         let levels = u32::try_from(policy.levels.len()).unwrap_or(u32::MAX);
         let view = stored.view(tx, levels, IN_A_MESSAGE).await?;
         let subject = Subject { view: &view, story: &story };
-        Ok(ready(render(head, &source(&policy, Some(subject)))?, Some(version_of(&stored))))
+        let is_forced = matches!(stored.incident.phase, Phase::Resolved { forced: true, .. });
+        let for_good = is_forced && !room_list::is_configured(tx, &stored.room_list).await?;
+        Ok(ready(render(head, &source(&policy, Some(subject), for_good))?, Some(version_of(&stored))))
     }
 }
 

@@ -32,6 +32,8 @@ pub(super) struct Source<'a> {
     pub(super) policy: &'a Policy,
     pub(super) templates: &'a BTreeMap<String, String>,
     pub(super) ack_reaction: &'a str,
+    /// Whether the room list is not configured any more, if that shows.
+    pub(super) for_good: bool,
     pub(super) now: Timestamp,
 }
 
@@ -52,7 +54,12 @@ pub(super) fn render_reaction(head: &Head, to: &EventId, ack_reaction: &str) -> 
 
 /// Renders a message.
 pub(super) fn render(head: &Head, source: &Source<'_>) -> serde_json::Result<Rendered> {
-    let context = Context { policy: source.policy, ack_reaction: source.ack_reaction, now: source.now };
+    let context = Context {
+        policy: source.policy,
+        ack_reaction: source.ack_reaction,
+        for_good: source.for_good,
+        now: source.now,
+    };
     let Some((message, template)) = message(head, source, &context) else { return Ok(Rendered::Obsolete) };
     let message = match (template, &source.subject) {
         (Some(template), Some(subject)) => {

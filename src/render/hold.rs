@@ -16,11 +16,20 @@ const LONGEST_NAME: usize = 80;
 
 /// What holds it, in sentences: "Silenced by alice until 14:05 UTC: “disk swap”. Until then it does not escalate."
 pub(super) fn held(hold: &Hold, context: &Context<'_>) -> Rich {
-    let mut sentences: Vec<Rich> = hold.by.iter().take(LISTED).map(|by| reason(by, context)).collect();
-    if hold.by.len() > LISTED {
-        sentences.push(Rich::from(format!("So do {} more silences.", hold.by.len().saturating_sub(LISTED))));
+    reasons(&hold.by, "Until then it does not escalate.", context)
+}
+
+/// Which silences hold some of its alerts: "Silenced by alice until 14:05 UTC. Its other alerts are not silenced."
+pub(super) fn partly(by: &BTreeSet<HeldBy>, context: &Context<'_>) -> Rich {
+    reasons(by, "Its other alerts are not silenced.", context)
+}
+
+fn reasons(by: &BTreeSet<HeldBy>, last: &'static str, context: &Context<'_>) -> Rich {
+    let mut sentences: Vec<Rich> = by.iter().take(LISTED).map(|by| reason(by, context)).collect();
+    if by.len() > LISTED {
+        sentences.push(Rich::from(format!("So do {} more silences.", by.len().saturating_sub(LISTED))));
     }
-    sentences.push(Rich::from("Until then it does not escalate."));
+    sentences.push(Rich::from(last));
     Rich::join(&sentences, " ")
 }
 

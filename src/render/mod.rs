@@ -41,6 +41,8 @@ pub struct Context<'a> {
     pub policy: &'a Policy,
     /// The reaction that acknowledges, as the virtual user places it.
     pub ack_reaction: &'a str,
+    /// Whether its room list is not configured any more: what a person resolved pages nobody again.
+    pub for_good: bool,
     /// The current time.
     pub now: Timestamp,
 }

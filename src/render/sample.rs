@@ -5,7 +5,7 @@ use crate::domain::policy::{Level, Mention, Policy, Severity, SeverityRule};
 use crate::domain::view::{AlertView, IncidentView, Omitted};
 use crate::domain::webhook::Labels;
 use jiff::{SignedDuration, Timestamp};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// The incident, opened five minutes before `now`.
@@ -51,6 +51,7 @@ pub(super) fn view(now: Timestamp) -> IncidentView {
             cleared: BTreeMap::new(),
             known_at_ack: BTreeMap::new(),
             hold: None,
+            partly_silenced: BTreeSet::new(),
         },
         group_labels: labels(&[("alertname", "DiskFull"), ("cluster", "eu")]),
         common_labels: labels(&[

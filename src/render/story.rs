@@ -2,9 +2,9 @@
 
 use super::Context;
 use super::alerts::{ShowSeverity, brief, since};
-use super::hold::{held, over, quoted};
+use super::hold::{held, over, partly, quoted};
 use super::rich::Rich;
-use super::text::{count, from_one};
+use super::text::{count, from_one, short};
 use super::time::{instant, lasting};
 use crate::domain::incident::{Fingerprint, Phase};
 use crate::domain::input::Via;
@@ -122,7 +122,11 @@ fn resolved(view: &IncidentView, story: &[Entry], context: &Context<'_>) -> Rich
         },
     };
     if forced && view.alerts.iter().any(|alert| alert.firing) {
-        line.text(" Its alerts are still firing. It pages again if an alert is new or gets worse.")
+        line.text(if context.for_good {
+            " Its alerts are still firing, but its room list is not configured any more: it pages nobody again."
+        } else {
+            " Its alerts are still firing. It pages again if an alert is new or gets worse."
+        })
     } else {
         line
     }
@@ -183,6 +187,15 @@ impl<'a> Wording<'a> {
             Kind::Reminded { number } => Rich::from(format!("🚨 Still unanswered. Sent reminder {number}.")),
             Kind::HeldBack { hold } => Rich::from("🔇 ").then(&held(hold, self.context)),
             Kind::Released { by } => Rich::from(format!("🔔 {}. It stays snoozed.", over(by))),
+            Kind::PartlySilenced { by } if by.is_empty() => {
+                Rich::from("🔔 None of its alerts is silenced any more.")
+            }
+            Kind::PartlySilenced { by } => Rich::from("🔇 ").then(&partly(by, self.context)),
+            Kind::SilencedAgain { alertmanager, until } => Rich::from(format!(
+                "🔇 Alertmanager {} had lost its silence. matrixbot made it again, until {}.",
+                short(alertmanager, 60),
+                instant(*until, self.context.now)
+            )),
             Kind::Suppressed => Rich::from("🔧 Maintenance is active. Nobody is paged."),
             Kind::Closed => Rich::from("🏁 Closed."),
             Kind::HoldEnded => Rich::from("🟢 All alerts are resolved now."),

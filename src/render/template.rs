@@ -110,7 +110,7 @@ pub fn check(templates: &Templates, now: Timestamp) -> Vec<TemplateProblem> {
         problem: "there is no template of this name".to_owned(),
     });
     let policy = sample::policy();
-    let context = Context { policy: &policy, ack_reaction: reaction::default_ack(), now };
+    let context = Context { policy: &policy, ack_reaction: reaction::default_ack(), for_good: false, now };
     let view = sample::view(now);
     let failing = Templated::ALL.into_iter().flat_map(|what| {
         // Check each form on its own, to report all problems at once.

@@ -75,6 +75,8 @@ fn is_posted(kind: &Kind) -> bool {
         | Kind::HoldEnded
         | Kind::HeldBack { .. }
         | Kind::Released { .. }
+        | Kind::PartlySilenced { .. }
+        | Kind::SilencedAgain { .. }
         | Kind::Suppressed => true,
     }
 }

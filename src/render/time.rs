@@ -10,7 +10,7 @@ pub(crate) fn age(at: Timestamp, now: Timestamp) -> String {
 }
 
 /// An instant in UTC: `14:05 UTC`, with its date if that is not today.
-pub(super) fn instant(at: Timestamp, now: Timestamp) -> String {
+pub(crate) fn instant(at: Timestamp, now: Timestamp) -> String {
     let same = |format: &str| at.strftime(format).to_string() == now.strftime(format).to_string();
     let format = if same("%F") {
         "%H:%M UTC"

@@ -48,10 +48,11 @@ impl Store {
                )
                SELECT lease.polled_at, lease.longest_promise_ms, lease.peers, lease.failing_since, lease.reported_at,
                       firing.incident AS "incident?", firing.room_list AS "room_list?", firing.receiver AS "receiver?",
-                      firing.phase AS "phase?", firing.waits AS "waits?", firing.hold, firing.fingerprint AS "fingerprint?",
+                      firing.phase AS "phase?", firing.waits AS "waits?", firing.hold, firing.partly_silenced,
+                      firing.fingerprint AS "fingerprint?",
                       firing.last_seen AS "last_seen?", firing.listed_by, firing.unlisted_since
                FROM lease LEFT JOIN (
-                   SELECT alert.incident, of.room_list, of.receiver, of.phase, of.hold,
+                   SELECT alert.incident, of.room_list, of.receiver, of.phase, of.hold, of.partly_silenced,
                           of.phase = 'firing' AND of.level IS NULL AS waits,
                           alert.fingerprint, alert.last_seen, alert.listed_by, alert.unlisted_since
                    FROM incident_alert AS alert
@@ -105,6 +106,10 @@ impl Store {
                 hold: row
                     .hold
                     .and_then(|hold| forms::read_optional::<Hold>("incident", "hold", incident, hold)),
+                partly_silenced: row
+                    .partly_silenced
+                    .and_then(|by| forms::read_optional("incident", "partly_silenced", incident, by))
+                    .unwrap_or_default(),
                 firing: BTreeMap::new(),
             });
             if let (Some(fingerprint), Some(last_seen)) = (row.fingerprint, row.last_seen) {

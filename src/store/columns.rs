@@ -30,6 +30,7 @@ pub(super) struct Columns {
     pub(super) paged_severities: Option<Vec<String>>,
     pub(super) paged_run_no: Option<i32>,
     pub(super) hold: Option<serde_json::Value>,
+    pub(super) partly_silenced: Option<serde_json::Value>,
 }
 
 impl Columns {
@@ -61,6 +62,9 @@ impl Columns {
             paged_severities: severities.map(|names| names.iter().cloned().collect()),
             paged_run_no: severities.map(|_| to_i32(incident.run.no)),
             hold: incident.hold.as_ref().and_then(|hold| serde_json::to_value(hold).ok()),
+            partly_silenced: Some(&incident.partly_silenced)
+                .filter(|by| !by.is_empty())
+                .and_then(|by| serde_json::to_value(by).ok()),
         };
         match &incident.phase {
             Phase::Firing | Phase::Suppressed | Phase::Closed => {}

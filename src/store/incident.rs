@@ -71,6 +71,7 @@ struct Row {
     reopened_at: Option<SqlTimestamp>,
     resolved_at: Option<SqlTimestamp>,
     hold: Option<serde_json::Value>,
+    partly_silenced: Option<serde_json::Value>,
 }
 
 /// Locks an incident by its number.
@@ -80,7 +81,7 @@ pub async fn lock(tx: &mut Tx, number: i64) -> Result<Option<StoredIncident>, St
         "SELECT id, room_list, receiver, group_key, group_labels, common_labels, external_url, truncated, phase, next_at,
                 run_no, level, loop_no, told, policy_version, start_level, paged_severities, paged_run_no, ackers,
                 ack_until, ack_reminded, ack_kept, snoozed_until, reminders, forced, flap_count, version, opened_at,
-                reopened_at, resolved_at, hold
+                reopened_at, resolved_at, hold, partly_silenced
          FROM incident WHERE id = $1 FOR UPDATE",
         number
     )
@@ -99,7 +100,7 @@ pub async fn load(tx: &mut Tx, number: i64) -> Result<Option<StoredIncident>, St
         "SELECT id, room_list, receiver, group_key, group_labels, common_labels, external_url, truncated, phase, next_at,
                 run_no, level, loop_no, told, policy_version, start_level, paged_severities, paged_run_no, ackers,
                 ack_until, ack_reminded, ack_kept, snoozed_until, reminders, forced, flap_count, version, opened_at,
-                reopened_at, resolved_at, hold
+                reopened_at, resolved_at, hold, partly_silenced
          FROM incident WHERE id = $1",
         number
     )
@@ -187,7 +188,8 @@ pub async fn update(
         "UPDATE incident SET phase = $2, next_at = $3, stale_at = $4, run_no = $5, level = $6, loop_no = $7, told = $8,
                 policy_version = $9, ackers = $10, ack_until = $11, ack_reminded = $12, ack_kept = $13,
                 snoozed_until = $14, reminders = $15, forced = $16, flap_count = $17, version = $18, reopened_at = $19,
-                resolved_at = $20, start_level = $21, paged_severities = $22, paged_run_no = $23, hold = $24
+                resolved_at = $20, start_level = $21, paged_severities = $22, paged_run_no = $23, hold = $24,
+                partly_silenced = $25
          WHERE id = $1",
         before.number,
         columns.phase,
@@ -213,6 +215,7 @@ pub async fn update(
         columns.paged_severities.as_deref(),
         columns.paged_run_no,
         columns.hold,
+        columns.partly_silenced,
     )
     .execute(&mut **tx)
     .await?;
@@ -301,6 +304,10 @@ async fn read(tx: &mut Tx, row: Row) -> Result<StoredIncident, StoreError> {
             cleared: maps.cleared,
             known_at_ack: maps.known_at_ack,
             hold: row.hold.and_then(|hold| forms::read_optional(TABLE, "hold", id, hold)),
+            partly_silenced: row
+                .partly_silenced
+                .and_then(|by| forms::read_optional(TABLE, "partly_silenced", id, by))
+                .unwrap_or_default(),
         },
         group: AlertGroup {
             receiver: row.receiver,

@@ -52,7 +52,7 @@ pub struct OwnSilence {
     pub matchers: Labels,
     /// Its id; `None`: not known, or not made.
     pub silence_id: Option<String>,
-    /// When it ends, as Alertmanager lists it.
+    /// When it ends, by our clock.
     pub ends_at: Option<Timestamp>,
     /// The command that it was last made or prolonged for.
     pub ordered_by: Uuid,
@@ -69,6 +69,10 @@ pub struct Compared {
     pub who: String,
     /// Its comment, without the token.
     pub comment: String,
+    /// The incident.
+    pub incident: i64,
+    /// How often it was made again.
+    pub made_again: u32,
 }
 
 /// A silence to make.
@@ -284,6 +288,25 @@ impl Store {
         Ok(())
     }
 
+    /// Notes that an Alertmanager has a silence again that it had lost.
+    pub async fn silence_made_again(
+        &self,
+        token: Uuid,
+        id: &str,
+        ends_at: Timestamp,
+    ) -> Result<(), StoreError> {
+        sqlx::query!(
+            "UPDATE silence SET silence_id = $2, ends_at = $3, made_again = made_again + 1
+             WHERE token = $1 AND state = 'active'",
+            token,
+            id,
+            ends_at.to_sqlx()
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
     /// Takes silences that have not run out, to compare them with what Alertmanager lists: the next time is at `until` at the
     /// earliest.
     pub async fn take_silences_to_compare(
@@ -297,7 +320,7 @@ impl Store {
                                WHERE state IN ('active', 'ended') AND silence_id IS NOT NULL AND ends_at > $1 AND try_at <= $1
                                ORDER BY token FOR UPDATE SKIP LOCKED)
                RETURNING token, alertmanager, matchers, silence_id AS "silence_id!", ends_at AS "ends_at!", ordered_by,
-                         state = 'active' AS "holds!", who, comment"#,
+                         state = 'active' AS "holds!", who, comment, incident, made_again"#,
             now.to_sqlx(),
             until.to_sqlx()
         )
@@ -317,6 +340,8 @@ impl Store {
                     holds: row.holds,
                     who: row.who,
                     comment: row.comment,
+                    incident: row.incident,
+                    made_again: u32::try_from(row.made_again).unwrap_or(0),
                 })
             })
             .collect()

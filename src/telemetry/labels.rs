@@ -74,6 +74,39 @@ impl Finding {
     }
 }
 
+/// What happened to silences that people asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
+pub enum SilenceEvent {
+    /// Made or prolonged, in one Alertmanager.
+    Made,
+    /// A command was answered that an Alertmanager had failed.
+    Failed,
+    /// Made again, because Alertmanager had lost it.
+    MadeAgain,
+    /// Ended, by a command or with its incident.
+    Ended,
+    /// Somebody ended it in Alertmanager.
+    EndedElsewhere,
+    /// An attempt to end it failed: it still holds its alerts.
+    EndFailed,
+}
+
+impl SilenceEvent {
+    /// Every value.
+    pub const ALL: &[Self] = Self::VARIANTS;
+
+    /// The label's value.
+    pub fn as_str(self) -> &'static str {
+        self.into()
+    }
+
+    /// The end of a silence, or a failed attempt.
+    pub fn of_end(ended: bool) -> Self {
+        if ended { Self::Ended } else { Self::EndFailed }
+    }
+}
+
 /// The result of a transaction of the homeserver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, IntoStaticStr, VariantArray)]
 #[strum(serialize_all = "snake_case")]

@@ -6,7 +6,7 @@ pub mod metrics;
 mod polls;
 mod totals;
 
-pub use labels::{DeliveryOutcome, EventResult, Finding, OutboxState, TransactionResult};
+pub use labels::{DeliveryOutcome, EventResult, Finding, OutboxState, SilenceEvent, TransactionResult};
 pub use metrics::{Metrics, MetricsError};
 
 /// The version of this build.

@@ -1,6 +1,6 @@
-//! The metrics of the polls of Alertmanager.
+//! The metrics of the polls of Alertmanager, and of silences there.
 
-use super::labels::Finding;
+use super::labels::{Finding, SilenceEvent};
 use super::metrics::{Metrics, Registrar};
 use prometheus::{IntCounterVec, IntGaugeVec};
 use std::time::Duration;
@@ -13,6 +13,7 @@ pub(super) struct Polls {
     made: IntCounterVec,
     unanswered: IntGaugeVec,
     findings: IntCounterVec,
+    silences: IntCounterVec,
 }
 
 impl Polls {
@@ -33,7 +34,15 @@ impl Polls {
                 "What polls of Alertmanager changed in incidents, because no webhook had.",
                 &["finding"],
             )?,
+            silences: registrar.counters(
+                "silences_total",
+                "Silences that people asked for, by what happened to them in Alertmanager.",
+                &["event"],
+            )?,
         };
+        for event in SilenceEvent::ALL {
+            polls.silences.with_label_values(&[event.as_str()]);
+        }
         for finding in Finding::ALL {
             polls.findings.with_label_values(&[finding.as_str()]);
         }
@@ -65,5 +74,11 @@ impl Metrics {
     /// A poll has changed an incident.
     pub fn alertmanager_found(&self, finding: Finding) {
         self.polls().findings.with_label_values(&[finding.as_str()]).inc();
+    }
+
+    /// This happened to so many silences.
+    pub fn silenced(&self, event: SilenceEvent, silences: usize) {
+        let silences = u64::try_from(silences).unwrap_or(u64::MAX);
+        self.polls().silences.with_label_values(&[event.as_str()]).inc_by(silences);
     }
 }

@@ -278,6 +278,7 @@ fn rejected() -> Vec<(&'static str, &'static str, Value)> {
         ("silence_state_known", "silence", json!({"state": "lost"})),
         ("silence_lasts", "silence", json!({"lasting_ms": 0})),
         ("silence_active_is_made", "silence", json!({"silence_id": null})),
+        ("silence_made_again", "silence", json!({"made_again": -1})),
         ("silence_once", "silence", json!({"alertmanager": "main"})),
         ("total_lease_pkey", "total_lease", json!({})),
         ("total_lease_single", "total_lease", json!({"single": false})),

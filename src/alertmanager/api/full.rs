@@ -26,6 +26,8 @@ pub struct Group {
 pub struct FullAlert {
     /// The alert as a webhook would bring it, except that its start is in milliseconds.
     pub alert: WebhookAlert,
+    /// Whether its labels are certainly as Alertmanager has them: none was cut, and no character was replaced.
+    pub exact: bool,
     /// Whether it is held back, by a silence, an inhibition or (only in groups) a time interval.
     pub suppressed: bool,
     /// The ids of the active silences that match it.
@@ -174,8 +176,10 @@ fn read(raw: &RawValue, now: Timestamp) -> Result<FullAlert, ApiError> {
     let Suppression { status } = serde_json::from_str(raw.get()).map_err(ApiError::Unreadable)?;
     let clean = |texts: Vec<String>| texts.into_iter().map(payload::clean).collect();
     let each = |texts: Option<Vec<String>>| clean(texts.unwrap_or_default());
+    let alert = payload::listed_alert(raw, now);
     Ok(FullAlert {
-        alert: payload::listed_alert(raw, now),
+        exact: payload::has_exact_labels(&alert),
+        alert,
         suppressed: status.state == "suppressed",
         silenced_by: each(status.silenced_by),
         inhibited_by: each(status.inhibited_by),

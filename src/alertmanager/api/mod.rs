@@ -125,25 +125,30 @@ impl Alertmanager {
     }
 
     /// All silences of all peers that answer, active ones first and those that end first before the others; fails if none
-    /// answers. Other people's texts are in them: they prove nothing.
-    pub async fn silences(&self) -> Result<Vec<Silence>, ApiError> {
-        silences::list(&self.peers).await
+    /// answers. Other people's texts are in them: they prove nothing. `now`: when they are read.
+    pub async fn silences(&self, now: Timestamp) -> Result<Vec<Silence>, ApiError> {
+        silences::list(&self.peers, now).await
     }
 
     /// The silence with this token that has not ended; `None`: there is none. Fails if no peer answers.
-    pub async fn silence_with(&self, token: &str) -> Result<Option<Silence>, ApiError> {
-        silences::with_token_of(&self.peers, token).await
+    pub async fn silence_with(&self, token: &str, now: Timestamp) -> Result<Option<Silence>, ApiError> {
+        silences::with_token_of(&self.peers, token, now).await
     }
 
     /// Makes a silence that begins at once, on the first peer that can. The result is as Alertmanager lists it.
-    pub async fn make_silence(&self, new: &NewSilence<'_>) -> Result<Silence, ApiError> {
-        silences::make(&self.peers, new).await
+    pub async fn make_silence(&self, new: &NewSilence<'_>, now: Timestamp) -> Result<Silence, ApiError> {
+        silences::make(&self.peers, new, now).await
     }
 
     /// Moves the end of a silence to `lasting` from now, by Alertmanager's clock. Its id may change. `None`: it has ended, or
     /// no peer that answers knows it.
-    pub async fn prolong_silence(&self, id: &str, lasting: Duration) -> Result<Option<Silence>, ApiError> {
-        silences::prolong(&self.peers, id, lasting).await
+    pub async fn prolong_silence(
+        &self,
+        id: &str,
+        lasting: Duration,
+        now: Timestamp,
+    ) -> Result<Option<Silence>, ApiError> {
+        silences::prolong(&self.peers, id, lasting, now).await
     }
 
     /// Ends a silence.

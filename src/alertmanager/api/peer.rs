@@ -56,15 +56,17 @@ impl Peer {
         Ok(Answer { body: body(answer, LARGEST_ANSWER).await?, clock })
     }
 
-    /// Reads a list, and passes each element to `found` as soon as it has arrived. `query`: the parameters.
+    /// Reads a list, and passes each element to `found` as soon as it has arrived. `query`: the parameters. Returns
+    /// Alertmanager's clock, as `Answer::clock`.
     pub(super) async fn list(
         &self,
         path: &str,
         query: &[(&str, String)],
         mut found: impl FnMut(&[u8]) -> Result<(), ApiError>,
-    ) -> Result<(), ApiError> {
+    ) -> Result<Option<Timestamp>, ApiError> {
         let request = self.request_with(Method::GET, path, query);
         let mut answer = self.send(request).await?;
+        let clock = clock(&answer);
         let (mut elements, mut length) = (Elements::new(LARGEST_ELEMENT), 0_usize);
         while let Some(piece) = answer.chunk().await.map_err(unanswered)? {
             length = length.saturating_add(piece.len());
@@ -73,7 +75,8 @@ impl Peer {
             }
             elements.add(&piece, &mut found)?;
         }
-        elements.end().map_err(ApiError::from)
+        elements.end().map_err(ApiError::from)?;
+        Ok(clock)
     }
 
     pub(super) fn request(&self, method: Method, path: &str) -> RequestBuilder {

@@ -6,6 +6,7 @@
 use super::error::ApiError;
 use super::peer::{Peer, body};
 use crate::alertmanager::payload;
+use crate::domain::clocks::Ahead;
 use crate::domain::time;
 use crate::domain::webhook::Labels;
 use futures_util::future::join_all;
@@ -45,7 +46,7 @@ pub struct NewSilence<'a> {
     pub token: &'a str,
 }
 
-/// A silence as Alertmanager lists it; texts are cleaned and bounded.
+/// A silence as Alertmanager lists it, with its times by our clock; texts are cleaned and bounded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Silence {
     /// Its id; many edits change it.
@@ -113,6 +114,15 @@ impl Silence {
             && self.updated_at.as_millisecond() == self.ends_at.as_millisecond()
     }
 
+    fn on_our_clock(self, ahead: Ahead) -> Self {
+        Self {
+            starts_at: ahead.on_our_clock(self.starts_at),
+            ends_at: ahead.on_our_clock(self.ends_at),
+            updated_at: ahead.on_our_clock(self.updated_at),
+            ..self
+        }
+    }
+
     /// The comment without the token that one of ours ends with.
     pub fn comment_for_people(&self) -> &str {
         let token = self.comment.rsplit_once('[').and_then(|(before, token)| {
@@ -124,9 +134,10 @@ impl Silence {
 }
 
 /// All silences of all peers that answer; active ones first, those that end first before the others.
-pub(super) async fn list(peers: &[Peer]) -> Result<Vec<Silence>, ApiError> {
+pub(super) async fn list(peers: &[Peer], now: Timestamp) -> Result<Vec<Silence>, ApiError> {
     let mut union = BTreeMap::<String, Silence>::new();
-    for silence in super::answers(join_all(peers.iter().map(list_of)).await)?.into_iter().flatten() {
+    let lists = peers.iter().map(|peer| list_of(peer, now));
+    for silence in super::answers(join_all(lists).await)?.into_iter().flatten() {
         let newer = union.get(&silence.id).is_none_or(|known| known.updated_at < silence.updated_at);
         if newer {
             union.insert(silence.id.clone(), silence);
@@ -137,36 +148,41 @@ pub(super) async fn list(peers: &[Peer]) -> Result<Vec<Silence>, ApiError> {
     Ok(all)
 }
 
-async fn list_of(peer: &Peer) -> Result<Vec<Silence>, ApiError> {
+async fn list_of(peer: &Peer, now: Timestamp) -> Result<Vec<Silence>, ApiError> {
     let mut all = Vec::new();
-    peer.list("/api/v2/silences", &[], |element| {
+    let clock = peer.list("/api/v2/silences", &[], |element| {
         if all.len() >= MOST_SILENCES {
             return Err(ApiError::unreadable("it lists more than 20000 silences"));
         }
         all.push(read(element)?);
         Ok(())
-    })
-    .await?;
-    Ok(all)
+    });
+    let ahead = Ahead::of(clock.await?.unwrap_or(now), now);
+    Ok(all.into_iter().map(|silence| silence.on_our_clock(ahead)).collect())
 }
 
 /// The silence with a token that has not ended.
-pub(super) async fn with_token_of(peers: &[Peer], token: &str) -> Result<Option<Silence>, ApiError> {
+pub(super) async fn with_token_of(
+    peers: &[Peer],
+    token: &str,
+    now: Timestamp,
+) -> Result<Option<Silence>, ApiError> {
     let is_it = |one: &Silence| one.state != SilenceState::Expired && has_token(one, token);
-    Ok(list(peers).await?.into_iter().find(is_it))
+    Ok(list(peers, now).await?.into_iter().find(is_it))
 }
 
 /// Makes a silence on the first peer that can.
-pub(super) async fn make(peers: &[Peer], new: &NewSilence<'_>) -> Result<Silence, ApiError> {
+pub(super) async fn make(peers: &[Peer], new: &NewSilence<'_>, now: Timestamp) -> Result<Silence, ApiError> {
     let mut failure = ApiError::unreadable("it has no peers");
     for peer in peers {
-        match make_on(peer, new).await {
+        match make_on(peer, new, now).await {
             Ok(silence) => return Ok(silence),
             Err(Failed::Refused(error)) => return Err(error),
             Err(Failed::NotPosted(error)) => failure = error,
             Err(Failed::Unsure(error)) => {
                 // Only a list without it proves that it was not made.
-                if let Some(made) = list(peers).await?.into_iter().find(|one| has_token(one, new.token)) {
+                if let Some(made) = list(peers, now).await?.into_iter().find(|one| has_token(one, new.token))
+                {
                     return Ok(made);
                 }
                 failure = error;
@@ -184,11 +200,11 @@ enum Failed {
     Unsure(ApiError),
 }
 
-async fn make_on(peer: &Peer, new: &NewSilence<'_>) -> Result<Silence, Failed> {
-    let now = clock(peer).await.map_err(Failed::NotPosted)?;
+async fn make_on(peer: &Peer, new: &NewSilence<'_>, now: Timestamp) -> Result<Silence, Failed> {
+    let there = clock(peer).await.map_err(Failed::NotPosted)?;
     // Names in their order: an edit with another order would make another silence.
     let matchers: Vec<Matcher> = new.labels.iter().map(|(name, value)| exact(name, value)).collect();
-    let (starts_at, ends_at) = (time::earlier(now, START_BEFORE), time::later(now, new.lasting));
+    let (starts_at, ends_at) = (time::earlier(there, START_BEFORE), time::later(there, new.lasting));
     let comment = with_token(new.comment, new.token);
     let posted = json!({
         "matchers": matchers,
@@ -203,11 +219,11 @@ async fn make_on(peer: &Peer, new: &NewSilence<'_>) -> Result<Silence, Failed> {
         ApiError::Unauthorized(_) => Failed::Refused(error),
         error => Failed::Unsure(error),
     })?;
-    Ok(get(peer, &id).await.ok().flatten().unwrap_or_else(|| Silence {
+    Ok(get(peer, &id, now).await.ok().flatten().unwrap_or_else(|| Silence {
         id,
         matchers,
         starts_at: now,
-        ends_at,
+        ends_at: Ahead::of(there, now).on_our_clock(ends_at),
         updated_at: now,
         state: SilenceState::Active,
         created_by: new.created_by.to_owned(),
@@ -220,10 +236,11 @@ pub(super) async fn prolong(
     peers: &[Peer],
     id: &str,
     lasting: Duration,
+    now: Timestamp,
 ) -> Result<Option<Silence>, ApiError> {
     let (mut failure, mut is_gone) = (None, !is_id(id));
     for peer in peers.iter().filter(|_| is_id(id)) {
-        match patiently(|| prolong_on(peer, id, lasting)).await {
+        match patiently(|| prolong_on(peer, id, lasting, now)).await {
             Ok(silence) => return Ok(silence),
             Err(error) if is_unknown(&error) => is_gone = true,
             Err(error) => failure = failure.or(Some(error)),
@@ -232,20 +249,25 @@ pub(super) async fn prolong(
     failure.filter(|_| !is_gone).map_or(Ok(None), Err)
 }
 
-async fn prolong_on(peer: &Peer, id: &str, lasting: Duration) -> Result<Option<Silence>, ApiError> {
+async fn prolong_on(
+    peer: &Peer,
+    id: &str,
+    lasting: Duration,
+    now: Timestamp,
+) -> Result<Option<Silence>, ApiError> {
     let answer = peer.get(&path(id)).await?;
     // The whole object goes back, so everything else in it stays.
     let mut silence: Value = serde_json::from_slice(&answer.body).map_err(ApiError::Unreadable)?;
-    let (Some(now), Some(fields)) = (answer.clock, silence.as_object_mut()) else {
+    let (Some(there), Some(fields)) = (answer.clock, silence.as_object_mut()) else {
         return Err(ApiError::unreadable("it has no date, or is no silence"));
     };
     let is_expired = fields.get("status").and_then(|status| status.get("state")) == Some(&json!("expired"));
     if is_expired {
         return Ok(None);
     }
-    fields.insert("endsAt".to_owned(), json!(time::later(now, lasting)));
+    fields.insert("endsAt".to_owned(), json!(time::later(there, lasting)));
     let id = post(peer, &silence).await?;
-    get(peer, &id).await
+    get(peer, &id, now).await
 }
 
 /// Ends a silence on the first peer that knows it.
@@ -284,13 +306,16 @@ fn is_unknown(error: &ApiError) -> bool {
     }
 }
 
-async fn get(peer: &Peer, id: &str) -> Result<Option<Silence>, ApiError> {
+async fn get(peer: &Peer, id: &str, now: Timestamp) -> Result<Option<Silence>, ApiError> {
     if !is_id(id) {
         return Err(ApiError::unreadable("it has an invalid id"));
     }
     let path = path(id);
     match patiently(|| peer.get(&path)).await {
-        Ok(answer) => read(&answer.body).map(Some),
+        Ok(answer) => {
+            let ahead = Ahead::of(answer.clock.unwrap_or(now), now);
+            read(&answer.body).map(|silence| Some(silence.on_our_clock(ahead)))
+        }
         Err(error) if is_unknown(&error) => Ok(None),
         Err(error) => Err(error),
     }
@@ -336,6 +361,7 @@ fn has_token(silence: &Silence, token: &str) -> bool {
     silence.comment.ends_with(&format!("[{token}]"))
 }
 
+/// Reads a silence, with its times by Alertmanager's clock.
 fn read(text: &[u8]) -> Result<Silence, ApiError> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]

@@ -51,3 +51,13 @@ pub(super) fn labels(labels: Labels, most: usize) -> (Labels, bool) {
         .collect();
     (cut, true)
 }
+
+/// Whether `labels` or the removal of characters that cannot be stored may have changed these.
+pub(super) fn may_be_cut(labels: &Labels) -> bool {
+    let is_replaced = |text: &str| text.contains('\u{fffd}');
+    labels.len() >= MOST_LABELS
+        || labels.iter().any(|(name, value)| {
+            let is_cut = name.len() > LABEL_NAME || value.len() >= LABEL_VALUE && value.ends_with('…');
+            is_cut || is_replaced(name) || is_replaced(value)
+        })
+}

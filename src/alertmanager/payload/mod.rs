@@ -128,6 +128,11 @@ pub(super) fn listed_alert(raw: &RawValue, now: Timestamp) -> WebhookAlert {
     alert::read_listed(raw, now)
 }
 
+/// Whether the labels of an alert are certainly as they were sent.
+pub(super) fn has_exact_labels(alert: &WebhookAlert) -> bool {
+    !bounds::may_be_cut(&alert.labels) || fingerprint::computed(&alert.labels) == alert.fingerprint
+}
+
 /// Labels of Alertmanager's API, as a webhook's would be stored; anything else counts as none.
 pub(super) fn listed_labels(raw: &RawValue) -> Labels {
     let Ok((labels, _stringified)) = text::read_labels(raw) else { return Labels::new() };

@@ -4,9 +4,10 @@ use super::Incidents;
 use crate::cli::{eprint, print};
 use crate::clock::{Clock as _, SystemClock};
 use crate::domain::answer::IncidentLine;
+use crate::domain::hold::HeldAlerts;
 use crate::domain::incident::PhaseName;
 use crate::render::text::short;
-use crate::render::time::age;
+use crate::render::time::{age, instant};
 use crate::store::{Tx, incident, overview};
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
@@ -75,6 +76,10 @@ pub(super) struct Line {
     since: Timestamp,
     acknowledged_by: Vec<String>,
     until: Option<Timestamp>,
+    /// Which firing alerts Alertmanager holds back: `all`, `some`, or none.
+    held_alerts: Option<&'static str>,
+    /// When the first silence of an incident with `all` ends, if silences hold them.
+    held_until: Option<Timestamp>,
 }
 
 impl Line {
@@ -91,6 +96,14 @@ impl Line {
             since: line.since,
             acknowledged_by: line.ackers.iter().map(ToString::to_string).collect(),
             until: line.until,
+            held_alerts: line.held.map(|held| match held {
+                HeldAlerts::All { .. } => "all",
+                HeldAlerts::Some => "some",
+            }),
+            held_until: match line.held {
+                Some(HeldAlerts::All { until }) => until,
+                Some(HeldAlerts::Some) | None => None,
+            },
         }
     }
 }
@@ -193,8 +206,18 @@ fn cells(line: &Line, now: Timestamp) -> [String; 8] {
         level,
         age(line.since, now),
         line.room_list.clone(),
-        format!("{}{by}", short(&line.name, LONGEST_NAME)),
+        format!("{}{by}{}", short(&line.name, LONGEST_NAME), held(line, now)),
     ]
+}
+
+/// ` 🔇 until 14:05 UTC`, last in its row because terminals disagree about its width.
+fn held(line: &Line, now: Timestamp) -> String {
+    match (line.held_alerts, line.held_until) {
+        (Some("all"), Some(until)) => format!(" 🔇 until {}", instant(until, now)),
+        (Some("all"), None) => " 🔇 held back".to_owned(),
+        (Some(_), _) => " 🔇 some alerts".to_owned(),
+        (None, _) => String::new(),
+    }
 }
 
 #[cfg(test)]
@@ -215,6 +238,8 @@ mod tests {
             since: "2026-11-24T12:00:00Z".parse().unwrap(),
             acknowledged_by: vec!["@alice:example.org".to_owned()],
             until: None,
+            held_alerts: None,
+            held_until: None,
         }
     }
 

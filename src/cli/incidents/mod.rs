@@ -226,7 +226,7 @@ impl Incidents {
 
     /// The context for rendering answers.
     fn context(policy: &Policy) -> Context<'_> {
-        Context { policy, ack_reaction: "", now: SystemClock.now() }
+        Context { policy, ack_reaction: "", for_good: false, now: SystemClock.now() }
     }
 }
 

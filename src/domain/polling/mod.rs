@@ -6,7 +6,7 @@
 #[cfg(test)]
 mod tests;
 
-use super::hold::{HeldBy, Hold};
+use super::hold::{HeldBy, Hold, UNSEEN, look_different};
 use super::incident::Fingerprint;
 use super::input::{HoldNews, Listing};
 use super::time::{between, earlier, later};
@@ -52,6 +52,8 @@ pub struct Known {
     pub waits: bool,
     /// What holds it back.
     pub hold: Option<Hold>,
+    /// The silences that hold some of its alerts.
+    pub partly_silenced: BTreeSet<HeldBy>,
     /// Its firing alerts.
     pub firing: BTreeMap<Fingerprint, KnownAlert>,
 }
@@ -153,6 +155,7 @@ pub fn plan(
             }
         }
         listing.hold = hold_news(known, &listed, &mut listing.suppressed, around);
+        listing.partly = partly_news(known, &listed, &listing.hold, around);
         if listing != Listing::default() {
             plan.listings.insert(*number, listing);
         }
@@ -220,6 +223,40 @@ fn hold_news(
     HoldNews::Held(hold)
 }
 
+/// The silences that hold some of the firing alerts of an incident, but not all; `None`: those that are known, or it is not
+/// clear.
+fn partly_news(
+    known: &Known,
+    listed: &BTreeMap<&str, (&ListedAlert, Sight)>,
+    hold: &HoldNews,
+    around: &Around<'_>,
+) -> Option<BTreeSet<HeldBy>> {
+    let is_another_s =
+        |(fingerprint, alert): (&Fingerprint, &KnownAlert)| is_another_s(fingerprint, alert, around);
+    if !known.is_open || known.firing.iter().any(is_another_s) {
+        return None;
+    }
+    let holds_all = match hold {
+        HoldNews::Held(_) => true,
+        HoldNews::Over => false,
+        HoldNews::Unchanged => known.hold.is_some(),
+    };
+    let (mut by, mut is_clear) = (BTreeSet::new(), true);
+    for fingerprint in known.firing.keys().filter(|_| !holds_all) {
+        let Some((alert, _)) = listed.get(fingerprint.as_str()) else {
+            // It may be listed again soon, after a restart.
+            is_clear &= known.firing.get(fingerprint).is_none_or(|alert| alert.listed_by.is_none());
+            continue;
+        };
+        for id in &alert.silenced_by {
+            is_clear &= around.silences.contains_key(&**id);
+            by.insert(silence(id, around));
+        }
+    }
+    let by: BTreeSet<HeldBy> = by.into_iter().take(KEPT_REASONS).collect();
+    (is_clear && look_different(&by, &known.partly_silenced)).then_some(by)
+}
+
 /// A hold that would end soon, while none of its alerts is listed any more: either they have ended, which the next polls
 /// confirm, or Alertmanager has restarted and lists them again soon. Its end pages nobody before that is known.
 fn prolonged(
@@ -239,8 +276,11 @@ fn prolonged(
 fn is_kept(before: &Hold, hold: &Hold, now: Timestamp) -> bool {
     let has_end =
         hold.by.iter().any(|by| matches!(by, HeldBy::Silence { until, .. } if *until == hold.until));
-    let lasts =
-        if has_end { before.until == hold.until } else { before.until > later(now, OPEN_HOLD_EXTENDED) };
+    let lasts = if has_end {
+        hold.until <= before.until && between(hold.until, before.until) < UNSEEN
+    } else {
+        before.until > later(now, OPEN_HOLD_EXTENDED)
+    };
     lasts && !hold.looks_different(before)
 }
 
@@ -265,14 +305,8 @@ fn reasons(alert: &ListedAlert, by: &mut BTreeSet<HeldBy>, around: &Around<'_>) 
     let open = later(around.now, OPEN_HOLD);
     let mut ends = None::<Timestamp>;
     for id in &alert.silenced_by {
-        let known = around.silences.get(&**id);
-        let until = known.map_or(open, |silence| silence.until);
-        by.insert(HeldBy::Silence {
-            id: id.to_string(),
-            created_by: known.map(|silence| silence.created_by.clone()).unwrap_or_default(),
-            comment: known.map(|silence| silence.comment.clone()).unwrap_or_default(),
-            until,
-        });
+        let until = around.silences.get(&**id).map_or(open, |silence| silence.until);
+        by.insert(silence(id, around));
         ends = Some(ends.map_or(until, |ends| ends.max(until)));
     }
     if alert.silenced_by.is_empty() {
@@ -283,6 +317,17 @@ fn reasons(alert: &ListedAlert, by: &mut BTreeSet<HeldBy>, around: &Around<'_>) 
         ends = Some(ends.map_or(open, |ends| ends.max(open)));
     }
     ends.unwrap_or(open)
+}
+
+/// A silence as people see it.
+fn silence(id: &str, around: &Around<'_>) -> HeldBy {
+    let known = around.silences.get(id);
+    HeldBy::Silence {
+        id: id.to_owned(),
+        created_by: known.map(|silence| silence.created_by.clone()).unwrap_or_default(),
+        comment: known.map(|silence| silence.comment.clone()).unwrap_or_default(),
+        until: known.map_or(later(around.now, OPEN_HOLD), |silence| silence.until),
+    }
 }
 
 /// The alerts of a receiver that fire, and that no report has brought to its room list.

@@ -35,6 +35,7 @@ impl Story {
             is_open: true,
             waits: false,
             hold: None,
+            partly_silenced: BTreeSet::new(),
             firing: firing.iter().map(|name| ((*name).to_owned(), alert.clone())).collect(),
         };
         Self {

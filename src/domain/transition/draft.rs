@@ -5,7 +5,7 @@ use crate::domain::input::{Decision, Effect, Outcome, Surroundings, Urgency};
 use crate::domain::policy::Policy;
 use crate::domain::timeline::{Entry, Kind};
 use jiff::Timestamp;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The incident as the rules change it, with the entries and effects so far.
 #[derive(Debug)]
@@ -47,6 +47,7 @@ impl<'a> Draft<'a> {
             cleared: BTreeMap::new(),
             known_at_ack: BTreeMap::new(),
             hold: None,
+            partly_silenced: BTreeSet::new(),
         };
         Self { incident, around, entries: Vec::new(), effects: Vec::new() }
     }

@@ -6,11 +6,12 @@
 use super::draft::{Draft, unchanged};
 use super::fold::{Folded, believe, replay_wait};
 use super::report::{all_resolved, still_firing};
-use crate::domain::hold::Hold;
+use crate::domain::hold::{HeldBy, Hold};
 use crate::domain::incident::{Cleared, Incident, Phase};
-use crate::domain::input::{Decision, Effect, HoldNews, Listing, Outcome, Surroundings, Urgency};
+use crate::domain::input::{Decision, Effect, HoldNews, Listing, MadeAgain, Outcome, Surroundings, Urgency};
 use crate::domain::time::later;
 use crate::domain::timeline::{Kind, ResolveReason, RunReason};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 pub(super) fn listing(incident: Option<&Incident>, listing: &Listing, around: Surroundings<'_>) -> Decision {
@@ -34,6 +35,15 @@ pub(super) fn listing(incident: Option<&Incident>, listing: &Listing, around: Su
         HoldNews::Unchanged => {}
         HoldNews::Held(hold) => draft.hold_back(hold, listing),
         HoldNews::Over => draft.release(around.newest.policy.initial_delay),
+    }
+    if let Some(by) = &listing.partly {
+        draft.partly_silenced(by);
+    }
+    if let Some(MadeAgain { alertmanager, until }) = &listing.again
+        && draft.incident.phase.is_open()
+    {
+        let entry = draft.record(Kind::SilencedAgain { alertmanager: alertmanager.clone(), until: *until });
+        draft.refresh_and_post(Urgency::Soon, entry);
     }
     draft.answer_first_page(listing);
     let outcome = if draft.incident.version == incident.version { Outcome::Nothing } else { Outcome::Done };
@@ -78,6 +88,18 @@ impl Draft<'_> {
         self.arm_timer();
         if before.is_none_or(|before| hold.looks_different(&before)) {
             let entry = self.record(Kind::HeldBack { hold: hold.clone() });
+            self.refresh_and_post(Urgency::Soon, entry);
+        }
+    }
+
+    /// Silences hold some of its alerts. Those that hold all of them are shown by the hold.
+    fn partly_silenced(&mut self, by: &BTreeSet<HeldBy>) {
+        if !self.incident.phase.is_open() || self.incident.partly_silenced == *by {
+            return;
+        }
+        self.incident.partly_silenced.clone_from(by);
+        if self.incident.hold.is_none() {
+            let entry = self.record(Kind::PartlySilenced { by: by.clone() });
             self.refresh_and_post(Urgency::Soon, entry);
         }
     }

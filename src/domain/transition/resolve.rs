@@ -24,6 +24,7 @@ impl Draft<'_> {
             _ => None,
         };
         self.incident.hold = None;
+        self.incident.partly_silenced.clear();
         self.incident.phase = Phase::Resolved { forced, kept_ack };
         self.arm_reopen_window();
         let lasted = between(self.incident.opened_at, at);

@@ -15,6 +15,7 @@ mod process;
 #[cfg(test)]
 mod tests;
 
+use super::clocks::Ahead;
 use super::incident::Fingerprint;
 use super::time;
 use jiff::Timestamp;
@@ -27,8 +28,6 @@ use std::time::Duration;
 const DEFAULT_PROMISE: Duration = Duration::from_mins(15);
 /// The longest that counts. Only a few sources report an end that is hours ahead.
 const LONGEST_PROMISE: Duration = Duration::from_hours(1);
-/// Clocks that differ by less count as equal: an answer takes some seconds itself.
-const CLOCK_SKEW: Duration = Duration::from_secs(30);
 /// In how many good polls an alert has to be missing.
 const ABSENCES: u32 = 2;
 /// How long the `Watch` remembers an alert that has ended, and one that it does not find.
@@ -350,21 +349,5 @@ impl Known {
             State::Missing { .. } => now < time::later(self.promised_until, MISSING_FOR),
             State::Ended { at } => now < time::later(at, ENDED_FOR),
         }
-    }
-}
-
-/// How far the clock of an Alertmanager is ahead of ours.
-#[derive(Debug, Clone, Copy)]
-struct Ahead(Duration, Duration);
-
-impl Ahead {
-    fn of(clock: Timestamp, now: Timestamp) -> Self {
-        let significant = |skew: Duration| if skew < CLOCK_SKEW { Duration::ZERO } else { skew };
-        Self(significant(time::between(now, clock)), significant(time::between(clock, now)))
-    }
-
-    fn on_our_clock(self, at: Timestamp) -> Timestamp {
-        let Self(ahead, behind) = self;
-        time::later(time::earlier(at, ahead), behind)
     }
 }

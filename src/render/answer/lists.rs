@@ -1,6 +1,7 @@
 //! Answers with lists: `pending`, `escalated`, `timeline`.
 
 use crate::domain::answer::IncidentLine;
+use crate::domain::hold::HeldAlerts;
 use crate::domain::incident::PhaseName;
 use crate::domain::timeline::Entry;
 use crate::render::Context;
@@ -92,8 +93,20 @@ fn incident_line(incident: &IncidentLine, now: Timestamp) -> Rich {
         alerts.into(),
         age(incident.since, now).into(),
         standing(incident, now),
+        held(incident, now),
     ];
     Rich::join(&pieces, " · ")
+}
+
+fn held(incident: &IncidentLine, now: Timestamp) -> Rich {
+    match incident.held {
+        Some(HeldAlerts::All { until: Some(until) }) => {
+            Rich::from(format!("🔇 until {}", instant(until, now)))
+        }
+        Some(HeldAlerts::All { until: None }) => Rich::from("🔇 held back"),
+        Some(HeldAlerts::Some) => Rich::from("🔇 some alerts"),
+        None => Rich::new(),
+    }
 }
 
 fn standing(incident: &IncidentLine, now: Timestamp) -> Rich {

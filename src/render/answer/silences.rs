@@ -1,6 +1,6 @@
 //! Answers to commands about silences.
 
-use super::line;
+use super::{alerts_are, line};
 use crate::domain::silencing::{Failed, Made, SilenceLine, SilenceResult, SilencingAnswer, UnsilenceResult};
 use crate::render::Context;
 use crate::render::headline::list_name;
@@ -42,13 +42,13 @@ fn silence(title: &Rich, number: i64, result: &SilenceResult, context: &Context<
             if *not_held > 0 && *held > 0 {
                 lines.push(Rich::from(format!(
                     "{} not silenced: no Alertmanager that has it says so.",
-                    if *not_held == 1 { "1 alert is".to_owned() } else { format!("{not_held} alerts are") }
+                    alerts_are(*not_held)
                 )));
             }
             if *changed > 0 {
                 lines.push(Rich::from(format!(
                     "{} left out: the labels are too long for matrixbot to know them exactly.",
-                    count(*changed, "alert")
+                    alerts_are(*changed)
                 )));
             }
             lines.extend(failures(failed));
@@ -56,15 +56,19 @@ fn silence(title: &Rich, number: i64, result: &SilenceResult, context: &Context<
             text.paragraph(&lines);
             Message::notice(text)
         }
-        SilenceResult::NotListed { asked, failed } => {
-            let names = names(asked.iter().map(String::as_str));
-            let mut lines = vec![if failed.len() == asked.len() {
-                title.clone().text("nothing silenced.")
+        SilenceResult::NotListed { asked, failed, foreign } => {
+            let has_answered = |name: &&String| !failed.iter().any(|failed| failed.alertmanager == **name);
+            let answered: Vec<&str> = asked.iter().filter(has_answered).map(String::as_str).collect();
+            let list = if answered.len() == 1 { "lists" } else { "list" };
+            let why = if answered.is_empty() {
+                "nothing silenced.".to_owned()
             } else {
-                title
-                    .clone()
-                    .text(&format!("nothing silenced: Alertmanager {names} lists none of its alerts."))
-            }];
+                let names = names(answered.into_iter());
+                format!("nothing silenced: Alertmanager {names} {list} none of its alerts.")
+            };
+            let hint = " Another program sent them: silence them there.";
+            let hint = if *foreign && failed.is_empty() { hint } else { "" };
+            let mut lines = vec![title.clone().text(&why).text(hint)];
             lines.extend(failures(failed));
             let mut text = Document::default();
             text.paragraph(&lines);

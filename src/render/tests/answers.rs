@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::domain::answer::{ActResult, Acted, Answer, Hidden, IncidentLine, Need, Rest};
+use crate::domain::hold::HeldAlerts;
 use crate::domain::incident::PhaseName;
 use crate::domain::lists::Departed;
 use crate::domain::policy::{Role, Severity};
@@ -34,6 +35,7 @@ fn incident(number: i64, phase: PhaseName) -> IncidentLine {
         since: minutes_ago(12),
         ackers: Vec::new(),
         until: None,
+        held: None,
     }
 }
 
@@ -45,6 +47,9 @@ fn open() -> Vec<IncidentLine> {
     incidents[2].until = Some(minutes_ahead(24 * 60));
     incidents[3].severity = None;
     incidents[4].alerts = 1;
+    incidents[0].held = Some(HeldAlerts::All { until: Some(minutes_ahead(120)) });
+    incidents[1].held = Some(HeldAlerts::Some);
+    incidents[3].held = Some(HeldAlerts::All { until: None });
     incidents
 }
 

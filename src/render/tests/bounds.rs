@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::domain::answer::{Answer, IncidentLine};
+use crate::domain::hold::HeldAlerts;
 use crate::domain::incident::{Phase, PhaseName, Rung};
 use crate::domain::policy::Severity;
 use crate::domain::silencing::{Failed, SilenceLine, SilenceResult, SilencingAnswer, UnsilenceResult};
@@ -203,6 +204,7 @@ proptest! {
             since: minutes_ago(5),
             ackers: vec![alice(), bob()],
             until: Some(minutes_ahead(5)),
+            held: Some(HeldAlerts::All { until: Some(minutes_ahead(5)) }),
         };
         let incidents = vec![line; number];
         let pending = Answer::Pending { room_list: name.clone(), incidents, more: u64::MAX };

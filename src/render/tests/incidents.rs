@@ -1,6 +1,7 @@
 //! Messages about one incident, in each of its states.
 
 use super::*;
+use crate::domain::hold::HeldBy;
 use crate::domain::incident::{Cleared, Phase, Rung};
 use crate::domain::policy::Severity;
 use crate::domain::timeline::{AlertsChanged, Place, ResolveReason};
@@ -291,7 +292,16 @@ fn the_thread_tells_every_kind_of_entry_that_the_page_does_not_show() {
     let until = minutes_ahead(60);
     let by_hand = ResolveReason::ByHand { who: bob(), via: Via::Api, comment: None };
     let lasted = Duration::from_mins(125);
+    let by_carol = HeldBy::Silence {
+        id: "5f0b".to_owned(),
+        created_by: "carol".to_owned(),
+        comment: "new disk".to_owned(),
+        until,
+    };
     let kinds = [
+        Kind::PartlySilenced { by: [by_carol].into() },
+        Kind::PartlySilenced { by: [].into() },
+        Kind::SilencedAgain { alertmanager: "main".to_owned(), until },
         Kind::RunStarted { why: RunReason::Fired, policy_version: 1, suppressed: false, from: None },
         Kind::RunStarted { why: RunReason::Fired, policy_version: 1, suppressed: true, from: None },
         Kind::RunStarted {

@@ -4,6 +4,7 @@ mod answers;
 mod bounds;
 mod fallback;
 mod incidents;
+mod silences;
 mod template;
 
 use super::message::Message;
@@ -37,7 +38,7 @@ fn bob() -> OwnedUserId {
 }
 
 fn context(policy: &Policy) -> Context<'_> {
-    Context { policy, ack_reaction: "✅", now: now() }
+    Context { policy, ack_reaction: "✅", for_good: false, now: now() }
 }
 
 fn view() -> IncidentView {

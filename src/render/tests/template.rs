@@ -14,7 +14,7 @@ fn page_with(
     change: impl FnOnce(&mut IncidentView),
 ) -> (Message, Option<TemplateProblem>) {
     let policy = sample::policy();
-    let context = Context { policy: &policy, ack_reaction: "✅", now: now() };
+    let context = Context { policy: &policy, ack_reaction: "✅", for_good: false, now: now() };
     let mut view = sample::view(now());
     change(&mut view);
     let message = sample_message(Templated::Page, &view, &context);

@@ -37,7 +37,7 @@ impl Polling {
         known: &BTreeMap<i64, Known>,
         now: Timestamp,
     ) -> Result<(), EngineError> {
-        let silences = self.silences(one, watch, known).await;
+        let silences = self.silences(one, watch, known, now).await;
         let muted = self.muted(one, routes, known, now).await;
         let firing = known.values().flat_map(|known| known.firing.keys());
         let elsewhere = self.listed_elsewhere(&one.name, firing);
@@ -106,12 +106,13 @@ impl Polling {
         one: &NamedAlertmanager,
         watch: &Watch,
         known: &BTreeMap<i64, Known>,
+        now: Timestamp,
     ) -> BTreeMap<String, SilenceView> {
         let is_held = |fingerprint: &Fingerprint| watch.sight(fingerprint) == Some(Sight::Suppressed);
         if !known.values().flat_map(|known| known.firing.keys()).any(is_held) {
             return BTreeMap::new();
         }
-        match one.api.silences().await {
+        match one.api.silences(now).await {
             Ok(silences) => silences
                 .into_iter()
                 .map(|silence| {

@@ -4,7 +4,9 @@ use crate::alertmanager::api::{FullAlert, Matcher, Silence, SilenceEnd, SilenceS
 use crate::alertmanager::{CurrentAlertmanagers, NamedAlertmanager};
 use crate::clock::SharedClock;
 use crate::domain::incident::Fingerprint;
-use crate::domain::silencing::{self, Failed, Request, SilenceLine, SilencingAnswer, UnsilenceResult};
+use crate::domain::silencing::{
+    self, Failed, Listed, Request, SilenceLine, SilencingAnswer, UnsilenceResult,
+};
 use crate::domain::webhook::Labels;
 use crate::engine::{Engine, EngineError};
 use crate::store::Store;
@@ -77,7 +79,9 @@ impl Silencer {
         let alerts = self.store.open_labels(room_lists, MOST_COMPARED).await?;
         let own = self.store.own_silences(room_lists).await?;
         let all = self.alertmanagers.load();
-        let answers = join_all(all.iter().map(|one| async { (&one.name, one.api.silences().await) })).await;
+        let now = self.clock.now();
+        let answers =
+            join_all(all.iter().map(|one| async move { (&one.name, one.api.silences(now).await) })).await;
         let (mut lines, mut failed) = (Vec::new(), Vec::new());
         for (name, answer) in answers {
             let silences = match answer {
@@ -130,19 +134,23 @@ impl Silencer {
         }
     }
 
-    /// Ends a silence of ours. One that nobody knows the id of is looked for by its token.
-    pub async fn end(&self, silence: &OwnSilence) -> Result<(), EngineError> {
-        let Some(one) = self.named(&silence.alertmanager) else { return Ok(()) };
+    /// Ends a silence of ours. One that nobody knows the id of is looked for by its token. Returns whether it has ended;
+    /// `None`: its Alertmanager is not configured any more.
+    pub async fn end(&self, silence: &OwnSilence) -> Result<Option<bool>, EngineError> {
+        let Some(one) = self.named(&silence.alertmanager) else { return Ok(None) };
         let ended = match &silence.silence_id {
             Some(id) => one.api.end_silence(id).await.map(drop),
-            None => match one.api.silence_with(&silence.token.to_string()).await {
+            None => match one.api.silence_with(&silence.token.to_string(), self.clock.now()).await {
                 Ok(Some(found)) => one.api.end_silence(&found.id).await.map(drop),
                 Ok(None) => Ok(()),
                 Err(error) => Err(error),
             },
         };
         match ended {
-            Ok(()) => Ok(self.store.silence_ended(silence.token).await?),
+            Ok(()) => {
+                self.store.silence_ended(silence.token).await?;
+                Ok(Some(true))
+            }
             Err(error) => {
                 let why = causes(&error);
                 tracing::warn!(
@@ -151,7 +159,7 @@ impl Silencer {
                     "a silence in Alertmanager {} cannot be ended yet: {why}",
                     silence.alertmanager
                 );
-                Ok(())
+                Ok(Some(false))
             }
         }
     }
@@ -196,7 +204,9 @@ fn condition(matcher: &Matcher) -> Option<Condition<'_>> {
     Some(Box::new(move |labels| pattern.is_match(&value(labels)) == matcher.is_equal))
 }
 
-/// The labels of listed alerts.
-pub(super) fn labels_of(alerts: Vec<FullAlert>) -> BTreeMap<Fingerprint, Labels> {
-    alerts.into_iter().map(|one| (one.alert.fingerprint, one.alert.labels)).collect()
+/// Listed alerts by their fingerprints.
+pub(super) fn by_fingerprint(alerts: Vec<FullAlert>) -> BTreeMap<Fingerprint, Listed> {
+    let listed =
+        |one: FullAlert| (one.alert.fingerprint, Listed { labels: one.alert.labels, exact: one.exact });
+    alerts.into_iter().map(listed).collect()
 }

@@ -4,18 +4,24 @@
 use super::{LIMIT, Silencing};
 use crate::alertmanager::NamedAlertmanager;
 use crate::alertmanager::api::{ApiError, NewSilence, Silence, SilenceState};
+use crate::domain::incident::Incident;
+use crate::domain::input::{Listing, MadeAgain};
 use crate::domain::time::{between, later};
 use crate::engine::EngineError;
 use crate::store::StoreError;
 use crate::store::silence::Compared;
+use crate::telemetry::SilenceEvent;
 use crate::telemetry::logs::causes;
 use futures_util::future::BoxFuture;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How often. Also how long a process has for it before another one may.
-const EVERY: Duration = Duration::from_mins(1);
+/// How often: between two polls, so that a silence that was lost is back before the second one finds its alert active. Also
+/// how long a process has for it before another one may.
+const EVERY: Duration = Duration::from_secs(20);
+/// How often a silence is made again. One that is lost more often ends: people are paged again, and see it.
+const MOST_AGAIN: u32 = 3;
 
 impl Silencing {
     /// Takes the silences to compare, for each Alertmanager.
@@ -34,13 +40,13 @@ impl Silencing {
         one: Arc<NamedAlertmanager>,
         all: Vec<Compared>,
     ) -> Result<(), EngineError> {
-        // One that does not answer is asked again in a minute.
+        // One that does not answer is asked again later.
         tokio::time::timeout(LIMIT, self.compare(&one, &all)).await.unwrap_or(Ok(()))
     }
 
     async fn compare(&self, one: &NamedAlertmanager, all: &[Compared]) -> Result<(), EngineError> {
         // The polls report an Alertmanager that does not answer.
-        let Ok(listed) = one.api.silences().await else { return Ok(()) };
+        let Ok(listed) = one.api.silences(self.clock.now()).await else { return Ok(()) };
         for compared in all {
             let id = compared.silence.silence_id.as_deref();
             let found = listed.iter().find(|silence| Some(silence.id.as_str()) == id);
@@ -61,14 +67,21 @@ impl Silencing {
             Some(found) if found.state == SilenceState::Expired && *holds => {
                 // Somebody ended it elsewhere, or replaced it.
                 self.store.silence_ended(ours.token).await?;
+                self.metrics.silenced(SilenceEvent::EndedElsewhere, 1);
             }
             Some(found) if found.state != SilenceState::Expired && !*holds => {
-                report(one, "ended again", "is active again", one.api.end_silence(&found.id).await.map(drop));
+                let ended = one.api.end_silence(&found.id).await.map(drop);
+                self.metrics.silenced(SilenceEvent::of_end(ended.is_ok()), 1);
+                report(one, "ended again", "is active again", ended);
             }
             Some(found) if *holds && Some(found.ends_at) != ours.ends_at => {
                 self.store.silence_made(ours.token, &found.id, found.ends_at, ours.ordered_by).await?;
             }
-            None if *holds => self.make_again(one, compared).await?,
+            None if *holds && compared.made_again < MOST_AGAIN => self.make_again(one, compared).await?,
+            None if *holds => {
+                self.store.silence_ended(ours.token).await?;
+                report(one, "not made again", "is lost time and again", Ok(()));
+            }
             Some(_) | None => {}
         }
         Ok(())
@@ -77,22 +90,26 @@ impl Silencing {
     /// Makes a silence that Alertmanager has forgotten, until its old end.
     async fn make_again(&self, one: &NamedAlertmanager, compared: &Compared) -> Result<(), EngineError> {
         let ours = &compared.silence;
-        let token = ours.token.to_string();
+        let (token, now) = (ours.token.to_string(), self.clock.now());
         let Some(ends_at) = ours.ends_at else { return Ok(()) };
         let new = NewSilence {
             labels: &ours.matchers,
-            lasting: between(self.clock.now(), ends_at),
+            lasting: between(now, ends_at),
             created_by: &compared.who,
             comment: &compared.comment,
             token: &token,
         };
-        let made = match one.api.silence_with(&token).await {
+        let made = match one.api.silence_with(&token, now).await {
             Ok(Some(made)) => Ok(made),
-            Ok(None) => one.api.make_silence(&new).await,
+            Ok(None) => one.api.make_silence(&new, now).await,
             Err(error) => Err(error),
         };
         if let Ok(made) = &made {
-            self.store.silence_made(ours.token, &made.id, made.ends_at, ours.ordered_by).await?;
+            self.store.silence_made_again(ours.token, &made.id, made.ends_at).await?;
+            self.metrics.silenced(SilenceEvent::MadeAgain, 1);
+            let again = MadeAgain { alertmanager: one.name.clone(), until: made.ends_at };
+            let says = |_: &Incident, _: &str| Listing { again: Some(again), ..Listing::default() };
+            self.engine.listing(compared.incident, says).await?;
         }
         report(one, "made again", "is not listed any more", made.map(drop));
         Ok(())

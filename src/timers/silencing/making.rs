@@ -1,6 +1,6 @@
 //! Makes and prolongs the silences of an incident, and checks what they hold.
 
-use super::carrying_out::{Attempt, Silencer, labels_of};
+use super::carrying_out::{Attempt, Silencer, by_fingerprint};
 use crate::alertmanager::NamedAlertmanager;
 use crate::alertmanager::api::{ApiError, FullAlert, NewSilence, Silence};
 use crate::domain::hold::{HeldBy, Hold};
@@ -29,6 +29,7 @@ struct Wish<'a> {
 /// What one Alertmanager has made.
 struct Silenced {
     alertmanager: Arc<NamedAlertmanager>,
+    own: BTreeSet<Fingerprint>,
     silences: Vec<(Labels, Silence)>,
 }
 
@@ -58,15 +59,18 @@ impl Silencer {
         if !stored.is_some_and(|stored| stored.incident.phase.is_open()) {
             return answer(SilenceResult::Over, false);
         }
-        let firing = Firing::of(self.store.firing_labels(number).await?);
-        if firing.exact.is_empty() {
-            return answer(SilenceResult::Changed, false);
-        }
-        let (plans, mut failed) = self.plans(&firing).await;
+        let firing = Firing(self.store.firing_labels(number).await?);
+        let (mut plans, mut failed) = self.plans(&firing).await;
+        let changed: BTreeSet<Fingerprint> =
+            plans.iter().flat_map(|(_, plan)| plan.changed.iter().cloned()).collect();
+        plans.retain(|(_, plan)| !plan.own.is_empty());
         if plans.is_empty() {
-            let asked = self.alertmanagers.load().iter().map(|one| one.name.clone()).collect();
             let again = !failed.is_empty();
-            return answer(SilenceResult::NotListed { asked, failed }, again);
+            if !again && !changed.is_empty() {
+                return answer(SilenceResult::Changed, false);
+            }
+            let asked = self.alertmanagers.load().iter().map(|one| one.name.clone()).collect();
+            return answer(SilenceResult::NotListed { asked, failed, foreign: firing.is_foreign() }, again);
         }
         if let Some(result) = silencing::too_wide(plans.iter().map(|(_, plan)| plan), *confirmed) {
             return answer(result, false);
@@ -75,9 +79,12 @@ impl Silencer {
         let wish = Wish { order, number, comment: format!("#{number}{comment}"), lasting: *lasting };
         let made = join_all(plans.iter().map(|(one, plan)| self.make_on(one, plan, &wish))).await;
         let mut silenced = Vec::new();
-        for (result, (one, _)) in made.into_iter().zip(&plans) {
+        for (result, (one, plan)) in made.into_iter().zip(&plans) {
             match result? {
-                Ok(silences) => silenced.push(Silenced { alertmanager: Arc::clone(one), silences }),
+                Ok(silences) => {
+                    let (alertmanager, own) = (Arc::clone(one), plan.own.clone());
+                    silenced.push(Silenced { alertmanager, own, silences });
+                }
                 Err(error) => failed.push(failure(one, &error)),
             }
         }
@@ -88,8 +95,9 @@ impl Silencer {
         }
         let again = !failed.is_empty();
         let made = silenced.iter().filter_map(Silenced::made).collect();
-        let not_held = firing.exact.keys().filter(|alert| !checked.held.contains(*alert)).count() as u64;
-        let (held, changed) = (checked.held.len() as u64, firing.changed.len() as u64);
+        let is_left = |alert: &&Fingerprint| !checked.held.contains(*alert) && !changed.contains(*alert);
+        let not_held = firing.0.keys().filter(is_left).count() as u64;
+        let (held, changed) = (checked.held.len() as u64, changed.len() as u64);
         answer(SilenceResult::Made { made, failed, held, not_held, changed }, again)
     }
 
@@ -128,8 +136,8 @@ impl Silencer {
         for (one, answer) in all.iter().zip(answers) {
             match answer {
                 Ok(alerts) => {
-                    let plan = silencing::plan(firing, &labels_of(alerts));
-                    if !plan.own.is_empty() {
+                    let plan = silencing::plan(firing, &by_fingerprint(alerts));
+                    if plan != Plan::default() {
                         plans.push((Arc::clone(one), plan));
                     }
                 }
@@ -162,26 +170,28 @@ impl Silencer {
         matchers: &Labels,
         wish: &Wish<'_>,
     ) -> Result<Result<Silence, ApiError>, EngineError> {
-        let (mut row, mut is_new) = self.want(one, matchers, wish).await?;
-        if let Some(id) = row.silence_id.clone() {
-            match one.api.prolong_silence(&id, wish.lasting).await {
+        let (mut row, is_new) = self.want(one, matchers, wish).await?;
+        let now = self.clock.now();
+        let known = match (&row.silence_id, is_new) {
+            (Some(id), _) => Some(id.clone()),
+            (None, true) => None,
+            // An attempt before may have made it, with another length.
+            (None, false) => match one.api.silence_with(&row.token.to_string(), now).await {
+                Ok(found) => found.map(|silence| silence.id),
+                Err(error) => return Ok(Err(error)),
+            },
+        };
+        if let Some(id) = known {
+            match one.api.prolong_silence(&id, wish.lasting, now).await {
                 Ok(Some(silence)) => return self.made(&row, silence, wish).await,
                 Ok(None) => {
                     self.store.silence_ended(row.token).await?;
-                    (row, is_new) = self.want(one, matchers, wish).await?;
+                    row = self.want(one, matchers, wish).await?.0;
                 }
                 Err(error) => return Ok(Err(error)),
             }
         }
         let token = row.token.to_string();
-        if !is_new {
-            // An attempt before may have made it.
-            match one.api.silence_with(&token).await {
-                Ok(Some(silence)) => return self.made(&row, silence, wish).await,
-                Ok(None) => {}
-                Err(error) => return Ok(Err(error)),
-            }
-        }
         let new = NewSilence {
             labels: matchers,
             lasting: wish.lasting,
@@ -189,7 +199,7 @@ impl Silencer {
             comment: &wish.comment,
             token: &token,
         };
-        match one.api.make_silence(&new).await {
+        match one.api.make_silence(&new, now).await {
             Ok(silence) => self.made(&row, silence, wish).await,
             Err(error) => Ok(Err(error)),
         }
@@ -233,7 +243,7 @@ impl Silencer {
         let asked = silenced.iter().map(|one| one.alertmanager.api.alerts_with(&shared, now));
         for (one, answer) in silenced.iter().zip(join_all(asked).await) {
             match answer {
-                Ok(alerts) => checked.add(firing, one, &alerts),
+                Ok(alerts) => checked.add(one, &alerts),
                 Err(error) => checked.failed.push(failure(&one.alertmanager, &error)),
             }
         }
@@ -286,9 +296,9 @@ impl Silenced {
 }
 
 impl Checked {
-    fn add(&mut self, firing: &Firing, one: &Silenced, alerts: &[FullAlert]) {
+    fn add(&mut self, one: &Silenced, alerts: &[FullAlert]) {
         let ids: BTreeSet<&str> = one.silences.iter().map(|(_, silence)| silence.id.as_str()).collect();
-        for alert in alerts.iter().filter(|alert| firing.exact.contains_key(&alert.alert.fingerprint)) {
+        for alert in alerts.iter().filter(|alert| one.own.contains(&alert.alert.fingerprint)) {
             let fingerprint = alert.alert.fingerprint.clone();
             if alert.silenced_by.iter().any(|id| ids.contains(id.as_str())) {
                 self.held.insert(fingerprint);

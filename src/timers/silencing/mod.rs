@@ -10,17 +10,19 @@ pub use carrying_out::{Attempt, Silencer};
 use crate::clock::SharedClock;
 use crate::domain::answer::Answer;
 use crate::domain::outgoing::Outgoing;
-use crate::domain::silencing::SilencingAnswer;
+use crate::domain::silencing::{SilenceResult, SilencingAnswer, UnsilenceResult};
 use crate::domain::time::{between, later};
 use crate::engine::{Engine, EngineError};
 use crate::ids;
 use crate::store::enqueue::NewMessage;
 use crate::store::silence::{self, Order, OwnSilence};
 use crate::store::{Store, StoreError};
+use crate::telemetry::{Metrics, SilenceEvent};
 use crate::worker::{Progress, Worker};
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use ruma::OwnedEventId;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How long one attempt may take; less than the lease of what it works on.
@@ -43,13 +45,20 @@ pub struct Silencing {
     engine: Engine,
     store: Store,
     clock: SharedClock,
+    metrics: Arc<Metrics>,
     silencer: Silencer,
 }
 
 impl Silencing {
     /// A worker that does what people ask for.
-    pub fn new(engine: Engine, store: Store, clock: SharedClock, silencer: Silencer) -> Self {
-        Self { engine, store, clock, silencer }
+    pub fn new(
+        engine: Engine,
+        store: Store,
+        clock: SharedClock,
+        metrics: Arc<Metrics>,
+        silencer: Silencer,
+    ) -> Self {
+        Self { engine, store, clock, metrics, silencer }
     }
 
     /// One attempt at a command.
@@ -71,7 +80,7 @@ impl Silencing {
         self.store.give_up_silences(order.id).await?;
         let mut change = self.engine.begin().await?;
         let Some(place) = silence::settle(change.tx(), order.id).await? else { return Ok(()) };
-        let now = change.now();
+        let (now, events) = (change.now(), events(&answer));
         let event = |id: String| OwnedEventId::try_from(id).ok();
         tracing::info!(
             user = order.who,
@@ -101,15 +110,22 @@ impl Silencing {
             change.enqueue(message).await?;
         }
         change.commit().await?;
+        for (event, by) in events {
+            self.metrics.silenced(event, by);
+        }
         Ok(())
     }
 
     /// Ends a silence whose incident is over. If that fails, its lease runs out and it is tried again.
     async fn end_one(&self, silence: OwnSilence) -> Result<(), EngineError> {
-        match tokio::time::timeout(LIMIT, self.silencer.end(&silence)).await {
-            Ok(result) => result,
-            Err(_) => Ok(()),
+        let ended = match tokio::time::timeout(LIMIT, self.silencer.end(&silence)).await {
+            Ok(ended) => ended?,
+            Err(_) => Some(false),
+        };
+        if let Some(ended) = ended {
+            self.metrics.silenced(SilenceEvent::of_end(ended), 1);
         }
+        Ok(())
     }
 
     /// Takes what is due.
@@ -121,6 +137,29 @@ impl Silencing {
         let orders = orders.into_iter().map(|order| Box::pin(self.attempt(order)) as BoxFuture<'_, _>);
         let ends = to_end.into_iter().map(|silence| Box::pin(self.end_one(silence)) as BoxFuture<'_, _>);
         Ok(orders.chain(ends).collect())
+    }
+}
+
+/// What the answer to a command adds to the metrics.
+fn events(answer: &SilencingAnswer) -> Vec<(SilenceEvent, usize)> {
+    match answer {
+        SilencingAnswer::Silence { result: SilenceResult::Made { made, failed, .. }, .. } => vec![
+            (SilenceEvent::Made, made.iter().map(|one| one.ids.len()).sum()),
+            (SilenceEvent::Failed, failed.len()),
+        ],
+        SilencingAnswer::Silence { result: SilenceResult::NotListed { failed, .. }, .. } => {
+            vec![(SilenceEvent::Failed, failed.len())]
+        }
+        SilencingAnswer::Unsilence { result: UnsilenceResult::Ended { .. }, .. } => {
+            vec![(SilenceEvent::Ended, 1)]
+        }
+        SilencingAnswer::Unsilence { result: UnsilenceResult::Failed, .. } => {
+            vec![(SilenceEvent::EndFailed, 1)]
+        }
+        SilencingAnswer::Silence { .. }
+        | SilencingAnswer::List { .. }
+        | SilencingAnswer::Unsilence { .. }
+        | SilencingAnswer::NotConfigured => Vec::new(),
     }
 }
 

@@ -45,14 +45,14 @@ async fn a_real_alertmanager_is_polled_and_silenced() {
         comment: "#42",
         token: "t-real",
     };
-    let made = client.make_silence(&new).await.unwrap();
+    let made = client.make_silence(&new, now()).await.unwrap();
     assert_eq!(client.alerts_with(&labels, now()).await.unwrap()[0].silenced_by, slice::from_ref(&made.id));
-    let longer = client.prolong_silence(&made.id, Duration::from_mins(10)).await.unwrap().unwrap();
+    let longer = client.prolong_silence(&made.id, Duration::from_mins(10), now()).await.unwrap().unwrap();
     assert_eq!(longer.id, made.id, "it was prolonged in place");
     assert!(watch.polled(now(), client.poll(now()).await.answers()));
     assert_eq!(watch.sight(&fingerprint), Some(Sight::Suppressed));
     assert_eq!(client.end_silence(&made.id).await.unwrap(), SilenceEnd::Ended);
-    let listed = client.silences().await.unwrap();
+    let listed = client.silences(now()).await.unwrap();
     assert!(listed.iter().find(|one| one.id == made.id).unwrap().was_ended());
     let unknown = "00000000-0000-4000-8000-000000000000";
     assert_eq!(client.end_silence(unknown).await.unwrap(), SilenceEnd::Gone);

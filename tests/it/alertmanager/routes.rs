@@ -29,7 +29,13 @@ pub(super) async fn answer(
         state.fault.clone()
     };
     if let Some(Fault::Slow(by)) = fault {
+        {
+            let mut state = shared.lock().unwrap_or_else(PoisonError::into_inner);
+            state.waiting += 1;
+            state.most_waiting = state.most_waiting.max(state.waiting);
+        }
         wait(&shared, by).await;
+        shared.lock().unwrap_or_else(PoisonError::into_inner).waiting -= 1;
     }
     let mut state = shared.lock().unwrap_or_else(PoisonError::into_inner);
     let builder = |status: u16| {

@@ -48,6 +48,8 @@ pub(crate) struct Alert {
     pub(crate) inhibited_by: Vec<String>,
     /// The time intervals that mute its group.
     pub(crate) muted_by: Vec<String>,
+    /// A fingerprint that is no hash of the labels, as others make it.
+    pub(crate) own_fingerprint: Option<String>,
 }
 
 impl Alert {
@@ -63,6 +65,7 @@ impl Alert {
             receivers: vec![receiver.to_owned()],
             inhibited_by: Vec::new(),
             muted_by: Vec::new(),
+            own_fingerprint: None,
         }
     }
 
@@ -71,8 +74,16 @@ impl Alert {
         self
     }
 
+    pub(crate) fn with_fingerprint(mut self, fingerprint: &str) -> Self {
+        self.own_fingerprint = Some(fingerprint.to_owned());
+        self
+    }
+
     /// Alertmanager's fingerprint: FNV-1a over names and values, each followed by 0xff.
     pub(crate) fn fingerprint(&self) -> String {
+        if let Some(own) = &self.own_fingerprint {
+            return own.clone();
+        }
         let texts = self.labels.iter().flat_map(|(name, value)| [name, value]);
         let bytes = texts.flat_map(|text| text.bytes().chain([0xff]));
         let hash = bytes.fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
@@ -114,6 +125,9 @@ pub(crate) struct State {
     pub(crate) silences: Vec<Silence>,
     pub(crate) fault: Option<Fault>,
     pub(crate) requests: Vec<Request>,
+    /// How many slow requests wait, and how many did at once.
+    pub(crate) waiting: usize,
+    pub(crate) most_waiting: usize,
 }
 
 impl State {
@@ -133,6 +147,8 @@ impl State {
             silences: Vec::new(),
             fault: None,
             requests: Vec::new(),
+            waiting: 0,
+            most_waiting: 0,
         }
     }
 

@@ -13,6 +13,7 @@
 //! polling        what no webhook reports         silences       made, listed and ended from rooms
 //! late_events    what people did while it was down
 //! recorded       webhooks of a real Alertmanager, one after another
+//! silences_elsewhere  other senders, people and processes
 //! ```
 
 mod acknowledging;
@@ -33,6 +34,7 @@ mod routing;
 mod scope;
 mod sharing;
 mod silences;
+mod silences_elsewhere;
 mod telling;
 mod totals;
 mod truth;

@@ -1,6 +1,6 @@
 //! Lists that the configuration of a process does not have: whatever is open is served all the same.
 
-use super::{ALICE, alice, page, phase, seconds};
+use super::{ALICE, alice, page, pages, phase, seconds};
 use crate::homeserver::SERVER_NAME;
 use crate::world::{Group, Rooms, Setup, TOKEN, World, finance_list};
 
@@ -36,6 +36,12 @@ async fn what_is_open_in_a_removed_list_takes_reactions_and_commands() {
     );
     assert_eq!(phase(&world, host).await, "resolved");
     world.pass(seconds(30)).await;
+    let post = pages(&world, &rooms.ops).into_iter().find(|page| page.body.contains("HostDown")).unwrap();
+    assert!(
+        post.body.contains("but its room list is not configured any more: it pages nobody again."),
+        "{}",
+        post.body
+    );
     world.nothing_is_left().await;
 }
 

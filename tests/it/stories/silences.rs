@@ -9,7 +9,7 @@ use serde_json::json;
 use std::sync::Arc;
 
 /// The list `finance`, where alice may moderate, and its Alertmanager.
-async fn silencing() -> (World, Rooms, Alertmanager) {
+pub(super) async fn silencing() -> (World, Rooms, Alertmanager) {
     let setup = Setup::prepare().await;
     let rooms = setup.rooms();
     setup.homeserver.person(BOB).joins(&rooms.ops);
@@ -19,12 +19,12 @@ async fn silencing() -> (World, Rooms, Alertmanager) {
     (setup.start(&configuration).await, rooms, alertmanager)
 }
 
-fn disk(instance: &str) -> Alert {
+pub(super) fn disk(instance: &str) -> Alert {
     Alert::new("DiskFull", "finance").with_label("instance", instance)
 }
 
 /// Alerts fire, and their webhook arrives.
-async fn fire(world: &World, alertmanager: &Alertmanager, alerts: &[Alert]) -> i64 {
+pub(super) async fn fire(world: &World, alertmanager: &Alertmanager, alerts: &[Alert]) -> i64 {
     let mut group = None::<Group>;
     for alert in alerts {
         alertmanager.fire(alert.clone());
@@ -38,7 +38,7 @@ async fn fire(world: &World, alertmanager: &Alertmanager, alerts: &[Alert]) -> i
 }
 
 /// Time passes, with a poll every 30 seconds. The sources report again each minute.
-async fn polls(world: &World, alertmanager: &Alertmanager, minutes: u64) {
+pub(super) async fn polls(world: &World, alertmanager: &Alertmanager, minutes: u64) {
     for _ in 0..minutes {
         alertmanager.report_again();
         world.pass(seconds(60)).await;
@@ -46,7 +46,7 @@ async fn polls(world: &World, alertmanager: &Alertmanager, minutes: u64) {
 }
 
 /// The silences that hold now: their matchers as text.
-fn active(alertmanager: &Alertmanager, world: &World) -> Vec<String> {
+pub(super) fn active(alertmanager: &Alertmanager, world: &World) -> Vec<String> {
     let now = world.now();
     let active = alertmanager.silences().into_iter().filter(|silence| silence.ends_at > now);
     let text = |silence: Silence| {
@@ -58,7 +58,7 @@ fn active(alertmanager: &Alertmanager, world: &World) -> Vec<String> {
     active.map(text).collect()
 }
 
-async fn says(member: &Member<'_>, rooms: &Rooms, text: &str) -> String {
+pub(super) async fn says(member: &Member<'_>, rooms: &Rooms, text: &str) -> String {
     member.says(&rooms.ops, text).await
 }
 
@@ -78,6 +78,11 @@ async fn a_silence_from_the_room_holds_the_alert_and_ends_with_the_incident() {
     world.pass(seconds(5)).await;
     let body = pages(&world, &rooms.ops)[0].body.clone();
     assert!(body.contains("🔇 Silenced by @alice:example.test until 14:00 UTC: “#1 disk swap”."), "{body}");
+    let pending = says(&alice(&world), &rooms, "pending").await;
+    assert!(
+        pending.contains("#1 DiskFull · critical · 5 s · level 1 of 2 · 🔇 until 14:00 UTC"),
+        "{pending}"
+    );
     polls(&world, &alertmanager, 20).await;
     assert!(pages(&world, &rooms.managers).is_empty(), "it does not escalate");
     let entries = thread(&world, &rooms.ops).iter().filter(|line| line.contains("Silenced by")).count();
@@ -86,6 +91,10 @@ async fn a_silence_from_the_room_holds_the_alert_and_ends_with_the_incident() {
     assert_eq!(phase(&world, number).await, "resolved");
     world.pass(seconds(30)).await;
     assert!(active(&alertmanager, &world).is_empty(), "it ends with the incident");
+    for (event, count) in [("made", 1.0), ("ended", 1.0), ("failed", 0.0)] {
+        let series = format!("matrixbot_silences_total{{event=\"{event}\"}}");
+        assert_eq!(world.bot.series(&series).await, Some(count), "{series}");
+    }
     world.nothing_is_left().await;
 }
 

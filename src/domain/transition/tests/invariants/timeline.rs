@@ -179,6 +179,8 @@ impl Replayed {
             | Kind::EscalationAsked { .. }
             | Kind::HeldBack { .. }
             | Kind::Released { .. }
+            | Kind::PartlySilenced { .. }
+            | Kind::SilencedAgain { .. }
             | Kind::HoldEnded => {}
         }
     }
