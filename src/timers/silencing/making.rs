@@ -18,6 +18,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// How often, and after how long, Alertmanager is asked again whether it holds what it has just been asked to.
+const CHECKS: u32 = 4;
+const CHECK_PAUSE: Duration = Duration::from_millis(250);
+
 /// What a command wants in all Alertmanagers.
 struct Wish<'a> {
     order: &'a Order,
@@ -236,8 +240,21 @@ impl Silencer {
         Ok(Ok(silence))
     }
 
-    /// Which alerts the silences hold, as Alertmanager says.
+    /// Which alerts the silences hold, as Alertmanager says. The other peer of a pair learns of a silence within some tenths
+    /// of a second, and it may be the one that lists the alert.
     async fn check(&self, firing: &Firing, silenced: &[Silenced]) -> Checked {
+        let mut checked = self.check_once(firing, silenced).await;
+        for _ in 1..CHECKS {
+            if checked.not_held.is_empty() {
+                break;
+            }
+            tokio::time::sleep(CHECK_PAUSE).await;
+            checked = self.check_once(firing, silenced).await;
+        }
+        checked
+    }
+
+    async fn check_once(&self, firing: &Firing, silenced: &[Silenced]) -> Checked {
         let (shared, now) = (firing.shared(), self.clock.now());
         let mut checked = Checked::default();
         let asked = silenced.iter().map(|one| one.alertmanager.api.alerts_with(&shared, now));

@@ -255,3 +255,31 @@ async fn a_slow_alertmanager_holds_up_no_other_command() {
     slow.fail(None);
     world.nothing_is_left().await;
 }
+
+#[tokio::test]
+async fn the_peer_that_lists_the_alert_has_time_to_learn_of_the_silence() {
+    let setup = Setup::prepare().await;
+    let rooms = setup.rooms();
+    let [one, two] = [(); 2].map(|()| Alertmanager::start_on(Arc::clone(&setup.clock) as SharedClock));
+    one.join(&two);
+    let list = finance_list("    permissions:\n      users:\n        \"@alice:example.test\": moderate");
+    let configuration =
+        format!("{list}\nalertmanagers:\n  - name: pair\n    urls: [{}, {}]\n", one.url(), two.url());
+    let world = setup.start(&configuration).await;
+    fire(&world, &two, &[disk("db-1")]).await;
+    let says = async {
+        let answer = says(&alice(&world), &rooms, "silence 1 2h").await;
+        assert!(answer.contains("silenced in Alertmanager pair until 14:00 UTC."), "{answer}");
+    };
+    let gossip = async {
+        while one.silences().is_empty() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let silences = one.silences();
+        two.change(|state| state.silences = silences);
+    };
+    tokio::join!(says, gossip);
+    assert_eq!((one.silences().len(), two.silences().len()), (1, 1));
+    world.nothing_is_left().await;
+}
