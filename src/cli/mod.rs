@@ -10,6 +10,7 @@ mod incidents;
 mod local;
 mod man;
 mod migrate;
+mod preview;
 mod probe;
 mod registration;
 mod rooms;
@@ -111,6 +112,9 @@ enum Command {
     /// Send a test alert through the whole path, and wait until its page is in every room
     #[command(after_help = test_alert::EXAMPLES)]
     TestAlert(test_alert::Options),
+    /// Show the page of a webhook's body, and whom it would notify when; nothing is sent
+    #[command(after_help = preview::EXAMPLES)]
+    Preview(preview::Options),
     /// Migrate the database's schema
     #[command(after_help = migrate::EXAMPLES)]
     Migrate(ConfigFile),
@@ -194,6 +198,7 @@ impl Cli {
             Command::Incidents(options) => incidents::incidents(&options),
             Command::Rooms(options) => rooms::rooms(&options),
             Command::TestAlert(options) => test_alert::test_alert(&options),
+            Command::Preview(options) => preview::preview(&options),
             Command::Migrate(file) => migrate::migrate(&file),
             Command::Probe(options) => probe::probe(&options),
             Command::Registration(options) => registration::registration(&options),

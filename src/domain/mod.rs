@@ -32,6 +32,7 @@ pub mod command;
 pub mod duration;
 pub mod fairness;
 pub mod flood;
+pub mod forecast;
 pub mod hold;
 pub mod holding;
 pub mod incident;

@@ -243,6 +243,11 @@ impl Policy {
         }
     }
 
+    /// The severity of an alert with these labels.
+    pub fn severity_of(&self, labels: &BTreeMap<String, String>) -> Severity {
+        self.severity(labels.get(&self.severity_label).map(String::as_str))
+    }
+
     /// What the name of a severity means here; the empty name is that of an alert without a severity.
     pub fn severity_by_name(&self, name: &str) -> Severity {
         self.severity(Some(name).filter(|name| !name.is_empty()))

@@ -10,7 +10,6 @@ use crate::domain::holding::{self, Split};
 use crate::domain::incident::{Fingerprint, Phase};
 use crate::domain::input::{Decision, Evidence, Input, Outcome, Report, ReportedAlert};
 use crate::domain::lists::ListSettings;
-use crate::domain::policy::Severity;
 use crate::domain::time::{between, earlier};
 use crate::domain::timeline::Kind;
 use crate::domain::webhook::{Webhook, WebhookAlert};
@@ -278,7 +277,7 @@ impl Reporting<'_> {
         let reported = |alert: &&WebhookAlert| ReportedAlert {
             fingerprint: alert.fingerprint.clone(),
             firing: alert.firing,
-            severity: severity(self.list, alert),
+            severity: self.list.policy.severity_of(&alert.labels),
             starts_at: alert.starts_at,
             start_known: alert.start_known,
             ends_at: alert.ends_at,
@@ -289,12 +288,8 @@ impl Reporting<'_> {
     }
 
     fn reported<'b>(&'b self, alerts: &[&'b WebhookAlert]) -> Reported<'b> {
-        Reported::new(self.key, alerts.iter().copied(), |alert| severity(self.list, alert))
+        Reported::new(self.key, alerts.iter().copied(), |alert| self.list.policy.severity_of(&alert.labels))
     }
-}
-
-fn severity(list: &ListSettings, alert: &WebhookAlert) -> Severity {
-    list.policy.severity(alert.labels.get(&list.policy.severity_label).map(String::as_str))
 }
 
 /// The outcome of a whole webhook: that of the incident with the most news.

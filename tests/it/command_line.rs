@@ -164,6 +164,45 @@ fn the_schema_goes_to_standard_output() {
 }
 
 #[test]
+fn a_preview_shows_the_page_and_whom_the_ladder_notifies_when() {
+    let config = configuration("postgres://127.0.0.1/x").replace(
+        "- rooms: ['#finance:example.org']",
+        "- {rooms: ['#finance:example.org'], escalate_after: 15m}\n      \
+         - {rooms: ['#managers:example.org'], escalate_after: 30m, mention: ['@room']}\n    \
+         fallback_rooms: ['#all:example.org']\n    max_reminders: 1",
+    );
+    let folder = Folder::with(&config);
+    let body = r#"{"receiver": "other", "alerts": [{"status": "firing", "startsAt": "2026-12-24T02:55:00Z",
+        "fingerprint": "00000000000000aa", "labels": {"alertname": "DiskFull", "severity": "critical"}, "annotations": {"summary": "97 % used"}}]}"#;
+    std::fs::write(folder.path("body.json"), body).unwrap();
+    let preview = folder.run(&["preview", "body.json", "--at=2026-12-24T03:00:00Z"]);
+    assert_eq!(preview.status.code(), Some(0), "{preview:?}");
+    assert_eq!(
+        lines(&preview.stdout).join("\n"),
+        "🔴 FIRING #1 DiskFull · critical\n97 % used\n\nfinance · firing since 02:55 UTC\n\n\
+         To acknowledge: react with ✅, reply \"ack\", or type \"ack 1\".\n\n\
+         If nobody acts, finance notifies:\n  \
+         2026-12-24 03:00:00 UTC  level 1: #finance:example.org\n  \
+         2026-12-24 03:15:00 UTC  level 2: #managers:example.org; mentions @room\n  \
+         2026-12-24 03:45:00 UTC  fallback: #all:example.org\n  \
+         2026-12-24 04:45:00 UTC  reminder 1: #managers:example.org, #all:example.org; mentions @room"
+    );
+    let html = folder.run(&["preview", "body.json", "--html"]);
+    assert!(
+        String::from_utf8_lossy(&html.stdout).starts_with("<p>🔴 <strong>FIRING #1 DiskFull</strong>"),
+        "{html:?}"
+    );
+    let unknown = folder.run(&["preview", "body.json", "--room-list=ops"]);
+    assert_eq!(unknown.status.code(), Some(2));
+    assert_eq!(
+        lines(&unknown.stderr).last().unwrap(),
+        "error: there is no room list ops; there are: finance"
+    );
+    let missing = folder.run(&["preview", "none.json"]);
+    assert_eq!(missing.status.code(), Some(2), "{missing:?}");
+}
+
+#[test]
 fn an_invalid_command_line_exits_2_and_version_names_the_release() {
     let folder = Folder::with("");
     assert_eq!(folder.run(&["serve"]).status.code(), Some(2));
