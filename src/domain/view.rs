@@ -127,9 +127,30 @@ pub fn name(group_labels: &Labels, common_labels: &Labels, of_an_alert: Option<&
 }
 
 impl IncidentView {
-    /// The incident's name.
+    /// The incident's name. Alerts of several names are counted: "DiskFull and 2 others".
     pub fn name(&self) -> String {
-        let first = self.alerts.first().and_then(|alert| alert.labels.get("alertname"));
-        name(&self.group_labels, &self.common_labels, first.map(String::as_str))
+        let names = self.alert_names();
+        let name = name(&self.group_labels, &self.common_labels, names.first().copied());
+        match names.len() {
+            0 | 1 => name,
+            _ if names.first() != Some(&name.as_str()) => name,
+            2 => format!("{name} and 1 other"),
+            several => format!("{name} and {} others", several.saturating_sub(1)),
+        }
+    }
+
+    /// The `alertname`s of the alerts that are firing, or of all if none is, each once, in the order of the alerts. Alerts
+    /// that the view omits have no other ones if the group or its alerts share one.
+    pub fn alert_names(&self) -> Vec<&str> {
+        let firing = self.alerts.iter().any(|alert| alert.firing);
+        let mut names = Vec::new();
+        for alert in self.alerts.iter().filter(|alert| alert.firing == firing) {
+            if let Some(name) = alert.labels.get("alertname").map(String::as_str)
+                && !names.contains(&name)
+            {
+                names.push(name);
+            }
+        }
+        names
     }
 }

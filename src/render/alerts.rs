@@ -5,7 +5,7 @@ use super::Context;
 use super::headline::severity_mark;
 use super::rich::{Document, Rich, WebLink};
 use super::size::Limits;
-use super::text::{capitalised, clean, clip_with_count, count, one_line, short};
+use super::text::{capitalised, clean, clip_with_count, count, first_lines, one_line, short};
 use super::time::instant;
 use crate::domain::view::{AlertView, IncidentView, Omitted, Shared};
 use crate::domain::webhook::Labels;
@@ -15,6 +15,8 @@ use jiff::Timestamp;
 const SUMMARIES: [&str; 3] = ["summary", "title", "message"];
 /// The annotation with the description.
 const DESCRIPTION: &str = "description";
+/// The most lines of a description.
+const LINES: usize = 12;
 /// The most other annotations of an alert in a message.
 const OTHERS: usize = 5;
 /// The most links from annotations in a message.
@@ -28,8 +30,10 @@ pub(super) struct Alerts<'a> {
     shared: Shared,
     /// How many of them the view omits.
     omitted: usize,
-    /// Whether they differ in severity.
+    /// Whether they differ in severity, and are firing.
     severities_differ: bool,
+    /// Whether they differ in their `alertname`.
+    names_differ: bool,
 }
 
 impl<'a> Alerts<'a> {
@@ -43,7 +47,8 @@ impl<'a> Alerts<'a> {
             view,
             shared: Shared::of(alerts.iter().copied(), view.omitted.shared.as_ref()),
             omitted: usize::try_from(omitted).unwrap_or(usize::MAX),
-            severities_differ: alerts.iter().any(|alert| Some(&alert.severity.name) != severity),
+            severities_differ: firing && alerts.iter().any(|alert| Some(&alert.severity.name) != severity),
+            names_differ: view.alert_names().len() > 1,
             listed: alerts,
         }
     }
@@ -73,16 +78,17 @@ impl<'a> Alerts<'a> {
             .take(count)
             .map(|alert| self.item(alert, since, Limits { text: budget, ..limits }, context))
             .collect();
-        document.list(&items);
-        document.paragraph(&[
-            self.left_out(self.listed.len().saturating_sub(count).saturating_add(self.omitted))
-        ]);
-        document.paragraph(&[self.not_reported(context)]);
+        // What all have in common is read before the list, which may be long.
         document.paragraph(&[common_description]);
         document.paragraph(&common_others);
         if !common_labels.is_empty() {
             document.paragraph(&[Rich::from("All: ").then(&common_labels)]);
         }
+        document.list(&items);
+        document.paragraph(&[
+            self.left_out(self.listed.len().saturating_sub(count).saturating_add(self.omitted))
+        ]);
+        document.paragraph(&[self.not_reported(context)]);
     }
 
     /// Links for the whole incident: those of its annotations, the source, the group in Alertmanager, and a silence
@@ -121,8 +127,11 @@ impl<'a> Alerts<'a> {
         } else {
             Rich::new()
         };
-        let mut lines = if !summary.is_empty() {
-            vec![mark.then(&summary), labels]
+        let name = alert.labels.get("alertname").filter(|_| self.names_differ);
+        let name = Rich::new().strong(&name.map(|name| short(name, limits.value)).unwrap_or_default());
+        let named = Rich::join(&[name, summary], " · ");
+        let mut lines = if !named.is_empty() {
+            vec![mark.then(&named), labels]
         } else if !labels.is_empty() {
             vec![mark.then(&labels)]
         } else {
@@ -296,7 +305,11 @@ fn summary(annotations: &Labels, limits: Limits) -> String {
 fn description(annotations: &Labels, most: usize) -> Rich {
     let Some(text) = annotations.get(DESCRIPTION).filter(|_| most > 0) else { return Rich::new() };
     let repeated = SUMMARIES.iter().any(|key| annotations.get(*key) == Some(text));
-    if repeated { Rich::new() } else { Rich::new().lines(&clip_with_count(clean(text).trim(), most)) }
+    if repeated {
+        Rich::new()
+    } else {
+        Rich::new().lines(&clip_with_count(&first_lines(clean(text).trim(), LINES), most))
+    }
 }
 
 /// The annotations that are neither summary nor description nor a link.

@@ -54,7 +54,7 @@ pub fn page(view: &IncidentView, story: &[Entry], rung: Rung, context: &Context<
 pub fn edit(root: &EventId, view: &IncidentView, story: &[Entry], context: &Context<'_>) -> Message {
     let mut sections = Sections::of_state(view, story, context);
     if matches!(view.incident.phase, Phase::Firing | Phase::Unanswered { .. } | Phase::Snoozed { .. }) {
-        sections.last = how_to_acknowledge(view, context);
+        sections.last = vec![how_to_acknowledge(view, context)];
     }
     let fallback = Document::line(&Rich::join(&[sections.headline.clone(), sections.status.clone()], " · "));
     let alerts = Alerts::of(view);
@@ -84,8 +84,8 @@ pub(super) struct Sections {
     pub(super) status: Rich,
     /// Why the message is posted, one paragraph for each reason.
     pub(super) reasons: Vec<Rich>,
-    /// The people it notifies, and how to acknowledge.
-    pub(super) last: Rich,
+    /// The people it notifies, and how to acknowledge: one line each.
+    pub(super) last: Vec<Rich>,
 }
 
 impl Sections {
@@ -96,7 +96,7 @@ impl Sections {
             headline: headline(mark, word, view, context),
             status: status(view, story, context),
             reasons: Vec::new(),
-            last: Rich::new(),
+            last: Vec::new(),
         }
     }
 
@@ -128,7 +128,7 @@ impl Sections {
         }
         alerts.describe(&mut document, limits, context);
         document.paragraph(&[about(view, context), alerts.links()]);
-        document.paragraph(std::slice::from_ref(&self.last));
+        document.paragraph(&self.last);
         document
     }
 }
@@ -248,7 +248,11 @@ fn about(view: &IncidentView, context: &Context<'_>) -> Rich {
 }
 
 /// The mentions, and how to acknowledge the incident.
-pub(super) fn call_to_acknowledge(called: &[Mention], view: &IncidentView, context: &Context<'_>) -> Rich {
+pub(super) fn call_to_acknowledge(
+    called: &[Mention],
+    view: &IncidentView,
+    context: &Context<'_>,
+) -> Vec<Rich> {
     let names: Vec<_> = called
         .iter()
         .map(|mention| match mention {
@@ -256,7 +260,7 @@ pub(super) fn call_to_acknowledge(called: &[Mention], view: &IncidentView, conte
             Mention::Room => Rich::from("@room"),
         })
         .collect();
-    Rich::join(&[Rich::join(&names, " "), how_to_acknowledge(view, context)], " ")
+    vec![Rich::join(&names, " "), how_to_acknowledge(view, context)]
 }
 
 /// How to acknowledge the incident.

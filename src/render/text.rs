@@ -77,6 +77,17 @@ fn kept(text: &str, most: usize) -> Option<&str> {
     text.get(..end).map(str::trim_end)
 }
 
+/// The first lines of a text, with the number of those that are cut.
+pub(super) fn first_lines(text: &str, most: usize) -> String {
+    let cut = text.lines().count().saturating_sub(most);
+    if cut == 0 {
+        return text.to_owned();
+    }
+    let mut kept: String = text.lines().take(most).collect::<Vec<_>>().join("\n");
+    kept.push_str(&format!("\n… ({} more lines)", cut));
+    kept
+}
+
 /// `text` with its first letter in upper case.
 pub(super) fn capitalised(text: &str) -> String {
     let mut characters = text.chars();

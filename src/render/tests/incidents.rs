@@ -52,6 +52,31 @@ fn a_first_page_of_one_alert() {
 }
 
 #[test]
+fn a_page_of_alerts_with_several_names_lists_each_name() {
+    let policy = sample::policy();
+    let mut view = view();
+    let mut third = view.alerts[1].clone();
+    third.fingerprint = "0000000000000003".to_owned();
+    view.alerts.push(third);
+    view.group_labels.remove("alertname");
+    view.common_labels.remove("alertname");
+    for (alert, name) in view.alerts.iter_mut().zip(["DiskFull", "HighLoad", "OutOfMemory"]) {
+        alert.labels.insert("alertname".to_owned(), name.to_owned());
+    }
+    assert_snapshot!(snapshot_of(&page(&view, &[fired(0), paged(0, 0)], FIRST, &context(&policy))));
+}
+
+#[test]
+fn a_long_description_is_cut_at_a_line() {
+    let policy = sample::policy();
+    let mut view = single();
+    let lines: Vec<String> = (1..=40).map(|n| format!("line {n}")).collect();
+    view.alerts[0].annotations.insert("description".to_owned(), lines.join("\n"));
+    let page = page(&view, &[fired(0), paged(0, 0)], FIRST, &context(&policy));
+    assert!(page.text.plain().contains("line 12\n… (28 more lines)\n"), "{}", page.text.plain());
+}
+
+#[test]
 fn a_page_of_alerts_that_say_almost_nothing() {
     let policy = sample::policy();
     let mut view = view();
