@@ -14,7 +14,6 @@ use crate::render::{Context, page};
 use clap::Args;
 use jiff::Timestamp;
 use std::cmp::Reverse;
-use std::fmt::Write as _;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -177,7 +176,7 @@ fn firing(alert: &WebhookAlert, policy: &Policy) -> AlertView {
 /// Who is notified when, one line for each step.
 fn ladder(policy: &Policy, view: &IncidentView, steps: &[Step], context: &Context<'_>) -> String {
     let fallback = || rooms(&policy.fallback_rooms);
-    let mut lines = format!("If nobody acts, {} notifies:\n", view.room_list);
+    let mut lines = vec![format!("If nobody acts, {} notifies:\n", view.room_list)];
     for step in steps {
         let at = step.at.strftime("%F %H:%M:%S UTC");
         let (what, rooms, mentions) = match step.what {
@@ -203,12 +202,12 @@ fn ladder(policy: &Policy, view: &IncidentView, steps: &[Step], context: &Contex
         let mentions: Vec<String> = mentions.iter().map(mentioned).collect();
         let mentions =
             if mentions.is_empty() { String::new() } else { format!("; mentions {}", mentions.join(", ")) };
-        let _ = writeln!(lines, "  {at}  {what}: {rooms}{mentions}");
+        lines.push(format!("  {at}  {what}: {rooms}{mentions}\n"));
     }
     if steps.is_empty() {
-        lines.push_str("  nobody\n");
+        lines.push("  nobody\n".to_owned());
     }
-    lines
+    lines.concat()
 }
 
 fn rooms(rooms: &[String]) -> String {

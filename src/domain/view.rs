@@ -127,7 +127,7 @@ pub fn name(group_labels: &Labels, common_labels: &Labels, of_an_alert: Option<&
 }
 
 impl IncidentView {
-    /// The incident's name. Alerts of several names are counted: "DiskFull and 2 others".
+    /// The incident's name. Alerts of several names are counted: `DiskFull and 2 others`.
     pub fn name(&self) -> String {
         let names = self.alert_names();
         let name = name(&self.group_labels, &self.common_labels, names.first().copied());

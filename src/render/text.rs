@@ -83,9 +83,8 @@ pub(super) fn first_lines(text: &str, most: usize) -> String {
     if cut == 0 {
         return text.to_owned();
     }
-    let mut kept: String = text.lines().take(most).collect::<Vec<_>>().join("\n");
-    kept.push_str(&format!("\n… ({} more lines)", cut));
-    kept
+    let kept: Vec<&str> = text.lines().take(most).collect();
+    format!("{}\n… ({cut} more lines)", kept.join("\n"))
 }
 
 /// `text` with its first letter in upper case.
