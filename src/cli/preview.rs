@@ -78,7 +78,7 @@ fn previewed(options: &Options, config: &Config) -> Result<String, String> {
     };
     let view = view(&list.name, &list.policy, &report.webhook, &forecast);
     let ack_reaction = list.ack_reactions.first().map_or("✅", String::as_str);
-    let context = Context { policy: &list.policy, ack_reaction, now };
+    let context = Context { policy: &list.policy, ack_reaction, now, for_good: false };
     let first = forecast.steps.iter().find_map(|step| match step.what {
         Happens::Page(rung) => Some(rung),
         Happens::Fallback | Happens::Reminder(_) => None,
