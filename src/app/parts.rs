@@ -233,6 +233,7 @@ fn settings(config: &Config, list: &RoomListConfig) -> anyhow::Result<ListSettin
         ack_reactions: list.ack_reactions.clone(),
         place_reaction: list.place_reaction,
         follow_aliases: list.follow_aliases,
+        digest: list.digest,
         templates: list.templates.clone(),
         ..ListSettings::new(list.name.clone(), user_id, list.policy.clone())
     })

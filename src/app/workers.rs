@@ -6,7 +6,7 @@ use crate::config::Config;
 use crate::outbox::OutboxSettings;
 use crate::timers::{
     Asking, Attendance, Gauges, Ladder, Liveness, Polling, Reconcile, Retention, Silencer, Silencing,
-    Staleness, Totals,
+    Staleness, Storms, Totals,
 };
 use crate::worker::Registered;
 use std::sync::Arc;
@@ -69,6 +69,7 @@ pub fn workers(parts: &Parts, config: &Config, shutdown: &CancellationToken) -> 
             ),
         ),
         Registered::woken_by(&wakers.outbox, outbox),
+        Registered::periodic(Storms::new(engine(), lists())),
         Registered::periodic(Totals::new(store(), clock(), metrics())),
     ];
     let gate = parts.clock_gate();

@@ -171,6 +171,7 @@ impl<'a> Reader<'a> {
                 Ok(self.list(items, schema["uniqueItems"] == true, nodes, path))
             }
             Kind::Map(keys, values) => Ok(self.map(keys, values, node.entries().ok_or(NO_TABLE)?, path)),
+            Kind::Table if schema["x-none"] == true && self.is_none(node) => Ok(Json::Null),
             Kind::Table => {
                 let is_text = matches!(node.value, Value::Text { .. });
                 match keys(schema).find(|key| is_text && schema["x-short"] == key.name) {
@@ -194,6 +195,11 @@ impl<'a> Reader<'a> {
             (Value::List(_), _) => Err(format!("{expected}, not be a list")),
             (Value::Table(_), _) => Err(format!("{expected}, not be a table")),
         }
+    }
+
+    /// Whether a table that may be left out is: `none`.
+    fn is_none(&self, node: &Node) -> bool {
+        matches!(self.scalar(node, NO_TABLE), Ok((text, _)) if text == "none")
     }
 
     fn text(&mut self, form: &Form, secret: bool, node: &Node) -> Result<Json, String> {

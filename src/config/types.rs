@@ -9,7 +9,7 @@
 use super::Problem;
 use super::registration::Registration;
 use crate::domain::lists::FollowAliases;
-use crate::domain::policy::Policy;
+use crate::domain::policy::{DigestRule, Policy};
 use crate::domain::reaction;
 use ruma::{OwnedMxcUri, OwnedServerName};
 use schemars::JsonSchema;
@@ -239,6 +239,12 @@ pub struct RoomListConfig {
     /// that have the same alias need the same value.
     #[serde(default)]
     pub follow_aliases: FollowAliases,
+    /// When more pages than `above` are due in one room within the time `within`, one message shows all of them, and is edited
+    /// as more come; `none` sends each page on its own. The storm ends when no page has come for `within`: each incident
+    /// that is still open then gets a page of its own.
+    #[serde(default = "digest")]
+    #[schemars(extend("x-none" = true))]
+    pub digest: Option<DigestRule>,
     /// Your own message templates, in Jinja: `page`, `edit`, `thread`, `fallback` or `reminder`, each with `_text` or
     /// `_html`. `matrixbot check` renders them with a sample incident. If one fails later, the built-in text is sent.
     #[serde(default)]
@@ -256,6 +262,11 @@ pub enum WebhookAuth {
     Token,
     /// Not at all.
     None,
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "the type of the key")]
+fn digest() -> Option<DigestRule> {
+    Some(DigestRule::default())
 }
 
 fn ack_reactions() -> Vec<String> {

@@ -1,6 +1,7 @@
 //! The answers to commands. The transaction that handles a command stores its answer; the outbox renders it when it
 //! sends it.
 
+use super::digest::Member;
 use super::hold::HeldAlerts;
 use super::incident::{Incident, Phase, PhaseName};
 use super::lists::Departed;
@@ -55,6 +56,13 @@ pub enum Answer {
         incidents: Vec<IncidentLine>,
         /// How many more incidents there are.
         more: u64,
+    },
+    /// The open incidents of the room's storm.
+    Storm {
+        /// The room list.
+        room_list: String,
+        /// The incidents, by number.
+        members: Vec<Member>,
     },
     /// The timeline of one incident.
     Timeline {
@@ -136,12 +144,15 @@ pub struct Rest {
     /// How many snoozed ones this room may act on, which `ack all` leaves snoozed.
     #[serde(skip_serializing_if = "is_zero")]
     pub snoozed: u64,
+    /// How many numbers of a range were not posted in this room.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub skipped: u64,
 }
 
 impl Rest {
     /// Whether nothing was left.
     pub fn is_empty(&self) -> bool {
-        self.elsewhere.is_empty() && self.more == 0 && self.repeat == 0 && self.snoozed == 0
+        self.elsewhere.is_empty() && [self.more, self.repeat, self.snoozed, self.skipped] == [0; 4]
     }
 }
 

@@ -201,6 +201,11 @@ impl Phase {
 }
 
 impl PhaseName {
+    /// Whether the incident is open: neither resolved nor closed.
+    pub fn is_open(self) -> bool {
+        !matches!(self, Self::Resolved | Self::Closed)
+    }
+
     /// Every phase, in the order of an incident's life.
     pub const ALL: &[Self] = Self::VARIANTS;
 

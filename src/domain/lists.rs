@@ -1,6 +1,6 @@
 //! The current configuration of the room lists: one snapshot, which a reload replaces as a whole.
 
-use super::policy::Policy;
+use super::policy::{DigestRule, Policy};
 use super::reaction;
 use ruma::OwnedUserId;
 use schemars::JsonSchema;
@@ -71,6 +71,8 @@ pub struct ListSettings {
     pub place_reaction: bool,
     /// Whether its pages follow an alias that moves to another room.
     pub follow_aliases: FollowAliases,
+    /// When a room gets a digest; `None`: never.
+    pub digest: Option<DigestRule>,
     /// The operator's message templates.
     pub templates: BTreeMap<String, String>,
 }
@@ -185,6 +187,7 @@ impl ListSettings {
             ack_reactions: Vec::new(),
             place_reaction: true,
             follow_aliases: FollowAliases::default(),
+            digest: Some(DigestRule::default()),
             templates: BTreeMap::new(),
         }
     }

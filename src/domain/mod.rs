@@ -29,6 +29,7 @@
 pub mod answer;
 pub mod clocks;
 pub mod command;
+pub mod digest;
 pub mod duration;
 pub mod fairness;
 pub mod flood;

@@ -152,6 +152,17 @@ pub enum Outgoing {
         /// Why.
         why: String,
     },
+    /// A digest: one message for the pages that it carries.
+    Digest,
+    /// An edit of a digest, which may carry more pages.
+    RefreshDigest,
+    /// The reaction that people click to acknowledge, on a digest.
+    DigestReaction {
+        /// The digest's event.
+        to: OwnedEventId,
+    },
+    /// The page of an incident that only digests have told in its room.
+    OwnPage,
     /// The timer of an incident cannot be handled: it does not escalate. Needs nothing of the incident to be rendered.
     IncidentSetAside {
         /// The incident's number.
@@ -181,6 +192,8 @@ pub enum OutgoingKind {
     Notice,
     Reaction,
     Answer,
+    Digest,
+    DigestPart,
 }
 
 impl OutgoingKind {
@@ -196,7 +209,9 @@ impl Outgoing {
         match self {
             Self::Page => OutgoingKind::Page,
             Self::Fallback => OutgoingKind::Fallback,
-            Self::Reminder { .. } | Self::AckReminder => OutgoingKind::Reminder,
+            Self::Reminder { .. } | Self::AckReminder | Self::OwnPage => OutgoingKind::Reminder,
+            Self::Digest => OutgoingKind::Digest,
+            Self::RefreshDigest | Self::DigestReaction { .. } => OutgoingKind::DigestPart,
             Self::Refresh | Self::RefreshNewest => OutgoingKind::Edit,
             Self::ThreadEntry { .. } => OutgoingKind::Thread,
             Self::FallbackNotice { .. } => OutgoingKind::Notice,
@@ -218,6 +233,11 @@ impl Outgoing {
         }
     }
 
+    /// Whether it carries pages that are not sent by themselves.
+    pub fn carries_pages(&self) -> bool {
+        matches!(self, Self::Digest | Self::RefreshDigest)
+    }
+
     /// Whether it shows its incident. The first such message in a room is the incident's post in that room.
     pub fn shows_incident(&self) -> bool {
         matches!(self.role(true), Some(PostRole::Root))
@@ -229,7 +249,9 @@ impl Outgoing {
         match self {
             Self::Answer { yields: true, .. }
             | Self::Show { yields: true, .. }
-            | Self::AckReaction { .. } => 4,
+            | Self::AckReaction { .. }
+            | Self::DigestReaction { .. } => 4,
+            Self::Digest => 0,
             Self::Page if rung.is_some_and(|rung| rung.level == 0 && rung.loop_no == 0) => 0,
             Self::Page => 1,
             Self::Fallback
@@ -250,7 +272,7 @@ impl Outgoing {
             | Self::ShowElsewhere
             | Self::EntryElsewhere { .. }
             | Self::AlertmanagerUnreachable { .. } => 3,
-            Self::Refresh | Self::RefreshNewest => 5,
+            Self::Refresh | Self::RefreshNewest | Self::RefreshDigest | Self::OwnPage => 5,
             Self::ThreadEntry { .. } => 6,
         }
     }
@@ -261,10 +283,15 @@ impl Outgoing {
         match self {
             Self::Refresh => Some(PostRole::Edit),
             Self::RefreshNewest => Some(PostRole::EditAgain),
-            Self::Page | Self::Fallback | Self::Reminder { .. } | Self::FallbackNotice { .. } => {
-                Some(if is_first { PostRole::Root } else { PostRole::Again })
-            }
+            Self::Page
+            | Self::Fallback
+            | Self::Reminder { .. }
+            | Self::FallbackNotice { .. }
+            | Self::OwnPage => Some(if is_first { PostRole::Root } else { PostRole::Again }),
             Self::AckReminder
+            | Self::Digest
+            | Self::RefreshDigest
+            | Self::DigestReaction { .. }
             | Self::ThreadEntry { .. }
             | Self::AckReaction { .. }
             | Self::Answer { .. }

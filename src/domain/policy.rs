@@ -185,6 +185,24 @@ pub struct Severity {
     pub escalate: bool,
 }
 
+/// When a room gets a digest instead of single pages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct DigestRule {
+    /// How many first pages a room gets one by one within that time.
+    #[schemars(range(min = 1, max = 1000))]
+    pub above: u32,
+    /// The time. The storm ends when no page has come for that long.
+    #[schemars(extend("format" = "time-to-answer"))]
+    pub within: Duration,
+}
+
+impl Default for DigestRule {
+    fn default() -> Self {
+        Self { above: 8, within: Duration::from_mins(1) }
+    }
+}
+
 /// The documented defaults, without a ladder.
 impl Default for Policy {
     fn default() -> Self {

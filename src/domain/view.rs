@@ -113,6 +113,46 @@ impl From<&AlertView> for Shared {
     }
 }
 
+/// The labels that name a place, the most precise first.
+const PLACES: [&str; 14] = [
+    "instance",
+    "host",
+    "hostname",
+    "node",
+    "pod",
+    "container",
+    "device",
+    "mountpoint",
+    "service",
+    "job",
+    "namespace",
+    "cluster",
+    "region",
+    "environment",
+];
+
+/// The place: at most two values of shared labels that name a place, or else of the group's labels.
+pub fn place(shared: &Labels, group_labels: &Labels, severity_label: &str) -> String {
+    let mut values: Vec<&str> = Vec::new();
+    for label in PLACES {
+        if let Some(value) = shared.get(label).filter(|value| !value.is_empty())
+            && !values.contains(&value.as_str())
+            && values.len() < 2
+        {
+            values.push(value);
+        }
+    }
+    if values.is_empty() {
+        values = group_labels
+            .iter()
+            .filter(|(label, _)| *label != "alertname" && **label != severity_label)
+            .map(|(_, value)| value.as_str())
+            .take(2)
+            .collect();
+    }
+    values.join(", ")
+}
+
 /// An incident's name: the `alertname` of its group, or else that all its alerts share, or else that of an alert, or
 /// else the group's labels, or "unnamed".
 pub fn name(group_labels: &Labels, common_labels: &Labels, of_an_alert: Option<&str>) -> String {

@@ -1,5 +1,6 @@
 //! Applies the effects of a decision to the outbox: enqueues messages and cancels unsent ones.
 
+use crate::domain::digest::EDIT_PAUSE;
 use crate::domain::incident::{Incident, Rung};
 use crate::domain::input::{Effect, Urgency};
 use crate::domain::outgoing::Outgoing;
@@ -8,7 +9,7 @@ use crate::domain::time::later;
 use crate::ids;
 use crate::store::enqueue::{self, IncidentMessage, NewMessage};
 use crate::store::post::{self, Target};
-use crate::store::{StoreError, Tx, room};
+use crate::store::{StoreError, Tx, digest, room};
 use jiff::Timestamp;
 use std::time::Duration;
 
@@ -74,6 +75,10 @@ impl Effects<'_> {
                     Urgency::AtOnce => self.now,
                     Urgency::Soon => later(self.now, EDIT_DEBOUNCE),
                 };
+                for (digest, edited_at) in digest::of_incident(tx, self.number).await? {
+                    let at = at.max(later(edited_at, EDIT_PAUSE));
+                    digest::refresh(tx, &digest, ids::unique(), at, self.now).await?;
+                }
                 for target in self.live_posts(tx).await? {
                     self.refresh(tx, &target, Outgoing::Refresh, at).await?;
                     if target.again {

@@ -8,6 +8,7 @@ mod events;
 mod listing;
 mod person;
 mod report;
+mod storms;
 mod timers;
 mod unreadable;
 

@@ -10,7 +10,7 @@ use crate::domain::policy::AckScope;
 use crate::domain::rights::{Caller, missing, role};
 use crate::domain::transition;
 use crate::store::overview::{self, OpenIncident};
-use crate::store::{StoredIncident, incident, post, room, room_list};
+use crate::store::{StoredIncident, digest, incident, post, room, room_list};
 use std::sync::Arc;
 
 /// Whether people in a room may see an incident and act on it.
@@ -116,6 +116,34 @@ impl Change {
         here.sort_unstable();
         let elsewhere = numbers(rest).chain(numbers(elsewhere)).collect();
         Ok(AllInRoom { here, repeat, snoozed, elsewhere })
+    }
+
+    /// The incidents that ranges of numbers stand for in a room that acts, `most` at most: those that were posted there and to
+    /// which the verb applies, like `all`. Also returns how many of the numbers were not posted there.
+    pub async fn posted_among(
+        &mut self,
+        ranges: &[(i64, i64)],
+        verb: Verb,
+        room: &str,
+        most: usize,
+    ) -> Result<(AllInRoom, u64), EngineError> {
+        let (first, last): (Vec<i64>, Vec<i64>) = ranges.iter().copied().unzip();
+        let posted = digest::posted_among(self.tx(), (&first, &last), room).await?;
+        let named: i64 =
+            ranges.iter().map(|(first, last)| last.saturating_sub(*first).saturating_add(1)).sum();
+        let known = i64::try_from(posted.len()).unwrap_or(i64::MAX);
+        let phases = phases_of_all(verb);
+        let is_snoozed = |phase: &str| verb == Verb::Acknowledge && phase == PhaseName::Snoozed.as_str();
+        let snoozed = posted.iter().filter(|(_, phase)| is_snoozed(phase)).count();
+        let mut here: Vec<i64> = posted
+            .into_iter()
+            .filter(|(_, phase)| phases.contains(phase))
+            .map(|(number, _)| number)
+            .collect();
+        let repeat = here.len().saturating_sub(most);
+        here.truncate(most);
+        let skipped = u64::try_from(named.saturating_sub(known)).unwrap_or(0);
+        Ok((AllInRoom { here, repeat, snoozed, elsewhere: Vec::new() }, skipped))
     }
 
     /// The open incidents of room lists that `all` stands for at the shell, by number: those above `after`, `most` at

@@ -1,14 +1,15 @@
 //! Claiming: what a room has to send next, rendered, frozen and leased in one transaction.
 
 use super::dispatch::{Outbox, OutboxError};
+use super::gathering::Gathered;
 use super::rendering::{Rendered, Source, Subject, render, render_reaction};
 use crate::domain::incident::Phase;
 use crate::domain::outgoing::Outgoing;
 use crate::domain::reaction;
 use crate::domain::time::later;
 use crate::store::{
-    Claimed, Head, IN_A_MESSAGE, Lease, StoredIncident, Tx, claim, commit, incident, room_list, settle,
-    timeline,
+    Claimed, Head, IN_A_MESSAGE, Lease, StoredIncident, Tx, claim, commit, digest, incident, room_list,
+    settle, timeline,
 };
 use crate::telemetry::DeliveryOutcome;
 use jiff::Timestamp;
@@ -40,6 +41,16 @@ impl Outbox {
     ) -> Result<Option<Claimed>, OutboxError> {
         let mut head = head;
         loop {
+            head = match self.gather(tx, head, now).await? {
+                Gathered::Send(head) => *head,
+                Gathered::Later { room } => match claim::next_head(tx, &room, None, now).await? {
+                    Some(next) => {
+                        head = next;
+                        continue;
+                    }
+                    None => return Ok(None),
+                },
+            };
             match self.freeze(tx, &head, now).await {
                 Ok(Some((event_type, content, version))) => {
                     let lease = Lease { room: head.room.clone(), owner: self.owner, message: head.id };
@@ -57,7 +68,10 @@ impl Outbox {
                         changed,
                     }));
                 }
-                Ok(None) => settle::cancelled(tx, &head, now).await?,
+                Ok(None) => {
+                    digest::let_go(tx, &head, false, now).await?;
+                    settle::cancelled(tx, &head, now).await?;
+                }
                 // One invalid row must not block its room forever.
                 Err(error) if error.is_inconsistent() => {
                     tracing::error!(outbox_message = %head.id, room = head.room, %error, "{} cannot be rendered and is given up: {error}", head.id);
@@ -83,11 +97,18 @@ impl Outbox {
         if let Some((event_type, content)) = &head.frozen {
             return Ok(Some((event_type.clone(), content.clone(), head.version)));
         }
+        if head.payload.carries_pages() {
+            return self.freeze_digest(tx, head).await;
+        }
         let lists = self.lists.load();
         let list = lists.get(&head.room_list);
         let ack_reaction = list.map_or(reaction::default_ack(), |list| list.ack_reaction());
         if let Outgoing::AckReaction { to } = &head.payload {
             return Ok(ready(render_reaction(head, to, ack_reaction)?, None));
+        }
+        if let Outgoing::DigestReaction { to } = &head.payload {
+            let head = Head { open: true, ..head.clone() };
+            return Ok(ready(render_reaction(&head, to, ack_reaction)?, None));
         }
         let none = BTreeMap::new();
         let templates = list.map_or(&none, |list| &list.templates);

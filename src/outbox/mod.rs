@@ -6,8 +6,10 @@
 //! again with the same transaction id.
 
 mod claiming;
+mod digests;
 mod dispatch;
 mod elsewhere;
+mod gathering;
 mod pacing;
 mod rendering;
 mod searching;

@@ -151,7 +151,18 @@ fn message(head: &Head, source: &Source<'_>, context: &Context<'_>) -> Option<(M
         Outgoing::IncidentSetAside { number, name, why } => {
             (fallback::set_aside(source.room_list, *number, name.as_deref(), why), None)
         }
-        Outgoing::AckReaction { .. } => return None,
+        Outgoing::OwnPage => {
+            let Subject { view, story } = subject.filter(|subject| subject.view.incident.phase.is_open())?;
+            if root.is_some() {
+                return None;
+            }
+            (page::own(view, story, context), Some(Templated::Page))
+        }
+        // They are about no single incident.
+        Outgoing::AckReaction { .. }
+        | Outgoing::DigestReaction { .. }
+        | Outgoing::Digest
+        | Outgoing::RefreshDigest => return None,
     })
 }
 

@@ -10,7 +10,7 @@ use crate::domain::time::later;
 use crate::engine::Change;
 use crate::store::copies::Shown;
 use crate::store::settle::Retry;
-use crate::store::{Claimed, Head, claim, settle};
+use crate::store::{Claimed, Head, claim, digest, settle};
 use crate::telemetry::DeliveryOutcome;
 
 impl Outbox {
@@ -50,7 +50,10 @@ impl Outbox {
                 let searched = true;
                 return Ok(Some(Claimed { head, event_type, content, version, lease, searched, changed }));
             }
-            Ok(None) => settle::cancelled(change.tx(), &head, now).await?,
+            Ok(None) => {
+                digest::let_go(change.tx(), &head, false, now).await?;
+                settle::cancelled(change.tx(), &head, now).await?;
+            }
             Err(error) if error.is_inconsistent() => {
                 tracing::error!(outbox_message = %head.id, room = head.room, %error, "{} cannot be rendered and is given up: {error}", head.id);
                 self.metrics.delivery(DeliveryOutcome::Undeliverable);

@@ -257,7 +257,7 @@ impl Sender {
         identity: &Identity,
         first: ClientError,
     ) -> Result<OwnedEventId, Attempt> {
-        let (Ok(room), Outgoing::AckReaction { to }) =
+        let (Ok(room), Outgoing::AckReaction { to } | Outgoing::DigestReaction { to }) =
             (<&RoomId>::try_from(claimed.head.room.as_str()), &claimed.head.payload)
         else {
             return Err(first.into());

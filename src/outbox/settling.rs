@@ -1,5 +1,6 @@
 //! Settles an attempt: one change updates the message, the room and the incident, and claims the room's next message.
 
+use super::digests::{self, Carriage};
 use super::dispatch::{Outbox, OutboxError};
 use super::pacing::{Verdict, verdict};
 use super::sending::Attempt;
@@ -46,25 +47,14 @@ impl Outbox {
             },
             _ => None,
         };
+        let carriage = Carriage::lock(&mut change, head).await?;
         settle::check(change.tx(), &claimed.lease).await?;
         let page = stored.as_ref().zip(head.rung);
         let mut is_new_trouble = false;
         let (outcome, claims_next) = match attempt {
             Attempt::NotFound => return self.render_again(change, claimed).await,
             Attempt::Sent { event_id, copies } => {
-                let counted = counted(head);
-                let seen = settle::sent(change.tx(), head, claimed.version, event_id.as_str(), &counted, now)
-                    .await?;
-                find_answers(&mut change, head, event_id).await?;
-                self.place_reaction(&mut change, head, event_id).await?;
-                let seen = seen.and_then(|seen| OwnedEventId::try_from(seen).ok());
-                let unknown = seen.filter(|seen| !copies.contains(seen));
-                let copies: Vec<OwnedEventId> = copies.iter().cloned().chain(unknown).collect();
-                if let Some(shown) = searching::shown(head)
-                    && (claimed.changed || !copies.is_empty())
-                {
-                    change.show_one_state(&shown, &copies).await?;
-                }
+                self.sent(&mut change, claimed, (event_id, copies), &carriage).await?;
                 if let Some((stored, rung)) = page {
                     change.page_sent(stored, rung).await?;
                 }
@@ -76,6 +66,7 @@ impl Outbox {
                     Verdict::Retry { at, counts } => {
                         let retry = Retry { at, uncertain: *uncertain, counts, error };
                         settle::retry(change.tx(), &claimed.lease, &retry, now).await?;
+                        digests::failed(&mut change, head, attempt).await?;
                         if counts {
                             change.wake(Wake::Liveness);
                         }
@@ -84,8 +75,13 @@ impl Outbox {
                     Verdict::Hold => {
                         let retry = Retry { at: now, uncertain: *uncertain, counts: false, error };
                         settle::retry(change.tx(), &claimed.lease, &retry, now).await?;
+                        digests::failed(&mut change, head, attempt).await?;
                         is_new_trouble = trouble::hold(&mut change, head, error).await?;
                         (DeliveryOutcome::Retried, false)
+                    }
+                    Verdict::GiveUp if head.payload.carries_pages() => {
+                        digests::given_up(&mut change, head).await?;
+                        (DeliveryOutcome::Retried, true)
                     }
                     Verdict::GiveUp if follow_room(&mut change, claimed, error).await? => {
                         (DeliveryOutcome::Retried, false)
@@ -121,6 +117,9 @@ impl Outbox {
         };
         change.commit().await?;
         self.note(claimed, attempt, &label, outcome, now);
+        if outcome == DeliveryOutcome::Sent {
+            carriage.enqueued().for_each(|at| self.metrics.page_latency(between(at, now)));
+        }
         if is_new_trouble && let Attempt::Failed { error, .. } = attempt {
             log_user_trouble(&head.room_list, &head.user_id, error);
         }
@@ -128,6 +127,33 @@ impl Outbox {
             log_user_is_back(&head.room_list, &head.user_id);
         }
         Ok(next)
+    }
+
+    /// A message is in its room. `copies`: further events of it.
+    async fn sent(
+        &self,
+        change: &mut Change,
+        claimed: &Claimed,
+        (event_id, copies): (&EventId, &[OwnedEventId]),
+        carriage: &Carriage,
+    ) -> Result<(), OutboxError> {
+        let (now, head) = (change.now(), &claimed.head);
+        let counted = [counted(head), carriage.counted(&head.room_list)].concat();
+        let seen = settle::sent(change.tx(), head, claimed.version, event_id.as_str(), &counted, now).await?;
+        find_answers(change, head, event_id).await?;
+        self.place_reaction(change, head, event_id).await?;
+        let seen = seen.and_then(|seen| OwnedEventId::try_from(seen).ok());
+        let unknown = seen.filter(|seen| !copies.contains(seen));
+        let copies: Vec<OwnedEventId> = copies.iter().cloned().chain(unknown).collect();
+        if head.payload.carries_pages() {
+            self.digest_sent(change, claimed, (event_id, &copies), carriage).await?;
+        }
+        if let Some(shown) = searching::shown(head)
+            && (claimed.changed || !copies.is_empty())
+        {
+            change.show_one_state(&shown, &copies).await?;
+        }
+        Ok(())
     }
 
     /// Claims the room's next message, or releases the room's lease.
@@ -245,7 +271,7 @@ async fn follow_room(change: &mut Change, claimed: &Claimed, error: &str) -> Res
     settle::retry(tx, &claimed.lease, &retry, now).await?;
     if matches!(
         claimed.head.payload.kind(),
-        OutgoingKind::Edit | OutgoingKind::Thread | OutgoingKind::Reaction
+        OutgoingKind::Edit | OutgoingKind::Thread | OutgoingKind::Reaction | OutgoingKind::DigestPart
     ) {
         settle::cancelled(tx, &claimed.head, now).await?;
         elsewhere::show_in(change, &claimed.head, std::slice::from_ref(&replacement)).await?;

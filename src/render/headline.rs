@@ -6,30 +6,12 @@ use super::rich::Rich;
 use super::text::{count, short};
 use crate::domain::incident::{Phase, PhaseName};
 use crate::domain::policy::Severity;
-use crate::domain::view::{AlertView, IncidentView, Shared};
+use crate::domain::view::{self, AlertView, IncidentView, Shared};
 
 /// The longest name of an incident in a headline.
 const LONGEST_NAME: usize = 48;
 /// The longest place in a headline.
 const LONGEST_PLACE: usize = 40;
-/// The labels that name a place, the most precise first.
-const PLACES: [&str; 14] = [
-    "instance",
-    "host",
-    "hostname",
-    "node",
-    "pod",
-    "container",
-    "device",
-    "mountpoint",
-    "service",
-    "job",
-    "namespace",
-    "cluster",
-    "region",
-    "environment",
-];
-
 /// The headline. `mark` and `state`: the incident's state as an emoji and as a word.
 pub(super) fn headline(mark: &str, state: &str, view: &IncidentView, context: &Context<'_>) -> Rich {
     let lead = Rich::new().text(&format!("{mark} ")).strong(&format!("{state} {}", title(view)));
@@ -84,26 +66,7 @@ pub(super) fn worst(view: &IncidentView) -> Option<&Severity> {
 /// The place: the values of shared labels that name a place, or else the values of the group's labels.
 fn place(view: &IncidentView, context: &Context<'_>) -> String {
     let shared = Shared::of(relevant(view), view.omitted.shared.as_ref()).labels;
-    let shared = |label: &str| shared.get(label);
-    let mut values: Vec<&str> = Vec::new();
-    for label in PLACES {
-        if let Some(value) = shared(label).filter(|value| !value.is_empty())
-            && !values.contains(&value.as_str())
-            && values.len() < 2
-        {
-            values.push(value);
-        }
-    }
-    if values.is_empty() {
-        values = view
-            .group_labels
-            .iter()
-            .filter(|(label, _)| *label != "alertname" && **label != context.policy.severity_label)
-            .map(|(_, value)| value.as_str())
-            .take(2)
-            .collect();
-    }
-    short(&values.join(", "), LONGEST_PLACE)
+    short(&view::place(&shared, &view.group_labels, &context.policy.severity_label), LONGEST_PLACE)
 }
 
 /// The firing alerts; all of them if none is firing.

@@ -6,12 +6,13 @@
 //!
 //! - [`page`] renders an incident in full: the page that notifies people, the edit that updates it, and `show`.
 //! - [`thread`] renders the notices below a page, [`fallback`] the notices for unanswered incidents and unreachable
-//!   rooms, [`answer`] the answers to commands.
+//!   rooms, [`answer`] the answers to commands, [`digest`] many incidents at once.
 //! - [`message`] turns them into events; [`template`] replaces built-in texts by an operator's own.
 //!
 //! The files import each other in one direction, from these down to `rich` and `text` (`tests/layers.rs`).
 
 pub mod answer;
+pub mod digest;
 pub mod fallback;
 pub mod message;
 pub mod page;

@@ -47,6 +47,22 @@ pub fn page(view: &IncidentView, story: &[Entry], rung: Rung, context: &Context<
         .notifying(view, &called, context)
 }
 
+/// The page of an incident that only digests have told in its room, after the storm. It mentions people only if somebody
+/// must still acknowledge it.
+pub fn own(view: &IncidentView, story: &[Entry], context: &Context<'_>) -> Message {
+    let mut sections = Sections::of_state(view, story, context);
+    let called = match view.incident.phase {
+        Phase::Firing | Phase::Unanswered { .. } => {
+            called(view, view.incident.run.level.unwrap_or(0), context)
+        }
+        _ => Vec::new(),
+    };
+    if matches!(view.incident.phase, Phase::Firing | Phase::Unanswered { .. } | Phase::Snoozed { .. }) {
+        sections.last = call_to_acknowledge(&called, view, context);
+    }
+    sections.notifying(view, &called, context)
+}
+
 /// The new text of the message `root`. It notifies nobody. `story` is the incident's timeline, at least from the start
 /// of its run.
 ///

@@ -58,6 +58,8 @@ pub struct Head {
     pub joined: bool,
     /// Whether its incident is open; `false` without an incident.
     pub open: bool,
+    /// The digest that it is or belongs to; of a page, one that no longer carries it.
+    pub digest: Option<Uuid>,
     /// How often a message was sent to check whether its virtual user can send again: this one is a check as well. `None`:
     /// nothing is known of any trouble.
     pub checks: Option<i32>,
@@ -120,6 +122,7 @@ struct Row {
     created_at: SqlTimestamp,
     joined: bool,
     open: bool,
+    digest: Option<Uuid>,
     checks: Option<i32>,
 }
 
@@ -217,7 +220,7 @@ async fn lock_row(
         r#"SELECT outbox.id, outbox.room_list, room_list.user_id, outbox.room, outbox.kind, outbox.payload, outbox.incident,
                   outbox.run_no, outbox.loop_no, outbox.level, outbox.post AS "post?", post.event_id AS "root?",
                   post.shown AS "shown?", post.newest AS "newest?", post.newest_shown AS "newest_shown?", outbox.event_type, outbox.content, outbox.version, outbox.attempts,
-                  outbox.first_tried, outbox.uncertain, outbox.seen_event, outbox.created_at,
+                  outbox.first_tried, outbox.uncertain, outbox.seen_event, outbox.created_at, outbox.digest,
                   EXISTS (SELECT 1 FROM room_membership AS member WHERE member.user_id = room_list.user_id
                           AND member.room = outbox.room AND member.membership = 'join') AS "joined!",
                   EXISTS (SELECT 1 FROM incident WHERE incident.id = outbox.incident
@@ -230,6 +233,8 @@ async fn lock_row(
                  SELECT queued.id FROM outbox AS queued LEFT JOIN post AS root ON root.id = queued.post
                  WHERE queued.room = $1 AND queued.state = 'pending' AND queued.not_before <= $2
                    AND (queued.kind NOT IN ('edit', 'thread', 'reaction') OR root.event_id IS NOT NULL)
+                   AND (queued.carrier IS NULL OR NOT EXISTS (
+                        SELECT 1 FROM outbox AS carrier WHERE carrier.id = queued.carrier AND carrier.state IN ('pending', 'sending')))
                    AND NOT queued.room_list = ANY($4)
                    AND NOT EXISTS (SELECT 1 FROM user_trouble AS trouble
                                    WHERE trouble.room_list = queued.room_list AND trouble.next_check > $2)
@@ -345,6 +350,7 @@ fn head(row: Row) -> Result<Head, StoreError> {
         created_at: row.created_at.to_jiff(),
         joined: row.joined,
         open: row.open,
+        digest: row.digest,
         checks: row.checks,
     })
 }

@@ -148,12 +148,12 @@ pub async fn bring_edit_forward(
 }
 
 /// Cancels an incident's unsent pages, reminders and fallback notices. A message that the homeserver may have accepted
-/// stays: it may be in the room already.
+/// stays: it may be in the room already. So does the page that follows a storm: it shows what became of the incident.
 pub async fn cancel_unsent(tx: &mut Tx, incident: i64, now: Timestamp) -> Result<u64, StoreError> {
     let cancelled = sqlx::query!(
         "UPDATE outbox SET state = 'cancelled', settled_at = $2
          WHERE incident = $1 AND state = 'pending' AND NOT uncertain
-           AND kind IN ('page', 'reminder', 'fallback', 'notice')",
+           AND kind IN ('page', 'reminder', 'fallback', 'notice') AND payload ->> 'what' <> 'own_page'",
         incident,
         now.to_sqlx()
     )

@@ -14,6 +14,7 @@ pub mod command_rate;
 mod connection;
 pub mod copies;
 mod delivered;
+pub mod digest;
 pub mod enqueue;
 mod forms;
 pub mod holding;

@@ -125,7 +125,7 @@ pub async fn open_around(
                SELECT true AS is_so FROM outbox
                WHERE incident = current.id AND counts_in(list.name, room, created_at, room_of($3))
                  AND kind IN ('page', 'fallback', 'reminder', 'notice')
-                 AND (state = 'sending' OR (state = 'pending' AND uncertain))
+                 AND (state IN ('sending', 'sent') OR (state = 'pending' AND uncertain))
                LIMIT 1) AS on_its_way ON true
            ORDER BY current.id"#,
         room_lists,

@@ -47,7 +47,7 @@ pub async fn of_incident(tx: &mut Tx, incident: i64) -> Result<Vec<Target>, Stor
                   (newest IS NOT NULL OR (event_id IS NOT NULL AND on_its_way)) AS "again!"
            FROM (SELECT *, EXISTS (
                      SELECT 1 FROM outbox WHERE outbox.post = post.id
-                       AND kind IN ('page', 'fallback', 'reminder', 'notice')
+                       AND kind IN ('page', 'fallback', 'reminder', 'notice') AND carrier IS NULL
                        AND (state = 'sending' OR (state = 'pending' AND uncertain))) AS on_its_way
                  FROM post WHERE incident = $1) AS of_incident
            ORDER BY created_at, id"#,
@@ -57,13 +57,15 @@ pub async fn of_incident(tx: &mut Tx, incident: i64) -> Result<Vec<Target>, Stor
     .await?)
 }
 
-/// What our event `event_id` in a room is about. `None`: it is not ours, or it is about no incident.
+/// What our event `event_id` in a room is about. `None`: it is not ours, or it is about no incident; a digest is about many
+/// (`digest::about`).
 pub async fn about(tx: &mut Tx, room: &str, event_id: &str) -> Result<Option<About>, StoreError> {
     Ok(sqlx::query!(
         r#"SELECT outbox.incident AS "incident!", outbox.run_no, outbox.loop_no, outbox.level, post.event_id AS "root?",
                   outbox.settled_at
            FROM outbox LEFT JOIN post ON post.incident = outbox.incident AND post.room = outbox.room
            WHERE outbox.event_id = $2 AND (outbox.room = $1 OR room_of(outbox.room) = $1) AND outbox.incident IS NOT NULL
+             AND (outbox.carrier IS NULL OR outbox.digest IS NULL)
            ORDER BY outbox.seq LIMIT 1"#,
         room,
         event_id
@@ -100,7 +102,7 @@ pub async fn was_notified(tx: &mut Tx, incident: i64, room: &str) -> Result<bool
                             AND counts_in(incident.room_list, post.room, post.created_at, $2))
                OR EXISTS (SELECT 1 FROM outbox WHERE incident = $1 AND counts_in(room_list, room, created_at, $2)
                             AND kind IN ('page', 'fallback', 'reminder', 'notice')
-                            AND (state = 'sending' OR (state = 'pending' AND uncertain))) AS "told!""#,
+                            AND (state IN ('sending', 'sent') OR (state = 'pending' AND uncertain))) AS "told!""#,
         incident,
         room
     )
@@ -120,11 +122,20 @@ pub async fn is_also_elsewhere(tx: &mut Tx, incident: i64, room: &str) -> Result
 }
 
 impl Store {
-    /// Posts of open incidents, the newest incident first, at most `limit`: user id, room and event id. Reconciliation
-    /// requests their relations. The room is the one with the event, whatever room has replaced it since; posts in rooms
+    /// Digests of storms that go on, and posts of open incidents, the newest incident first, at most `limit`: user id, room
+    /// and event id. Reconciliation requests their relations. The room is the one with the event, whatever room has replaced it since; posts in rooms
     /// that the user has left are missing, because it cannot read them.
     pub async fn open_posts(&self, limit: i64) -> Result<Vec<(String, String, String)>, StoreError> {
-        Ok(sqlx::query!(
+        let digests = sqlx::query!(
+            r#"SELECT room_list.user_id, digest.room, digest.event_id AS "event_id!"
+               FROM digest JOIN room_list ON room_list.name = digest.room_list
+               WHERE digest.ended_at IS NULL AND digest.event_id IS NOT NULL
+                 AND EXISTS (SELECT 1 FROM room_membership AS member WHERE member.user_id = room_list.user_id
+                             AND member.room = digest.room AND member.membership = 'join')"#
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let posts = sqlx::query!(
             r#"SELECT room_list.user_id, post.room AS "room!", post.event_id AS "event_id!"
                FROM incident
                -- OFFSET 0: looked up for each open incident, however few posts there are.
@@ -138,10 +149,9 @@ impl Store {
             limit
         )
         .fetch_all(&self.pool)
-        .await?
-        .into_iter()
-        .map(|row| (row.user_id, row.room, row.event_id))
-        .collect())
+        .await?;
+        let digests = digests.into_iter().map(|row| (row.user_id, row.room, row.event_id));
+        Ok(digests.chain(posts.into_iter().map(|row| (row.user_id, row.room, row.event_id))).collect())
     }
 
     /// The rooms with posts of open incidents, each with a virtual user that is in it: user id and room.

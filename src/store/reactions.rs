@@ -46,18 +46,18 @@ pub async fn remember(
 }
 
 impl Store {
-    /// The reaction with this event id, if it acknowledged an incident; without a lock.
+    /// The reaction with this event id, if it acknowledged an incident, the first of those of a digest; without a lock.
     pub async fn ack_reaction(&self, event_id: &str) -> Result<Option<AckReaction>, StoreError> {
-        read(&self.pool, event_id).await
+        Ok(read(&self.pool, event_id).await?.into_iter().next())
     }
 }
 
-/// The reaction with this event id, if it acknowledged an incident.
-pub async fn find(tx: &mut Tx, event_id: &str) -> Result<Option<AckReaction>, StoreError> {
+/// What the reaction with this event id acknowledged, by number: one incident, or those of a digest.
+pub async fn find(tx: &mut Tx, event_id: &str) -> Result<Vec<AckReaction>, StoreError> {
     read(&mut **tx, event_id).await
 }
 
-async fn read(database: impl PgExecutor<'_>, event_id: &str) -> Result<Option<AckReaction>, StoreError> {
+async fn read(database: impl PgExecutor<'_>, event_id: &str) -> Result<Vec<AckReaction>, StoreError> {
     Ok(sqlx::query_as!(
         AckReaction,
         r#"SELECT event_id, incident, run_no, user_id,
@@ -66,10 +66,10 @@ async fn read(database: impl PgExecutor<'_>, event_id: &str) -> Result<Option<Ac
                    WHERE (other.incident, other.run_no, other.user_id) =
                          (ack_reaction.incident, ack_reaction.run_no, ack_reaction.user_id)
                      AND other.event_id <> ack_reaction.event_id) AS "others!"
-           FROM ack_reaction WHERE event_id = $1"#,
+           FROM ack_reaction WHERE event_id = $1 ORDER BY incident"#,
         event_id
     )
-    .fetch_optional(database)
+    .fetch_all(database)
     .await?)
 }
 

@@ -6,8 +6,8 @@ use jiff_sqlx::ToSqlx;
 
 impl Store {
     /// Deletes closed incidents that resolved before `horizon`, with their alerts, timelines and messages, and messages
-    /// without an incident that were settled before `horizon`; at most `batch` of each. Returns the number of deleted
-    /// incidents and messages.
+    /// without an incident that were settled before `horizon`, and digests that have none any more; at most `batch` of each. Returns the number of
+    /// deleted rows.
     pub async fn forget_incidents(&self, horizon: Timestamp, batch: i64) -> Result<u64, StoreError> {
         let horizon = horizon.to_sqlx();
         let incidents = sqlx::query!(
@@ -30,7 +30,18 @@ impl Store {
         .execute(&self.pool)
         .await?
         .rows_affected();
-        Ok(incidents + messages)
+        let digests = sqlx::query!(
+            "DELETE FROM digest WHERE id = ANY (ARRAY(
+                 SELECT id FROM digest WHERE ended_at < $1
+                   AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.digest = digest.id)
+                 ORDER BY ended_at LIMIT $2 FOR UPDATE SKIP LOCKED))",
+            horizon,
+            batch
+        )
+        .execute(&self.pool)
+        .await?
+        .rows_affected();
+        Ok(incidents + messages + digests)
     }
 
     /// Deletes handled events that arrived before `horizon`, and redactions recorded before it; at most `batch` of

@@ -288,11 +288,19 @@ pub(super) async fn move_waiting(
              SELECT 1 FROM outbox AS other WHERE other.incident = outbox.incident AND other.room = $2
                AND other.kind = outbox.kind AND other.run_no = outbox.run_no
                AND other.loop_no IS NOT DISTINCT FROM outbox.loop_no AND other.level IS NOT DISTINCT FROM outbox.level))
+         AND kind <> 'digest_part'
          AND (kind NOT IN ('edit', 'thread', 'reaction') OR NOT EXISTS (
              SELECT 1 FROM post WHERE post.id = outbox.post AND post.event_id IS NOT NULL))",
         &waiting.messages,
         room,
         reference
+    )
+    .execute(&mut **tx)
+    .await?;
+    sqlx::query!(
+        "UPDATE digest SET room = $2 WHERE room = $1 AND ended_at IS NULL AND event_id IS NULL",
+        reference,
+        room
     )
     .execute(&mut **tx)
     .await?;

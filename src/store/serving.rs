@@ -52,6 +52,8 @@ impl Store {
                         WHERE gate.message IS NULL
                           AND outbox.room = gate.room AND outbox.state = 'pending' AND outbox.not_before <= $1
                           AND (outbox.kind NOT IN ('edit', 'thread', 'reaction') OR post.event_id IS NOT NULL)
+                          AND (outbox.carrier IS NULL OR NOT EXISTS (
+                               SELECT 1 FROM outbox AS carrier WHERE carrier.id = outbox.carrier AND carrier.state IN ('pending', 'sending')))
                           AND NOT EXISTS (SELECT 1 FROM user_trouble AS trouble
                                           WHERE trouble.room_list = outbox.room_list AND trouble.next_check > $1)
                         ORDER BY outbox.priority, outbox.seq LIMIT 1)

@@ -10,6 +10,7 @@ mod reconcile;
 mod retention;
 mod silencing;
 mod staleness;
+mod storms;
 mod totals;
 
 pub use attendance::Attendance;
@@ -22,4 +23,5 @@ pub use reconcile::{Reconcile, ReconcileError};
 pub use retention::Retention;
 pub use silencing::{Attempt, Silencer, Silencing};
 pub use staleness::Staleness;
+pub use storms::Storms;
 pub use totals::Totals;

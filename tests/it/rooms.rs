@@ -69,6 +69,7 @@ fn list(number: usize, rooms: &[&str]) -> ListSettings {
         ack_reactions: vec!["✅".to_owned()],
         place_reaction: true,
         follow_aliases: FollowAliases::default(),
+        digest: None,
         templates: BTreeMap::new(),
     }
 }

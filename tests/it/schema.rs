@@ -57,6 +57,8 @@ const ROWS: &str = r#"
     INSERT INTO silence_order (id, room_lists, incident, who, request, room, event_id, asked_at, try_at)
         VALUES ('00000000-0000-0000-0000-000000000001', '{finance}', 1, '@alice:example.test', '{"ask": "list"}', '!ops',
             '$said', '2026-11-24T12:00:00Z', '2026-11-24T12:00:00Z');
+    INSERT INTO digest (id, room_list, room, class, look_at)
+        VALUES ('00000000-0000-0000-0000-000000000001', 'finance', '!ops', 'first', '2026-11-24T12:00:00Z');
     INSERT INTO silence VALUES ('00000000-0000-0000-0000-000000000001', 1, 'main', '{"alertname": "DiskFull"}',
         '@alice:example.test', '#1', 7200000, 'active', 'an-id', '2026-11-24T14:00:00Z',
         '00000000-0000-0000-0000-000000000001', '2026-11-24T12:00:00Z');
@@ -103,6 +105,7 @@ fn another() -> Vec<(&'static str, Value)> {
         ("total_lease", json!({})),
         ("alertmanager", json!({"name": "other"})),
         ("silence_order", json!({"id": TWO})),
+        ("digest", json!({"id": TWO})),
         ("silence", json!({"token": TWO, "alertmanager": "other"})),
     ]
 }
@@ -210,6 +213,13 @@ fn rejected() -> Vec<(&'static str, &'static str, Value)> {
         ("outbox_has_incident", "outbox", merged(edit, &json!({"incident": null}))),
         ("outbox_rung_whole", "outbox", json!({"kind": "fallback", "level": null})),
         ("outbox_counts", "outbox", json!({"attempts": -1})),
+        ("outbox_digest_fkey", "outbox", json!({"digest": TWO})),
+        ("outbox_digest_has_one", "outbox", json!({"kind": "digest"})),
+        ("digest_pkey", "digest", json!({"id": ONE})),
+        ("digest_room_list_fkey", "digest", json!({"room_list": "nobodys"})),
+        ("digest_class_known", "digest", json!({"class": "second"})),
+        ("digest_sent_has_event", "digest", json!({"event_id": "$digest"})),
+        ("digest_edited_is_sent", "digest", json!({"edited_at": NOON})),
         ("room_gate_pkey", "room_gate", json!({"room": "!ops"})),
         ("room_gate_leased_has_owner", "room_gate", json!({"lease_until": NOON})),
         ("room_gate_leased_has_owner", "room_gate", json!({"lease_owner": ONE, "lease_until": NOON})),

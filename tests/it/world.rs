@@ -253,6 +253,7 @@ impl World {
                   LEFT JOIN user_trouble USING (room_list) WHERE state = 'pending'),
                  (SELECT min(not_before) FROM inbox WHERE state = 'waiting'),
                  (SELECT min(try_at) FROM silence_order),
+                 (SELECT min(look_at) FROM digest WHERE ended_at IS NULL),
                  (SELECT min(lease_until) + interval '1 microsecond' FROM room_gate))",
         )
         .fetch_one(self.database.reader())

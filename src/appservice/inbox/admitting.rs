@@ -7,9 +7,12 @@ use crate::domain::command::{Command, Parsed, Which};
 use crate::domain::flood::{self, Admission};
 use crate::domain::lists::{Departed, ListSettings};
 use crate::rooms::departed;
-use crate::store::{command_rate, incident, post, room};
+use crate::store::{command_rate, digest, incident, post, room};
 use ruma::{OwnedEventId, OwnedUserId};
 use std::sync::Arc;
+
+/// Of how many incidents of a range the lists are looked up.
+const MOST_LOOKED_UP: usize = 20;
 
 impl EventHandler<'_> {
     /// Counts a command of the sender in this room. Returns whether it is carried out. The first one that is dropped is
@@ -51,14 +54,23 @@ impl EventHandler<'_> {
         let Parsed::Command(Command::Act { which, .. } | Command::Show { which, .. }) = parsed else {
             return Ok(Vec::new());
         };
-        let Which::Numbers(numbers) = which else { return Ok(Vec::new()) };
+        let numbers = match which {
+            Which::Numbers(numbers) => numbers.clone(),
+            Which::Ranges(ranges) => {
+                let (first, last): (Vec<i64>, Vec<i64>) = ranges.iter().copied().unzip();
+                let posted =
+                    digest::posted_among(self.change.tx(), (&first, &last), self.event.room.as_str()).await?;
+                posted.into_iter().map(|(number, _)| number).take(MOST_LOOKED_UP).collect()
+            }
+            Which::All | Which::This => return Ok(Vec::new()),
+        };
         let lists = self.inbox.lists.load();
         let mut found: Vec<Arc<ListSettings>> = Vec::new();
         for number in numbers {
-            if !post::was_notified(self.change.tx(), *number, self.event.room.as_str()).await? {
+            if !post::was_notified(self.change.tx(), number, self.event.room.as_str()).await? {
                 continue;
             }
-            let stored = incident::load_readable(self.change.tx(), *number).await?;
+            let stored = incident::load_readable(self.change.tx(), number).await?;
             if let Some(list) = stored.and_then(|stored| lists.get(&stored.room_list).cloned())
                 && !found.iter().any(|known| known.name == list.name)
             {

@@ -9,7 +9,7 @@ use crate::domain::input::{Act, PersonAction, Via};
 use crate::domain::lists::ListSettings;
 use crate::domain::silencing::Request;
 use crate::engine::{AllInRoom, EngineError, Standing};
-use crate::store::{About, StoreError, inbox, incident, post};
+use crate::store::{About, StoreError, digest, inbox, incident, post};
 use ruma::OwnedEventId;
 use std::sync::Arc;
 
@@ -23,6 +23,8 @@ const MAX_NAMED: usize = 5;
 pub(super) struct CommandMessage {
     /// The incident that the reply or thread is about.
     about: Option<About>,
+    /// The incidents that the digest showed which the reply or thread is about.
+    shown: Option<Vec<i64>>,
     /// The thread it is in.
     pub(super) thread: Option<OwnedEventId>,
     /// The room lists that it applies to; the first one answers.
@@ -36,7 +38,12 @@ impl CommandMessage {
     pub(super) fn named(&self, which: &Which) -> Option<Vec<i64>> {
         match which {
             Which::Numbers(numbers) => Some(numbers.clone()),
-            Which::This => Some(self.about.iter().map(|about| about.incident).collect()),
+            Which::This => Some(match &self.shown {
+                Some(shown) => shown.clone(),
+                None => self.about.iter().map(|about| about.incident).collect(),
+            }),
+            // Those that the room knows; `act` finds them.
+            Which::Ranges(_) => Some(Vec::new()),
             Which::All => None,
         }
     }
@@ -61,10 +68,16 @@ impl EventHandler<'_> {
         if at_most == Parsed::Chatter {
             return Ok(Handled::ignored("chatter"));
         }
+        if let Some(digest) = self.about_digest(message).await? {
+            return self.message_about_digest(message, &digest, at_most).await;
+        }
         let mut about = self.about(message).await?;
         let mut parsed = meaning(about.is_some());
         if let Some(target) = related.filter(|_| parsed != at_most) {
             inbox::lock_target(self.change.tx(), target.as_str()).await?;
+            if let Some(digest) = self.about_digest(message).await? {
+                return self.message_about_digest(message, &digest, at_most).await;
+            }
             about = self.about(message).await?;
             parsed = meaning(about.is_some());
             // The target may be a page whose event id is not stored yet: then handle this again once it is.
@@ -88,16 +101,68 @@ impl EventHandler<'_> {
             return Ok(Handled::dropped());
         }
         let via = if related.is_some() && about.is_some() { Via::Reply } else { Via::Command };
-        let message = CommandMessage { about, thread: message.thread_root.clone(), lists, via };
+        let message = CommandMessage { about, shown: None, thread: message.thread_root.clone(), lists, via };
+        self.obey(&message, parsed).await
+    }
+
+    /// Does what a message means.
+    async fn obey(&mut self, message: &CommandMessage, parsed: Parsed) -> Result<Handled, InboxError> {
         match parsed {
             Parsed::Chatter => Ok(Handled::ignored("chatter")),
             Parsed::Mistake(mistake) => {
-                self.answer(&message, Answer::Mistake { problem: mistake.problem, hint: mistake.hint })
+                self.answer(message, Answer::Mistake { problem: mistake.problem, hint: mistake.hint })
                     .await?;
                 Ok(Handled::refused("not understood"))
             }
-            Parsed::Command(command) => self.command(&message, command).await,
+            Parsed::Command(command) => self.command(message, command).await,
         }
+    }
+
+    /// A reply to a digest, or a message in its thread. `parsed`: what it means.
+    async fn message_about_digest(
+        &mut self,
+        message: &Message,
+        digest: &digest::About,
+        parsed: Parsed,
+    ) -> Result<Handled, InboxError> {
+        let mut lists = self.lists().await?;
+        if let Some(list) = self.inbox.lists.load().get(&digest.room_list).cloned() {
+            lists.retain(|other| other.name != list.name);
+            lists.insert(0, list);
+        }
+        let Some(first) = lists.first() else { return Ok(Handled::ignored("a room of no list")) };
+        if !self.admit_command(&first.name, message.thread_root.clone()).await? {
+            return Ok(Handled::dropped());
+        }
+        let needs_one = match &parsed {
+            Parsed::Command(command) => Self::needs_one(command),
+            Parsed::Chatter | Parsed::Mistake(_) => None,
+        };
+        if let Some(verb) = needs_one {
+            return self.refuse_digest(digest, verb, None).await;
+        }
+        let parsed = match parsed {
+            Parsed::Command(Command::Show { view: View::Incident, which: Which::This }) => {
+                Parsed::Command(Command::Query(Query::Storm))
+            }
+            parsed => parsed,
+        };
+        let shown = self.shown_by(digest).await?;
+        self.touched.extend(&shown);
+        let thread = message.thread_root.clone();
+        let command = CommandMessage { about: None, shown: Some(shown), thread, lists, via: Via::Reply };
+        self.obey(&command, parsed).await
+    }
+
+    /// The digest that a message replies to, or else that of its thread.
+    async fn about_digest(&mut self, message: &Message) -> Result<Option<digest::About>, InboxError> {
+        let room = self.event.room.as_str();
+        for event_id in [message.reply_to.as_ref(), message.thread_root.as_ref()].into_iter().flatten() {
+            if let Some(about) = digest::about(self.change.tx(), room, event_id.as_str()).await? {
+                return Ok(Some(about));
+            }
+        }
+        Ok(None)
     }
 
     async fn command(&mut self, message: &CommandMessage, command: Command) -> Result<Handled, InboxError> {
@@ -107,6 +172,7 @@ impl EventHandler<'_> {
             Command::Show { view: View::Timeline, which } => self.timeline(message, &which).await,
             Command::Query(Query::Pending) => self.pending(message).await,
             Command::Query(Query::Escalated) => self.escalated(message).await,
+            Command::Query(Query::Storm) => self.storm(message).await,
             Command::Query(Query::Help) => self.help(message).await,
             Command::Query(Query::Silences) => self.silences(message).await,
             Command::Silence { which, lasting, comment, confirmed } => {
@@ -175,8 +241,13 @@ impl EventHandler<'_> {
     ) -> Result<Handled, InboxError> {
         let (verb, all) = (act.verb(), *which == Which::All);
         let room = self.event.room.as_str();
+        let mut skipped = 0;
         let AllInRoom { here: numbers, repeat, snoozed, elsewhere: others } =
-            if let Some(mut numbers) = message.named(which) {
+            if let Which::Ranges(ranges) = which {
+                let (among, others) = self.change.posted_among(ranges, verb, room, MAX_CHANGED).await?;
+                skipped = others;
+                among
+            } else if let Some(mut numbers) = message.named(which) {
                 // Lock in ascending order, so two commands cannot deadlock.
                 numbers.sort_unstable();
                 AllInRoom { here: numbers, ..AllInRoom::default() }
@@ -199,7 +270,7 @@ impl EventHandler<'_> {
             elsewhere.extend(self.not_posted_here(number).await?);
         }
         let (more, snoozed) = (left.saturating_sub(elsewhere.len()) as u64, snoozed as u64);
-        if results.is_empty() {
+        if results.is_empty() && skipped == 0 {
             let handled = if elsewhere.is_empty() {
                 Handled::refused(format!("{}: nothing open", verb.word()))
             } else {
@@ -209,7 +280,7 @@ impl EventHandler<'_> {
             self.answer(message, Answer::NothingOpen { room_list, elsewhere, more, snoozed }).await?;
             return Ok(handled);
         }
-        let rest = Rest { elsewhere, more, repeat: repeat as u64, snoozed };
+        let rest = Rest { elsewhere, more, repeat: repeat as u64, snoozed, skipped };
         let changed = results.iter().any(|acted| acted.result.changed());
         let summary = summary(verb, &results);
         match answering {

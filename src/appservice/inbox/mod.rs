@@ -4,6 +4,7 @@
 //! happen twice.
 
 mod admitting;
+mod digest;
 mod handler;
 mod message;
 mod preparing;

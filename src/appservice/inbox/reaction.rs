@@ -8,7 +8,8 @@ use crate::domain::input::{Act, PersonAction, Via};
 use crate::domain::reaction;
 use crate::domain::rights::Caller;
 use crate::engine::{EngineError, Standing};
-use crate::store::{About, StoredIncident, inbox, post, reactions};
+use crate::store::reactions::AckReaction;
+use crate::store::{About, StoredIncident, digest, inbox, post, reactions};
 use ruma::{EventId, OwnedEventId};
 
 impl EventHandler<'_> {
@@ -18,6 +19,9 @@ impl EventHandler<'_> {
         let mut about = post::about(self.change.tx(), room, target.as_str()).await?;
         if about.is_none() {
             inbox::lock_target(self.change.tx(), target.as_str()).await?;
+            if let Some(digest) = digest::about(self.change.tx(), room, target.as_str()).await? {
+                return self.reaction_to_digest(&digest, key).await;
+            }
             about = post::about(self.change.tx(), room, target.as_str()).await?;
         }
         let Some(about) = about else {
@@ -71,12 +75,13 @@ impl EventHandler<'_> {
     /// anyone else change nothing: homeservers pass on redactions that they have not checked.
     pub(super) async fn redaction(&mut self, redacts: &EventId) -> Result<Handled, InboxError> {
         let (now, room, sender) = (self.change.now(), self.event.room.as_str(), self.event.sender.as_str());
-        let Some(reaction) = reactions::find(self.change.tx(), redacts.as_str()).await? else {
+        let found = reactions::find(self.change.tx(), redacts.as_str()).await?;
+        let Some(reaction) = found.first().cloned() else {
             // The reaction may come after its redaction.
             reactions::remember_redacted(self.change.tx(), redacts.as_str(), room, sender, now).await?;
             return Ok(Handled::ignored("a redaction of something else"));
         };
-        self.touched.insert(reaction.incident);
+        self.touched.extend(found.iter().map(|reaction| reaction.incident));
         if reaction.room.as_deref().is_some_and(|reacted_in| reacted_in != room) {
             return Ok(Handled::ignored("a redaction in another room than the reaction"));
         }
@@ -87,26 +92,43 @@ impl EventHandler<'_> {
             return Ok(Handled::ignored("somebody else redacted the reaction"));
         }
         reactions::forget(self.change.tx(), redacts.as_str()).await?;
+        let (mut acted, mut why) = (Vec::new(), "");
+        for reaction in &found {
+            match self.give_back(reaction).await? {
+                Ok(given_back) => acted.push(given_back),
+                Err(not) => why = not,
+            }
+        }
+        let result = acted.join(", ");
+        Ok(if acted.is_empty() { Handled::ignored(why) } else { Handled::acted(result) })
+    }
+
+    /// Withdraws the acknowledgement of a reaction that its sender removed. `Err`: why it does not end.
+    async fn give_back(
+        &mut self,
+        reaction: &AckReaction,
+    ) -> Result<Result<String, &'static str>, InboxError> {
+        let room = self.event.room.as_str();
         let Standing::Here(stored) = self.change.standing(reaction.incident, room).await? else {
-            return Ok(Handled::ignored("not for this room any more"));
+            return Ok(Err("not for this room any more"));
         };
         let current = i32::try_from(stored.incident.run.no).is_ok_and(|current| current == reaction.run_no);
         if !current || !stored.incident.ackers.contains(&self.event.sender) {
-            return Ok(Handled::ignored("the acknowledgement has ended"));
+            return Ok(Err("the acknowledgement has ended"));
         }
         if reaction.others > 0 {
-            return Ok(Handled::ignored("another reaction of theirs stands"));
+            return Ok(Err("another reaction of theirs stands"));
         }
         let who = self.event.sender.clone();
         let act = Act::Unacknowledge;
         let acted_at = self.event.at;
         let action = PersonAction { who, via: Via::Reaction, act, comment: None, acted_at };
         let result = self.change.person(&stored, action, Caller::Acker, None).await?;
-        Ok(Handled::acted(by_reaction(act, reaction.incident, &result)))
+        Ok(Ok(by_reaction(act, reaction.incident, &result)))
     }
 
     /// Whether a reaction silences, in the lists of this room.
-    async fn is_silence(&mut self, key: &str) -> Result<bool, InboxError> {
+    pub(super) async fn is_silence(&mut self, key: &str) -> Result<bool, InboxError> {
         if !reaction::silences(key, &[]) {
             return Ok(false);
         }

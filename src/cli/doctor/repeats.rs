@@ -181,6 +181,7 @@ mod tests {
             ack_reactions: Vec::new(),
             place_reaction: true,
             follow_aliases: FollowAliases::default(),
+            digest: None,
             templates: BTreeMap::new(),
         }
     }

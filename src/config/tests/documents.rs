@@ -241,7 +241,8 @@ impl<'a> Reference<'a> {
             Kind::Table => {
                 let short = schema["x-short"].as_str().map(|key| self.kind(&schema["properties"][key], path));
                 let short = short.map(|short| format!("{short} or ")).unwrap_or_default();
-                format!("{short}[table](#{})", self.anchor(schema, path))
+                let none = if schema["x-none"] == true { " or `none`" } else { "" };
+                format!("{short}[table](#{}){none}", self.anchor(schema, path))
             }
         }
     }

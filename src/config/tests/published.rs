@@ -47,6 +47,7 @@ fn value(schema: &Json) -> Json {
             }
             map
         }
+        Kind::Table if schema["x-none"] == true => json!({"anyOf": [table(schema), {"const": "none"}]}),
         Kind::Table => match schema["x-short"].as_str() {
             Some(short) => {
                 let mut long = table(schema);

@@ -2,7 +2,9 @@
 
 use super::silencing;
 use super::verb::Arguments;
-use super::{Command, Evidence, Mistake, Parsed, Verb, VerbEffect, Which, quotable, split_word};
+use super::{
+    Command, Evidence, Mistake, Parsed, Query, Verb, VerbEffect, View, Which, quotable, ranges, split_word,
+};
 use crate::domain::duration;
 use std::time::Duration;
 
@@ -67,7 +69,12 @@ fn command(verb: Verb, rest: &str, evidence: Evidence, here: bool) -> Result<Com
             let (which, length, comment) = with_duration(verb, rest, here)?;
             Ok(Command::Act { act: act(length), which, comment })
         }
-        VerbEffect::Show(view) => Ok(Command::Show { view, which: without_comment(verb, rest, here)? }),
+        VerbEffect::Show(View::Incident) if rest.eq_ignore_ascii_case("storm") => {
+            Ok(Command::Query(Query::Storm))
+        }
+        VerbEffect::Show(view) => {
+            Ok(Command::Show { view, which: ranges::none(verb, without_comment(verb, rest, here)?)? })
+        }
         VerbEffect::Query(query) if rest.is_empty() => Ok(Command::Query(query)),
         VerbEffect::Silence => silencing::silence(verb, rest, here),
         VerbEffect::Unsilence => silencing::unsilence(verb, rest, evidence),
@@ -102,12 +109,22 @@ fn with_comment(
             Evidence::Addressed | Evidence::Bare => Err(all_and_more(verb, selected.rest)),
         };
     }
+    if matches!(selected.which, Some(Which::Ranges(_))) && !selected.rest.is_empty() {
+        // In a thread, "ack 3-5 minutes more" is a comment.
+        if here {
+            return Ok((Which::This, comment(rest)));
+        }
+        // "resolve 3-5 of them" is conversation.
+        if evidence == Evidence::Bare && !verb.row().unmistakable {
+            return Err(Unfit::TooMuch(too_much(verb, selected.rest)));
+        }
+    }
     // "ack 3-5" is almost certainly meant as a command, so its sender must get an answer.
     let word = split_word(selected.rest).0;
     if selected.which.is_none() && !here && verb.row().unmistakable && is_range(word) {
         return Err(Unfit::Wrong(Mistake {
             problem: format!("`{}` is not an incident number.", quotable(word)),
-            hint: format!("Type each number: `{} 42 43 44`.", verb.word()),
+            hint: format!("Type for example `{} 42 43` or `{} 40-95`.", verb.word(), verb.word()),
         }));
     }
     // Addressed, not in a thread, and there is a word in the place of the number.
@@ -200,6 +217,9 @@ pub(super) fn named(verb: Verb, selected: &Selected<'_>, here: bool) -> Result<W
 /// Parses `all`, or numbers (`42`, `#42`, `42, 43`, `42 and 43`), at the start of `text`. A colon or a dash ends the
 /// list: `ack 42: 3 disks are gone`.
 pub(super) fn select(text: &str) -> Result<Selected<'_>, Unfit> {
+    if let Some(selected) = ranges::select(text)? {
+        return Ok(selected);
+    }
     let mut numbers: Vec<i64> = Vec::new();
     let mut rest = text;
     loop {

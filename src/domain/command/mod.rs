@@ -7,6 +7,7 @@
 //! Each command is a row of the table in `verb`. To add one, see "Recipes" in docs/ARCHITECTURE.md.
 
 mod arguments;
+mod ranges;
 mod silencing;
 #[cfg(test)]
 mod tests;
@@ -82,6 +83,8 @@ pub enum Command {
 pub enum Which {
     /// Those with these numbers: at least one, without duplicates, in the order in which the person typed them.
     Numbers(Vec<i64>),
+    /// Those of these ranges of numbers that were posted in the room; each from its first to its last number.
+    Ranges(Vec<(i64, i64)>),
     /// All incidents of the room list that the command can apply to.
     All,
     /// The incident of the reply or thread.

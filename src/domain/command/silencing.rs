@@ -1,7 +1,7 @@
 //! The arguments of the commands about silences.
 
 use super::arguments::{Unfit, named, select, too_much, with_duration};
-use super::{Command, Evidence, Mistake, Verb, quotable, split_word};
+use super::{Command, Evidence, Mistake, Verb, quotable, ranges, split_word};
 use crate::domain::silencing::{DEFAULT_LENGTH, LONGEST, SHORTEST};
 
 /// The last word of a command that may hold other alerts as well.
@@ -27,6 +27,7 @@ pub(super) fn silence(verb: Verb, rest: &str, here: bool) -> Result<Command, Unf
             hint: format!("Type for example `{} 42 2h`.", verb.word()),
         }));
     }
+    let which = ranges::none(verb, which)?;
     Ok(Command::Silence { which, lasting, comment, confirmed })
 }
 

@@ -10,6 +10,9 @@ const MENTIONED: Context = Context { reply_or_thread: false, mentioned: true };
 fn described(parsed: &Parsed) -> String {
     let which = |which: &Which| match which {
         Which::Numbers(numbers) => numbers.iter().map(i64::to_string).collect::<Vec<_>>().join(","),
+        Which::Ranges(ranges) => {
+            ranges.iter().map(|(first, last)| format!("{first}-{last}")).collect::<Vec<_>>().join(",")
+        }
         Which::All => "all".to_owned(),
         Which::This => "this".to_owned(),
     };
@@ -116,8 +119,15 @@ fn chatter_gets_no_answer() {
             ("acknowledge that we are late", "-"),
             ("ack, looking", "-"),
             ("ack all good here", "! Unexpected `good here` after `ack all`."),
-            ("ack 3-5", "! `3-5` is not an incident number."),
-            ("ack #3..#5 disks", "! `#3..#5` is not an incident number."),
+            ("ack 3-5", "ack 3-5"),
+            ("ack #3..#5 disks", "ack 3-5 (disks)"),
+            ("ack 40-95, 97 and #99", "ack 40-95,97-97,99-99"),
+            ("ack #40–#95", "ack 40-95"),
+            ("ack 5-3", "! `5-3` is not an incident number."),
+            ("ack 1-9999", "! `1-9999` has more than 2000 numbers."),
+            ("snooze 4-6 2h", "snooze 4-6 7200s"),
+            ("show 3-5", "! `show` takes no range."),
+            ("show storm", "storm"),
             ("resolve all the things", "-"),
             ("resolve 3-5 of them", "-"),
             ("ack3 and move on", "ack 3 (and move on)"),

@@ -79,6 +79,8 @@ pub enum Query {
     Pending,
     /// The incidents that were escalated beyond their first level.
     Escalated,
+    /// The incidents of the room's storm.
+    Storm,
     /// The silences in Alertmanager that concern the room's lists.
     Silences,
     /// The commands.
@@ -206,7 +208,7 @@ verbs! {
     Show => Row {
         words: &["show"],
         usage: "show 42",
-        purpose: "show the incident and its alerts",
+        purpose: "show the incident and its alerts; show storm: those of a storm",
         reactions: &[],
         unmistakable: false,
         effect: VerbEffect::Show(View::Incident),

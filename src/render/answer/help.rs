@@ -24,7 +24,7 @@ pub(super) fn help(lists: &[(&str, Role)], context: &Context<'_>) -> Message {
             context.ack_reaction
         )),
         Rich::new().marked(
-            "In a reply to a page or in its thread, you can omit the number. For several incidents: `ack 42 43` or `ack all`.",
+            "In a reply to a page or in its thread, you can omit the number. For several incidents: `ack 42 43`, `ack 40-95` or `ack all`.",
         ),
     ];
     if lists.len() > 1 {

@@ -1,10 +1,12 @@
 //! Answers with lists: `pending`, `escalated`, `timeline`.
 
 use crate::domain::answer::IncidentLine;
+use crate::domain::digest::Member;
 use crate::domain::hold::HeldAlerts;
 use crate::domain::incident::PhaseName;
 use crate::domain::timeline::Entry;
 use crate::render::Context;
+use crate::render::digest::numbers;
 use crate::render::headline::{list_name, phase_mark};
 use crate::render::message::Message;
 use crate::render::rich::{Document, Rich};
@@ -32,6 +34,42 @@ pub(super) fn incidents(
     let headline =
         Rich::new().strong(&format!("{} {what}", count(all, "incident"))).text(&format!(" · {room_list}"));
     list(&headline, incidents, all, context)
+}
+
+/// The open incidents of a room's storm: a line for each of the first ones, and the numbers of all.
+pub(super) fn storm(room_list: &str, members: &[Member]) -> Message {
+    let room_list = list_name(room_list);
+    if members.is_empty() {
+        let words = format!("🟢 {room_list} has no storm with open incidents in this room.");
+        return Message::notice(Document::line(&Rich::from(words)));
+    }
+    let all = members.len();
+    let headline = Rich::new()
+        .strong(&format!("{} in the storm", count(all as u64, "open incident")))
+        .text(&format!(" · {room_list}"));
+    let mut sorted: Vec<&Member> = members.iter().collect();
+    sorted.sort_by_key(|member| {
+        let rank = member.severity.as_ref().map_or(0, |severity| severity.rank);
+        (!member.calls(), std::cmp::Reverse(rank), member.number)
+    });
+    fit_lines(all, |kept| {
+        let mut text = Document::default();
+        text.paragraph(&[headline.clone(), numbers(members.iter().map(|member| member.number))]);
+        let items: Vec<_> = sorted.iter().take(kept).map(|member| vec![storm_line(member)]).collect();
+        text.list(&items);
+        if let more @ 1.. = all.saturating_sub(kept) {
+            text.paragraph(&[Rich::new().em(&format!("… and {more} more"))]);
+        }
+        Message::notice(text)
+    })
+}
+
+/// `🔴 #42 DiskFull · db-1`
+fn storm_line(member: &Member) -> Rich {
+    let mark = phase_mark(member.phase, member.severity.as_ref());
+    let lead =
+        Rich::from(format!("{mark} ")).strong(&format!("#{} {}", member.number, short(&member.name, 48)));
+    Rich::join(&[lead, short(&member.place, 40).into()], " · ")
 }
 
 /// The timeline of an incident, one entry a line.

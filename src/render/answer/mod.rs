@@ -41,6 +41,7 @@ pub fn answer(answer: &Answer, context: &Context<'_>) -> Message {
         Answer::Escalated { room_list, incidents, more } => {
             lists::incidents("escalated", room_list, incidents, *more, context)
         }
+        Answer::Storm { room_list, members } => lists::storm(room_list, members),
         Answer::Timeline { number, name, levels, entries, earlier } => {
             timeline(*number, name, *levels, entries, *earlier, context)
         }
@@ -103,6 +104,13 @@ fn acted(results: &[Acted], rest: &Rest, context: &Context<'_>) -> Message {
             ))]);
         }
         stay_snoozed(&mut text, rest.snoozed);
+        if rest.skipped > 0 {
+            let (numbers, were) = match rest.skipped {
+                1 => ("1 number".to_owned(), "was"),
+                numbers => (format!("{numbers} numbers"), "were"),
+            };
+            text.paragraph(&[Rich::from(format!("{numbers} of the range {were} not posted in this room."))]);
+        }
         if !rest.elsewhere.is_empty() || rest.more > 0 {
             text.paragraph(&["Not changed, because this room cannot act on it:".into()]);
             left(&mut text, &rest.elsewhere, rest.more, context);

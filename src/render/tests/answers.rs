@@ -243,13 +243,19 @@ fn an_answer_is_a_reply_and_stays_in_its_thread() {
 fn what_all_left_is_counted_and_some_of_it_is_named() {
     let acted = |number, result| Acted { number, name: Some("DiskFull".to_owned()), result };
     let refused = || ActResult::Refused { why: Hidden::NotPostedHere };
-    let rest =
-        Rest { elsewhere: vec![acted(7, refused()), acted(8, refused())], more: 40, repeat: 1, snoozed: 0 };
+    let rest = Rest {
+        elsewhere: vec![acted(7, refused()), acted(8, refused())],
+        more: 40,
+        repeat: 1,
+        snoozed: 0,
+        skipped: 2,
+    };
     let results = vec![acted(1, ActResult::SnoozeEnded)];
     assert_eq!(
         plain_answer(&Answer::Acted { results, rest }),
         "• 🔁 #1 DiskFull: snooze ended. It pages again.\n\n\
          1 more incident of this room: too many for one command. Send it again to continue.\n\n\
+         2 numbers of the range were not posted in this room.\n\n\
          Not changed, because this room cannot act on it:\n\n\
          • #7 DiskFull: it has not been posted in this room yet, so you cannot act on it here.\n\
          • #8 DiskFull: it has not been posted in this room yet, so you cannot act on it here.\n\n\

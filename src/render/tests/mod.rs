@@ -2,6 +2,7 @@
 
 mod answers;
 mod bounds;
+mod digest;
 mod fallback;
 mod incidents;
 mod silences;

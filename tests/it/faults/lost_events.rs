@@ -180,7 +180,7 @@ async fn our_own_edits_and_threads_are_ignored_when_read_back() {
 
 #[tokio::test]
 async fn an_alert_storm_does_not_cause_requests_for_each_message_in_every_round() {
-    let (world, _) = World::finance("").await;
+    let (world, _) = World::finance("    digest: none\n").await;
     for n in 0..20 {
         world.report(&Group::firing(&format!("G{n}"), world.now())).await;
     }

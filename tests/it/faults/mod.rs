@@ -24,6 +24,7 @@ mod room_names;
 mod rooms;
 mod set_aside;
 mod shared_aliases;
+mod storms;
 mod strange_events;
 mod successors;
 mod transactions;

@@ -63,7 +63,8 @@ impl Site {
              database: {{url: '{database}'}}\n\
              listen: {{appservice: '127.0.0.1:0', webhook: '127.0.0.1:0', admin: '127.0.0.1:0'}}\nroom_lists:\n{}",
             self.homeserver.url(),
-            finance_list("")
+            // Each page is looked for by its text.
+            finance_list("    digest: none\n")
         );
         std::fs::write(self.path("config.yaml"), config).unwrap();
     }

@@ -15,7 +15,11 @@ use std::time::Duration;
 const MANY: usize = 30;
 
 async fn two() -> (World, Bot, Rooms) {
-    let (world, rooms) = World::finance("").await;
+    two_with("    digest: none\n").await
+}
+
+async fn two_with(more: &str) -> (World, Bot, Rooms) {
+    let (world, rooms) = World::finance(more).await;
     let other = world.another().await;
     work_together(&world, &other).await;
     (world, other, rooms)
@@ -81,6 +85,34 @@ async fn each_page_arrives_once_whichever_process_accepts_and_sends() {
     assert_eq!(deadlocks(&world).await, 0);
     other.kill().await;
     world.pass(SECOND * 10).await;
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn a_storm_is_told_once_while_both_work_and_people_and_alertmanager_are_busy() {
+    let (world, other, rooms) = two_with("").await;
+    let groups: Vec<Group> = (0..MANY).map(|n| Group::firing(&format!("G{n}"), world.now())).collect();
+    let report =
+        |webhook: &str, group: &Group| reports(webhook.to_owned(), "finance", group.payload().to_string());
+    let firing = groups.iter().map(|group| report(&other.webhook, group));
+    tokio::join!(futures_util::future::join_all(firing), world.bot.work(), other.work());
+    work_together(&world, &other).await;
+    world.clock.advance(SECOND * 4);
+    work_together(&world, &other).await;
+    let sent = "SELECT count(*) FROM outbox WHERE kind = 'page' AND state = 'sent'";
+    let count = i64::try_from(MANY).unwrap();
+    assert_eq!(world.count(sent).await, count);
+    assert_eq!(world.count("SELECT count(*) FROM timeline WHERE kind = 'told'").await, count);
+    // All of it is acknowledged while most of it resolves.
+    world.homeserver.person(ALICE).says(&rooms.ops, "ack all");
+    world.homeserver.deliver_all().await;
+    let resolved = groups.iter().skip(5).map(|group| report(&world.bot.webhook, &group.clone().resolved()));
+    tokio::join!(futures_util::future::join_all(resolved), world.bot.work(), other.work());
+    work_together(&world, &other).await;
+    assert_eq!(deadlocks(&world).await, 0);
+    assert_eq!(world.count("SELECT count(*) FROM incident WHERE phase = 'acknowledged'").await, 5);
+    other.kill().await;
+    world.pass(MINUTE * 3).await;
     world.nothing_is_left().await;
 }
 

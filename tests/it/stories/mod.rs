@@ -14,6 +14,7 @@
 //! late_events    what people did while it was down
 //! recorded       webhooks of a real Alertmanager, one after another
 //! silences_elsewhere  other senders, people and processes
+//! storms         many pages at once in one room
 //! ```
 
 mod acknowledging;
@@ -35,6 +36,7 @@ mod scope;
 mod sharing;
 mod silences;
 mod silences_elsewhere;
+mod storms;
 mod telling;
 mod totals;
 mod truth;

@@ -239,6 +239,7 @@ async fn ack_all_acknowledges_everything_that_is_posted_in_the_room_and_names_so
     let answer = alice(&world).says(&rooms.ops, "ack all").await;
     assert_eq!(world.count("SELECT count(*) FROM incident WHERE phase = 'firing'").await, 0, "{answer}");
     assert!(answer.ends_with("more") && !answer.contains("Not changed"), "{answer}");
+    world.pass(minutes(3)).await;
     world.nothing_is_left().await;
 }
 
