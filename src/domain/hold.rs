@@ -27,6 +27,15 @@ pub struct Hold {
     pub outlasted: bool,
 }
 
+/// Whether Alertmanager is being polled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Polls {
+    /// Yes.
+    Run,
+    /// Not now: matrixbot has just started, or the process that polled has ended.
+    Rest,
+}
+
 /// What holds alerts back.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(tag = "by", rename_all = "snake_case")]
@@ -52,10 +61,11 @@ pub enum HeldBy {
 }
 
 impl Hold {
-    /// What follows it when its end is handled. `None`: nothing. If matrixbot was not running when it ended, the alerts may
-    /// have ended as well: it lasts until polls could find that, or else for 90 seconds.
-    pub fn after_its_end(&self, now: Timestamp) -> Option<Self> {
-        let outlasts = between(self.until, now) > MISSED && !self.outlasted;
+    /// What follows it when its end is handled. `None`: nothing. If nobody polled when it ended, the alerts may have ended as
+    /// well: it lasts until polls could find that, or else for 90 seconds.
+    pub fn after_its_end(&self, now: Timestamp, polls: Polls) -> Option<Self> {
+        let missed = polls == Polls::Rest || between(self.until, now) > MISSED;
+        let outlasts = missed && !self.outlasted;
         outlasts.then(|| Self { by: self.by.clone(), until: later(now, FIRST_POLLS), outlasted: true })
     }
 

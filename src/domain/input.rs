@@ -23,6 +23,9 @@ pub enum Input {
     Tick,
     /// The same while the room list's virtual user cannot send: an unsent page waits for it, however long that takes.
     TickWhileHeld,
+    /// The same while nobody polls Alertmanager, such as just after a start: a hold whose end comes may have ended with its
+    /// alerts.
+    TickWhileUnpolled,
     /// The page of a rung was sent to a room.
     PageSent(Rung),
     /// No room of the rung is reachable.

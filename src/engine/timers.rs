@@ -8,11 +8,12 @@ use super::{Change, Engine, EngineError, Wake};
 use crate::domain::incident::Phase;
 use crate::domain::input::Input;
 use crate::domain::outgoing::Outgoing;
+use crate::domain::polling::{LEASE, POLLED_WITHIN};
 use crate::domain::time::{between, later};
 use crate::ids;
 use crate::store::enqueue::NewMessage;
 use crate::store::timers::{self, Due};
-use crate::store::{StoreError, inbox, incident, room, unreadable, user_trouble};
+use crate::store::{StoreError, alertmanager, inbox, incident, room, unreadable, user_trouble};
 use std::time::Duration;
 
 /// The pause after the first failure of an incident's timer; it doubles with each: 10 s, 20 s, 40 s, … 5 min.
@@ -33,7 +34,19 @@ impl Engine {
         // An incident that was set aside has its own metric; its lateness says nothing about the others.
         let (since, counts) = (due.at, due.failures == 0);
         let is_held = user_trouble::checks(change.tx(), &due.room_list).await?.is_some();
-        let input = if is_held { Input::TickWhileHeld } else { Input::Tick };
+        let input = if is_held {
+            Input::TickWhileHeld
+        } else if alertmanager::is_unpolled(
+            change.tx(),
+            due.number,
+            later(now, LEASE.saturating_sub(POLLED_WITHIN)),
+        )
+        .await?
+        {
+            Input::TickWhileUnpolled
+        } else {
+            Input::Tick
+        };
         if self.handle_or_set_aside(change, due, &input).await? && counts {
             self.metrics.ladder_lag(between(since, now));
         }

@@ -23,6 +23,19 @@ pub struct Turn {
     pub known: BTreeMap<i64, Known>,
 }
 
+/// Whether a poll holds the incident back, and none of the Alertmanagers that listed its alerts is polled until `until`.
+pub async fn is_unpolled(tx: &mut Tx, number: i64, until: Timestamp) -> Result<bool, StoreError> {
+    Ok(sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT FROM incident WHERE id = $1 AND hold IS NOT NULL) AND NOT EXISTS (
+               SELECT FROM incident_alert AS alert JOIN alertmanager ON alertmanager.name = alert.listed_by
+               WHERE alert.incident = $1 AND alert.firing AND alertmanager.until > $2) AS "it!""#,
+        number,
+        until.to_sqlx()
+    )
+    .fetch_one(&mut **tx)
+    .await?)
+}
+
 impl Store {
     /// Acquires or renews the right to poll an Alertmanager until `until`, stores what the poll before has found, and
     /// reads which alerts are firing: one statement, as every poll needs it. `None`: another process polls it.

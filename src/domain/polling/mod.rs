@@ -16,6 +16,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+/// How long the other processes wait for one that polls and is gone.
+pub const LEASE: Duration = Duration::from_secs(75);
+/// Nobody polls an Alertmanager of which the newest poll began longer ago: an interval and a moment. If the next one is only
+/// late, it decides at once.
+pub const POLLED_WITHIN: Duration = Duration::from_secs(31);
 /// How long a hold without an end of its own lasts: an inhibition, a mute interval, a silence that could not be read.
 pub const OPEN_HOLD: Duration = Duration::from_mins(10);
 /// It is extended when so much is left of it.

@@ -27,6 +27,7 @@ mod tests;
 pub use fold::KEPT_EPISODES;
 pub use person::result;
 
+use super::hold::Polls;
 use super::incident::Incident;
 use super::input::{Decision, Input, Surroundings};
 
@@ -36,7 +37,8 @@ pub fn decide(incident: Option<&Incident>, input: &Input, around: Surroundings<'
     match input {
         Input::Report(alerts) => report::report(incident, alerts, around),
         Input::Listing(listed) => listing::listing(incident, listed, around),
-        Input::Tick => tick::tick(incident, around),
+        Input::Tick => tick::tick(incident, around, Polls::Run),
+        Input::TickWhileUnpolled => tick::tick(incident, around, Polls::Rest),
         Input::TickWhileHeld => tick::tick_while_held(incident, around),
         Input::PageSent(rung) => delivery::page_sent(incident, *rung, around),
         Input::PageUndeliverable(rung) => delivery::page_undeliverable(incident, *rung, around),

@@ -2,6 +2,7 @@
 
 use super::draft::{Draft, unchanged};
 use super::fold::believe_waited;
+use crate::domain::hold::Polls;
 use crate::domain::incident::{Incident, Phase};
 use crate::domain::input::{Decision, Effect, Outcome, Surroundings};
 use crate::domain::time::later;
@@ -15,13 +16,13 @@ pub(super) fn tick_while_held(incident: Option<&Incident>, around: Surroundings<
         let is_due = incident.next_at.is_some_and(|at| at <= around.now);
         is_due && incident.phase == Phase::Firing && incident.run.level.is_some() && !incident.run.notified
     };
-    let Some(incident) = incident.filter(is_held) else { return tick(incident, around) };
+    let Some(incident) = incident.filter(is_held) else { return tick(incident, around, Polls::Run) };
     let mut draft = Draft::of(incident, around);
     draft.incident.next_at = Some(later(around.now, draft.time_if_unsent()));
     draft.decided(Outcome::Nothing)
 }
 
-pub(super) fn tick(incident: Option<&Incident>, around: Surroundings<'_>) -> Decision {
+pub(super) fn tick(incident: Option<&Incident>, around: Surroundings<'_>, polls: Polls) -> Decision {
     let due = |incident: &&Incident| incident.next_at.is_some_and(|at| at <= around.now);
     let Some(incident) = incident.filter(due) else {
         return unchanged(incident, Outcome::Nothing);
@@ -31,7 +32,7 @@ pub(super) fn tick(incident: Option<&Incident>, around: Surroundings<'_>) -> Dec
         let waits = matches!(incident.phase, Phase::Firing | Phase::Unanswered { .. });
         let pages_again = waits || matches!(incident.phase, Phase::Acknowledged { .. });
         if hold.until <= around.now && pages_again {
-            let Some(hold) = hold.after_its_end(around.now) else {
+            let Some(hold) = hold.after_its_end(around.now, polls) else {
                 draft.release(around.newest.policy.initial_delay);
                 return draft.decided(Outcome::Done);
             };

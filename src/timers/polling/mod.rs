@@ -32,8 +32,6 @@ use uuid::Uuid;
 const EVERY: Duration = Duration::from_secs(30);
 /// How long a poll may take: less than the interval, so that a slow Alertmanager delays no other one.
 const LIMIT: Duration = Duration::from_secs(25);
-/// How long the other processes wait for one that polls and is gone.
-const LEASE: Duration = Duration::from_secs(75);
 /// How long it does not answer before people hear of it.
 const REPORTED_AFTER: Duration = Duration::from_mins(10);
 
@@ -131,7 +129,7 @@ impl Polling {
     async fn poll(&self, one: &Arc<NamedAlertmanager>, seen: Option<Seen>) -> Result<(), EngineError> {
         let (name, now) = (one.name.as_str(), self.clock.now());
         let found = seen.as_ref().map(|seen| &seen.state);
-        let turn = self.store.begin_poll(name, self.owner, now, later(now, LEASE), found).await?;
+        let turn = self.store.begin_poll(name, self.owner, now, later(now, polling::LEASE), found).await?;
         let Some(turn) = turn else {
             self.metrics.set_alertmanager_unanswered(name, Duration::ZERO);
             self.health.set_alertmanager(name, Ok(()));

@@ -128,26 +128,46 @@ async fn a_silence_ends_at_its_last_known_end_although_alertmanager_does_not_ans
     alertmanager.fail(Some(Fault::Status(503, "busy".to_owned())));
     world.pass(minutes(28)).await;
     assert_eq!(notified(&world, &rooms.ops), [ALICE_NAME]);
-    world.pass(minutes(2)).await;
+    polls(&world, &alertmanager, 4).await;
     assert_eq!(notified(&world, &rooms.ops), [ALICE_NAME; 2]);
     world.nothing_is_left().await;
 }
 
-/// A silence ends while matrixbot is not running. It starts 20 seconds later, and the lease of the killed process lasts.
-async fn a_silence_ends_without_matrixbot(
+/// matrixbot is killed under a silence that ends `lasting` later, and starts 30 seconds after its last poll. The lease of the
+/// killed process lasts.
+async fn matrixbot_is_away_under_a_silence(
+    lasting: u64,
     meanwhile: impl FnOnce(&Alertmanager),
 ) -> (World, Rooms, Alertmanager) {
     let (mut world, rooms, alertmanager) = polled("").await;
     fires(&world, &alertmanager).await;
     polls(&world, &alertmanager, 1).await;
-    silenced(&world, &alertmanager, later(world.now(), seconds(70)));
+    silenced(&world, &alertmanager, later(world.now(), seconds(lasting)));
     polls(&world, &alertmanager, 1).await;
     world.clock.advance(seconds(30));
     meanwhile(&alertmanager);
     world.restart_bot().await;
+    (world, rooms, alertmanager)
+}
+
+/// A silence ends while matrixbot is not running. It starts 20 seconds later.
+async fn a_silence_ends_without_matrixbot(
+    meanwhile: impl FnOnce(&Alertmanager),
+) -> (World, Rooms, Alertmanager) {
+    let (world, rooms, alertmanager) = matrixbot_is_away_under_a_silence(70, meanwhile).await;
     polls(&world, &alertmanager, 1).await;
     world.pass(seconds(29)).await;
     (world, rooms, alertmanager)
+}
+
+#[tokio::test]
+async fn a_silence_that_ends_with_its_alert_before_the_first_poll_of_a_start_pages_nobody() {
+    let gone = |alertmanager: &Alertmanager| alertmanager.resolve("DiskFull");
+    let (world, rooms, alertmanager) = matrixbot_is_away_under_a_silence(92, gone).await;
+    polls(&world, &alertmanager, 4).await;
+    assert_eq!(phase(&world, 1).await, "resolved");
+    assert_eq!(notified(&world, &rooms.ops), [ALICE_NAME]);
+    world.nothing_is_left().await;
 }
 
 #[tokio::test]

@@ -20,7 +20,10 @@ pub(super) enum Step {
     Pass(u64),
     /// A poll of Alertmanager: which alerts have ended, and whether it holds back the others for so many seconds, or no
     /// longer.
-    Poll { ended: Vec<bool>, hold: Hold },
+    Poll {
+        ended: Vec<bool>,
+        hold: Hold,
+    },
     /// Alertmanager sends a report, with one step for each alert.
     Report(Vec<AlertStep>),
     /// One of the earlier reports arrives again.
@@ -28,11 +31,14 @@ pub(super) enum Step {
     /// All alerts resolve, and this many seconds later they fire again with the same severities.
     Flap(u64),
     /// The tick comes this many seconds after it was due.
-    Tick { late: u64 },
+    Tick {
+        late: u64,
+    },
     /// The tick comes now, due or not.
     TickNow,
     /// The timer is looked at while the virtual user cannot send.
     TickWhileHeld,
+    TickWhileUnpolled,
     /// The outbox delivers one of its unsent messages.
     Send(Index),
     /// One unsent page is undeliverable.
@@ -50,7 +56,9 @@ pub(super) enum Step {
     /// The incident is stale.
     Stale,
     /// The incident could not be read for a while; whether another one has its alerts.
-    ReadableAgain { replaced: bool },
+    ReadableAgain {
+        replaced: bool,
+    },
 }
 
 /// What a poll finds about a hold.
@@ -173,6 +181,7 @@ fn steps() -> impl Strategy<Value = Step> {
         9 => select(&[0, 0, 0, 1, 120, 40_000][..]).prop_map(|late| Step::Tick { late }),
         1 => Just(Step::TickNow),
         1 => Just(Step::TickWhileHeld),
+        1 => Just(Step::TickWhileUnpolled),
         5 => any::<Index>().prop_map(Step::Send),
         1 => any::<Index>().prop_map(Step::Fail),
         1 => any::<Index>().prop_map(Step::SentAgain),

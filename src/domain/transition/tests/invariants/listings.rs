@@ -14,7 +14,7 @@ pub(super) fn hold(change: &Change<'_>) -> Held {
     let (Some(before), Some(after)) = (change.same_before(), change.after()) else { return Ok(()) };
     match change.input {
         Input::Listing(listing) => listed(change, listing, before, after),
-        Input::Tick => ends(change, before, after),
+        Input::Tick | Input::TickWhileUnpolled => ends(change, before, after),
         _ => Ok(()),
     }
 }
@@ -59,7 +59,9 @@ fn ends(change: &Change<'_>, before: &Incident, after: &Incident) -> Held {
     let is_over = before.hold.as_ref().is_some_and(|hold| hold.until <= now);
     let waits = matches!(before.phase, Phase::Firing | Phase::Unanswered { .. } | Phase::Acknowledged { .. });
     if is_over && waits && before.next_at.is_some_and(|at| at <= now) {
-        let missed = |hold: &Hold| !hold.outlasted && later(hold.until, Duration::from_secs(10)) < now;
+        let unpolled = *change.input == Input::TickWhileUnpolled;
+        let missed =
+            |hold: &Hold| !hold.outlasted && (unpolled || later(hold.until, Duration::from_secs(10)) < now);
         let until = later(now, Duration::from_secs(90));
         let waits_for_polls = |hold: &Hold| hold.outlasted && hold.until == until;
         if before.hold.as_ref().is_some_and(missed) && after.hold.as_ref().is_some_and(waits_for_polls) {

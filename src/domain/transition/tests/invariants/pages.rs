@@ -30,7 +30,7 @@ fn only_ticks_and_escalations_page(change: &Change<'_>, after: &Incident) -> Hel
         return Ok(());
     }
     let asked = matches!(change.input, Input::Person(PersonAction { act: Act::Escalate(_), .. }));
-    let ticks = matches!(change.input, Input::Tick | Input::TickWhileHeld);
+    let ticks = matches!(change.input, Input::Tick | Input::TickWhileHeld | Input::TickWhileUnpolled);
     prop_assert!(ticks || asked, "I10: a {:?} pages on its own", change.input);
     prop_assert!(!after.firing.is_empty(), "I17: it pages while no alert is firing");
     let climbs = matches!(after.phase, Phase::Firing | Phase::Unanswered { .. });

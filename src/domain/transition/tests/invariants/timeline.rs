@@ -95,7 +95,7 @@ fn twice_is_once(change: &Change<'_>, after: &Incident) -> Held {
         | Input::MaintenanceEnded => {
             prop_assert!(!changed, "I9: {:?} twice is not once", change.input);
         }
-        Input::Tick | Input::TickWhileHeld => {
+        Input::Tick | Input::TickWhileHeld | Input::TickWhileUnpolled => {
             let pages = |effects: &[Effect]| effects.iter().any(|effect| matches!(effect, Effect::Page(_)));
             let burst = pages(&change.decision.effects) && pages(&again.effects);
             prop_assert!(!burst, "I12: a burst");

@@ -88,6 +88,18 @@ fn an_end_that_was_missed_waits_for_the_polls_once() {
 }
 
 #[test]
+fn an_end_while_nobody_polls_waits_for_the_polls_once() {
+    let mut story = Story::paged(two_levels());
+    story.silenced(60 * MINUTE);
+    story.passes(60 * MINUTE);
+    story.input(&Input::TickWhileUnpolled);
+    assert_eq!(story.incident().run.no, 1, "polls may find that the alert has ended");
+    story.passes(90);
+    story.input(&Input::TickWhileUnpolled);
+    assert_eq!(story.incident().run.no, 2, "there are no polls, and it pages");
+}
+
+#[test]
 fn the_end_of_a_silence_pages_an_acknowledged_incident_and_no_snoozed_one() {
     for (act, phase) in
         [(Act::Acknowledge, PhaseName::Firing), (Act::Snooze(Duration::from_hours(9)), PhaseName::Snoozed)]

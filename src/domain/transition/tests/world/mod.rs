@@ -113,6 +113,7 @@ impl World {
                 self.input(&Input::Tick)?;
             }
             Step::TickNow => self.input(&Input::Tick)?,
+            Step::TickWhileUnpolled => self.input(&Input::TickWhileUnpolled)?,
             Step::TickWhileHeld => self.input(&Input::TickWhileHeld)?,
             Step::Send(index) => {
                 self.settle(|_, state| state == State::Unsent, *index, State::Sent(self.now))?;
