@@ -68,9 +68,11 @@ registration() {
         --output "$SCRATCH/registration.yaml"
 }
 
-# configuration FILE DATABASE: a room list for each room.
+# configuration FILE DATABASE BINARY: a room list for each room. Pages are counted one by one: without digests, which a build
+# before them does not know.
 configuration() {
-    local n
+    local n digest=''
+    [[ $("$3" check --schema) != *'"digest"'* ]] || digest='    digest: none'
     {
         cat <<YAML
 homeserver: {url: "http://127.0.0.1:$SYNAPSE_PORT", server_name: $SERVER_NAME}
@@ -87,6 +89,7 @@ YAML
   - name: bench$n
     webhook_token: $WEBHOOK_TOKEN
     levels: [{rooms: ["#bench$n:$SERVER_NAME"], escalate_after: 1h}]
+$digest
 YAML
         done
     } >"$1"
@@ -106,9 +109,9 @@ YAML
 # load PART DATABASE: measures one part with a database of its own; when comparing, with one for each build.
 load() {
     local options=()
-    configuration "$SCRATCH/$1.yaml" "$2"
+    configuration "$SCRATCH/$1.yaml" "$2" "$BINARY"
     if [[ -n $AGAINST ]]; then
-        configuration "$SCRATCH/$1-against.yaml" "$2_against"
+        configuration "$SCRATCH/$1-against.yaml" "$2_against" "$BINARY_AGAINST"
         options=(--against "$AGAINST" --pairs "$PAIRS" --against-binary "$BINARY_AGAINST"
             --against-config "$SCRATCH/$1-against.yaml" --against-database "$(database "$2_against")")
     fi

@@ -60,6 +60,8 @@ instance() {
     local APPSERVICE_PORT WEBHOOK_PORT ADMIN_PORT
     APPSERVICE_PORT=$(free_port) WEBHOOK_PORT=$(free_port) ADMIN_PORT=$(free_port)
     stack_config "$STACK_DIR/$1.yaml"
+    # The referee counts pages one by one.
+    sed -i 's|^    fallback_rooms:|    digest: none\n&|' "$STACK_DIR/$1.yaml"
     printf '%s %s %s\n' "$APPSERVICE_PORT" "$WEBHOOK_PORT" "$ADMIN_PORT" >"$STACK_DIR/$1.ports"
 }
 
@@ -83,6 +85,7 @@ hostile_list() {
     sed -i "s|^  url: http://127.0.0.1:$SYNAPSE_PORT\$|  url: http://127.0.0.1:$SLOW_PORT|" "$1"
     cat >>"$1" <<YAML
   - name: hostile
+    digest: none
     webhook_token_file: $STACK_DIR/hostile_token
     levels:
       - rooms: ["#hostile:$STACK_SERVER_NAME"$rooms]
@@ -176,9 +179,9 @@ truth() {
     stack_servers
     stack_config "$STACK_DIR/a.yaml"
     printf '%s %s %s\n' "$APPSERVICE_PORT" "$WEBHOOK_PORT" "$ADMIN_PORT" >"$STACK_DIR/a.ports"
-    # A short reopen_window: a new outage opens an incident of its own.
+    # A short reopen_window: a new outage opens an incident of its own. The referee reads pages, not digests.
     sed -i -e "s|^    url: http://127.0.0.1:$ALERTMANAGER_PORT\$|    urls: [http://127.0.0.1:$a, http://127.0.0.1:$b]|" \
-        -e 's|^    fallback_rooms:|    reopen_window: 30s\n    reopen_min_interval: 10s\n&|' "$STACK_DIR/a.yaml"
+        -e 's|^    fallback_rooms:|    digest: none\n    reopen_window: 30s\n    reopen_min_interval: 10s\n&|' "$STACK_DIR/a.yaml"
     "$(python_bin)" -B "$ROOT/scripts/truth.py" --minutes "$MINUTES" --seed "$SEED" --binary "$STACK_BINARY" --folder "$STACK_DIR" \
         --homeserver "http://127.0.0.1:$SYNAPSE_PORT" --room-list "$STACK_ROOM_LIST" --admin "http://127.0.0.1:$ADMIN_PORT" \
         --virtual-user "@_alerts_$STACK_ROOM_LIST:$STACK_SERVER_NAME" --alertmanager "$(words "${command[@]}")" \
