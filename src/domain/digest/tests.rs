@@ -1,3 +1,5 @@
+#![allow(clippy::arithmetic_side_effects, reason = "tests may fail loudly")]
+
 use super::*;
 use proptest::prelude::*;
 
@@ -178,7 +180,7 @@ proptest! {
             room.send(rule);
         }
         prop_assert!(room.due.is_empty(), "something waits");
-        prop_assert_eq!(room.told.len() as i64, number);
+        prop_assert_eq!(i64::try_from(room.told.len()).unwrap(), number);
         prop_assert!(room.told.values().all(|(times, _)| *times == 1));
         prop_assert!(room.edits.windows(2).all(|pair| pair[1] - pair[0] >= 3), "edits: {:?}", room.edits);
     }

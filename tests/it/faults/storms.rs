@@ -27,10 +27,10 @@ fn digests(world: &World, rooms: &Rooms) -> Vec<SeenMessage> {
 /// Each incident was told once, its time runs, and after the storm it has a page of its own.
 async fn everything_was_told_once(world: &World, rooms: &Rooms, incidents: &[i64]) {
     let sent = "SELECT count(*) FROM outbox WHERE kind = 'page' AND state = 'sent' AND level = 0";
-    assert_eq!(world.count(sent).await, incidents.len() as i64);
+    assert_eq!(world.count(sent).await, i64::try_from(incidents.len()).unwrap());
     assert_eq!(
         world.count("SELECT count(*) FROM timeline WHERE kind = 'told'").await,
-        incidents.len() as i64
+        i64::try_from(incidents.len()).unwrap()
     );
     world.pass(MINUTE * 3).await;
     let posts = world.posts(&rooms.ops);
@@ -39,7 +39,7 @@ async fn everything_was_told_once(world: &World, rooms: &Rooms, incidents: &[i64
         assert_eq!(own, 1, "#{number}: {posts:#?}");
     }
     let events = "SELECT count(*) FROM post WHERE event_id IS NOT NULL";
-    assert_eq!(world.count(events).await, incidents.len() as i64);
+    assert_eq!(world.count(events).await, i64::try_from(incidents.len()).unwrap());
     assert_eq!(world.homeserver.faults_left(), 0);
     world.nothing_is_left().await;
 }
@@ -120,14 +120,14 @@ async fn a_room_that_refuses_a_storm_is_undeliverable_for_each_incident() {
     let numbers = report(&world, "DiskFull", GROUPS).await;
     world.pass(SECOND * 30).await;
     let undeliverable = "SELECT count(*) FROM outbox WHERE kind = 'page' AND state = 'undeliverable'";
-    assert_eq!(world.count(undeliverable).await, numbers.len() as i64);
+    assert_eq!(world.count(undeliverable).await, i64::try_from(numbers.len()).unwrap());
     let managers = world.posts(&rooms.managers);
     assert!(
         !managers.is_empty() && managers.len() < 10,
         "the next level hears of all of them: {managers:#?}"
     );
     let paged = "SELECT count(*) FROM outbox WHERE kind = 'page' AND state = 'sent' AND level = 1";
-    assert_eq!(world.count(paged).await, numbers.len() as i64);
+    assert_eq!(world.count(paged).await, i64::try_from(numbers.len()).unwrap());
 }
 
 #[tokio::test]
