@@ -85,7 +85,6 @@ hostile_list() {
     sed -i "s|^  url: http://127.0.0.1:$SYNAPSE_PORT\$|  url: http://127.0.0.1:$SLOW_PORT|" "$1"
     cat >>"$1" <<YAML
   - name: hostile
-    digest: none
     webhook_token_file: $STACK_DIR/hostile_token
     levels:
       - rooms: ["#hostile:$STACK_SERVER_NAME"$rooms]
