@@ -161,7 +161,7 @@ pub enum Outgoing {
         /// The digest's event.
         to: OwnedEventId,
     },
-    /// The page of an incident that only digests have told in its room.
+    /// The page of an incident that only digests have shown in its room.
     OwnPage,
     /// The timer of an incident cannot be handled: it does not escalate. Needs nothing of the incident to be rendered.
     IncidentSetAside {

@@ -47,7 +47,7 @@ pub fn page(view: &IncidentView, story: &[Entry], rung: Rung, context: &Context<
         .notifying(view, &called, context)
 }
 
-/// The page of an incident that only digests have told in its room, after the storm. It mentions people only if somebody
+/// The page of an incident that only digests have shown in its room, after the storm. It mentions people only if somebody
 /// must still acknowledge it.
 pub fn own(view: &IncidentView, story: &[Entry], context: &Context<'_>) -> Message {
     let mut sections = Sections::of_state(view, story, context);

@@ -5,9 +5,9 @@ use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
 
 impl Store {
-    /// Deletes closed incidents that resolved before `horizon`, with their alerts, timelines and messages, and messages
-    /// without an incident that were settled before `horizon`, and digests that have none any more; at most `batch` of each. Returns the number of
-    /// deleted rows.
+    /// Deletes closed incidents that resolved before `horizon`, with their alerts, timelines and messages, messages
+    /// without an incident that were settled before `horizon`, and digests without messages; at most `batch` of each.
+    /// Returns the number of deleted rows.
     pub async fn forget_incidents(&self, horizon: Timestamp, batch: i64) -> Result<u64, StoreError> {
         let horizon = horizon.to_sqlx();
         let incidents = sqlx::query!(

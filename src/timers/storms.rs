@@ -1,4 +1,4 @@
-//! Ends storms: once no page has come for a while, what a digest told and is still open gets a page of its own.
+//! Ends storms: once no page has come for a while, each incident of a digest that is still open gets a page of its own.
 
 use crate::engine::{CurrentLists, Engine, EngineError};
 use crate::worker::{Progress, Worker};

@@ -1,4 +1,4 @@
-//! Digests: one message that tells a storm of pages in one room. Whether a page is told in one is decided when it is sent;
+//! Digests: one message for a storm of pages in one room. Whether one carries a page is decided when it is sent;
 //! each incident keeps its ladder, its timeline and its number.
 
 use super::incident::{PhaseName, Rung};
@@ -115,7 +115,7 @@ pub fn is_storm(rule: DigestRule, due: usize, lately: usize) -> bool {
     due.saturating_add(lately) > usize::try_from(rule.above).unwrap_or(usize::MAX)
 }
 
-/// How the pages that are due in a storm, `coming`, are told. `open`: the room's newest digest of their class.
+/// How the pages that are due in a storm, `coming`, are sent. `open`: the room's newest digest of their class.
 ///
 /// An edit wakes nobody. So they join a digest only while those whom it woke are surely at it: it is young, somebody must
 /// still answer it, it mentioned everybody whom they mention, and none of them is more severe.

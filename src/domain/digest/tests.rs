@@ -83,15 +83,15 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// A room that sends by the rules. Records how each page was told.
+/// A room that sends by the rules. Records how each page was sent.
 #[derive(Default)]
 struct Room {
     now: u64,
     due: Vec<Member>,
     open: Option<Open>,
     posted: Vec<u64>,
-    /// By number: how often it was told, and whether a message that wakes people told it.
-    told: std::collections::BTreeMap<i64, (u32, bool)>,
+    /// By number: how often it was sent, and whether in a message that wakes people.
+    sent: std::collections::BTreeMap<i64, (u32, bool)>,
     messages: Vec<u64>,
     edits: Vec<u64>,
 }
@@ -109,7 +109,7 @@ impl Room {
             } else {
                 Plan::Alone
             };
-            let told: Vec<Member> = match plan {
+            let sent: Vec<Member> = match plan {
                 Plan::JoinAt(_) => return,
                 Plan::Alone => {
                     self.due.remove(0);
@@ -117,8 +117,8 @@ impl Room {
                 }
                 Plan::New | Plan::Join => std::mem::take(&mut self.due),
             };
-            for member in &told {
-                let entry = self.told.entry(member.number).or_default();
+            for member in &sent {
+                let entry = self.sent.entry(member.number).or_default();
                 entry.0 += 1;
                 entry.1 |= plan != Plan::Join;
                 self.posted.push(self.now);
@@ -126,12 +126,12 @@ impl Room {
             let now = self.at();
             match (plan, &mut self.open) {
                 (Plan::Join, Some(open)) => {
-                    open.members.extend(told);
+                    open.members.extend(sent);
                     open.edited_at = now;
                     self.edits.push(self.now);
                 }
                 (Plan::New, _) => {
-                    self.open = Some(Open { sent_at: now, edited_at: now, members: told });
+                    self.open = Some(Open { sent_at: now, edited_at: now, members: sent });
                     self.messages.push(self.now);
                 }
                 _ => self.messages.push(self.now),
@@ -143,7 +143,7 @@ impl Room {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
 
-    /// Each page is told once, within a few seconds. One that only an edit told came while those who were woken less than
+    /// Each page is sent once, within a few seconds. One that only an edit carried came while those who were woken less than
     /// `within` ago still had something to acknowledge. A room gets few messages, however many pages there are.
     #[test]
     fn each_page_is_told_once_and_a_room_gets_few_messages(
@@ -180,8 +180,8 @@ proptest! {
             room.send(rule);
         }
         prop_assert!(room.due.is_empty(), "something waits");
-        prop_assert_eq!(i64::try_from(room.told.len()).unwrap(), number);
-        prop_assert!(room.told.values().all(|(times, _)| *times == 1));
+        prop_assert_eq!(i64::try_from(room.sent.len()).unwrap(), number);
+        prop_assert!(room.sent.values().all(|(times, _)| *times == 1));
         prop_assert!(room.edits.windows(2).all(|pair| pair[1] - pair[0] >= 3), "edits: {:?}", room.edits);
     }
 }

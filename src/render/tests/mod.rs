@@ -7,6 +7,7 @@ mod fallback;
 mod incidents;
 mod silences;
 mod template;
+mod threads;
 
 use super::message::Message;
 use super::{Context, sample};

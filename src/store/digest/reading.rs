@@ -83,7 +83,7 @@ pub async fn last_page(
     Ok((row.last.map(SqlTimestamp::to_jiff), row.waits))
 }
 
-/// What a digest's next edit depends on, besides its incidents.
+/// What a digest's next edit depends on, apart from its incidents.
 #[derive(Debug, Clone)]
 pub struct Shown {
     /// Its class, as the database has it.
@@ -104,7 +104,7 @@ impl Shown {
     }
 }
 
-/// What a digest's next edit depends on, besides its incidents.
+/// What a digest's next edit depends on, apart from its incidents.
 pub async fn shown(tx: &mut Tx, digest: Uuid) -> Result<Option<Shown>, StoreError> {
     Ok(sqlx::query_as!(
         Shown,

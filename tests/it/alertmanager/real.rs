@@ -16,7 +16,7 @@ async fn report(url: &Url, alerts: &[Value]) {
 }
 
 #[tokio::test]
-#[ignore = "needs a real Alertmanager"]
+#[ignore = "needs a real Alertmanager: `scripts/test.sh story` runs it"]
 async fn a_real_alertmanager_is_polled_and_silenced() {
     matrixbot::matrix::install_tls_provider();
     let url: Url = std::env::var("ALERTMANAGER").unwrap().parse().unwrap();

@@ -1,4 +1,4 @@
-//! A storm is told once, whatever fails while its digest is sent, and nothing of it is lost.
+//! A storm is posted once, whatever fails while its digest is sent, and nothing of it is lost.
 
 use super::{ALICE, MINUTE, SECOND, messages_to};
 use crate::homeserver::Fault;
@@ -24,7 +24,7 @@ fn digests(world: &World, rooms: &Rooms) -> Vec<SeenMessage> {
     posts
 }
 
-/// Each incident was told once, its time runs, and after the storm it has a page of its own.
+/// Each incident was notified once, its time runs, and after the storm it has a page of its own.
 async fn everything_was_told_once(world: &World, rooms: &Rooms, incidents: &[i64]) {
     let sent = "SELECT count(*) FROM outbox WHERE kind = 'page' AND state = 'sent' AND level = 0";
     assert_eq!(world.count(sent).await, i64::try_from(incidents.len()).unwrap());
@@ -63,7 +63,7 @@ async fn a_process_that_dies_with_a_digest_loses_and_repeats_nothing() {
         // Somebody is quicker than matrixbot.
         world.pass(SECOND * 30).await;
         assert_eq!(digests(&world, &rooms).len(), 1, "accepted: {accepted}");
-        assert_eq!(world.posts(&rooms.ops).len(), 1, "nothing is told by itself");
+        assert_eq!(world.posts(&rooms.ops).len(), 1, "nothing is posted by itself");
         everything_was_told_once(&world, &rooms, &numbers).await;
     }
 }
@@ -76,7 +76,7 @@ async fn a_lost_answer_to_a_digest_repeats_nothing() {
         world.homeserver.fail_next(messages_to(&rooms.ops), fault.clone());
         let numbers = report(&world, "DiskFull", GROUPS).await;
         world.settle().await;
-        // What comes meanwhile is told as well.
+        // What comes meanwhile is posted as well.
         let more = report(&world, "LinkDown", 2).await;
         world.pass(SECOND * 30).await;
         assert!(digests(&world, &rooms).len() <= 2, "{fault:?}");
@@ -98,7 +98,7 @@ async fn an_edit_that_carries_pages_and_fails_loses_none() {
         world.homeserver.fail_next(messages_to(&rooms.ops), fault);
         let more = report(&world, "LinkDown", 3).await;
         world.pass(SECOND * 20).await;
-        assert_eq!(world.posts(&rooms.ops).len(), 1, "an edit tells them");
+        assert_eq!(world.posts(&rooms.ops).len(), 1, "an edit carries them");
         everything_was_told_once(&world, &rooms, &[numbers, more].concat()).await;
     }
 }

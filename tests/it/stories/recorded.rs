@@ -1,4 +1,4 @@
-//! Webhooks that a real Alertmanager posted, one after another: what it was told is in the README of the fixtures.
+//! Webhooks that a real Alertmanager posted, one after another: what was reported to it is in the README of the fixtures.
 
 use super::{alice, headlines, history, minutes, notified, pages, phase, thread, with_mentions};
 use crate::world::{Rooms, World};

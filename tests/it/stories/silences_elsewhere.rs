@@ -92,12 +92,12 @@ async fn a_silence_of_some_of_its_alerts_is_posted_in_its_thread_when_it_is_made
     let now = world.now();
     alertmanager.change(|state| state.silences[0].ends_at = now);
     polls(&world, &alertmanager, 3).await;
-    let told: Vec<String> = thread(&world, &rooms.ops)
+    let entries: Vec<String> = thread(&world, &rooms.ops)
         .into_iter()
         .filter(|line| line.to_lowercase().contains("silenced"))
         .collect();
     assert_eq!(
-        told,
+        entries,
         [
             "#1 🔇 Silenced by carol until 12:30 UTC: “new disk”. Its other alerts are not silenced.",
             "#1 🔇 Silenced by carol until 13:03 UTC: “new disk”. Its other alerts are not silenced.",
@@ -184,8 +184,8 @@ async fn ends_are_sent_by_alertmanager_s_clock_and_shown_by_ours() {
         world.pass(Duration::from_millis(part)).await;
         polls(&world, &alertmanager, 1).await;
     }
-    let told = thread(&world, &rooms.ops).into_iter().filter(|line| line.contains("Silenced by"));
-    assert_eq!(told.count(), 1, "{:?}", thread(&world, &rooms.ops));
+    let entries = thread(&world, &rooms.ops).into_iter().filter(|line| line.contains("Silenced by"));
+    assert_eq!(entries.count(), 1, "{:?}", thread(&world, &rooms.ops));
     assert!(pages(&world, &rooms.ops)[0].body.contains("until 14:00 UTC"));
     // Lost by Alertmanager, it is made again until the same time.
     alertmanager.change(|state| state.silences.clear());

@@ -1,4 +1,4 @@
-//! Storms: many pages at once in one room are told in a digest.
+//! Storms: many pages at once in one room are posted in a digest.
 
 use super::{ALICE, BOB, alice, bob, minutes, notified, pages, phase, seconds, with_mentions};
 use crate::homeserver::Match;
@@ -52,13 +52,13 @@ async fn count_in(world: &World, phase: &str) -> i64 {
     world.count_of(&format!("SELECT count(*) FROM incident WHERE phase = '{phase}'")).await
 }
 
-/// Each incident of the database was told once in each room that it was told in (I4).
+/// Each incident of the database was notified once in each room that it was notified in (I4).
 async fn each_is_told_once(world: &World, room: &RoomId, incidents: i64) {
-    let told = format!(
+    let notified_once = format!(
         "SELECT count(*) FROM (SELECT incident FROM outbox WHERE room = '{room}' AND kind = 'page' AND state = 'sent'
-         AND level = 0 AND loop_no = 0 GROUP BY incident, run_no HAVING count(*) = 1) AS told"
+         AND level = 0 AND loop_no = 0 GROUP BY incident, run_no HAVING count(*) = 1) AS notified"
     );
-    assert_eq!(world.count_of(&told).await, incidents, "each first page is sent once");
+    assert_eq!(world.count_of(&notified_once).await, incidents, "each first page is sent once");
     let started = "SELECT count(*) FROM timeline WHERE kind = 'told'";
     assert!(world.count(started).await >= incidents, "the time of each level counts");
 }
@@ -101,13 +101,13 @@ async fn a_reaction_acknowledges_what_the_digest_showed_and_its_removal_gives_it
     let before = world.homeserver.person(ALICE).reacts(&digest, "✅");
     held.release();
     world.pass(seconds(5)).await;
-    let told = fresh(&world, &rooms.ops).len();
+    let posted = fresh(&world, &rooms.ops).len();
     for number in &later {
         assert_eq!(phase(&world, *number).await, "firing", "the digest did not show #{number} yet");
     }
     let acknowledged = count_in(&world, "acknowledged").await;
     assert!(acknowledged >= 12, "{acknowledged} of {numbers:?}");
-    assert!(told <= 11, "{told} messages");
+    assert!(posted <= 11, "{posted} messages");
     world.homeserver.person(ALICE).redacts(&before);
     world.settle().await;
     assert_eq!(count_in(&world, "acknowledged").await, 0, "it gives all of them back");
@@ -225,7 +225,7 @@ async fn a_worse_alert_in_a_storm_calls_again() {
     let called = notified(&world, &rooms.ops).len();
     report_at_once(&world, &["LinkDown"], 1, "warning").await;
     world.pass(seconds(4)).await;
-    assert_eq!(notified(&world, &rooms.ops).len(), called, "an edit tells it");
+    assert_eq!(notified(&world, &rooms.ops).len(), called, "an edit carries it");
     report_at_once(&world, &["DataLoss"], 1, "critical").await;
     world.settle().await;
     assert_eq!(notified(&world, &rooms.ops).len(), called + 1, "nobody was called for a critical one");
