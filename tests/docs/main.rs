@@ -356,7 +356,7 @@ fn the_reference_lists_every_result_of_a_command() {
     let rows = table(&read("docs/REFERENCE.md"), "Result");
     let documented: BTreeSet<String> =
         rows.iter().flat_map(|row| code_spans(&row[0])).map(ToOwned::to_owned).collect();
-    let answers = read("src/domain/answer.rs");
+    let answers = read("src/domain/answer/mod.rs");
     let (_, words) = answers.split_once("fn in_log(&self)").unwrap();
     let (words, _) = words.split_once("\n    }\n").unwrap();
     let mut written: BTreeSet<String> = words.split('"').skip(1).step_by(2).map(str::to_owned).collect();
