@@ -162,11 +162,11 @@ part() {
     esac
 }
 
-# Starts hostile in a process group of its own, with ports that no other part chooses.
+# Starts hostile in a process group of its own.
 start_hostile() {
     ASIDE_STARTED=$SECONDS
     set -m
-    MATRIXBOT_FIRST_PORT=25000 "${HOSTILE[@]}" >"$SCRATCH/hostile.log" 2>&1 </dev/null &
+    "${HOSTILE[@]}" >"$SCRATCH/hostile.log" 2>&1 </dev/null &
     ASIDE=$!
     set +m
 }

@@ -113,13 +113,15 @@ require_port() {
     port_is_free "$1" || die "Port $1, meant for $2, is in use by $(port_owner "$1")." "$3"
 }
 
-# free_port: an unused port of 5000, from MATRIXBOT_FIRST_PORT or 20000, which the kernel does not assign to clients.
-# Scripts that run at the same time choose from different ones, because a port is free until its server listens.
+# free_port: an unused port of 5000 that the kernel does not assign to clients. It is reserved for ten minutes, because a
+# port is free until its server listens: neither this script nor another one of this cache chooses it meanwhile.
 free_port() {
-    local port
+    local port reserved=$CACHE/ports
+    mkdir -p "$reserved" || die "$reserved cannot be written."
+    find "$reserved" -mindepth 1 -mmin +10 -exec rmdir {} + 2>/dev/null || true
     while :; do
-        port=$((${MATRIXBOT_FIRST_PORT:-20000} + RANDOM % 5000))
-        if port_is_free "$port"; then
+        port=$((20000 + RANDOM % 5000))
+        if port_is_free "$port" && mkdir "$reserved/$port" 2>/dev/null; then
             printf '%s\n' "$port"
             return
         fi

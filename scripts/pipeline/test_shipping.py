@@ -1,4 +1,4 @@
-"""image.sh, Dockerfile, compose.yaml, compose-secrets.sh, CircleCI, and the tools that are downloaded."""
+"""image.sh, Dockerfile, compose.yaml, compose-secrets.sh, CircleCI, the tools that are downloaded, and ports."""
 
 import fnmatch
 import os
@@ -207,3 +207,12 @@ def test_registration_of_production_is_accepted(world):
     for room_list in config["room_lists"]:
         room_list["webhook_token"] = "a"
     matrixbot_accepts(yaml.safe_dump(config), world.folder)
+
+
+# --- ports -------------------------------------------------------------------------------------------
+
+def test_a_port_is_chosen_once_although_nobody_listens_yet(tmp_path):
+    choose = "source scripts/lib/common.sh; for ((i = 0; i < 300; i++)); do free_port; done"
+    ran = subprocess.run(["bash", "-c", choose], capture_output=True, text=True, check=True, cwd=ROOT, env={**os.environ, "MATRIXBOT_CACHE": str(tmp_path)})
+    ports = ran.stdout.split()
+    assert len(ports) == 300 and len(set(ports)) == 300
