@@ -6,6 +6,7 @@ use crate::domain::command::Verb;
 use crate::domain::policy::Mention;
 use crate::domain::reaction;
 use crate::domain::webhook::PREDECESSORS_PATHS;
+use crate::domain::zone::Zone;
 use regex::Regex;
 use ruma::{OwnedMxcUri, OwnedRoomOrAliasId, OwnedServerName, OwnedUserId};
 use rustls::pki_types::pem::PemObject;
@@ -155,6 +156,9 @@ pub(super) static FORMS: LazyLock<Vec<Form>> = LazyLock::new(|| {
         ),
         like("user", "^@.", "must be a user (\"@name:server\")", typed::<OwnedUserId>),
         any("severity", plain),
+        any("time zone", |_, _, text| {
+            text.parse::<Zone>().map(|zone| json!(zone)).map_err(|unknown| unknown.to_string())
+        }),
         any("text (reaction)", |_, _, text| match reaction::verb(text) {
             Some(Verb::Acknowledge) | None => Ok(json!(text)),
             Some(other) => Err(format!("`{text}` {}s, so it cannot acknowledge", other.word())),

@@ -55,3 +55,4 @@ pub mod transition;
 pub mod view;
 pub mod watch;
 pub mod webhook;
+pub mod zone;
