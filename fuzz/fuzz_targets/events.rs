@@ -12,8 +12,9 @@ fuzz_target!(|event: &str| {
     if let Incoming::Event(event) = interpret(raw)
         && let Happening::Message(message) = event.what
     {
-        let (mentioned, text) = message.addressed(|_| true);
+        let addressed = message.addressed(|_| true, |_| Some("Finance alerts".to_owned()));
         let reply_or_thread = message.reply_to.is_some() || message.thread_root.is_some();
-        parse(text, Context { reply_or_thread, mentioned: mentioned.is_some() });
+        let (mentioned, named) = (addressed.user.is_some(), addressed.named);
+        parse(addressed.text, Context { reply_or_thread, mentioned, named, ..Context::default() });
     }
 });

@@ -2,6 +2,7 @@
 
 use super::policy::{DigestRule, Policy};
 use super::reaction;
+use super::zone::Zone;
 use ruma::OwnedUserId;
 use schemars::JsonSchema;
 use secrecy::SecretString;
@@ -75,6 +76,8 @@ pub struct ListSettings {
     pub digest: Option<DigestRule>,
     /// The operator's message templates.
     pub templates: BTreeMap<String, String>,
+    /// The zone of times of day in messages and commands.
+    pub time_zone: Zone,
 }
 
 /// A room list that has left a room.
@@ -189,6 +192,7 @@ impl ListSettings {
             follow_aliases: FollowAliases::default(),
             digest: Some(DigestRule::default()),
             templates: BTreeMap::new(),
+            time_zone: Zone::UTC,
         }
     }
 

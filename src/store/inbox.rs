@@ -130,6 +130,13 @@ impl Store {
         next_event(&self.pool, room, now).await
     }
 
+    /// An event of a room, if it has arrived.
+    pub async fn event(&self, event_id: &str, room: &str) -> Result<Option<serde_json::Value>, StoreError> {
+        Ok(sqlx::query_scalar!("SELECT event FROM inbox WHERE event_id = $1 AND room = $2", event_id, room)
+            .fetch_optional(&self.pool)
+            .await?)
+    }
+
     /// Whether events wait that can be handled at `now`.
     pub async fn events_wait(&self, now: Timestamp) -> Result<bool, StoreError> {
         Ok(sqlx::query_scalar!(
@@ -256,6 +263,20 @@ pub async fn handled(
     .execute(&mut **tx)
     .await?;
     Ok(())
+}
+
+/// Notes that a message was edited into a command. Returns false if the message was a command, or has become one before.
+pub async fn edited_into_command(tx: &mut Tx, event_id: &str, room: &str) -> Result<bool, StoreError> {
+    let updated = sqlx::query!(
+        "UPDATE inbox SET result = 'ignored: edited into a command', target = NULL
+         WHERE event_id = $1 AND room = $2 AND state = 'handled' AND result IN ('ignored: chatter', 'not understood')",
+        event_id,
+        room
+    )
+    .execute(&mut **tx)
+    .await?
+    .rows_affected();
+    Ok(updated > 0)
 }
 
 /// Locks an event id until the transaction ends. The inbox holds this lock while it checks whether the event is ours

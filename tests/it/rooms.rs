@@ -71,6 +71,7 @@ fn list(number: usize, rooms: &[&str]) -> ListSettings {
         follow_aliases: FollowAliases::default(),
         digest: None,
         templates: BTreeMap::new(),
+        time_zone: matrixbot::domain::zone::Zone::UTC,
     }
 }
 

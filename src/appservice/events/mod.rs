@@ -176,7 +176,18 @@ fn membership_of(state: &MembershipState) -> Option<Membership> {
     }
 }
 
-fn message(content: RoomMessageEventContent) -> Message {
+fn message(mut content: RoomMessageEventContent) -> Message {
+    let edits = match content.relates_to.take() {
+        Some(Relation::Replacement(edit)) => {
+            content.msgtype = edit.new_content.msgtype;
+            content.mentions = edit.new_content.mentions;
+            Some(edit.event_id)
+        }
+        other => {
+            content.relates_to = other;
+            None
+        }
+    };
     let (kind, body, html) = match &content.msgtype {
         MessageType::Text(text) => {
             (MessageKind::Text, text.body.as_str(), text.formatted.as_ref().map(|html| html.body.as_str()))
@@ -187,7 +198,7 @@ fn message(content: RoomMessageEventContent) -> Message {
     let mut message = Message {
         text: body.to_owned(),
         kind,
-        is_edit: false,
+        edits: None,
         reply_to: None,
         thread_root: None,
         mentions: content.mentions.iter().flat_map(|mentions| mentions.user_ids.iter().cloned()).collect(),
@@ -203,17 +214,20 @@ fn message(content: RoomMessageEventContent) -> Message {
                 .map(|in_reply_to| in_reply_to.event_id);
             message.thread_root = Some(thread.event_id);
         }
-        Some(Relation::Replacement(_)) => message.is_edit = true,
         Some(_) | None => {}
     }
     // No event has such an id: the message refers to nothing.
     let exists = |target: &OwnedEventId| !is_too_long(target.as_str());
+    if edits.as_ref().is_some_and(|of| !exists(of)) {
+        message.kind = MessageKind::Other;
+    }
+    message.edits = edits.filter(exists);
     message.reply_to = message.reply_to.filter(exists);
     message.thread_root = message.thread_root.filter(exists);
     if message.reply_to.is_some() || message.thread_root.is_some() {
         remove_plain_reply_fallback(body).clone_into(&mut message.text);
     }
-    message.leading_mention = mention::leading(&message.text, html);
+    message.leading_mention = mention::leading(&message.text, html).map(Box::new);
     message
 }
 

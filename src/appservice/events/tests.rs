@@ -1,6 +1,7 @@
 use super::interpret;
 use crate::domain::incoming::{Happening, Incoming, Membership, Message, MessageKind, RoomEvent};
 use proptest::prelude::*;
+use ruma::UserId;
 use serde_json::json;
 use serde_json::value::{RawValue, to_raw_value};
 
@@ -116,14 +117,25 @@ fn a_message_in_a_thread_is_a_reply_only_without_is_falling_back() {
 }
 
 #[test]
-fn notices_edits_and_pictures_give_no_commands() {
+fn an_edit_has_its_new_text() {
     let edit = message(&json!({
         "msgtype": "m.text",
         "body": "* ack 42",
         "m.new_content": {"msgtype": "m.text", "body": "ack 42"},
         "m.relates_to": {"rel_type": "m.replace", "event_id": "$earlier"},
     }));
-    assert!(edit.is_edit && !edit.may_command());
+    assert_eq!((edit.edits.as_deref().unwrap().as_str(), edit.text.as_str()), ("$earlier", "ack 42"));
+    let of_nothing = message(&json!({
+        "msgtype": "m.text",
+        "body": "* ack 42",
+        "m.new_content": {"msgtype": "m.text", "body": "ack 42"},
+        "m.relates_to": {"rel_type": "m.replace", "event_id": format!("${}", "x".repeat(300))},
+    }));
+    assert!(!of_nothing.may_command());
+}
+
+#[test]
+fn notices_and_pictures_give_no_commands() {
     let notice = message(&json!({"msgtype": "m.notice", "body": "ack 42"}));
     assert_eq!(notice.kind, MessageKind::Notice);
     assert!(!notice.may_command());
@@ -165,12 +177,41 @@ fn a_mention_of_our_user_at_the_start_addresses_us() {
         "formatted_body": "<a href=\"https://matrix.to/#/@_alerts_finance:example.org\">Finance alerts</a>: ack 42",
         "m.mentions": {"user_ids": ["@_alerts_finance:example.org"]},
     }));
-    let (user, text) = mentioning.addressed(|user| user.localpart().starts_with("_alerts_"));
-    assert_eq!(user.unwrap(), "@_alerts_finance:example.org");
-    assert_eq!(text, "ack 42");
+    let is_ours = |user: &UserId| user.localpart().starts_with("_alerts_");
+    let addressed = mentioning.addressed(is_ours, |_| None);
+    assert_eq!(
+        (addressed.user.unwrap().as_str(), addressed.text),
+        ("@_alerts_finance:example.org", "ack 42")
+    );
     assert_eq!(mentioning.mentions, ["@_alerts_finance:example.org"]);
-    let (user, text) = mentioning.addressed(|_| false);
-    assert_eq!((user, text), (None, "Finance alerts: ack 42"), "a message to somebody else is not changed");
+    let addressed = mentioning.addressed(|_| false, |_| None);
+    assert_eq!((addressed.user, addressed.text, addressed.named), (None, "Finance alerts: ack 42", false));
+}
+
+#[test]
+fn a_name_at_the_start_addresses_us_if_the_message_mentions_us() {
+    let is_ours = |user: &UserId| user.localpart().starts_with("_alerts_");
+    let called = |_: &UserId| Some("Finance alerts".to_owned());
+    let mut content = json!({"msgtype": "m.text", "body": "Finance alerts: ack 42"});
+    assert_eq!(message(&content).addressed(is_ours, called).user, None, "it mentions nobody");
+    content["m.mentions"] = json!({"user_ids": ["@bob:example.org", "@_alerts_finance:example.org"]});
+    for text in ["Finance alerts: ack 42", "@_alerts_finance:example.org ack 42", "_alerts_finance, ack 42"] {
+        content["body"] = json!(text);
+        let message = message(&content);
+        let addressed = message.addressed(is_ours, called);
+        assert_eq!(
+            (addressed.user.is_some(), addressed.text, addressed.named),
+            (true, "ack 42", false),
+            "{text}"
+        );
+    }
+    content["body"] = json!("please ack 42");
+    assert!(message(&content).addressed(is_ours, called).named);
+    content["m.relates_to"] = json!({"m.in_reply_to": {"event_id": "$page"}});
+    assert!(
+        !message(&content).addressed(is_ours, called).named,
+        "clients mention the author of the original"
+    );
 }
 
 #[test]

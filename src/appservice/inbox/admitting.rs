@@ -11,7 +11,7 @@ use crate::store::{command_rate, digest, incident, post, room};
 use ruma::{OwnedEventId, OwnedUserId};
 use std::sync::Arc;
 
-/// Of how many incidents of a range the lists are looked up.
+/// Of how many incidents of a range, or of `all`, the lists are looked up.
 const MOST_LOOKED_UP: usize = 20;
 
 impl EventHandler<'_> {
@@ -62,7 +62,8 @@ impl EventHandler<'_> {
                     digest::posted_among(self.change.tx(), (&first, &last), self.event.room.as_str()).await?;
                 posted.into_iter().map(|(number, _)| number).take(MOST_LOOKED_UP).collect()
             }
-            Which::All | Which::This => return Ok(Vec::new()),
+            Which::All => return self.left_lists_with_posts(parsed).await,
+            Which::This => return Ok(Vec::new()),
         };
         let lists = self.inbox.lists.load();
         let mut found: Vec<Arc<ListSettings>> = Vec::new();
@@ -80,6 +81,31 @@ impl EventHandler<'_> {
         Ok(found)
     }
 
+    /// The lists that have left this room and have incidents there that `all` stands for.
+    async fn left_lists_with_posts(&mut self, parsed: &Parsed) -> Result<Vec<Arc<ListSettings>>, InboxError> {
+        let Parsed::Command(Command::Act { act, .. }) = parsed else { return Ok(Vec::new()) };
+        let mut with_posts = Vec::new();
+        for list in self.left_lists().await? {
+            let one = std::slice::from_ref(&list);
+            let room = self.event.room.as_str();
+            // Oldest first: in a room that was replaced, these were posted there.
+            for number in self.change.all_in_room(one, act.verb(), room, MOST_LOOKED_UP).await?.here {
+                if post::was_notified(self.change.tx(), number, room).await? {
+                    with_posts.push(list);
+                    break;
+                }
+            }
+        }
+        Ok(with_posts)
+    }
+
+    /// The lists whose virtual users are in this room.
+    async fn left_lists(&mut self) -> Result<Vec<Arc<ListSettings>>, InboxError> {
+        let lists = self.inbox.lists.load();
+        let users = room::users_in(self.change.tx(), self.event.room.as_str()).await?;
+        Ok(users.iter().filter_map(|user| lists.of_user(user)).cloned().collect())
+    }
+
     /// Answers a command about something that was not posted in this room, which its lists have left: with where they post
     /// now. Their virtual users are still in it. `mentioned`: the virtual user that the command is addressed to.
     pub(super) async fn answer_in_left_room(
@@ -88,9 +114,7 @@ impl EventHandler<'_> {
         thread: Option<OwnedEventId>,
     ) -> Result<Handled, InboxError> {
         let room = self.event.room.as_str();
-        let lists = self.inbox.lists.load();
-        let users = room::users_in(self.change.tx(), room).await?;
-        let mut left: Vec<_> = users.iter().filter_map(|user| lists.of_user(user)).cloned().collect();
+        let mut left = self.left_lists().await?;
         if let Some(list) = left.iter().find(|list| Some(&list.user_id) == mentioned.as_ref()).cloned() {
             left = vec![list];
         }

@@ -2,7 +2,7 @@
 
 use super::{Inbox, InboxError, Prepared};
 use crate::domain::answer::Answer;
-use crate::domain::incoming::{Membership, RoomEvent};
+use crate::domain::incoming::{Happening, Membership, Message, RoomEvent};
 use crate::domain::lists::ListSettings;
 use crate::domain::outgoing::Outgoing;
 use crate::domain::rights::Caller;
@@ -106,6 +106,14 @@ impl<'a> EventHandler<'a> {
         Ok(rooms::lists_of(self.change.tx(), &lists, self.event.room.as_str()).await?)
     }
 
+    /// The event that answers refer to: of an edit, its original.
+    pub(super) fn answered(&self) -> OwnedEventId {
+        match &self.event.what {
+            Happening::Message(Message { edits: Some(original), .. }) => original.clone(),
+            _ => self.event.event_id.clone(),
+        }
+    }
+
     /// Answers the event as the virtual user of a room list.
     pub(super) async fn answer_as(
         &mut self,
@@ -113,7 +121,7 @@ impl<'a> EventHandler<'a> {
         answer: Answer,
         thread: Option<OwnedEventId>,
     ) -> Result<(), InboxError> {
-        let to = self.event.event_id.clone();
+        let to = self.answered();
         let payload = Outgoing::Answer { answer, to, thread, yields: self.yields };
         self.enqueue(room_list, payload, None).await
     }

@@ -2,8 +2,9 @@
 
 use super::InboxError;
 use super::handler::{EventHandler, Handled};
+use super::reading::Reading;
 use crate::domain::answer::{ActResult, Acted, Answer, Hidden, Rest, in_log};
-use crate::domain::command::{Command, Context, Parsed, Query, Verb, View, Which, parse};
+use crate::domain::command::{Command, Parsed, Query, Verb, View, Which};
 use crate::domain::incoming::Message;
 use crate::domain::input::{Act, PersonAction, Via};
 use crate::domain::lists::ListSettings;
@@ -29,6 +30,8 @@ pub(super) struct CommandMessage {
     pub(super) thread: Option<OwnedEventId>,
     /// The room lists that it applies to; the first one answers.
     pub(super) lists: Vec<Arc<ListSettings>>,
+    /// Whether these lists have left the room: then it concerns only what was posted there.
+    has_left: bool,
     /// Whether it is a reply or stands alone.
     via: Via,
 }
@@ -59,27 +62,26 @@ impl EventHandler<'_> {
         if !message.may_command() {
             return Ok(Handled::ignored("not a command"));
         }
-        let (ours, text) = message.addressed(|user| self.inbox.is_ours(user));
+        let reading = self.inbox.reading(message, self.event.at);
+        let ours = reading.addressed.user;
         let related = message.reply_to.as_ref().or(message.thread_root.as_ref());
-        let mentioned = ours.is_some();
-        let meaning = |reply_or_thread| parse(text, Context { reply_or_thread, mentioned });
         // Most messages are chatter even if their target is one of our messages; those need no query.
-        let at_most = meaning(related.is_some());
+        let at_most = reading.at_most(message);
         if at_most == Parsed::Chatter {
             return Ok(Handled::ignored("chatter"));
         }
-        if let Some(digest) = self.about_digest(message).await? {
-            return self.message_about_digest(message, &digest, at_most).await;
+        if let Some((digest, direct)) = self.about_digest(message).await? {
+            return self.message_about_digest(message, &reading, &digest, direct).await;
         }
-        let mut about = self.about(message).await?;
-        let mut parsed = meaning(about.is_some());
+        let (mut about, mut direct) = self.about(message).await?.unzip();
+        let mut parsed = reading.meaning(about.is_some(), true, None);
         if let Some(target) = related.filter(|_| parsed != at_most) {
             inbox::lock_target(self.change.tx(), target.as_str()).await?;
-            if let Some(digest) = self.about_digest(message).await? {
-                return self.message_about_digest(message, &digest, at_most).await;
+            if let Some((digest, direct)) = self.about_digest(message).await? {
+                return self.message_about_digest(message, &reading, &digest, direct).await;
             }
-            about = self.about(message).await?;
-            parsed = meaning(about.is_some());
+            (about, direct) = self.about(message).await?.unzip();
+            parsed = reading.meaning(about.is_some(), true, None);
             // The target may be a page whose event id is not stored yet: then handle this again once it is.
             let wait = parsed == Parsed::Chatter
                 || post::is_on_its_way(self.change.tx(), self.event.room.as_str()).await?;
@@ -88,7 +90,8 @@ impl EventHandler<'_> {
             }
         }
         let mut lists = self.concerned_lists(ours.map(ToString::to_string), about.as_ref()).await?;
-        if lists.is_empty() {
+        let has_left = lists.is_empty();
+        if has_left {
             lists = self.lists_of_posts(&parsed).await?;
         }
         let Some(first) = lists.first() else {
@@ -97,12 +100,34 @@ impl EventHandler<'_> {
                 _ => self.answer_in_left_room(ours.map(ToOwned::to_owned), message.thread_root.clone()).await,
             };
         };
-        if parsed != Parsed::Chatter && !self.admit_command(&first.name, message.thread_root.clone()).await? {
-            return Ok(Handled::dropped());
+        let parsed = reading.meaning(about.is_some(), direct.unwrap_or(true), Some(first));
+        if let Some(handled) = self.before_obeying(message, &parsed, &first.name).await? {
+            return Ok(handled);
         }
         let via = if related.is_some() && about.is_some() { Via::Reply } else { Via::Command };
-        let message = CommandMessage { about, shown: None, thread: message.thread_root.clone(), lists, via };
+        let thread = message.thread_root.clone();
+        let message = CommandMessage { about, shown: None, thread, lists, has_left, via };
         self.obey(&message, parsed).await
+    }
+
+    /// What becomes of a message without carrying it out: chatter, an edit of a command, or one command of a flood.
+    async fn before_obeying(
+        &mut self,
+        message: &Message,
+        parsed: &Parsed,
+        room_list: &str,
+    ) -> Result<Option<Handled>, InboxError> {
+        if *parsed == Parsed::Chatter {
+            return Ok(Some(Handled::ignored("chatter")));
+        }
+        if let Some(original) = &message.edits {
+            let room = self.event.room.as_str();
+            if !inbox::edited_into_command(self.change.tx(), original.as_str(), room).await? {
+                return Ok(Some(Handled::ignored("an edit of a command")));
+            }
+        }
+        let admitted = self.admit_command(room_list, message.thread_root.clone()).await?;
+        Ok((!admitted).then(Handled::dropped))
     }
 
     /// Does what a message means.
@@ -118,12 +143,13 @@ impl EventHandler<'_> {
         }
     }
 
-    /// A reply to a digest, or a message in its thread. `parsed`: what it means.
+    /// A reply to a digest, or a message in its thread. `direct`: not a reply to a person there.
     async fn message_about_digest(
         &mut self,
         message: &Message,
+        reading: &Reading<'_>,
         digest: &digest::About,
-        parsed: Parsed,
+        direct: bool,
     ) -> Result<Handled, InboxError> {
         let mut lists = self.lists().await?;
         if let Some(list) = self.inbox.lists.load().get(&digest.room_list).cloned() {
@@ -131,8 +157,9 @@ impl EventHandler<'_> {
             lists.insert(0, list);
         }
         let Some(first) = lists.first() else { return Ok(Handled::ignored("a room of no list")) };
-        if !self.admit_command(&first.name, message.thread_root.clone()).await? {
-            return Ok(Handled::dropped());
+        let parsed = reading.meaning(true, direct, Some(first));
+        if let Some(handled) = self.before_obeying(message, &parsed, &first.name).await? {
+            return Ok(handled);
         }
         let needs_one = match &parsed {
             Parsed::Command(command) => Self::needs_one(command),
@@ -150,16 +177,17 @@ impl EventHandler<'_> {
         let shown = self.shown_by(digest).await?;
         self.touched.extend(&shown);
         let thread = message.thread_root.clone();
-        let command = CommandMessage { about: None, shown: Some(shown), thread, lists, via: Via::Reply };
+        let (about, has_left, via) = (None, false, Via::Reply);
+        let command = CommandMessage { about, shown: Some(shown), thread, lists, has_left, via };
         self.obey(&command, parsed).await
     }
 
-    /// The digest that a message replies to, or else that of its thread.
-    async fn about_digest(&mut self, message: &Message) -> Result<Option<digest::About>, InboxError> {
+    /// The digest that a message replies to, or else that of its thread; and whether it does not reply to anything else there.
+    async fn about_digest(&mut self, message: &Message) -> Result<Option<(digest::About, bool)>, InboxError> {
         let room = self.event.room.as_str();
         for event_id in [message.reply_to.as_ref(), message.thread_root.as_ref()].into_iter().flatten() {
             if let Some(about) = digest::about(self.change.tx(), room, event_id.as_str()).await? {
-                return Ok(Some(about));
+                return Ok(Some((about, message.is_directly_about(event_id))));
             }
         }
         Ok(None)
@@ -196,13 +224,14 @@ impl EventHandler<'_> {
         self.answer_as(&list.name, answer, message.thread.clone()).await
     }
 
-    /// The incident of the message that this one replies to, or else of its thread.
-    async fn about(&mut self, message: &Message) -> Result<Option<About>, InboxError> {
+    /// The incident of the message that this one replies to, or else of its thread; and whether it does not reply to anything
+    /// else there.
+    async fn about(&mut self, message: &Message) -> Result<Option<(About, bool)>, InboxError> {
         let room = self.event.room.as_str();
         for event_id in [message.reply_to.as_ref(), message.thread_root.as_ref()].into_iter().flatten() {
             if let Some(about) = post::about(self.change.tx(), room, event_id.as_str()).await? {
                 self.touched.insert(about.incident);
-                return Ok(Some(about));
+                return Ok(Some((about, message.is_directly_about(event_id))));
             }
         }
         Ok(None)
@@ -258,12 +287,13 @@ impl EventHandler<'_> {
         for number in numbers {
             let (acted, room_list) = self.act_on(message, number, act, comment.clone()).await?;
             if all && matches!(acted.result, ActResult::Refused { .. }) {
-                elsewhere.push(acted);
+                elsewhere.extend((!message.has_left).then_some(acted));
                 continue;
             }
             answering = answering.or(room_list);
             results.push(acted);
         }
+        let others = if message.has_left { Vec::new() } else { others };
         let left = elsewhere.len().saturating_add(others.len());
         elsewhere.truncate(MAX_NAMED);
         for number in others.into_iter().take(MAX_NAMED.saturating_sub(elsewhere.len())) {

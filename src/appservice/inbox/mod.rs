@@ -10,6 +10,7 @@ mod message;
 mod preparing;
 mod queries;
 mod reaction;
+mod reading;
 mod serving;
 mod silencing;
 mod worker;

@@ -1,7 +1,7 @@
 //! What handling an event needs from the homeserver: read before any lock is taken, and perhaps twice.
 
 use super::{Inbox, InboxError};
-use crate::domain::command::{Context, Parsed, parse};
+use crate::domain::command::Parsed;
 use crate::domain::flood::{self, Admission};
 use crate::domain::incoming::{Happening, Membership, Message, RoomEvent};
 use crate::domain::reaction;
@@ -59,10 +59,8 @@ impl Inbox {
         if !message.may_command() || self.is_ours(&event.sender) {
             return false;
         }
-        let (ours, text) = message.addressed(|user| self.is_ours(user));
-        let reply_or_thread = message.reply_to.is_some() || message.thread_root.is_some();
-        let context = Context { reply_or_thread, mentioned: ours.is_some() };
-        matches!(parse(text, context), Parsed::Command(command) if depends_on_power_level(&command))
+        let parsed = self.reading(message, event.at).at_most(message);
+        matches!(parsed, Parsed::Command(command) if depends_on_power_level(&command))
     }
 
     /// Whether a command of the sender would be dropped now: then it makes no requests.

@@ -44,7 +44,7 @@ impl EventHandler<'_> {
     ) -> Result<Handled, InboxError> {
         for number in self.numbers_to_show(message, which, Verb::Show).await? {
             if let Some(stored) = self.visible(message, number).await? {
-                let to = self.event.event_id.clone();
+                let to = self.answered();
                 let payload = Outgoing::Show { to, thread: message.thread.clone(), yields: self.yields };
                 self.enqueue(&stored.room_list, payload, Some(number)).await?;
             }

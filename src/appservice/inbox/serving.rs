@@ -77,6 +77,7 @@ impl Inbox {
         let mut event = read_event(&waiting.event);
         if let Ok(event) = &mut event {
             event.at = event.at.min(waiting.received_at);
+            self.complete_edit(event).await?;
         }
         if let Ok(event) = &event
             && self.is_for_another_process(event, waiting).await?

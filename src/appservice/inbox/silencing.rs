@@ -152,7 +152,7 @@ impl EventHandler<'_> {
     fn place(&self, thread: Option<OwnedEventId>) -> AnswerPlace {
         AnswerPlace {
             room: self.event.room.to_string(),
-            event_id: self.event.event_id.to_string(),
+            event_id: self.answered().to_string(),
             thread: thread.map(|thread| thread.to_string()),
         }
     }

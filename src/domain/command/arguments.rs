@@ -1,10 +1,11 @@
 //! The arguments after the verb: incidents, a duration, a comment.
 
-use super::silencing;
 use super::verb::Arguments;
 use super::{
-    Command, Evidence, Mistake, Parsed, Query, Verb, VerbEffect, View, Which, quotable, ranges, split_word,
+    Command, Context, Evidence, Mistake, Parsed, Query, Verb, VerbEffect, View, Which, quotable, ranges,
+    split_word,
 };
+use super::{silencing, times};
 use crate::domain::duration;
 use std::time::Duration;
 
@@ -31,15 +32,17 @@ pub(super) enum Unfit {
     TooMuch(Mistake),
 }
 
-/// Parses the text after the verb. `here`: the text is in a reply or thread, so the incident may be omitted.
-pub(super) fn read(verb: Verb, rest: &str, evidence: Evidence, here: bool) -> Parsed {
-    let unfit = match command(verb, rest, evidence, here) {
+/// Parses the text after the verb. In a reply or thread, the incident may be omitted.
+pub(super) fn read(verb: Verb, rest: &str, evidence: Evidence, context: Context<'_>) -> Parsed {
+    let unfit = match command(verb, rest, evidence, context) {
         Ok(command) => return Parsed::Command(command),
         Err(unfit) => unfit,
     };
     match (unfit, evidence) {
         // "ack" alone is meant as a command; "acknowledge that we are late" is not.
-        (Unfit::NoIncident, Evidence::Bare) if !rest.is_empty() && read_duration(rest).is_none() => {
+        (Unfit::NoIncident, Evidence::Bare)
+            if !rest.is_empty() && read_duration(rest).is_none() && times::until(rest, context).is_none() =>
+        {
             Parsed::Chatter
         }
         (Unfit::NoIncident, _) => Parsed::Mistake(Mistake {
@@ -56,7 +59,8 @@ pub(super) fn read(verb: Verb, rest: &str, evidence: Evidence, here: bool) -> Pa
     }
 }
 
-fn command(verb: Verb, rest: &str, evidence: Evidence, here: bool) -> Result<Command, Unfit> {
+fn command(verb: Verb, rest: &str, evidence: Evidence, context: Context<'_>) -> Result<Command, Unfit> {
+    let here = context.reply_or_thread;
     match verb.row().effect {
         VerbEffect::Act(act) => {
             Ok(Command::Act { act, which: without_comment(verb, rest, here)?, comment: None })
@@ -66,7 +70,7 @@ fn command(verb: Verb, rest: &str, evidence: Evidence, here: bool) -> Result<Com
             Ok(Command::Act { act, which, comment })
         }
         VerbEffect::ActFor(act) => {
-            let (which, length, comment) = with_duration(verb, rest, here)?;
+            let (which, length, comment) = with_duration(verb, rest, context)?;
             Ok(Command::Act { act: act(length), which, comment })
         }
         VerbEffect::Show(View::Incident) if rest.eq_ignore_ascii_case("storm") => {
@@ -76,7 +80,7 @@ fn command(verb: Verb, rest: &str, evidence: Evidence, here: bool) -> Result<Com
             Ok(Command::Show { view, which: ranges::none(verb, without_comment(verb, rest, here)?)? })
         }
         VerbEffect::Query(query) if rest.is_empty() => Ok(Command::Query(query)),
-        VerbEffect::Silence => silencing::silence(verb, rest, here),
+        VerbEffect::Silence => silencing::silence(verb, rest, context),
         VerbEffect::Unsilence => silencing::unsilence(verb, rest, evidence),
         VerbEffect::NotAvailable(arguments)
             if evidence == Evidence::Addressed || looks_meant(arguments, rest) =>
@@ -90,6 +94,9 @@ fn command(verb: Verb, rest: &str, evidence: Evidence, here: bool) -> Result<Com
 /// Parses incidents, without a comment after them.
 fn without_comment(verb: Verb, rest: &str, here: bool) -> Result<Which, Unfit> {
     let selected = select(rest)?;
+    if selected.which.is_none() && !here && split_word(rest).1.is_empty() && resembles_number(rest) {
+        return Err(Unfit::Wrong(no_numbers(verb, rest)));
+    }
     let which = named(verb, &selected, here)?;
     if selected.rest.is_empty() { Ok(which) } else { Err(Unfit::TooMuch(too_much(verb, selected.rest))) }
 }
@@ -119,13 +126,11 @@ fn with_comment(
             return Err(Unfit::TooMuch(too_much(verb, selected.rest)));
         }
     }
-    // "ack 3-5" is almost certainly meant as a command, so its sender must get an answer.
-    let word = split_word(selected.rest).0;
-    if selected.which.is_none() && !here && verb.row().unmistakable && is_range(word) {
-        return Err(Unfit::Wrong(Mistake {
-            problem: format!("`{}` is not an incident number.", quotable(word)),
-            hint: format!("Type for example `{} 42 43` or `{} 40-95`.", verb.word(), verb.word()),
-        }));
+    // "ack 5-3" is almost certainly meant as a command, so its sender must get an answer.
+    let (word, after) = split_word(selected.rest);
+    let is_alone = verb.row().unmistakable || after.is_empty();
+    if selected.which.is_none() && !here && is_alone && resembles_number(word) {
+        return Err(Unfit::Wrong(no_numbers(verb, word)));
     }
     // Addressed, not in a thread, and there is a word in the place of the number.
     if selected.which.is_none() && !here && evidence == Evidence::Addressed && !selected.rest.is_empty() {
@@ -140,13 +145,15 @@ fn with_comment(
 pub(super) fn with_duration(
     verb: Verb,
     rest: &str,
-    here: bool,
+    context: Context<'_>,
 ) -> Result<(Which, Duration, Option<String>), Unfit> {
+    let here = context.reply_or_thread;
     let selected = select(rest)?;
     for tail in
         tails(rest).filter(|tail| tail.len() >= selected.rest.len()).collect::<Vec<_>>().into_iter().rev()
     {
-        let Some((how_long, after)) = leading_duration(tail) else { continue };
+        let found = leading_duration(tail).or_else(|| times::until(tail, context));
+        let Some((how_long, after)) = found else { continue };
         let numbers = rest.strip_suffix(tail).unwrap_or_default().trim();
         let selected = select(numbers)?;
         if !selected.rest.is_empty() {
@@ -161,13 +168,19 @@ pub(super) fn with_duration(
     }
     let mistake = |problem: String| Mistake {
         problem,
-        hint: format!("Type for example `{} 42 2h`. Durations are `90s`, `15m`, `1h30m`, `2d`.", verb.word()),
+        hint: format!(
+            "Type for example `{word} 42 2h` or `{word} 42 until 09:00`. Durations are `90s`, `15m`, `1h30m`, `2d`.",
+            word = verb.word()
+        ),
     };
     match selected.rest {
         "" if selected.which.is_none() && !here => Err(Unfit::NoIncident),
         "" => Err(Unfit::Wrong(mistake(format!("`{}` needs a duration.", verb.word())))),
         text => {
-            let word = split_word(text).0;
+            let (word, after) = split_word(text);
+            if selected.which.is_some() && word.eq_ignore_ascii_case("until") {
+                return Err(Unfit::Wrong(times::unclear(verb, after)));
+            }
             let mut unclear = mistake(format!("`{}` is not a duration.", quotable(word)));
             if let Some(valid) = duration::nearest(word) {
                 unclear.hint = format!("Did you mean `{valid}`? {}", unclear.hint);
@@ -217,6 +230,10 @@ pub(super) fn named(verb: Verb, selected: &Selected<'_>, here: bool) -> Result<W
 /// Parses `all`, or numbers (`42`, `#42`, `42, 43`, `42 and 43`), at the start of `text`. A colon or a dash ends the
 /// list: `ack 42: 3 disks are gone`.
 pub(super) fn select(text: &str) -> Result<Selected<'_>, Unfit> {
+    let text = without_noun(text);
+    if let Some(word) = ranges::unfinished(text) {
+        return Err(Unfit::Wrong(no_numbers(Verb::Acknowledge, word)));
+    }
     if let Some(selected) = ranges::select(text)? {
         return Ok(selected);
     }
@@ -260,6 +277,21 @@ pub(super) fn select(text: &str) -> Result<Selected<'_>, Unfit> {
         }
     }
     Ok(Selected { which: (!numbers.is_empty()).then_some(Which::Numbers(numbers)), rest })
+}
+
+/// The text without the noun before its number: `incident 42`, `alert no. 42`.
+fn without_noun(text: &str) -> &str {
+    const NOUNS: [&str; 7] = ["incident", "incidents", "alert", "alerts", "number", "no", "nr"];
+    let mut rest = text;
+    for _ in 0..2 {
+        let (word, after) = split_word(rest);
+        let noun = word.trim_end_matches(['.', ':']).to_lowercase();
+        if !NOUNS.contains(&noun.as_str()) {
+            break;
+        }
+        rest = after;
+    }
+    if starts_with_number(rest) || ranges::starts(rest) { rest } else { text }
 }
 
 /// Parses `42`, `#42` or `42,43`; `None` for any other word.
@@ -308,12 +340,18 @@ fn all_and_more(verb: Verb, rest: &str) -> Unfit {
     if verb.row().unmistakable { Unfit::Wrong(mistake) } else { Unfit::TooMuch(mistake) }
 }
 
-/// `3-5`, `#3–#5`, `3..5`
-fn is_range(word: &str) -> bool {
-    let digit = |c: char| c.is_ascii_digit();
-    word.starts_with(|c| digit(c) || c == '#')
-        && word.ends_with(digit)
-        && word.chars().all(|c| digit(c) || matches!(c, '#' | '-' | '–' | '.'))
+/// Whether a word was meant as a number or a range: `5-3`, `-5`, `1-99x`. A duration is none.
+fn resembles_number(word: &str) -> bool {
+    let digits = word.trim_start_matches(['#', '-', '–', '.']);
+    digits.starts_with(|c: char| c.is_ascii_digit()) && read_duration(word).is_none()
+}
+
+/// The error for numbers or a range that nobody can read.
+pub(super) fn no_numbers(verb: Verb, word: &str) -> Mistake {
+    Mistake {
+        problem: format!("`{}` is not an incident number.", quotable(word)),
+        hint: format!("Type for example `{} 42 43` or `{} 40-95`.", verb.word(), verb.word()),
+    }
 }
 
 fn not_an_incident(word: &str) -> Mistake {

@@ -7,23 +7,37 @@
 //! Each command is a row of the table in `verb`. To add one, see "Recipes" in docs/ARCHITECTURE.md.
 
 mod arguments;
+mod loose;
 mod ranges;
 mod silencing;
 #[cfg(test)]
 mod tests;
+mod times;
 mod verb;
 
 pub use verb::{Act, Query, Verb, VerbEffect, View};
 
+use super::zone::Zone;
+use jiff::Timestamp;
 use std::time::Duration;
 
-/// The context of a text that helps to decide whether it is a command.
+/// The context of a text that helps to decide whether it is a command, and what it means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Context {
+pub struct Context<'a> {
     /// It replies to one of our messages about an incident, or is in that message's thread.
     pub reply_or_thread: bool,
     /// It started with a mention of the virtual user. The text no longer contains the mention.
     pub mentioned: bool,
+    /// It mentions the virtual user, but not at its start, and not because it replies to one of its messages.
+    pub named: bool,
+    /// The reactions that acknowledge, if they do so as the text of this message.
+    pub acks: &'a [String],
+    /// When it was written.
+    pub at: Timestamp,
+    /// When it is read, at or after `at`.
+    pub now: Timestamp,
+    /// The zone of times of day in it; `None`: UTC.
+    pub zone: Option<&'a Zone>,
 }
 
 /// The result of parsing a text.
@@ -112,7 +126,7 @@ enum Evidence {
 }
 
 /// Parses a text.
-pub fn parse(text: &str, context: Context) -> Parsed {
+pub fn parse(text: &str, context: Context<'_>) -> Parsed {
     let text = unmarked(text.trim());
     let exclaimed =
         text.strip_prefix('!').map(str::trim_start).filter(|rest| rest.starts_with(char::is_alphabetic));
@@ -130,11 +144,26 @@ pub fn parse(text: &str, context: Context) -> Parsed {
             Parsed::Chatter
         };
     }
+    let parsed = of_text(text, evidence, context);
+    // It names the virtual user, so whoever wrote it expects an effect.
+    if parsed == Parsed::Chatter && context.named { loose::named(text, context) } else { parsed }
+}
+
+fn of_text(text: &str, evidence: Evidence, context: Context<'_>) -> Parsed {
+    if evidence == Evidence::InThread
+        && let Some(parsed) = loose::reaction(text, context.acks)
+    {
+        return parsed;
+    }
     let (word, rest) = split_verb(text);
-    match Verb::from_word(word) {
-        Some(verb) => arguments::read(verb, rest, evidence, context.reply_or_thread),
-        None if evidence == Evidence::Addressed => Parsed::Mistake(unknown(word)),
-        None => Parsed::Chatter,
+    match (Verb::from_word(word), loose::verb(word)) {
+        (Some(verb), _) => arguments::read(verb, rest, evidence, context),
+        (None, Some(verb)) if evidence == Evidence::Addressed => {
+            arguments::read(verb, rest, evidence, context)
+        }
+        (None, Some(verb)) => loose::read(verb, word, rest, evidence, context),
+        (None, None) if evidence == Evidence::Addressed => Parsed::Mistake(unknown(word)),
+        (None, None) => Parsed::Chatter,
     }
 }
 
@@ -158,7 +187,9 @@ fn split_word(text: &str) -> (&str, &str) {
 fn split_verb(text: &str) -> (&str, &str) {
     let number = text.find(|c: char| c == '#' || c.is_ascii_digit()).unwrap_or(text.len());
     match text.split_at_checked(number) {
-        Some((word, rest)) if Verb::from_word(word).is_some_and(|verb| verb.row().unmistakable) => {
+        Some((word, rest))
+            if Verb::from_word(word).or(loose::verb(word)).is_some_and(|verb| verb.row().unmistakable) =>
+        {
             (word, rest)
         }
         _ => split_word(text),

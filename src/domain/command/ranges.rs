@@ -40,6 +40,32 @@ pub(super) fn select(text: &str) -> Result<Option<Selected<'_>>, Unfit> {
     Ok(Some(Selected { which: Some(Which::Ranges(ranges)), rest }))
 }
 
+/// Whether a text starts with a range or number.
+pub(super) fn starts(text: &str) -> bool {
+    read(split_word(text).0.trim_end_matches([',', ';', ':', '.', '!'])).is_some()
+}
+
+/// A range at the start of `text` whose other end is missing or stands apart: `3-`, `3 - 5`. Anything else after the dash
+/// is a comment: `3 - looking`.
+pub(super) fn unfinished(text: &str) -> Option<&str> {
+    let text = text.trim_end();
+    let (word, after) = split_word(text);
+    let dashes = ['-', '–'];
+    let first = word.trim_end_matches(dashes);
+    number(first)?;
+    let (dash, last) = if first.len() < word.len() { (true, after) } else { split_dash(after, dashes) };
+    let is_cut = last.is_empty() && first.len() < word.len();
+    (dash && (is_cut || number(last).is_some())).then_some(text)
+}
+
+/// Whether a text starts with a dash that stands alone or before a number, and the text after it.
+fn split_dash(text: &str, dashes: [char; 2]) -> (bool, &str) {
+    match text.strip_prefix(dashes) {
+        Some(after) => (true, after.trim_start()),
+        None => (false, text),
+    }
+}
+
 /// `40-95,97`
 fn read(word: &str) -> Option<Vec<(i64, i64)>> {
     word.trim_end_matches(',').split(',').map(range).collect()

@@ -1,14 +1,14 @@
 //! The arguments of the commands about silences.
 
 use super::arguments::{Unfit, named, select, too_much, with_duration};
-use super::{Command, Evidence, Mistake, Verb, quotable, ranges, split_word};
+use super::{Command, Context, Evidence, Mistake, Verb, quotable, ranges, split_word};
 use crate::domain::silencing::{DEFAULT_LENGTH, LONGEST, SHORTEST};
 
 /// The last word of a command that may hold other alerts as well.
 const CONFIRM: &str = "!confirm";
 
 /// Parses incidents, a duration, a comment and `!confirm`. Only a command without a comment may omit the duration.
-pub(super) fn silence(verb: Verb, rest: &str, here: bool) -> Result<Command, Unfit> {
+pub(super) fn silence(verb: Verb, rest: &str, context: Context<'_>) -> Result<Command, Unfit> {
     let (rest, confirmed) = match rest.strip_suffix(CONFIRM) {
         Some(before) if before.is_empty() || before.ends_with(char::is_whitespace) => {
             (before.trim_end(), true)
@@ -17,9 +17,9 @@ pub(super) fn silence(verb: Verb, rest: &str, here: bool) -> Result<Command, Unf
     };
     let selected = select(rest)?;
     let (which, lasting, comment) = if selected.rest.is_empty() {
-        (named(verb, &selected, here)?, DEFAULT_LENGTH, None)
+        (named(verb, &selected, context.reply_or_thread)?, DEFAULT_LENGTH, None)
     } else {
-        with_duration(verb, rest, here)?
+        with_duration(verb, rest, context)?
     };
     if lasting < SHORTEST || lasting > LONGEST {
         return Err(Unfit::Wrong(Mistake {
@@ -44,8 +44,9 @@ pub(super) fn unsilence(verb: Verb, rest: &str, evidence: Evidence) -> Result<Co
     if !more.is_empty() {
         return Err(Unfit::TooMuch(too_much(verb, rest)));
     }
-    Err(Unfit::NotAnIncident(Mistake {
-        problem: format!("`{}` is not the id of a silence.", quotable(id)),
-        hint: "Type `silences` for the ids.".to_owned(),
-    }))
+    let problem = match id {
+        "" => format!("`{}` needs the id of a silence.", verb.word()),
+        id => format!("`{}` is not the id of a silence.", quotable(id)),
+    };
+    Err(Unfit::Wrong(Mistake { problem, hint: "Type `silences` for the ids.".to_owned() }))
 }

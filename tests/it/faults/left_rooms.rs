@@ -66,13 +66,41 @@ async fn a_command_in_a_former_successor_is_answered_there() {
     assert_eq!(with(&world, &rooms.ops, "DiskFull").len(), 1);
     let alice = world.homeserver.person(ALICE);
     alice.says(&successor, &format!("ack {number}"));
-    alice.says(&successor, "ack all");
     world.settle().await;
     assert_eq!((world.phase(first).await, world.phase(number).await), ("firing".into(), "firing".into()));
-    assert_eq!(directions(&world, &successor, &rooms.ops), 2);
-    alice.says(&successor, &format!("ack {first}"));
+    assert_eq!(directions(&world, &successor, &rooms.ops), 1);
+    alice.says(&successor, "ack all");
     world.settle().await;
-    assert_eq!(world.phase(first).await, "acknowledged", "it was posted there");
+    assert_eq!(
+        (world.phase(first).await, world.phase(number).await),
+        ("acknowledged".into(), "firing".into())
+    );
+    alice.says(&successor, &format!("unack {first}"));
+    world.settle().await;
+    assert_eq!(world.phase(first).await, "firing", "it was posted there");
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn ack_all_in_a_room_that_the_alias_left_acknowledges_what_was_posted_there_and_names_nothing_else() {
+    let (world, rooms) = World::finance("").await;
+    let number = world.report(&Group::firing("DiskFull", world.now())).await;
+    let new = world.homeserver.public_room(ALICE, "#new-ops:example.test");
+    world.homeserver.set_alias("#ops:example.test", Some(&new));
+    world.pass(MINUTE * 5).await;
+    let later = world.report(&Group::firing("HostDown", world.now())).await;
+    let alice = world.homeserver.person(ALICE);
+    alice.says(&rooms.ops, "ack all");
+    world.settle().await;
+    assert_eq!(
+        (world.phase(number).await, world.phase(later).await),
+        ("acknowledged".into(), "firing".into())
+    );
+    assert_eq!(with(&world, &rooms.ops, "HostDown"), [] as [String; 0]);
+    assert_eq!(with(&world, &rooms.ops, "#1 DiskFull: acknowledged").len(), 1);
+    alice.says(&rooms.ops, "ack all");
+    world.settle().await;
+    assert_eq!(directions(&world, &rooms.ops, &new), 1, "nothing that was posted there is open");
     world.nothing_is_left().await;
 }
 

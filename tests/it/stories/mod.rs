@@ -14,11 +14,12 @@
 //! late_events    what people did while it was down
 //! recorded       webhooks of a real Alertmanager, one after another
 //! silences_elsewhere  other senders, people and processes
-//! storms         many pages at once in one room
+//! storms         many pages at once in one room   believed   what people take for commands
 //! ```
 
 mod acknowledging;
 mod alerts;
+mod believed;
 mod by_hand;
 mod deadlines;
 mod giving_back;
