@@ -43,7 +43,10 @@ const NAMED_ONLY_IN: &[(&str, &[&str])] = &[
     ("actix_web", &["app/", "http/", "alertmanager/", "appservice/"]),
     ("clap", &["cli/", "main.rs"]),
     ("minijinja", &["render/template.rs"]),
-    ("prometheus", &["telemetry/metrics.rs", "telemetry/polls.rs", "telemetry/totals.rs"]),
+    (
+        "prometheus",
+        &["telemetry/metrics.rs", "telemetry/checks.rs", "telemetry/polls.rs", "telemetry/totals.rs"],
+    ),
     ("reqwest", &["matrix/", "alertmanager/", "cli/local.rs"]),
     ("ruma::api", &["matrix/", "appservice/"]),
     ("saphyr_parser", &["config/"]),

@@ -200,6 +200,9 @@ async fn accept<'a>(
     if let (Some(answer), true) = (answer.as_object_mut(), accepted.incidents.len() > 1) {
         answer.insert("incidents".to_owned(), json!(accepted.incidents));
     }
+    if let (Some(answer), not_paged @ 1..) = (answer.as_object_mut(), accepted.not_paged) {
+        answer.insert("not_paged".to_owned(), json!(not_paged));
+    }
     Ok(answer)
 }
 

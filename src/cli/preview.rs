@@ -74,14 +74,16 @@ fn previewed(options: &Options, config: &Config) -> Result<String, String> {
     }
     let list = list(options.room_list.as_deref(), &report.webhook, config)?;
     let Some(forecast) = forecast(&list.policy, &report.webhook.alerts, now) else {
-        return Ok("None of its alerts is firing: it would open no incident and notify nobody.\n".to_owned());
+        let is_firing = report.webhook.alerts.iter().any(|alert| alert.firing);
+        let why = if is_firing { "None of its firing alerts pages" } else { "None of its alerts is firing" };
+        return Ok(format!("{why}: it would open no incident and notify nobody.\n"));
     };
     let view = view(&list.name, &list.policy, &report.webhook, &forecast);
     let ack_reaction = list.ack_reactions.first().map_or("✅", String::as_str);
     let context = Context { policy: &list.policy, ack_reaction, now, for_good: false };
     let first = forecast.steps.iter().find_map(|step| match step.what {
         Happens::Page(rung) => Some(rung),
-        Happens::Fallback | Happens::Reminder(_) => None,
+        Happens::Announcement(_) | Happens::Fallback | Happens::Reminder(_) => None,
     });
     let rung = first.unwrap_or(Rung { run_no: 1, loop_no: 0, level: 0 });
     let message = page::page(&view, &[], rung, &context);
@@ -176,15 +178,17 @@ fn firing(alert: &WebhookAlert, policy: &Policy) -> AlertView {
 /// Who is notified when, one line for each step.
 fn ladder(policy: &Policy, view: &IncidentView, steps: &[Step], context: &Context<'_>) -> String {
     let fallback = || rooms(&policy.fallback_rooms);
+    let of_level = |rung: Rung| policy.level(rung.level).map(|level| rooms(&level.rooms)).unwrap_or_default();
     let mut lines = vec![format!("If nobody acts, {} notifies:\n", view.room_list)];
     for step in steps {
         let at = step.at.strftime("%F %H:%M:%S UTC");
         let (what, rooms, mentions) = match step.what {
+            Happens::Announcement(rung) => {
+                (format!("level {}, no page", rung.level.saturating_add(1)), of_level(rung), Vec::new())
+            }
             Happens::Page(rung) => {
-                let of_level =
-                    policy.level(rung.level).map(|level| level.rooms.as_slice()).unwrap_or_default();
-                let level = rung.level.saturating_add(1);
-                (format!("level {level}"), rooms(of_level), page::called(view, rung.level, context))
+                let called = page::called(view, rung.level, context);
+                (format!("level {}", rung.level.saturating_add(1)), of_level(rung), called)
             }
             Happens::Fallback => ("fallback".to_owned(), fallback(), Vec::new()),
             Happens::Reminder(number) => {

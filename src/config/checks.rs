@@ -51,6 +51,7 @@ pub(super) fn check(reader: &mut Reader<'_>, config: &mut Json) {
         templates(reader, list, &path);
         doubtful(reader, list, &path);
         ack_reminder(reader, list, &path);
+        start_levels(reader, list, &path);
         if let (Some(name), None) = (list["name"].as_str(), list.get("display_name")) {
             list["display_name"] = json!(format!("{name} alerts"));
         }
@@ -220,6 +221,18 @@ fn templates(reader: &mut Reader<'_>, list: &Json, path: &str) {
     for (name, text) in list["templates"].as_object().into_iter().flatten() {
         if let Err(problem) = (outside.template)(name, text.as_str().unwrap_or_default()) {
             reader.note(&format!("{path}.templates.{name}"), problem);
+        }
+    }
+}
+
+/// A severity must start on a level that there is.
+fn start_levels(reader: &mut Reader<'_>, list: &Json, path: &str) {
+    let levels = list["levels"].as_array().map_or(0, Vec::len);
+    for (name, rule) in list["severities"].as_object().into_iter().flatten() {
+        let start = rule["start_level"].as_u64().and_then(|level| usize::try_from(level).ok());
+        if let Some(start) = start.filter(|start| levels > 0 && *start > levels) {
+            let message = format!("{start} is no level of this room list: it has {levels}");
+            reader.note(&format!("{path}.severities.{name}.start_level"), message);
         }
     }
 }

@@ -159,6 +159,13 @@ pub(super) static FORMS: LazyLock<Vec<Form>> = LazyLock::new(|| {
         any("time zone", |_, _, text| {
             text.parse::<Zone>().map(|zone| json!(zone)).map_err(|unknown| unknown.to_string())
         }),
+        like(
+            "time of day",
+            "^([01][0-9]|2[0-3]):[0-5][0-9]$",
+            "must be a time of day from 00:00 to 23:59, such as 09:00",
+            plain,
+        ),
+        like("text (emoji)", r"^\S{1,16}$", "must be an emoji, at most 16 characters without spaces", plain),
         any("text (reaction)", |_, _, text| match reaction::verb(text) {
             Some(Verb::Acknowledge) | None => Ok(json!(text)),
             Some(other) => Err(format!("`{text}` {}s, so it cannot acknowledge", other.word())),

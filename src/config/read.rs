@@ -155,6 +155,10 @@ impl<'a> Reader<'a> {
                 let expected = format!("must be a whole number from {} to {}", range.start(), range.end());
                 self.bare(node, &expected, |text| text.parse().ok().filter(|number| range.contains(number)))
             }
+            Kind::Decimal(range) => {
+                let expected = format!("must be a number from {} to {}", range.start(), range.end());
+                self.bare(node, &expected, |text| text.parse::<f64>().ok().filter(|it| range.contains(it)))
+            }
             Kind::Flag => self.bare(node, "must be true or false", |text| text.parse::<bool>().ok()),
             Kind::Word(words) => {
                 let expected = format!("must be {}", words.join(" or "));

@@ -34,6 +34,7 @@ pub(super) enum Kind<'a> {
         zero: bool,
     },
     Number(RangeInclusive<i64>),
+    Decimal(RangeInclusive<f64>),
     Flag,
     Word(Vec<&'a str>),
     List(&'a Json),
@@ -55,6 +56,10 @@ impl<'a> Kind<'a> {
             Some("integer") => {
                 let limit = |key: &str| schema[key].as_i64();
                 Self::Number(limit("minimum").unwrap_or(0)..=limit("maximum").unwrap_or(i64::MAX))
+            }
+            Some("number") => {
+                let limit = |key: &str, other: f64| schema[key].as_f64().unwrap_or(other);
+                Self::Decimal(limit("minimum", f64::MIN)..=limit("maximum", f64::MAX))
             }
             Some("boolean") => Self::Flag,
             Some("array") => Self::List(&schema["items"]),

@@ -26,6 +26,8 @@ pub struct Step {
 /// What a step does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Happens {
+    /// The incident is posted to the rooms of a rung's level, without mentions.
+    Announcement(Rung),
     /// The rooms of a rung's level are paged.
     Page(Rung),
     /// The fallback rooms are notified that nobody acknowledged.
@@ -75,6 +77,7 @@ pub fn forecast(policy: &Policy, alerts: &[WebhookAlert], now: Timestamp) -> Opt
 
 fn happens(decision: &Decision) -> Vec<Happens> {
     let happens = |effect: &Effect| match effect {
+        Effect::Announce(rung) => Some(Happens::Announcement(*rung)),
         Effect::Page(rung) => Some(Happens::Page(*rung)),
         Effect::Fallback => Some(Happens::Fallback),
         Effect::Reminder(number) => Some(Happens::Reminder(*number)),
@@ -97,7 +100,8 @@ fn report(policy: &Policy, alerts: &[WebhookAlert]) -> Report {
         ends_at: alert.ends_at,
         evidence: super::input::Evidence::None,
     };
-    alerts.iter().map(reported).collect::<Vec<_>>().into()
+    let pages = |alert: &&WebhookAlert| !alert.firing || policy.pages(&alert.labels);
+    alerts.iter().filter(pages).map(reported).collect::<Vec<_>>().into()
 }
 
 #[cfg(test)]
@@ -159,6 +163,16 @@ mod tests {
             steps.iter().all(|(_, what)| !matches!(what, Happens::Page(rung) if rung.level > 0)),
             "{steps:?}"
         );
+    }
+
+    #[test]
+    fn an_alert_that_waits_for_the_morning_is_posted_before_it_pages() {
+        let mut policy = ladder();
+        policy.severities.get_mut("info").unwrap().hold_until = Some(jiff::civil::time(9, 0, 0, 0));
+        let rung = Rung { run_no: 1, loop_no: 0, level: 0 };
+        let expected = [(0, Happens::Announcement(rung)), (540, Happens::Page(rung))];
+        assert_eq!(steps(&policy, alert("info", true))[..2], expected);
+        assert_eq!(forecast(&policy, &[alert("none", true)], Timestamp::UNIX_EPOCH), None);
     }
 
     #[test]

@@ -221,6 +221,11 @@ impl Incident {
         self.firing.values().map(|alert| &alert.severity).max_by_key(|severity| severity.rank)
     }
 
+    /// The severities of the firing alerts.
+    pub fn severities(&self) -> impl Iterator<Item = &Severity> {
+        self.firing.values().map(|alert| &alert.severity)
+    }
+
     /// Whether any firing alert escalates beyond the first level.
     pub fn escalates(&self) -> bool {
         self.firing.values().any(|alert| alert.severity.escalate)

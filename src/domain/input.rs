@@ -226,6 +226,8 @@ pub enum Effect {
     CancelUnsent,
     /// Page every room of a level. Always `Incident::rung()` of the incident after the input.
     Page(Rung),
+    /// Post it without mentions to every room of the level that will be paged, except where it is posted already.
+    Announce(Rung),
     /// Notify the fallback rooms that nobody acknowledged.
     Fallback,
     /// Remind the last level's rooms and the fallback rooms; counts from 1.

@@ -47,6 +47,7 @@ pub mod reaction;
 pub mod retry;
 pub mod rights;
 pub mod room_name;
+pub mod severity;
 pub mod silencing;
 pub mod time;
 pub mod timeline;

@@ -15,6 +15,8 @@ use strum::IntoStaticStr;
 pub enum Outgoing {
     /// A page.
     Page,
+    /// The incident, without mentions: it pages later, at a time of day.
+    Announcement,
     /// Nobody acknowledged on any level.
     Fallback,
     /// Still nobody has acknowledged.
@@ -214,7 +216,7 @@ impl Outgoing {
             Self::RefreshDigest | Self::DigestReaction { .. } => OutgoingKind::DigestPart,
             Self::Refresh | Self::RefreshNewest => OutgoingKind::Edit,
             Self::ThreadEntry { .. } => OutgoingKind::Thread,
-            Self::FallbackNotice { .. } => OutgoingKind::Notice,
+            Self::FallbackNotice { .. } | Self::Announcement => OutgoingKind::Notice,
             Self::AckReaction { .. } => OutgoingKind::Reaction,
             Self::Answer { .. }
             | Self::Show { .. }
@@ -272,7 +274,11 @@ impl Outgoing {
             | Self::ShowElsewhere
             | Self::EntryElsewhere { .. }
             | Self::AlertmanagerUnreachable { .. } => 3,
-            Self::Refresh | Self::RefreshNewest | Self::RefreshDigest | Self::OwnPage => 5,
+            Self::Refresh
+            | Self::RefreshNewest
+            | Self::RefreshDigest
+            | Self::OwnPage
+            | Self::Announcement => 5,
             Self::ThreadEntry { .. } => 6,
         }
     }
@@ -287,6 +293,7 @@ impl Outgoing {
             | Self::Fallback
             | Self::Reminder { .. }
             | Self::FallbackNotice { .. }
+            | Self::Announcement
             | Self::OwnPage => Some(if is_first { PostRole::Root } else { PostRole::Again }),
             Self::AckReminder
             | Self::Digest

@@ -4,6 +4,8 @@
 //! changes a ladder in progress (I14). The doc comments of these types are the documentation of the configuration, and
 //! `Default` has its defaults; see `config::shape`.
 
+use super::severity;
+pub use super::severity::{Severity, SeverityRule};
 use ruma::OwnedUserId;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -72,12 +74,16 @@ pub struct Policy {
     /// The label that has an alert's severity.
     #[schemars(extend("x-group" = "Severities and permissions"))]
     pub severity_label: String,
-    /// The rules of each severity. A severity that is not listed has rank 0 and escalates.
+    /// The rules of each severity. If an incident has several, those of the highest rank decide. `default` has the rules of
+    /// every other severity, and of alerts without one. Alerts of the severity `none` page nobody unless it is listed here.
     #[schemars(extend("propertyNames" = {"format": "severity"}))]
-    #[schemars(extend("x-example" = "critical: {rank: 2}\nwarning: {rank: 1}\n\
-        # This one stays on the first level and mentions nobody.\n\
-        info: {rank: 0, escalate: false, mention: []}"))]
+    #[schemars(extend("x-example" = "critical: {rank: 2}\nwarning: {rank: 1, delay_multiplier: 2}\n\
+        # This one stays on the first level, mentions nobody, and waits for the morning.\n\
+        info: {rank: 0, escalate: false, mention: [], hold_until: 09:00}\nnone: {page: false}"))]
     pub severities: BTreeMap<String, SeverityRule>,
+    /// The names (label `alertname`) of alerts that page nobody and open no incident, because they fire all the time.
+    #[schemars(extend("uniqueItems" = true))]
+    pub never_page: Vec<String>,
     /// Permissions beyond acknowledging.
     pub permissions: Permissions,
 }
@@ -112,20 +118,6 @@ pub enum Mention {
     User(OwnedUserId),
     /// Everybody in the room (`@room`).
     Room,
-}
-
-/// The rules of a severity.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
-pub struct SeverityRule {
-    /// An alert of a higher rank reopens an acknowledged incident.
-    #[schemars(range(min = -1000, max = 1000))]
-    pub rank: i32,
-    /// Whether its incidents escalate; if false, they stay on the first level.
-    pub escalate: bool,
-    /// Who is mentioned by its pages, instead of the level's `mention`.
-    #[schemars(with = "Option<Vec<String>>", extend("items" = {"format": "user or \"@room\""}))]
-    pub mention: Option<Vec<Mention>>,
 }
 
 /// The effect of a new alert in an acknowledged incident.
@@ -174,17 +166,6 @@ pub enum Role {
     Moderate,
 }
 
-/// An alert's severity as the policy understands it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Severity {
-    /// The label's value; `None` if the alert has no such label.
-    pub name: Option<String>,
-    /// Its rank; 0 for a severity that the policy does not name.
-    pub rank: i32,
-    /// Whether it climbs the ladder.
-    pub escalate: bool,
-}
-
 /// When a room gets a digest instead of single pages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
@@ -206,8 +187,6 @@ impl Default for DigestRule {
 /// The documented defaults, without a ladder.
 impl Default for Policy {
     fn default() -> Self {
-        let rule =
-            |(name, rank): (&str, i32)| (name.to_owned(), SeverityRule { rank, ..SeverityRule::default() });
         Self {
             levels: Vec::new(),
             initial_delay: Duration::ZERO,
@@ -227,15 +206,10 @@ impl Default for Policy {
             unack_delay: Duration::from_secs(10),
             max_snooze: Duration::from_hours(24),
             severity_label: "severity".to_owned(),
-            severities: [("critical", 2), ("warning", 1), ("info", 0)].map(rule).into(),
+            severities: severity::defaults(),
+            never_page: vec!["Watchdog".to_owned()],
             permissions: Permissions::default(),
         }
-    }
-}
-
-impl Default for SeverityRule {
-    fn default() -> Self {
-        Self { rank: 0, escalate: true, mention: None }
     }
 }
 
@@ -249,47 +223,6 @@ impl Policy {
     /// The policy of a ladder, with the documented defaults of everything else.
     pub fn with_levels(levels: Vec<Level>) -> Self {
         Self { levels, ..Self::default() }
-    }
-
-    /// What `name`, the value of an alert's severity label, means here.
-    pub fn severity(&self, name: Option<&str>) -> Severity {
-        let rule = name.and_then(|name| self.severities.get(name));
-        Severity {
-            name: name.map(str::to_owned),
-            rank: rule.map_or(0, |rule| rule.rank),
-            escalate: rule.is_none_or(|rule| rule.escalate),
-        }
-    }
-
-    /// The severity of an alert with these labels.
-    pub fn severity_of(&self, labels: &BTreeMap<String, String>) -> Severity {
-        self.severity(labels.get(&self.severity_label).map(String::as_str))
-    }
-
-    /// What the name of a severity means here; the empty name is that of an alert without a severity.
-    pub fn severity_by_name(&self, name: &str) -> Severity {
-        self.severity(Some(name).filter(|name| !name.is_empty()))
-    }
-
-    /// Who is mentioned by a page of a level about alerts of these severities: what the severities of the highest rank
-    /// say, each of them instead of the level's mentions. Without alerts, the level's mentions.
-    pub fn mentions<'a>(&self, severities: impl Iterator<Item = &'a Severity>, level: u32) -> Vec<Mention> {
-        let severities: Vec<&Severity> = severities.collect();
-        let highest = severities.iter().map(|severity| severity.rank).max();
-        let of_level = self.level(level).map(|level| level.mention.as_slice()).unwrap_or_default();
-        if severities.is_empty() {
-            return of_level.to_vec();
-        }
-        let mut mentions = Vec::new();
-        for severity in severities.into_iter().filter(|severity| Some(severity.rank) == highest) {
-            let rule = severity.name.as_ref().and_then(|name| self.severities.get(name));
-            for mention in rule.and_then(|rule| rule.mention.as_deref()).unwrap_or(of_level) {
-                if !mentions.contains(mention) {
-                    mentions.push(mention.clone());
-                }
-            }
-        }
-        mentions
     }
 
     /// The level at `index`, the first being 0.

@@ -29,13 +29,16 @@ pub struct Entry {
 #[strum(serialize_all = "snake_case")]
 pub enum Kind {
     /// A run of the ladder started, with the policy that it keeps. `suppressed`: maintenance is active, nobody is
-    /// paged. `from`: where it starts, if not at the first level.
+    /// paged. `from`: where it starts, if not at the first level. `held_until`: when it pages, if its severity waits for
+    /// a time of day.
     RunStarted {
         why: RunReason,
         policy_version: i64,
         suppressed: bool,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         from: Option<Place>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        held_until: Option<Timestamp>,
     },
     /// Alerts joined, resolved or changed their severity, started anew without an end, were left out of a report or
     /// are in it again, without any other effect.

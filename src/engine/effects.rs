@@ -44,10 +44,9 @@ impl Effects<'_> {
             Effect::CancelUnsent => {
                 enqueue::cancel_unsent(tx, self.number, self.now).await?;
             }
-            Effect::Page(rung) => {
-                let level = self.policy.level(rung.level);
-                let rooms = level.map(|level| level.rooms.as_slice()).unwrap_or_default();
-                self.show(tx, rooms, &Outgoing::Page, *rung).await?;
+            Effect::Page(rung) => self.show(tx, self.rooms_of(*rung), &Outgoing::Page, *rung).await?,
+            Effect::Announce(rung) => {
+                self.show(tx, self.rooms_of(*rung), &Outgoing::Announcement, *rung).await?;
             }
             Effect::Fallback => self.show(tx, fallback, &Outgoing::Fallback, self.rung()).await?,
             Effect::Reminder(count) => {
@@ -96,6 +95,11 @@ impl Effects<'_> {
             }
         }
         Ok(())
+    }
+
+    fn rooms_of(&self, rung: Rung) -> &[String] {
+        let level = self.policy.level(rung.level);
+        level.map(|level| level.rooms.as_slice()).unwrap_or_default()
     }
 
     /// Enqueues a message that shows the incident for each room, on the room's post of the incident.

@@ -17,6 +17,7 @@ use crate::store::holding::{self as held, Found};
 use crate::store::timers::Due;
 use crate::store::{Reported, StoreError, alert, incident};
 use jiff::Timestamp;
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -45,6 +46,8 @@ pub struct Accepted {
     pub incidents: BTreeSet<i64>,
     /// The outcome.
     pub outcome: Outcome,
+    /// How many of its firing alerts the list does not page about. No incident holds them.
+    pub not_paged: usize,
 }
 
 /// A webhook on its way to the incidents that it concerns.
@@ -106,7 +109,9 @@ impl Engine {
             // It contains only what no webhook has brought.
             found.left_out.clear();
         }
-        let Split { parts, mut new, adopter } = holding::split(&webhook.alerts, &found.holders);
+        let alerts = paging(&webhook.alerts, list, &found);
+        let not_paged = webhook.alerts.len().saturating_sub(alerts.len());
+        let Split { parts, mut new, adopter } = holding::split(&alerts, &found.holders);
         let mut reporting = Reporting {
             list,
             source,
@@ -144,18 +149,22 @@ impl Engine {
                 "incident {number} of {room_list} holds the alerts of another group of Alertmanager"
             );
         }
-        let new = reporting.news(&found);
+        let new = reporting.news(&alerts, &found);
         let Reporting { outcomes, incidents, to_ask, set_aside, .. } = reporting;
         self.asking.ask(Questions { incidents: to_ask, new }, &self.wakers.poll);
         for (due, reason) in &set_aside {
             log_set_aside(due, true, reason);
         }
-        let outcome = outcome_of(&outcomes, webhook);
+        if source == Source::Webhook {
+            self.metrics.not_paged(room_list, not_paged);
+        }
+        let outcome = outcome_of(&outcomes, &alerts);
         if outcome == Outcome::OrphanClear {
             self.metrics.orphan_clear();
         }
         let of_group = opened.or(found.holders.owner).or(adopter).filter(|number| incidents.contains(number));
-        Ok(Accepted { incident: of_group.or(incidents.first().copied()), incidents, outcome })
+        let incident = of_group.or(incidents.first().copied());
+        Ok(Accepted { incident, incidents, outcome, not_paged })
     }
 }
 
@@ -253,10 +262,10 @@ impl Reporting<'_> {
     }
 
     /// The firing alerts that no incident held before. It is asked whether Alertmanager lists them.
-    fn news(&self, found: &Found) -> BTreeSet<Fingerprint> {
+    fn news(&self, alerts: &[WebhookAlert], found: &Found) -> BTreeSet<Fingerprint> {
         let is_news =
             |alert: &&WebhookAlert| alert.firing && !found.holders.firing.contains_key(&alert.fingerprint);
-        let news = self.webhook.alerts.iter().filter(|alert| self.asks && is_news(alert));
+        let news = alerts.iter().filter(|alert| self.asks && is_news(alert));
         news.map(|alert| alert.fingerprint.clone()).collect()
     }
 
@@ -292,12 +301,25 @@ impl Reporting<'_> {
     }
 }
 
+/// The alerts of a webhook without those that the list does not page about, except what an incident holds already.
+fn paging<'a>(alerts: &'a [WebhookAlert], list: &ListSettings, found: &Found) -> Cow<'a, [WebhookAlert]> {
+    let pages = |alert: &&WebhookAlert| {
+        !alert.firing
+            || list.policy.pages(&alert.labels)
+            || found.holders.firing.contains_key(&alert.fingerprint)
+    };
+    if alerts.iter().all(|alert| pages(&alert)) {
+        return Cow::Borrowed(alerts);
+    }
+    alerts.iter().filter(pages).cloned().collect()
+}
+
 /// The outcome of a whole webhook: that of the incident with the most news.
-fn outcome_of(outcomes: &[Outcome], webhook: &Webhook) -> Outcome {
+fn outcome_of(outcomes: &[Outcome], alerts: &[WebhookAlert]) -> Outcome {
     let first = |wanted: Outcome| outcomes.contains(&wanted).then_some(wanted);
     let news = first(Outcome::Done).or(first(Outcome::Doubted)).or(first(Outcome::Repeated));
     news.or(outcomes.first().copied()).unwrap_or(
-        if !webhook.alerts.is_empty() && webhook.alerts.iter().all(|alert| !alert.firing) {
+        if !alerts.is_empty() && alerts.iter().all(|alert| !alert.firing) {
             Outcome::OrphanClear
         } else {
             Outcome::Nothing

@@ -3,7 +3,7 @@
 use super::dispatch::{Outbox, OutboxError};
 use crate::domain::digest::{self as rules, Class, MOST_MEMBERS, Member, Open, Plan};
 use crate::domain::outgoing::Outgoing;
-use crate::domain::policy::DigestRule;
+use crate::domain::policy::{DigestRule, Policy};
 use crate::domain::time::{earlier, later};
 use crate::ids;
 use crate::render::digest::{self as render, Words};
@@ -145,14 +145,14 @@ impl Outbox {
             return Ok(None);
         }
         let lists = self.lists.load();
-        let ack_reaction = lists
-            .get(&head.room_list)
-            .map_or(crate::domain::reaction::default_ack(), |list| list.ack_reaction());
+        let (list, unknown) = (lists.get(&head.room_list), Policy::default());
+        let ack_reaction = list.map_or(crate::domain::reaction::default_ack(), |list| list.ack_reaction());
         let words = Words {
             room_list: &head.room_list,
             class: shown.class.parse().unwrap_or(Class::First),
             is_over: shown.is_over,
             ack_reaction,
+            policy: list.map_or(&unknown, |list| &list.policy),
         };
         let message = match (is_edit, shown.event_id.as_deref().map(ruma::EventId::parse)) {
             (false, _) => render::digest(&members, &rules::mentions(&members), &words),

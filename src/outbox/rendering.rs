@@ -80,6 +80,13 @@ fn message(head: &Head, source: &Source<'_>, context: &Context<'_>) -> Option<(M
             let rung = head.rung.filter(|rung| is_firing(view) && rung.run_no == view.incident.run.no)?;
             (again(page::page(view, story, rung, context), root), Some(Templated::Page))
         }
+        Outgoing::Announcement => {
+            let Subject { view, story } = subject.filter(|subject| is_firing(subject.view))?;
+            if root.is_some() {
+                return None;
+            }
+            (page::announcement(view, story, context), Some(Templated::Page))
+        }
         Outgoing::Fallback => {
             let Subject { view, story } = subject?;
             head.rung.filter(|rung| is_unanswered(view) && rung.run_no == view.incident.run.no)?;

@@ -123,7 +123,7 @@ impl<'a> Alerts<'a> {
         let labels = labels(&alert.labels, Some(&self.shared.labels), limits, context);
         let summary = Rich::new().strong(&summary(&own, limits));
         let mark = if self.severities_differ {
-            Rich::from(format!("{} ", severity_mark(Some(&alert.severity))))
+            Rich::from(format!("{} ", severity_mark(Some(&alert.severity), context.policy)))
         } else {
             Rich::new()
         };

@@ -7,7 +7,7 @@ use super::rich::{Document, Rich};
 use super::size::fit_lines;
 use super::text::{count, short};
 use crate::domain::digest::{Class, Member, ranges};
-use crate::domain::policy::{Mention, Severity};
+use crate::domain::policy::{Mention, Policy, Severity};
 use ruma::EventId;
 use ruma::events::Mentions;
 
@@ -29,6 +29,8 @@ pub struct Words<'a> {
     pub is_over: bool,
     /// The reaction that acknowledges.
     pub ack_reaction: &'a str,
+    /// The policy of the list.
+    pub policy: &'a Policy,
 }
 
 /// The message that notifies `called`.
@@ -84,9 +86,9 @@ impl<'a> Group<'a> {
     }
 
     /// `🔴 HighLoad ×120 · critical · db-1, db-2, db-3 and 117 more · 3 acknowledged or over`
-    fn line(&self) -> Rich {
+    fn line(&self, policy: &Policy) -> Rich {
         let mark = match self.members.first() {
-            Some(first) => phase_mark(first.phase, self.severity),
+            Some(first) => phase_mark(first.phase, self.severity, policy),
             None => "",
         };
         let name = match short(self.name, 48) {
@@ -138,7 +140,7 @@ fn document(
 ) -> Document {
     let mut document = Document::default();
     document.paragraph(&[headline(members, words), severities(members)]);
-    let lines: Vec<_> = groups.iter().take(kept).map(|group| vec![group.line()]).collect();
+    let lines: Vec<_> = groups.iter().take(kept).map(|group| vec![group.line(words.policy)]).collect();
     document.list(&lines);
     if let more @ 1.. = groups.len().saturating_sub(kept) {
         document.paragraph(&[Rich::new().em(&format!("… and {}", count(more as u64, "more name")))]);
@@ -155,7 +157,7 @@ fn headline(members: &[Member], words: &Words<'_>) -> Rich {
     let open = members.iter().filter(is_open).count();
     let worst = calling.iter().max_by_key(|member| member.severity.as_ref().map_or(0, |worst| worst.rank));
     let mark = match (worst, open) {
-        (Some(worst), _) => severity_mark(worst.severity.as_ref()),
+        (Some(worst), _) => severity_mark(worst.severity.as_ref(), words.policy),
         (None, 1..) => "👀",
         (None, 0) => "🟢",
     };

@@ -52,7 +52,7 @@ fn nobody_acknowledged(story: &[Entry], now: Timestamp) -> String {
 pub fn unreachable(view: &IncidentView, level: u32, context: &Context<'_>) -> Message {
     let rooms = context.policy.level(level).map(|level| level.rooms.as_slice()).unwrap_or_default();
     let rooms: Vec<_> = rooms.iter().take(10).map(|room| Rich::new().code(&short(room, 100))).collect();
-    let mark = format!("⚠️{}", severity_mark(worst(view)));
+    let mark = format!("⚠️{}", severity_mark(worst(view), context.policy));
     let reason = Rich::from(format!(
         "No room of level {} of {} is reachable: ",
         from_one(level),

@@ -5,7 +5,7 @@ use super::Context;
 use super::rich::Rich;
 use super::text::{count, short};
 use crate::domain::incident::{Phase, PhaseName};
-use crate::domain::policy::Severity;
+use crate::domain::policy::{Policy, Severity};
 use crate::domain::view::{self, AlertView, IncidentView, Shared};
 
 /// The longest name of an incident in a headline.
@@ -75,8 +75,11 @@ pub(super) fn relevant(view: &IncidentView) -> impl Iterator<Item = &AlertView> 
     view.alerts.iter().filter(move |alert| alert.firing == firing)
 }
 
-/// The mark of a severity: red, orange, blue, or a bell for an unknown one.
-pub(super) fn severity_mark(severity: Option<&Severity>) -> &'static str {
+/// The mark of a severity: that of the configuration, or else red, orange, blue, or a bell for an unknown one.
+pub(super) fn severity_mark<'a>(severity: Option<&Severity>, policy: &'a Policy) -> &'a str {
+    if let Some(emoji) = severity.and_then(|severity| policy.emoji(severity)) {
+        return emoji;
+    }
     let name =
         severity.and_then(|severity| severity.name.as_deref()).unwrap_or_default().to_ascii_lowercase();
     match name.trim() {
@@ -90,10 +93,10 @@ pub(super) fn severity_mark(severity: Option<&Severity>) -> &'static str {
 }
 
 /// The mark and the word of a state.
-pub(super) fn state(view: &IncidentView) -> (&'static str, &'static str) {
+pub(super) fn state<'a>(view: &IncidentView, policy: &'a Policy) -> (&'a str, &'static str) {
     match &view.incident.phase {
-        Phase::Firing if view.incident.flap_count > 0 => (severity_mark(worst(view)), "FIRING AGAIN"),
-        Phase::Firing => (severity_mark(worst(view)), "FIRING"),
+        Phase::Firing if view.incident.flap_count > 0 => (severity_mark(worst(view), policy), "FIRING AGAIN"),
+        Phase::Firing => (severity_mark(worst(view), policy), "FIRING"),
         Phase::Acknowledged { .. } => ("👀", "ACKNOWLEDGED"),
         Phase::Snoozed { .. } => ("💤", "SNOOZED"),
         Phase::Unanswered { .. } => ("🚨", "UNANSWERED"),
@@ -103,9 +106,9 @@ pub(super) fn state(view: &IncidentView) -> (&'static str, &'static str) {
 }
 
 /// The mark of a phase in a list of incidents.
-pub(super) fn phase_mark(phase: PhaseName, severity: Option<&Severity>) -> &'static str {
+pub(super) fn phase_mark<'a>(phase: PhaseName, severity: Option<&Severity>, policy: &'a Policy) -> &'a str {
     match phase {
-        PhaseName::Firing => severity_mark(severity),
+        PhaseName::Firing => severity_mark(severity, policy),
         PhaseName::Acknowledged => "👀",
         PhaseName::Snoozed => "💤",
         PhaseName::Unanswered => "🚨",

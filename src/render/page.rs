@@ -28,7 +28,7 @@ const LATE: Duration = Duration::from_mins(1);
 
 /// The page of a rung. `story` is the incident's timeline, at least from the start of its run.
 pub fn page(view: &IncidentView, story: &[Entry], rung: Rung, context: &Context<'_>) -> Message {
-    let (mark, word) = state(view);
+    let (mark, word) = state(view, context.policy);
     let (headline, status, reason) = if overtaken(view, rung) {
         (headline(mark, word, view, context), status(view, story, context), Rich::new())
     } else {
@@ -61,6 +61,17 @@ pub fn own(view: &IncidentView, story: &[Entry], context: &Context<'_>) -> Messa
         sections.last = call_to_acknowledge(&called, view, context);
     }
     sections.notifying(view, &called, context)
+}
+
+/// An incident that pages later, at a time of day. It mentions nobody, and phones do not ring.
+pub fn announcement(view: &IncidentView, story: &[Entry], context: &Context<'_>) -> Message {
+    let mut sections = Sections::of_state(view, story, context);
+    sections.last = vec![how_to_acknowledge(view, context)];
+    let alerts = Alerts::of(view);
+    fit(|limits| {
+        Message::notice(sections.document(view, &alerts, limits, context))
+            .from_url(view.external_url.as_deref())
+    })
 }
 
 /// The new text of the message `root`. It notifies nobody. `story` is the incident's timeline, at least from the start
@@ -107,7 +118,7 @@ pub(super) struct Sections {
 impl Sections {
     /// The sections for the current state of an incident.
     fn of_state(view: &IncidentView, story: &[Entry], context: &Context<'_>) -> Self {
-        let (mark, word) = state(view);
+        let (mark, word) = state(view, context.policy);
         Self {
             headline: headline(mark, word, view, context),
             status: status(view, story, context),

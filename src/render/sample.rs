@@ -81,7 +81,12 @@ pub(super) fn policy() -> Policy {
         level("#finance-ops:example.org", 15, on_call.into_iter().collect()),
         level("!managers:example.org", 30, vec![Mention::Room]),
     ]);
-    let rule = |rank| SeverityRule { rank, escalate: rank > 0, mention: (rank == 0).then(Vec::new) };
+    let rule = |rank| SeverityRule {
+        rank,
+        escalate: rank > 0,
+        mention: (rank == 0).then(Vec::new),
+        ..SeverityRule::default()
+    };
     policy.severities = [("critical", 2), ("warning", 1), ("info", 0)]
         .map(|(name, rank)| (name.to_owned(), rule(rank)))
         .into();

@@ -64,7 +64,15 @@ fn firing(view: &IncidentView, story: &[Entry], context: &Context<'_>) -> Rich {
         }
         _ => Rich::new(),
     };
-    Rich::join(&[why, paged], " ")
+    let held = match (latest(story, |kind| matches!(kind, Kind::RunStarted { .. })), view.incident.next_at) {
+        (Some(Entry { kind: Kind::RunStarted { held_until: Some(_), .. }, .. }), Some(at))
+            if view.incident.run.level.is_none() && view.incident.hold.is_none() =>
+        {
+            Rich::from(format!("🌙 It pages at {}.", instant(at, context.now)))
+        }
+        _ => Rich::new(),
+    };
+    Rich::join(&[why, paged, held], " ")
 }
 
 fn acknowledged(
@@ -172,7 +180,9 @@ impl<'a> Wording<'a> {
     /// One entry as a sentence.
     pub(super) fn sentence(&self, entry: &Entry) -> Rich {
         match &entry.kind {
-            Kind::RunStarted { why, suppressed, .. } => self.run_started(why, *suppressed),
+            Kind::RunStarted { why, suppressed, held_until, .. } => {
+                self.run_started(why, *suppressed, *held_until)
+            }
             Kind::AlertsChanged(changes) => self.alerts_changed(changes),
             Kind::Paged { loop_no, level } => {
                 Rich::from(format!("🔔 Paging {}.", self.rung(*loop_no, *level)))
@@ -255,12 +265,18 @@ impl<'a> Wording<'a> {
         }
     }
 
-    fn run_started(&self, why: &RunReason, suppressed: bool) -> Rich {
+    fn run_started(&self, why: &RunReason, suppressed: bool, held_until: Option<Timestamp>) -> Rich {
         let line = match why {
             RunReason::Fired => Rich::from("🔥 Firing."),
             _ => Rich::from("🔁 ").then(&self.why_it_runs(why)),
         };
-        if suppressed { line.text(" Maintenance is active. Nobody is paged.") } else { line }
+        if suppressed {
+            return line.text(" Maintenance is active. Nobody is paged.");
+        }
+        match held_until {
+            Some(at) => line.text(&format!(" It pages at {}.", instant(at, self.context.now))),
+            None => line,
+        }
     }
 
     fn alerts_changed(&self, changes: &AlertsChanged) -> Rich {

@@ -223,7 +223,7 @@ fn variables(view: &IncidentView, built_in: &Document, context: &Context<'_>) ->
         ("room_list", text(&view.room_list)),
         ("phase", Value::from(incident.phase.name().as_str())),
         ("severity", text(severity_name)),
-        ("mark", Value::from(severity_mark(severity))),
+        ("mark", Value::from(severity_mark(severity, context.policy))),
         ("level", Value::from(incident.run.level.map_or(0, from_one))),
         ("levels", Value::from(view.levels)),
         ("round", Value::from(from_one(incident.run.loop_no))),

@@ -5,6 +5,7 @@
 //! method named after the event. `every_series_operators_rely_on_exists_from_start_up` in the tests lists the metrics
 //! that operators use.
 
+use super::checks::Checks;
 use super::labels::{
     DeliveryOutcome, EventResult, HOMESERVER_CODES, OutboxState, TransactionResult, WEBHOOK_CODES, code_label,
 };
@@ -28,7 +29,6 @@ pub struct Metrics {
     webhook_requests: IntCounterVec,
     webhook_alerts: IntCounterVec,
     webhook_duration: Histogram,
-    orphan_clears: IntCounter,
     incidents: IntGaugeVec,
     incidents_set_aside: IntGaugeVec,
     rooms_unreachable: IntGaugeVec,
@@ -48,6 +48,7 @@ pub struct Metrics {
     appservice_events: IntCounterVec,
     events_set_aside: Gauge,
     polls: Polls,
+    checks: Checks,
 }
 
 /// The metrics could not be set up or written: two have the same name, or a name is invalid.
@@ -83,8 +84,6 @@ impl Metrics {
                 "How long a webhook took from its first byte to its answer.",
                 SHORT,
             )?,
-            orphan_clears: registrar
-                .counter("orphan_clears_total", "Webhooks that resolved a group without a known incident.")?,
             incidents: registrar.gauges(
                 "incidents",
                 "Incidents by room list and phase; closed ones are not counted.",
@@ -160,10 +159,15 @@ impl Metrics {
                 "Events of the homeserver that keep failing and are retried beside the queue of their room.",
             )?,
             polls: Polls::new(&registrar)?,
+            checks: Checks::new(&registrar)?,
             registry,
         };
         metrics.start_at_zero();
         Ok(metrics)
+    }
+
+    pub(super) fn checks(&self) -> &Checks {
+        &self.checks
     }
 
     pub(super) fn polls(&self) -> &Polls {
@@ -185,6 +189,7 @@ impl Metrics {
         for phase in PhaseName::ALL.iter().filter(|phase| **phase != PhaseName::Closed) {
             self.incidents.with_label_values(&[room_list, phase.as_str()]);
         }
+        self.checks.introduce_room_list(room_list);
         self.incidents_set_aside.with_label_values(&[room_list]);
         self.totals.introduce_room_list(room_list, levels);
         self.rooms_unreachable.with_label_values(&[room_list]);
@@ -224,11 +229,6 @@ impl Metrics {
     pub fn alerts(&self, firing: u64, resolved: u64) {
         self.webhook_alerts.with_label_values(&["firing"]).inc_by(firing);
         self.webhook_alerts.with_label_values(&["resolved"]).inc_by(resolved);
-    }
-
-    /// A webhook resolved a group without a known incident.
-    pub fn orphan_clear(&self) {
-        self.orphan_clears.inc();
     }
 
     /// Sets the number of incidents of a room list in a phase.
@@ -353,7 +353,7 @@ impl Registrar<'_> {
         Ok(())
     }
 
-    fn counter(&self, name: &str, help: &str) -> Result<IntCounter, prometheus::Error> {
+    pub(super) fn counter(&self, name: &str, help: &str) -> Result<IntCounter, prometheus::Error> {
         self.register(IntCounter::with_opts(opts(name, help))?)
     }
 
@@ -424,6 +424,7 @@ mod tests {
             "matrixbot_pages_total{level=\"2\",room_list=\"finance\"} 0",
             "matrixbot_unanswered_total{room_list=\"finance\"} 0",
             "matrixbot_incidents_set_aside{room_list=\"finance\"} 0",
+            "matrixbot_not_paged_alerts_total{room_list=\"finance\"} 0",
             "matrixbot_rooms_unreachable{room_list=\"finance\"} 0",
             "matrixbot_room_moves_incomplete{room_list=\"finance\"} 0",
             "matrixbot_clock_skew_seconds 0",

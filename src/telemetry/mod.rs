@@ -1,5 +1,6 @@
 //! Logs and metrics.
 
+mod checks;
 pub mod labels;
 pub mod logs;
 pub mod metrics;

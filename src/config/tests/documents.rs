@@ -228,6 +228,9 @@ impl<'a> Reference<'a> {
         match Kind::of(schema) {
             Kind::Text(form) => form.title().to_owned(),
             Kind::Number(range) => format!("{} to {}", range.start(), range.end()),
+            Kind::Decimal(range) => {
+                format!("{} to {}, also with a decimal point", range.start(), range.end())
+            }
             Kind::Flag => "`true` or `false`".to_owned(),
             Kind::Word(words) => {
                 words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(" or ")
@@ -306,7 +309,8 @@ fn ordered(table: &Json) -> Vec<Key<'_>> {
 fn types() -> Vec<Vec<&'static str>> {
     let policy = include_str!("../../domain/policy.rs");
     let mut types: Vec<Vec<&str>> = Vec::new();
-    for line in [policy, include_str!("../types.rs")].into_iter().flat_map(str::lines) {
+    let severity = include_str!("../../domain/severity.rs");
+    for line in [policy, severity, include_str!("../types.rs")].into_iter().flat_map(str::lines) {
         let field = line.strip_prefix("    pub ").and_then(|field| field.split_once(": "));
         match field {
             _ if line.starts_with("pub struct ") => types.push(Vec::new()),

@@ -29,6 +29,9 @@ fn value(schema: &Json) -> Json {
         Kind::Number(range) => {
             json!({"anyOf": [{"type": "integer", "minimum": range.start(), "maximum": range.end()}, reference()]})
         }
+        Kind::Decimal(range) => {
+            json!({"anyOf": [{"type": "number", "minimum": range.start(), "maximum": range.end()}, reference()]})
+        }
         Kind::Flag => json!({"anyOf": [{"type": "boolean"}, reference()]}),
         Kind::Word(words) => json!({"anyOf": [{"enum": words}, reference()]}),
         Kind::Duration { none, .. } => {

@@ -6,6 +6,7 @@ use crate::domain::input::{Effect, Urgency};
 use crate::domain::policy::{Mention, Severity};
 use crate::domain::time::later;
 use crate::domain::timeline::Kind;
+use jiff::Timestamp;
 use std::time::Duration;
 
 /// The step after the current level.
@@ -28,7 +29,13 @@ impl Draft<'_> {
     /// How long the current level has to acknowledge.
     pub(super) fn time_to_answer(&self) -> Duration {
         let level = self.incident.run.level.and_then(|level| self.policy().level(level));
-        level.map_or(Duration::ZERO, |level| level.escalate_after)
+        level.map_or(Duration::ZERO, |level| self.policy().time_to_answer(self.incident.severities(), level))
+    }
+
+    /// When the first page of a run is due that waits for so long, and for the time of day that its severities wait for.
+    pub(super) fn first_page_at(&self, delay: Duration) -> Timestamp {
+        let held = self.around.newest.policy.held_until(self.incident.severities(), self.around.now);
+        later(self.around.now, delay).max(held.unwrap_or(self.around.now))
     }
 
     /// How long the current level has if its page cannot be sent.

@@ -138,6 +138,7 @@ impl Draft<'_> {
             let opened = firing.values().map(|alert| alert.since).min().unwrap_or(self.around.now);
             later(opened, policy.initial_delay).max(self.around.now)
         };
+        let due = due.max(self.first_page_at(Duration::ZERO));
         self.incident.next_at = Some(due);
     }
 }

@@ -6,7 +6,6 @@ use super::fold::{Folded, fold, replay_wait};
 use super::start_run::reason;
 use crate::domain::incident::{Fingerprint, Incident, KeptAck, Phase};
 use crate::domain::input::{Decision, Effect, Outcome, Report, ReportedAlert, Surroundings, Urgency};
-use crate::domain::time::later;
 use crate::domain::timeline::{AlertsChanged, Kind, ResolveReason, RunReason};
 use std::time::Duration;
 
@@ -109,7 +108,7 @@ fn firing(draft: &mut Draft<'_>, before: &Incident, folded: Folded) {
     let delay = delay(draft, &folded);
     if draft.incident.run.level.is_none() {
         // A first page that waits for a resolved report waits no longer for an alert that is not in doubt.
-        let soonest = later(draft.around.now, delay);
+        let soonest = draft.first_page_at(delay);
         let brought_forward = draft.incident.next_at.filter(|_| folded.is_worse()).map(|at| at.min(soonest));
         draft.incident.next_at = brought_forward.or(draft.incident.next_at);
         return alerts_changed(draft, folded);

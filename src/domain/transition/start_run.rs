@@ -1,7 +1,7 @@
 //! The start of a run.
 
 use super::draft::Draft;
-use crate::domain::incident::{Fingerprint, Phase, Run};
+use crate::domain::incident::{Fingerprint, Phase, Run, Rung};
 use crate::domain::input::{Effect, Urgency};
 use crate::domain::time::later;
 use crate::domain::timeline::{Kind, Place, RunReason};
@@ -9,19 +9,20 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 impl Draft<'_> {
-    /// Starts the ladder from its first level, `delay` from now, with the newest policy (I14). During maintenance, the
-    /// incident is suppressed instead.
+    /// Starts the ladder from the first level of its severities, `delay` from now, with the newest policy (I14). During
+    /// maintenance, the incident is suppressed instead.
     pub(super) fn start_run(&mut self, delay: Duration, why: RunReason) {
-        self.start_run_at(Place { loop_no: 0, level: 0 }, delay, why);
+        let level = self.around.newest.policy.start_level(self.incident.severities());
+        self.start_run_at(Place { loop_no: 0, level }, delay, why);
     }
 
-    /// Starts the ladder from the level that it has reached, as far as the newest policy has that.
+    /// Starts the ladder from the level that it has reached, as far as the newest policy has that, or from the first level
+    /// of its severities if that is higher.
     pub(super) fn start_run_where_it_is(&mut self, delay: Duration, why: RunReason) {
         let (run, policy) = (&self.incident.run, self.around.newest.policy);
         let last = u32::try_from(policy.levels.len()).unwrap_or(u32::MAX).saturating_sub(1);
-        let place =
-            Place { loop_no: run.loop_no.min(policy.repeat), level: run.level.unwrap_or(0).min(last) };
-        self.start_run_at(place, delay, why);
+        let level = run.level.unwrap_or(0).min(last).max(policy.start_level(self.incident.severities()));
+        self.start_run_at(Place { loop_no: run.loop_no.min(policy.repeat), level }, delay, why);
     }
 
     fn start_run_at(&mut self, place: Place, delay: Duration, why: RunReason) {
@@ -38,20 +39,31 @@ impl Draft<'_> {
         self.incident.ackers.clear();
         self.incident.known_at_ack.clear();
         let suppressed = self.around.maintenance;
-        (self.incident.phase, self.incident.next_at) = if suppressed {
-            (Phase::Suppressed, None)
-        } else {
-            (Phase::Firing, Some(later(self.around.now, delay)))
-        };
+        let due = later(self.around.now, delay);
+        // A person who escalates wants the page now.
+        let first_page_at =
+            if matches!(why, RunReason::EscalationAsked { .. }) { due } else { self.first_page_at(delay) };
+        let held_until = Some(first_page_at).filter(|at| *at > due && !suppressed);
+        (self.incident.phase, self.incident.next_at) =
+            if suppressed { (Phase::Suppressed, None) } else { (Phase::Firing, Some(first_page_at)) };
         let (urgency, posted) = (urgency(&why), is_posted(&why));
         let policy_version = self.around.newest.version;
         let from = Some(place).filter(|place| *place != Place { loop_no: 0, level: 0 });
-        let entry = self.record(Kind::RunStarted { why, policy_version, suppressed, from });
+        let entry = self.record(Kind::RunStarted { why, policy_version, suppressed, from, held_until });
+        if !first {
+            self.effect(Effect::CancelUnsent);
+        }
+        if held_until.is_some() {
+            self.effect(Effect::Announce(Rung {
+                run_no: self.incident.run.no,
+                loop_no: place.loop_no,
+                level: place.level,
+            }));
+        }
         if first {
-            // No room has a post of the incident yet: there is nothing to cancel or to edit, and no thread.
+            // No room has a post of the incident yet: there is nothing to edit, and no thread.
             return;
         }
-        self.effect(Effect::CancelUnsent);
         self.effect(Effect::Refresh(urgency));
         if posted {
             self.effect(Effect::PostInThread(entry));

@@ -4,6 +4,7 @@ use crate::domain::answer::IncidentLine;
 use crate::domain::digest::Member;
 use crate::domain::hold::HeldAlerts;
 use crate::domain::incident::PhaseName;
+use crate::domain::policy::Policy;
 use crate::domain::timeline::Entry;
 use crate::render::Context;
 use crate::render::digest::numbers;
@@ -37,7 +38,7 @@ pub(super) fn incidents(
 }
 
 /// The open incidents of a room's storm: a line for each of the first ones, and the numbers of all.
-pub(super) fn storm(room_list: &str, members: &[Member]) -> Message {
+pub(super) fn storm(room_list: &str, members: &[Member], policy: &Policy) -> Message {
     let room_list = list_name(room_list);
     if members.is_empty() {
         let words = format!("🟢 {room_list} has no storm with open incidents in this room.");
@@ -55,7 +56,7 @@ pub(super) fn storm(room_list: &str, members: &[Member]) -> Message {
     fit_lines(all, |kept| {
         let mut text = Document::default();
         text.paragraph(&[headline.clone(), numbers(members.iter().map(|member| member.number))]);
-        let items: Vec<_> = sorted.iter().take(kept).map(|member| vec![storm_line(member)]).collect();
+        let items: Vec<_> = sorted.iter().take(kept).map(|member| vec![storm_line(member, policy)]).collect();
         text.list(&items);
         if let more @ 1.. = all.saturating_sub(kept) {
             text.paragraph(&[Rich::new().em(&format!("… and {more} more"))]);
@@ -65,8 +66,8 @@ pub(super) fn storm(room_list: &str, members: &[Member]) -> Message {
 }
 
 /// `🔴 #42 DiskFull · db-1`
-fn storm_line(member: &Member) -> Rich {
-    let mark = phase_mark(member.phase, member.severity.as_ref());
+fn storm_line(member: &Member, policy: &Policy) -> Rich {
+    let mark = phase_mark(member.phase, member.severity.as_ref(), policy);
     let lead =
         Rich::from(format!("{mark} ")).strong(&format!("#{} {}", member.number, short(&member.name, 48)));
     Rich::join(&[lead, short(&member.place, 40).into()], " · ")
@@ -109,7 +110,7 @@ fn list(headline: &Rich, incidents: &[IncidentLine], all: u64, context: &Context
         let mut text = Document::default();
         text.paragraph(std::slice::from_ref(headline));
         let items: Vec<_> =
-            incidents.iter().take(kept).map(|incident| vec![incident_line(incident, context.now)]).collect();
+            incidents.iter().take(kept).map(|incident| vec![incident_line(incident, context)]).collect();
         text.list(&items);
         if let more @ 1.. = all.saturating_sub(kept as u64) {
             text.paragraph(&[Rich::new().em(&format!("… and {more} more"))]);
@@ -119,8 +120,9 @@ fn list(headline: &Rich, incidents: &[IncidentLine], all: u64, context: &Context
 }
 
 /// `🔴 #42 DiskFull · critical · 3 alerts · 12 min · level 1 of 2`.
-fn incident_line(incident: &IncidentLine, now: Timestamp) -> Rich {
-    let mark = phase_mark(incident.phase, incident.severity.as_ref());
+fn incident_line(incident: &IncidentLine, context: &Context<'_>) -> Rich {
+    let now = context.now;
+    let mark = phase_mark(incident.phase, incident.severity.as_ref(), context.policy);
     let lead = Rich::from(format!("{mark} ")).strong(&format!("#{} {}", incident.number, name(incident)));
     let severity =
         incident.severity.as_ref().and_then(|severity| severity.name.as_deref()).unwrap_or_default();

@@ -41,7 +41,7 @@ pub fn answer(answer: &Answer, context: &Context<'_>) -> Message {
         Answer::Escalated { room_list, incidents, more } => {
             lists::incidents("escalated", room_list, incidents, *more, context)
         }
-        Answer::Storm { room_list, members } => lists::storm(room_list, members),
+        Answer::Storm { room_list, members } => lists::storm(room_list, members, context.policy),
         Answer::Timeline { number, name, levels, entries, earlier } => {
             timeline(*number, name, *levels, entries, *earlier, context)
         }

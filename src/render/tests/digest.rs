@@ -1,10 +1,11 @@
 use super::snapshot_of;
 use crate::domain::digest::{Class, Member};
 use crate::domain::incident::PhaseName;
-use crate::domain::policy::{Mention, Severity};
+use crate::domain::policy::{Mention, Policy, Severity};
 use crate::render::digest::{Words, digest, edit};
 use crate::render::size::{MOST_BYTES, visible_characters};
 use ruma::{event_id, user_id};
+use std::sync::LazyLock;
 
 fn member(number: i64, name: &str, place: &str, severity: (&str, i32), phase: PhaseName) -> Member {
     Member {
@@ -26,7 +27,8 @@ fn storm(phase: PhaseName) -> Vec<Member> {
 }
 
 fn words(class: Class) -> Words<'static> {
-    Words { room_list: "finance", class, is_over: false, ack_reaction: "✅" }
+    static POLICY: LazyLock<Policy> = LazyLock::new(Policy::default);
+    Words { room_list: "finance", class, is_over: false, ack_reaction: "✅", policy: &POLICY }
 }
 
 #[test]

@@ -65,7 +65,10 @@ fn fired(minutes_ago: i64) -> Entry {
 }
 
 fn started(minutes_ago: i64, why: RunReason) -> Entry {
-    entry(minutes_ago, Kind::RunStarted { why, policy_version: 1, suppressed: false, from: None })
+    entry(
+        minutes_ago,
+        Kind::RunStarted { why, policy_version: 1, suppressed: false, from: None, held_until: None },
+    )
 }
 
 fn acknowledged(minutes_ago: i64, comment: Option<&str>) -> Entry {

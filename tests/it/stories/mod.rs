@@ -15,6 +15,7 @@
 //! recorded       webhooks of a real Alertmanager, one after another
 //! silences_elsewhere  other senders, people and processes
 //! storms         many pages at once in one room   believed   what people take for commands
+//! severities     how an alert of each severity pages
 //! ```
 
 mod acknowledging;
@@ -34,6 +35,7 @@ mod reports;
 mod resolving;
 mod routing;
 mod scope;
+mod severities;
 mod sharing;
 mod silences;
 mod silences_elsewhere;

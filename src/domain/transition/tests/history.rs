@@ -153,7 +153,7 @@ fn policies() -> impl Strategy<Value = Policy> {
 /// Only an info neither escalates nor mentions anybody.
 pub(super) fn severities() -> BTreeMap<String, SeverityRule> {
     let rule = |rank| SeverityRule { rank, ..SeverityRule::default() };
-    let info = SeverityRule { rank: 0, escalate: false, mention: Some(Vec::new()) };
+    let info = SeverityRule { escalate: false, mention: Some(Vec::new()), ..rule(0) };
     [("info", info), ("warning", rule(1)), ("critical", rule(2))]
         .map(|(name, rule)| (name.to_owned(), rule))
         .into()

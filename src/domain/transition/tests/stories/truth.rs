@@ -215,8 +215,8 @@ fn the_same_alert_that_gets_worse_pages_again() {
 #[test]
 fn an_alert_that_escalates_or_mentions_somebody_pages_again_at_the_same_rank() {
     for rule in [
-        SeverityRule { rank: 0, escalate: true, mention: Some(Vec::new()) },
-        SeverityRule { rank: 0, escalate: false, mention: None },
+        SeverityRule { mention: Some(Vec::new()), ..SeverityRule::default() },
+        SeverityRule { escalate: false, ..SeverityRule::default() },
     ] {
         let mut policy = two_levels();
         policy.severities.insert("critical".to_owned(), rule.clone());

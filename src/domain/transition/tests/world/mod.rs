@@ -317,7 +317,8 @@ impl World {
             }
             Effect::Fallback => self.outbox.push(enqueue(What::Fallback)),
             Effect::Reminder(_) => self.outbox.push(enqueue(What::Reminder)),
-            Effect::AckReminder
+            Effect::Announce(_)
+            | Effect::AckReminder
             | Effect::Refresh(_)
             | Effect::PostInThread(_)
             | Effect::NotifyFallback(_) => {}
