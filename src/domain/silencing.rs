@@ -340,6 +340,12 @@ impl SilencingAnswer {
         }
     }
 
+    /// Whether some Alertmanagers have silences, and others failed.
+    pub fn is_partly_made(&self) -> bool {
+        matches!(self, Self::Silence { result: SilenceResult::Made { made, failed, .. }, .. }
+            if !made.is_empty() && !failed.is_empty())
+    }
+
     /// Whether what was asked for was done.
     pub fn is_done(&self) -> bool {
         match self {

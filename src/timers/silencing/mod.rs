@@ -31,6 +31,9 @@ const LEASE: Duration = Duration::from_mins(1);
 /// The pauses between the attempts of a command. After the last one it is answered that it failed.
 const PAUSES: [Duration; 4] =
     [Duration::from_secs(2), Duration::from_secs(5), Duration::from_secs(15), Duration::from_secs(30)];
+/// How many of them pass if one Alertmanager has done what another one does not answer about: people wait to know it, and the
+/// same command later makes the rest.
+const PAUSES_IF_PARTLY: usize = 2;
 /// How much is taken at once.
 const AT_ONCE: i64 = 20;
 /// How often to look for what other processes have left, and while something is slow.
@@ -68,7 +71,9 @@ impl Silencing {
             Err(_) => self.silencer.unanswered(&order).await?,
         };
         let tried = usize::try_from(order.attempts).unwrap_or(usize::MAX);
-        if let (true, Some(pause)) = (attempt.again, PAUSES.get(tried.saturating_sub(1))) {
+        let pauses = if attempt.answer.is_partly_made() { PAUSES_IF_PARTLY } else { PAUSES.len() };
+        if let (true, Some(pause)) = (attempt.again, PAUSES.iter().take(pauses).nth(tried.saturating_sub(1)))
+        {
             let at = later(self.clock.now(), *pause);
             return Ok(self.store.retry_silence_order(order.id, at).await?);
         }

@@ -254,8 +254,8 @@ async fn a_silence_that_alertmanager_has_lost_is_made_again_and_one_that_comes_b
     world.nothing_is_left().await;
 }
 
-#[tokio::test]
-async fn every_alertmanager_that_lists_the_alert_gets_a_silence_and_the_thread_has_one_entry() {
+/// Two Alertmanagers, `east` and `west`, which both list the alert of #1.
+async fn two_that_list_it() -> (World, Rooms, [Alertmanager; 2]) {
     let setup = Setup::prepare().await;
     let rooms = setup.rooms();
     let all = [(); 2].map(|()| Alertmanager::start_on(Arc::clone(&setup.clock) as SharedClock));
@@ -270,6 +270,12 @@ async fn every_alertmanager_that_lists_the_alert_gets_a_silence_and_the_thread_h
     two.fire(disk("db-1"));
     fire(&world, one, &[disk("db-1")]).await;
     world.pass(seconds(60)).await;
+    (world, rooms, all)
+}
+
+#[tokio::test]
+async fn every_alertmanager_that_lists_the_alert_gets_a_silence_and_the_thread_has_one_entry() {
+    let (world, rooms, all) = two_that_list_it().await;
     let answer = says(&alice(&world), &rooms, "silence 1 2h").await;
     assert!(answer.contains("silenced in Alertmanager east and west until 14:01 UTC"), "{answer}");
     assert!(all.iter().all(|one| active(one, &world).len() == 1));
@@ -279,6 +285,26 @@ async fn every_alertmanager_that_lists_the_alert_gets_a_silence_and_the_thread_h
     }
     let entries = thread(&world, &rooms.ops).into_iter().filter(|line| line.contains("Silenced by")).count();
     assert_eq!(entries, 1, "{:?}", thread(&world, &rooms.ops));
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn one_of_several_alertmanagers_that_is_away_is_named_within_ten_seconds() {
+    let (world, rooms, [east, west]) = two_that_list_it().await;
+    west.fail(Some(Fault::Status(503, "busy".to_owned())));
+    let command = world.homeserver.person("@alice:example.test").says(&rooms.ops, "silence 1 2h");
+    world.settle().await;
+    assert!(super::answers(&world, &command).is_empty());
+    for _ in 0..10 {
+        world.pass(seconds(1)).await;
+    }
+    let [answer] = super::answers(&world, &command).try_into().unwrap();
+    assert!(answer.contains("in Alertmanager east until"), "{answer}");
+    assert!(answer.contains("⚠️ Alertmanager west: it answered 503: busy"), "{answer}");
+    assert_eq!(active(&east, &world).len(), 1);
+    west.fail(None);
+    let again = says(&alice(&world), &rooms, "silence 1 2h").await;
+    assert!(again.contains("silenced in Alertmanager east and west until"), "{again}");
     world.nothing_is_left().await;
 }
 
