@@ -11,6 +11,8 @@ use std::time::Duration;
 const MISSED: Duration = Duration::from_secs(10);
 /// How long a missed end waits for the polls: the lease of a process that was killed, and some.
 const FIRST_POLLS: Duration = Duration::from_secs(90);
+/// How long an end waits for the answer of Alertmanager, which is asked for two seconds.
+pub const ASKED: Duration = Duration::from_secs(5);
 /// How much the end of a silence moves at most without that people see it.
 pub const UNSEEN: Duration = Duration::from_mins(1);
 
@@ -22,7 +24,7 @@ pub struct Hold {
     /// When it ends as far as is known. Then the incident pages again, also if Alertmanager does not answer. An inhibition
     /// or a mute interval has no end of its own: each poll extends the hold.
     pub until: Timestamp,
-    /// Whether it has outlasted an end that was missed. It does that once.
+    /// Whether it has outlasted an end, until Alertmanager answers or polls settle it. It does that once.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub outlasted: bool,
 }
@@ -61,12 +63,23 @@ pub enum HeldBy {
 }
 
 impl Hold {
-    /// What follows it when its end is handled. `None`: nothing. If nobody polled when it ended, the alerts may have ended as
-    /// well: it lasts until polls could find that, or else for 90 seconds.
+    /// What follows it when its end is handled. `None`: nothing. The alerts may have ended since the last poll, or the silence
+    /// may last longer: Alertmanager is asked, and has five seconds to answer. If nobody polled when the hold ended, it lasts
+    /// until polls could find what has ended, or else for 90 seconds.
     pub fn after_its_end(&self, now: Timestamp, polls: Polls) -> Option<Self> {
         let missed = polls == Polls::Rest || between(self.until, now) > MISSED;
-        let outlasts = missed && !self.outlasted;
-        outlasts.then(|| Self { by: self.by.clone(), until: later(now, FIRST_POLLS), outlasted: true })
+        (!self.outlasted).then(|| self.outlasting(now, if missed { FIRST_POLLS } else { ASKED }))
+    }
+
+    /// What follows it when a webhook says that its alerts are firing: Alertmanager is asked, because one whose routes have
+    /// just been read again sends what is inhibited, before it knows that (0.25).
+    #[must_use]
+    pub fn doubted(&self, now: Timestamp) -> Self {
+        if self.outlasted { self.clone() } else { self.outlasting(now, ASKED) }
+    }
+
+    fn outlasting(&self, now: Timestamp, pause: Duration) -> Self {
+        Self { by: self.by.clone(), until: later(now, pause), outlasted: true }
     }
 
     /// Whether people see another reason or another end than before. The end of a hold without a silence is not seen.

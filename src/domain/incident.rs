@@ -198,6 +198,11 @@ impl Phase {
     pub fn is_open(&self) -> bool {
         !matches!(self, Self::Resolved { .. } | Self::Closed)
     }
+
+    /// Whether the end of a hold pages again.
+    pub fn pages_after_hold(&self) -> bool {
+        matches!(self, Self::Firing | Self::Unanswered { .. } | Self::Acknowledged { .. })
+    }
 }
 
 impl PhaseName {

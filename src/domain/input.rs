@@ -57,6 +57,8 @@ pub struct Report {
     /// How long a first page waits for the answer of Alertmanager's API, which the report makes necessary: it may be an old
     /// one. Zero: the page does not wait.
     pub ask: Duration,
+    /// Whether Alertmanager can be asked what it holds back.
+    pub may_ask: bool,
 }
 
 impl From<Vec<ReportedAlert>> for Report {

@@ -293,7 +293,8 @@ impl Reporting<'_> {
             evidence: evidence(alert),
         };
         let ask = if asks { ASK_FOR } else { Duration::ZERO };
-        Input::Report(Report { alerts: alerts.iter().map(reported).collect(), left_out, ask })
+        let alerts = alerts.iter().map(reported).collect();
+        Input::Report(Report { alerts, left_out, ask, may_ask: self.asks })
     }
 
     fn reported<'b>(&'b self, alerts: &[&'b WebhookAlert]) -> Reported<'b> {

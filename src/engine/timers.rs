@@ -4,8 +4,8 @@
 //! a constraint), it is set aside. Its timer is tried again after 10 s, 20 s, 40 s, … 5 min, and the fallback rooms of
 //! its list are notified once. An outage of the database ends the step instead, as nothing can be handled then.
 
-use super::{Change, Engine, EngineError, Wake};
-use crate::domain::incident::Phase;
+use super::{Change, Engine, EngineError, Questions, Wake};
+use crate::domain::incident::{Incident, Phase};
 use crate::domain::input::Input;
 use crate::domain::outgoing::Outgoing;
 use crate::domain::polling::{LEASE, POLLED_WITHIN};
@@ -167,12 +167,20 @@ async fn handle(mut change: Change, due: &Due, input: &Input) -> Result<(), Engi
         return Ok(change.commit().await?);
     }
     // What is over pages nobody when it closes: the list's current policy will do for that.
-    if matches!(stored.incident.phase, Phase::Resolved { .. }) {
-        change.decide(&stored, input, None).await?;
+    let decision = if matches!(stored.incident.phase, Phase::Resolved { .. }) {
+        change.decide(&stored, input, None).await?
     } else {
-        change.decide_by_its_policy(&stored, input).await?;
+        change.decide_by_its_policy(&stored, input).await?
+    };
+    let engine = change.engine().clone();
+    change.commit().await?;
+    // It pages unless Alertmanager answers that the alerts have ended, or are held back for longer.
+    let waits = |incident: &Incident| incident.hold.as_ref().is_some_and(|hold| hold.outlasted);
+    if !waits(&stored.incident) && decision.incident.as_ref().is_some_and(waits) {
+        let incidents = [due.number].into();
+        engine.asking.ask(Questions { incidents, ..Questions::default() }, &engine.wakers.poll);
     }
-    Ok(change.commit().await?)
+    Ok(())
 }
 
 /// Whether people hear of it: at the first failure if it is final, otherwise at the second one.

@@ -305,6 +305,23 @@ pub fn held<'a>(alerts: impl IntoIterator<Item = &'a ListedAlert>, now: Timestam
     Some(Hold { by: by.into_iter().take(KEPT_REASONS).collect(), until: until?, outlasted: false })
 }
 
+/// What the answer of Alertmanager says about a hold whose end has come or is in doubt, by what it lists of each firing
+/// alert: whether it is held back (`None`: it is not listed). What is held back or missing is settled by the next polls: they
+/// know the silences, and what a restart explains.
+pub fn at_its_end(hold: &Hold, alerts: &[Option<bool>], is_whole: bool, now: Timestamp) -> HoldNews {
+    let lasts =
+        |pause| HoldNews::Held(Hold { by: hold.by.clone(), until: later(now, pause), outlasted: false });
+    if is_whole && alerts.iter().all(Option::is_none) {
+        lasts(UNLISTED_HOLD)
+    } else if alerts.contains(&None) {
+        HoldNews::Unchanged
+    } else if alerts.contains(&Some(false)) {
+        HoldNews::Over
+    } else {
+        lasts(ENDS_SOON)
+    }
+}
+
 /// Collects what holds an alert back. Returns when the last of it ends.
 fn reasons(alert: &ListedAlert, by: &mut BTreeSet<HeldBy>, around: &Around<'_>) -> Timestamp {
     let open = later(around.now, OPEN_HOLD);

@@ -120,6 +120,18 @@ impl Draft<'_> {
         }
     }
 
+    /// A webhook contradicts the hold: it lasts until Alertmanager answers. Returns whether it does; a hold whose end pages
+    /// nobody need not wait.
+    pub(super) fn doubt_hold(&mut self) -> bool {
+        let Some(hold) = self.incident.hold.as_ref().filter(|_| self.incident.phase.pages_after_hold())
+        else {
+            return false;
+        };
+        self.incident.hold = Some(hold.doubted(self.around.now));
+        self.arm_timer();
+        true
+    }
+
     /// A first page that waits for this answer waits no longer if its alert is listed. If none is, it waits for a resolved
     /// report, as after a report that may be an old one.
     fn answer_first_page(&mut self, listing: &Listing) {

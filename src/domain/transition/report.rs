@@ -43,6 +43,9 @@ fn further_report(incident: &Incident, report: &Report, around: Surroundings<'_>
     let is_released = incident.hold.is_some() && report.alerts.iter().any(is_reported);
     let delay = delay(&draft, &folded);
     if !folded.is_news() {
+        if is_released && report.may_ask && draft.doubt_hold() {
+            return draft.decided(Outcome::Doubted);
+        }
         if is_released {
             draft.release(delay);
             return draft.decided(Outcome::Done);

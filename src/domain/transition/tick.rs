@@ -30,8 +30,7 @@ pub(super) fn tick(incident: Option<&Incident>, around: Surroundings<'_>, polls:
     let mut draft = Draft::of(incident, around);
     if let Some(hold) = &incident.hold {
         let waits = matches!(incident.phase, Phase::Firing | Phase::Unanswered { .. });
-        let pages_again = waits || matches!(incident.phase, Phase::Acknowledged { .. });
-        if hold.until <= around.now && pages_again {
+        if hold.until <= around.now && incident.phase.pages_after_hold() {
             let Some(hold) = hold.after_its_end(around.now, polls) else {
                 draft.release(around.newest.policy.initial_delay);
                 return draft.decided(Outcome::Done);

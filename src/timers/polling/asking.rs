@@ -151,13 +151,23 @@ fn listing(
             listing.missing.insert(fingerprint.clone());
         }
     }
-    // What a silence holds back is not paged because of an old report.
     let alerts = |fingerprint| peers().filter_map(move |peer: &PeerAnswer| peer.alerts.get(fingerprint));
     let are_listed = listing.listed.len() == incident.firing.len() && !incident.firing.is_empty();
-    let hold = polling::held(incident.firing.keys().flat_map(alerts), now).filter(|_| are_listed);
-    if let Some(hold) = hold.filter(|_| incident.hold.is_none()) {
-        listing.suppressed.clone_from(&listing.listed);
-        listing.hold = HoldNews::Held(hold);
+    listing.hold = match &incident.hold {
+        // What a silence holds back is not paged because of an old report.
+        None => {
+            let hold = polling::held(incident.firing.keys().flat_map(alerts), now).filter(|_| are_listed);
+            hold.map_or(HoldNews::Unchanged, HoldNews::Held)
+        }
+        Some(hold) if hold.outlasted => {
+            let is_held = |fingerprint| lists(fingerprint, false).then(|| !lists(fingerprint, true));
+            let alerts: Vec<_> = incident.firing.keys().map(is_held).collect();
+            polling::at_its_end(hold, &alerts, is_whole, now)
+        }
+        Some(_) => HoldNews::Unchanged,
+    };
+    if matches!(listing.hold, HoldNews::Held(_)) {
+        listing.suppressed = incident.firing.keys().cloned().collect();
     }
     let doubted = incident.cleared.iter().filter(|(_, cleared)| cleared.doubt.is_some());
     for (fingerprint, _) in doubted {

@@ -119,6 +119,49 @@ async fn a_silence_is_visible_and_stops_the_ladder_and_its_end_pages_again() {
 }
 
 #[tokio::test]
+async fn an_alert_that_ends_shortly_before_its_silence_pages_nobody() {
+    let (world, rooms, alertmanager) = polled("").await;
+    let number = fires(&world, &alertmanager).await;
+    polls(&world, &alertmanager, 1).await;
+    let until = later(world.now(), minutes(2));
+    silenced(&world, &alertmanager, until);
+    polls(&world, &alertmanager, 1).await;
+    world.pass(seconds(50)).await;
+    // Since the last poll the alert has ended, and somebody ended the silence.
+    alertmanager.resolve("DiskFull");
+    alertmanager.change(|state| state.silences[0].ends_at = state.silences[0].starts_at);
+    world.pass(seconds(10)).await;
+    assert!(world.now() >= until);
+    for _ in 0..6 {
+        world.pass(seconds(15)).await;
+        assert_eq!(notified(&world, &rooms.ops), [ALICE_NAME], "nobody is paged for what has ended");
+    }
+    assert_eq!(phase(&world, number).await, "resolved");
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn a_webhook_about_what_alertmanager_still_holds_back_pages_nobody() {
+    let (world, rooms, alertmanager) = polled("").await;
+    let number = fires(&world, &alertmanager).await;
+    polls(&world, &alertmanager, 1).await;
+    silenced(&world, &alertmanager, later(world.now(), minutes(30)));
+    polls(&world, &alertmanager, 1).await;
+    // An Alertmanager whose routes have just been read again sends what it holds back.
+    world.report(&Group::of(&disk(), world.now()).of_route("{}/{team=\"x\"}")).await;
+    polls(&world, &alertmanager, 2).await;
+    assert_eq!(notified(&world, &rooms.ops), [ALICE_NAME]);
+    let body = pages(&world, &rooms.ops)[0].body.clone();
+    assert!(body.contains("🔇 Silenced by bob until 12:31 UTC: “disk swap”."), "{body}");
+    // This time the silence has been removed.
+    alertmanager.change(|state| state.silences.clear());
+    world.report(&Group::of(&disk(), world.now())).await;
+    assert_eq!(notified(&world, &rooms.ops), [ALICE_NAME; 2], "at once");
+    assert_eq!(phase(&world, number).await, "firing");
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
 async fn a_silence_ends_at_its_last_known_end_although_alertmanager_does_not_answer() {
     let (world, rooms, alertmanager) = polled("").await;
     fires(&world, &alertmanager).await;

@@ -4,6 +4,7 @@ use super::{MINUTE, Story, WARNING, two_levels};
 use crate::domain::hold::{HeldBy, Hold};
 use crate::domain::incident::{Phase, PhaseName};
 use crate::domain::input::{Act, Evidence, HoldNews, Input, Listing, Outcome, Report, ReportedAlert};
+use crate::domain::polling;
 use crate::domain::time::later;
 use crate::domain::timeline::{Kind, ResolveReason, RunReason};
 use crate::domain::transition::tests::world::severity;
@@ -38,7 +39,7 @@ impl Story {
             evidence,
         };
         let ask = Duration::from_secs(2);
-        self.input(&Input::Report(Report { alerts: vec![alert], ask, ..Report::default() }))
+        self.input(&Input::Report(Report { alerts: vec![alert], ask, may_ask: true, ..Report::default() }))
     }
 }
 
@@ -61,6 +62,9 @@ fn a_silence_stops_the_ladder_and_its_end_pages_again_although_alertmanager_does
     story.silenced(60 * MINUTE);
     story.tick();
     assert_eq!(story.incident().run.level, Some(0), "the level's time is over, and it is silenced");
+    story.tick();
+    let asks_until = later(story.world.now, Duration::from_secs(5));
+    assert_eq!(story.incident().next_at, Some(asks_until), "Alertmanager is asked first");
     story.tick();
     assert!(story.incident().hold.is_none());
     assert_eq!((story.incident().run.no, story.incident().run.level), (2, None));
@@ -135,6 +139,45 @@ fn a_report_on_a_silenced_alert_shows_that_the_silence_is_over() {
     assert!(story.incident().hold.is_none());
     let last = &story.world.timeline.last().unwrap().kind;
     assert!(matches!(last, Kind::RunStarted { why: RunReason::Released { .. }, .. }), "{last:?}");
+}
+
+#[test]
+fn a_report_on_a_silenced_alert_pages_unless_alertmanager_still_holds_it_back() {
+    for (answer, pages) in [(None, true), (Some(false), true), (Some(true), false)] {
+        let mut story = Story::paged(two_levels());
+        let began = story.world.now;
+        let held = story.silenced(60 * MINUTE);
+        let decision = story.asked(began, Evidence::None);
+        assert_eq!((decision.outcome, story.incident().run.no), (Outcome::Doubted, 1), "it is asked first");
+        let hold = story.incident().hold.clone().unwrap();
+        if let Some(is_held) = answer {
+            let hold = polling::at_its_end(&hold, &[Some(is_held)], true, story.world.now);
+            story.polled(Listing { suppressed: ["a".to_owned()].into(), hold, ..Listing::default() });
+        }
+        story.passes(5);
+        story.input(&Input::Tick);
+        assert_eq!(story.incident().run.no == 2, pages, "{answer:?}");
+        let entries =
+            || story.world.timeline.iter().filter(|entry| matches!(entry.kind, Kind::HeldBack { .. }));
+        assert_eq!(entries().count(), 1, "nobody sees that it was asked");
+        assert!(pages || story.incident().hold.as_ref().is_some_and(|hold| hold.by == held.by));
+    }
+}
+
+#[test]
+fn an_alert_that_is_not_listed_at_the_end_of_its_silence_pages_nobody_before_polls_have_settled_that() {
+    let mut story = Story::paged(two_levels());
+    story.silenced(10 * MINUTE);
+    story.passes(10 * MINUTE);
+    story.input(&Input::Tick);
+    let hold = story.incident().hold.clone().unwrap();
+    let hold = polling::at_its_end(&hold, &[None], true, story.world.now);
+    story.polled(Listing { suppressed: ["a".to_owned()].into(), hold, ..Listing::default() });
+    story.passes(60);
+    story.input(&Input::Tick);
+    assert_eq!(story.incident().run.no, 1);
+    story.polled(Listing { ended: ["a".to_owned()].into(), ..Listing::default() });
+    assert_eq!((story.phase(), story.incident().run.no), (PhaseName::Resolved, 1));
 }
 
 #[test]
