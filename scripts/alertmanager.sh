@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# A private Alertmanager on loopback, alone, for trying things out and for tests.
+# A private Alertmanager on loopback, for trying things out and for tests: alone, or one of a pair that talks on the ports of
+# --cluster, its own and the other one's.
 #
-#   scripts/alertmanager.sh start DIR --config FILE --port PORT
+#   scripts/alertmanager.sh start DIR --config FILE --port PORT [--cluster PORT PORT]
 #   scripts/alertmanager.sh stop DIR
 #
 # Everything it writes is in DIR. The program is Debian's prometheus-alertmanager, installed on demand;
@@ -13,12 +14,17 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
 source "$ROOT/scripts/lib/install.sh"
 
 start() {
-    local dir=$1 config='' port=''
+    # An empty cluster address switches clustering, and its port, off.
+    local dir=$1 config='' port='' cluster=(--cluster.listen-address=)
     shift
     while (($#)); do
         case $1 in
             --config) config=$(realpath -e "$2") ;;
             --port) port=$2 ;;
+            --cluster)
+                cluster=("--cluster.listen-address=127.0.0.1:$2" "--cluster.peer=127.0.0.1:$3")
+                shift
+                ;;
             *) die "unknown option $1" ;;
         esac
         shift 2
@@ -29,9 +35,8 @@ start() {
     dir=$(realpath "$dir")
     if process_id alertmanager "$dir" >/dev/null; then die "Alertmanager in $dir is already running."; fi
     require_port "$port" Alertmanager "Choose another one with --port."
-    # An empty cluster address switches clustering, and its port, off.
     start_process alertmanager "$dir" "$(alertmanager_bin)" "--config.file=$config" "--storage.path=$dir/data" \
-        "--web.listen-address=127.0.0.1:$port" --cluster.listen-address= --log.level=warn
+        "--web.listen-address=127.0.0.1:$port" "${cluster[@]}" --log.level=warn
     (wait_ready alertmanager "$dir" "$port" /-/ready) || {
         stop_process alertmanager "$dir"
         exit 1

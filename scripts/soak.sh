@@ -169,22 +169,21 @@ YAML
 words() { "$(python_bin)" -c 'import json, sys; print(json.dumps(sys.argv[1:]))' "$@"; }
 
 truth() {
-    local a b command
+    local command
     STACK_ESCALATE_AFTER=60
     SYNAPSE_PORT=$(free_port) APPSERVICE_PORT=$(free_port) WEBHOOK_PORT=$(free_port) ADMIN_PORT=$(free_port)
-    a=$(free_port) b=$(free_port)
+    ALERTMANAGER_PORT=$(free_port) STACK_PEER_PORT=$(free_port)
     command=("$(alertmanager_bin)")
     [[ -z $NEWER_ALERTMANAGER ]] || mapfile -t command < <(newer_debian_command "$NEWER_ALERTMANAGER")
     stack_servers
     stack_config "$STACK_DIR/a.yaml"
     printf '%s %s %s\n' "$APPSERVICE_PORT" "$WEBHOOK_PORT" "$ADMIN_PORT" >"$STACK_DIR/a.ports"
     # A short reopen_window: a new outage opens an incident of its own. The referee reads pages, not digests.
-    sed -i -e "s|^    url: http://127.0.0.1:$ALERTMANAGER_PORT\$|    urls: [http://127.0.0.1:$a, http://127.0.0.1:$b]|" \
-        -e 's|^    fallback_rooms:|    digest: none\n    reopen_window: 30s\n    reopen_min_interval: 10s\n&|' "$STACK_DIR/a.yaml"
+    sed -i -e 's|^    fallback_rooms:|    digest: none\n    reopen_window: 30s\n    reopen_min_interval: 10s\n&|' "$STACK_DIR/a.yaml"
     "$(python_bin)" -B "$ROOT/scripts/truth.py" --minutes "$MINUTES" --seed "$SEED" --binary "$STACK_BINARY" --folder "$STACK_DIR" \
         --homeserver "http://127.0.0.1:$SYNAPSE_PORT" --room-list "$STACK_ROOM_LIST" --admin "http://127.0.0.1:$ADMIN_PORT" \
         --virtual-user "@_alerts_$STACK_ROOM_LIST:$STACK_SERVER_NAME" --alertmanager "$(words "${command[@]}")" \
-        --alertmanager-ports "$a" "$(free_port)" "$b" "$(free_port)" || {
+        --alertmanager-ports "$ALERTMANAGER_PORT" "$(free_port)" "$STACK_PEER_PORT" "$(free_port)" || {
         "$(postgres_bin)/pg_dump" "$(stack_database matrixbot)" >"$STACK_DIR/database.sql"
         return 1
     }

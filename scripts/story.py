@@ -210,16 +210,34 @@ class Story:
         alert = {"labels": {"alertname": name, "severity": severity, "instance": instance, "story": self.run},
                  "annotations": {"summary": summary}, "generatorURL": "http://prometheus.example/graph",
                  "startsAt": now.isoformat(), "endsAt": (now + datetime.timedelta(hours=1)).isoformat()}
-        call("POST", f"{self.options.alertmanager}/api/v2/alerts", [alert])
+        self.send(alert)
         return alert
 
     def resolve(self, alert):
         now = datetime.datetime.now(datetime.timezone.utc)
-        call("POST", f"{self.options.alertmanager}/api/v2/alerts", [{**alert, "endsAt": now.isoformat()}])
+        self.send({**alert, "endsAt": now.isoformat()})
+
+    def send(self, alert):
+        """To every peer, as Prometheus does."""
+        for peer in self.options.alertmanager:
+            call("POST", f"{peer}/api/v2/alerts", [alert])
 
     def silence(self, alert, state, seconds):
-        """The only silence by alice of this alert, as Alertmanager lists it: in this state, for about so long."""
-        listed = call("GET", f"{self.options.alertmanager}/api/v2/silences")
+        """The only silence by alice of this alert, as every peer lists it within some seconds: in this state, for about so long."""
+        for peer in self.options.alertmanager:
+            deadline = time.monotonic() + 10
+            while True:
+                try:
+                    found = self.listed_silence(peer, alert, state, seconds)
+                    break
+                except NotSeen:
+                    if time.monotonic() > deadline:
+                        raise
+                    self.watcher.poll()
+        return found
+
+    def listed_silence(self, peer, alert, state, seconds):
+        listed = call("GET", f"{peer}/api/v2/silences")
         matchers = {(name, value) for name, value in alert["labels"].items()}
         ours = [one for one in listed if one["createdBy"] == self.alice.user_id
                 and {(matcher["name"], matcher["value"]) for matcher in one["matchers"]} == matchers]
@@ -232,7 +250,7 @@ class Story:
             raise NotSeen(f"the silence lasts for {lasts:.0f} s more, not {seconds} s")
         query = urllib.parse.urlencode({"filter": f'instance="{alert["labels"]["instance"]}"'})
         held = any(found["id"] in one["status"]["silencedBy"]
-                   for one in call("GET", f"{self.options.alertmanager}/api/v2/alerts?{query}"))
+                   for one in call("GET", f"{peer}/api/v2/alerts?{query}"))
         if held != (state == "active"):
             raise NotSeen(f"Alertmanager lists the alert as {'silenced' if held else 'not silenced'}")
         return found
@@ -416,7 +434,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("command", choices=["rooms", "play"])
     parser.add_argument("--homeserver", required=True, help="URL of the Client-Server API")
-    parser.add_argument("--alertmanager", help="URL of Alertmanager")
+    parser.add_argument("--alertmanager", nargs="+", help="URL of Alertmanager, or of each peer")
     parser.add_argument("--admin", help="URL of matrixbot's admin listener")
     parser.add_argument("--virtual-user", help="user id of the room list's virtual user")
     parser.add_argument("--escalate-after", type=int, default=10, help="seconds before the first level escalates")

@@ -200,7 +200,7 @@ scripts() {
 story() {
     STACK_DIR=$SCRATCH/stack
     STACK_BINARY=${CARGO_TARGET_DIR:-$ROOT/target}/debug/matrixbot
-    local port ports=(SYNAPSE_PORT ALERTMANAGER_PORT APPSERVICE_PORT WEBHOOK_PORT ADMIN_PORT)
+    local port ports=(SYNAPSE_PORT ALERTMANAGER_PORT STACK_PEER_PORT APPSERVICE_PORT WEBHOOK_PORT ADMIN_PORT)
     [[ ${1:-} == --direct ]] || ports+=(STACK_POOLER_PORT)
     for port in "${ports[@]}"; do
         printf -v "$port" '%s' "$(free_port)"

@@ -3,9 +3,9 @@
 # soak.sh. Sourced after common.sh and install.sh, never run.
 #
 # The caller sets STACK_DIR, STACK_BINARY and the five ports below. With STACK_POOLER_PORT, matrixbot reaches Postgres only
-# through a PgBouncer there, which pools by transaction.
+# through a PgBouncer there, which pools by transaction. With STACK_PEER_PORT, Alertmanager is a pair, the second one there.
 
-STACK_DIR='' STACK_BINARY='' STACK_POOLER_PORT=''
+STACK_DIR='' STACK_BINARY='' STACK_POOLER_PORT='' STACK_PEER_PORT=''
 SYNAPSE_PORT='' ALERTMANAGER_PORT='' APPSERVICE_PORT='' WEBHOOK_PORT='' ADMIN_PORT=''
 
 STACK_SERVER_NAME=example.test
@@ -42,6 +42,7 @@ stack_database() {
 # stack_config FILE [DATABASE]: a configuration for the ports below.
 stack_config() {
     local database_url
+    local alertmanagers="http://127.0.0.1:$ALERTMANAGER_PORT${STACK_PEER_PORT:+, http://127.0.0.1:$STACK_PEER_PORT}"
     database_url=$(stack_database "${2:-matrixbot}") || return 1
     cat >"$1" <<YAML
 # Written at every start; config.yaml.example explains every key.
@@ -57,7 +58,7 @@ listen:
   admin: 127.0.0.1:$ADMIN_PORT
 alertmanagers:
   - name: main
-    url: http://127.0.0.1:$ALERTMANAGER_PORT
+    urls: [$alertmanagers]
 room_lists:
   - name: $STACK_ROOM_LIST
     display_name: Alerts
@@ -126,13 +127,24 @@ stack_start() {
         step "Writing config.yaml" stack_config "$STACK_DIR/config.yaml" &&
         step "Writing alertmanager.yml" stack_alertmanager_config &&
         step "Starting matrixbot" stack_matrixbot &&
-        step "Starting Alertmanager" "$ROOT/scripts/alertmanager.sh" start "$STACK_DIR/alertmanager" \
-            --config "$STACK_DIR/alertmanager.yml" --port "$ALERTMANAGER_PORT"
+        step "Starting Alertmanager" stack_alertmanagers
+}
+
+stack_alertmanagers() {
+    local start=("$ROOT/scripts/alertmanager.sh" start) one two
+    if [[ -z $STACK_PEER_PORT ]]; then
+        "${start[@]}" "$STACK_DIR/alertmanager" --config "$STACK_DIR/alertmanager.yml" --port "$ALERTMANAGER_PORT"
+        return
+    fi
+    one=$(free_port) two=$(free_port)
+    "${start[@]}" "$STACK_DIR/alertmanager" --config "$STACK_DIR/alertmanager.yml" --port "$ALERTMANAGER_PORT" \
+        --cluster "$one" "$two" &&
+        "${start[@]}" "$STACK_DIR/peer" --config "$STACK_DIR/alertmanager.yml" --port "$STACK_PEER_PORT" --cluster "$two" "$one"
 }
 
 stack_play() {
     "$(python_bin)" "$ROOT/scripts/story.py" play --homeserver "http://127.0.0.1:$SYNAPSE_PORT" \
-        --alertmanager "http://127.0.0.1:$ALERTMANAGER_PORT" --admin "http://127.0.0.1:$ADMIN_PORT" \
+        --alertmanager "http://127.0.0.1:$ALERTMANAGER_PORT" ${STACK_PEER_PORT:+"http://127.0.0.1:$STACK_PEER_PORT"} --admin "http://127.0.0.1:$ADMIN_PORT" \
         --virtual-user "@_alerts_$STACK_ROOM_LIST:$STACK_SERVER_NAME" --escalate-after "$STACK_ESCALATE_AFTER"
 }
 
@@ -242,6 +254,7 @@ stack_doctor_knows_old_ones() {
 stack_stop() {
     [[ -d $STACK_DIR ]] || return 0
     "$ROOT/scripts/alertmanager.sh" stop "$STACK_DIR/alertmanager" || true
+    "$ROOT/scripts/alertmanager.sh" stop "$STACK_DIR/peer" || true
     "$ROOT/scripts/alertmanager.sh" stop "$STACK_DIR/empty" || true
     stop_process matrixbot "$STACK_DIR" || true
     "$ROOT/scripts/synapse.sh" stop "$STACK_DIR/synapse" || true
