@@ -16,6 +16,7 @@ struct State {
     unvisited: Option<BTreeSet<String>>,
     rooms_read_at: Option<Timestamp>,
     alertmanagers: BTreeMap<String, Result<(), String>>,
+    audit: Option<(Timestamp, Vec<String>)>,
 }
 
 /// What a visit to all rooms found.
@@ -86,6 +87,16 @@ impl Health {
         let silent = health.alertmanagers.iter();
         let silent = silent.filter_map(|(name, state)| Some((name.clone(), state.clone().err()?)));
         (silent.collect(), health.alertmanagers.len())
+    }
+
+    /// Records when the audit ran, and what it found, in words.
+    pub fn set_audit(&self, at: Timestamp, found: Vec<String>) {
+        self.lock().audit = Some((at, found));
+    }
+
+    /// When the audit ran last, and what it found, in words; `None`: it has not run.
+    pub fn audit(&self) -> Option<(Timestamp, Vec<String>)> {
+        self.lock().audit.clone()
     }
 
     /// Records the state of the rooms.

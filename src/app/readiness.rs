@@ -28,7 +28,7 @@ pub(super) fn checks(
     let beats = beats.clone();
     let [one, two, three, four, five, six] = [(); 6].map(|()| store.clone());
     let (clock, compared) = (clock.clone(), clock.clone());
-    let (homeserver, rooms, polled) = (health.clone(), health.clone(), health.clone());
+    let [homeserver, rooms, polled, audited] = [(); 4].map(|()| health.clone());
     vec![
         Check::new("database", on(runtime, move || database(one.clone()))),
         Check::new("migrations", on(runtime, move || migrations(two.clone()))),
@@ -55,6 +55,10 @@ pub(super) fn checks(
             async move { state }
         }),
         Check::degrading("incidents", on(runtime, move || incidents(four.clone()))),
+        Check::degrading("audit", move || {
+            let state = audit(&audited);
+            async move { state }
+        }),
         Check::degrading("events", on(runtime, move || events(six.clone()))),
     ]
 }
@@ -201,6 +205,17 @@ async fn events(store: Store) -> Result<String, String> {
             Err(format!("{count} set aside; the first because: {}", failure.unwrap_or_default()))
         }
     }
+}
+
+/// What the audit has found, once two audits in a row have.
+fn audit(health: &Health) -> Result<String, String> {
+    let Some((_, found)) = health.audit() else { return Ok("has not run yet".to_owned()) };
+    let more = found.len().saturating_sub(MAX_NAMED);
+    let mut named: Vec<String> = found.into_iter().take(MAX_NAMED).collect();
+    if more > 0 {
+        named.push(format!("{more} more"));
+    }
+    if named.is_empty() { Ok("finds nothing".to_owned()) } else { Err(named.join("; ")) }
 }
 
 /// A check that queries the database, on the runtime that owns the connections.

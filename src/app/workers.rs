@@ -5,7 +5,7 @@ use crate::appservice::inbox::{Inbox, InboxWorker, OurUsers};
 use crate::config::Config;
 use crate::outbox::OutboxSettings;
 use crate::timers::{
-    Asking, Attendance, Gauges, Ladder, Liveness, Polling, Reconcile, Retention, Silencer, Silencing,
+    Asking, Attendance, Audit, Gauges, Ladder, Liveness, Polling, Reconcile, Retention, Silencer, Silencing,
     Staleness, Storms, Totals,
 };
 use crate::worker::Registered;
@@ -71,6 +71,7 @@ pub fn workers(parts: &Parts, config: &Config, shutdown: &CancellationToken) -> 
         Registered::woken_by(&wakers.outbox, outbox),
         Registered::periodic(Storms::new(engine(), lists())),
         Registered::periodic(Totals::new(store(), clock(), metrics())),
+        Registered::periodic(Audit::new(engine(), store(), (clock(), metrics()), lists(), health.clone())),
     ];
     let gate = parts.clock_gate();
     let observing = [

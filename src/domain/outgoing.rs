@@ -1,6 +1,7 @@
 //! The messages that matrixbot sends to rooms: their content, kind and priority.
 
 use super::answer::Answer;
+use super::audit::AuditCheck;
 use super::incident::Rung;
 use super::timeline::Entry;
 use jiff::Timestamp;
@@ -154,6 +155,15 @@ pub enum Outgoing {
         /// Why.
         why: String,
     },
+    /// The audit finds a violation that lasts. For the fallback rooms of the list that it concerns.
+    AuditFailed {
+        /// What was checked.
+        check: AuditCheck,
+        /// What it is about: `#42`, a room, a room list.
+        subject: String,
+        /// Since when.
+        since: Timestamp,
+    },
     /// A digest: one message for the pages that it carries.
     Digest,
     /// An edit of a digest, which may carry more pages.
@@ -231,6 +241,7 @@ impl Outgoing {
             | Self::ShowElsewhere
             | Self::EntryElsewhere { .. }
             | Self::AlertmanagerUnreachable { .. }
+            | Self::AuditFailed { .. }
             | Self::IncidentSetAside { .. } => OutgoingKind::Answer,
         }
     }
@@ -260,6 +271,7 @@ impl Outgoing {
             | Self::Reminder { .. }
             | Self::AckReminder
             | Self::FallbackNotice { .. }
+            | Self::AuditFailed { .. }
             | Self::IncidentSetAside { .. } => 2,
             Self::Answer { .. }
             | Self::Show { .. }
@@ -314,6 +326,7 @@ impl Outgoing {
             | Self::ShowElsewhere
             | Self::EntryElsewhere { .. }
             | Self::AlertmanagerUnreachable { .. }
+            | Self::AuditFailed { .. }
             | Self::IncidentSetAside { .. } => None,
         }
     }

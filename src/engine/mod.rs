@@ -1,6 +1,7 @@
 //! Applies inputs to incidents. Every input is one [`Change`]: begin, decide, save, commit; then log and wake workers
 //! (`change.rs`). The other files contain the inputs and the effects.
 
+mod auditing;
 mod change;
 mod copies;
 mod effects;
@@ -12,6 +13,7 @@ mod storms;
 mod timers;
 mod unreadable;
 
+pub use auditing::Audited;
 pub use change::Change;
 pub use person::{AllInRoom, Standing};
 pub use report::{Accepted, Source};

@@ -132,31 +132,9 @@ fn message(head: &Head, source: &Source<'_>, context: &Context<'_>) -> Option<(M
         Outgoing::Answer { answer, to, thread, .. } => {
             (answer::answer(answer, context).at(answer::reply(to, thread.clone())), None)
         }
-        Outgoing::RoomMoved { from } => (fallback::room_moved(source.room_list, from), None),
-        Outgoing::RoomUnreachable { room, why } => {
-            (fallback::room_unreachable(source.room_list, room, why), None)
-        }
-        Outgoing::RoomReachable { room } => (fallback::room_reachable(source.room_list, room), None),
-        Outgoing::AliasMoved { alias, to } => (fallback::alias_moved(source.room_list, alias, to), None),
-        Outgoing::AliasWaits { alias, from, to, user, why } => {
-            let words = fallback::AliasWaits { alias, from, to, user, why };
-            (fallback::alias_waits(source.room_list, &words), None)
-        }
-        Outgoing::SuccessorRefused { room, successor, why } => {
-            (fallback::successor_refused(source.room_list, room, successor, why), None)
-        }
-        Outgoing::SuccessorWaits { room, successor, user, why } => {
-            (fallback::successor_waits(source.room_list, (room, successor), user, why), None)
-        }
         Outgoing::AnswerElsewhere { room, answer } => (answer::elsewhere(room, answer, context), None),
         Outgoing::EntryElsewhere { room, entry } => {
             (thread::elsewhere(room, subject?.view, entry, context)?, None)
-        }
-        Outgoing::AlertmanagerUnreachable { name, since, why } => {
-            (fallback::alertmanager_unreachable(name, *since, why, source.now), None)
-        }
-        Outgoing::IncidentSetAside { number, name, why } => {
-            (fallback::set_aside(source.room_list, *number, name.as_deref(), why), None)
         }
         Outgoing::OwnPage => {
             let Subject { view, story } = subject.filter(|subject| subject.view.incident.phase.is_open())?;
@@ -165,8 +143,54 @@ fn message(head: &Head, source: &Source<'_>, context: &Context<'_>) -> Option<(M
             }
             (page::own(view, story, context), Some(Templated::Page))
         }
-        // They are about no single incident.
-        Outgoing::AckReaction { .. }
+        notice => (about_the_list(notice, source)?, None),
+    })
+}
+
+/// A notice about a room list. `None`: the message is none.
+fn about_the_list(payload: &Outgoing, source: &Source<'_>) -> Option<Message> {
+    let list = source.room_list;
+    Some(match payload {
+        Outgoing::RoomMoved { from } => fallback::room_moved(list, from),
+        Outgoing::RoomUnreachable { room, why } => fallback::room_unreachable(list, room, why),
+        Outgoing::RoomReachable { room } => fallback::room_reachable(list, room),
+        Outgoing::AliasMoved { alias, to } => fallback::alias_moved(list, alias, to),
+        Outgoing::AliasWaits { alias, from, to, user, why } => {
+            let words = fallback::AliasWaits { alias, from, to, user, why };
+            fallback::alias_waits(list, &words)
+        }
+        Outgoing::SuccessorRefused { room, successor, why } => {
+            fallback::successor_refused(list, room, successor, why)
+        }
+        Outgoing::SuccessorWaits { room, successor, user, why } => {
+            fallback::successor_waits(list, (room, successor), user, why)
+        }
+        Outgoing::AlertmanagerUnreachable { name, since, why } => {
+            fallback::alertmanager_unreachable(name, *since, why, source.now)
+        }
+        Outgoing::AuditFailed { check, subject, since } => {
+            fallback::audit_failed(list, *check, subject, *since, source.now)
+        }
+        Outgoing::IncidentSetAside { number, name, why } => {
+            fallback::set_aside(list, *number, name.as_deref(), why)
+        }
+        // They are about an incident, or no message with a text.
+        Outgoing::Page
+        | Outgoing::Announcement
+        | Outgoing::OwnPage
+        | Outgoing::Fallback
+        | Outgoing::FallbackNotice { .. }
+        | Outgoing::Reminder { .. }
+        | Outgoing::AckReminder
+        | Outgoing::Refresh
+        | Outgoing::RefreshNewest
+        | Outgoing::ThreadEntry { .. }
+        | Outgoing::EntryElsewhere { .. }
+        | Outgoing::Show { .. }
+        | Outgoing::ShowElsewhere
+        | Outgoing::Answer { .. }
+        | Outgoing::AnswerElsewhere { .. }
+        | Outgoing::AckReaction { .. }
         | Outgoing::DigestReaction { .. }
         | Outgoing::Digest
         | Outgoing::RefreshDigest => return None,

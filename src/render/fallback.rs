@@ -8,6 +8,7 @@ use super::rich::{Document, Rich};
 use super::story::of_run;
 use super::text::{from_one, short};
 use super::time::{age, instant};
+use crate::domain::audit::AuditCheck;
 use crate::domain::policy::Mention;
 use crate::domain::timeline::{Entry, Kind};
 use crate::domain::view::IncidentView;
@@ -176,6 +177,28 @@ pub fn set_aside(room_list: &str, number: i64, name: Option<&str>, why: &str) ->
          the log: ",
     )
     .code(&short(why, 300));
+    let mut text = Document::default();
+    text.paragraph(&[headline]);
+    text.paragraph(&[reason]);
+    text.paragraph(&[Rich::from("@room")]);
+    Message::text(text, mentions(&[Mention::Room]))
+}
+
+/// Posted in a fallback room when the audit finds a violation that lasts. Notifies the whole room: pages may not arrive.
+pub fn audit_failed(
+    room_list: &str,
+    check: AuditCheck,
+    subject: &str,
+    since: Timestamp,
+    now: Timestamp,
+) -> Message {
+    let headline = Rich::from("⚠️ ").strong("AUDIT FAILED").text(&format!(" · {}", list_name(room_list)));
+    let reason = Rich::new().code(&short(subject, 100)).text(&format!(
+        " {}, since {}. matrixbot checks this every minute, and it should never happen. Please look after these alerts \
+         yourself. The operators find what to do under MatrixbotAuditFails.",
+        check.words(),
+        instant(since, now)
+    ));
     let mut text = Document::default();
     text.paragraph(&[headline]);
     text.paragraph(&[reason]);

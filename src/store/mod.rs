@@ -8,6 +8,7 @@ mod alert_state;
 mod alert_view;
 pub mod alertmanager;
 pub mod alias;
+pub mod audit;
 pub mod claim;
 mod columns;
 pub mod command_rate;

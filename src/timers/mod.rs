@@ -1,6 +1,7 @@
 //! Periodic workers, one file each. `app::workers` (`src/app/workers.rs`) registers them.
 
 mod attendance;
+mod audit;
 mod clock;
 mod gauges;
 mod ladder;
@@ -14,6 +15,7 @@ mod storms;
 mod totals;
 
 pub use attendance::Attendance;
+pub use audit::Audit;
 pub use clock::{ClockCheck, DatabaseClock, difference};
 pub use gauges::Gauges;
 pub use ladder::Ladder;

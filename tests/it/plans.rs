@@ -4,6 +4,7 @@
 
 use crate::database::TestDatabase;
 use jiff::Timestamp;
+use matrixbot::domain::audit::AuditTimes;
 use matrixbot::domain::incident::{Cleared, Rung};
 use matrixbot::domain::outgoing::Outgoing;
 use matrixbot::domain::retry::Retry;
@@ -433,6 +434,12 @@ async fn lists_and_gauges(plans: &mut Plans) {
         .of("set_aside", async |store| {
             store.set_aside_counts().await.unwrap();
             store.set_aside(10).await.unwrap();
+        })
+        .await;
+    plans
+        .of("audit", async |store| {
+            let found = store.violations(&AuditTimes::at(now())).await.unwrap();
+            assert!(!found.is_empty());
         })
         .await;
     plans.of("phase_counts", async |store| store.phase_counts().await.unwrap()).await;

@@ -312,6 +312,8 @@ impl World {
         let gaps = "SELECT count(*) FROM incident WHERE version <>
                     (SELECT count(*) FROM timeline WHERE incident = incident.id AND kind <> 'late_ack')";
         assert_eq!(self.count(gaps).await, 0, "a version has no timeline entry (I8)");
+        let found = "SELECT count(*) FROM audit_finding WHERE counted AND name <> 'list_without_room'";
+        assert_eq!(self.count(found).await, 0, "the audit finds something");
     }
 }
 

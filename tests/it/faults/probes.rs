@@ -55,6 +55,7 @@ async fn matrixbot_is_ready_when_all_checks_pass() {
         names,
         [
             "alertmanagers",
+            "audit",
             "clock",
             "database",
             "events",
