@@ -26,7 +26,7 @@ pub(super) fn checks(
     runtime: &MainRuntime,
 ) -> Vec<Check> {
     let beats = beats.clone();
-    let [one, two, three, four, five, six] = [(); 6].map(|()| store.clone());
+    let [one, two, three, four, five, six, seven] = [(); 7].map(|()| store.clone());
     let (clock, compared) = (clock.clone(), clock.clone());
     let [homeserver, rooms, polled, audited] = [(); 4].map(|()| health.clone());
     vec![
@@ -59,6 +59,7 @@ pub(super) fn checks(
             let state = audit(&audited);
             async move { state }
         }),
+        Check::degrading("mentions", on(runtime, move || mentions(seven.clone()))),
         Check::degrading("events", on(runtime, move || events(six.clone()))),
     ]
 }
@@ -205,6 +206,21 @@ async fn events(store: Store) -> Result<String, String> {
             Err(format!("{count} set aside; the first because: {}", failure.unwrap_or_default()))
         }
     }
+}
+
+/// Whether pages reach the people whom they mention.
+async fn mentions(store: Store) -> Result<String, String> {
+    let absent = store.absent_mentions().await.map_err(|error| error.to_string())?;
+    if absent.is_empty() {
+        return Ok("reach everybody whom pages mention".to_owned());
+    }
+    let more = absent.len().saturating_sub(MAX_NAMED);
+    let named = absent.into_iter().take(MAX_NAMED);
+    let mut named: Vec<String> = named.map(|(list, user, why)| format!("{user} of {list}: {why}")).collect();
+    if more > 0 {
+        named.push(format!("{more} more"));
+    }
+    Err(named.join("; "))
 }
 
 /// What the audit has found, once two audits in a row have.

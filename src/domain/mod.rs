@@ -27,6 +27,7 @@
 #![deny(clippy::wildcard_enum_match_arm, clippy::arithmetic_side_effects)]
 
 pub mod answer;
+pub mod audience;
 pub mod audit;
 pub mod clocks;
 pub mod command;

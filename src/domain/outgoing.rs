@@ -164,6 +164,11 @@ pub enum Outgoing {
         /// Since when.
         since: Timestamp,
     },
+    /// Pages mention people whom they do not reach. For fallback rooms.
+    MentionsAbsent {
+        /// User ids, each with the reason.
+        people: Vec<(String, String)>,
+    },
     /// A digest: one message for the pages that it carries.
     Digest,
     /// An edit of a digest, which may carry more pages.
@@ -242,6 +247,7 @@ impl Outgoing {
             | Self::EntryElsewhere { .. }
             | Self::AlertmanagerUnreachable { .. }
             | Self::AuditFailed { .. }
+            | Self::MentionsAbsent { .. }
             | Self::IncidentSetAside { .. } => OutgoingKind::Answer,
         }
     }
@@ -285,6 +291,7 @@ impl Outgoing {
             | Self::AnswerElsewhere { .. }
             | Self::ShowElsewhere
             | Self::EntryElsewhere { .. }
+            | Self::MentionsAbsent { .. }
             | Self::AlertmanagerUnreachable { .. } => 3,
             Self::Refresh
             | Self::RefreshNewest
@@ -327,6 +334,7 @@ impl Outgoing {
             | Self::EntryElsewhere { .. }
             | Self::AlertmanagerUnreachable { .. }
             | Self::AuditFailed { .. }
+            | Self::MentionsAbsent { .. }
             | Self::IncidentSetAside { .. } => None,
         }
     }

@@ -168,6 +168,7 @@ fn about_the_list(payload: &Outgoing, source: &Source<'_>) -> Option<Message> {
         Outgoing::AlertmanagerUnreachable { name, since, why } => {
             fallback::alertmanager_unreachable(name, *since, why, source.now)
         }
+        Outgoing::MentionsAbsent { people } => fallback::mentions_absent(list, people),
         Outgoing::AuditFailed { check, subject, since } => {
             fallback::audit_failed(list, *check, subject, *since, source.now)
         }

@@ -184,6 +184,28 @@ pub fn set_aside(room_list: &str, number: i64, name: Option<&str>, why: &str) ->
     Message::text(text, mentions(&[Mention::Room]))
 }
 
+/// The most people that are named.
+const MOST_PEOPLE: usize = 20;
+
+/// Posted in the fallback rooms when pages mention people whom they do not reach: ids, each with the reason.
+pub fn mentions_absent(room_list: &str, people: &[(String, String)]) -> Message {
+    let mut text = Document::default();
+    let headline = format!("Pages of {} mention people whom they do not reach", list_name(room_list));
+    text.paragraph(&[Rich::from("⚠️ ").strong(&headline).text(":")]);
+    let named = people.iter().take(MOST_PEOPLE);
+    let items: Vec<_> = named
+        .map(|(user, why)| vec![Rich::new().code(&short(user, 100)).text(&format!(": {}", short(why, 300)))])
+        .collect();
+    text.list(&items);
+    if let more @ 1.. = people.len().saturating_sub(MOST_PEOPLE) {
+        text.paragraph(&[Rich::new().em(&format!("… and {more} more"))]);
+    }
+    text.paragraph(&[Rich::from("Invite them to the room, or ask the operators to correct ")
+        .code("mention")
+        .text(" in the configuration. The pages themselves arrive.")]);
+    Message::notice(text)
+}
+
 /// Posted in a fallback room when the audit finds a violation that lasts. Notifies the whole room: pages may not arrive.
 pub fn audit_failed(
     room_list: &str,

@@ -30,8 +30,8 @@ pub struct Visit {
     pub can_send: bool,
     /// Whether a room of any level can be reached.
     pub can_page: bool,
-    /// The rooms that the virtual user is in, by id.
-    pub entered: Vec<String>,
+    /// The rooms that the virtual user is in: ids by the names of the configuration.
+    pub entered: BTreeMap<String, String>,
 }
 
 impl Rooms {
@@ -120,7 +120,7 @@ impl Rooms {
                         visit.wanting.insert(reference.clone(), why);
                     }
                     reach(visit, &reference);
-                    visit.entered.push(room.clone());
+                    visit.entered.insert(reference.clone(), room.clone());
                     if was_troubled {
                         visit.can_send |= self.trouble_ends(list, &reference, now).await?;
                     }
@@ -149,6 +149,7 @@ impl Rooms {
                 visit.labels.insert(reference.clone(), self.store.room_label(reference).await?);
             }
         }
+        visit.can_send |= self.review_mentions(list, &visit.entered, now).await?;
         let aliases: Vec<String> =
             list.references().into_iter().filter(|reference| reference.starts_with('#')).collect();
         self.store.forget_other_aliases(&list.name, &aliases).await?;

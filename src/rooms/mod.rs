@@ -7,6 +7,7 @@ mod aliases;
 pub mod attendance;
 pub mod departed;
 pub mod invitations;
+pub mod mentions;
 mod names;
 pub mod successors;
 pub mod trouble;

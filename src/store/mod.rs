@@ -3,6 +3,7 @@
 //! Lock order everywhere: incident → post → outbox → `room_gate`. A row is locked in a statement of its own and read
 //! in later ones: under READ COMMITTED a statement's snapshot is older than the lock it waits for.
 
+pub mod absent_mention;
 pub mod alert;
 mod alert_state;
 mod alert_view;

@@ -105,7 +105,7 @@ impl Worker for Attendance {
             unreachable.extend(visit.unreachable);
             wanting.extend(visit.wanting);
             labels.extend(visit.labels);
-            entered.extend(visit.entered.into_iter().map(|room| (list.user_id.clone(), room)));
+            entered.extend(visit.entered.into_values().map(|room| (list.user_id.clone(), room)));
             users_act &= visit.user_trouble.is_none();
             if !visit.can_page && visit.user_trouble.is_none() {
                 silent_lists.insert(list.name.clone());

@@ -48,6 +48,7 @@ const ROWS: &str = r#"
     INSERT INTO room_list VALUES ('idle', '@_alerts_idle:example.test', NULL, false);
     INSERT INTO room_cursor VALUES ('!ops', 1, '2026-11-24T12:00:00Z');
     INSERT INTO audit_finding VALUES ('timer_overdue', '#1', 'finance', '2026-11-24T12:00:00Z');
+    INSERT INTO absent_mention VALUES ('finance', '@bob:example.test', 'not in !ops', '2026-11-24T12:00:00Z');
     INSERT INTO heartbeat VALUES ('alertmanager', '2026-11-24T12:00:00Z');
     INSERT INTO maintenance OVERRIDING SYSTEM VALUE
         VALUES (1, 'finance', '{}', '2026-11-24T12:00:00Z', '2026-11-24T13:00:00Z', '@alice:example.test');
@@ -99,6 +100,7 @@ fn another() -> Vec<(&'static str, Value)> {
         ("room_cursor", json!({"room": "!managers"})),
         ("heartbeat", json!({"name": "homeserver"})),
         ("audit_finding", json!({"subject": "#2"})),
+        ("absent_mention", json!({"user_id": "@eve:example.test"})),
         ("maintenance", json!({"id": 2})),
         ("total_delta", json!({"id": 2})),
         ("total", json!({"label": "2"})),
@@ -269,6 +271,8 @@ fn rejected() -> Vec<(&'static str, &'static str, Value)> {
         ("room_cursor_pkey", "room_cursor", json!({"room": "!ops"})),
         ("heartbeat_pkey", "heartbeat", json!({"name": "alertmanager"})),
         ("audit_finding_pkey", "audit_finding", json!({"subject": "#1"})),
+        ("absent_mention_pkey", "absent_mention", json!({"user_id": "@bob:example.test"})),
+        ("absent_mention_room_list_fkey", "absent_mention", json!({"room_list": "nobodys"})),
         ("maintenance_pkey", "maintenance", json!({"id": 1})),
         ("maintenance_room_list_fkey", "maintenance", json!({"room_list": "nobodys"})),
         ("maintenance_ends_after_start", "maintenance", json!({"ends_at": NOON})),

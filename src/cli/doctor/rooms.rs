@@ -5,9 +5,11 @@ use super::homeserver::reason;
 use super::report::Report;
 use crate::cli::rooms::after_undo;
 use crate::config::RoomListConfig;
+use crate::domain::audience::{self, Members};
 use crate::domain::lists::FollowAliases;
 use crate::domain::policy::Mention;
 use crate::matrix::{Failure, Identity, PowerLevels};
+use crate::rooms::mentions::why_absent;
 use crate::rooms::{self, Differs, LookedUp};
 use crate::store::{Move, RoomTrouble, Store, Strayed};
 use ruma::{OwnedRoomId, RoomId};
@@ -38,6 +40,7 @@ pub(super) async fn examine(
         }
     };
     let mut entered: Vec<(OwnedRoomId, String)> = Vec::new();
+    let mut members = Members::new();
     let troubles = match store {
         // Otherwise each room is tried now.
         Some(store) if examined.read_only => store.troubled_rooms(&list.name).await.unwrap_or_default(),
@@ -70,6 +73,9 @@ pub(super) async fn examine(
             report.warning("room", Some(&subject), detail, remedy);
         }
         entered.push((room.clone(), wanted.reference.clone()));
+        if let Ok(found) = examined.client.joined_members(identity, &room).await {
+            members.insert(wanted.reference.clone(), found);
+        }
         match examined.client.power_levels(identity, &room).await {
             Ok(levels) => powers(report, list, identity, &wanted, &subject, &levels),
             Err(error) => report.failed("power", Some(&subject), reason(&error), "See the homeserver's log."),
@@ -85,6 +91,30 @@ pub(super) async fn examine(
                 report.failed("encryption", Some(&subject), reason(&error), "See the homeserver's log.");
             }
         }
+    }
+    mentions(report, examined, list, identity, &members).await;
+}
+
+/// Reports the people whom pages mention and do not reach.
+async fn mentions(
+    report: &mut Report,
+    examined: &Examined<'_>,
+    list: &RoomListConfig,
+    identity: &Identity,
+    members: &Members,
+) {
+    let absent = audience::absent(&list.policy, members);
+    for (user, places) in &absent {
+        let subject = format!("{user} ({})", list.name);
+        let detail = match why_absent(&examined.client, identity, user, places).await {
+            Ok(why) => format!("pages mention this person and do not reach them: {why}"),
+            Err(error) => reason(&error),
+        };
+        let remedy = "Invite the person to the room, or correct `mention` in the configuration.";
+        report.warning("mention", Some(&subject), detail, remedy);
+    }
+    if absent.is_empty() && !audience::mentioned(&list.policy).is_empty() {
+        report.ok("mention", Some(&list.name), "everybody whom pages mention is in a room");
     }
 }
 

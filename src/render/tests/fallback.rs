@@ -62,6 +62,21 @@ fn an_incident_that_is_set_aside_calls_the_whole_room() {
 }
 
 #[test]
+fn people_whom_pages_mention_in_vain_are_named_with_the_reason() {
+    let people = [
+        ("@bob:example.org", "not in #ops:example.org"),
+        ("@bov:example.org", "example.org has no such user"),
+    ];
+    let people = people.map(|(user, why)| (user.to_owned(), why.to_owned()));
+    assert_eq!(
+        fallback::mentions_absent("finance", &people).text.plain(),
+        "⚠️ Pages of finance mention people whom they do not reach:\n\n- @bob:example.org: not in #ops:example.org\n- \
+         @bov:example.org: example.org has no such user\n\nInvite them to the room, or ask the operators to correct \
+         \"mention\" in the configuration. The pages themselves arrive."
+    );
+}
+
+#[test]
 fn a_moved_alias_is_a_link_to_its_new_room() {
     let message = fallback::alias_moved("finance", "#ops:example.org", "\"New <ops>\" (!new)");
     assert_eq!(

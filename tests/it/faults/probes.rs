@@ -61,6 +61,7 @@ async fn matrixbot_is_ready_when_all_checks_pass() {
             "events",
             "homeserver",
             "incidents",
+            "mentions",
             "migrations",
             "outbox",
             "rooms",

@@ -1,7 +1,7 @@
 //! Only the mentions of a level or a severity notify people.
 
-use super::{BOB, alice, minutes, notified, page};
-use crate::world::{Group, Setup, TOKEN, World};
+use super::{BOB, CAROL, alice, minutes, notified, page};
+use crate::world::{Group, Setup, TOKEN, World, finance_list};
 use ruma::OwnedRoomId;
 
 /// A list of one level in `#ops` with alice and bob in it.
@@ -51,5 +51,47 @@ async fn a_severity_can_notify_others_or_nobody() {
     assert_eq!(notified(&world, &ops), ["bob", "alice, bob"]);
     world.pass(minutes(30)).await;
     assert_eq!(notified(&world, &ops), ["bob", "alice, bob"], "one level, no fallback room");
+    world.nothing_is_left().await;
+}
+
+/// The check `mentions` of `/readyz`.
+async fn readiness(world: &World) -> String {
+    let answer = reqwest::get(format!("{}/readyz", world.bot.admin)).await.unwrap();
+    assert_eq!(answer.status().as_u16(), 200);
+    let answer: serde_json::Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+    answer["checks"]["mentions"]["detail"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn people_who_are_not_in_the_room_or_do_not_exist_are_named_once() {
+    let setup = Setup::prepare().await;
+    let rooms = setup.rooms();
+    setup.homeserver.person(BOB);
+    setup.homeserver.person(CAROL).joins(&rooms.managers);
+    let list = finance_list("").replace(
+        "escalate_after: 15m",
+        "escalate_after: 15m\n        mention: [\"@bob:example.test\", \"@alcie:example.test\", \"@alice:example.test\"]",
+    );
+    let list = list.replace("critical: {rank: 2}", "critical: {rank: 2, mention: [\"@carol:example.test\"]}");
+    let world = setup.start(&list).await;
+    let posted = world.homeserver.messages(&rooms.fallback);
+    let [notice] = &posted[..] else { panic!("{posted:#?}") };
+    assert_eq!(notice.msgtype, "m.notice");
+    assert!(notice.body.contains("@bob:example.test: not in #ops:example.test"), "{}", notice.body);
+    assert!(notice.body.contains("@alcie:example.test: example.test has no such user"), "{}", notice.body);
+    assert!(!notice.body.contains("@alice:") && !notice.body.contains("@carol:"), "{}", notice.body);
+    let found = readiness(&world).await;
+    assert!(found.contains("@bob:example.test of finance: not in #ops:example.test"), "{found}");
+
+    world.homeserver.person(BOB).joins(&rooms.ops);
+    world.pass(minutes(10)).await;
+    let found = readiness(&world).await;
+    assert_eq!(found, "@alcie:example.test of finance: example.test has no such user");
+    assert_eq!(world.homeserver.messages(&rooms.fallback).len(), 1, "nothing is repeated");
+    world.homeserver.person(BOB).leaves(&rooms.ops);
+    world.pass(minutes(10)).await;
+    let posted = world.homeserver.messages(&rooms.fallback);
+    assert_eq!(posted.len(), 2);
+    assert!(posted[1].body.contains("@bob:") && !posted[1].body.contains("@alcie:"), "{}", posted[1].body);
     world.nothing_is_left().await;
 }
