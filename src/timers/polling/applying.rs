@@ -7,7 +7,7 @@ use crate::alertmanager::routing::Routes;
 use crate::domain::incident::{Fingerprint, Incident};
 use crate::domain::input::{HoldNews, Listing, Outcome};
 use crate::domain::polling::{self, Around, Known, SilenceView, Unheard};
-use crate::domain::time::between;
+use crate::domain::time::{between, later};
 use crate::domain::watch::{Sight, Watch};
 use crate::domain::webhook::{AlertGroup, Webhook, WebhookAlert};
 use crate::engine::{EngineError, Source};
@@ -60,7 +60,11 @@ impl Polling {
                 failed.get_or_insert(error);
             }
         }
-        for (receiver, unheard) in self.unheard(watch, routes, known, now).await? {
+        for (receiver, mut unheard) in self.unheard(watch, routes, known, now).await? {
+            self.leave_out_not_paged(&mut unheard, now);
+            if unheard.alerts.is_empty() {
+                continue;
+            }
             if let Err(error) = self.bring(one, routes, &receiver, &unheard, now).await {
                 failed.get_or_insert(error);
             }
@@ -212,6 +216,28 @@ impl Polling {
         Ok(list.filter(is_configured))
     }
 
+    /// Leaves out the alerts of which a poll a while ago has shown that they do not page: the watchdog is always listed.
+    fn leave_out_not_paged(&self, unheard: &mut Unheard, now: Timestamp) {
+        let mut not_paged = self.not_paged.lock().unwrap_or_else(PoisonError::into_inner);
+        not_paged.retain(|_, until| *until > now);
+        let list = unheard.room_list.clone();
+        unheard.alerts.retain(|alert| !not_paged.contains_key(&(list.clone(), alert.clone())));
+    }
+
+    /// Leaves out the alerts that do not page, and remembers them for a while.
+    fn only_paging(&self, webhook: &mut Webhook, room_list: &Arc<str>, now: Timestamp) {
+        let lists = self.lists.load();
+        let Some(list) = lists.configured(room_list) else { return };
+        let mut not_paged = self.not_paged.lock().unwrap_or_else(PoisonError::into_inner);
+        webhook.alerts.retain(|alert| {
+            let pages = list.policy.pages(&alert.labels);
+            if !pages {
+                not_paged.insert((room_list.clone(), alert.fingerprint.clone()), later(now, LOOKED_UP_FOR));
+            }
+            pages
+        });
+    }
+
     /// Reports alerts that fire without a webhook, in Alertmanager's groups.
     async fn bring(
         &self,
@@ -242,7 +268,11 @@ impl Polling {
         for group in groups {
             let Some(mut webhook) = webhook(one, receiver, group, unheard, has_intervals) else { continue };
             webhook.group.external_url.clone_from(&page);
+            self.only_paging(&mut webhook, &unheard.room_list, now);
             let alerts = webhook.alerts.len();
+            if alerts == 0 {
+                continue;
+            }
             let accepted = self.engine.report(&unheard.room_list, &webhook, now, Source::Poll).await?;
             if accepted.outcome == Outcome::Done {
                 self.metrics.alertmanager_found(Finding::Fires);

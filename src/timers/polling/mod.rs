@@ -49,6 +49,8 @@ pub struct Polling {
     sources: Mutex<BTreeMap<String, Source>>,
     /// The room list of each receiver, and when it was looked up.
     receivers: Mutex<BTreeMap<String, LookedUp>>,
+    /// Listed alerts that a room list does not page about, and when each is looked at again.
+    not_paged: Mutex<BTreeMap<(Arc<str>, Fingerprint), Timestamp>>,
 }
 
 /// What this process knows about an Alertmanager that it polls.
@@ -95,6 +97,7 @@ impl Polling {
             owner: ids::unique(),
             sources: Mutex::default(),
             receivers: Mutex::default(),
+            not_paged: Mutex::default(),
         }
     }
 

@@ -94,6 +94,17 @@ async fn an_alert_that_ends_under_a_silence_resolves_and_pages_when_it_fires_ane
 const ALICE_NAME: &str = "alice";
 
 #[tokio::test]
+async fn a_listed_watchdog_is_not_looked_up_at_each_poll() {
+    let (world, rooms, alertmanager) = polled("").await;
+    alertmanager.fire(Alert::new("Watchdog", "finance"));
+    polls(&world, &alertmanager, 30).await;
+    assert!(pages(&world, &rooms.ops).is_empty());
+    let groups = alertmanager.requests().into_iter().filter(|request| request.target.contains("/groups"));
+    assert!((1..=3).contains(&groups.count()), "once in ten minutes");
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
 async fn a_silence_is_visible_and_stops_the_ladder_and_its_end_pages_again() {
     let (world, rooms, alertmanager) = polled("").await;
     let number = fires(&world, &alertmanager).await;
