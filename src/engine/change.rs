@@ -16,7 +16,9 @@ use crate::domain::totals::Counted;
 use crate::domain::transition;
 use crate::domain::webhook::AlertGroup;
 use crate::store::enqueue::{self, NewMessage};
-use crate::store::{Reported, StoreError, StoredIncident, Tx, alert, commit, incident, settle, timeline};
+use crate::store::{
+    Reported, StoreError, StoredIncident, Tx, alert, commit, incident, opening, settle, timeline,
+};
 use jiff::Timestamp;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -131,7 +133,7 @@ impl Change {
         Ok(decision)
     }
 
-    /// Saves a new incident. Returns its number; `None`: the decision opens no incident.
+    /// Saves a new incident, which owns its group. Returns its number; `None`: the decision opens no incident.
     pub(super) async fn open(
         &mut self,
         room_list: &str,
@@ -143,8 +145,9 @@ impl Change {
         let after = decision.incident.as_ref().filter(|incident| incident.phase != Phase::Closed);
         let Some(after) = after else { return Ok(None) };
         let policy = policies.governing(after);
-        let number = incident::insert(&mut self.tx, room_list, group, after, policy.stale_after).await?;
-        alert::save(&mut self.tx, number, None, after, Some(alerts)).await?;
+        let state = (after, policy.stale_after);
+        let number =
+            opening::open(&mut self.tx, (room_list, group), state, alerts, &decision.entries).await?;
         self.log.push(LogLine {
             incident: number,
             room_list: room_list.to_owned(),
@@ -189,7 +192,7 @@ impl Change {
             || after.known_at_ack != before.known_at_ack
             || alerts.is_some_and(Reported::changes_details)
         {
-            alert::save(&mut self.tx, number, Some(before), after, alerts).await?;
+            alert::save(&mut self.tx, number, before, after, alerts).await?;
         }
         let subject = Subject { number, room_list: &stored.room_list, before: Some(before) };
         self.follow(subject, after, decision, policy, answered_in).await
@@ -205,10 +208,12 @@ impl Change {
         answered_in: Option<&str>,
     ) -> Result<(), EngineError> {
         let Subject { number, room_list, before } = subject;
-        let counted: Vec<Counted> = before.map_or_else(Vec::new, |before| {
-            decision.entries.iter().flat_map(|entry| Counted::of(entry, room_list, before)).collect()
-        });
-        timeline::append(&mut self.tx, number, &decision.entries, &counted).await?;
+        // A new incident is stored with its timeline.
+        if let Some(before) = before {
+            let of = |entry| Counted::of(entry, room_list, before);
+            let counted: Vec<Counted> = decision.entries.iter().flat_map(of).collect();
+            timeline::append(&mut self.tx, number, &decision.entries, &counted).await?;
+        }
         let effects = Effects { number, room_list, incident: after, policy, answered_in, now: self.now };
         effects.carry_out(&mut self.tx, &decision.effects).await?;
         for entry in before.map(|_| decision.entries.as_slice()).unwrap_or_default() {

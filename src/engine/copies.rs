@@ -64,7 +64,7 @@ impl Change {
         if matches!(message.role, PostRole::Root | PostRole::Again) {
             for copy in copies {
                 copies::add(self.tx(), message, copy.as_str(), ids::unique(), now).await?;
-                self.find_answers(copy).await?;
+                self.find_answers([copy.as_ref()]).await?;
                 edits.push(Outgoing::RefreshNewest);
             }
         }
@@ -87,11 +87,18 @@ impl Change {
         Ok(())
     }
 
-    /// Handles again the replies and reactions that arrived before matrixbot knew this event. People can see a message as
+    /// Handles again the replies and reactions that arrived before matrixbot knew these events. People can see a message as
     /// soon as the homeserver has it, which may be long before the homeserver's response arrives here.
-    pub async fn find_answers(&mut self, event_id: &EventId) -> Result<(), StoreError> {
-        inbox::lock_target(self.tx(), event_id.as_str()).await?;
-        if inbox::reopen(self.tx(), event_id.as_str()).await? > 0 {
+    pub async fn find_answers<'a>(
+        &mut self,
+        event_ids: impl IntoIterator<Item = &'a EventId>,
+    ) -> Result<(), StoreError> {
+        let event_ids: Vec<String> = event_ids.into_iter().map(ToString::to_string).collect();
+        if event_ids.is_empty() {
+            return Ok(());
+        }
+        inbox::lock_targets(self.tx(), &event_ids).await?;
+        if inbox::reopen(self.tx(), &event_ids).await? > 0 {
             self.wake(Wake::Inbox);
         }
         Ok(())

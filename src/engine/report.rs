@@ -244,7 +244,6 @@ impl Reporting<'_> {
         let reported = self.reported(alerts);
         let number = change.open(list, &self.webhook.group, &decision, &policies, &reported).await?;
         if let Some(number) = number {
-            held::adopt(change.tx(), list, self.key, number).await?;
             self.asks_about(number, &input, &decision);
         }
         self.incidents.extend(number);

@@ -1,4 +1,4 @@
-//! Claiming: what a room has to send next, rendered, frozen and leased in one transaction.
+//! Claiming: what a room has to send next, rendered and frozen in one transaction with the lease on the room's gate.
 
 use super::dispatch::{Outbox, OutboxError};
 use super::gathering::Gathered;
@@ -7,6 +7,7 @@ use crate::domain::incident::Phase;
 use crate::domain::outgoing::Outgoing;
 use crate::domain::reaction;
 use crate::domain::time::later;
+use crate::ids;
 use crate::store::{
     Claimed, Head, IN_A_MESSAGE, Lease, StoredIncident, Tx, claim, commit, digest, incident, room_list,
     settle, timeline,
@@ -18,82 +19,96 @@ use std::collections::BTreeMap;
 /// The maximum number of timeline entries for rendering a message.
 const STORY: i64 = 200;
 
+/// Event type and content of a message, and the version of the incident that the content shows.
+pub(super) type Frozen = (String, serde_json::Value, Option<i64>);
+
 impl Outbox {
-    /// Claims the head of a room's queue: renders, freezes and leases it in one transaction. `None`: no message is due, or
-    /// the room pauses or is leased.
-    pub(super) async fn claim(&self, room: &str) -> Result<Option<Claimed>, OutboxError> {
+    /// Takes a room's gate and claims the head of its queue, in one transaction. `None`: no message is due, or the room
+    /// pauses, or somebody else holds its gate.
+    pub(super) async fn claim(&self, room: &str) -> Result<Option<(Lease, Claimed)>, OutboxError> {
         let now = self.clock.now();
         let mut tx = self.store.begin().await?;
-        let Some(head) = claim::lock_head(&mut tx, room, now).await? else { return Ok(None) };
-        let claimed = self.claim_from(&mut tx, head, None, now).await?;
+        if !claim::lock_gate(&mut tx, room, now).await? {
+            return Ok(None);
+        }
+        let claimed = self.claim_one(&mut tx, room, now).await?;
+        let leased = match claimed {
+            Some(claimed) => {
+                let lease = Lease { room: room.to_owned(), owner: ids::unique() };
+                let until = later(now, self.settings.lease);
+                settle::take_gate(&mut tx, &lease, until, claimed.head.id).await?;
+                Some((lease, claimed))
+            }
+            None => None,
+        };
         commit(tx).await?;
+        Ok(leased)
+    }
+
+    /// Claims up to `most` messages of different incidents: renders and freezes them. The caller holds the room's gate.
+    pub(super) async fn claim_up_to(
+        &self,
+        tx: &mut Tx,
+        room: &str,
+        most: usize,
+        now: Timestamp,
+    ) -> Result<Vec<Claimed>, OutboxError> {
+        let mut claimed = Vec::new();
+        while claimed.len() < most
+            && let Some(next) = self.claim_one(tx, room, now).await?
+        {
+            claimed.push(next);
+        }
         Ok(claimed)
     }
 
-    /// Claims a message; if it is obsolete, the next one. The caller's transaction must have locked the room's gate, or
-    /// `held` must be our lease on it.
-    pub(super) async fn claim_from(
+    /// Claims a message; if it is obsolete, the next one.
+    async fn claim_one(
         &self,
         tx: &mut Tx,
-        head: Head,
-        held: Option<&Lease>,
+        room: &str,
         now: Timestamp,
     ) -> Result<Option<Claimed>, OutboxError> {
-        let mut head = head;
-        loop {
-            head = match self.gather(tx, head, now).await? {
+        while let Some(head) = claim::next_head(tx, room, now).await? {
+            let head = match self.gather(tx, head, now).await? {
                 Gathered::Send(head) => *head,
-                Gathered::Later { room } => match claim::next_head(tx, &room, None, now).await? {
-                    Some(next) => {
-                        head = next;
-                        continue;
-                    }
-                    None => return Ok(None),
-                },
+                Gathered::Later => continue,
             };
-            match self.freeze(tx, &head, now).await {
-                Ok(Some((event_type, content, version))) => {
-                    let lease = Lease { room: head.room.clone(), owner: self.owner, message: head.id };
-                    let until = later(now, self.settings.lease);
-                    let frozen = (event_type.as_str(), &content);
-                    claim::freeze(tx, &head, (&lease, held), until, frozen, version, now).await?;
-                    let (searched, changed) = (false, false);
-                    return Ok(Some(Claimed {
-                        head,
-                        event_type,
-                        content,
-                        version,
-                        lease,
-                        searched,
-                        changed,
-                    }));
-                }
-                Ok(None) => {
-                    digest::let_go(tx, &head, false, now).await?;
-                    settle::cancelled(tx, &head, now).await?;
-                }
-                // One invalid row must not block its room forever.
-                Err(error) if error.is_inconsistent() => {
-                    tracing::error!(outbox_message = %head.id, room = head.room, %error, "{} cannot be rendered and is given up: {error}", head.id);
-                    self.metrics.delivery(DeliveryOutcome::Undeliverable);
-                    settle::undeliverable(tx, &head, &error.to_string(), now).await?;
-                }
-                Err(error) => return Err(error),
-            }
-            match claim::next_head(tx, &head.room, None, now).await? {
-                Some(next) => head = next,
-                None => return Ok(None),
+            if let Some((event_type, content, version)) = self.freeze_or_drop(tx, &head, now).await? {
+                claim::freeze(tx, &head, (&event_type, &content), version, now).await?;
+                let (searched, changed) = (false, false);
+                return Ok(Some(Claimed { head, event_type, content, version, searched, changed }));
             }
         }
+        Ok(None)
     }
 
-    /// The message's frozen content, or else its content rendered now. `None`: the message is obsolete.
-    pub(super) async fn freeze(
+    /// The message's content. `None`: the message was obsolete or invalid, and is settled: one invalid row must not block its
+    /// room forever.
+    pub(super) async fn freeze_or_drop(
         &self,
         tx: &mut Tx,
         head: &Head,
         now: Timestamp,
-    ) -> Result<Option<(String, serde_json::Value, Option<i64>)>, OutboxError> {
+    ) -> Result<Option<Frozen>, OutboxError> {
+        match self.freeze(tx, head, now).await {
+            Ok(Some(frozen)) => return Ok(Some(frozen)),
+            Ok(None) => {
+                digest::let_go(tx, head, false, now).await?;
+                settle::cancelled(tx, head, now).await?;
+            }
+            Err(error) if error.is_inconsistent() => {
+                tracing::error!(outbox_message = %head.id, room = head.room, %error, "{} cannot be rendered and is given up: {error}", head.id);
+                self.metrics.delivery(DeliveryOutcome::Undeliverable);
+                settle::undeliverable(tx, head, &error.to_string(), now).await?;
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(None)
+    }
+
+    /// The message's frozen content, or else its content rendered now. `None`: the message is obsolete.
+    async fn freeze(&self, tx: &mut Tx, head: &Head, now: Timestamp) -> Result<Option<Frozen>, OutboxError> {
         if let Some((event_type, content)) = &head.frozen {
             return Ok(Some((event_type.clone(), content.clone(), head.version)));
         }
@@ -139,7 +154,7 @@ impl Outbox {
 }
 
 /// The content of a rendered message, with the incident's version that it shows.
-fn ready(rendered: Rendered, version: Option<i64>) -> Option<(String, serde_json::Value, Option<i64>)> {
+fn ready(rendered: Rendered, version: Option<i64>) -> Option<Frozen> {
     match rendered {
         Rendered::Ready(event_type, content) => Some((event_type.to_owned(), content, version)),
         Rendered::Obsolete => None,

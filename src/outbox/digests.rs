@@ -64,9 +64,8 @@ impl Outbox {
         digest::sent(change.tx(), head, event_id.as_str(), claimed.version, now).await?;
         for copy in copies {
             digest::add_copy(change.tx(), head, copy.as_str(), ids::unique(), now).await?;
-            change.find_answers(copy).await?;
         }
-        change.find_answers(event_id).await?;
+        change.find_answers(copies.iter().map(AsRef::as_ref).chain([event_id])).await?;
         for (page, stored) in &carriage.pages {
             if let Some(stored) = stored.as_ref().filter(|_| page.is_page) {
                 change.page_sent(stored, page.rung).await?;

@@ -1,32 +1,22 @@
 //! Scheduling: which rooms are served, how many at once, and which message each room sends next.
 
 use crate::clock::SharedClock;
-use crate::domain::time::{between, later};
 use crate::engine::{CurrentLists, Engine, EngineError};
-use crate::ids;
 use crate::matrix::Failure;
 use crate::rooms::{RoomError, Rooms};
-use crate::store::{Claimed, Lease, Store, StoreError};
-use crate::telemetry::{DeliveryOutcome, Metrics};
+use crate::store::{Store, StoreError};
+use crate::telemetry::Metrics;
 use crate::worker::{self, Gate, Progress, Worker};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
-use super::pacing::pause;
 use super::sending::{Attempt, Sender};
-use super::sharing::{Ended, Places, SLOW, Taken};
-
-/// How often settling is retried while the database is unavailable: for about a minute. After that, the message is sent
-/// again with the same transaction id once the lease expires.
-const MOST_SETTLING: u32 = 10;
-const LONGEST_SETTLING_PAUSE: Duration = Duration::from_secs(10);
+use super::sharing::{Ended, Places, Taken};
 
 /// The settings of the outbox.
 #[derive(Debug, Clone, Copy)]
@@ -41,6 +31,9 @@ pub struct OutboxSettings {
     /// How many rooms of one list are served at once, a fourth of them slow ones. All lists together have places for four
     /// times as many, and share them fairly.
     pub rooms_at_once: usize,
+    /// How many messages of one room are on their way at once, of different incidents. The rooms of a list that are served
+    /// share its places: each may use so many of them as is its part, but always one.
+    pub sends_at_once: usize,
     /// The polling interval for rooms with messages to send, if no notification arrives.
     pub poll: Duration,
 }
@@ -52,6 +45,7 @@ impl Default for OutboxSettings {
             renewal: Duration::from_secs(5),
             attempt: Duration::from_mins(2),
             rooms_at_once: 32,
+            sends_at_once: 8,
             poll: Duration::from_secs(1),
         }
     }
@@ -97,9 +91,10 @@ pub struct Outbox {
     pub(super) store: Store,
     pub(super) clock: SharedClock,
     rooms: Rooms,
-    sender: Sender,
-    pub(super) owner: Uuid,
+    pub(super) sender: Sender,
     wake: Arc<Notify>,
+    /// Changes whenever there may be more to send, for rooms that are being served.
+    pub(super) looked: watch::Sender<u64>,
     shutdown: CancellationToken,
     gate: Option<Gate>,
 }
@@ -152,8 +147,8 @@ impl Worker for Outbox {
             if ended.is_empty() && !serving.is_empty() {
                 tokio::select! {
                     Some(room) = serving.next() => ended.push(room),
-                    () = self.wake.notified() => {}
-                    () = tokio::time::sleep(wait) => {}
+                    () = self.wake.notified() => self.looked.send_modify(|times| *times = times.wrapping_add(1)),
+                    () = tokio::time::sleep(wait) => self.looked.send_modify(|times| *times = times.wrapping_add(1)),
                     () = self.shutdown.cancelled(), if !self.stopping() => {}
                 }
             }
@@ -183,7 +178,8 @@ impl Outbox {
         settings: OutboxSettings,
     ) -> Self {
         let (places, wake, shutdown) = (Mutex::default(), Arc::default(), CancellationToken::new());
-        let (sender, owner, gate) = (Sender::new(rooms.clone(), settings.attempt), ids::unique(), None);
+        let (sender, looked, gate) =
+            (Sender::new(rooms.clone(), settings.attempt), watch::Sender::new(0), None);
         Self {
             engine,
             metrics,
@@ -194,8 +190,8 @@ impl Outbox {
             clock,
             rooms,
             sender,
-            owner,
             wake,
+            looked,
             shutdown,
             gate,
         }
@@ -224,7 +220,7 @@ impl Outbox {
         self.shutdown.is_cancelled() || self.gate.as_ref().is_some_and(|gate| !gate.is_open())
     }
 
-    fn places(&self) -> MutexGuard<'_, Places> {
+    pub(super) fn places(&self) -> MutexGuard<'_, Places> {
         self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -253,26 +249,6 @@ impl Outbox {
         }
     }
 
-    /// Sends a room's messages, one after another, until its queue is empty or it must wait.
-    async fn serve(&self, room: &str) -> Result<Ended, OutboxError> {
-        if room.starts_with('#') {
-            return self.resolve(room).await.map(|()| Ended::Well);
-        }
-        let mut claimed = self.claim(room).await?;
-        let mut ended = Ended::Well;
-        while let Some(message) = claimed {
-            let began = self.clock.now();
-            let attempt = tokio::select! {
-                attempt = self.sender.send(&message, began) => attempt,
-                never = self.renew_lease(&message.lease) => match never {},
-            };
-            let took = between(began, self.clock.now());
-            claimed = self.settle_fenced(&message, &attempt, took).await?;
-            ended = if took < SLOW { Ended::Well } else { Ended::Slow };
-        }
-        Ok(ended)
-    }
-
     async fn serve_or_log(&self, room: String) -> (String, Ended) {
         let ended = self.serve(&room).await.unwrap_or_else(|error| {
             tracing::warn!(room, %error, "serving {room} failed and is retried: {error}");
@@ -281,49 +257,8 @@ impl Outbox {
         (room, ended)
     }
 
-    /// Renews a lease for as long as this is polled. If the renewal fails, another worker may claim the message and then
-    /// settles it.
-    async fn renew_lease(&self, lease: &Lease) -> Infallible {
-        loop {
-            tokio::time::sleep(self.settings.renewal).await;
-            let until = later(self.clock.now(), self.settings.lease);
-            if let Err(error) = self.store.renew(lease, until).await {
-                tracing::warn!(outbox_message = %lease.message, room = lease.room, %error, "the lease on {} cannot be renewed: {error}", lease.room);
-            }
-        }
-    }
-
-    /// Settles an attempt. While the database is unavailable, this retries, because the message may already be in its room
-    /// and no other worker should have to look for it.
-    async fn settle_fenced(
-        &self,
-        message: &Claimed,
-        attempt: &Attempt,
-        took: Duration,
-    ) -> Result<Option<Claimed>, OutboxError> {
-        let mut tries = 0;
-        loop {
-            match self.settle(message, attempt, took).await {
-                Err(OutboxError::Store(StoreError::LeaseLost { room })) => {
-                    self.metrics.delivery(DeliveryOutcome::LeaseLost);
-                    tracing::warn!(outbox_message = %message.head.id, room, "the lease on {room} ran out while {} was sent", message.head.id);
-                    return Ok(None);
-                }
-                Err(
-                    OutboxError::Store(StoreError::Database(error))
-                    | OutboxError::Engine(EngineError::Unavailable(StoreError::Database(error))),
-                ) if tries < MOST_SETTLING => {
-                    tracing::warn!(outbox_message = %message.head.id, %error, "{} is settled as soon as the database is back: {error}", message.head.id);
-                    tokio::time::sleep(pause(tries, rand::random()).min(LONGEST_SETTLING_PAUSE)).await;
-                    tries += 1;
-                }
-                settled => return settled,
-            }
-        }
-    }
-
     /// Resolves an alias, and moves the alias's messages to the room. If the alias does not exist, they are undeliverable.
-    async fn resolve(&self, alias: &str) -> Result<(), OutboxError> {
+    pub(super) async fn resolve(&self, alias: &str) -> Result<(), OutboxError> {
         let now = self.clock.now();
         match self.rooms.resolve(alias, now).await {
             Ok(resolved) if resolved.is_new => {
@@ -342,14 +277,14 @@ impl Outbox {
                 self.give_up_room(alias, &error.to_string()).await
             }
             Err(RoomError::Homeserver(error)) => {
-                if let Some(message) = self.claim(alias).await? {
+                if let Some((lease, message)) = self.claim(alias).await? {
                     // The registration's own user asked: its trouble is none of the list's user.
                     let failure = match error.failure() {
                         limited @ Failure::RateLimited { .. } => limited,
                         _ => Failure::Temporary,
                     };
                     let attempt = Attempt::Failed { failure, uncertain: false, error: error.to_string() };
-                    self.settle_fenced(&message, &attempt, Duration::ZERO).await?;
+                    self.settle_alone(&lease, message, attempt).await?;
                 }
                 Ok(())
             }
@@ -357,11 +292,12 @@ impl Outbox {
     }
 
     async fn give_up_room(&self, room: &str, error: &str) -> Result<(), OutboxError> {
-        let mut claimed = self.claim(room).await?;
+        let Some((lease, first)) = self.claim(room).await? else { return Ok(()) };
+        let mut claimed = Some(first);
         while let Some(message) = claimed {
             let error = error.to_owned();
             let attempt = Attempt::Failed { failure: Failure::NotFound, uncertain: false, error };
-            claimed = self.settle_fenced(&message, &attempt, Duration::ZERO).await?;
+            claimed = self.settle_alone(&lease, message, attempt).await?;
         }
         Ok(())
     }

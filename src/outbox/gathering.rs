@@ -7,8 +7,9 @@ use crate::domain::policy::{DigestRule, Policy};
 use crate::domain::time::{earlier, later};
 use crate::ids;
 use crate::render::digest::{self as render, Words};
+use crate::store::claim::{self, Locked};
 use crate::store::digest::{self, Digest, PageOf};
-use crate::store::{Head, Tx, claim};
+use crate::store::{Head, Tx};
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
@@ -19,7 +20,7 @@ pub(super) enum Gathered {
     /// This message: itself, or a message of a digest that carries it.
     Send(Box<Head>),
     /// Nothing yet: the next edit of the room's digest will carry it.
-    Later { room: String },
+    Later,
 }
 
 impl Outbox {
@@ -64,7 +65,7 @@ impl Outbox {
             (Plan::Alone, _) => return alone(head),
             (Plan::JoinAt(at), Some(_)) => {
                 digest::wait_until(tx, &pages, at).await?;
-                return Ok(Gathered::Later { room: head.room });
+                return Ok(Gathered::Later);
             }
             (Plan::Join, Some((id, _))) => {
                 let open = Digest { id, ..digest };
@@ -77,10 +78,10 @@ impl Outbox {
                 digest.id
             }
         };
-        match claim::next_head(tx, &head.room, Some(carrier), now).await? {
-            Some(carrier) => alone(carrier),
-            None => Ok(Gathered::Later { room: head.room }),
-        }
+        Ok(match claim::lock(tx, &head.room, carrier, now).await? {
+            Locked::Head(carrier) => Gathered::Send(carrier),
+            Locked::GivenUp | Locked::Missing => Gathered::Later,
+        })
     }
 
     /// Lets the edit of a digest wait if the last one was a moment ago.
@@ -92,7 +93,7 @@ impl Outbox {
         match edited.map(|edited| later(edited, rules::EDIT_PAUSE)) {
             Some(at) if at > now => {
                 digest::wait_until(tx, &[head.id], at).await?;
-                Ok(Gathered::Later { room: head.room })
+                Ok(Gathered::Later)
             }
             _ => Ok(Gathered::Send(Box::new(head))),
         }

@@ -6,64 +6,44 @@
 //! of the two versions.
 
 use super::dispatch::{Outbox, OutboxError};
-use crate::domain::time::later;
 use crate::engine::Change;
+use crate::store::claim::{self, Locked};
 use crate::store::copies::Shown;
-use crate::store::settle::Retry;
-use crate::store::{Claimed, Head, claim, digest, settle};
-use crate::telemetry::DeliveryOutcome;
+use crate::store::settle::{self, Retry};
+use crate::store::{Claimed, Head, Sign};
 
 impl Outbox {
-    /// Renders a message again that no earlier attempt brought into its room. If it is obsolete by now, claims the next one.
+    /// Renders a message again that no earlier attempt brought into its room. Returns it if it is to be sent, and what its
+    /// room does.
     pub(super) async fn render_again(
         &self,
-        mut change: Change,
-        claimed: &Claimed,
-    ) -> Result<Option<Claimed>, OutboxError> {
+        change: &mut Change,
+        before: &Claimed,
+    ) -> Result<(Option<Claimed>, Option<Sign>), OutboxError> {
         let now = change.now();
-        let Claimed { head: before, lease, .. } = claimed;
-        let Some(head) = claim::next_head(change.tx(), &before.room, Some(before.id), now).await? else {
-            // Another transaction has it locked: the search is repeated.
-            let retry = Retry { at: now, uncertain: true, counts: false, error: "the message is locked" };
-            settle::retry(change.tx(), lease, &retry, now).await?;
-            change.commit().await?;
-            return Ok(None);
+        let before = &before.head;
+        let head = match claim::lock(change.tx(), &before.room, before.id, now).await? {
+            Locked::Head(head) => Head { frozen: None, ..*head },
+            Locked::GivenUp => return Ok((None, Some(Sign::Answers))),
+            Locked::Missing => {
+                // Another transaction has it locked: the search is repeated.
+                let retry = Retry { uncertain: true, counts: false, error: "the message is locked" };
+                settle::retry(change.tx(), before.id, &retry, now).await?;
+                return Ok((None, Some(Sign::Pause { until: now, counts: false })));
+            }
         };
-        if head.id != before.id {
-            // It cannot be read and is given up.
-            change.commit().await?;
-            return Ok(None);
-        }
-        let head = Head { frozen: None, ..head };
-        match self.freeze(change.tx(), &head, now).await {
-            Ok(Some((event_type, content, version))) => {
-                // What was frozen before may be a later rendering than the one that arrived, its version never is.
-                let changed = head.version != version;
-                let version = match (head.version, version) {
-                    (Some(first), Some(now)) => Some(first.min(now)),
-                    (_, now) => now,
-                };
-                let until = later(now, self.settings.lease);
-                claim::freeze_again(change.tx(), lease, until, (&event_type, &content), version).await?;
-                change.commit().await?;
-                let lease = lease.clone();
-                let searched = true;
-                return Ok(Some(Claimed { head, event_type, content, version, lease, searched, changed }));
-            }
-            Ok(None) => {
-                digest::let_go(change.tx(), &head, false, now).await?;
-                settle::cancelled(change.tx(), &head, now).await?;
-            }
-            Err(error) if error.is_inconsistent() => {
-                tracing::error!(outbox_message = %head.id, room = head.room, %error, "{} cannot be rendered and is given up: {error}", head.id);
-                self.metrics.delivery(DeliveryOutcome::Undeliverable);
-                settle::undeliverable(change.tx(), &head, &error.to_string(), now).await?;
-            }
-            Err(error) => return Err(error),
-        }
-        let next = self.claim_next(&mut change, lease).await?;
-        change.commit().await?;
-        Ok(next)
+        let Some((event_type, content, version)) = self.freeze_or_drop(change.tx(), &head, now).await? else {
+            return Ok((None, Some(Sign::Answers)));
+        };
+        // What was frozen before may be a later rendering than the one that arrived, its version never is.
+        let changed = head.version != version;
+        let version = match (head.version, version) {
+            (Some(first), Some(now)) => Some(first.min(now)),
+            (_, now) => now,
+        };
+        claim::freeze_again(change.tx(), head.id, (&event_type, &content), version).await?;
+        let again = Claimed { head, event_type, content, version, searched: true, changed };
+        Ok((Some(again), None))
     }
 }
 

@@ -68,6 +68,13 @@ impl Places {
         for_one_list.saturating_mul(LISTS).saturating_sub(self.served.len())
     }
 
+    /// How many messages of a room may be on their way, at least one: its part of its list's `for_one_list` places.
+    pub(super) fn part_of(&self, room: &str, for_one_list: usize) -> usize {
+        let list = self.served.get(room);
+        let rooms = self.served.values().filter(|served| Some(*served) == list).count();
+        (for_one_list / rooms.max(1)).max(1)
+    }
+
     /// What the store needs to know to find the next rooms, if one list uses at most `for_one_list` places. A slow room of a
     /// list that serves enough of them is not one.
     pub(super) fn busy(&self, now: Timestamp, for_one_list: usize) -> Busy {
@@ -147,6 +154,17 @@ mod tests {
         assert_eq!(places.take("!a", "b", 32), Taken::No);
         places.give_back("!a", Ended::Well, NOW, 0.0);
         assert_eq!(places.take("!a", "b", 32), Taken::Yes);
+    }
+
+    #[test]
+    fn the_rooms_of_a_list_share_its_places_for_messages() {
+        let mut places = Places::default();
+        let mut parts = Vec::new();
+        for rooms in 1..=32 {
+            places.take(&format!("!{rooms}"), "a", 32);
+            parts.push(places.part_of("!1", 32));
+        }
+        assert_eq!((parts[0], parts[1], parts[7], parts[8], parts[31]), (32, 16, 4, 3, 1));
     }
 
     #[test]

@@ -57,7 +57,7 @@ impl<'a> Reported<'a> {
 pub async fn save(
     tx: &mut Tx,
     number: i64,
-    before: Option<&Incident>,
+    before: &Incident,
     after: &Incident,
     reported: Option<&Reported<'_>>,
 ) -> Result<(), StoreError> {
@@ -66,7 +66,7 @@ pub async fn save(
     let mut states = Vec::new();
     for fingerprint in after.firing.keys().chain(after.cleared.keys()) {
         let new = State::of(after, fingerprint);
-        let old = before.map(|before| State::of(before, fingerprint)).filter(State::is_known);
+        let old = Some(State::of(before, fingerprint)).filter(State::is_known);
         match old {
             None => whole.push(new),
             Some(_) if reported.is_some_and(|reported| reported.changed.contains(fingerprint)) => {
@@ -100,10 +100,16 @@ pub async fn save(
         .execute(&mut **tx)
         .await?;
     }
-    if let Some(before) = before {
-        forget(tx, number, before, after).await?;
-    }
-    Ok(())
+    forget(tx, number, before, after).await
+}
+
+/// The alerts of a new incident: as many as one statement writes, and the others.
+pub(super) fn first_rows<'a>(incident: &'a Incident, reported: &Reported<'_>) -> (Rows, Vec<Rows>) {
+    let fingerprints: Vec<&'a Fingerprint> = incident.firing.keys().chain(incident.cleared.keys()).collect();
+    let states: Vec<State<'a>> =
+        fingerprints.into_iter().map(|fingerprint| State::of(incident, fingerprint)).collect();
+    let mut batches = states.chunks(BATCH).map(|batch| Rows::of(batch, Some(reported)));
+    (batches.next().unwrap_or_default(), batches.collect())
 }
 
 /// Deletes the alerts that the incident has forgotten, and the details of most resolved ones.
@@ -224,27 +230,28 @@ async fn write_states(
     Ok(())
 }
 
+/// Rows of the table, by column.
 #[derive(Default)]
-struct Rows {
-    fingerprint: Vec<String>,
-    firing: Vec<bool>,
-    severity: Vec<Option<String>>,
-    rank: Vec<i32>,
-    escalate: Vec<bool>,
-    starts_at: Vec<SqlTimestamp>,
-    last_seen: Vec<SqlTimestamp>,
-    cleared_starts_at: Vec<Option<SqlTimestamp>>,
-    cleared_at: Vec<Option<SqlTimestamp>>,
-    known_rank: Vec<Option<i32>>,
-    first_seen: Vec<Option<SqlTimestamp>>,
-    start_known: Vec<bool>,
-    left_out_since: Vec<Option<SqlTimestamp>>,
-    doubted_at: Vec<Option<SqlTimestamp>>,
-    reported_by: Vec<Option<Vec<u8>>>,
-    labels: Vec<serde_json::Value>,
-    annotations: Vec<serde_json::Value>,
-    generator_url: Vec<Option<String>>,
-    defect: Vec<Option<String>>,
+pub(super) struct Rows {
+    pub(super) fingerprint: Vec<String>,
+    pub(super) firing: Vec<bool>,
+    pub(super) severity: Vec<Option<String>>,
+    pub(super) rank: Vec<i32>,
+    pub(super) escalate: Vec<bool>,
+    pub(super) starts_at: Vec<SqlTimestamp>,
+    pub(super) last_seen: Vec<SqlTimestamp>,
+    pub(super) cleared_starts_at: Vec<Option<SqlTimestamp>>,
+    pub(super) cleared_at: Vec<Option<SqlTimestamp>>,
+    pub(super) known_rank: Vec<Option<i32>>,
+    pub(super) first_seen: Vec<Option<SqlTimestamp>>,
+    pub(super) start_known: Vec<bool>,
+    pub(super) left_out_since: Vec<Option<SqlTimestamp>>,
+    pub(super) doubted_at: Vec<Option<SqlTimestamp>>,
+    pub(super) reported_by: Vec<Option<Vec<u8>>>,
+    pub(super) labels: Vec<serde_json::Value>,
+    pub(super) annotations: Vec<serde_json::Value>,
+    pub(super) generator_url: Vec<Option<String>>,
+    pub(super) defect: Vec<Option<String>>,
 }
 
 impl Rows {
@@ -290,7 +297,7 @@ impl Rows {
         self.defect.push(alert.and_then(|alert| alert.defect.clone()));
     }
 
-    async fn write(self, tx: &mut Tx, number: i64) -> Result<(), StoreError> {
+    pub(super) async fn write(self, tx: &mut Tx, number: i64) -> Result<(), StoreError> {
         sqlx::query!(
             "INSERT INTO incident_alert (incident, fingerprint, firing, severity, rank, escalate, starts_at, last_seen,
                     cleared_starts_at, cleared_at, known_rank, labels, annotations, generator_url, defect, first_seen,

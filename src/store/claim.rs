@@ -1,6 +1,6 @@
-//! Claims messages to send: one message in flight per room, under a lease that is committed before the request.
+//! Claims messages to send. One process holds a room's gate, under a lease that is committed before the first request, and
+//! has several messages on their way: at most one of each incident, so that an incident's messages keep their order.
 
-use super::settle::{self, Lease};
 use super::{StoreError, Tx, forms, to_u32, user_trouble};
 use crate::domain::incident::Rung;
 use crate::domain::outgoing::Outgoing;
@@ -77,7 +77,7 @@ impl Head {
     }
 }
 
-/// A message that this worker may send until the lease expires.
+/// A message that this process may send while it holds the room's gate.
 #[derive(Debug, Clone)]
 pub struct Claimed {
     /// The message.
@@ -88,8 +88,6 @@ pub struct Claimed {
     pub content: serde_json::Value,
     /// The incident's version that the content shows.
     pub version: Option<i64>,
-    /// The lease.
-    pub lease: Lease,
     /// Whether an earlier attempt was searched for in the room and not found, and the content was rendered again since.
     pub searched: bool,
     /// Whether it shows another version then: should the earlier attempt arrive nevertheless, it is outdated.
@@ -126,11 +124,11 @@ struct Row {
     checks: Option<i32>,
 }
 
-/// Locks a room's gate if it is free and open, and the message at the head of its queue: the message of an expired
-/// lease if there is one, otherwise the first message that is due. `None`: nothing to send there now.
-pub async fn lock_head(tx: &mut Tx, room: &str, now: Timestamp) -> Result<Option<Head>, StoreError> {
+/// Locks a room's gate if it is free and open. What a holder whose lease expired had on its way waits again, as uncertain.
+/// Returns whether the caller may claim.
+pub async fn lock_gate(tx: &mut Tx, room: &str, now: Timestamp) -> Result<bool, StoreError> {
     let gate = sqlx::query!(
-        "SELECT message FROM room_gate
+        "SELECT lease_owner FROM room_gate
          WHERE room = $1 AND next_allowed_at <= $2 AND (lease_until IS NULL OR lease_until < $2)
          FOR UPDATE SKIP LOCKED",
         room,
@@ -138,80 +136,82 @@ pub async fn lock_head(tx: &mut Tx, room: &str, now: Timestamp) -> Result<Option
     )
     .fetch_optional(&mut **tx)
     .await?;
-    let Some(gate) = gate else { return Ok(None) };
-    let Some(in_flight) = gate.message else { return next_head(tx, room, None, now).await };
-    // The worker whose lease expired may have sent the message.
-    let found =
-        sqlx::query!("UPDATE outbox SET uncertain = true WHERE id = $1 AND state = 'sending'", in_flight)
-            .execute(&mut **tx)
-            .await?
-            .rows_affected();
-    if found > 0 {
-        return next_head(tx, room, Some(in_flight), now).await;
+    if gate.as_ref().is_some_and(|gate| gate.lease_owner.is_some()) {
+        // The trigger `room_gate_changes_hands` does the rest.
+        sqlx::query!(
+            "UPDATE room_gate SET lease_owner = NULL, lease_until = NULL, message = NULL WHERE room = $1",
+            room
+        )
+        .execute(&mut **tx)
+        .await?;
     }
-    // Retention deleted the message with its incident.
-    sqlx::query!(
-        "UPDATE room_gate SET lease_owner = NULL, lease_until = NULL, message = NULL WHERE room = $1",
-        room
-    )
-    .execute(&mut **tx)
-    .await?;
-    next_head(tx, room, None, now).await
+    Ok(gate.is_some())
 }
 
-/// Locks the head of the queue of a room whose gate this transaction holds. Gives up a row that cannot be read: it
+/// Locks the head of the queue of a room whose gate the caller holds: the first message that is due, and whose incident has
+/// no other one on its way. While a message of a digest is on its way, there is none. Gives up a row that cannot be read: it
 /// must not block its room for ever.
-pub async fn next_head(
-    tx: &mut Tx,
-    room: &str,
-    in_flight: Option<Uuid>,
-    now: Timestamp,
-) -> Result<Option<Head>, StoreError> {
-    let mut in_flight = in_flight;
+pub async fn next_head(tx: &mut Tx, room: &str, now: Timestamp) -> Result<Option<Head>, StoreError> {
     let mut held: Vec<String> = Vec::new();
-    while let Some(row) = lock_row(tx, room, in_flight, &held, now).await? {
-        let id = row.id;
-        let is_check = row.checks.is_some() && in_flight.is_none();
-        if is_check && !user_trouble::take_check(tx, &row.room_list, later(now, CHECK), now).await? {
+    while let Some(row) = lock_row(tx, room, None, &held, now).await? {
+        if row.checks.is_some()
+            && !user_trouble::take_check(tx, &row.room_list, later(now, CHECK), now).await?
+        {
             // Another room's message is the check.
             held.push(row.room_list);
             continue;
         }
-        match head(row) {
-            Ok(head) => return Ok(Some(head)),
-            Err(error) => {
-                tracing::error!(outbox_message = %id, room, %error, "{id} cannot be read and is given up: {error}");
-                give_up(tx, id, &error.to_string(), now).await?;
-                in_flight = None;
-            }
+        if let Some(head) = head_or_give_up(tx, row, now).await? {
+            return Ok(Some(head));
         }
     }
     Ok(None)
 }
 
-async fn give_up(tx: &mut Tx, id: Uuid, error: &str, now: Timestamp) -> Result<(), StoreError> {
-    sqlx::query!(
-        "UPDATE outbox SET state = 'undeliverable', error = $2, settled_at = $3 WHERE id = $1",
-        id,
-        error,
-        now.to_sqlx()
-    )
-    .execute(&mut **tx)
-    .await?;
-    sqlx::query!(
-        "UPDATE room_gate SET lease_owner = NULL, lease_until = NULL, message = NULL
-         WHERE message = $1 AND room = (SELECT room FROM outbox WHERE id = $1)",
-        id
-    )
-    .execute(&mut **tx)
-    .await?;
-    Ok(())
+/// What locking a certain message leads to.
+#[derive(Debug)]
+pub enum Locked {
+    /// The message.
+    Head(Box<Head>),
+    /// It cannot be read, and is given up.
+    GivenUp,
+    /// Another transaction has it locked, or it is deleted.
+    Missing,
+}
+
+/// Locks a message of a room whose gate the caller holds.
+pub async fn lock(tx: &mut Tx, room: &str, message: Uuid, now: Timestamp) -> Result<Locked, StoreError> {
+    Ok(match lock_row(tx, room, Some(message), &[], now).await? {
+        Some(row) => {
+            head_or_give_up(tx, row, now).await?.map_or(Locked::GivenUp, |head| Locked::Head(Box::new(head)))
+        }
+        None => Locked::Missing,
+    })
+}
+
+async fn head_or_give_up(tx: &mut Tx, row: Row, now: Timestamp) -> Result<Option<Head>, StoreError> {
+    let (id, room) = (row.id, row.room.clone());
+    match head(row) {
+        Ok(head) => Ok(Some(head)),
+        Err(error) => {
+            tracing::error!(outbox_message = %id, room, %error, "{id} cannot be read and is given up: {error}");
+            sqlx::query!(
+                "UPDATE outbox SET state = 'undeliverable', error = $2, settled_at = $3 WHERE id = $1",
+                id,
+                error.to_string(),
+                now.to_sqlx()
+            )
+            .execute(&mut **tx)
+            .await?;
+            Ok(None)
+        }
+    }
 }
 
 async fn lock_row(
     tx: &mut Tx,
     room: &str,
-    in_flight: Option<Uuid>,
+    message: Option<Uuid>,
     held: &[String],
     now: Timestamp,
 ) -> Result<Option<Row>, StoreError> {
@@ -235,6 +235,9 @@ async fn lock_row(
                    AND (queued.kind NOT IN ('edit', 'thread', 'reaction') OR root.event_id IS NOT NULL)
                    AND (queued.carrier IS NULL OR NOT EXISTS (
                         SELECT 1 FROM outbox AS carrier WHERE carrier.id = queued.carrier AND carrier.state IN ('pending', 'sending')))
+                   AND NOT EXISTS (
+                        SELECT 1 FROM outbox AS other WHERE other.room = $1 AND other.state = 'sending'
+                          AND (other.kind IN ('digest', 'digest_part') OR other.incident IS NOT DISTINCT FROM queued.incident))
                    AND NOT queued.room_list = ANY($4)
                    AND NOT EXISTS (SELECT 1 FROM user_trouble AS trouble
                                    WHERE trouble.room_list = queued.room_list AND trouble.next_check > $2)
@@ -243,78 +246,54 @@ async fn lock_row(
            FOR UPDATE OF outbox SKIP LOCKED"#,
         room,
         now.to_sqlx(),
-        in_flight,
+        message,
         held
     )
     .fetch_optional(&mut **tx)
     .await?)
 }
 
-/// Freezes a message's content, counts the attempt and leases the room's gate. The gate is free, or this worker has it
-/// (`held`) for a message that this transaction settled. The caller commits before it sends.
+/// Freezes a message's content and counts the attempt: it is on its way once the caller, which holds the room's gate,
+/// commits.
 pub async fn freeze(
     tx: &mut Tx,
     head: &Head,
-    (lease, held): (&Lease, Option<&Lease>),
-    until: Timestamp,
     (event_type, content): (&str, &serde_json::Value),
     version: Option<i64>,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    let leased = sqlx::query!(
-        "WITH frozen AS (
-             UPDATE outbox SET state = 'sending', event_type = $2, content = $3, version = $4, attempts = attempts + 1,
-                    first_tried = coalesce(first_tried, $5)
-             WHERE id = $1
-         )
-         UPDATE room_gate SET lease_owner = $7, lease_until = $8, message = $1,
-                failures = CASE WHEN $9::uuid IS NULL THEN failures ELSE 0 END
-         WHERE room = $6 AND ($9::uuid IS NULL OR (lease_owner = $9 AND message = $10))",
+    sqlx::query!(
+        "UPDATE outbox SET state = 'sending', event_type = $2, content = $3, version = $4, attempts = attempts + 1,
+                first_tried = coalesce(first_tried, $5)
+         WHERE id = $1",
         head.id,
         event_type,
         content,
         version,
-        now.to_sqlx(),
-        lease.room,
-        lease.owner,
-        until.to_sqlx(),
-        held.map(|held| held.owner),
-        held.map(|held| held.message)
+        now.to_sqlx()
     )
     .execute(&mut **tx)
-    .await?
-    .rows_affected();
-    settle::fenced(lease, leased)
+    .await?;
+    Ok(())
 }
 
-/// Freezes a message's content again, under the lease that is held for it: no earlier attempt brought it into its room.
+/// Freezes the content of a message that is on its way again: no earlier attempt brought it into its room.
 pub async fn freeze_again(
     tx: &mut Tx,
-    lease: &Lease,
-    until: Timestamp,
+    message: Uuid,
     (event_type, content): (&str, &serde_json::Value),
     version: Option<i64>,
 ) -> Result<(), StoreError> {
     sqlx::query!(
         "UPDATE outbox SET event_type = $2, content = $3, version = $4 WHERE id = $1",
-        lease.message,
+        message,
         event_type,
         content,
         version
     )
     .execute(&mut **tx)
     .await?;
-    let leased = sqlx::query!(
-        "UPDATE room_gate SET lease_until = $4 WHERE room = $1 AND lease_owner = $2 AND message = $3",
-        lease.room,
-        lease.owner,
-        lease.message,
-        until.to_sqlx()
-    )
-    .execute(&mut **tx)
-    .await?
-    .rows_affected();
-    settle::fenced(lease, leased)
+    Ok(())
 }
 
 fn head(row: Row) -> Result<Head, StoreError> {

@@ -279,13 +279,19 @@ pub async fn edited_into_command(tx: &mut Tx, event_id: &str, room: &str) -> Res
     Ok(updated > 0)
 }
 
-/// Locks an event id until the transaction ends. The inbox holds this lock while it checks whether the event is ours
+/// Locks event ids until the transaction ends. The inbox holds such a lock while it checks whether the event is ours
 /// and records that it is unknown; the outbox holds it while it stores the event id of a sent message. Without the
 /// lock, each could miss the other's write.
-pub async fn lock_target(tx: &mut Tx, event_id: &str) -> Result<(), StoreError> {
-    sqlx::query!("SELECT pg_advisory_xact_lock(hashtextextended($1, 2))", event_id)
-        .execute(&mut **tx)
-        .await?;
+pub async fn lock_targets(tx: &mut Tx, event_ids: &[String]) -> Result<(), StoreError> {
+    // Postgres takes them in the order of the array.
+    let mut sorted = event_ids.to_vec();
+    sorted.sort_unstable();
+    sqlx::query!(
+        "SELECT pg_advisory_xact_lock(hashtextextended(event_id, 2)) FROM unnest($1::text[]) AS event_id",
+        &sorted
+    )
+    .execute(&mut **tx)
+    .await?;
     Ok(())
 }
 
@@ -302,14 +308,14 @@ pub async fn reopen_answers(tx: &mut Tx, incident: i64) -> Result<u64, StoreErro
     .rows_affected())
 }
 
-/// Reopens the events that refer to `event_id`, which is ours: people may have answered it before we knew its id.
+/// Reopens the events that refer to `event_ids`, which are ours: people may have answered them before we knew their ids.
 /// Returns how many events the inbox worker handles again.
-pub async fn reopen(tx: &mut Tx, event_id: &str) -> Result<u64, StoreError> {
+pub async fn reopen(tx: &mut Tx, event_ids: &[String]) -> Result<u64, StoreError> {
     Ok(sqlx::query!(
         "UPDATE inbox SET state = 'waiting', result = NULL, target = NULL, failures = 0, failure = NULL, not_before = NULL,
                 set_aside_at = NULL
-         WHERE target = $1",
-        event_id
+         WHERE target = ANY($1)",
+        event_ids
     )
     .execute(&mut **tx)
     .await?

@@ -120,60 +120,6 @@ pub async fn load_readable(tx: &mut Tx, number: i64) -> Result<Option<StoredInci
     }
 }
 
-/// Inserts a new incident and returns its number.
-pub async fn insert(
-    tx: &mut Tx,
-    room_list: &str,
-    group: &AlertGroup,
-    incident: &Incident,
-    stale_after: Option<Duration>,
-) -> Result<i64, StoreError> {
-    let columns = Columns::of(incident, stale_after, None);
-    let number = sqlx::query_scalar!(
-        "INSERT INTO incident (room_list, key, receiver, group_key, group_labels, common_labels, external_url, truncated,
-                phase, next_at, stale_at, run_no, level, loop_no, told, policy_version, ackers, ack_until, ack_reminded,
-                ack_kept, snoozed_until, reminders, forced, flap_count, version, opened_at, reopened_at, resolved_at,
-                start_level, paged_severities, paged_run_no)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22,
-                $23, $24, $25, $26, $27, $28, $29, $30, $31)
-         RETURNING id",
-        room_list,
-        key(group),
-        group.receiver,
-        group.group_key,
-        labels(&group.group_labels),
-        labels(&group.common_labels),
-        group.external_url,
-        i64::try_from(group.truncated).unwrap_or(i64::MAX),
-        columns.phase,
-        columns.next_at,
-        columns.stale_at,
-        columns.run_no,
-        columns.level,
-        columns.loop_no,
-        incident.run.notified,
-        incident.run.policy_version,
-        &columns.ackers,
-        columns.ack_until,
-        columns.ack_reminded,
-        columns.ack_kept,
-        columns.snoozed_until,
-        columns.reminders,
-        columns.forced,
-        columns.flap_count,
-        columns.version,
-        incident.opened_at.to_sqlx(),
-        columns.reopened_at,
-        columns.resolved_at,
-        columns.start_level,
-        columns.paged_severities.as_deref(),
-        columns.paged_run_no,
-    )
-    .fetch_one(&mut **tx)
-    .await?;
-    Ok(number)
-}
-
 /// Writes an incident's state. `before` is the locked incident; `resolved_at`: when it resolved, if it does.
 pub async fn update(
     tx: &mut Tx,

@@ -23,6 +23,7 @@ pub mod holding;
 pub mod inbox;
 pub mod incident;
 pub mod left_room;
+pub mod opening;
 pub mod overview;
 pub mod post;
 pub mod reactions;
@@ -58,7 +59,7 @@ pub use room_move::{Move, RoomMove};
 pub use room_trouble::RoomTrouble;
 pub use schema::ENGINE_VERSION;
 pub use serving::Busy;
-pub use settle::Lease;
+pub use settle::{GateAction, Lease, Sign};
 pub use user_trouble::UserTrouble;
 pub use virtual_user::VirtualUserRow;
 

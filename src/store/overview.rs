@@ -208,7 +208,7 @@ impl Store {
     pub async fn backlog(&self, now: Timestamp) -> Result<Backlog, StoreError> {
         let row = sqlx::query!(
             r#"SELECT count(*) FILTER (WHERE state = 'pending') AS "pending!",
-                      (SELECT count(*) FROM room_gate WHERE message IS NOT NULL) AS "sending!",
+                      (SELECT count(*) FROM outbox WHERE state = 'sending') AS "sending!",
                       (SELECT count(*) FROM outbox WHERE state = 'undeliverable') AS "undeliverable!",
                       min(not_before) FILTER (WHERE not_before <= $1) AS oldest
                FROM outbox WHERE state = 'pending'"#,

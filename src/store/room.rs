@@ -223,7 +223,7 @@ pub async fn note_membership(
 async fn end_lease(tx: &mut Tx, alias: &str) -> Result<(), StoreError> {
     sqlx::query!(
         "UPDATE outbox SET state = 'pending', event_type = NULL, content = NULL, version = NULL
-         WHERE id = (SELECT message FROM room_gate WHERE room = $1) AND state = 'sending'",
+         WHERE room = $1 AND state = 'sending'",
         alias
     )
     .execute(&mut **tx)

@@ -15,17 +15,46 @@ use uuid::Uuid;
 pub struct Lease {
     /// The room.
     pub room: String,
-    /// The worker that owns it.
+    /// Who holds the gate: new each time a process begins to.
     pub owner: Uuid,
-    /// The message in flight.
-    pub message: Uuid,
 }
 
-/// When to retry, and what to store about the failure.
+/// What a holder does with a room's gate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GateAction {
+    /// It holds the gate until a time. The message is the one that it claimed last.
+    Hold {
+        /// The end of the lease.
+        until: Timestamp,
+        /// `None`: it has claimed none since.
+        message: Option<Uuid>,
+    },
+    /// It gives the gate back: nothing is on its way.
+    Release,
+}
+
+/// What an attempt showed about its room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sign {
+    /// The homeserver answered: no failures in a row.
+    Answers,
+    /// Nothing may be sent before a time.
+    Pause {
+        /// The time.
+        until: Timestamp,
+        /// Whether it counts as a failure; a rate limit does not.
+        counts: bool,
+    },
+    /// Nothing may be sent before a time, because the room is slow.
+    Rest {
+        /// The time.
+        until: Timestamp,
+    },
+}
+
+/// What to store about a failed attempt of a message that is tried again.
 #[derive(Debug, Clone)]
 pub struct Retry<'a> {
-    /// The earliest time of the next attempt in the room.
-    pub at: Timestamp,
     /// Whether the homeserver may have accepted the attempt.
     pub uncertain: bool,
     /// Whether it counts as a failure; a rate limit does not.
@@ -113,15 +142,14 @@ async fn cancel_dependents(tx: &mut Tx, head: &Head, now: Timestamp) -> Result<(
     }
 }
 
-/// Keeps the message at the head of its queue, and closes the room's gate until the next attempt. If the homeserver may
-/// have accepted the message, its content stays frozen: the next attempt must be identical. Otherwise the next attempt
-/// renders the message again from the state at that time, or cancels it.
-pub async fn retry(tx: &mut Tx, lease: &Lease, retry: &Retry<'_>, now: Timestamp) -> Result<(), StoreError> {
+/// Lets a message wait again. If the homeserver may have accepted it, its content stays frozen: the next attempt must be
+/// identical. Otherwise the next attempt renders it again from the state at that time, or cancels it.
+pub async fn retry(tx: &mut Tx, message: Uuid, retry: &Retry<'_>, now: Timestamp) -> Result<(), StoreError> {
     sqlx::query!(
         "UPDATE outbox SET state = 'pending', uncertain = uncertain OR $2, error = $3,
                 attempts = attempts - CASE WHEN $4 THEN 0 ELSE 1 END
          WHERE id = $1",
-        lease.message,
+        message,
         retry.uncertain,
         retry.error,
         retry.counts
@@ -134,7 +162,7 @@ pub async fn retry(tx: &mut Tx, lease: &Lease, retry: &Retry<'_>, now: Timestamp
          WHERE id = $1 AND kind = 'edit' AND NOT uncertain AND EXISTS (
              SELECT 1 FROM outbox AS other WHERE other.post = outbox.post AND other.kind = 'edit'
                AND other.state = 'pending' AND other.content IS NULL)",
-        lease.message,
+        message,
         now.to_sqlx()
     )
     .execute(&mut **tx)
@@ -142,19 +170,65 @@ pub async fn retry(tx: &mut Tx, lease: &Lease, retry: &Retry<'_>, now: Timestamp
     sqlx::query!(
         "UPDATE outbox SET event_type = NULL, content = NULL, version = NULL
          WHERE id = $1 AND state = 'pending' AND NOT uncertain",
-        lease.message
+        message
     )
     .execute(&mut **tx)
     .await?;
-    let rows = sqlx::query!(
-        "UPDATE room_gate SET lease_owner = NULL, lease_until = NULL, message = NULL, next_allowed_at = $4,
-                failures = failures + CASE WHEN $5 THEN 1 ELSE 0 END
-         WHERE room = $1 AND lease_owner = $2 AND message = $3",
+    Ok(())
+}
+
+/// Takes a gate that the caller has locked and found free.
+pub async fn take_gate(
+    tx: &mut Tx,
+    lease: &Lease,
+    until: Timestamp,
+    message: Uuid,
+) -> Result<(), StoreError> {
+    sqlx::query!(
+        "UPDATE room_gate SET lease_owner = $2, lease_until = $3, message = $4 WHERE room = $1",
         lease.room,
         lease.owner,
-        lease.message,
-        retry.at.to_sqlx(),
-        retry.counts
+        until.to_sqlx(),
+        message
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Updates a gate under the lease that is held on it. `sign`: what the attempts that this transaction settles showed.
+pub async fn gate(
+    tx: &mut Tx,
+    lease: &Lease,
+    action: GateAction,
+    sign: Option<Sign>,
+) -> Result<(), StoreError> {
+    let (holds, until, message) = match action {
+        GateAction::Hold { until, message } => (true, Some(until.to_sqlx()), message),
+        GateAction::Release => (false, None, None),
+    };
+    let pause = match sign {
+        Some(Sign::Pause { until, .. } | Sign::Rest { until }) => Some(until.to_sqlx()),
+        Some(Sign::Answers) | None => None,
+    };
+    let resets = matches!(sign, Some(Sign::Answers | Sign::Rest { .. }));
+    let counts = matches!(sign, Some(Sign::Pause { counts: true, .. }));
+    let rows = sqlx::query!(
+        "UPDATE room_gate SET
+             lease_owner = CASE WHEN $3 THEN lease_owner END,
+             lease_until = CASE WHEN $3 THEN $4::timestamptz END,
+             message = CASE WHEN $3 THEN coalesce($5, message) END,
+             next_allowed_at = greatest(next_allowed_at, $6),
+             failures = CASE WHEN $7 THEN 0 WHEN $8 THEN failures + 1 ELSE failures END
+         WHERE room = $1 AND lease_owner = $2",
+        lease.room,
+        lease.owner,
+        holds,
+        until,
+        message,
+        pause,
+        resets,
+        counts
     )
     .execute(&mut **tx)
     .await?
@@ -166,10 +240,9 @@ impl Store {
     /// Extends a lease that this worker still owns. A lost lease stays lost: settling reports it.
     pub async fn renew(&self, lease: &Lease, until: Timestamp) -> Result<(), StoreError> {
         sqlx::query!(
-            "UPDATE room_gate SET lease_until = $4 WHERE room = $1 AND lease_owner = $2 AND message = $3",
+            "UPDATE room_gate SET lease_until = $3 WHERE room = $1 AND lease_owner = $2",
             lease.room,
             lease.owner,
-            lease.message,
             until.to_sqlx()
         )
         .execute(&self.pool)
@@ -191,37 +264,6 @@ impl Store {
         .await?;
         Ok(ended.rows_affected())
     }
-}
-
-/// Releases the room's gate after a message was settled.
-pub async fn release(tx: &mut Tx, lease: &Lease) -> Result<(), StoreError> {
-    let rows = sqlx::query!(
-        "UPDATE room_gate SET lease_owner = NULL, lease_until = NULL, message = NULL, failures = 0
-         WHERE room = $1 AND lease_owner = $2 AND message = $3",
-        lease.room,
-        lease.owner,
-        lease.message
-    )
-    .execute(&mut **tx)
-    .await?
-    .rows_affected();
-    fenced(lease, rows)
-}
-
-/// Releases the room's gate after a message was settled, and lets the room rest until a time.
-pub async fn rest(tx: &mut Tx, lease: &Lease, until: Timestamp) -> Result<(), StoreError> {
-    let rows = sqlx::query!(
-        "UPDATE room_gate SET lease_owner = NULL, lease_until = NULL, message = NULL, failures = 0, next_allowed_at = $4
-         WHERE room = $1 AND lease_owner = $2 AND message = $3",
-        lease.room,
-        lease.owner,
-        lease.message,
-        until.to_sqlx()
-    )
-    .execute(&mut **tx)
-    .await?
-    .rows_affected();
-    fenced(lease, rows)
 }
 
 /// The room's number of failures in a row.
@@ -249,16 +291,15 @@ pub async fn rung_failed(tx: &mut Tx, incident: i64, rung: Rung) -> Result<bool,
 /// Fails if the lease is lost. The lease may still be lost afterwards, so settling checks it again.
 pub async fn check(tx: &mut Tx, lease: &Lease) -> Result<(), StoreError> {
     let held = sqlx::query_scalar!(
-        r#"SELECT count(*) AS "held!" FROM room_gate WHERE room = $1 AND lease_owner = $2 AND message = $3"#,
+        r#"SELECT count(*) AS "held!" FROM room_gate WHERE room = $1 AND lease_owner = $2"#,
         lease.room,
-        lease.owner,
-        lease.message
+        lease.owner
     )
     .fetch_one(&mut **tx)
     .await?;
     fenced(lease, u64::try_from(held).unwrap_or(0))
 }
 
-pub(super) fn fenced(lease: &Lease, rows: u64) -> Result<(), StoreError> {
+fn fenced(lease: &Lease, rows: u64) -> Result<(), StoreError> {
     if rows == 0 { Err(StoreError::LeaseLost { room: lease.room.clone() }) } else { Ok(()) }
 }

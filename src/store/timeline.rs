@@ -5,6 +5,33 @@ use super::{StoreError, Tx, forms, inconsistent};
 use crate::domain::timeline::{Entry, Kind, ResolveReason, RunReason};
 use crate::domain::totals::Counted;
 use jiff_sqlx::{Timestamp as SqlTimestamp, ToSqlx};
+use std::fmt::Display;
+
+/// Rows of the table, by column.
+#[derive(Default)]
+pub(super) struct Rows {
+    pub(super) versions: Vec<i64>,
+    pub(super) instants: Vec<SqlTimestamp>,
+    pub(super) kinds: Vec<String>,
+    pub(super) actors: Vec<Option<String>>,
+    pub(super) entries: Vec<serde_json::Value>,
+}
+
+impl Rows {
+    /// The rows of entries. `incident`: for the error.
+    pub(super) fn of(incident: impl Display + Copy, entries: &[Entry]) -> Result<Self, StoreError> {
+        let mut rows = Self::default();
+        for entry in entries {
+            rows.versions.push(i64::try_from(entry.version).unwrap_or(i64::MAX));
+            rows.instants.push(entry.at.to_sqlx());
+            rows.kinds.push(entry.kind.as_str().to_owned());
+            rows.actors.push(actor(&entry.kind));
+            let whole = serde_json::to_value(entry);
+            rows.entries.push(whole.map_err(|error| inconsistent("timeline", "entry", incident, error))?);
+        }
+        Ok(rows)
+    }
+}
 
 /// Adds entries to an incident's timeline, and `counted` to the totals.
 pub async fn append(
@@ -17,20 +44,7 @@ pub async fn append(
         return Ok(());
     }
     let deltas = Deltas::of(counted);
-    let mut versions = Vec::with_capacity(entries.len());
-    let mut instants: Vec<SqlTimestamp> = Vec::with_capacity(entries.len());
-    let mut kinds = Vec::with_capacity(entries.len());
-    let mut actors = Vec::with_capacity(entries.len());
-    let mut whole = Vec::with_capacity(entries.len());
-    for entry in entries {
-        versions.push(i64::try_from(entry.version).unwrap_or(i64::MAX));
-        instants.push(entry.at.to_sqlx());
-        kinds.push(entry.kind.as_str().to_owned());
-        actors.push(actor(&entry.kind));
-        whole.push(
-            serde_json::to_value(entry).map_err(|error| inconsistent("timeline", "entry", number, error))?,
-        );
-    }
+    let rows = Rows::of(number, entries)?;
     sqlx::query!(
         "WITH counted AS (
              INSERT INTO total_delta (metric, room_list, label, seconds)
@@ -39,11 +53,11 @@ pub async fn append(
          INSERT INTO timeline (incident, version, at, kind, actor, entry)
          SELECT $1, * FROM unnest($2::bigint[], $3::timestamptz[], $4::text[], $5::text[], $6::jsonb[])",
         number,
-        &versions,
-        &instants as _,
-        &kinds,
-        &actors as _,
-        &whole,
+        &rows.versions,
+        &rows.instants as _,
+        &rows.kinds,
+        &rows.actors as _,
+        &rows.entries,
         &deltas.metrics,
         &deltas.room_lists,
         &deltas.labels,

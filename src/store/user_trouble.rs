@@ -43,8 +43,7 @@ impl Store {
         let ended = sqlx::query!(
             "DELETE FROM user_trouble WHERE room_list = $1 AND NOT EXISTS (
                  SELECT 1 FROM outbox WHERE outbox.room_list = $1 AND state = 'pending')
-             AND NOT EXISTS (
-                 SELECT 1 FROM room_gate JOIN outbox ON outbox.id = room_gate.message WHERE outbox.room_list = $1)",
+             AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.room_list = $1 AND state = 'sending')",
             room_list
         )
         .execute(&self.pool)

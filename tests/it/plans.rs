@@ -9,10 +9,11 @@ use matrixbot::domain::incident::{Cleared, Rung};
 use matrixbot::domain::outgoing::Outgoing;
 use matrixbot::domain::retry::Retry;
 use matrixbot::domain::webhook::{Labels, WebhookAlert};
+use matrixbot::store::claim::Locked;
 use matrixbot::store::enqueue::{IncidentMessage, NewMessage};
 use matrixbot::store::{
-    Busy, InboxEvent, Reported, Store, Tx, alert, claim, enqueue, holding, inbox, incident, overview, post,
-    reactions, room, settle, timeline, timers, unreadable,
+    Busy, GateAction, InboxEvent, Reported, Sign, Store, Tx, alert, claim, enqueue, holding, inbox, incident,
+    overview, post, reactions, room, settle, timeline, timers, unreadable,
 };
 use serde_json::json;
 use sqlx::{AssertSqlSafe, Executor, PgConnection};
@@ -270,8 +271,8 @@ async fn timers_and_incidents(plans: &mut Plans) {
             }
             let mut reported = Reported::new(&[], &[], |_| unreachable!("there are no alerts"));
             alert::compare(tx, OPEN, &mut reported).await.unwrap();
-            alert::save(tx, OPEN, Some(&stored.incident), &after, Some(&reported)).await.unwrap();
-            alert::save(tx, OPEN, Some(&after), &stored.incident, None).await.unwrap();
+            alert::save(tx, OPEN, &stored.incident, &after, Some(&reported)).await.unwrap();
+            alert::save(tx, OPEN, &after, &stored.incident, None).await.unwrap();
         })
         .await;
     plans
@@ -291,21 +292,36 @@ async fn messages(plans: &mut Plans) {
         })
         .await;
     plans
-        .within("lock_head and settle", async |tx| {
-            let head = claim::lock_head(tx, "!room0:example.test", now()).await.unwrap().unwrap();
-            let lease = settle::Lease { room: head.room.clone(), owner: Uuid::nil(), message: head.id };
-            let content = json!({});
-            claim::freeze(tx, &head, (&lease, None), now(), ("m.room.message", &content), Some(2), now())
-                .await
-                .unwrap();
-            assert!(claim::next_head(tx, &head.room, Some(head.id), now()).await.unwrap().is_some());
+        .within("claim and settle", async |tx| {
+            assert!(claim::lock_gate(tx, "!room0:example.test", now()).await.unwrap());
+            let head = claim::next_head(tx, "!room0:example.test", now()).await.unwrap().unwrap();
+            let lease = settle::Lease { room: head.room.clone(), owner: Uuid::nil() };
+            settle::take_gate(tx, &lease, now(), head.id).await.unwrap();
+            claim::freeze(tx, &head, ("m.room.message", &json!({})), Some(2), now()).await.unwrap();
+            assert!(
+                claim::next_head(tx, &head.room, now()).await.unwrap().is_some_and(|next| next.id != head.id)
+            );
+            assert!(matches!(claim::lock(tx, &head.room, head.id, now()).await.unwrap(), Locked::Head(_)));
             settle::sent(tx, &head, Some(2), "$sent", &[], now()).await.unwrap();
-            settle::release(tx, &lease).await.unwrap();
+            settle::gate(tx, &lease, GateAction::Release, Some(Sign::Answers)).await.unwrap();
+        })
+        .await;
+    plans
+        .within("taking a gate over", async |tx| {
+            assert!(claim::lock_gate(tx, "!room0:example.test", now()).await.unwrap());
+            let head = claim::next_head(tx, "!room0:example.test", now()).await.unwrap().unwrap();
+            let lease = settle::Lease { room: head.room.clone(), owner: Uuid::nil() };
+            let expired = "2026-11-24T12:29:00Z".parse().unwrap();
+            settle::take_gate(tx, &lease, expired, head.id).await.unwrap();
+            claim::freeze(tx, &head, ("m.room.message", &json!({})), Some(2), now()).await.unwrap();
+            assert!(claim::lock_gate(tx, "!room0:example.test", now()).await.unwrap());
+            let again = claim::next_head(tx, "!room0:example.test", now()).await.unwrap().unwrap();
+            assert!(again.id == head.id && again.uncertain);
         })
         .await;
     plans
         .within("undeliverable", async |tx| {
-            let head = claim::lock_head(tx, "!room0:example.test", now()).await.unwrap().unwrap();
+            let head = claim::next_head(tx, "!room0:example.test", now()).await.unwrap().unwrap();
             settle::undeliverable(tx, &head, "gone", now()).await.unwrap();
             let rung = Rung { run_no: 1, loop_no: 0, level: 0 };
             settle::rung_failed(tx, head.incident.unwrap(), rung).await.unwrap();
@@ -402,8 +418,9 @@ async fn events(plans: &mut Plans) {
             reactions::forget(tx, "$tapped").await.unwrap();
             reactions::remember_redacted(tx, "$tapped", ROOM, ALICE, now()).await.unwrap();
             assert!(reactions::is_redacted(tx, "$tapped", ROOM, ALICE).await.unwrap());
-            inbox::lock_target(tx, "$tapped").await.unwrap();
-            assert_eq!(inbox::reopen(tx, "$tapped").await.unwrap(), 0);
+            let tapped = ["$tapped".to_owned()];
+            inbox::lock_targets(tx, &tapped).await.unwrap();
+            assert_eq!(inbox::reopen(tx, &tapped).await.unwrap(), 0);
             assert!(!post::is_on_its_way(tx, ROOM).await.unwrap());
         })
         .await;

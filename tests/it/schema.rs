@@ -405,6 +405,43 @@ async fn an_incident_rejects_changes_without_a_timeline_entry() {
     }
 }
 
+/// As the release before this one takes a gate over: it knows only the message that the gate names.
+#[tokio::test]
+async fn whoever_takes_a_gate_no_other_message_is_on_its_way_there() {
+    let (_database, mut connection) = database_with_rows().await;
+    connection
+        .execute(
+            "UPDATE outbox SET state = 'sending', event_type = 'm.room.message', content = '{}', first_tried = created_at;
+             INSERT INTO outbox (id, room_list, room, kind, priority, payload, state, event_type, content, first_tried,
+                    not_before, created_at)
+                 SELECT gen_random_uuid(), room_list, room, 'answer', 3, '{}', state, event_type, content, first_tried,
+                        not_before, created_at
+                 FROM outbox WHERE state = 'sending';
+             UPDATE room_gate SET lease_owner = gen_random_uuid(), lease_until = now(),
+                    message = '00000000-0000-0000-0000-000000000001';
+             UPDATE room_gate SET lease_until = now()",
+        )
+        .await
+        .unwrap();
+    let states = async |connection: &mut PgConnection| -> Vec<(String, bool)> {
+        let query = "SELECT state, uncertain FROM outbox WHERE room = '!ops' ORDER BY seq LIMIT 2";
+        sqlx::query_as(query).fetch_all(connection).await.unwrap()
+    };
+    let sending = ("sending".to_owned(), false);
+    assert_eq!(states(&mut connection).await, [sending.clone(), sending.clone()], "a lease is renewed");
+    connection.execute("UPDATE room_gate SET lease_owner = gen_random_uuid()").await.unwrap();
+    let waits = ("pending".to_owned(), true);
+    assert_eq!(states(&mut connection).await, [sending, waits.clone()], "all but the one that it names");
+    connection
+        .execute("UPDATE room_gate SET lease_owner = NULL, lease_until = NULL, message = NULL")
+        .await
+        .unwrap();
+    assert_eq!(states(&mut connection).await, [waits.clone(), waits], "the gate is given back");
+}
+
+/// Triggers that reject nothing.
+const ACTS: &[&str] = &["room_gate_changes_hands"];
+
 #[tokio::test]
 async fn every_constraint_of_the_schema_has_a_test() {
     let database = TestDatabase::create().await;
@@ -429,6 +466,7 @@ async fn every_constraint_of_the_schema_has_a_test() {
     let mut tested: BTreeSet<&str> = rejected().into_iter().map(|(name, ..)| name).collect();
     tested.extend(rejected_after().into_iter().map(|(name, ..)| name));
     tested.extend(rejected_changes().into_iter().map(|(name, ..)| name));
+    tested.extend(ACTS);
     assert_eq!(existing.difference(&tested).collect::<Vec<_>>(), Vec::<&&str>::new(), "rules without a test");
     assert_eq!(tested.difference(&existing).collect::<Vec<_>>(), Vec::<&&str>::new(), "tests without a rule");
 }

@@ -76,7 +76,7 @@ impl EventHandler<'_> {
         let (mut about, mut direct) = self.about(message).await?.unzip();
         let mut parsed = reading.meaning(about.is_some(), true, None);
         if let Some(target) = related.filter(|_| parsed != at_most) {
-            inbox::lock_target(self.change.tx(), target.as_str()).await?;
+            inbox::lock_targets(self.change.tx(), &[target.to_string()]).await?;
             if let Some((digest, direct)) = self.about_digest(message).await? {
                 return self.message_about_digest(message, &reading, &digest, direct).await;
             }

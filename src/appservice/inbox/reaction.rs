@@ -18,7 +18,7 @@ impl EventHandler<'_> {
         let room = self.event.room.as_str();
         let mut about = post::about(self.change.tx(), room, target.as_str()).await?;
         if about.is_none() {
-            inbox::lock_target(self.change.tx(), target.as_str()).await?;
+            inbox::lock_targets(self.change.tx(), &[target.to_string()]).await?;
             if let Some(digest) = digest::about(self.change.tx(), room, target.as_str()).await? {
                 return self.reaction_to_digest(&digest, key).await;
             }
@@ -38,7 +38,7 @@ impl EventHandler<'_> {
         let standing = match self.change.standing(about.incident, room).await {
             // It counts once the incident can be read: `reopen_answers`.
             Err(EngineError::Unavailable(error)) if error.is_unreadable() => {
-                inbox::lock_target(self.change.tx(), target.as_str()).await?;
+                inbox::lock_targets(self.change.tx(), &[target.to_string()]).await?;
                 return Ok(Handled::ignored_for_now(target.to_owned(), "its incident cannot be read yet"));
             }
             standing => standing?,

@@ -56,7 +56,8 @@ impl Facts {
 }
 
 /// Locks the pages of a class that are due in a room and that no attempt may have sent, oldest first, at most `limit`.
-/// Skips those that are obsolete, and those that somebody else has locked.
+/// Skips those that are obsolete, those whose incident has another message on its way, and those that somebody else has
+/// locked.
 pub async fn waiting(
     tx: &mut Tx,
     (room_list, room): (&str, &str),
@@ -73,6 +74,8 @@ pub async fn waiting(
            WHERE outbox.room = $1 AND outbox.state = 'pending' AND outbox.priority = $4 AND outbox.room_list = $2
              AND outbox.kind = $3 AND outbox.not_before <= $5 AND NOT outbox.uncertain AND outbox.content IS NULL
              AND outbox.digest IS NULL AND incident.run_no = outbox.run_no AND incident.phase = ANY($6)
+             AND NOT EXISTS (SELECT 1 FROM outbox AS other WHERE other.room = $1 AND other.state = 'sending'
+                               AND other.incident = outbox.incident)
            ORDER BY outbox.seq LIMIT $7
            FOR UPDATE OF outbox SKIP LOCKED"#,
         room,

@@ -18,8 +18,8 @@ pub struct OpenDigest {
     pub edited_at: Timestamp,
 }
 
-/// How many pages of a class are due in a room, how many were posted there since `since`, each counted up to `most`, and
-/// the digest that more may join.
+/// How many pages of a class are due in a room, how many were posted there since `since` or are on their way, each counted
+/// up to `most`, and the digest that more may join.
 pub async fn current(
     tx: &mut Tx,
     (room_list, room): (&str, &str),
@@ -35,7 +35,9 @@ pub async fn current(
                          AND kind = $3 AND not_before <= $5 AND carrier IS NULL LIMIT $7) AS due) AS "due!",
                   (SELECT count(*) FROM (
                        SELECT 1 FROM outbox WHERE room = $1 AND state = 'sent' AND kind IN ('page', 'fallback')
-                         AND settled_at > $6 AND kind = $3 AND priority = $4 AND room_list = $2 LIMIT $7) AS lately) AS "lately!",
+                         AND settled_at > $6 AND kind = $3 AND priority = $4 AND room_list = $2 LIMIT $7) AS lately)
+                  + (SELECT count(*) FROM outbox WHERE room = $1 AND state = 'sending' AND kind = $3 AND priority = $4
+                       AND room_list = $2) AS "lately!",
                   open.id AS "id?", open.sent_at AS "sent_at?", open.edited_at AS "edited_at?"
            FROM (SELECT 1) AS one LEFT JOIN LATERAL (
                SELECT id, sent_at, edited_at FROM digest

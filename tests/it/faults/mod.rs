@@ -23,6 +23,7 @@ mod replicas;
 mod resent;
 mod room_names;
 mod rooms;
+mod sends;
 mod set_aside;
 mod shared_aliases;
 mod storms;
