@@ -69,7 +69,7 @@ registration() {
 }
 
 # configuration FILE DATABASE BINARY: a room list for each room. Pages are counted one by one: without digests, which a build
-# before them does not know.
+# before them does not know. The list storm has the default digest.
 configuration() {
     local n digest=''
     [[ $("$3" check --schema) != *'"digest"'* ]] || digest='    digest: none'
@@ -92,6 +92,11 @@ YAML
 $digest
 YAML
         done
+        cat <<YAML
+  - name: storm
+    webhook_token: $WEBHOOK_TOKEN
+    levels: [{rooms: ["#storm:$SERVER_NAME"], escalate_after: 1h}]
+YAML
     } >"$1"
 }
 

@@ -7,7 +7,10 @@ use crate::database::Database;
 use crate::figures::{count, interval, median, percentile};
 use crate::intake::hammer;
 use crate::load_average;
+use crate::many::{self, AT_ONCE};
+use crate::neighbours::{OPENING, commits_per_second};
 use crate::paging::{self, Rooms};
+use crate::storms;
 use crate::{Settings, progress};
 use std::time::Duration;
 
@@ -29,11 +32,15 @@ pub(crate) fn intake(settings: &Settings) -> anyhow::Result<()> {
             } else {
                 format!("{connections} connections")
             };
-            run.push((
-                format!("webhooks accepted per second, {on}"),
-                count(latencies.len()) / time.as_secs_f64(),
-            ));
+            let rate = count(latencies.len()) / time.as_secs_f64();
+            run.push((format!("webhooks accepted per second, {on}"), rate));
             run.push((format!("… their p99, ms, {on}"), percentile(&latencies, 0.99)));
+            if connections == 8 {
+                let (pgbench, database) = (settings.get("pgbench")?, settings.get("database")?);
+                let alone = commits_per_second(pgbench, database, OPENING, connections, time)?;
+                run.push((format!("the same writes alone per second, {on}"), alone));
+                run.push(("… the ratio of both".to_owned(), rate / alone));
+            }
         }
         memory(&mut run, idle, bot.memory()?.1);
         bot.stop()?;
@@ -43,11 +50,16 @@ pub(crate) fn intake(settings: &Settings) -> anyhow::Result<()> {
 
 /// From an alert to the event in its room, on a real Synapse; start and memory.
 pub(crate) fn paging(settings: &Settings) -> anyhow::Result<()> {
-    let rooms = Rooms::create(settings)?;
+    let mut rooms = Rooms::create(settings)?;
     for build in [settings.clone(), settings.against()] {
         // The first start creates the virtual users, joins them and migrates the database.
         build.start("/readyz")?.stop()?;
     }
+    let mut database = Database::open(settings.get("database")?)?;
+    rooms.identify(settings, &mut database)?;
+    let bot = settings.start("/readyz")?;
+    let page = paging::first_page(settings, &mut database)?;
+    bot.stop()?;
     in_turns(settings, "Alert → event on Synapse", |settings, pair| {
         let mut database = Database::open(settings.get("database")?)?;
         let bot = settings.start("/readyz")?;
@@ -59,18 +71,32 @@ pub(crate) fn paging(settings: &Settings) -> anyhow::Result<()> {
         run.push(("webhook → its 200, ms".to_owned(), median(&path.accepted)));
         run.push(("webhook → event id, ms".to_owned(), median(&path.event)));
         for used in [1, rooms.ids.len()] {
-            let pages = settings.sized(80, 16);
-            let name = format!("Pair{pair}r{used}n");
-            let rooms = rooms.ids.get(..used).unwrap_or_default();
-            run.push((
-                format!("messages per second, {used} room(s)"),
-                paging::throughput(settings, &mut database, rooms, pages, &name)?,
-            ));
+            let pages = settings.sized(200, 16);
+            let rate =
+                many::throughput(settings, &mut database, used, pages, &format!("Pair{pair}r{used}n"))?;
+            run.push((format!("pages per second, {pages} in {used} room(s)"), rate));
+            for at_once in [1, AT_ONCE / used] {
+                let name = format!("{:.0}", paging::now() * 1000.0);
+                let bare = many::bare_throughput(&rooms, settings, (used, at_once), (pages, &page), &name)?;
+                run.push((
+                    format!("bare requests per second, {at_once} at once in each of {used} room(s)"),
+                    bare,
+                ));
+                run.push(("… the ratio of both".to_owned(), rate / bare));
+                if used > 1 {
+                    break;
+                }
+            }
         }
         let took = paging::transactions(settings, &rooms, &format!("pair{pair}"), settings.sized(10, 5))?;
         run.push(("homeserver transaction of 100 events, ms".to_owned(), median(&took)));
+        let groups = settings.sized(500, 40);
+        let storm = storms::storm(settings, &mut database, groups, &format!("Storm{pair}n"))?;
+        run.push((format!("{groups} groups at once: every incident is posted after, s"), storm.seconds));
+        run.push(("… messages that are no edits".to_owned(), storm.messages));
         memory(&mut run, idle, bot.memory()?.1);
         bot.stop()?;
+        storms::forget(&mut database)?;
         Ok(run)
     })
 }

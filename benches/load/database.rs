@@ -53,8 +53,7 @@ impl Database {
         }
     }
 
-    /// When each group's page was known to be in its room, in seconds since 1970, and when the last message about any
-    /// of them was, with the number of all these messages.
+    /// When each group's page was known to be in its room, in seconds since 1970.
     pub(crate) fn sent(&mut self, prefix: &str) -> anyhow::Result<Sent> {
         let pattern = format!("%\"{prefix}%");
         let pages = self.run(async |connection| {
@@ -67,17 +66,7 @@ impl Database {
             .fetch_all(connection)
             .await
         })?;
-        let (last, messages) = self.run(async |connection| {
-            sqlx::query_as(
-                "SELECT coalesce(max(extract(epoch FROM settled_at)), 0)::float8, count(*)
-                 FROM outbox JOIN incident ON incident.id = outbox.incident
-                 WHERE state = 'sent' AND group_key LIKE $1",
-            )
-            .bind(&pattern)
-            .fetch_one(connection)
-            .await
-        })?;
-        Ok(Sent { pages, last, messages })
+        Ok(Sent { pages })
     }
 }
 
@@ -85,6 +74,4 @@ impl Database {
 #[derive(Debug)]
 pub(crate) struct Sent {
     pub(crate) pages: Vec<(String, f64)>,
-    pub(crate) last: f64,
-    pub(crate) messages: i64,
 }

@@ -13,9 +13,11 @@ mod database;
 mod figures;
 mod http;
 mod intake;
+mod many;
 mod neighbours;
 mod paging;
 mod scale;
+mod storms;
 
 use anyhow::{Context as _, bail};
 use neighbours::load_average;

@@ -12,6 +12,9 @@ INSERT INTO incident (room_list, key, receiver, group_key, group_labels, common_
         now() + interval '10 minutes', now() + interval '8 hours', 1, 0, 0, false,
         (SELECT policy_version FROM room_list WHERE name = 'bench0'), '{}', 0, 2, now())
     RETURNING id AS incident \gset
+INSERT INTO incident_key (room_list, key, incident)
+    VALUES ('bench0', sha256(convert_to((:key::bigint)::text, 'UTF8')), :incident::bigint)
+    ON CONFLICT (room_list, key) DO UPDATE SET incident = excluded.incident;
 INSERT INTO incident_alert (incident, fingerprint, firing, severity, rank, escalate, starts_at, last_seen, labels, annotations)
     VALUES (:incident::bigint, '94ac1e8c0ba6f1e5', true, 'critical', 0, true, now(), now(),
         '{"alertname": "DiskFull", "instance": "db-0.example.test", "severity": "critical", "job": "node"}',

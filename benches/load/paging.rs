@@ -2,9 +2,10 @@
 
 use crate::alerts::webhook;
 use crate::database::Database;
-use crate::figures::{Figure, count, head, median, ms, percentile, runs};
+use crate::figures::{Figure, head, median, ms, percentile, runs};
 use crate::http::{Connection, escaped};
 use crate::intake::memory;
+use crate::many::throughputs;
 use crate::neighbours::{Matrixbot, load_average};
 use crate::{Settings, progress};
 use anyhow::{Context as _, ensure};
@@ -16,6 +17,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 #[derive(Debug)]
 pub(crate) struct Rooms {
     pub(crate) ids: Vec<String>,
+    /// Who sends to each of them: a query.
+    users: Vec<String>,
     reader: Connection,
 }
 
@@ -27,12 +30,13 @@ pub(crate) fn measure(settings: &Settings) -> anyhow::Result<()> {
     std::thread::sleep(Duration::from_secs(settings.sized(10, 2)));
     let (idle, _) = bot.memory()?;
     let mut database = Database::open(settings.get("database")?)?;
+    rooms.identify(settings, &mut database)?;
     let page = first_page(settings, &mut database)?;
 
     head(&format!("Alert → event on Synapse (load before: {})", load_average()));
     latency(settings, &mut database, &rooms, &page)?;
     for used in [1, rooms.ids.len()] {
-        throughputs(settings, &mut database, rooms.ids.get(..used).context("rooms")?, &page)?;
+        throughputs(settings, &mut database, &rooms, used, &page)?;
     }
     storm(settings, &mut database, &mut rooms)?;
 
@@ -57,18 +61,44 @@ impl Rooms {
         let answer =
             Connection::new(homeserver, "").ask("POST", "/_matrix/client/v3/login", &login.to_string())?;
         let mut reader = Connection::new(homeserver, answer["access_token"].as_str().context("no token")?);
+        let mut create = |alias: &str| -> anyhow::Result<String> {
+            let room = json!({ "preset": "public_chat", "room_alias_name": alias });
+            let created = reader.ask("POST", "/_matrix/client/v3/createRoom", &room.to_string())?;
+            Ok(created["room_id"].as_str().context("no room")?.to_owned())
+        };
         let mut ids = vec![];
         for n in 0..settings.get("rooms")?.parse()? {
-            let room = json!({ "preset": "public_chat", "room_alias_name": format!("bench{n}") });
-            let created = reader.ask("POST", "/_matrix/client/v3/createRoom", &room.to_string())?;
-            ids.push(created["room_id"].as_str().context("no room")?.to_owned());
+            ids.push(create(&format!("bench{n}"))?);
         }
-        Ok(Self { ids, reader })
+        create("storm")?;
+        Ok(Self { ids, users: vec![], reader })
+    }
+
+    /// Learns who sends to the rooms: the virtual users, and the devices that matrixbot asserts in every request.
+    pub(crate) fn identify(&mut self, settings: &Settings, database: &mut Database) -> anyhow::Result<()> {
+        self.users.clear();
+        for list in 0..self.ids.len() {
+            let user = format!("@_alerts_bench{list}:{}", settings.get("server-name")?);
+            let device: Option<String> = database.run(async |connection| {
+                sqlx::query_scalar("SELECT device_id FROM virtual_user WHERE user_id = $1")
+                    .bind(&user)
+                    .fetch_one(connection)
+                    .await
+            })?;
+            let device = device.map(|device| format!("&device_id={}", escaped(&device))).unwrap_or_default();
+            self.users.push(format!("user_id={}{device}", escaped(&user)));
+        }
+        Ok(())
+    }
+
+    /// The first of the rooms, each with who sends to it.
+    pub(crate) fn first(&self, rooms: usize) -> Vec<(&str, &str)> {
+        self.users.iter().map(String::as_str).zip(self.ids.iter().map(String::as_str)).take(rooms).collect()
     }
 }
 
 /// Lets one alert through, and returns the body of its page: what the bare requests send.
-fn first_page(settings: &Settings, database: &mut Database) -> anyhow::Result<String> {
+pub(crate) fn first_page(settings: &Settings, database: &mut Database) -> anyhow::Result<String> {
     post(settings, 0, "First")?;
     std::thread::sleep(Duration::from_secs(1));
     database.wait_until_sent()?;
@@ -86,29 +116,27 @@ fn post(settings: &Settings, list: usize, group: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Sends as the virtual user of a list, as the application service. Returns the event id.
-fn put(
+/// Sends to a room as a virtual user, as the application service. Returns the event id.
+pub(crate) fn put(
     connection: &mut Connection,
-    settings: &Settings,
-    (list, room): (usize, &str),
+    (user, room): (&str, &str),
     event_type: &str,
     txn: &str,
     body: &str,
 ) -> anyhow::Result<String> {
-    let user = escaped(&format!("@_alerts_bench{list}:{}", settings.get("server-name")?));
-    let path = format!("/_matrix/client/v3/rooms/{}/send/{event_type}/{txn}?user_id={user}", escaped(room));
+    let path = format!("/_matrix/client/v3/rooms/{}/send/{event_type}/{txn}?{user}", escaped(room));
     let sent = connection.ask("PUT", &path, body)?;
     Ok(sent["event_id"].as_str().context("no event id")?.to_owned())
 }
 
-fn now() -> f64 {
+pub(crate) fn now() -> f64 {
     #[expect(clippy::disallowed_methods, reason = "compared with what the database noted")]
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
 }
 
 /// One at a time: the bare request, and from the webhook's first byte to the event id.
 fn latency(settings: &Settings, database: &mut Database, rooms: &Rooms, page: &str) -> anyhow::Result<()> {
-    let room = rooms.ids.first().context("no room")?;
+    let to = *rooms.first(1).first().context("no room")?;
     let each = settings.sized(40, 5);
     let (mut bare, mut whole, mut accepted, mut added) = (vec![], vec![], vec![], vec![]);
     let mut connection = Connection::new(settings.get("homeserver")?, settings.get("as-token")?);
@@ -118,7 +146,7 @@ fn latency(settings: &Settings, database: &mut Database, rooms: &Rooms, page: &s
         for n in 0..each {
             std::thread::sleep(Duration::from_millis(100));
             let began = Instant::now();
-            put(&mut connection, settings, (0, room), "m.room.message", &format!("l{round}n{n}"), page)?;
+            put(&mut connection, to, "m.room.message", &format!("l{round}n{n}"), page)?;
             of_round.push(ms(began.elapsed()));
         }
         let path = path(settings, database, &format!("Latency{round}n"), each)?;
@@ -174,101 +202,6 @@ pub(crate) fn path(
 
 fn two(values: &[f64]) -> String {
     format!("{:.1} ms, {:.1} ms", median(values), percentile(values, 0.95))
-}
-
-/// Many at once, over so many rooms: each page and its reaction, one in flight per room, both ways.
-fn throughputs(
-    settings: &Settings,
-    database: &mut Database,
-    rooms: &[String],
-    page: &str,
-) -> anyhow::Result<()> {
-    let pages = settings.sized(160, 16);
-    let (mut bare, mut ours) = (vec![], vec![]);
-    for round in 0..settings.sized(5, 2) {
-        progress(&format!("throughput over {} rooms, round {round}", rooms.len()));
-        bare.push(bare_throughput(settings, rooms, pages, page, round)?);
-        let prefix = format!("Throughput{}r{round}n", rooms.len());
-        ours.push(throughput(settings, database, rooms, pages, &prefix)?);
-    }
-    let ratios: Vec<f64> = ours.iter().zip(&bare).map(|(ours, bare)| ours / bare).collect();
-    Figure::new(format!("messages per second, {pages} alerts over {} rooms", rooms.len()), runs(&ours, 1))
-        .beside(format!("bare PUT /send {}: ratio **{:.2}**", runs(&bare, 1), median(&ratios)))
-        .aim("ratio ≥ 0.9", median(&ratios) >= 0.9)
-        .print();
-    Ok(())
-}
-
-/// Messages per second, from the first webhook to the last event id.
-pub(crate) fn throughput(
-    settings: &Settings,
-    database: &mut Database,
-    rooms: &[String],
-    pages: usize,
-    prefix: &str,
-) -> anyhow::Result<f64> {
-    let began = now();
-    std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..4)
-            .map(|thread| {
-                scope.spawn(move || -> anyhow::Result<()> {
-                    let mut connection =
-                        Connection::new(settings.get("webhook")?, settings.get("webhook-token")?);
-                    for n in (thread..pages).step_by(4) {
-                        let path = format!("/webhook/bench{}", n % rooms.len());
-                        connection.ask("POST", &path, &webhook(&format!("{prefix}{n}"), 1))?;
-                    }
-                    Ok(())
-                })
-            })
-            .collect();
-        joined(threads)
-    })?;
-    database.wait_until_sent()?;
-    let sent = database.sent(prefix)?;
-    ensure!(sent.pages.len() == pages, "{} pages of {pages}", sent.pages.len());
-    Ok(count(usize::try_from(sent.messages)?) / (sent.last - began))
-}
-
-fn bare_throughput(
-    settings: &Settings,
-    rooms: &[String],
-    pages: usize,
-    page: &str,
-    round: usize,
-) -> anyhow::Result<f64> {
-    let began = Instant::now();
-    std::thread::scope(|scope| {
-        let threads: Vec<_> = rooms
-            .iter()
-            .enumerate()
-            .map(|(list, room)| {
-                scope.spawn(move || -> anyhow::Result<()> {
-                    let mut connection =
-                        Connection::new(settings.get("homeserver")?, settings.get("as-token")?);
-                    for n in (list..pages).step_by(rooms.len()) {
-                        let txn = format!("t{}r{round}n{n}", rooms.len());
-                        let to = (list, room.as_str());
-                        let event = put(&mut connection, settings, to, "m.room.message", &txn, page)?;
-                        let reaction = json!({ "m.relates_to": {
-                            "rel_type": "m.annotation", "event_id": event, "key": "✅",
-                        } });
-                        put(&mut connection, settings, to, "m.reaction", &txn, &reaction.to_string())?;
-                    }
-                    Ok(())
-                })
-            })
-            .collect();
-        joined(threads)
-    })?;
-    Ok(count(2 * pages) / began.elapsed().as_secs_f64())
-}
-
-fn joined(threads: Vec<std::thread::ScopedJoinHandle<'_, anyhow::Result<()>>>) -> anyhow::Result<()> {
-    for thread in threads {
-        thread.join().map_err(|_panic| anyhow::anyhow!("a thread failed"))??;
-    }
-    Ok(())
 }
 
 /// Groups that Alertmanager learns of all at once. Each must be in the room once.
