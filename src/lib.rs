@@ -8,6 +8,7 @@
 pub mod alertmanager;
 pub mod app;
 pub mod appservice;
+pub mod calendars;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -20,7 +20,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     // In.
     ("alertmanager", &["domain", "engine", "http", "clock", "telemetry"]),
     ("appservice", &["domain", "store", "engine", "rooms", "matrix", "http", "worker", "clock", "ids", "telemetry"]),
-    ("timers", &["domain", "alertmanager", "store", "engine", "rooms", "matrix", "health", "worker", "clock", "ids", "telemetry"]),
+    ("calendars", &["domain", "clock"]),
+    ("timers", &["domain", "alertmanager", "calendars", "store", "engine", "rooms", "matrix", "health", "worker", "clock", "ids", "telemetry"]),
     // Out.
     ("render", &["domain"]),
     ("matrix", &["domain"]),
@@ -42,12 +43,19 @@ const MAY_IMPORT_ALL: &[&str] = &["app", "cli", "lib", "main"];
 const NAMED_ONLY_IN: &[(&str, &[&str])] = &[
     ("actix_web", &["app/", "http/", "alertmanager/", "appservice/"]),
     ("clap", &["cli/", "main.rs"]),
+    ("ical", &["domain/on_call/calendar/"]),
     ("minijinja", &["render/template.rs"]),
     (
         "prometheus",
-        &["telemetry/metrics.rs", "telemetry/checks.rs", "telemetry/polls.rs", "telemetry/totals.rs"],
+        &[
+            "telemetry/metrics.rs",
+            "telemetry/checks.rs",
+            "telemetry/on_call.rs",
+            "telemetry/polls.rs",
+            "telemetry/totals.rs",
+        ],
     ),
-    ("reqwest", &["matrix/", "alertmanager/", "cli/local.rs"]),
+    ("reqwest", &["matrix/", "alertmanager/", "calendars/", "cli/local.rs"]),
     ("ruma::api", &["matrix/", "appservice/"]),
     ("saphyr_parser", &["config/"]),
     ("sqlx", &["store/"]),

@@ -7,6 +7,7 @@ use crate::appservice::http::{self, AppserviceState};
 use crate::clock::{ComparedClock, SharedClock};
 use crate::config::{Config, Listener, RoomListConfig};
 use crate::domain::lists::{ListSettings, Lists, Webhooks};
+use crate::domain::on_call::Schedules;
 use crate::engine::{CurrentLists, Engine, Wakers};
 use crate::health::Health;
 use crate::http::{Binding, MainRuntime, Probes, Services, Tls};
@@ -161,7 +162,7 @@ impl Parts {
         let lists = self.store.configure(lists, self.clock.now()).await?;
         self.poll(config)?;
         // One snapshot: no request sees half of a reload.
-        self.lists.replace(lists.with_webhooks(webhooks(config)));
+        self.lists.replace(lists.with_webhooks(webhooks(config)).with_schedules(schedules(config)));
         self.engine.refresh_lists().await?;
         for (name, open) in self.store.former_lists().await? {
             tracing::warn!(
@@ -197,6 +198,7 @@ impl Parts {
                 &self.health,
                 &self.beats,
                 &self.runtime,
+                &self.lists,
             ),
             metrics: Box::new(move || metrics.render(clock.now()).ok()),
         }
@@ -214,6 +216,12 @@ fn webhooks(config: &Config) -> Webhooks {
         webhooks.add(&list.name, list.webhook_token.clone(), &list.receivers);
     }
     webhooks
+}
+
+fn schedules(config: &Config) -> Schedules {
+    let schedules =
+        config.on_call.iter().map(|schedule| (schedule.name.clone(), Arc::new(schedule.schedule())));
+    schedules.collect()
 }
 
 fn binding(name: &'static str, listener: &Listener, services: Services) -> Binding {

@@ -2,7 +2,9 @@
 //! everything else that needs a person degrades it.
 
 use crate::clock::{Clock as _, ComparedClock};
+use crate::domain::on_call::Schedules;
 use crate::domain::time::between;
+use crate::engine::{CurrentLists, schedules_now};
 use crate::health::{Health, RoomHealth};
 use crate::http::{Check, Found, MainRuntime};
 use crate::store::{Store, UserTrouble};
@@ -24,10 +26,12 @@ pub(super) fn checks(
     health: &Health,
     beats: &Beats,
     runtime: &MainRuntime,
+    lists: &CurrentLists,
 ) -> Vec<Check> {
     let beats = beats.clone();
-    let [one, two, three, four, five, six, seven] = [(); 7].map(|()| store.clone());
-    let (clock, compared) = (clock.clone(), clock.clone());
+    let [one, two, three, four, five, six, seven, eight] = [(); 8].map(|()| store.clone());
+    let (clock, compared, on_call_clock) = (clock.clone(), clock.clone(), clock.clone());
+    let lists = lists.clone();
     let [homeserver, rooms, polled, audited] = [(); 4].map(|()| health.clone());
     vec![
         Check::new("database", on(runtime, move || database(one.clone()))),
@@ -61,6 +65,12 @@ pub(super) fn checks(
         }),
         Check::degrading("mentions", on(runtime, move || mentions(seven.clone()))),
         Check::degrading("events", on(runtime, move || events(six.clone()))),
+        Check::degrading(
+            "on_call",
+            on(runtime, move || {
+                on_call(eight.clone(), lists.load().schedules().clone(), on_call_clock.now())
+            }),
+        ),
     ]
 }
 
@@ -232,6 +242,22 @@ fn audit(health: &Health) -> Result<String, String> {
         named.push(format!("{more} more"));
     }
     if named.is_empty() { Ok("finds nothing".to_owned()) } else { Err(named.join("; ")) }
+}
+
+/// Who is on call is known as long as calendars can be read.
+async fn on_call(store: Store, schedules: Arc<Schedules>, now: Timestamp) -> Result<String, String> {
+    let schedules = schedules_now(&store, &schedules, now).await.map_err(|error| error.to_string())?;
+    let troubles: Vec<String> = schedules.iter().filter_map(|schedule| schedule.trouble(now)).collect();
+    if !troubles.is_empty() {
+        return Err(troubles.join("; "));
+    }
+    let nobody = schedules.iter().filter(|schedule| schedule.serving.is_nobody());
+    let nobody: Vec<&str> = nobody.map(|schedule| schedule.schedule.name.as_str()).collect();
+    Ok(match (schedules.len(), nobody.is_empty()) {
+        (0, _) => "no schedules".to_owned(),
+        (_, true) => "somebody is on call in each schedule".to_owned(),
+        (_, false) => format!("nobody is on call in {}", nobody.join(", ")),
+    })
 }
 
 /// A check that queries the database, on the runtime that owns the connections.

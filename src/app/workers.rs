@@ -5,8 +5,8 @@ use crate::appservice::inbox::{Inbox, InboxWorker, OurUsers};
 use crate::config::Config;
 use crate::outbox::OutboxSettings;
 use crate::timers::{
-    Asking, Attendance, Audit, Gauges, Ladder, Liveness, Polling, Reconcile, Retention, Silencer, Silencing,
-    Staleness, Storms, Totals,
+    Asking, Attendance, Audit, Calendars, Gauges, HandOvers, Ladder, Liveness, Polling, Reconcile, Retention,
+    Silencer, Silencing, Staleness, Storms, Totals,
 };
 use crate::worker::Registered;
 use std::sync::Arc;
@@ -70,6 +70,8 @@ pub fn workers(parts: &Parts, config: &Config, shutdown: &CancellationToken) -> 
         ),
         Registered::woken_by(&wakers.outbox, outbox),
         Registered::periodic(Storms::new(engine(), lists())),
+        Registered::periodic(Calendars::new(engine(), store(), clock())),
+        Registered::periodic(HandOvers::new(engine())),
         Registered::periodic(Totals::new(store(), clock(), metrics())),
         Registered::periodic(Audit::new(engine(), store(), (clock(), metrics()), lists(), health.clone())),
     ];

@@ -10,6 +10,7 @@ mod incidents;
 mod local;
 mod man;
 mod migrate;
+mod oncall;
 mod preview;
 mod probe;
 mod registration;
@@ -109,6 +110,9 @@ enum Command {
     /// List the rooms and whether they are joined; list the rooms that have moved, and take a move back
     #[command(after_help = rooms::EXAMPLES)]
     Rooms(rooms::Options),
+    /// Show who is on call when
+    #[command(after_help = oncall::EXAMPLES)]
+    Oncall(oncall::Options),
     /// Send a test alert through the whole path, and wait until its page is in every room
     #[command(after_help = test_alert::EXAMPLES)]
     TestAlert(test_alert::Options),
@@ -197,6 +201,7 @@ impl Cli {
             Command::Doctor(options) => doctor::doctor(&options),
             Command::Incidents(options) => incidents::incidents(&options),
             Command::Rooms(options) => rooms::rooms(&options),
+            Command::Oncall(options) => oncall::oncall(&options),
             Command::TestAlert(options) => test_alert::test_alert(&options),
             Command::Preview(options) => preview::preview(&options),
             Command::Migrate(file) => migrate::migrate(&file),

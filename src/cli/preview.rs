@@ -6,6 +6,7 @@ use crate::clock::{Clock as _, SystemClock};
 use crate::config::{Config, RoomListConfig};
 use crate::domain::forecast::{Forecast, Happens, Step, forecast};
 use crate::domain::incident::Rung;
+use crate::domain::on_call::{Called, OnCallNow};
 use crate::domain::policy::{Mention, Policy};
 use crate::domain::view::{AlertView, IncidentView, Omitted};
 use crate::domain::webhook::{Webhook, WebhookAlert};
@@ -80,7 +81,8 @@ fn previewed(options: &Options, config: &Config) -> Result<String, String> {
     };
     let view = view(&list.name, &list.policy, &report.webhook, &forecast);
     let ack_reaction = list.ack_reactions.first().map_or("✅", String::as_str);
-    let context = Context { policy: &list.policy, ack_reaction, now, for_good: false };
+    let on_call = OnCallNow::default().with_unknown(list.policy.schedules());
+    let context = Context { policy: &list.policy, on_call: &on_call, ack_reaction, now, for_good: false };
     let first = forecast.steps.iter().find_map(|step| match step.what {
         Happens::Page(rung) => Some(rung),
         Happens::Announcement(_) | Happens::Fallback | Happens::Reminder(_) => None,
@@ -183,14 +185,16 @@ fn ladder(policy: &Policy, view: &IncidentView, steps: &[Step], context: &Contex
     for step in steps {
         let at = step.at.strftime("%F %H:%M:%S UTC");
         let (what, rooms, mentions) = match step.what {
-            Happens::Announcement(rung) => {
-                (format!("level {}, no page", rung.level.saturating_add(1)), of_level(rung), Vec::new())
-            }
+            Happens::Announcement(rung) => (
+                format!("level {}, no page", rung.level.saturating_add(1)),
+                of_level(rung),
+                Called::default(),
+            ),
             Happens::Page(rung) => {
                 let called = page::called(view, rung.level, context);
                 (format!("level {}", rung.level.saturating_add(1)), of_level(rung), called)
             }
-            Happens::Fallback => ("fallback".to_owned(), fallback(), Vec::new()),
+            Happens::Fallback => ("fallback".to_owned(), fallback(), Called::default()),
             Happens::Reminder(number) => {
                 let last = policy.levels.last().map(|level| level.rooms.as_slice()).unwrap_or_default();
                 let both = [rooms(last), fallback()].into_iter().filter(|rooms| !rooms.is_empty());
@@ -203,7 +207,7 @@ fn ladder(policy: &Policy, view: &IncidentView, steps: &[Step], context: &Contex
             }
         };
         let rooms = if rooms.is_empty() { "no room" } else { &rooms };
-        let mentions: Vec<String> = mentions.iter().map(mentioned).collect();
+        let mentions: Vec<String> = mentions.mentions.iter().map(mentioned).collect();
         let mentions =
             if mentions.is_empty() { String::new() } else { format!("; mentions {}", mentions.join(", ")) };
         lines.push(format!("  {at}  {what}: {rooms}{mentions}\n"));
@@ -222,5 +226,6 @@ fn mentioned(mention: &Mention) -> String {
     match mention {
         Mention::User(user) => user.to_string(),
         Mention::Room => "@room".to_owned(),
+        Mention::OnCall(schedule) => format!("those on call in {schedule}"),
     }
 }

@@ -2,6 +2,7 @@
 
 use super::read::Reader;
 use super::registration::Registration;
+use super::schedules;
 use super::types::{Listen, user_prefix};
 use crate::domain::duration;
 use crate::domain::policy::Policy;
@@ -38,6 +39,8 @@ pub(super) fn check(reader: &mut Reader<'_>, config: &mut Json) {
     receivers(reader, config, &names);
     virtual_users(reader, config, &names);
     shared_aliases(reader, config);
+    let schedules = unique_names(reader, config, "on_call");
+    schedules::check(reader, config, &schedules);
     for (path, target) in config["compatibility"].as_object().into_iter().flatten() {
         if let Some(target) = target.as_str().filter(|target| !names.contains(*target)) {
             reader.note(&format!("compatibility.{path}"), format!("there is no room list named `{target}`"));
@@ -58,7 +61,7 @@ pub(super) fn check(reader: &mut Reader<'_>, config: &mut Json) {
     }
 }
 
-fn items(list: &Json) -> impl Iterator<Item = (usize, &Json)> {
+pub(super) fn items(list: &Json) -> impl Iterator<Item = (usize, &Json)> {
     list.as_array().into_iter().flatten().enumerate()
 }
 

@@ -3,10 +3,12 @@
 use super::read::Reader;
 use super::registration;
 use crate::domain::command::Verb;
+use crate::domain::on_call::{HandOff, Window};
 use crate::domain::policy::Mention;
 use crate::domain::reaction;
 use crate::domain::webhook::PREDECESSORS_PATHS;
 use crate::domain::zone::Zone;
+use jiff::civil::Date;
 use regex::Regex;
 use ruma::{OwnedMxcUri, OwnedRoomOrAliasId, OwnedServerName, OwnedUserId};
 use rustls::pki_types::pem::PemObject;
@@ -154,6 +156,29 @@ pub(super) static FORMS: LazyLock<Vec<Form>> = LazyLock::new(|| {
                 user => parsed(expected, user).map(|user| json!(Mention::User(user))),
             },
         ),
+        like(
+            "user, schedule or \"@room\"",
+            r"^(@.|\.*[a-z0-9_=-][a-z0-9._=-]*$)",
+            "must be a user (\"@name:server\"), the name of a schedule or \"@room\"",
+            |_, expected, text| match text {
+                "@room" => Ok(json!(Mention::Room)),
+                user if user.starts_with('@') => {
+                    parsed(expected, user).map(|user| json!(Mention::User(user)))
+                }
+                schedule => Ok(json!(Mention::OnCall(schedule.to_owned()))),
+            },
+        ),
+        like(
+            "hand-off",
+            "^([A-Za-z]+ +)?[0-9]{1,2}:[0-9]{2}$",
+            "must be a day and a time such as Mon 09:00, or a time such as 09:00",
+            typed::<HandOff>,
+        ),
+        like("date", "^[0-9]{4}-[0-9]{2}-[0-9]{2}$", "must be a date such as 2026-11-30", typed::<Date>),
+        any("part of the week", |_, _, text| text.parse::<Window>().map(|_| json!(text))),
+        any("mail address or name", plain),
+        // The URL is a secret: no message repeats it.
+        any("URL (calendar)", |_, _, text| calendar_url(text).map(|url| json!(url)).map_err(str::to_owned)),
         like("user", "^@.", "must be a user (\"@name:server\")", typed::<OwnedUserId>),
         any("severity", plain),
         any("time zone", |_, _, text| {
@@ -217,6 +242,18 @@ fn parsed<T: FromStr<Err: Display>>(expected: &str, text: &str) -> Result<T, Str
 /// Text that its type parses.
 fn typed<T: FromStr<Err: Display>>(_: &mut Reader<'_>, expected: &str, text: &str) -> Result<Json, String> {
     parsed::<T>(expected, text).map(|_| json!(text))
+}
+
+/// The URL of a calendar; `webcal` is a name for `https`. The error never contains the URL.
+fn calendar_url(text: &str) -> Result<Url, &'static str> {
+    let text = text.trim();
+    let (scheme, rest) = text.split_once("://").ok_or("must be an https, http or webcal URL")?;
+    let scheme = match scheme.to_ascii_lowercase().as_str() {
+        "https" | "webcal" | "webcals" => "https",
+        "http" => "http",
+        _ => return Err("must be an https, http or webcal URL; for a file use `file`"),
+    };
+    Url::parse(&format!("{scheme}://{rest}")).map_err(|_why| "is not a valid URL")
 }
 
 /// A URL without a slash at its end. matrixbot appends paths that begin with `ours`.

@@ -9,13 +9,16 @@
 
 mod checks;
 mod forms;
+mod on_call;
 mod read;
 mod registration;
+mod schedules;
 mod shape;
 mod swallowed;
 mod types;
 mod yaml;
 
+pub use on_call::{CalendarConfig, LayerConfig, OnCallConfig};
 pub use read::Outside;
 pub use registration::{Namespace, Namespaces, Registration, appservice_address, read_registration};
 pub use types::{

@@ -362,7 +362,7 @@ fn foreign(text: &str) -> Option<&'static str> {
 }
 
 /// The known key that a misspelt one most likely means.
-fn nearest<'k>(key: &str, known: &'k [String]) -> Option<&'k str> {
+pub(super) fn nearest<'k>(key: &str, known: &'k [String]) -> Option<&'k str> {
     let distances = known.iter().map(|candidate| (strsim::levenshtein(key, candidate), candidate));
     let (distance, candidate) = distances.min_by_key(|(distance, _)| *distance)?;
     (distance <= 2 && distance < candidate.chars().count()).then_some(candidate)

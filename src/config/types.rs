@@ -7,6 +7,7 @@
 //! `x-short` is the key that stands for its table.
 
 use super::Problem;
+use super::on_call::OnCallConfig;
 use super::registration::Registration;
 use crate::domain::lists::FollowAliases;
 use crate::domain::policy::{DigestRule, Policy};
@@ -49,6 +50,10 @@ pub struct Config {
     /// At least one. A room list is a ladder of rooms with its own virtual user.
     #[schemars(length(min = 1))]
     pub room_lists: Vec<RoomListConfig>,
+    /// Who is on call when. `mention` may have the name of a schedule instead of users: a page mentions those who are on call
+    /// when it is sent.
+    #[serde(default)]
+    pub on_call: Vec<OnCallConfig>,
     /// The webhook paths of predecessors, each with its room list: `/webhook-ack`, `/skill/<name>/webhook` and
     /// `/skill/<name>/webhook-ack`. Others are not served. See docs/MIGRATION.md.
     #[serde(default)]

@@ -1,5 +1,6 @@
 //! The current configuration of the room lists: one snapshot, which a reload replaces as a whole.
 
+use super::on_call::Schedules;
 use super::policy::{DigestRule, Policy};
 use super::reaction;
 use super::zone::Zone;
@@ -17,6 +18,7 @@ pub struct Lists {
     others: BTreeMap<String, Arc<ListSettings>>,
     unknown_users: BTreeSet<String>,
     webhooks: Webhooks,
+    schedules: Arc<Schedules>,
 }
 
 /// Which room list a webhook is for.
@@ -98,6 +100,7 @@ impl Lists {
             others: BTreeMap::new(),
             unknown_users: BTreeSet::new(),
             webhooks: Webhooks::default(),
+            schedules: Arc::default(),
         }
     }
 
@@ -105,6 +108,17 @@ impl Lists {
     #[must_use]
     pub fn with_webhooks(self, webhooks: Webhooks) -> Self {
         Self { webhooks, ..self }
+    }
+
+    /// The same room lists with these schedules.
+    #[must_use]
+    pub fn with_schedules(self, schedules: Schedules) -> Self {
+        Self { schedules: Arc::new(schedules), ..self }
+    }
+
+    /// The schedules, by name.
+    pub fn schedules(&self) -> &Arc<Schedules> {
+        &self.schedules
     }
 
     /// Which room list a webhook is for. This is set before the room lists are in the database.

@@ -42,6 +42,7 @@ pub mod incident;
 pub mod incoming;
 pub mod input;
 pub mod lists;
+pub mod on_call;
 pub mod outgoing;
 pub mod policy;
 pub mod polling;

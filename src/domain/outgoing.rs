@@ -3,6 +3,7 @@
 use super::answer::Answer;
 use super::audit::AuditCheck;
 use super::incident::Rung;
+use super::on_call::words::{Changed, HandOver};
 use super::timeline::Entry;
 use jiff::Timestamp;
 use ruma::{OwnedEventId, OwnedUserId};
@@ -44,6 +45,18 @@ pub enum Outgoing {
     FallbackNotice {
         /// The entry.
         entry: Entry,
+    },
+    /// Another person is on call, with what is open.
+    HandOver {
+        /// What the room learns.
+        #[serde(flatten)]
+        of: Box<HandOver>,
+    },
+    /// Somebody changed who is on call.
+    OnCallChanged {
+        /// The change.
+        #[serde(flatten)]
+        of: Changed,
     },
     /// The reaction that people click to acknowledge.
     AckReaction {
@@ -248,6 +261,8 @@ impl Outgoing {
             | Self::AlertmanagerUnreachable { .. }
             | Self::AuditFailed { .. }
             | Self::MentionsAbsent { .. }
+            | Self::HandOver { .. }
+            | Self::OnCallChanged { .. }
             | Self::IncidentSetAside { .. } => OutgoingKind::Answer,
         }
     }
@@ -292,6 +307,8 @@ impl Outgoing {
             | Self::ShowElsewhere
             | Self::EntryElsewhere { .. }
             | Self::MentionsAbsent { .. }
+            | Self::HandOver { .. }
+            | Self::OnCallChanged { .. }
             | Self::AlertmanagerUnreachable { .. } => 3,
             Self::Refresh
             | Self::RefreshNewest
@@ -335,6 +352,8 @@ impl Outgoing {
             | Self::AlertmanagerUnreachable { .. }
             | Self::AuditFailed { .. }
             | Self::MentionsAbsent { .. }
+            | Self::HandOver { .. }
+            | Self::OnCallChanged { .. }
             | Self::IncidentSetAside { .. } => None,
         }
     }

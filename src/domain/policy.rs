@@ -9,7 +9,7 @@ pub use super::severity::{Severity, SeverityRule};
 use ruma::OwnedUserId;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// A room as the operator names it: a room id (`!…`) or a room alias (`#…:server`).
@@ -99,9 +99,10 @@ pub struct Level {
     #[serde(default = "escalate_after")]
     #[schemars(extend("format" = "time-to-answer"))]
     pub escalate_after: Duration,
-    /// Who is mentioned by its pages: users, or `"@room"`, which needs power level 50 there. Default: nobody.
+    /// Who is mentioned by its pages: users, names of schedules (`on_call`), which stand for those who are on call when the
+    /// page is sent, or `"@room"`, which needs power level 50 there. Default: nobody.
     #[serde(default)]
-    #[schemars(with = "Vec<String>", extend("items" = {"format": "user or \"@room\""}))]
+    #[schemars(with = "Vec<String>", extend("items" = {"format": "user, schedule or \"@room\""}))]
     #[schemars(extend("x-example" = "[\"@alice:example.org\"]"))]
     pub mention: Vec<Mention>,
 }
@@ -118,6 +119,8 @@ pub enum Mention {
     User(OwnedUserId),
     /// Everybody in the room (`@room`).
     Room,
+    /// Those who are on call in the schedule with this name when the page is sent.
+    OnCall(String),
 }
 
 /// The effect of a new alert in an acknowledged incident.
@@ -152,6 +155,9 @@ pub struct Permissions {
     #[schemars(with = "BTreeMap<String, Role>", extend("propertyNames" = {"format": "user"}))]
     #[schemars(extend("x-example" = "\"@alice:example.org\": moderate"))]
     pub users: BTreeMap<OwnedUserId, Role>,
+    /// The least permission of those who are on call now, in a schedule that the list's `mention` names: `moderate`, or
+    /// `respond`, which every member has.
+    pub on_call: Role,
 }
 
 /// What a user may do.
@@ -215,14 +221,30 @@ impl Default for Policy {
 
 impl Default for Permissions {
     fn default() -> Self {
-        Self { moderate_power_level: 50, users: BTreeMap::new() }
+        Self { moderate_power_level: 50, users: BTreeMap::new(), on_call: Role::Respond }
     }
+}
+
+/// The schedules that mentions name, without duplicates.
+pub fn schedules<'a>(mentions: impl IntoIterator<Item = &'a Mention>) -> BTreeSet<String> {
+    let named = mentions.into_iter().filter_map(|mention| match mention {
+        Mention::OnCall(schedule) => Some(schedule.clone()),
+        Mention::User(_) | Mention::Room => None,
+    });
+    named.collect()
 }
 
 impl Policy {
     /// The policy of a ladder, with the documented defaults of everything else.
     pub fn with_levels(levels: Vec<Level>) -> Self {
         Self { levels, ..Self::default() }
+    }
+
+    /// The schedules that its mentions name, without duplicates.
+    pub fn schedules(&self) -> BTreeSet<String> {
+        let of_levels = self.levels.iter().flat_map(|level| &level.mention);
+        let of_severities = self.severities.values().filter_map(|rule| rule.mention.as_ref()).flatten();
+        schedules(of_levels.chain(of_severities))
     }
 
     /// The level at `index`, the first being 0.

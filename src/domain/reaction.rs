@@ -38,6 +38,7 @@ pub fn act(key: &str, ack_reactions: &[String]) -> Option<Act> {
         | VerbEffect::Query(_)
         | VerbEffect::Silence
         | VerbEffect::Unsilence
+        | VerbEffect::OnCall
         | VerbEffect::NotAvailable(_) => None,
     }
 }

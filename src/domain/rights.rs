@@ -2,9 +2,10 @@
 
 use super::answer::Need;
 use super::command::{Act, Command, Query, Verb};
-use super::policy::{Permissions, Role};
+use super::policy::{Permissions, Policy, Role};
 use super::time::lasting;
 use ruma::UserId;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// The right that a verb requires.
@@ -40,6 +41,8 @@ pub enum Caller<'a> {
         user_id: &'a UserId,
         /// Their power level in the room; `None` if it was not fetched or is unknown.
         power_level: Option<i64>,
+        /// The schedules in which they are on call now.
+        on_call: &'a BTreeSet<String>,
     },
     /// The person who acknowledged and now removes the reaction that did it.
     Acker,
@@ -59,18 +62,33 @@ pub fn allowed(verb: Verb, role: Role) -> Allowed {
     }
 }
 
-/// The role of a caller. The operator's setting for a user overrides the user's power level.
-pub fn role(caller: Caller<'_>, permissions: &Permissions) -> Role {
+/// The role of a caller. The operator's setting for a user overrides the user's power level, and whether the user is on call
+/// in a schedule that the policy mentions.
+pub fn role(caller: Caller<'_>, policy: &Policy) -> Role {
+    let permissions = &policy.permissions;
     match caller {
         Caller::Shell => Role::Moderate,
         Caller::Acker => Role::Respond,
-        Caller::Member { user_id, power_level } => match permissions.users.get(user_id) {
+        Caller::Member { user_id, power_level, on_call } => match permissions.users.get(user_id) {
             Some(role) => *role,
             None if power_level.is_some_and(|level| level >= permissions.moderate_power_level) => {
                 Role::Moderate
             }
-            None => Role::Respond,
+            None if policy.schedules().is_disjoint(on_call) => Role::Respond,
+            None => permissions.on_call.max(Role::Respond),
         },
+    }
+}
+
+/// What a role lacks to change who is on call; `None`: nothing. `of_others`: whether shifts of other people change.
+pub fn missing_on_call(of_others: bool, role: Role, permissions: &Permissions) -> Option<Need> {
+    match role {
+        Role::None => Some(Need::Forbidden),
+        Role::Respond if of_others => {
+            let to = "change the shifts of others".to_owned();
+            Some(Need::PowerLevel { to, level: permissions.moderate_power_level })
+        }
+        Role::Respond | Role::Moderate => None,
     }
 }
 
@@ -101,6 +119,7 @@ pub fn depends_on_power_level(command: &Command) -> bool {
         Command::Act { act, .. } => !allowed(act.verb(), Role::Respond).covers(act.length()),
         Command::Query(query) => *query == Query::Help,
         Command::Silence { .. } | Command::Unsilence { .. } => true,
+        Command::OnCall(on_call) => on_call.is_change(),
         Command::Show { .. } | Command::NotAvailable(_) => false,
     }
 }
@@ -120,6 +139,7 @@ impl Allowed {
 mod tests {
     use super::*;
     use crate::domain::command::{Context, Parsed, VerbEffect, parse};
+    use crate::domain::policy::{Level, Mention};
     use proptest::prelude::*;
     use ruma::user_id;
     use std::collections::BTreeMap;
@@ -132,11 +152,36 @@ mod tests {
             (user_id!("@boss:example.org").to_owned(), Role::Moderate),
             (user_id!("@guest:example.org").to_owned(), Role::None),
         ]);
-        Permissions { moderate_power_level: 50, users }
+        Permissions { moderate_power_level: 50, users, on_call: Role::Moderate }
+    }
+
+    fn of(permissions: Permissions) -> Policy {
+        let mention = vec![Mention::OnCall("primary".to_owned())];
+        let level = Level { rooms: Vec::new(), escalate_after: HOUR, mention };
+        Policy { permissions, ..Policy::with_levels(vec![level]) }
     }
 
     fn member(user_id: &UserId, power_level: Option<i64>) -> Role {
-        role(Caller::Member { user_id, power_level }, &permissions())
+        role(Caller::Member { user_id, power_level, on_call: &BTreeSet::new() }, &of(permissions()))
+    }
+
+    #[test]
+    fn those_on_call_in_a_mentioned_schedule_moderate_if_the_operator_says_so() {
+        let in_schedule = |user_id: &UserId, schedule: &str, permissions: Permissions| {
+            let on_call = BTreeSet::from([schedule.to_owned()]);
+            role(Caller::Member { user_id, power_level: Some(0), on_call: &on_call }, &of(permissions))
+        };
+        let alice = user_id!("@alice:example.org");
+        assert_eq!(in_schedule(alice, "primary", permissions()), Role::Moderate);
+        assert_eq!(in_schedule(alice, "of others", permissions()), Role::Respond);
+        assert_eq!(in_schedule(alice, "primary", Permissions::default()), Role::Respond);
+        assert_eq!(in_schedule(user_id!("@guest:example.org"), "primary", permissions()), Role::None);
+    }
+
+    #[test]
+    fn shifts_of_others_require_the_role_moderate() {
+        let lacks = |of_others| ROLES.map(|role| missing_on_call(of_others, role, &permissions()).is_some());
+        assert_eq!((lacks(false), lacks(true)), ([true, false, false], [true, true, false]));
     }
 
     #[test]
@@ -213,10 +258,12 @@ mod tests {
         fn the_power_level_is_fetched_exactly_when_it_decides(
             (act, text) in any_act(), threshold in -10_i64..110, level in -10_i64..110,
         ) {
-            let permissions = Permissions { moderate_power_level: threshold, users: BTreeMap::new() };
+            let permissions = Permissions { moderate_power_level: threshold, ..Permissions::default() };
+            let (policy, on_call) = (of(permissions.clone()), BTreeSet::new());
             let user_id = user_id!("@alice:example.org");
             let lacks = |power_level| {
-                missing(act, role(Caller::Member { user_id, power_level }, &permissions), &permissions)
+                let caller = Caller::Member { user_id, power_level, on_call: &on_call };
+                missing(act, role(caller, &policy), &permissions)
             };
             let Parsed::Command(command) = parse(&text, Context::default()) else { panic!() };
             if depends_on_power_level(&command) {
@@ -228,7 +275,7 @@ mod tests {
 
         #[test]
         fn the_shell_may_do_everything((act, _) in any_act()) {
-            prop_assert_eq!(missing(act, role(Caller::Shell, &permissions()), &permissions()), None);
+            prop_assert_eq!(missing(act, role(Caller::Shell, &of(permissions())), &permissions()), None);
         }
     }
 }

@@ -26,7 +26,7 @@ pub struct SeverityRule {
     /// Whether its incidents escalate; if false, they stay on the first level.
     pub escalate: bool,
     /// Who is mentioned by its pages, instead of the level's `mention`.
-    #[schemars(with = "Option<Vec<String>>", extend("items" = {"format": "user or \"@room\""}))]
+    #[schemars(with = "Option<Vec<String>>", extend("items" = {"format": "user, schedule or \"@room\""}))]
     pub mention: Option<Vec<Mention>>,
     /// `escalate_after` of each level is multiplied by it: 2 gives people twice the time, 0.5 half of it.
     #[schemars(range(min = 0.01, max = 1000.0))]

@@ -6,7 +6,9 @@ mod change;
 mod copies;
 mod effects;
 mod events;
+mod hand_over;
 mod listing;
+mod on_call;
 mod person;
 mod report;
 mod storms;
@@ -15,6 +17,7 @@ mod unreadable;
 
 pub use auditing::Audited;
 pub use change::Change;
+pub use on_call::{ScheduleNow, schedules_now};
 pub use person::{AllInRoom, Standing};
 pub use report::{Accepted, Source};
 

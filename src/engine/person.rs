@@ -186,7 +186,7 @@ impl Change {
         let act = action.act;
         let policy =
             self.engine().policy_or_current(&stored.room_list, stored.incident.run.policy_version).await?;
-        if let Some(needs) = missing(act, role(caller, &policy.permissions), &policy.permissions) {
+        if let Some(needs) = missing(act, role(caller, &policy), &policy.permissions) {
             return Ok(ActResult::NoRight { needs });
         }
         let decision = self.decide(stored, &Input::Person(action), answered_in).await?;

@@ -4,6 +4,7 @@ use super::dispatch::{Outbox, OutboxError};
 use super::gathering::Gathered;
 use super::rendering::{Rendered, Source, Subject, render, render_reaction};
 use crate::domain::incident::Phase;
+use crate::domain::on_call::OnCallNow;
 use crate::domain::outgoing::Outgoing;
 use crate::domain::reaction;
 use crate::domain::time::later;
@@ -113,7 +114,7 @@ impl Outbox {
             return Ok(Some((event_type.clone(), content.clone(), head.version)));
         }
         if head.payload.carries_pages() {
-            return self.freeze_digest(tx, head).await;
+            return self.freeze_digest(tx, head, now).await;
         }
         let lists = self.lists.load();
         let list = lists.get(&head.room_list);
@@ -127,10 +128,11 @@ impl Outbox {
         }
         let none = BTreeMap::new();
         let templates = list.map_or(&none, |list| &list.templates);
-        let source = |policy, subject, for_good| Source {
+        let source = |policy, on_call, subject, for_good| Source {
             room_list: &head.room_list,
             subject,
             policy,
+            on_call,
             templates,
             ack_reaction,
             for_good,
@@ -138,7 +140,7 @@ impl Outbox {
         };
         let Some(number) = head.incident else {
             let Some(list) = list else { return Ok(None) };
-            return Ok(ready(render(head, &source(&list.policy, None, false))?, None));
+            return Ok(ready(render(head, &source(&list.policy, OnCallNow::none(), None, false))?, None));
         };
         let Some(stored) = incident::load(tx, number).await? else { return Ok(None) };
         let policy =
@@ -149,7 +151,9 @@ impl Outbox {
         let subject = Subject { view: &view, story: &story };
         let is_forced = matches!(stored.incident.phase, Phase::Resolved { forced: true, .. });
         let for_good = is_forced && !room_list::is_configured(tx, &stored.room_list).await?;
-        Ok(ready(render(head, &source(&policy, Some(subject), for_good))?, Some(version_of(&stored))))
+        let on_call = self.engine.on_call(tx, &policy.schedules(), now).await?;
+        let source = source(&policy, &on_call, Some(subject), for_good);
+        Ok(ready(render(head, &source)?, Some(version_of(&stored))))
     }
 }
 

@@ -3,7 +3,7 @@
 use super::dispatch::{Outbox, OutboxError};
 use crate::domain::digest::{self as rules, Class, MOST_MEMBERS, Member, Open, Plan};
 use crate::domain::outgoing::Outgoing;
-use crate::domain::policy::{DigestRule, Policy};
+use crate::domain::policy::{DigestRule, Policy, schedules};
 use crate::domain::time::{earlier, later};
 use crate::ids;
 use crate::render::digest::{self as render, Words};
@@ -135,6 +135,7 @@ impl Outbox {
         &self,
         tx: &mut Tx,
         head: &Head,
+        now: Timestamp,
     ) -> Result<Option<(String, serde_json::Value, Option<i64>)>, OutboxError> {
         let Some(id) = head.digest else { return Ok(None) };
         let Some(shown) = digest::shown(tx, id).await? else { return Ok(None) };
@@ -156,7 +157,11 @@ impl Outbox {
             policy: list.map_or(&unknown, |list| &list.policy),
         };
         let message = match (is_edit, shown.event_id.as_deref().map(ruma::EventId::parse)) {
-            (false, _) => render::digest(&members, &rules::mentions(&members), &words),
+            (false, _) => {
+                let mentions = rules::mentions(&members);
+                let on_call = self.engine.on_call(tx, &schedules(&mentions), now).await?;
+                render::digest(&members, &on_call.resolve(&mentions), &words)
+            }
             (true, Some(Ok(root))) => render::edit(&root, &members, &words),
             (true, _) => return Ok(None),
         };

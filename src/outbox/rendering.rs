@@ -1,10 +1,12 @@
 //! Renders a message from the current state of its incident, at the first attempt.
 
 use crate::domain::incident::Phase;
+use crate::domain::on_call::OnCallNow;
 use crate::domain::outgoing::Outgoing;
 use crate::domain::policy::{Mention, Policy};
 use crate::domain::timeline::{Entry, Kind};
 use crate::domain::view::IncidentView;
+use crate::render::answer::on_call;
 use crate::render::message::{Message, Place, reaction};
 use crate::render::template::{self, Templated};
 use crate::render::{Context, answer, fallback, page, thread};
@@ -30,6 +32,8 @@ pub(super) struct Source<'a> {
     pub(super) subject: Option<Subject<'a>>,
     /// The policy of the incident's run; without an incident the list's.
     pub(super) policy: &'a Policy,
+    /// Who is on call in the schedules that the policy mentions.
+    pub(super) on_call: &'a OnCallNow,
     pub(super) templates: &'a BTreeMap<String, String>,
     pub(super) ack_reaction: &'a str,
     /// Whether the room list is not configured any more, if that shows.
@@ -56,6 +60,7 @@ pub(super) fn render_reaction(head: &Head, to: &EventId, ack_reaction: &str) -> 
 pub(super) fn render(head: &Head, source: &Source<'_>) -> serde_json::Result<Rendered> {
     let context = Context {
         policy: source.policy,
+        on_call: source.on_call,
         ack_reaction: source.ack_reaction,
         for_good: source.for_good,
         now: source.now,
@@ -95,7 +100,7 @@ fn message(head: &Head, source: &Source<'_>, context: &Context<'_>) -> Option<(M
         Outgoing::Reminder { number, last_resort } => {
             let Subject { view, story } = subject.filter(|subject| is_unanswered(subject.view))?;
             let called = if *last_resort {
-                vec![Mention::Room]
+                Mention::Room.into()
             } else {
                 page::called(view, view.levels.saturating_sub(1), context)
             };
@@ -143,6 +148,8 @@ fn message(head: &Head, source: &Source<'_>, context: &Context<'_>) -> Option<(M
             }
             (page::own(view, story, context), Some(Templated::Page))
         }
+        Outgoing::HandOver { of } => (on_call::hand_over(of, context), None),
+        Outgoing::OnCallChanged { of } => (on_call::changed(of, context), None),
         notice => (about_the_list(notice, source)?, None),
     })
 }
@@ -192,6 +199,8 @@ fn about_the_list(payload: &Outgoing, source: &Source<'_>) -> Option<Message> {
         | Outgoing::Answer { .. }
         | Outgoing::AnswerElsewhere { .. }
         | Outgoing::AckReaction { .. }
+        | Outgoing::HandOver { .. }
+        | Outgoing::OnCallChanged { .. }
         | Outgoing::DigestReaction { .. }
         | Outgoing::Digest
         | Outgoing::RefreshDigest => return None,

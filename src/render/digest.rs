@@ -2,12 +2,13 @@
 //! numbers as people type them.
 
 use super::headline::{list_name, phase_mark, severity_mark};
-use super::message::{Message, MsgType, Place, mentions};
+use super::message::{Message, MsgType, Place, mentions, names_of};
 use super::rich::{Document, Rich};
 use super::size::fit_lines;
 use super::text::{count, short};
 use crate::domain::digest::{Class, Member, ranges};
-use crate::domain::policy::{Mention, Policy, Severity};
+use crate::domain::on_call::Called;
+use crate::domain::policy::{Policy, Severity};
 use ruma::EventId;
 use ruma::events::Mentions;
 
@@ -34,10 +35,10 @@ pub struct Words<'a> {
 }
 
 /// The message that notifies `called`.
-pub fn digest(members: &[Member], called: &[Mention], words: &Words<'_>) -> Message {
+pub fn digest(members: &[Member], called: &Called, words: &Words<'_>) -> Message {
     let groups = Group::of(members);
     fit_lines(groups.len().min(MOST_NAMES), |kept| {
-        Message::text(document(members, &groups, kept, called, words), mentions(called))
+        Message::text(document(members, &groups, kept, called, words), mentions(&called.mentions))
     })
 }
 
@@ -47,7 +48,7 @@ pub fn edit(root: &EventId, members: &[Member], words: &Words<'_>) -> Message {
     let fallback = Document::line(&headline(members, words));
     let msgtype = if members.iter().any(Member::calls) { MsgType::Text } else { MsgType::Notice };
     fit_lines(groups.len().min(MOST_NAMES), |kept| {
-        let text = document(members, &groups, kept, &[], words);
+        let text = document(members, &groups, kept, &Called::default(), words);
         Message { msgtype, ..Message::text(text, Mentions::new()) }
             .at(Place::Edit { of: root.to_owned(), fallback: fallback.clone() })
     })
@@ -135,7 +136,7 @@ fn document(
     members: &[Member],
     groups: &[Group<'_>],
     kept: usize,
-    called: &[Mention],
+    called: &Called,
     words: &Words<'_>,
 ) -> Document {
     let mut document = Document::default();
@@ -226,7 +227,7 @@ pub(super) fn numbers(numbers: impl IntoIterator<Item = i64>) -> Rich {
 }
 
 /// Whom it calls, and how to acknowledge.
-fn last(members: &[Member], called: &[Mention], words: &Words<'_>) -> Rich {
+fn last(members: &[Member], called: &Called, words: &Words<'_>) -> Rich {
     if words.is_over {
         return Rich::from(
             "The storm has ended. Each incident that was still open has a page of its own below.",
@@ -237,13 +238,7 @@ fn last(members: &[Member], called: &[Mention], words: &Words<'_>) -> Rich {
     if calling.is_empty() {
         return Rich::new();
     }
-    let people: Vec<Rich> = called
-        .iter()
-        .map(|mention| match mention {
-            Mention::User(user) => Rich::new().user(user),
-            Mention::Room => Rich::from("@room"),
-        })
-        .collect();
+    let people = names_of(called);
     let example = match ranges(calling.iter().copied()).first() {
         Some((first, last)) if first < last => format!("ack {first}-{last}"),
         Some((first, _)) => format!("ack {first}"),
@@ -261,5 +256,5 @@ fn last(members: &[Member], called: &[Mention], words: &Words<'_>) -> Rich {
     .text(". ")
     .command("show storm")
     .text(" lists it.");
-    Rich::join(&[Rich::join(&people, " "), how], " ")
+    Rich::join(&[people, how], " ")
 }

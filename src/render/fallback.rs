@@ -9,6 +9,7 @@ use super::story::of_run;
 use super::text::{from_one, short};
 use super::time::{age, instant};
 use crate::domain::audit::AuditCheck;
+use crate::domain::on_call::Called;
 use crate::domain::policy::Mention;
 use crate::domain::timeline::{Entry, Kind};
 use crate::domain::view::IncidentView;
@@ -23,7 +24,7 @@ pub fn unanswered(view: &IncidentView, story: &[Entry], context: &Context<'_>) -
         nobody_acknowledged(story, context.now),
         view.levels
     );
-    last_resort("🚨", "UNANSWERED", view, reason.into(), &[Mention::Room], context)
+    last_resort("🚨", "UNANSWERED", view, reason.into(), &Called::from(Mention::Room), context)
 }
 
 /// Reminds a room that nobody has acknowledged the incident; `number` counts from 1. Notifies `called`. `story` is the
@@ -32,7 +33,7 @@ pub fn reminder(
     view: &IncidentView,
     story: &[Entry],
     number: u32,
-    called: &[Mention],
+    called: &Called,
     context: &Context<'_>,
 ) -> Message {
     let most = context.policy.max_reminders.max(number);
@@ -61,7 +62,7 @@ pub fn unreachable(view: &IncidentView, level: u32, context: &Context<'_>) -> Me
     ))
     .then(&Rich::join(&rooms, ", "))
     .text(". The people there were not paged.");
-    last_resort(&mark, "ROOM UNREACHABLE", view, reason, &[Mention::Room], context)
+    last_resort(&mark, "ROOM UNREACHABLE", view, reason, &Called::from(Mention::Room), context)
 }
 
 fn last_resort(
@@ -69,7 +70,7 @@ fn last_resort(
     state: &str,
     view: &IncidentView,
     reason: Rich,
-    called: &[Mention],
+    called: &Called,
     context: &Context<'_>,
 ) -> Message {
     let headline = headline(mark, state, view, context);

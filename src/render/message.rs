@@ -1,6 +1,7 @@
 //! A rendered message, and the content of its event.
 
-use super::rich::{Document, WebLink};
+use super::rich::{Document, Rich, WebLink};
+use crate::domain::on_call::Called;
 use crate::domain::policy::Mention;
 use ruma::events::Mentions;
 use ruma::events::reaction::ReactionEventContent;
@@ -182,9 +183,30 @@ pub(super) fn mentions(mentions: &[Mention]) -> Mentions {
                 notified.user_ids.insert(user.clone());
             }
             Mention::Room => notified.room = true,
+            Mention::OnCall(_) => {}
         }
     }
     notified
+}
+
+/// Whom a message mentions, and in which schedules nobody is on call.
+pub(super) fn names_of(called: &Called) -> Rich {
+    let names: Vec<_> = called
+        .mentions
+        .iter()
+        .map(|mention| match mention {
+            Mention::User(user) => Rich::new().user(user),
+            Mention::Room => Rich::from("@room"),
+            Mention::OnCall(schedule) => Rich::from(format!("(on call in {schedule})")),
+        })
+        .collect();
+    let nobody = match called.nobody.as_slice() {
+        [] => Rich::new(),
+        schedules => {
+            Rich::from("⚠️ ").strong(&format!("Nobody is on call in {}.", schedules.join(" and in ")))
+        }
+    };
+    Rich::join(&[nobody, Rich::join(&names, " ")], " ")
 }
 
 /// The content of the `m.reaction` that the virtual user places on `page`, so people can acknowledge with one tap.

@@ -32,6 +32,7 @@ pub(crate) mod time;
 #[cfg(test)]
 mod tests;
 
+use crate::domain::on_call::OnCallNow;
 use crate::domain::policy::Policy;
 use jiff::Timestamp;
 
@@ -40,6 +41,8 @@ use jiff::Timestamp;
 pub struct Context<'a> {
     /// The policy of the incident's run.
     pub policy: &'a Policy,
+    /// Who is on call in the schedules that the policy mentions.
+    pub on_call: &'a OnCallNow,
     /// The reaction that acknowledges, as the virtual user places it.
     pub ack_reaction: &'a str,
     /// Whether its room list is not configured any more: what a person resolved pages nobody again.

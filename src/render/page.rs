@@ -7,14 +7,14 @@
 use super::Context;
 use super::alerts::{Alerts, since};
 use super::headline::{headline, list_name, relevant, state};
-use super::message::{Message, Place, mentions};
+use super::message::{Message, Place, mentions, names_of};
 use super::rich::{Document, Rich};
 use super::size::{Limits, fit, fit_at_length};
 use super::story::{Wording, of_run, rung as rung_words, status};
 use super::text::from_one;
 use super::time::{instant, lasting};
 use crate::domain::incident::{Phase, Rung};
-use crate::domain::policy::Mention;
+use crate::domain::on_call::Called;
 use crate::domain::time::between;
 use crate::domain::timeline::{Entry, Kind, RunReason};
 use crate::domain::view::IncidentView;
@@ -55,7 +55,7 @@ pub fn own(view: &IncidentView, story: &[Entry], context: &Context<'_>) -> Messa
         Phase::Firing | Phase::Unanswered { .. } => {
             called(view, view.incident.run.level.unwrap_or(0), context)
         }
-        _ => Vec::new(),
+        _ => Called::default(),
     };
     if matches!(view.incident.phase, Phase::Firing | Phase::Unanswered { .. } | Phase::Snoozed { .. }) {
         sections.last = call_to_acknowledge(&called, view, context);
@@ -128,15 +128,10 @@ impl Sections {
     }
 
     /// A message that notifies `called`.
-    pub(super) fn notifying(
-        &self,
-        view: &IncidentView,
-        called: &[Mention],
-        context: &Context<'_>,
-    ) -> Message {
+    pub(super) fn notifying(&self, view: &IncidentView, called: &Called, context: &Context<'_>) -> Message {
         let alerts = Alerts::of(view);
         fit(|limits| {
-            Message::text(self.document(view, &alerts, limits, context), mentions(called))
+            Message::text(self.document(view, &alerts, limits, context), mentions(&called.mentions))
                 .from_url(view.external_url.as_deref())
         })
     }
@@ -225,9 +220,9 @@ fn overtaken(view: &IncidentView, rung: Rung) -> bool {
 }
 
 /// The mentions of the page of a level: those of the worst severities.
-pub fn called(view: &IncidentView, level: u32, context: &Context<'_>) -> Vec<Mention> {
+pub fn called(view: &IncidentView, level: u32, context: &Context<'_>) -> Called {
     let relevant = relevant(view).map(|alert| &alert.severity);
-    context.policy.mentions(relevant, level)
+    context.on_call.resolve(&context.policy.mentions(relevant, level))
 }
 
 /// Why this page is sent; empty for the first page of a new incident.
@@ -275,19 +270,8 @@ fn about(view: &IncidentView, context: &Context<'_>) -> Rich {
 }
 
 /// The mentions, and how to acknowledge the incident.
-pub(super) fn call_to_acknowledge(
-    called: &[Mention],
-    view: &IncidentView,
-    context: &Context<'_>,
-) -> Vec<Rich> {
-    let names: Vec<_> = called
-        .iter()
-        .map(|mention| match mention {
-            Mention::User(user) => Rich::new().user(user),
-            Mention::Room => Rich::from("@room"),
-        })
-        .collect();
-    vec![Rich::join(&names, " "), how_to_acknowledge(view, context)]
+pub(super) fn call_to_acknowledge(called: &Called, view: &IncidentView, context: &Context<'_>) -> Vec<Rich> {
+    vec![names_of(called), how_to_acknowledge(view, context)]
 }
 
 /// How to acknowledge the incident.

@@ -23,6 +23,7 @@ use super::time::lasting;
 use super::{Context, fallback, page, sample, thread};
 use crate::domain::incident::Rung;
 use crate::domain::input::Via;
+use crate::domain::on_call::{Called, OnCallNow};
 use crate::domain::reaction;
 use crate::domain::time::between;
 use crate::domain::timeline::{Entry, Kind};
@@ -110,7 +111,13 @@ pub fn check(templates: &Templates, now: Timestamp) -> Vec<TemplateProblem> {
         problem: "there is no template of this name".to_owned(),
     });
     let policy = sample::policy();
-    let context = Context { policy: &policy, ack_reaction: reaction::default_ack(), for_good: false, now };
+    let context = Context {
+        policy: &policy,
+        on_call: OnCallNow::none(),
+        ack_reaction: reaction::default_ack(),
+        for_good: false,
+        now,
+    };
     let view = sample::view(now);
     let failing = Templated::ALL.into_iter().flat_map(|what| {
         // Check each form on its own, to report all problems at once.
@@ -201,7 +208,7 @@ pub(super) fn sample_message(what: Templated, view: &IncidentView, context: &Con
         Templated::Thread => thread::notice(root, view, &entry, context)
             .unwrap_or_else(|| fallback::unanswered(view, &[], context)),
         Templated::Fallback => fallback::unanswered(view, &[], context),
-        Templated::Reminder => fallback::reminder(view, &[], 1, &[], context),
+        Templated::Reminder => fallback::reminder(view, &[], 1, &Called::default(), context),
     }
 }
 

@@ -23,6 +23,7 @@ pub mod holding;
 pub mod inbox;
 pub mod incident;
 pub mod left_room;
+pub mod on_call;
 pub mod opening;
 pub mod overview;
 pub mod post;

@@ -9,6 +9,7 @@ use super::checks::Checks;
 use super::labels::{
     DeliveryOutcome, EventResult, HOMESERVER_CODES, OutboxState, TransactionResult, WEBHOOK_CODES, code_label,
 };
+use super::on_call::OnCallMetrics;
 use super::polls::Polls;
 use super::totals::Totals;
 use crate::domain::incident::PhaseName;
@@ -49,6 +50,7 @@ pub struct Metrics {
     events_set_aside: Gauge,
     polls: Polls,
     checks: Checks,
+    on_call: Arc<OnCallMetrics>,
 }
 
 /// The metrics could not be set up or written: two have the same name, or a name is invalid.
@@ -160,6 +162,7 @@ impl Metrics {
             )?,
             polls: Polls::new(&registrar)?,
             checks: Checks::new(&registrar)?,
+            on_call: Arc::new(OnCallMetrics::new(&registrar)?),
             registry,
         };
         metrics.start_at_zero();
@@ -168,6 +171,10 @@ impl Metrics {
 
     pub(super) fn checks(&self) -> &Checks {
         &self.checks
+    }
+
+    pub(super) fn on_call(&self) -> &OnCallMetrics {
+        &self.on_call
     }
 
     pub(super) fn polls(&self) -> &Polls {

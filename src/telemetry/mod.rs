@@ -4,11 +4,13 @@ mod checks;
 pub mod labels;
 pub mod logs;
 pub mod metrics;
+mod on_call;
 mod polls;
 mod totals;
 
 pub use labels::{DeliveryOutcome, EventResult, Finding, OutboxState, SilenceEvent, TransactionResult};
 pub use metrics::{Metrics, MetricsError};
+pub use on_call::ScheduleState;
 
 /// The version of this build.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -1,11 +1,11 @@
-//! Samples the gauges: open incidents and the outbox's backlog.
+//! Samples the gauges: open incidents, the outbox's backlog and who is on call.
 
 use crate::clock::SharedClock;
 use crate::domain::incident::PhaseName;
 use crate::domain::time::between;
-use crate::engine::CurrentLists;
+use crate::engine::{CurrentLists, schedules_now};
 use crate::store::{Store, StoreError};
-use crate::telemetry::{Metrics, OutboxState};
+use crate::telemetry::{Metrics, OutboxState, ScheduleState};
 use crate::worker::{Progress, Worker};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -58,6 +58,14 @@ impl Worker for Gauges {
             }
         }
         let now = self.clock.now();
+        let schedules = schedules_now(&self.store, self.lists.load().schedules(), now).await?;
+        let states = schedules.iter().map(|schedule| ScheduleState {
+            name: schedule.schedule.name.clone(),
+            people: schedule.serving.people.len(),
+            unknown_people: schedule.unknown.len(),
+            calendar_age: schedule.calendar_age(now),
+        });
+        metrics.set_schedules(&states.collect::<Vec<_>>());
         let backlog = self.store.backlog(now).await?;
         metrics.set_outbox_messages(OutboxState::Pending, backlog.pending);
         metrics.set_outbox_messages(OutboxState::Leased, backlog.sending);

@@ -2,8 +2,10 @@
 
 mod attendance;
 mod audit;
+mod calendars;
 mod clock;
 mod gauges;
+mod hand_overs;
 mod ladder;
 mod liveness;
 mod polling;
@@ -16,8 +18,10 @@ mod totals;
 
 pub use attendance::Attendance;
 pub use audit::Audit;
+pub use calendars::Calendars;
 pub use clock::{ClockCheck, DatabaseClock, difference};
 pub use gauges::Gauges;
+pub use hand_overs::HandOvers;
 pub use ladder::Ladder;
 pub use liveness::Liveness;
 pub use polling::{Asking, Polling};

@@ -49,6 +49,7 @@ impl Worker for Retention {
         }
         if let Some(keep) = self.events {
             deleted += self.store.forget_events(earlier(now, keep), BATCH).await?;
+            deleted += self.store.forget_overrides(earlier(now, keep), BATCH).await?;
         }
         self.store.forget_command_rates(earlier(now, IDLE_RATE)).await?;
         Ok(if deleted > 0 { Progress::More } else { Progress::Idle(EVERY) })

@@ -301,6 +301,12 @@ fn the_reference_lists_every_metric_as_registered() {
     metrics.introduce_endpoint("send");
     metrics.introduce_room_list("finance", 1);
     metrics.introduce_alertmanager("main");
+    metrics.set_schedules(&[matrixbot::telemetry::ScheduleState {
+        name: "primary".to_owned(),
+        people: 1,
+        unknown_people: 0,
+        calendar_age: Some(std::time::Duration::ZERO),
+    }]);
     let now = jiff::Timestamp::UNIX_EPOCH;
     metrics.export_totals(Vec::new(), now + jiff::SignedDuration::from_secs(1));
     let text = metrics.render(now).unwrap();

@@ -64,6 +64,13 @@ const ROWS: &str = r#"
     INSERT INTO silence VALUES ('00000000-0000-0000-0000-000000000001', 1, 'main', '{"alertname": "DiskFull"}',
         '@alice:example.test', '#1', 7200000, 'active', 'an-id', '2026-11-24T14:00:00Z',
         '00000000-0000-0000-0000-000000000001', '2026-11-24T12:00:00Z');
+    INSERT INTO on_call_calendar (schedule, due_at) VALUES ('primary', '2026-11-24T12:00:00Z');
+    INSERT INTO on_call_shift OVERRIDING SYSTEM VALUE
+        VALUES (1, 'primary', '2026-11-24T12:00:00Z', '2026-11-25T12:00:00Z', '{}');
+    INSERT INTO on_call_override OVERRIDING SYSTEM VALUE
+        VALUES (1, 'primary', '@bob:example.test', NULL, '2026-11-24T12:00:00Z', '2026-11-25T12:00:00Z',
+            '@alice:example.test', '2026-11-24T12:00:00Z', '$said');
+    INSERT INTO on_call_watch VALUES ('primary', '{}', '2026-11-24T12:00:00Z', '2026-11-24T12:00:00Z');
 "#;
 
 const ONE: &str = "00000000-0000-0000-0000-000000000001";
@@ -111,6 +118,10 @@ fn another() -> Vec<(&'static str, Value)> {
         ("silence_order", json!({"id": TWO})),
         ("digest", json!({"id": TWO})),
         ("silence", json!({"token": TWO, "alertmanager": "other"})),
+        ("on_call_calendar", json!({"schedule": "backup"})),
+        ("on_call_shift", json!({"id": 2})),
+        ("on_call_override", json!({"id": 2})),
+        ("on_call_watch", json!({"schedule": "backup"})),
     ]
 }
 
@@ -297,6 +308,14 @@ fn rejected() -> Vec<(&'static str, &'static str, Value)> {
         ("silence_active_is_made", "silence", json!({"silence_id": null})),
         ("silence_made_again", "silence", json!({"made_again": -1})),
         ("silence_once", "silence", json!({"alertmanager": "main"})),
+        ("on_call_calendar_pkey", "on_call_calendar", json!({"schedule": "primary"})),
+        ("on_call_calendar_failing", "on_call_calendar", json!({"failing_since": NOON})),
+        ("on_call_shift_pkey", "on_call_shift", json!({"id": 1})),
+        ("on_call_shift_schedule_fkey", "on_call_shift", json!({"schedule": "other"})),
+        ("on_call_shift_lasts", "on_call_shift", json!({"ends_at": NOON})),
+        ("on_call_override_pkey", "on_call_override", json!({"id": 1})),
+        ("on_call_override_lasts", "on_call_override", json!({"ends_at": NOON})),
+        ("on_call_watch_pkey", "on_call_watch", json!({"schedule": "primary"})),
         ("total_lease_pkey", "total_lease", json!({})),
         ("total_lease_single", "total_lease", json!({"single": false})),
         ("total_lease_held_until", "total_lease", json!({"until": NOON})),

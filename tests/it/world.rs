@@ -254,6 +254,8 @@ impl World {
                  (SELECT min(not_before) FROM inbox WHERE state = 'waiting'),
                  (SELECT min(try_at) FROM silence_order),
                  (SELECT min(look_at) FROM digest WHERE ended_at IS NULL),
+                 (SELECT min(next_at) FROM on_call_watch),
+                 (SELECT min(due_at) FROM on_call_calendar),
                  (SELECT min(lease_until) + interval '1 microsecond' FROM room_gate))",
         )
         .fetch_one(self.database.reader())

@@ -5,6 +5,7 @@ use crate::domain::answer::Answer;
 use crate::domain::incoming::{Happening, Membership, Message, RoomEvent};
 use crate::domain::lists::ListSettings;
 use crate::domain::outgoing::Outgoing;
+use crate::domain::policy::Role;
 use crate::domain::rights::Caller;
 use crate::engine::{Change, Wake};
 use crate::ids;
@@ -16,7 +17,7 @@ use crate::telemetry::EventResult;
 use jiff::Timestamp;
 use ruma::{OwnedEventId, OwnedRoomId, UserId};
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// The result of handling an event.
 #[derive(Debug)]
@@ -81,6 +82,8 @@ pub(super) struct EventHandler<'a> {
     pub(super) change: &'a mut Change,
     pub(super) event: &'a RoomEvent,
     pub(super) prepared: Prepared,
+    /// The schedules in which the sender is on call, once that is known.
+    pub(super) on_call: &'a OnceLock<BTreeSet<String>>,
     /// The incidents that the event turns out to be about.
     pub(super) touched: BTreeSet<i64>,
     /// Whether answers to other people go first.
@@ -90,7 +93,21 @@ pub(super) struct EventHandler<'a> {
 impl<'a> EventHandler<'a> {
     /// The sender, for the check of permissions.
     pub(super) fn caller(&self) -> Caller<'a> {
-        Caller::Member { user_id: &self.event.sender, power_level: self.prepared.power_level }
+        let power_level = self.prepared.power_level;
+        let on_call = self.on_call.get_or_init(BTreeSet::new);
+        Caller::Member { user_id: &self.event.sender, power_level, on_call }
+    }
+
+    /// Finds out in which schedules the sender is on call, if that matters.
+    pub(super) async fn load_on_call(&mut self) -> Result<(), InboxError> {
+        let lists = self.inbox.lists.load();
+        let matters = lists.all().any(|list| list.policy.permissions.on_call > Role::Respond);
+        if matters {
+            let now = self.change.now();
+            let on_call = self.inbox.engine.on_call_in(self.change.tx(), &self.event.sender, now).await?;
+            self.on_call.get_or_init(|| on_call);
+        }
+        Ok(())
     }
 
     /// When the sender acted. `about`: our message that the event refers to, if any; nobody refers to a message before it

@@ -194,6 +194,7 @@ impl EventHandler<'_> {
     }
 
     async fn command(&mut self, message: &CommandMessage, command: Command) -> Result<Handled, InboxError> {
+        self.load_on_call().await?;
         match command {
             Command::Act { act, which, comment } => self.act(message, &which, act, comment).await,
             Command::Show { view: View::Incident, which } => self.show(message, &which).await,
@@ -203,6 +204,7 @@ impl EventHandler<'_> {
             Command::Query(Query::Storm) => self.storm(message).await,
             Command::Query(Query::Help) => self.help(message).await,
             Command::Query(Query::Silences) => self.silences(message).await,
+            Command::OnCall(command) => self.oncall(message, command).await,
             Command::Silence { which, lasting, comment, confirmed } => {
                 self.silence(message, &which, Request::Make { lasting, comment, confirmed }).await
             }

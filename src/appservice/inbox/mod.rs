@@ -7,6 +7,7 @@ mod admitting;
 mod digest;
 mod handler;
 mod message;
+mod on_call;
 mod preparing;
 mod queries;
 mod reaction;
@@ -27,7 +28,7 @@ use handler::{EventHandler, Handled};
 use preparing::Prepared;
 use ruma::{OwnedServerName, UserId};
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 use uuid::Uuid;
@@ -121,8 +122,16 @@ impl Inbox {
         {
             return self.own(change, event).await;
         }
-        let mut handler =
-            EventHandler { inbox: self, change, event, prepared, touched: BTreeSet::new(), yields: false };
+        let on_call = OnceLock::new();
+        let mut handler = EventHandler {
+            inbox: self,
+            change,
+            event,
+            prepared,
+            on_call: &on_call,
+            touched: BTreeSet::new(),
+            yields: false,
+        };
         let handled = match &event.what {
             Happening::Message(message) => handler.message(message).await,
             Happening::Reaction { target, key } => handler.reaction(target, key).await,

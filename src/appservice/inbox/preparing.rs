@@ -1,7 +1,7 @@
 //! What handling an event needs from the homeserver: read before any lock is taken, and perhaps twice.
 
 use super::{Inbox, InboxError};
-use crate::domain::command::Parsed;
+use crate::domain::command::{Command, Parsed};
 use crate::domain::flood::{self, Admission};
 use crate::domain::incoming::{Happening, Membership, Message, RoomEvent};
 use crate::domain::reaction;
@@ -11,6 +11,7 @@ use crate::rooms::RoomError;
 use crate::rooms::invitations::{Invitation, Invited};
 use crate::store::Move;
 use ruma::{EventId, OwnedUserId, UserId};
+use std::collections::BTreeSet;
 
 /// Answers of the homeserver that handling an event needs.
 #[derive(Debug, Clone, Default)]
@@ -23,6 +24,8 @@ pub(super) struct Prepared {
     pub(super) successor: Option<Move>,
     /// Whether the sender may redact events of others in the room.
     pub(super) may_redact: bool,
+    /// Who is in the room, if the command names another person.
+    pub(super) members: BTreeSet<OwnedUserId>,
 }
 
 impl Inbox {
@@ -33,6 +36,9 @@ impl Inbox {
             Happening::Message(message) if self.needs_power_level(event, message) => {
                 let flooding = self.is_flooding(event).await?;
                 prepared.power_level = if flooding { None } else { self.power_level(event).await? };
+                if !flooding && self.names_a_person(event, message) {
+                    prepared.members = self.members(event).await?;
+                }
             }
             Happening::Reaction { key, .. }
                 if reaction::silences(key, &[]) && !self.is_ours(&event.sender) =>
@@ -61,6 +67,25 @@ impl Inbox {
         }
         let parsed = self.reading(message, event.at).at_most(message);
         matches!(parsed, Parsed::Command(command) if depends_on_power_level(&command))
+    }
+
+    /// Whether a command names another person, who must be in the room.
+    fn names_a_person(&self, event: &RoomEvent, message: &Message) -> bool {
+        let parsed = self.reading(message, event.at).at_most(message);
+        matches!(parsed, Parsed::Command(Command::OnCall(on_call)) if on_call.names_a_person())
+    }
+
+    /// Who is in the room, read as one of our users there. Empty: none of them may read it.
+    async fn members(&self, event: &RoomEvent) -> Result<BTreeSet<OwnedUserId>, InboxError> {
+        for user in self.users_in(event).await? {
+            let identity = self.rooms.users().identity(&user).await?;
+            match self.rooms.client().joined_members(&identity, &event.room).await {
+                Ok(members) => return Ok(members),
+                Err(error) if error.failure().is_temporary() => return Err(RoomError::from(error).into()),
+                Err(_) => {}
+            }
+        }
+        Ok(BTreeSet::new())
     }
 
     /// Whether a command of the sender would be dropped now: then it makes no requests.

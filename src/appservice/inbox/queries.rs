@@ -78,7 +78,7 @@ impl EventHandler<'_> {
     /// Lists the commands and whether the sender may use them.
     pub(super) async fn help(&mut self, message: &CommandMessage) -> Result<Handled, InboxError> {
         let caller = self.caller();
-        let role_in = |list: &ListSettings| role(caller, &list.policy.permissions);
+        let role_in = |list: &ListSettings| role(caller, &list.policy);
         let Some((first, others)) = message.lists.split_first() else {
             return Ok(Handled::ignored("a room of no list"));
         };

@@ -32,6 +32,7 @@ impl EventHandler<'_> {
         if reactions::is_redacted(self.change.tx(), event_id, room, sender).await? {
             return Ok(Handled::ignored("taken back before it came"));
         }
+        self.load_on_call().await?;
         if self.is_silence(key).await? {
             return self.silence_by_reaction(&about).await;
         }

@@ -101,7 +101,7 @@ impl EventHandler<'_> {
     ) -> Result<Handled, InboxError> {
         let lacks = |list: &Arc<ListSettings>| {
             let permissions = &list.policy.permissions;
-            missing_for(Verb::Unsilence, None, role(self.caller(), permissions), permissions)
+            missing_for(Verb::Unsilence, None, role(self.caller(), &list.policy), permissions)
         };
         let permitted = message.lists.iter().filter(|list| lacks(list).is_none());
         let permitted: Vec<String> = permitted.map(|list| list.name.clone()).collect();
@@ -137,7 +137,7 @@ impl EventHandler<'_> {
             .engine
             .policy_or_current(&stored.room_list, stored.incident.run.policy_version)
             .await?;
-        let role = role(self.caller(), &policy.permissions);
+        let role = role(self.caller(), &policy);
         let result =
             match (&stored.incident.phase, missing_for(Verb::Silence, None, role, &policy.permissions)) {
                 (_, Some(needs)) => ActResult::NoRight { needs },

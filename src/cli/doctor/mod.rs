@@ -9,6 +9,7 @@ mod files;
 mod homeserver;
 mod listeners;
 mod moves;
+mod on_call;
 mod repeats;
 mod report;
 mod rooms;
@@ -113,6 +114,7 @@ async fn examine(config: &Config, options: &Options) -> anyhow::Result<Report> {
         report.skipped("room", None, why);
     }
     alertmanagers::examine(&mut report, config).await;
+    on_call::examine(&mut report, config, store.as_ref()).await;
     if let Some(store) = store {
         moves::examine(&mut report, &store).await;
         store.close().await;

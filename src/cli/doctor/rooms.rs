@@ -4,7 +4,7 @@ use super::Examined;
 use super::homeserver::reason;
 use super::report::Report;
 use crate::cli::rooms::after_undo;
-use crate::config::RoomListConfig;
+use crate::config::{Config, RoomListConfig};
 use crate::domain::audience::{self, Members};
 use crate::domain::lists::FollowAliases;
 use crate::domain::policy::Mention;
@@ -46,7 +46,7 @@ pub(super) async fn examine(
         Some(store) if examined.read_only => store.troubled_rooms(&list.name).await.unwrap_or_default(),
         _ => Vec::new(),
     };
-    for wanted in wanted(list) {
+    for wanted in wanted(examined.config, list) {
         let reference = match store {
             Some(store) if wanted.reference.starts_with('!') => {
                 store.room_label(&wanted.reference).await.unwrap_or_else(|_| wanted.reference.clone())
@@ -133,7 +133,7 @@ fn known_trouble(report: &mut Report, identity: &Identity, trouble: &RoomTrouble
 }
 
 /// The rooms of the list, each once, in the order of the ladder.
-fn wanted(list: &RoomListConfig) -> Vec<Wanted> {
+fn wanted(config: &Config, list: &RoomListConfig) -> Vec<Wanted> {
     let mut rooms: Vec<Wanted> = Vec::new();
     let mut add = |reference: &String, place: String, mentions_room: bool| match rooms
         .iter_mut()
@@ -147,7 +147,16 @@ fn wanted(list: &RoomListConfig) -> Vec<Wanted> {
             rooms.push(Wanted { reference: reference.clone(), places: vec![place], mentions_room });
         }
     };
-    let everybody = |mentions: &[Mention]| mentions.contains(&Mention::Room);
+    // While nobody is on call, a schedule's pages mention its fallback.
+    let fallback = |name: &String| config.on_call.iter().find(|schedule| schedule.name == *name);
+    let is_everybody = |mention: &Mention| match mention {
+        Mention::Room => true,
+        Mention::User(_) => false,
+        Mention::OnCall(name) => {
+            fallback(name).is_none_or(|schedule| schedule.fallback_mention.contains(&Mention::Room))
+        }
+    };
+    let everybody = |mentions: &[Mention]| mentions.iter().any(is_everybody);
     let by_severity =
         list.policy.severities.values().any(|rule| rule.mention.as_deref().is_some_and(everybody));
     for (level, number) in list.policy.levels.iter().zip(1_u32..) {

@@ -12,6 +12,7 @@ use crate::clock::{Clock as _, SystemClock};
 use crate::config::Config;
 use crate::domain::command::{Act, Verb, VerbEffect};
 use crate::domain::duration;
+use crate::domain::on_call::OnCallNow;
 use crate::domain::policy::Policy;
 use crate::engine::Engine;
 use crate::render::Context;
@@ -154,6 +155,7 @@ impl FromArgMatches for ActCommand {
             | VerbEffect::Query(_)
             | VerbEffect::Silence
             | VerbEffect::Unsilence
+            | VerbEffect::OnCall
             | VerbEffect::NotAvailable(_) => {
                 return Err(clap::Error::new(ErrorKind::InvalidSubcommand));
             }
@@ -226,7 +228,13 @@ impl Incidents {
 
     /// The context for rendering answers.
     fn context(policy: &Policy) -> Context<'_> {
-        Context { policy, ack_reaction: "", for_good: false, now: SystemClock.now() }
+        Context {
+            policy,
+            on_call: OnCallNow::none(),
+            ack_reaction: "",
+            for_good: false,
+            now: SystemClock.now(),
+        }
     }
 }
 

@@ -310,7 +310,8 @@ fn types() -> Vec<Vec<&'static str>> {
     let policy = include_str!("../../domain/policy.rs");
     let mut types: Vec<Vec<&str>> = Vec::new();
     let severity = include_str!("../../domain/severity.rs");
-    for line in [policy, severity, include_str!("../types.rs")].into_iter().flat_map(str::lines) {
+    let files = [policy, severity, include_str!("../types.rs"), include_str!("../on_call.rs")];
+    for line in files.into_iter().flat_map(str::lines) {
         let field = line.strip_prefix("    pub ").and_then(|field| field.split_once(": "));
         match field {
             _ if line.starts_with("pub struct ") => types.push(Vec::new()),

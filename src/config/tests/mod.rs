@@ -3,6 +3,7 @@
 mod documents;
 mod doubtful;
 mod keys;
+mod on_call;
 mod problems;
 mod published;
 mod registration;
@@ -129,10 +130,10 @@ fn what_the_example_comments_out_can_be_used() {
     let mut config = String::new();
     for line in include_str!("../../../config.yaml.example").lines() {
         let key = line.trim_start();
-        // A secret is given in its file instead, and an Alertmanager has `urls`.
+        // A secret is given in its file instead, an Alertmanager has `urls`, and a schedule has turns.
         if without.iter().any(|k| key.starts_with(k))
             && (!key.starts_with("url: http") || key.ends_with(":9093"))
-            || key.starts_with("#basic_auth")
+            || ["#basic_auth", "#calendar", "#shifts"].iter().any(|other| key.starts_with(other))
         {
             continue;
         }

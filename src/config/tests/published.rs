@@ -79,7 +79,9 @@ fn table(table: &Json) -> Json {
             required.push(json!(key.name));
         }
         if let Some(other) = key.schema["x-either"].as_str() {
-            rules.push(json!({"oneOf": [{"required": [key.name]}, {"required": [other]}]}));
+            let own = [Some(key.name.to_owned()), key.file_key()].into_iter().flatten();
+            let own: Vec<Json> = own.map(|name| json!({"required": [name]})).collect();
+            rules.push(json!({"oneOf": [{"anyOf": own}, {"required": [other]}]}));
         }
         if let (Need::Secret { required, .. }, Some(file_key)) = (&need, key.file_key()) {
             let meaning = format!("A file with `{}`.", key.name);

@@ -130,7 +130,7 @@ fn the_schema_refuses_what_the_reader_refuses_for_its_form() {
         ("webhook_token: s3cret", "webhook_token: s3cret\n    templates: {pages: x}"),
         ("['#finance:example.org']", "[]"),
         ("['#finance:example.org']", "[finance]"),
-        ("['#finance:example.org']", "['#finance:example.org']\n        mention: [alice]"),
+        ("['#finance:example.org']", "['#finance:example.org']\n        mention: [al ice]"),
         ("name: finance", "name: Finance"),
         ("registration: registration.yaml\n", ""),
         ("database: {url", "database: {uri"),
@@ -141,6 +141,11 @@ fn the_schema_refuses_what_the_reader_refuses_for_its_form() {
         ("registration:", "alertmanagers: [{name: a, urls: []}]\nregistration:"),
         ("registration:", "alertmanagers: [{name: a, url: 'http://a', urls: ['http://b']}]\nregistration:"),
         ("registration:", "listen: {admin: 9011}\nregistration:"),
+        (
+            "registration:",
+            "on_call: [{name: a, rotation: [{people: ['@a:b'], starting: 2026-11-30, hand_off: Mon}]}]\nregistration:",
+        ),
+        ("registration:", "on_call: [{name: a, calendar: {}}]\nregistration:"),
     ] {
         assert!(MINIMAL.contains(from), "{from}");
         let config = MINIMAL.replacen(from, to, 1);

@@ -8,6 +8,7 @@ pub use line::IncidentLine;
 use super::digest::Member;
 use super::incident::PhaseName;
 use super::lists::Departed;
+use super::on_call::words::OnCallAnswer;
 use super::policy::Role;
 use super::silencing::SilencingAnswer;
 use super::timeline::Entry;
@@ -126,6 +127,11 @@ pub enum Answer {
     Silencing {
         /// The answer.
         of: SilencingAnswer,
+    },
+    /// Who is on call, or what became of a command about it.
+    OnCall {
+        /// The answer.
+        of: OnCallAnswer,
     },
     /// The command exists, but not in this release.
     NotAvailable {

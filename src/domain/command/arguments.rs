@@ -5,7 +5,7 @@ use super::{
     Command, Context, Evidence, Mistake, Parsed, Query, Verb, VerbEffect, View, Which, quotable, ranges,
     split_word,
 };
-use super::{silencing, times};
+use super::{on_call, silencing, times};
 use crate::domain::duration;
 use std::time::Duration;
 
@@ -82,6 +82,7 @@ fn command(verb: Verb, rest: &str, evidence: Evidence, context: Context<'_>) -> 
         VerbEffect::Query(query) if rest.is_empty() => Ok(Command::Query(query)),
         VerbEffect::Silence => silencing::silence(verb, rest, context),
         VerbEffect::Unsilence => silencing::unsilence(verb, rest, evidence),
+        VerbEffect::OnCall => on_call::on_call(rest, evidence),
         VerbEffect::NotAvailable(arguments)
             if evidence == Evidence::Addressed || looks_meant(arguments, rest) =>
         {

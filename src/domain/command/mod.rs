@@ -8,6 +8,7 @@
 
 mod arguments;
 mod loose;
+mod on_call;
 mod ranges;
 mod silencing;
 #[cfg(test)]
@@ -15,6 +16,7 @@ mod tests;
 mod times;
 mod verb;
 
+pub use on_call::OnCall;
 pub use verb::{Act, Query, Verb, VerbEffect, View};
 
 use super::zone::Zone;
@@ -86,6 +88,8 @@ pub enum Command {
         /// Its id, or the beginning of it.
         id: String,
     },
+    /// Ask or change who is on call.
+    OnCall(OnCall),
     /// Answer a question.
     Query(Query),
     /// A command that this release recognizes and cannot execute.

@@ -43,6 +43,7 @@ fn described(parsed: &Parsed) -> String {
             }
             Command::Unsilence { id } => format!("unsilence {id}"),
             Command::Query(query) => format!("{query:?}").to_lowercase(),
+            Command::OnCall(on_call) => format!("oncall {on_call:?}").to_lowercase(),
             Command::NotAvailable(verb) => format!("later {}", verb.word()),
         },
     }
@@ -111,7 +112,7 @@ fn a_text_in_the_room_is_a_command_only_if_it_is_exactly_one() {
                 "unsilence 8a07086b-74f3-4a78-8f0e-0c1f9d1c2b3a",
             ),
             ("unsilence 8a07", "unsilence 8a07"),
-            ("oncall", "later oncall"),
+            ("oncall", "oncall who"),
             ("stats 7d", "later stats"),
             ("maintenance 2h", "later maintenance"),
             ("maintenance end", "later maintenance"),
@@ -292,8 +293,13 @@ fn quoted_text_is_short_and_stays_within_its_backticks() {
 #[test]
 fn every_usage_parses_and_every_typo_gets_a_suggestion() {
     for verb in Verb::ALL.iter().copied() {
-        let usage =
-            verb.row().usage.replace(" [comment]", " a comment").replace(" [7d]", "").replace("ID", "a1b2");
+        let usage = verb
+            .row()
+            .usage
+            .replace(" [comment]", " a comment")
+            .replace(" [7d]", "")
+            .replace(" [next]", "")
+            .replace("ID", "a1b2");
         assert!(matches!(parse(&usage, BARE), Parsed::Command(_)), "{usage}");
         for word in verb.row().words {
             assert_eq!(Verb::from_word(word), Some(verb));

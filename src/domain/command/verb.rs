@@ -42,6 +42,8 @@ pub enum VerbEffect {
     Silence,
     /// Ends a silence in Alertmanager. Arguments: an id, or the beginning of one.
     Unsilence,
+    /// Asks or changes who is on call.
+    OnCall,
     /// This release recognizes the command by its arguments, but cannot execute it.
     NotAvailable(Arguments),
 }
@@ -256,12 +258,12 @@ verbs! {
         right: Right::Moderate,
     },
     OnCall => Row {
-        words: &["oncall"],
-        usage: "oncall",
-        purpose: "show who is on call",
+        words: &["oncall", "on-call"],
+        usage: "oncall [next]",
+        purpose: "show who is on call; oncall take 4h, give @bob 2d, swap @bob Mon-Fri, undo: change it",
         reactions: &[],
         unmistakable: false,
-        effect: VerbEffect::NotAvailable(Arguments::Nothing),
+        effect: VerbEffect::OnCall,
         phases: &[],
         right: Right::Look,
     },
@@ -331,6 +333,7 @@ impl Verb {
             | VerbEffect::Query(_)
             | VerbEffect::Silence
             | VerbEffect::Unsilence
+            | VerbEffect::OnCall
             | VerbEffect::NotAvailable(_) => false,
         }
     }

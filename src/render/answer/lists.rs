@@ -120,7 +120,7 @@ fn list(headline: &Rich, incidents: &[IncidentLine], all: u64, context: &Context
 }
 
 /// `🔴 #42 DiskFull · critical · 3 alerts · 12 min · level 1 of 2`.
-fn incident_line(incident: &IncidentLine, context: &Context<'_>) -> Rich {
+pub(super) fn incident_line(incident: &IncidentLine, context: &Context<'_>) -> Rich {
     let now = context.now;
     let mark = phase_mark(incident.phase, incident.severity.as_ref(), context.policy);
     let lead = Rich::from(format!("{mark} ")).strong(&format!("#{} {}", incident.number, name(incident)));

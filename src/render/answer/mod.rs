@@ -2,6 +2,7 @@
 
 mod help;
 mod lists;
+pub mod on_call;
 mod silences;
 
 pub use lists::timeline;
@@ -68,6 +69,7 @@ pub fn answer(answer: &Answer, context: &Context<'_>) -> Message {
         }
         Answer::NotPermitted { needs } => line(&Rich::from("⛔ ").then(&no_right(needs))),
         Answer::Silencing { of } => silences::answer(of, context),
+        Answer::OnCall { of } => on_call::answer(of, context),
         Answer::NotAvailable { command } => line(
             &Rich::new()
                 .command(&short(command, 100))

@@ -4,6 +4,7 @@ use super::*;
 use crate::domain::answer::{Answer, IncidentLine};
 use crate::domain::hold::HeldAlerts;
 use crate::domain::incident::{Phase, PhaseName, Rung};
+use crate::domain::on_call::Called;
 use crate::domain::policy::Severity;
 use crate::domain::silencing::{Failed, SilenceLine, SilenceResult, SilencingAnswer, UnsilenceResult};
 use crate::domain::view::AlertView;
@@ -184,7 +185,7 @@ proptest! {
         let ackers = Mentions::with_user_ids([alice(), bob()]);
         check(&thread::ack_reminder(root, &view, minutes_ahead(5), &context), &ackers);
         check(&fallback::unanswered(&view, &story, &context), &Mentions::with_room_mention());
-        check(&fallback::reminder(&view, &story, 1, &[], &context), &Mentions::default());
+        check(&fallback::reminder(&view, &story, 1, &Called::default(), &context), &Mentions::default());
         check(&fallback::unreachable(&view, 0, &context), &Mentions::with_room_mention());
         check(&page::show(&view, &story, &context), &Mentions::default());
     }

@@ -1,6 +1,7 @@
 use super::snapshot_of;
 use crate::domain::digest::{Class, Member};
 use crate::domain::incident::PhaseName;
+use crate::domain::on_call::Called;
 use crate::domain::policy::{Mention, Policy, Severity};
 use crate::render::digest::{Words, digest, edit};
 use crate::render::size::{MOST_BYTES, visible_characters};
@@ -33,16 +34,16 @@ fn words(class: Class) -> Words<'static> {
 
 #[test]
 fn a_digest_shows_what_how_often_where_and_the_numbers() {
-    let called = [Mention::User(user_id!("@alice:example.org").to_owned())];
+    let called = Mention::User(user_id!("@alice:example.org").to_owned()).into();
     let message = digest(&storm(PhaseName::Firing), &called, &words(Class::First));
     insta::assert_snapshot!(snapshot_of(&message));
 }
 
 #[test]
 fn a_digest_of_what_nobody_acknowledged() {
-    let message = digest(&storm(PhaseName::Firing), &[Mention::Room], &words(Class::Escalation));
+    let message = digest(&storm(PhaseName::Firing), &Mention::Room.into(), &words(Class::Escalation));
     insta::assert_snapshot!(message.text.plain());
-    let message = digest(&storm(PhaseName::Unanswered), &[], &words(Class::Fallback));
+    let message = digest(&storm(PhaseName::Unanswered), &Called::default(), &words(Class::Fallback));
     assert!(message.text.plain().starts_with("🔴 🚨 UNANSWERED: 36 incidents"), "{}", message.text.plain());
 }
 
@@ -64,7 +65,7 @@ fn however_large_the_storm_a_digest_fits_and_is_read_on_a_phone() {
         })
         .collect();
     for message in [
-        digest(&members, &[], &words(Class::First)),
+        digest(&members, &Called::default(), &words(Class::First)),
         edit(event_id!("$digest"), &members, &words(Class::First)),
     ] {
         assert!(message.bytes() <= MOST_BYTES, "{}", message.bytes());

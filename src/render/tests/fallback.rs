@@ -24,7 +24,7 @@ fn the_fallback_room_learns_that_nobody_answered() {
 #[test]
 fn a_reminder_mentions_the_given_people() {
     let policy = sample::policy();
-    let called = policy.levels[0].mention.clone();
+    let called = context(&policy).on_call.resolve(&policy.levels[0].mention);
     let mut story = unanswered_story();
     story.extend([entry(0, Kind::Reminded { number: 1 }), entry(0, Kind::Reminded { number: 2 })]);
     assert_snapshot!(snapshot_of(&fallback::reminder(&single(), &story, 2, &called, &context(&policy))));

@@ -5,6 +5,7 @@ mod bounds;
 mod digest;
 mod fallback;
 mod incidents;
+mod on_call;
 mod silences;
 mod template;
 mod threads;
@@ -12,6 +13,7 @@ mod threads;
 use super::message::Message;
 use super::{Context, sample};
 use crate::domain::input::Via;
+use crate::domain::on_call::OnCallNow;
 use crate::domain::policy::Policy;
 use crate::domain::timeline::{Entry, Kind, RunReason};
 use crate::domain::view::IncidentView;
@@ -40,7 +42,7 @@ fn bob() -> OwnedUserId {
 }
 
 fn context(policy: &Policy) -> Context<'_> {
-    Context { policy, ack_reaction: "✅", for_good: false, now: now() }
+    Context { policy, on_call: OnCallNow::none(), ack_reaction: "✅", for_good: false, now: now() }
 }
 
 fn view() -> IncidentView {

@@ -1,6 +1,7 @@
 //! Operators' templates.
 
 use super::*;
+use crate::domain::on_call::OnCallNow;
 use crate::render::size::MOST_BYTES;
 use crate::render::template::{TemplateProblem, Templated, Templates, check, overridden, sample_message};
 use ruma::events::room::message::RoomMessageEventContent;
@@ -14,7 +15,13 @@ fn page_with(
     change: impl FnOnce(&mut IncidentView),
 ) -> (Message, Option<TemplateProblem>) {
     let policy = sample::policy();
-    let context = Context { policy: &policy, ack_reaction: "✅", for_good: false, now: now() };
+    let context = Context {
+        policy: &policy,
+        on_call: OnCallNow::none(),
+        ack_reaction: "✅",
+        for_good: false,
+        now: now(),
+    };
     let mut view = sample::view(now());
     change(&mut view);
     let message = sample_message(Templated::Page, &view, &context);

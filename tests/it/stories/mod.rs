@@ -16,6 +16,7 @@
 //! silences_elsewhere  other senders, people and processes
 //! storms         many pages at once in one room   believed   what people take for commands
 //! severities     how an alert of each severity pages
+//! on_call        who is on call, and hand-overs  on_call_commands  who is on call is changed from rooms
 //! ```
 
 mod acknowledging;
@@ -28,6 +29,8 @@ mod groups;
 mod ladder;
 mod late_events;
 mod mentions;
+mod on_call;
+mod on_call_commands;
 mod polling;
 mod recorded;
 mod removed_lists;
