@@ -7,6 +7,7 @@ use super::time::later;
 use super::transition::decide;
 use super::webhook::WebhookAlert;
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use std::time::Duration;
 
 /// How far a forecast looks.
@@ -46,11 +47,20 @@ pub struct Forecast {
 }
 
 /// What a report opens that no incident holds yet; `None`: nothing, as none of its alerts is firing. Every page is sent as
-/// soon as it is due.
-pub fn forecast(policy: &Policy, alerts: &[WebhookAlert], now: Timestamp) -> Option<Forecast> {
+/// soon as it is due. `zone`: that of times of day.
+pub fn forecast(
+    policy: &Policy,
+    zone: &TimeZone,
+    alerts: &[WebhookAlert],
+    now: Timestamp,
+) -> Option<Forecast> {
     let in_force = PolicyInForce { version: 1, policy };
     let decided = |incident: Option<&Incident>, input: &Input, now| {
-        decide(incident, input, Surroundings { of_run: in_force, newest: in_force, maintenance: false, now })
+        decide(
+            incident,
+            input,
+            Surroundings { of_run: in_force, newest: in_force, zone, maintenance: false, now },
+        )
     };
     let opened = decided(None, &Input::Report(report(policy, alerts)), now);
     let mut incident = opened.incident.clone()?;
@@ -143,7 +153,7 @@ mod tests {
 
     /// The steps with the minutes until each.
     fn steps(policy: &Policy, alert: WebhookAlert) -> Vec<(i64, Happens)> {
-        let forecast = forecast(policy, &[alert], Timestamp::UNIX_EPOCH).unwrap();
+        let forecast = forecast(policy, &TimeZone::UTC, &[alert], Timestamp::UNIX_EPOCH).unwrap();
         forecast.steps.into_iter().map(|step| (step.at.as_second() / 60, step.what)).collect()
     }
 
@@ -172,11 +182,14 @@ mod tests {
         let rung = Rung { run_no: 1, loop_no: 0, level: 0 };
         let expected = [(0, Happens::Announcement(rung)), (540, Happens::Page(rung))];
         assert_eq!(steps(&policy, alert("info", true))[..2], expected);
-        assert_eq!(forecast(&policy, &[alert("none", true)], Timestamp::UNIX_EPOCH), None);
+        assert_eq!(forecast(&policy, &TimeZone::UTC, &[alert("none", true)], Timestamp::UNIX_EPOCH), None);
     }
 
     #[test]
     fn a_resolved_alert_opens_nothing() {
-        assert_eq!(forecast(&ladder(), &[alert("critical", false)], Timestamp::UNIX_EPOCH), None);
+        assert_eq!(
+            forecast(&ladder(), &TimeZone::UTC, &[alert("critical", false)], Timestamp::UNIX_EPOCH),
+            None
+        );
     }
 }

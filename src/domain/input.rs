@@ -6,6 +6,7 @@ use super::incident::{Fingerprint, Incident, Rung};
 use super::policy::Severity;
 use super::timeline::Entry;
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use ruma::OwnedUserId;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -202,6 +203,8 @@ pub struct Surroundings<'a> {
     pub of_run: PolicyInForce<'a>,
     /// The newest policy of the room list, which a new run uses.
     pub newest: PolicyInForce<'a>,
+    /// The zone of times of day of the room list.
+    pub zone: &'a TimeZone,
     /// Whether the incident is under maintenance.
     pub maintenance: bool,
     /// The current time.

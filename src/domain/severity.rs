@@ -169,16 +169,18 @@ impl Policy {
         wanted.min(last)
     }
 
-    /// Until when an incident with alerts of these severities waits before it pages; `None`: it does not.
+    /// Until when an incident with alerts of these severities waits before it pages; `None`: it does not. `zone`: that of
+    /// times of day.
     pub fn held_until<'a>(
         &self,
         severities: impl Iterator<Item = &'a Severity>,
         now: Timestamp,
+        zone: &TimeZone,
     ) -> Option<Timestamp> {
         let mut until = None;
         for severity in severities {
             let at = self.rule(severity.name.as_deref())?.hold_until?;
-            let next = next_time_of_day(now, at, &TimeZone::UTC);
+            let next = next_time_of_day(now, at, zone);
             until = Some(until.map_or(next, |until: Timestamp| until.min(next)));
         }
         until
@@ -268,10 +270,21 @@ mod tests {
         let critical = policy.severity(Some("critical"));
         let at = |text: &str| text.parse::<Timestamp>().unwrap();
         let night = at("2026-11-24T23:15:00Z");
-        assert_eq!(policy.held_until(iter::once(&info), night), Some(at("2026-11-25T09:00:00Z")));
-        assert_eq!(policy.held_until([&info, &low].into_iter(), night), Some(at("2026-11-25T07:30:00Z")));
-        assert_eq!(policy.held_until([&info, &critical].into_iter(), night), None);
+        assert_eq!(
+            policy.held_until(iter::once(&info), night, &TimeZone::UTC),
+            Some(at("2026-11-25T09:00:00Z"))
+        );
+        assert_eq!(
+            policy.held_until([&info, &low].into_iter(), night, &TimeZone::UTC),
+            Some(at("2026-11-25T07:30:00Z"))
+        );
+        assert_eq!(policy.held_until([&info, &critical].into_iter(), night, &TimeZone::UTC), None);
+        let berlin = TimeZone::get("Europe/Berlin").unwrap();
+        assert_eq!(policy.held_until(iter::once(&info), night, &berlin), Some(at("2026-11-25T08:00:00Z")));
         let morning = at("2026-11-25T09:00:00Z");
-        assert_eq!(policy.held_until(iter::once(&info), morning), Some(at("2026-11-26T09:00:00Z")));
+        assert_eq!(
+            policy.held_until(iter::once(&info), morning, &TimeZone::UTC),
+            Some(at("2026-11-26T09:00:00Z"))
+        );
     }
 }

@@ -15,6 +15,7 @@ use crate::domain::timeline::Kind;
 use crate::domain::totals::Counted;
 use crate::domain::transition;
 use crate::domain::webhook::AlertGroup;
+use crate::domain::zone::Zone;
 use crate::store::enqueue::{self, NewMessage};
 use crate::store::{
     Reported, StoreError, StoredIncident, Tx, alert, commit, incident, opening, settle, timeline,
@@ -272,6 +273,8 @@ pub(super) struct Policies {
     pub(super) of_run: (i64, Arc<Policy>),
     /// The newest policy, which a new run uses.
     pub(super) newest: (i64, Arc<Policy>),
+    /// The zone of times of day of the room list.
+    pub(super) zone: Zone,
 }
 
 impl Policies {
@@ -283,6 +286,7 @@ impl Policies {
             Surroundings {
                 of_run: PolicyInForce { version: self.of_run.0, policy: &self.of_run.1 },
                 newest: PolicyInForce { version: self.newest.0, policy: &self.newest.1 },
+                zone: self.zone.time_zone(),
                 maintenance: false,
                 now,
             },
@@ -293,7 +297,7 @@ impl Policies {
     pub(super) fn after(&self, incident: &Incident) -> Self {
         let is_newest = incident.run.policy_version == self.newest.0;
         let of_run = if is_newest { self.newest.clone() } else { self.of_run.clone() };
-        Self { of_run, newest: self.newest.clone() }
+        Self { of_run, newest: self.newest.clone(), zone: self.zone.clone() }
     }
 
     /// The policy of an incident's run after a decision.

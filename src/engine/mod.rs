@@ -288,7 +288,10 @@ impl Engine {
         incident: Option<&Incident>,
         unreadable: Unreadable,
     ) -> Result<Policies, EngineError> {
-        let newest = self.lists.load().get(room_list).map(|list| (list.version, list.policy.clone()));
+        let lists = self.lists.load();
+        let list = lists.get(room_list);
+        let newest = list.map(|list| (list.version, list.policy.clone()));
+        let zone = list.map(|list| list.time_zone.clone()).unwrap_or_default();
         let of_run = match incident {
             Some(incident) => {
                 let version = incident.run.policy_version;
@@ -301,7 +304,7 @@ impl Engine {
             None => newest.clone(),
         };
         let of_run = of_run.ok_or_else(|| EngineError::UnknownRoomList(room_list.to_owned()))?;
-        Ok(Policies { newest: newest.unwrap_or_else(|| of_run.clone()), of_run })
+        Ok(Policies { newest: newest.unwrap_or_else(|| of_run.clone()), of_run, zone })
     }
 
     /// The policy of an incident's run. If it cannot be read, the current one of its room list takes its place (logged

@@ -34,7 +34,11 @@ impl Draft<'_> {
 
     /// When the first page of a run is due that waits for so long, and for the time of day that its severities wait for.
     pub(super) fn first_page_at(&self, delay: Duration) -> Timestamp {
-        let held = self.around.newest.policy.held_until(self.incident.severities(), self.around.now);
+        let held = self.around.newest.policy.held_until(
+            self.incident.severities(),
+            self.around.now,
+            self.around.zone,
+        );
         later(self.around.now, delay).max(held.unwrap_or(self.around.now))
     }
 

@@ -33,6 +33,8 @@ pub(super) enum What {
     Reminder,
 }
 
+static UTC: jiff::tz::TimeZone = jiff::tz::TimeZone::UTC;
+
 /// The delivery state of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
@@ -192,6 +194,7 @@ impl World {
         Surroundings {
             of_run: PolicyInForce { version: of_run, policy: self.policy(of_run) },
             newest: PolicyInForce { version: newest, policy: self.policy(newest) },
+            zone: &UTC,
             maintenance: self.maintenance,
             now: self.now,
         }
