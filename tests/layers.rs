@@ -55,7 +55,7 @@ const NAMED_ONLY_IN: &[(&str, &[&str])] = &[
             "telemetry/totals.rs",
         ],
     ),
-    ("reqwest", &["matrix/", "alertmanager/", "calendars/", "cli/local.rs"]),
+    ("reqwest", &["matrix/", "alertmanager/", "calendars/", "timers/own_heartbeat.rs", "cli/local.rs"]),
     ("ruma::api", &["matrix/", "appservice/"]),
     ("saphyr_parser", &["config/"]),
     ("sqlx", &["store/"]),

@@ -10,7 +10,7 @@ pub use parts::Parts;
 pub use workers::workers;
 
 use crate::clock::SystemClock;
-use crate::config::{Config, Problem, Registration};
+use crate::config::{Config, OwnHeartbeatConfig, Problem, Registration};
 use crate::http::{Listening, bind};
 use crate::store::{ENGINE_VERSION, Store};
 use crate::worker::Registered;
@@ -147,6 +147,11 @@ async fn open(config: &Config, store: &Store, parts: &Parts) -> anyhow::Result<(
     parts.configure(config).await
 }
 
+fn is_same_heartbeat(one: Option<&OwnHeartbeatConfig>, other: Option<&OwnHeartbeatConfig>) -> bool {
+    let of = |own: &OwnHeartbeatConfig| (own.url.expose_secret().to_owned(), own.every);
+    one.map(of) == other.map(of)
+}
+
 /// Applies the configuration that was read again, except for the keys that need a restart.
 async fn reload(parts: &Parts, running: &Config, read: Result<Config, Vec<Problem>>) {
     let config = match read {
@@ -170,6 +175,7 @@ async fn reload(parts: &Parts, running: &Config, read: Result<Config, Vec<Proble
         ("database.max_connections", config.database.max_connections != running.database.max_connections),
         ("listen", config.listen != running.listen),
         ("retention", config.retention != running.retention),
+        ("own_heartbeat", !is_same_heartbeat(config.own_heartbeat.as_ref(), running.own_heartbeat.as_ref())),
     ];
     for (key, _) in need_restart.iter().filter(|(_, differs)| *differs) {
         tracing::warn!(key, "{key} has changed; restart to apply it");

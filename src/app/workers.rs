@@ -5,8 +5,8 @@ use crate::appservice::inbox::{Inbox, InboxWorker, OurUsers};
 use crate::config::Config;
 use crate::outbox::OutboxSettings;
 use crate::timers::{
-    Asking, Attendance, Audit, Calendars, Gauges, HandOvers, Ladder, Liveness, Polling, Reconcile, Retention,
-    Silencer, Silencing, Staleness, Storms, Totals,
+    Asking, Attendance, Audit, Calendars, Gauges, HandOvers, Ladder, Liveness, OwnHeartbeat, Polling,
+    Reconcile, Retention, Silencer, Silencing, Staleness, Storms, Totals,
 };
 use crate::worker::Registered;
 use std::sync::Arc;
@@ -75,6 +75,11 @@ pub fn workers(parts: &Parts, config: &Config, shutdown: &CancellationToken) -> 
         Registered::periodic(Totals::new(store(), clock(), metrics())),
         Registered::periodic(Audit::new(engine(), store(), (clock(), metrics()), lists(), health.clone())),
     ];
+    let own = config.own_heartbeat.iter().map(|own| {
+        let own = (own.url.clone(), own.every);
+        Registered::periodic(OwnHeartbeat::new(own, clock(), metrics(), health.clone()))
+    });
+    let by_clock: Vec<Registered> = by_clock.into_iter().chain(own).collect();
     let gate = parts.clock_gate();
     let observing = [
         Registered::woken_by(parts.compared_clock.jumps(), parts.clock_check()),

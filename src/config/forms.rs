@@ -77,6 +77,13 @@ pub(super) static FORMS: LazyLock<Vec<Form>> = LazyLock::new(|| {
         ),
         like("URL (homeserver)", HTTP, HTTP_EXPECTED, |_, _, text| base_url(text, "/_matrix")),
         like("URL (Alertmanager)", HTTP, HTTP_EXPECTED, |_, _, text| base_url(text, "/api/v2")),
+        // Its path is a secret: no message has it.
+        any("URL (heartbeat)", |_, _, text| {
+            let url = Url::parse(text)
+                .ok()
+                .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+            url.map(|_| json!(text)).ok_or_else(|| format!("{HTTP_EXPECTED}, with a host after it"))
+        }),
         any("URL (application service)", |_, _, text| {
             registration::appservice_address(text).map(|url| json!(url))
         }),

@@ -22,8 +22,8 @@ pub use on_call::{CalendarConfig, LayerConfig, OnCallConfig};
 pub use read::Outside;
 pub use registration::{Namespace, Namespaces, Registration, appservice_address, read_registration};
 pub use types::{
-    AlertmanagerConfig, BasicAuth, Config, Database, Homeserver, Listen, Listener, Retention, RoomListConfig,
-    TlsFiles, WebhookAuth,
+    AlertmanagerConfig, BasicAuth, Config, Database, Homeserver, Listen, Listener, OwnHeartbeatConfig,
+    Retention, RoomListConfig, TlsFiles, WebhookAuth,
 };
 
 use read::Reader;

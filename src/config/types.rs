@@ -64,6 +64,10 @@ pub struct Config {
     /// How long history is kept; `none` keeps it forever.
     #[serde(default)]
     pub retention: Retention,
+    /// A URL that matrixbot calls as long as its audit finds nothing and the homeserver answers, so that an outside service
+    /// notices when it stops.
+    #[schemars(extend("x-hint" = "{url_file: heartbeat-url, every: 1m}"))]
+    pub own_heartbeat: Option<OwnHeartbeatConfig>,
     /// The files that nobody else should be able to read, with this one if it has a secret.
     #[serde(skip)]
     pub secret_files: BTreeSet<PathBuf>,
@@ -74,6 +78,24 @@ pub struct Config {
 
 pub(super) fn user_prefix() -> String {
     "_alerts_".to_owned()
+}
+
+/// Our own heartbeat.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+pub struct OwnHeartbeatConfig {
+    /// matrixbot calls it with GET. Healthchecks.io, Uptime Kuma and others give each check a URL of its own; nobody else
+    /// should know it.
+    #[schemars(with = "String", extend("format" = "URL (heartbeat)", "x-secret" = "heartbeat-url"))]
+    #[schemars(extend("x-example" = "https://hc-ping.com/5f0b1d5c"))]
+    pub url: SecretString,
+    /// How often. The outside service should wait for twice that long, and some.
+    #[serde(default = "one_minute")]
+    #[schemars(extend("format" = "time-to-answer"))]
+    pub every: Duration,
+}
+
+fn one_minute() -> Duration {
+    Duration::from_mins(1)
 }
 
 /// The homeserver.

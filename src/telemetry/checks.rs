@@ -1,5 +1,6 @@
 //! The metrics of alerts that change no incident, and of what matrixbot checks about itself and about others.
 
+use super::labels::OwnBeat;
 use super::metrics::{Metrics, Registrar};
 use crate::domain::audit::AuditCheck;
 use prometheus::{IntCounter, IntCounterVec, IntGaugeVec};
@@ -11,6 +12,7 @@ pub(super) struct Checks {
     orphan_clears: IntCounter,
     audit_failures: IntCounterVec,
     audit_violations: IntGaugeVec,
+    own_heartbeats: IntCounterVec,
 }
 
 impl Checks {
@@ -33,7 +35,15 @@ impl Checks {
                 "Violations that the audit of the database finds now, by what it checks.",
                 &["check"],
             )?,
+            own_heartbeats: registrar.counters(
+                "own_heartbeats_total",
+                "Calls of the URL of own_heartbeat, by result.",
+                &["result"],
+            )?,
         };
+        for result in OwnBeat::ALL {
+            checks.own_heartbeats.with_label_values(&[result.as_str()]);
+        }
         for check in AuditCheck::ALL {
             checks.audit_failures.with_label_values(&[check.as_str()]);
             checks.audit_violations.with_label_values(&[check.as_str()]);
@@ -48,6 +58,11 @@ impl Checks {
 }
 
 impl Metrics {
+    /// The URL of our own heartbeat was called, or not.
+    pub fn own_beat(&self, result: OwnBeat) {
+        self.checks().own_heartbeats.with_label_values(&[result.as_str()]).inc();
+    }
+
     /// The audit has found a violation that it had not found before.
     pub fn audit_failed(&self, check: AuditCheck) {
         self.checks().audit_failures.with_label_values(&[check.as_str()]).inc();

@@ -107,6 +107,28 @@ impl SilenceEvent {
     }
 }
 
+/// What became of our own heartbeat.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
+pub enum OwnBeat {
+    /// The URL was called.
+    Sent,
+    /// The call failed.
+    Failed,
+    /// The audit finds something, or the homeserver does not answer: the URL was not called.
+    Withheld,
+}
+
+impl OwnBeat {
+    /// Every value.
+    pub const ALL: &[Self] = Self::VARIANTS;
+
+    /// The label's value.
+    pub fn as_str(self) -> &'static str {
+        self.into()
+    }
+}
+
 /// The result of a transaction of the homeserver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, IntoStaticStr, VariantArray)]
 #[strum(serialize_all = "snake_case")]

@@ -8,7 +8,9 @@ mod on_call;
 mod polls;
 mod totals;
 
-pub use labels::{DeliveryOutcome, EventResult, Finding, OutboxState, SilenceEvent, TransactionResult};
+pub use labels::{
+    DeliveryOutcome, EventResult, Finding, OutboxState, OwnBeat, SilenceEvent, TransactionResult,
+};
 pub use metrics::{Metrics, MetricsError};
 pub use on_call::ScheduleState;
 

@@ -15,6 +15,7 @@ mod left_rooms;
 mod lost_events;
 mod muted;
 mod one_list;
+mod own_heartbeat;
 mod pacing;
 mod probes;
 mod process;
