@@ -202,7 +202,7 @@ pub fn mentions_absent(room_list: &str, people: &[(String, String)]) -> Message 
         text.paragraph(&[Rich::new().em(&format!("… and {more} more"))]);
     }
     text.paragraph(&[Rich::from("Invite them to the room, or ask the operators to correct ")
-        .code("mention")
+        .command("mention")
         .text(" in the configuration. The pages themselves arrive.")]);
     Message::notice(text)
 }

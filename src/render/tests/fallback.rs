@@ -70,7 +70,7 @@ fn people_whom_pages_mention_in_vain_are_named_with_the_reason() {
     let people = people.map(|(user, why)| (user.to_owned(), why.to_owned()));
     assert_eq!(
         fallback::mentions_absent("finance", &people).text.plain(),
-        "⚠️ Pages of finance mention people whom they do not reach:\n\n- @bob:example.org: not in #ops:example.org\n- \
+        "⚠️ Pages of finance mention people whom they do not reach:\n\n• @bob:example.org: not in #ops:example.org\n• \
          @bov:example.org: example.org has no such user\n\nInvite them to the room, or ask the operators to correct \
          \"mention\" in the configuration. The pages themselves arrive."
     );
