@@ -26,7 +26,7 @@ EXPECTATIONS = [test for group in yaml.safe_load((CHART / "ci/alerts_test.yaml")
 def metrics():
     """What matrixbot exports: name to labels."""
     found = {"up": set(), **{f"process_{name}": set() for name in PROCESS}}
-    code = "".join((ROOT / "src/telemetry" / file).read_text() for file in ("checks.rs", "metrics.rs", "polls.rs"))
+    code = "".join((ROOT / "src/telemetry" / file).read_text() for file in ("checks.rs", "metrics.rs", "on_call.rs", "polls.rs"))
     declarations = re.findall(r'(?:registrar|self)\s*\.(counters?|gauges?|histogram)\(\s*"(\w+)",\s*(?:"[^"]*"|help)\s*,?\s*(&\[[^\]]*\])?', code)
     declarations += [("gauges", name, '"room_list"') for name in re.findall(r'registrar\s*\.of_lists\(\s*"(\w+)"', code)]
     for kind, name, labels in declarations:

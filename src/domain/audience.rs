@@ -1,5 +1,6 @@
 //! Whether the people whom pages mention can see them: a mention notifies nobody who is not in the room.
 
+use super::on_call::Schedules;
 use super::policy::{Mention, Policy, RoomReference};
 use ruma::OwnedUserId;
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,6 +32,23 @@ pub fn mentioned(policy: &Policy) -> BTreeMap<OwnedUserId, Vec<BTreeSet<RoomRefe
     people
 }
 
+/// The policy with everybody who may be on call in a schedule instead of the schedule.
+pub fn with_everybody(policy: &Policy, schedules: &Schedules) -> Policy {
+    let mut policy = policy.clone();
+    let of_levels = policy.levels.iter_mut().map(|level| &mut level.mention);
+    let of_severities = policy.severities.values_mut().filter_map(|rule| rule.mention.as_mut());
+    for mentions in of_levels.chain(of_severities) {
+        let expanded = mentions.drain(..).flat_map(|mention| match mention {
+            Mention::OnCall(name) => {
+                schedules.get(&name).map(|schedule| schedule.everybody()).unwrap_or_default()
+            }
+            other => vec![other],
+        });
+        *mentions = expanded.collect();
+    }
+    policy
+}
+
 /// The people who are in none of the rooms where pages mention them, with these rooms. What is not known of a room's members
 /// speaks for them.
 pub fn absent(policy: &Policy, members: &Members) -> BTreeMap<OwnedUserId, BTreeSet<RoomReference>> {
@@ -50,8 +68,11 @@ pub fn absent(policy: &Policy, members: &Members) -> BTreeMap<OwnedUserId, BTree
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::on_call::{Layer, Schedule, Turns};
     use crate::domain::policy::Level;
     use crate::domain::severity::SeverityRule;
+    use crate::domain::zone::Zone;
+    use std::sync::Arc;
     use std::time::Duration;
 
     fn user(name: &str) -> OwnedUserId {
@@ -70,6 +91,28 @@ mod tests {
             SeverityRule { mention: Some(vec![Mention::User(user("carol"))]), ..SeverityRule::default() };
         policy.severities.insert("page".to_owned(), page);
         policy
+    }
+
+    #[test]
+    fn everybody_who_may_be_on_call_must_see_the_pages() {
+        let turns = Turns::every(7, "Mon 09:00".parse().unwrap(), "2026-11-30".parse().unwrap());
+        let schedule = Schedule {
+            name: "primary".to_owned(),
+            zone: Zone::UTC,
+            layers: vec![Layer::new(vec![user("dave"), user("erin")], turns, None)],
+            calendar: None,
+            announce: Vec::new(),
+            fallback: vec![Mention::User(user("frank")), Mention::Room],
+        };
+        let schedules = Schedules::from([("primary".to_owned(), Arc::new(schedule))]);
+        let mut policy = policy();
+        policy.levels[1].mention =
+            vec![Mention::OnCall("primary".to_owned()), Mention::OnCall("gone".to_owned())];
+        let expanded = with_everybody(&policy, &schedules);
+        let members = members(&[("#a", &["alice", "bob", "carol"]), ("#b", &[]), ("#c", &["erin"])]);
+        let absent: Vec<_> = absent(&expanded, &members).into_keys().collect();
+        assert_eq!(absent, [user("dave"), user("frank")]);
+        assert!(expanded.levels[1].mention.contains(&Mention::Room));
     }
 
     fn members(rooms: &[(&str, &[&str])]) -> Members {

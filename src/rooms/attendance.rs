@@ -149,7 +149,7 @@ impl Rooms {
                 visit.labels.insert(reference.clone(), self.store.room_label(reference).await?);
             }
         }
-        visit.can_send |= self.review_mentions(list, &visit.entered, now).await?;
+        visit.can_send |= self.review_mentions((lists, list), &visit.entered, now).await?;
         let aliases: Vec<String> =
             list.references().into_iter().filter(|reference| reference.starts_with('#')).collect();
         self.store.forget_other_aliases(&list.name, &aliases).await?;

@@ -1,8 +1,8 @@
 //! Looks for people whom pages mention, and who are not in the room or do not exist. The fallback rooms are notified once.
 
 use super::{RoomError, Rooms, trouble};
-use crate::domain::audience::{Members, absent, mentioned};
-use crate::domain::lists::ListSettings;
+use crate::domain::audience::{Members, absent, mentioned, with_everybody};
+use crate::domain::lists::{ListSettings, Lists};
 use crate::domain::outgoing::Outgoing;
 use crate::domain::policy::RoomReference;
 use crate::matrix::{Client, ClientError, Identity};
@@ -16,11 +16,11 @@ impl Rooms {
     /// configuration. Returns whether the outbox has new messages to send.
     pub(super) async fn review_mentions(
         &self,
-        list: &ListSettings,
+        (lists, list): (&Lists, &ListSettings),
         rooms: &BTreeMap<RoomReference, String>,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
-        let absent = match self.absent(list, rooms).await {
+        let absent = match self.absent((lists, list), rooms).await {
             Ok(absent) => absent,
             Err(RoomError::Store(error)) => return Err(error),
             // The homeserver does not answer, so nothing is known.
@@ -49,11 +49,11 @@ impl Rooms {
 
     async fn absent(
         &self,
-        list: &ListSettings,
+        (lists, list): (&Lists, &ListSettings),
         rooms: &BTreeMap<RoomReference, String>,
     ) -> Result<BTreeMap<String, String>, RoomError> {
-        let wanted: BTreeSet<RoomReference> =
-            mentioned(&list.policy).into_values().flatten().flatten().collect();
+        let policy = with_everybody(&list.policy, lists.schedules());
+        let wanted: BTreeSet<RoomReference> = mentioned(&policy).into_values().flatten().flatten().collect();
         if wanted.is_empty() {
             return Ok(BTreeMap::new());
         }
@@ -65,7 +65,7 @@ impl Rooms {
             }
         }
         let mut reasons = BTreeMap::new();
-        for (user, rooms) in absent(&list.policy, &members) {
+        for (user, rooms) in absent(&policy, &members) {
             let why = why_absent(&self.client, &identity, &user, &rooms).await?;
             reasons.insert(user.to_string(), why);
         }

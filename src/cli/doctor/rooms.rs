@@ -4,7 +4,7 @@ use super::Examined;
 use super::homeserver::reason;
 use super::report::Report;
 use crate::cli::rooms::after_undo;
-use crate::config::{Config, RoomListConfig};
+use crate::config::{Config, OnCallConfig, RoomListConfig};
 use crate::domain::audience::{self, Members};
 use crate::domain::lists::FollowAliases;
 use crate::domain::policy::Mention;
@@ -14,6 +14,7 @@ use crate::rooms::{self, Differs, LookedUp};
 use crate::store::{Move, RoomTrouble, Store, Strayed};
 use ruma::{OwnedRoomId, RoomId};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// One room of the list, and what it needs.
 struct Wanted {
@@ -103,7 +104,10 @@ async fn mentions(
     identity: &Identity,
     members: &Members,
 ) {
-    let absent = audience::absent(&list.policy, members);
+    let schedules = examined.config.on_call.iter().map(OnCallConfig::schedule);
+    let schedules = schedules.map(|schedule| (schedule.name.clone(), Arc::new(schedule))).collect();
+    let policy = audience::with_everybody(&list.policy, &schedules);
+    let absent = audience::absent(&policy, members);
     for (user, places) in &absent {
         let subject = format!("{user} ({})", list.name);
         let detail = match why_absent(&examined.client, identity, user, places).await {
@@ -113,7 +117,7 @@ async fn mentions(
         let remedy = "Invite the person to the room, or correct `mention` in the configuration.";
         report.warning("mention", Some(&subject), detail, remedy);
     }
-    if absent.is_empty() && !audience::mentioned(&list.policy).is_empty() {
+    if absent.is_empty() && !audience::mentioned(&policy).is_empty() {
         report.ok("mention", Some(&list.name), "everybody whom pages mention is in a room");
     }
 }

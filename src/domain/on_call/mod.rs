@@ -228,15 +228,18 @@ impl Schedule {
         found.into_iter().map(shift).collect()
     }
 
-    /// Everybody whom the rotation names.
-    pub fn people(&self) -> Vec<OwnedUserId> {
-        let mut people: Vec<OwnedUserId> = Vec::new();
-        for person in self.layers.iter().flat_map(Layer::people) {
-            if !people.contains(person) {
-                people.push(person.clone());
+    /// Everybody whom the configuration names: people who may be on call, and who is mentioned while nobody is.
+    pub fn everybody(&self) -> Vec<Mention> {
+        let of_layers = self.layers.iter().flat_map(Layer::people);
+        let of_calendar = self.calendar.iter().flat_map(|calendar| calendar.people.users());
+        let users = of_layers.chain(of_calendar).cloned().map(Mention::User);
+        let mut everybody: Vec<Mention> = Vec::new();
+        for mention in users.chain(self.fallback.iter().cloned()) {
+            if !everybody.contains(&mention) {
+                everybody.push(mention);
             }
         }
-        people
+        everybody
     }
 }
 

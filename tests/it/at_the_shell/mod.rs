@@ -3,6 +3,7 @@
 mod certificates;
 mod doctor;
 mod incidents;
+mod on_call;
 mod rooms;
 mod stopping;
 mod test_alert;

@@ -71,6 +71,11 @@ impl Names {
 }
 
 impl People {
+    /// The users.
+    pub fn users(&self) -> impl Iterator<Item = &OwnedUserId> {
+        self.0.values()
+    }
+
     fn find(&self, text: &str) -> Option<OwnedUserId> {
         let text = folded(text);
         let exactly = |text: &str| self.0.get(text).cloned();
