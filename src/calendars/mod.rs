@@ -122,7 +122,7 @@ mod tests {
         let serving = async {
             let Some(answer) = answer else { return drop(listener) };
             let (mut connection, _) = listener.accept().await.unwrap();
-            connection.read(&mut [0; 4096]).await.unwrap();
+            let _request = connection.read(&mut [0; 4096]).await.unwrap();
             connection.write_all(answer.as_bytes()).await.ok();
             connection.shutdown().await.ok();
         };
@@ -137,25 +137,23 @@ mod tests {
         result.map_err(|error| error.to_string())
     }
 
-    fn ok(body: &str) -> Option<String> {
-        Some(format!(
-            "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nContent-Type: text/html\r\n\r\n{body}",
-            body.len()
-        ))
+    fn ok(body: &str) -> String {
+        let length = body.len();
+        format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nContent-Type: text/html\r\n\r\n{body}")
     }
 
     #[tokio::test]
     async fn a_calendar_is_downloaded_whatever_its_type_is_called() {
-        assert_eq!(from_server(ok(CALENDAR)).await.unwrap().shifts.len(), 1);
+        assert_eq!(from_server(Some(ok(CALENDAR))).await.unwrap().shifts.len(), 1);
     }
 
     #[tokio::test]
     async fn an_error_names_its_cause_and_never_the_url() {
-        let large = ok(&" ".repeat(LARGEST + 1));
+        let large = Some(ok(&" ".repeat(LARGEST + 1)));
         let refused = Some("HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n".to_owned());
         for (answer, cause) in [
             (refused, "the server answered 403 Forbidden"),
-            (ok("<html>Sign in"), "begins with `<html>Sign in`"),
+            (Some(ok("<html>Sign in")), "begins with `<html>Sign in`"),
             (large, "it is larger than 5 MiB"),
             (None, "the request failed"),
         ] {

@@ -1,5 +1,7 @@
 //! Rotations over both changes of the clock, overrides, and what holds for every rotation.
 
+#![allow(clippy::arithmetic_side_effects, reason = "tests may fail loudly")]
+
 use super::planning::{Change, NoPlan};
 use super::*;
 use jiff::civil::Date;

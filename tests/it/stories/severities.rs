@@ -18,8 +18,8 @@ async fn with_severities(severities: &[&str]) -> (World, Rooms) {
         .replace("escalate_after: 15m", &format!("escalate_after: 15m{mention}"))
         .replace("escalate_after: 30m", &format!("escalate_after: 30m{mention}"));
     let (before, _) = list.split_once("      critical:").unwrap();
-    let rules: String = severities.iter().map(|rule| format!("      {rule}\n")).collect();
-    let list = format!("{before}{rules}    stale_after: none\n");
+    let rules = severities.join("\n      ");
+    let list = format!("{before}      {rules}\n    stale_after: none\n");
     (setup.start(&list).await, rooms)
 }
 

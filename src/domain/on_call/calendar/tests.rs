@@ -11,8 +11,9 @@ fn never() -> bool {
 }
 
 fn at(text: &str) -> Timestamp {
-    let digits: Vec<&str> =
-        [(0, 4), (4, 6), (6, 8), (9, 11), (11, 13), (13, 15)].map(|(from, to)| &text[from..to]).to_vec();
+    let digits: Vec<&str> = [(0, 4), (4, 6), (6, 8), (9, 11), (11, 13), (13, 15)]
+        .map(|(from, to)| text.get(from..to).unwrap())
+        .to_vec();
     format!("{}-{}-{}T{}:{}:{}Z", digits[0], digits[1], digits[2], digits[3], digits[4], digits[5])
         .parse()
         .unwrap()

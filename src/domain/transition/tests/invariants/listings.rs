@@ -1,7 +1,6 @@
 //! What a poll of Alertmanager may change, and how long it holds an incident back.
 
 use super::{Change, Held};
-use crate::domain::hold::Hold;
 use crate::domain::incident::{Incident, Phase};
 use crate::domain::input::{HoldNews, Input, Listing};
 use crate::domain::time::later;
@@ -60,11 +59,11 @@ fn ends(change: &Change<'_>, before: &Incident, after: &Incident) -> Held {
     let waits = matches!(before.phase, Phase::Firing | Phase::Unanswered { .. } | Phase::Acknowledged { .. });
     if is_over && waits && before.next_at.is_some_and(|at| at <= now) {
         let unpolled = *change.input == Input::TickWhileUnpolled;
-        let until = before.hold.iter().filter(|hold| !hold.outlasted).map(|hold| {
+        let until = before.hold.as_ref().filter(|hold| !hold.outlasted).map(|hold| {
             let missed = unpolled || later(hold.until, Duration::from_secs(10)) < now;
             later(now, Duration::from_secs(if missed { 90 } else { 5 }))
         });
-        if let Some(until) = until.last() {
+        if let Some(until) = until {
             let waits = after.hold.as_ref().is_some_and(|hold| hold.outlasted && hold.until == until);
             prop_assert!(waits, "it does not wait for the answer of Alertmanager");
             prop_assert!(after.next_at.is_some_and(|at| at <= until), "the end of a hold is not armed");
