@@ -146,6 +146,7 @@ fn what_the_example_comments_out_can_be_used() {
         .write("alertmanager-token", "am-token\n")
         .write("alertmanager-password", "am-password\n")
         .write("finance-webhook-token", "finance-token\n")
+        .write("heartbeat-url", "https://hc-ping.com/5f0b1d5c\n")
         .write("ca.crt", &certificate.cert.pem())
         .write("tls.crt", &certificate.cert.pem())
         .write("tls.key", &certificate.signing_key.serialize_pem())
