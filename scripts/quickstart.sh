@@ -3,6 +3,7 @@
 # incident escalates, an alert resolves.
 #
 #   scripts/quickstart.sh           runs the story, then keeps everything running until Ctrl-C
+#   scripts/quickstart.sh --storm   fires forty alerts at once into the quickstart that runs in another terminal
 #   scripts/quickstart.sh --once    runs the story, then stops everything; exit status 0 if every step was seen
 #   scripts/quickstart.sh --clean   removes .quickstart/ and .cache/
 #   scripts/quickstart.sh --help
@@ -100,6 +101,9 @@ ${BOLD}Fire an alert yourself${PLAIN}
   Then, in #first-line: react to the message, or write  ack NUMBER  or  help.
   If nobody acknowledges within $STACK_ESCALATE_AFTER s, it escalates to #second-line; a minute later it notifies #fallback.
 
+${BOLD}Or forty alerts at once${PLAIN}
+  scripts/quickstart.sh --storm
+
 Ctrl-C stops everything.
 TEXT
 }
@@ -115,10 +119,21 @@ stay() {
     done
 }
 
+storm() {
+    process_id quickstart "$STACK_DIR" >/dev/null ||
+        die "No quickstart is running here." "Start it in another terminal: scripts/quickstart.sh"
+    ensure python
+    stack_play storm || die "A step of the storm failed."
+}
+
 once=''
 case ${1:-} in
     '') ;;
     --once) once=yes ;;
+    --storm)
+        storm
+        exit 0
+        ;;
     --clean)
         clean
         exit 0

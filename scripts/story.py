@@ -6,6 +6,7 @@ of the rooms. Nothing else is checked.
 
     story.py rooms …   creates the three rooms, before matrixbot starts
     story.py play …    invites the virtual user and runs the story; exit status 1 if a step is not seen
+    story.py storm …   forty alerts at once: one message shows them, alice acknowledges all of them, and they resolve
 
 The accounts alice and bob exist, with their names as passwords. Only Python's standard library is used.
 """
@@ -387,6 +388,47 @@ class Story:
                   {"DiskFull": [FIRST], "ApiDown": [FIRST, SECOND], "HighLatency": [FIRST],
                    "QueueLong": [FIRST]})
 
+    # --- a storm -------------------------------------------------------------------------------------
+
+    STORM = [("InstanceDown", "critical", 8), ("HighLoad", "warning", 20), ("DiskFull", "critical", 12)]
+
+    def storm_alerts(self):
+        """The alerts of a failed rack, each in a group of its own."""
+        now = datetime.datetime.now(datetime.timezone.utc)
+        times = {"startsAt": now.isoformat(), "endsAt": (now + datetime.timedelta(hours=1)).isoformat()}
+        return [{"labels": {"alertname": name, "severity": severity, "instance": f"rack7-{number}", "story": self.run},
+                 "annotations": {"summary": f"{name} on rack7-{number}"},
+                 "generatorURL": "http://prometheus.example/graph", **times}
+                for name, severity, count in self.STORM for number in range(1, count + 1)]
+
+    def report(self, alerts):
+        """Prometheus reports to each peer."""
+        for peer in self.options.alertmanager:
+            call("POST", f"{peer}/api/v2/alerts", alerts)
+
+    def storm(self):
+        is_digest = re.compile(r"FIRING: \d+ incidents")
+        alerts = self.storm_alerts()
+        self.title(f"{len(alerts)} alerts fire at once")
+        self.report(alerts)
+        digest = self.step("One message in the first room shows many of them", self.watcher.wait, "a digest", 60, lambda event: (
+            self.from_bot(event, FIRST) and not event.is_edit and is_digest.search(event.body)))
+        # Until it shows what came after the first ones.
+        time.sleep(5)
+        self.watcher.poll()
+        sent = [event for event in self.watcher.events if self.from_bot(event, FIRST) and not event.is_edit]
+        print(f"    {len(sent)} messages for {len(alerts)} alerts", flush=True)
+
+        self.title("alice reacts to it")
+        reaction = self.alice.react(self.rooms[FIRST], digest.id, "✅")
+        self.step("She gets one answer for what it showed", self.answer, FIRST, reaction, "acknowledged")
+        self.step("The message names her", self.edited, digest, "acknowledged", "alice")
+
+        self.title("The alerts resolve")
+        now = datetime.datetime.now(datetime.timezone.utc).isoformat()
+        self.report([{**alert, "endsAt": now} for alert in alerts])
+        self.step("The message is edited: resolved", self.edited, digest, "resolved: ")
+
     @staticmethod
     def title(text):
         print("\n" + paint(1, text), flush=True)
@@ -419,7 +461,7 @@ def play(options):
     story = Story(options)
     failed = 0
     try:
-        story.play()
+        story.storm() if options.command == "storm" else story.play()
     except (NotSeen, HttpError, OSError) as error:
         failed = 1
         print("  " + paint(31, f"✗ {error}"), flush=True)
@@ -432,7 +474,7 @@ def play(options):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("command", choices=["rooms", "play"])
+    parser.add_argument("command", choices=["rooms", "play", "storm"])
     parser.add_argument("--homeserver", required=True, help="URL of the Client-Server API")
     parser.add_argument("--alertmanager", nargs="+", help="URL of Alertmanager, or of each peer")
     parser.add_argument("--admin", help="URL of matrixbot's admin listener")

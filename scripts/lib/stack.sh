@@ -142,8 +142,9 @@ stack_alertmanagers() {
         "${start[@]}" "$STACK_DIR/peer" --config "$STACK_DIR/alertmanager.yml" --port "$STACK_PEER_PORT" --cluster "$two" "$one"
 }
 
+# stack_play [storm]: the story, or a storm of alerts.
 stack_play() {
-    "$(python_bin)" "$ROOT/scripts/story.py" play --homeserver "http://127.0.0.1:$SYNAPSE_PORT" \
+    "$(python_bin)" "$ROOT/scripts/story.py" "${1:-play}" --homeserver "http://127.0.0.1:$SYNAPSE_PORT" \
         --alertmanager "http://127.0.0.1:$ALERTMANAGER_PORT" ${STACK_PEER_PORT:+"http://127.0.0.1:$STACK_PEER_PORT"} --admin "http://127.0.0.1:$ADMIN_PORT" \
         --virtual-user "@_alerts_$STACK_ROOM_LIST:$STACK_SERVER_NAME" --escalate-after "$STACK_ESCALATE_AFTER"
 }

@@ -243,6 +243,7 @@ fn settings(config: &Config, list: &RoomListConfig) -> anyhow::Result<ListSettin
         follow_aliases: list.follow_aliases,
         digest: list.digest,
         templates: list.templates.clone(),
+        time_zone: list.time_zone.clone(),
         ..ListSettings::new(list.name.clone(), user_id, list.policy.clone())
     })
 }

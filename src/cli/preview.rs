@@ -83,7 +83,14 @@ fn previewed(options: &Options, config: &Config) -> Result<String, String> {
     let view = view(&list.name, &list.policy, &report.webhook, &forecast);
     let ack_reaction = list.ack_reactions.first().map_or("✅", String::as_str);
     let on_call = OnCallNow::default().with_unknown(list.policy.schedules());
-    let context = Context { policy: &list.policy, on_call: &on_call, ack_reaction, now, for_good: false };
+    let context = Context {
+        policy: &list.policy,
+        on_call: &on_call,
+        ack_reaction,
+        now,
+        for_good: false,
+        zone: &list.time_zone,
+    };
     let first = forecast.steps.iter().find_map(|step| match step.what {
         Happens::Page(rung) => Some(rung),
         Happens::Announcement(_) | Happens::Fallback | Happens::Reminder(_) => None,
@@ -158,6 +165,7 @@ fn view(room_list: &str, policy: &Policy, webhook: &Webhook, forecast: &Forecast
         truncated: group.truncated,
         alerts,
         omitted: Omitted { firing: u64::try_from(omitted.len()).unwrap_or(u64::MAX), cleared: 0, shared },
+        began_at: None,
         resolved_at: None,
         levels: u32::try_from(policy.levels.len()).unwrap_or(u32::MAX),
     }
@@ -184,7 +192,8 @@ fn ladder(policy: &Policy, view: &IncidentView, steps: &[Step], context: &Contex
     let of_level = |rung: Rung| policy.level(rung.level).map(|level| rooms(&level.rooms)).unwrap_or_default();
     let mut lines = vec![format!("If nobody acts, {} notifies:\n", view.room_list)];
     for step in steps {
-        let at = step.at.strftime("%F %H:%M:%S UTC");
+        let at = step.at.to_zoned(context.zone.time_zone().clone());
+        let at = format!("{} {}", at.strftime("%F %H:%M:%S"), context.zone.abbreviation(step.at));
         let (what, rooms, mentions) = match step.what {
             Happens::Announcement(rung) => (
                 format!("level {}, no page", rung.level.saturating_add(1)),

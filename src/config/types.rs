@@ -12,6 +12,7 @@ use super::registration::Registration;
 use crate::domain::lists::FollowAliases;
 use crate::domain::policy::{DigestRule, Policy};
 use crate::domain::reaction;
+use crate::domain::zone::Zone;
 use ruma::{OwnedMxcUri, OwnedServerName};
 use schemars::JsonSchema;
 use secrecy::SecretString;
@@ -235,7 +236,7 @@ pub struct RoomListConfig {
     #[serde(default)]
     #[schemars(extend("x-example" = "Finance alerts"))]
     pub display_name: String,
-    /// The virtual user's avatar.
+    /// The virtual user's avatar. Without one, a virtual user that has none gets a bell.
     #[schemars(with = "Option<String>", extend("format" = "mxc:// URI", "x-hint" = "mxc://example.org/abc"))]
     pub avatar: Option<OwnedMxcUri>,
     /// `POST /webhook` without a name finds the room list by Alertmanager's receiver: the name of the list, or one of
@@ -272,6 +273,10 @@ pub struct RoomListConfig {
     #[serde(default = "digest")]
     #[schemars(extend("x-none" = true))]
     pub digest: Option<DigestRule>,
+    /// The zone of times of day in messages, and in commands such as `snooze 42 until 09:00`: an IANA name.
+    #[serde(default)]
+    #[schemars(with = "String", extend("format" = "time zone", "x-example" = "Europe/Berlin"))]
+    pub time_zone: Zone,
     /// Your own message templates, in Jinja: `page`, `edit`, `thread`, `fallback` or `reminder`, each with `_text` or
     /// `_html`. `matrixbot check` renders them with a sample incident. If one fails later, the built-in text is sent.
     #[serde(default)]

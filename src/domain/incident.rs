@@ -194,6 +194,11 @@ impl Phase {
         }
     }
 
+    /// Whether somebody may still have to acknowledge the incident: it is open, and nobody has.
+    pub fn asks_for_acknowledgement(&self) -> bool {
+        self.is_open() && !matches!(self, Self::Acknowledged { .. })
+    }
+
     /// Whether the incident is open: neither resolved nor closed.
     pub fn is_open(&self) -> bool {
         !matches!(self, Self::Resolved { .. } | Self::Closed)
@@ -221,6 +226,13 @@ impl PhaseName {
 }
 
 impl Incident {
+    /// The earliest start of its alerts, as far as reports gave one since it opened; when it opened, if none is earlier.
+    pub fn earliest_start(&self) -> Timestamp {
+        let firing = self.firing.values().map(|alert| alert.starts_at);
+        let cleared = self.cleared.values().filter(|cleared| cleared.at >= self.opened_at);
+        firing.chain(cleared.map(|cleared| cleared.starts_at)).fold(self.opened_at, Timestamp::min)
+    }
+
     /// The highest severity of the firing alerts; `None` if none is firing.
     pub fn severity(&self) -> Option<&Severity> {
         self.firing.values().map(|alert| &alert.severity).max_by_key(|severity| severity.rank)

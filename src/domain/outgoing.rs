@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use ruma::{OwnedEventId, OwnedUserId};
 use serde::{Deserialize, Serialize};
 use strum::IntoStaticStr;
+use uuid::Uuid;
 
 /// The content of a message, without the state of its incident. The database stores it as JSON, so its tags must not
 /// change.
@@ -34,6 +35,13 @@ pub enum Outgoing {
     Refresh,
     /// An edit of the newest later page in the post's room.
     RefreshNewest,
+    /// The last edit of an earlier message of the incident: a newer one in the room shows what becomes of it.
+    Replaced {
+        /// The earlier message.
+        of: OwnedEventId,
+    },
+    /// The resolved incident, because the message that showed it was deleted.
+    Anew,
     /// A timeline entry, in the post's thread.
     #[serde(rename = "tell")]
     ThreadEntry {
@@ -62,6 +70,16 @@ pub enum Outgoing {
     AckReaction {
         /// The message to react to.
         to: OwnedEventId,
+    },
+    /// The removal of that reaction: nobody needs to click it any more.
+    RemoveReaction {
+        /// The reaction's message.
+        message: Uuid,
+    },
+    /// The removal of the reaction on a digest.
+    RemoveDigestReaction {
+        /// The reaction's message.
+        message: Uuid,
     },
     /// An answer to a command.
     Answer {
@@ -239,13 +257,15 @@ impl Outgoing {
         match self {
             Self::Page => OutgoingKind::Page,
             Self::Fallback => OutgoingKind::Fallback,
-            Self::Reminder { .. } | Self::AckReminder | Self::OwnPage => OutgoingKind::Reminder,
+            Self::Reminder { .. } | Self::AckReminder | Self::OwnPage | Self::Anew => OutgoingKind::Reminder,
             Self::Digest => OutgoingKind::Digest,
-            Self::RefreshDigest | Self::DigestReaction { .. } => OutgoingKind::DigestPart,
-            Self::Refresh | Self::RefreshNewest => OutgoingKind::Edit,
+            Self::RefreshDigest | Self::DigestReaction { .. } | Self::RemoveDigestReaction { .. } => {
+                OutgoingKind::DigestPart
+            }
+            Self::Refresh | Self::RefreshNewest | Self::Replaced { .. } => OutgoingKind::Edit,
             Self::ThreadEntry { .. } => OutgoingKind::Thread,
             Self::FallbackNotice { .. } | Self::Announcement => OutgoingKind::Notice,
-            Self::AckReaction { .. } => OutgoingKind::Reaction,
+            Self::AckReaction { .. } | Self::RemoveReaction { .. } => OutgoingKind::Reaction,
             Self::Answer { .. }
             | Self::Show { .. }
             | Self::RoomMoved { .. }
@@ -278,7 +298,7 @@ impl Outgoing {
     }
 
     /// Lower is sent first: first pages, escalations, fallback notices and reminders, answers to people, and then
-    /// reactions with the answers to people who give many commands, edits, and thread entries.
+    /// reactions with the answers to people who give many commands, edits, and thread entries with removed reactions.
     pub fn priority(&self, rung: Option<Rung>) -> i16 {
         match self {
             Self::Answer { yields: true, .. }
@@ -312,10 +332,12 @@ impl Outgoing {
             | Self::AlertmanagerUnreachable { .. } => 3,
             Self::Refresh
             | Self::RefreshNewest
+            | Self::Replaced { .. }
             | Self::RefreshDigest
             | Self::OwnPage
+            | Self::Anew
             | Self::Announcement => 5,
-            Self::ThreadEntry { .. } => 6,
+            Self::ThreadEntry { .. } | Self::RemoveReaction { .. } | Self::RemoveDigestReaction { .. } => 6,
         }
     }
 
@@ -330,13 +352,17 @@ impl Outgoing {
             | Self::Reminder { .. }
             | Self::FallbackNotice { .. }
             | Self::Announcement
+            | Self::Anew
             | Self::OwnPage => Some(if is_first { PostRole::Root } else { PostRole::Again }),
             Self::AckReminder
+            | Self::Replaced { .. }
             | Self::Digest
             | Self::RefreshDigest
             | Self::DigestReaction { .. }
             | Self::ThreadEntry { .. }
             | Self::AckReaction { .. }
+            | Self::RemoveReaction { .. }
+            | Self::RemoveDigestReaction { .. }
             | Self::Answer { .. }
             | Self::Show { .. }
             | Self::RoomMoved { .. }

@@ -68,7 +68,13 @@ pub enum Kind {
     /// A person escalated it.
     EscalationAsked { who: OwnedUserId, via: Via },
     /// It is resolved.
-    Resolved { why: ResolveReason, lasted: Duration },
+    Resolved {
+        why: ResolveReason,
+        lasted: Duration,
+        /// The earliest start that the incident knew of its alerts.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        since: Option<Timestamp>,
+    },
     /// It fired again within the reopen window and is still acknowledged.
     RefiredAcknowledged,
     /// It was resolved by hand, and now all its alerts are resolved.
@@ -174,4 +180,13 @@ impl Kind {
     pub fn as_str(&self) -> &'static str {
         self.into()
     }
+}
+
+/// The earliest start of its alerts that an incident knew when it resolved last. `story`: its timeline, at least the end of it.
+pub fn began(story: &[Entry]) -> Option<Timestamp> {
+    let resolved = story
+        .iter()
+        .rev()
+        .find_map(|entry| if let Kind::Resolved { since, .. } = &entry.kind { Some(*since) } else { None });
+    resolved.flatten()
 }

@@ -28,6 +28,8 @@ pub struct IncidentView {
     pub omitted: Omitted,
     /// When it resolved, if it is resolved or closed.
     pub resolved_at: Option<Timestamp>,
+    /// The earliest start of its alerts that it knew when it resolved last; `None`: not read.
+    pub began_at: Option<Timestamp>,
     /// How many levels the ladder of its run has.
     pub levels: u32,
 }
@@ -131,26 +133,27 @@ const PLACES: [&str; 14] = [
     "environment",
 ];
 
-/// The place: at most two values of shared labels that name a place, or else of the group's labels.
+/// The place: at most two shared labels that name a place, or else of the group's labels: `instance=db-1, job=node`. A bare
+/// value does not say what it is.
 pub fn place(shared: &Labels, group_labels: &Labels, severity_label: &str) -> String {
-    let mut values: Vec<&str> = Vec::new();
+    let mut labels: Vec<(&str, &str)> = Vec::new();
     for label in PLACES {
         if let Some(value) = shared.get(label).filter(|value| !value.is_empty())
-            && !values.contains(&value.as_str())
-            && values.len() < 2
+            && !labels.iter().any(|(_, known)| known == value)
+            && labels.len() < 2
         {
-            values.push(value);
+            labels.push((label, value));
         }
     }
-    if values.is_empty() {
-        values = group_labels
+    if labels.is_empty() {
+        labels = group_labels
             .iter()
             .filter(|(label, _)| *label != "alertname" && **label != severity_label)
-            .map(|(_, value)| value.as_str())
+            .map(|(label, value)| (label.as_str(), value.as_str()))
             .take(2)
             .collect();
     }
-    values.join(", ")
+    labels.iter().map(|(label, value)| format!("{label}={value}")).collect::<Vec<_>>().join(", ")
 }
 
 /// An incident's name: the `alertname` of its group, or else that all its alerts share, or else that of an alert, or

@@ -71,6 +71,9 @@ impl From<Zone> for String {
     }
 }
 
+/// UTC, to refer to.
+pub static UTC: Zone = Zone::UTC;
+
 /// A name that no database has.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct UnknownZone {

@@ -9,7 +9,7 @@ use crate::domain::time::later;
 use crate::ids;
 use crate::store::enqueue::{self, IncidentMessage, NewMessage};
 use crate::store::post::{self, Target};
-use crate::store::{StoreError, Tx, digest, room};
+use crate::store::{StoreError, Tx, digest, reactions, room};
 use jiff::Timestamp;
 use std::time::Duration;
 
@@ -34,6 +34,11 @@ impl Effects<'_> {
     pub(super) async fn carry_out(&self, tx: &mut Tx, effects: &[Effect]) -> Result<(), StoreError> {
         for effect in effects {
             self.carry_out_one(tx, effect).await?;
+        }
+        // A page that nobody needs to acknowledge any more has no reaction of ours; the pages of the next run have one again.
+        let is_shown = effects.iter().any(|effect| matches!(effect, Effect::Refresh(_)));
+        if is_shown && !self.incident.phase.asks_for_acknowledgement() {
+            reactions::remove_placed(tx, self.number, self.now).await?;
         }
         Ok(())
     }
@@ -79,7 +84,9 @@ impl Effects<'_> {
                     digest::refresh(tx, &digest, ids::unique(), at, self.now).await?;
                 }
                 for target in self.live_posts(tx).await? {
-                    self.refresh(tx, &target, Outgoing::Refresh, at).await?;
+                    if !target.replaced {
+                        self.refresh(tx, &target, Outgoing::Refresh, at).await?;
+                    }
                     if target.again {
                         self.refresh(tx, &target, Outgoing::RefreshNewest, at).await?;
                     }

@@ -4,8 +4,8 @@ use super::{Engine, EngineError, Wake};
 use crate::domain::outgoing::Outgoing;
 use crate::domain::time::later;
 use crate::ids;
-use crate::store::digest;
 use crate::store::enqueue::NewMessage;
+use crate::store::{digest, reactions};
 use std::time::Duration;
 
 impl Engine {
@@ -43,6 +43,7 @@ impl Engine {
             change.enqueue(message).await?;
         }
         digest::refresh(change.tx(), &due.digest, ids::unique(), now, now).await?;
+        reactions::remove_placed_on_digest(change.tx(), due.digest.id, now).await?;
         change.wake(Wake::Outbox);
         change.commit().await?;
         let (room, room_list) = (due.digest.room, due.digest.room_list);

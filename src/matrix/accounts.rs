@@ -7,9 +7,10 @@ use ruma::api::OutgoingRequestExt as _;
 use ruma::api::auth_scheme::SendAccessToken;
 use ruma::api::client::account::register::{self, LoginType};
 use ruma::api::client::device::update_device;
-use ruma::api::client::profile::{get_profile, set_profile_field};
+use ruma::api::client::media::create_content;
+use ruma::api::client::profile::{AvatarUrl, get_profile, set_profile_field};
 use ruma::profile::ProfileFieldValue;
-use ruma::{DeviceId, MxcUri, UserId};
+use ruma::{DeviceId, MxcUri, OwnedMxcUri, UserId};
 
 impl Client {
     /// Registers the virtual user unless it has an account. Returns whether the account is new.
@@ -71,6 +72,28 @@ impl Client {
     /// Sets the avatar.
     pub async fn set_avatar(&self, identity: &Identity, avatar: &MxcUri) -> Result<(), ClientError> {
         self.set_profile(identity, ProfileFieldValue::AvatarUrl(avatar.to_owned())).await
+    }
+
+    /// Whether the virtual user has an avatar.
+    pub async fn has_avatar(&self, identity: &Identity) -> Result<bool, ClientError> {
+        let request = get_profile::v3::Request::new(identity.user_id.clone())
+            .try_into_http_request::<Vec<u8>>(self.homeserver(), SendAccessToken::None, self.supported())
+            .map_err(|error| ClientError::unbuildable(Endpoint::Profile, error))?;
+        let profile: get_profile::v3::Response = self.exchange(Endpoint::Profile, request).await?;
+        Ok(profile.get_static::<AvatarUrl>().is_ok_and(|avatar| avatar.is_some()))
+    }
+
+    /// Uploads a picture.
+    pub async fn upload_png(
+        &self,
+        identity: &Identity,
+        name: &str,
+        png: &[u8],
+    ) -> Result<OwnedMxcUri, ClientError> {
+        let mut request = create_content::v3::Request::new(png.to_vec());
+        request.content_type = Some("image/png".to_owned());
+        request.filename = Some(name.to_owned());
+        self.call(Endpoint::Upload, Some(identity), request).await.map(|answer| answer.content_uri)
     }
 
     async fn set_profile(&self, identity: &Identity, value: ProfileFieldValue) -> Result<(), ClientError> {

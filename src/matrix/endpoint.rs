@@ -15,6 +15,7 @@ pub enum Endpoint {
     Register,
     Device,
     Profile,
+    Upload,
     Join,
     Leave,
     Alias,

@@ -2,16 +2,18 @@
 
 use super::dispatch::{Outbox, OutboxError};
 use super::gathering::Gathered;
-use super::rendering::{Rendered, Source, Subject, render, render_reaction};
+use super::rendering::{Rendered, Source, Subject, render, render_reaction, render_removal};
 use crate::domain::incident::Phase;
 use crate::domain::on_call::OnCallNow;
 use crate::domain::outgoing::Outgoing;
 use crate::domain::reaction;
 use crate::domain::time::later;
+use crate::domain::timeline::began;
+use crate::domain::zone;
 use crate::ids;
 use crate::store::{
-    Claimed, Head, IN_A_MESSAGE, Lease, StoredIncident, Tx, claim, commit, digest, incident, room_list,
-    settle, timeline,
+    Claimed, Head, IN_A_MESSAGE, Lease, StoredIncident, Tx, claim, commit, digest, incident, post, reactions,
+    room_list, settle, timeline,
 };
 use crate::telemetry::DeliveryOutcome;
 use jiff::Timestamp;
@@ -122,8 +124,14 @@ impl Outbox {
         if let Outgoing::AckReaction { to } = &head.payload {
             return Ok(ready(render_reaction(head, to, ack_reaction)?, None));
         }
+        if let Outgoing::RemoveReaction { message } | Outgoing::RemoveDigestReaction { message } =
+            &head.payload
+        {
+            let placed = reactions::placed(tx, *message).await?;
+            return Ok(ready(render_removal(placed.as_deref()), None));
+        }
         if let Outgoing::DigestReaction { to } = &head.payload {
-            let head = Head { open: true, ..head.clone() };
+            let head = Head { to_acknowledge: true, ..head.clone() };
             return Ok(ready(render_reaction(&head, to, ack_reaction)?, None));
         }
         let none = BTreeMap::new();
@@ -137,6 +145,7 @@ impl Outbox {
             ack_reaction,
             for_good,
             now,
+            zone: list.map_or(&zone::UTC, |list| &list.time_zone),
         };
         let Some(number) = head.incident else {
             let Some(list) = list else { return Ok(None) };
@@ -145,9 +154,18 @@ impl Outbox {
         let Some(stored) = incident::load(tx, number).await? else { return Ok(None) };
         let policy =
             self.engine.policy_or_current(&stored.room_list, stored.incident.run.policy_version).await?;
+        if matches!(stored.incident.phase, Phase::Resolved { .. })
+            && let Some(edited) = head.edited()
+            && post::is_gone(tx, &head.room, edited).await?
+        {
+            // Nobody would see the edit.
+            post::show_anew(tx, head, edited, now).await?;
+            return Ok(None);
+        }
         let story = timeline::read(tx, number, STORY).await?;
         let levels = u32::try_from(policy.levels.len()).unwrap_or(u32::MAX);
-        let view = stored.view(tx, levels, IN_A_MESSAGE).await?;
+        let mut view = stored.view(tx, levels, IN_A_MESSAGE).await?;
+        view.began_at = began(&story);
         let subject = Subject { view: &view, story: &story };
         let is_forced = matches!(stored.incident.phase, Phase::Resolved { forced: true, .. });
         let for_good = is_forced && !room_list::is_configured(tx, &stored.room_list).await?;

@@ -6,6 +6,7 @@ use crate::domain::outgoing::Outgoing;
 use crate::domain::policy::{Mention, Policy};
 use crate::domain::timeline::{Entry, Kind};
 use crate::domain::view::IncidentView;
+use crate::domain::zone::Zone;
 use crate::render::answer::on_call;
 use crate::render::message::{Message, Place, reaction};
 use crate::render::template::{self, Templated};
@@ -39,6 +40,8 @@ pub(super) struct Source<'a> {
     /// Whether the room list is not configured any more, if that shows.
     pub(super) for_good: bool,
     pub(super) now: Timestamp,
+    /// The zone of times of day.
+    pub(super) zone: &'a Zone,
 }
 
 /// An incident and its timeline.
@@ -48,9 +51,16 @@ pub(super) struct Subject<'a> {
     pub(super) story: &'a [Entry],
 }
 
-/// Renders the reaction that acknowledges. It is obsolete if the incident is no longer open.
+/// Renders the removal of a reaction. It is obsolete if the reaction was never sent.
+pub(super) fn render_removal(reaction: Option<&str>) -> Rendered {
+    reaction.map_or(Rendered::Obsolete, |event| {
+        Rendered::Ready("m.room.redaction", serde_json::json!({ "redacts": event }))
+    })
+}
+
+/// Renders the reaction that acknowledges. It is obsolete if nobody needs to acknowledge.
 pub(super) fn render_reaction(head: &Head, to: &EventId, ack_reaction: &str) -> serde_json::Result<Rendered> {
-    if !head.open {
+    if !head.to_acknowledge {
         return Ok(Rendered::Obsolete);
     }
     Ok(Rendered::Ready("m.reaction", serde_json::to_value(reaction(to, ack_reaction))?))
@@ -64,6 +74,7 @@ pub(super) fn render(head: &Head, source: &Source<'_>) -> serde_json::Result<Ren
         ack_reaction: source.ack_reaction,
         for_good: source.for_good,
         now: source.now,
+        zone: source.zone,
     };
     let Some((message, template)) = message(head, source, &context) else { return Ok(Rendered::Obsolete) };
     let message = match (template, &source.subject) {
@@ -118,6 +129,13 @@ fn message(head: &Head, source: &Source<'_>, context: &Context<'_>) -> Option<(M
             let newest = <&EventId>::try_from(head.newest.as_deref()?).ok()?;
             (edit(newest, head.newest_shown, subject?, context)?, Some(Templated::Edit))
         }
+        Outgoing::Replaced { of } => (page::replaced(of, subject?.view, context), Some(Templated::Edit)),
+        Outgoing::Anew => {
+            let is_over =
+                |subject: &&Subject<'_>| matches!(subject.view.incident.phase, Phase::Resolved { .. });
+            let Subject { view, story } = subject.filter(is_over)?;
+            (page::anew(view, story, context), Some(Templated::Page))
+        }
         Outgoing::ThreadEntry { entry } => {
             (thread::notice(root?, subject?.view, entry, context)?, Some(Templated::Thread))
         }
@@ -150,12 +168,12 @@ fn message(head: &Head, source: &Source<'_>, context: &Context<'_>) -> Option<(M
         }
         Outgoing::HandOver { of } => (on_call::hand_over(of, context), None),
         Outgoing::OnCallChanged { of } => (on_call::changed(of, context), None),
-        notice => (about_the_list(notice, source)?, None),
+        notice => (about_the_list(notice, source, context)?, None),
     })
 }
 
 /// A notice about a room list. `None`: the message is none.
-fn about_the_list(payload: &Outgoing, source: &Source<'_>) -> Option<Message> {
+fn about_the_list(payload: &Outgoing, source: &Source<'_>, context: &Context<'_>) -> Option<Message> {
     let list = source.room_list;
     Some(match payload {
         Outgoing::RoomMoved { from } => fallback::room_moved(list, from),
@@ -173,11 +191,11 @@ fn about_the_list(payload: &Outgoing, source: &Source<'_>) -> Option<Message> {
             fallback::successor_waits(list, (room, successor), user, why)
         }
         Outgoing::AlertmanagerUnreachable { name, since, why } => {
-            fallback::alertmanager_unreachable(name, *since, why, source.now)
+            fallback::alertmanager_unreachable(name, *since, why, context)
         }
         Outgoing::MentionsAbsent { people } => fallback::mentions_absent(list, people),
         Outgoing::AuditFailed { check, subject, since } => {
-            fallback::audit_failed(list, *check, subject, *since, source.now)
+            fallback::audit_failed(list, *check, subject, *since, context)
         }
         Outgoing::IncidentSetAside { number, name, why } => {
             fallback::set_aside(list, *number, name.as_deref(), why)
@@ -192,6 +210,8 @@ fn about_the_list(payload: &Outgoing, source: &Source<'_>) -> Option<Message> {
         | Outgoing::AckReminder
         | Outgoing::Refresh
         | Outgoing::RefreshNewest
+        | Outgoing::Replaced { .. }
+        | Outgoing::Anew
         | Outgoing::ThreadEntry { .. }
         | Outgoing::EntryElsewhere { .. }
         | Outgoing::Show { .. }
@@ -202,6 +222,8 @@ fn about_the_list(payload: &Outgoing, source: &Source<'_>) -> Option<Message> {
         | Outgoing::HandOver { .. }
         | Outgoing::OnCallChanged { .. }
         | Outgoing::DigestReaction { .. }
+        | Outgoing::RemoveReaction { .. }
+        | Outgoing::RemoveDigestReaction { .. }
         | Outgoing::Digest
         | Outgoing::RefreshDigest => return None,
     })

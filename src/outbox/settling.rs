@@ -7,7 +7,7 @@ use super::sending::Attempt;
 use super::sharing::SLOW;
 use super::{elsewhere, searching, trouble};
 use crate::domain::incident::Rung;
-use crate::domain::outgoing::{Outgoing, OutgoingKind};
+use crate::domain::outgoing::{Outgoing, OutgoingKind, PostRole};
 use crate::domain::time::{between, later};
 use crate::domain::totals::Counted;
 use crate::engine::{Change, Wake};
@@ -17,7 +17,7 @@ use crate::rooms::trouble::{log_user_is_back, log_user_trouble};
 use crate::store::enqueue::{self, NewMessage};
 use crate::store::settle::Retry;
 use crate::store::{
-    Claimed, GateAction, Head, Lease, Sign, StoredIncident, incident, left_room, room, settle,
+    Claimed, GateAction, Head, Lease, Sign, StoredIncident, incident, left_room, post, room, settle,
 };
 use crate::telemetry::DeliveryOutcome;
 use jiff::Timestamp;
@@ -226,6 +226,9 @@ impl Outbox {
         let counted = [counted(head), carriage.counted(&head.room_list)].concat();
         let seen = settle::sent(change.tx(), head, claimed.version, event_id.as_str(), &counted, now).await?;
         self.place_reaction(change, head, event_id).await?;
+        if head.payload.role(head.is_first()) == Some(PostRole::Again) {
+            post::replace(change.tx(), head, now).await?;
+        }
         let seen = seen.and_then(|seen| OwnedEventId::try_from(seen).ok());
         let unknown = seen.filter(|seen| !copies.contains(seen));
         let copies: Vec<OwnedEventId> = copies.iter().cloned().chain(unknown).collect();

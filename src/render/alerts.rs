@@ -139,7 +139,7 @@ impl<'a> Alerts<'a> {
         };
         lines.push(description(&own, limits.text));
         lines.extend(others(&own, limits));
-        lines.push(self.time_and_links(alert, &own, since, limits, context.now));
+        lines.push(self.time_and_links(alert, &own, since, limits, context));
         lines.push(defect(alert));
         lines
     }
@@ -150,9 +150,9 @@ impl<'a> Alerts<'a> {
         own: &Labels,
         since: Timestamp,
         limits: Limits,
-        now: Timestamp,
+        context: &Context<'_>,
     ) -> Rich {
-        let at = |at: Timestamp| instant(at, now);
+        let at = |at: Timestamp| instant(at, context);
         let time = match alert.cleared_at {
             Some(cleared) if self.view.resolved_at.map(at) == Some(at(cleared)) => String::new(),
             Some(cleared) => format!("resolved at {}", at(cleared)),
@@ -196,21 +196,21 @@ impl Alerts<'_> {
         Rich::new().em(&format!(
             "Since {}, Alertmanager no longer reports {names} (silenced, inhibited or left out). {it} as firing until \
              resolved or stale.",
-            instant(since, context.now)
+            instant(since, context)
         ))
     }
 }
 
 /// The start of the incident: the earliest start of its firing alerts; if none is firing, of those that have resolved since it
-/// opened.
+/// opened, whatever later reports say about them.
 pub(super) fn since(view: &IncidentView) -> Timestamp {
     let IncidentView { incident, .. } = view;
     if let Some(first) = incident.firing.values().map(|alert| alert.starts_at).min() {
         return first;
     }
     let resolved = incident.cleared.values().filter(|cleared| cleared.at >= incident.opened_at);
-    let first = resolved.map(|cleared| cleared.starts_at).min();
-    first.map_or(incident.opened_at, |first| first.min(incident.opened_at))
+    let known = resolved.map(|cleared| cleared.starts_at).chain(view.began_at);
+    known.fold(incident.opened_at, Timestamp::min)
 }
 
 /// Whether the severity follows the name of an alert.

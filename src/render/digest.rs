@@ -7,15 +7,18 @@ use super::rich::{Document, Rich};
 use super::size::fit_lines;
 use super::text::{count, short};
 use crate::domain::digest::{Class, Member, ranges};
+use crate::domain::incident::PhaseName;
 use crate::domain::on_call::Called;
 use crate::domain::policy::{Policy, Severity};
-use ruma::EventId;
 use ruma::events::Mentions;
+use ruma::{EventId, UserId};
 
 /// The most names of a digest.
 const MOST_NAMES: usize = 20;
 /// The most places of one name.
 const MOST_PLACES: usize = 3;
+/// The most people who have acknowledged some of it.
+const MOST_ACKERS: usize = 5;
 /// The most ranges of numbers.
 const MOST_RANGES: usize = 40;
 
@@ -86,7 +89,7 @@ impl<'a> Group<'a> {
         groups
     }
 
-    /// `🔴 HighLoad ×120 · critical · db-1, db-2, db-3 and 117 more · 3 acknowledged or over`
+    /// `🔴 HighLoad ×120 · critical · instance=db-1, db-2, db-3 and 117 more · 3 acknowledged or over`
     fn line(&self, policy: &Policy) -> Rich {
         let mark = match self.members.first() {
             Some(first) => phase_mark(first.phase, self.severity, policy),
@@ -124,7 +127,20 @@ impl<'a> Group<'a> {
                 places.push(place);
             }
         }
-        let named: Vec<String> = places.iter().take(MOST_PLACES).map(|place| short(place, 40)).collect();
+        let mut label = "";
+        let named: Vec<String> = places
+            .iter()
+            .take(MOST_PLACES)
+            .map(|place| match place.split_once('=') {
+                // The label of the one before.
+                Some((of, value)) if of == label => short(value, 40),
+                Some((of, _)) => {
+                    label = of;
+                    short(place, 40)
+                }
+                None => short(place, 40),
+            })
+            .collect();
         match places.len().saturating_sub(MOST_PLACES) {
             0 => named.join(", "),
             more => format!("{} and {more} more", named.join(", ")),
@@ -140,7 +156,7 @@ fn document(
     words: &Words<'_>,
 ) -> Document {
     let mut document = Document::default();
-    document.paragraph(&[headline(members, words), severities(members)]);
+    document.paragraph(&[headline(members, words), severities(members), ackers(members)]);
     let lines: Vec<_> = groups.iter().take(kept).map(|group| vec![group.line(words.policy)]).collect();
     document.list(&lines);
     if let more @ 1.. = groups.len().saturating_sub(kept) {
@@ -156,14 +172,17 @@ fn headline(members: &[Member], words: &Words<'_>) -> Rich {
     let calling: Vec<&Member> = members.iter().filter(|member| member.calls()).collect();
     let is_open = |member: &&Member| member.phase.is_open();
     let open = members.iter().filter(is_open).count();
+    let snoozed = members.iter().filter(|member| member.phase == PhaseName::Snoozed).count();
     let worst = calling.iter().max_by_key(|member| member.severity.as_ref().map_or(0, |worst| worst.rank));
     let mark = match (worst, open) {
         (Some(worst), _) => severity_mark(worst.severity.as_ref(), words.policy),
+        (None, 1..) if snoozed == open => "💤",
         (None, 1..) => "👀",
         (None, 0) => "🟢",
     };
     let state = match (words.class, calling.len(), open) {
         (_, 0, 0) => "RESOLVED".to_owned(),
+        (_, 0, _) if snoozed == open => "SNOOZED".to_owned(),
         (_, 0, _) => "ACKNOWLEDGED".to_owned(),
         (Class::First, ..) => "FIRING".to_owned(),
         (Class::Escalation, ..) => "⏫ ESCALATED".to_owned(),
@@ -171,15 +190,54 @@ fn headline(members: &[Member], words: &Words<'_>) -> Rich {
     };
     let incidents = count(members.len() as u64, "incident");
     let lead = Rich::from(format!("{mark} ")).strong(&format!("{state}: {incidents}"));
-    let quiet = open.saturating_sub(calling.len());
+    let quiet = open.saturating_sub(calling.len()).saturating_sub(snoozed);
     let over = members.len().saturating_sub(open);
     let part = |number: usize, word: &str| {
         if number == 0 || number == members.len() { String::new() } else { format!("{number} {word}") }
     };
     let unanswered = if words.class == Class::First { "firing" } else { "unanswered" };
-    let parts = [part(calling.len(), unanswered), part(quiet, "acknowledged"), part(over, "resolved")];
+    let escalated = match calling.iter().filter(|member| member.escalated).count() {
+        0 => String::new(),
+        escalated => format!("{escalated} escalated"),
+    };
+    let parts = [
+        part(calling.len(), unanswered),
+        escalated,
+        part(quiet, "acknowledged"),
+        part(snoozed, "snoozed"),
+        part(over, "resolved"),
+    ];
     let parts: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
     Rich::join(&[lead, list_name(words.room_list).into(), parts.join(", ").into()], " · ")
+}
+
+/// `Acknowledged by @alice:example.org (12) and @bob:example.org (3).` Who has most of the open incidents comes first.
+fn ackers(members: &[Member]) -> Rich {
+    let mut people: Vec<(&str, usize)> = Vec::new();
+    for acker in members.iter().filter(|member| member.phase.is_open()).flat_map(|member| &member.ackers) {
+        match people.iter_mut().find(|(known, _)| known == acker) {
+            Some((_, incidents)) => *incidents = incidents.saturating_add(1),
+            None => people.push((acker, 1)),
+        }
+    }
+    people.sort_by_key(|(person, incidents)| (std::cmp::Reverse(*incidents), *person));
+    let named: Vec<Rich> = people
+        .iter()
+        .take(MOST_ACKERS)
+        .map(|(person, incidents)| {
+            let name = <&UserId>::try_from(*person)
+                .map_or_else(|_| Rich::from(short(person, 60)), |user| Rich::new().user(user));
+            name.text(&format!(" ({incidents})"))
+        })
+        .collect();
+    if named.is_empty() {
+        return Rich::new();
+    }
+    let more = match people.len().saturating_sub(MOST_ACKERS) {
+        0 => String::new(),
+        more => format!(" and {}", count(more as u64, "other")),
+    };
+    Rich::from("Acknowledged by ").then(&Rich::join(&named, ", ")).text(&more).text(".")
 }
 
 /// `40 critical · 160 warning`, of the incidents that call.

@@ -157,9 +157,9 @@ pub fn successor_waits(room_list: &str, (from, to): (&str, &str), user: &UserId,
 }
 
 /// Posted in the fallback rooms when an Alertmanager does not answer polls.
-pub fn alertmanager_unreachable(name: &str, since: Timestamp, why: &str, now: Timestamp) -> Message {
+pub fn alertmanager_unreachable(name: &str, since: Timestamp, why: &str, context: &Context<'_>) -> Message {
     let words = Rich::from("⚠️ ").strong(&format!("Alertmanager {} does not answer", short(name, 60)));
-    let words = words.text(&format!(" since {}: ", instant(since, now))).code(&short(why, 300));
+    let words = words.text(&format!(" since {}: ", instant(since, context))).code(&short(why, 300));
     line(&words.text(
         " Its webhooks still page. Until it answers, matrixbot cannot see silences, nor what ends or fires without a webhook.",
     ))
@@ -213,14 +213,14 @@ pub fn audit_failed(
     check: AuditCheck,
     subject: &str,
     since: Timestamp,
-    now: Timestamp,
+    context: &Context<'_>,
 ) -> Message {
     let headline = Rich::from("⚠️ ").strong("AUDIT FAILED").text(&format!(" · {}", list_name(room_list)));
     let reason = Rich::new().code(&short(subject, 100)).text(&format!(
         " {}, since {}. matrixbot checks this every minute, and it should never happen. Please look after these alerts \
          yourself. The operators find what to do under MatrixbotAuditFails.",
         check.words(),
-        instant(since, now)
+        instant(since, context)
     ));
     let mut text = Document::default();
     text.paragraph(&[headline]);

@@ -11,7 +11,7 @@ use crate::domain::view::{self, AlertView, IncidentView, Shared};
 /// The longest name of an incident in a headline.
 const LONGEST_NAME: usize = 48;
 /// The longest place in a headline.
-const LONGEST_PLACE: usize = 40;
+const LONGEST_PLACE: usize = 64;
 /// The headline. `mark` and `state`: the incident's state as an emoji and as a word.
 pub(super) fn headline(mark: &str, state: &str, view: &IncidentView, context: &Context<'_>) -> Rich {
     let lead = Rich::new().text(&format!("{mark} ")).strong(&format!("{state} {}", title(view)));
@@ -63,7 +63,7 @@ pub(super) fn worst(view: &IncidentView) -> Option<&Severity> {
     alerts.first().map(|alert| &alert.severity)
 }
 
-/// The place: the values of shared labels that name a place, or else the values of the group's labels.
+/// The place: shared labels that name one, or else the group's labels: `instance=db-1`.
 fn place(view: &IncidentView, context: &Context<'_>) -> String {
     let shared = Shared::of(relevant(view), view.omitted.shared.as_ref()).labels;
     short(&view::place(&shared, &view.group_labels, &context.policy.severity_label), LONGEST_PLACE)

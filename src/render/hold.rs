@@ -38,7 +38,7 @@ fn reason(by: &HeldBy, context: &Context<'_>) -> Rich {
         HeldBy::Silence { created_by, comment, until, .. } => {
             let author = short(created_by, LONGEST_NAME);
             let author = if author.is_empty() { String::new() } else { format!(" by {author}") };
-            Rich::from(format!("Silenced{author} until {}", instant(*until, context.now)))
+            Rich::from(format!("Silenced{author} until {}", instant(*until, context)))
                 .then(&quoted(Some(comment)))
                 .text(".")
         }

@@ -34,6 +34,7 @@ mod tests;
 
 use crate::domain::on_call::OnCallNow;
 use crate::domain::policy::Policy;
+use crate::domain::zone::Zone;
 use jiff::Timestamp;
 
 /// What a message depends on in addition to its incident.
@@ -49,4 +50,6 @@ pub struct Context<'a> {
     pub for_good: bool,
     /// The current time.
     pub now: Timestamp,
+    /// The zone of times of day.
+    pub zone: &'a Zone,
 }

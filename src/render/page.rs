@@ -94,6 +94,23 @@ pub fn edit(root: &EventId, view: &IncidentView, story: &[Entry], context: &Cont
     })
 }
 
+/// The last text of the message `of`: a newer one in its room shows the incident from now on. It notifies nobody.
+pub fn replaced(of: &EventId, view: &IncidentView, context: &Context<'_>) -> Message {
+    let headline = headline("↪️", "CONTINUED", view, context);
+    let status = Rich::from("A newer message below shows what becomes of it.");
+    let mut text = Document::default();
+    text.paragraph(&[headline.clone(), status.clone()]);
+    let fallback = Document::line(&Rich::join(&[headline, status], " · "));
+    Message::text(text, Mentions::new())
+        .from_url(view.external_url.as_deref())
+        .at(Place::Edit { of: of.to_owned(), fallback })
+}
+
+/// The resolved incident as a message of its own: the one that showed it was deleted. It notifies nobody.
+pub fn anew(view: &IncidentView, story: &[Entry], context: &Context<'_>) -> Message {
+    Sections::of_state(view, story, context).notifying(view, &Called::default(), context)
+}
+
 /// `show 42`: the incident's current state. `story` is its timeline, at least from the start of its run.
 pub fn show(view: &IncidentView, story: &[Entry], context: &Context<'_>) -> Message {
     let (sections, alerts) = (Sections::of_state(view, story, context), Alerts::of(view));
@@ -250,7 +267,7 @@ fn late_line(view: &IncidentView, story: &[Entry], rung: Rung, context: &Context
     match paged_at(story, rung).filter(|paged| between(*paged, context.now) >= LATE) {
         Some(paged) => Rich::from(format!(
             "This page is late. It was due at {} ({}), but could not be sent to this room.",
-            instant(paged, context.now),
+            instant(paged, context),
             rung_words(rung.loop_no, rung.level, view.levels)
         )),
         None => Rich::new(),
@@ -265,7 +282,7 @@ fn about(view: &IncidentView, context: &Context<'_>) -> Rich {
         times => format!(" · fired again {times} times"),
     };
     let began = if view.incident.phase.is_open() { "firing since" } else { "started at" };
-    let at = instant(since(view), context.now);
+    let at = instant(since(view), context);
     Rich::from(format!("{} · {began} {at}{flaps}", list_name(&view.room_list)))
 }
 

@@ -64,6 +64,7 @@ pub(super) fn view(now: Timestamp) -> IncidentView {
         truncated: 0,
         alerts,
         omitted: Omitted::default(),
+        began_at: None,
         resolved_at: None,
         levels: 2,
     }

@@ -27,7 +27,7 @@ fn of_phase(view: &IncidentView, story: &[Entry], context: &Context<'_>) -> Rich
         Phase::Acknowledged { until, .. } => acknowledged(view, story, *until, context),
         Phase::Snoozed { until } => {
             let by = latest(story, |kind| matches!(kind, Kind::Snoozed { .. }));
-            let until = instant(*until, context.now);
+            let until = instant(*until, context);
             match by {
                 Some(Entry { kind: Kind::Snoozed { who, comment, .. }, .. }) => Rich::from("Snoozed by ")
                     .user(who)
@@ -39,8 +39,7 @@ fn of_phase(view: &IncidentView, story: &[Entry], context: &Context<'_>) -> Rich
         }
         Phase::Unanswered { .. } => {
             let when = latest(story, |kind| matches!(kind, Kind::Unanswered));
-            let when =
-                when.map(|entry| format!(" at {}", instant(entry.at, context.now))).unwrap_or_default();
+            let when = when.map(|entry| format!(" at {}", instant(entry.at, context))).unwrap_or_default();
             Rich::from(format!("Nobody acknowledged. Escalation ended{when}."))
         }
         Phase::Suppressed => Rich::from("Maintenance is active. Nobody is paged."),
@@ -57,8 +56,7 @@ fn firing(view: &IncidentView, story: &[Entry], context: &Context<'_>) -> Rich {
     let paged = match view.incident.run.level {
         Some(level) if level > 0 || view.incident.run.loop_no > 0 => {
             let paged = latest(story, |kind| matches!(kind, Kind::Paged { .. }));
-            let when =
-                paged.map(|entry| format!(" at {}", instant(entry.at, context.now))).unwrap_or_default();
+            let when = paged.map(|entry| format!(" at {}", instant(entry.at, context))).unwrap_or_default();
             let rung = rung(view.incident.run.loop_no, level, view.levels);
             Rich::from(format!("Escalated to {rung}{when}."))
         }
@@ -68,7 +66,7 @@ fn firing(view: &IncidentView, story: &[Entry], context: &Context<'_>) -> Rich {
         (Some(Entry { kind: Kind::RunStarted { held_until: Some(_), .. }, .. }), Some(at))
             if view.incident.run.level.is_none() && view.incident.hold.is_none() =>
         {
-            Rich::from(format!("🌙 It pages at {}.", instant(at, context.now)))
+            Rich::from(format!("🌙 It pages at {}.", instant(at, context)))
         }
         _ => Rich::new(),
     };
@@ -88,12 +86,12 @@ fn acknowledged(
         Rich::from("Acknowledged by ").users(view.incident.ackers.iter().map(AsRef::as_ref))
     };
     if let Some(Entry { at, kind: Kind::Acknowledged { comment, .. }, .. }) = entry {
-        line = line.text(&format!(" at {}", instant(*at, context.now)));
+        line = line.text(&format!(" at {}", instant(*at, context)));
         line = line.then(&quoted(comment.as_deref()));
     }
     match until {
         Some(until) => {
-            line.text(&format!(". It pages again at {} if it is still firing.", instant(until, context.now)))
+            line.text(&format!(". It pages again at {} if it is still firing.", instant(until, context)))
         }
         None => line.text("."),
     }
@@ -103,9 +101,9 @@ fn resolved(view: &IncidentView, story: &[Entry], context: &Context<'_>) -> Rich
     let forced = matches!(view.incident.phase, Phase::Resolved { forced: true, .. });
     let entry = latest(story, |kind| matches!(kind, Kind::Resolved { .. }));
     let line = match entry {
-        Some(Entry { at, kind: Kind::Resolved { why, lasted }, .. }) => {
-            let lasted = lasting(since_start(view, *at, *lasted));
-            let at = instant(*at, context.now);
+        Some(Entry { at, kind: Kind::Resolved { why, lasted, since }, .. }) => {
+            let lasted = lasting(since_start(view, *at, *lasted, *since));
+            let at = instant(*at, context);
             match why {
                 ResolveReason::Cleared => Rich::from(format!("Resolved after {lasted}, at {at}.")),
                 ResolveReason::ByHand { who, comment, .. } => Rich::from("Resolved by ")
@@ -125,7 +123,7 @@ fn resolved(view: &IncidentView, story: &[Entry], context: &Context<'_>) -> Rich
             }
         }
         _ => match view.resolved_at {
-            Some(at) => Rich::from(format!("Resolved at {}.", instant(at, context.now))),
+            Some(at) => Rich::from(format!("Resolved at {}.", instant(at, context))),
             None => Rich::new(),
         },
     };
@@ -204,7 +202,7 @@ impl<'a> Wording<'a> {
             Kind::SilencedAgain { alertmanager, until } => Rich::from(format!(
                 "🔇 Alertmanager {} had lost its silence. matrixbot made it again, until {}.",
                 short(alertmanager, 60),
-                instant(*until, self.context.now)
+                instant(*until, self.context)
             )),
             Kind::Suppressed => Rich::from("🔧 Maintenance is active. Nobody is paged."),
             Kind::Closed => Rich::from("🏁 Closed."),
@@ -212,12 +210,12 @@ impl<'a> Wording<'a> {
             Kind::RefiredAcknowledged => {
                 Rich::from("🔁 Firing again. It is still acknowledged, so nobody is paged.")
             }
-            Kind::Resolved { why, lasted } => {
-                let lasted = self.view.map_or(*lasted, |view| since_start(view, entry.at, *lasted));
+            Kind::Resolved { why, lasted, since } => {
+                let lasted = self.view.map_or(*lasted, |view| since_start(view, entry.at, *lasted, *since));
                 resolved_sentence(why, &lasting(lasted))
             }
             Kind::AckEndsSoon { until } => {
-                Rich::from(format!("⏰ The acknowledgement ends at {}.", instant(*until, self.context.now)))
+                Rich::from(format!("⏰ The acknowledgement ends at {}.", instant(*until, self.context)))
             }
             Kind::Acknowledged { .. }
             | Kind::JoinedAck { .. }
@@ -236,10 +234,8 @@ impl<'a> Wording<'a> {
                     .text(how(*via))
                     .then(&quoted(comment.as_deref()));
                 match until {
-                    Some(until) => line.text(&format!(
-                        ". The acknowledgement ends at {}.",
-                        instant(*until, self.context.now)
-                    )),
+                    Some(until) => line
+                        .text(&format!(". The acknowledgement ends at {}.", instant(*until, self.context))),
                     None => line.text(". Escalation stopped."),
                 }
             }
@@ -254,7 +250,7 @@ impl<'a> Wording<'a> {
             ),
             Kind::Snoozed { who, via, until, comment } => Rich::from("💤 ")
                 .user(who)
-                .text(&format!(" snoozed it until {}", instant(*until, self.context.now)))
+                .text(&format!(" snoozed it until {}", instant(*until, self.context)))
                 .text(how(*via))
                 .then(&quoted(comment.as_deref()))
                 .text("."),
@@ -274,7 +270,7 @@ impl<'a> Wording<'a> {
             return line.text(" Maintenance is active. Nobody is paged.");
         }
         match held_until {
-            Some(at) => line.text(&format!(" It pages at {}.", instant(at, self.context.now))),
+            Some(at) => line.text(&format!(" It pages at {}.", instant(at, self.context))),
             None => line,
         }
     }
@@ -349,9 +345,10 @@ pub(super) fn rung(loop_no: u32, level: u32, levels: u32) -> String {
 }
 
 /// How long the alerts of an incident had been firing when it was resolved at `at`: they may have started before it opened,
-/// `lasted` before.
-fn since_start(view: &IncidentView, at: Timestamp, lasted: Duration) -> Duration {
-    between(since(view), at).max(lasted)
+/// `lasted` before. `known`: the earliest start that it knew then.
+fn since_start(view: &IncidentView, at: Timestamp, lasted: Duration, known: Option<Timestamp>) -> Duration {
+    let first = known.map_or(since(view), |known| known.min(since(view)));
+    between(first, at).max(lasted)
 }
 
 fn resolved_sentence(why: &ResolveReason, lasted: &str) -> Rich {

@@ -29,6 +29,7 @@ use crate::domain::time::between;
 use crate::domain::timeline::{Entry, Kind};
 use crate::domain::view::{AlertView, IncidentView};
 use crate::domain::webhook::Labels;
+use crate::domain::zone;
 use jiff::Timestamp;
 use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior, Value};
 use ruma::html::{Html, SanitizerConfig};
@@ -117,6 +118,7 @@ pub fn check(templates: &Templates, now: Timestamp) -> Vec<TemplateProblem> {
         ack_reaction: reaction::default_ack(),
         for_good: false,
         now,
+        zone: &zone::UTC,
     };
     let view = sample::view(now);
     let failing = Templated::ALL.into_iter().flat_map(|what| {

@@ -37,7 +37,7 @@ pub fn ack_reminder(root: &EventId, view: &IncidentView, until: Timestamp, conte
         .strong(&title(view))
         .text(&format!(
             ": the acknowledgement ends at {}. Then it pages again. To extend it, type ",
-            instant(until, context.now)
+            instant(until, context)
         ))
         .command("snooze 1h")
         .text(". ")

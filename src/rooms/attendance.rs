@@ -14,6 +14,8 @@ use std::time::Duration;
 const ROOMS_AT_ONCE: usize = 8;
 /// How long entering a room may take: long enough to join a room of another server.
 const ENTERING: Duration = Duration::from_secs(45);
+/// How long giving a user an avatar may take. Nothing waits for it.
+const PICTURE: Duration = Duration::from_secs(10);
 
 /// The result of one visit to the rooms of a list.
 #[derive(Debug, Default)]
@@ -184,6 +186,11 @@ impl Rooms {
                 return Ok(());
             }
             visit.unreachable.insert(list.user_id.to_string(), reason(error)?);
+            return Ok(());
+        }
+        if list.avatar.is_none() {
+            let given = tokio::time::timeout(PICTURE, self.users.set_default_avatar(&list.user_id));
+            return given.await.unwrap_or(Ok(()));
         }
         Ok(())
     }

@@ -3,10 +3,10 @@
 use super::RoomError;
 use super::user_id::DEVICE_ID;
 use crate::matrix::{Client, ClientError, Failure, Identity};
-use crate::store::{Store, VirtualUserRow};
-use ruma::{DeviceId, MxcUri, OwnedDeviceId, UserId};
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use crate::store::{Store, StoreError, VirtualUserRow};
+use ruma::{DeviceId, MxcUri, OwnedDeviceId, OwnedMxcUri, OwnedUserId, UserId};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The virtual users. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -14,11 +14,24 @@ pub struct VirtualUsers {
     client: Client,
     store: Store,
     known: Arc<Mutex<BTreeMap<String, Identity>>>,
+    pictures: Arc<Mutex<Pictures>>,
+}
+
+/// The avatar of users that have none: a bell, as scripts/avatar.py draws it.
+const BELL: &[u8] = include_bytes!("avatar.png");
+
+/// What this process knows about that avatar.
+#[derive(Debug, Default)]
+struct Pictures {
+    /// Where it was uploaded.
+    bell: Option<OwnedMxcUri>,
+    /// The users that need it no more: they have an avatar, or the homeserver refused to give them this one.
+    done: BTreeSet<OwnedUserId>,
 }
 
 impl VirtualUsers {
     pub(super) fn new(client: Client, store: Store) -> Self {
-        Self { client, store, known: Arc::default() }
+        Self { client, store, known: Arc::default(), pictures: Arc::default() }
     }
 
     /// The identity for requests as this user. Registers the user and creates its device if the database does not have
@@ -73,6 +86,48 @@ impl VirtualUsers {
             row.avatar = Some(avatar.to_string());
         }
         Ok(self.store.note_virtual_user(user_id.as_str(), &row).await?)
+    }
+
+    /// Gives the user an avatar if it has none, which the room list does not configure either. Nothing depends on it: whatever
+    /// the homeserver answers is no trouble, and only what may pass is tried again.
+    pub async fn set_default_avatar(&self, user_id: &UserId) -> Result<(), StoreError> {
+        if self.pictures().done.contains(user_id) {
+            return Ok(());
+        }
+        match self.give_bell(user_id).await {
+            Err(RoomError::Store(error)) => return Err(error),
+            Err(RoomError::Homeserver(error)) if error.failure().is_temporary() => {
+                tracing::debug!(user = %user_id, %error, "{user_id} has no avatar yet: {error}");
+                return Ok(());
+            }
+            Err(error) => {
+                tracing::info!(user = %user_id, %error, "{user_id} stays without an avatar: {error}")
+            }
+            Ok(()) => {}
+        }
+        self.pictures().done.insert(user_id.to_owned());
+        Ok(())
+    }
+
+    async fn give_bell(&self, user_id: &UserId) -> Result<(), RoomError> {
+        let mut row = self.store.virtual_user(user_id.as_str()).await?;
+        let identity = self.identity(user_id).await?;
+        if row.avatar.is_some() || self.client.has_avatar(&identity).await? {
+            return Ok(());
+        }
+        let uploaded = self.pictures().bell.clone();
+        let bell = match uploaded {
+            Some(bell) => bell,
+            None => self.client.upload_png(&identity, "bell.png", BELL).await?,
+        };
+        self.pictures().bell = Some(bell.clone());
+        self.client.set_avatar(&identity, &bell).await?;
+        row.avatar = Some(bell.to_string());
+        Ok(self.store.note_virtual_user(user_id.as_str(), &row).await?)
+    }
+
+    fn pictures(&self) -> MutexGuard<'_, Pictures> {
+        self.pictures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Checks whether the homeserver lets the user act at all. A suspended user passes: it may read.

@@ -56,8 +56,8 @@ pub struct Head {
     pub created_at: Timestamp,
     /// Whether the database has the virtual user as joined to the room.
     pub joined: bool,
-    /// Whether its incident is open; `false` without an incident.
-    pub open: bool,
+    /// Whether its incident is open and not acknowledged; `false` without an incident.
+    pub to_acknowledge: bool,
     /// The digest that it is or belongs to; of a page, one that no longer carries it.
     pub digest: Option<Uuid>,
     /// How often a message was sent to check whether its virtual user can send again: this one is a check as well. `None`:
@@ -69,6 +69,15 @@ impl Head {
     /// Whether its post has no event in the room yet.
     pub fn is_first(&self) -> bool {
         self.root.is_none() && self.post.is_some()
+    }
+
+    /// The message that it edits to show its incident.
+    pub fn edited(&self) -> Option<&str> {
+        match self.payload {
+            Outgoing::Refresh => self.root.as_deref(),
+            Outgoing::RefreshNewest => self.newest.as_deref(),
+            _ => None,
+        }
     }
 
     /// Whether its event becomes the root of its post.
@@ -119,7 +128,7 @@ struct Row {
     seen_event: Option<String>,
     created_at: SqlTimestamp,
     joined: bool,
-    open: bool,
+    to_acknowledge: bool,
     digest: Option<Uuid>,
     checks: Option<i32>,
 }
@@ -224,7 +233,7 @@ async fn lock_row(
                   EXISTS (SELECT 1 FROM room_membership AS member WHERE member.user_id = room_list.user_id
                           AND member.room = outbox.room AND member.membership = 'join') AS "joined!",
                   EXISTS (SELECT 1 FROM incident WHERE incident.id = outbox.incident
-                          AND incident.phase NOT IN ('resolved', 'closed')) AS "open!",
+                          AND incident.phase NOT IN ('acknowledged', 'resolved', 'closed')) AS "to_acknowledge!",
                   (SELECT trouble.checks FROM user_trouble AS trouble WHERE trouble.room_list = outbox.room_list) AS "checks?"
            FROM outbox
            JOIN room_list ON room_list.name = outbox.room_list
@@ -328,7 +337,7 @@ fn head(row: Row) -> Result<Head, StoreError> {
         seen_event: row.seen_event,
         created_at: row.created_at.to_jiff(),
         joined: row.joined,
-        open: row.open,
+        to_acknowledge: row.to_acknowledge,
         digest: row.digest,
         checks: row.checks,
     })

@@ -293,6 +293,7 @@ impl StoredIncident {
             truncated: self.group.truncated.saturating_sub(left_out),
             alerts,
             omitted,
+            began_at: None,
             resolved_at: self.resolved_at,
             levels,
         })

@@ -1,8 +1,9 @@
 //! Posts: which Matrix event shows which incident in which room.
 
-use super::{Store, StoreError, Tx};
+use super::{Head, Store, StoreError, Tx};
+use crate::domain::outgoing::Outgoing;
 use jiff::Timestamp;
-use jiff_sqlx::Timestamp as SqlTimestamp;
+use jiff_sqlx::{Timestamp as SqlTimestamp, ToSqlx};
 use uuid::Uuid;
 
 /// What one of our messages is about; a person answered it or reacted to it.
@@ -37,6 +38,8 @@ pub struct Target {
     pub live: bool,
     /// Whether a message that pages the incident again is in the room, or may be.
     pub again: bool,
+    /// Whether such a message is in the room, so that only the newest of them shows the incident.
+    pub replaced: bool,
 }
 
 /// The posts of an incident.
@@ -44,7 +47,10 @@ pub async fn of_incident(tx: &mut Tx, incident: i64) -> Result<Vec<Target>, Stor
     Ok(sqlx::query_as!(
         Target,
         r#"SELECT id, room, event_id, shown, (event_id IS NOT NULL OR on_its_way) AS "live!",
-                  (newest IS NOT NULL OR (event_id IS NOT NULL AND on_its_way)) AS "again!"
+                  (newest IS NOT NULL OR (event_id IS NOT NULL AND on_its_way)) AS "again!",
+                  EXISTS (SELECT 1 FROM outbox AS newer
+                          WHERE newer.event_id = of_incident.newest AND newer.post = of_incident.id
+                            AND newer.kind IN ('page', 'fallback', 'reminder', 'notice')) AS "replaced!"
            FROM (SELECT *, EXISTS (
                      SELECT 1 FROM outbox WHERE outbox.post = post.id
                        AND kind IN ('page', 'fallback', 'reminder', 'notice') AND carrier IS NULL
@@ -55,6 +61,66 @@ pub async fn of_incident(tx: &mut Tx, incident: i64) -> Result<Vec<Target>, Stor
     )
     .fetch_all(&mut **tx)
     .await?)
+}
+
+/// A newer message of the incident is in the room of the message `newer`: enqueues the last edit of those before it.
+pub async fn replace(tx: &mut Tx, newer: &Head, now: Timestamp) -> Result<(), StoreError> {
+    let earlier: Vec<String> = newer.root.iter().chain(&newer.newest).cloned().collect();
+    let priority = Outgoing::RefreshNewest.priority(None);
+    // What would show the present state in one of them comes too late.
+    sqlx::query!(
+        "WITH obsolete AS (
+             UPDATE outbox SET state = 'cancelled', settled_at = $7
+             WHERE post = $5 AND kind = 'edit' AND state = 'pending' AND content IS NULL AND payload ->> 'what' = 'refresh'
+         )
+         INSERT INTO outbox (id, room_list, room, kind, priority, incident, post, payload, state, not_before, created_at)
+         SELECT DISTINCT md5(event || 'replaced')::uuid, $1, $2, 'edit', $3::smallint, $4::bigint, $5::uuid,
+                jsonb_build_object('what', 'replaced', 'of', event), 'pending', $7::timestamptz, $7::timestamptz
+         FROM unnest($6::text[]) AS earlier (event)
+         ON CONFLICT DO NOTHING",
+        newer.room_list,
+        newer.room,
+        priority,
+        newer.incident,
+        newer.post,
+        &earlier,
+        now.to_sqlx()
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Whether an event of a room was deleted: somebody redacted it, or the homeserver does not have it any more.
+pub async fn is_gone(tx: &mut Tx, room: &str, event_id: &str) -> Result<bool, StoreError> {
+    Ok(sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT 1 FROM redacted WHERE event_id = $1 AND room = $2) AS "gone!""#,
+        event_id,
+        room
+    )
+    .fetch_one(&mut **tx)
+    .await?)
+}
+
+/// Enqueues a message that shows the incident instead of one that was deleted, which `edit` would have edited: once.
+pub async fn show_anew(tx: &mut Tx, edit: &Head, deleted: &str, now: Timestamp) -> Result<(), StoreError> {
+    let kind = Outgoing::Anew.kind().as_str();
+    sqlx::query!(
+        r#"INSERT INTO outbox (id, room_list, room, kind, priority, incident, post, payload, state, not_before, created_at)
+           VALUES (md5($1 || 'anew')::uuid, $2, $3, $4, $5, $6, $7, '{"what": "anew"}', 'pending', $8, $8)
+           ON CONFLICT DO NOTHING"#,
+        deleted,
+        edit.room_list,
+        edit.room,
+        kind,
+        Outgoing::Anew.priority(None),
+        edit.incident,
+        edit.post,
+        now.to_sqlx()
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
 }
 
 /// What our event `event_id` in a room is about. `None`: it is not ours, or it is about no incident; a digest is about many

@@ -1,9 +1,11 @@
 //! Reactions that acknowledged incidents, and redactions.
 
 use super::{Store, StoreError, Tx};
+use crate::domain::outgoing::Outgoing;
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
 use sqlx::PgExecutor;
+use uuid::Uuid;
 
 /// A reaction that acknowledged an incident.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,10 +48,72 @@ pub async fn remember(
 }
 
 impl Store {
+    /// Records that the homeserver does not have one of our events any more, as `user` sees the room.
+    pub async fn note_purged(
+        &self,
+        event_id: &str,
+        room: &str,
+        user: &str,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        remember_redacted(&mut tx, event_id, room, user, now).await?;
+        super::commit(tx).await
+    }
+
     /// The reaction with this event id, if it acknowledged an incident, the first of those of a digest; without a lock.
     pub async fn ack_reaction(&self, event_id: &str) -> Result<Option<AckReaction>, StoreError> {
         Ok(read(&self.pool, event_id).await?.into_iter().next())
     }
+}
+
+/// Enqueues the removal of the reactions that people would click on an incident's messages: each once. A reaction that is not
+/// sent yet is obsolete itself.
+pub async fn remove_placed(tx: &mut Tx, incident: i64, now: Timestamp) -> Result<(), StoreError> {
+    let priority = Outgoing::RemoveReaction { message: Uuid::nil() }.priority(None);
+    sqlx::query!(
+        "INSERT INTO outbox (id, room_list, room, kind, priority, incident, post, payload, state, not_before, created_at)
+         SELECT md5(id::text || 'removed')::uuid, room_list, room, kind, $2, incident, post,
+                jsonb_build_object('what', 'remove_reaction', 'message', id), 'pending', $3, $3
+         FROM outbox
+         WHERE incident = $1 AND kind = 'reaction' AND payload ->> 'what' = 'ack_reaction'
+           AND (state IN ('sending', 'sent') OR (state = 'pending' AND uncertain))
+         ORDER BY seq
+         ON CONFLICT DO NOTHING",
+        incident,
+        priority,
+        now.to_sqlx()
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Enqueues the removal of the reaction that people would click on a digest.
+pub async fn remove_placed_on_digest(tx: &mut Tx, digest: Uuid, now: Timestamp) -> Result<(), StoreError> {
+    let priority = Outgoing::RemoveDigestReaction { message: Uuid::nil() }.priority(None);
+    sqlx::query!(
+        "INSERT INTO outbox (id, room_list, room, kind, priority, digest, payload, state, not_before, created_at)
+         SELECT md5(id::text || 'removed')::uuid, room_list, room, kind, $2, digest,
+                jsonb_build_object('what', 'remove_digest_reaction', 'message', id), 'pending', $3, $3
+         FROM outbox
+         WHERE digest = $1 AND kind = 'digest_part' AND payload ->> 'what' = 'digest_reaction' AND state <> 'cancelled'
+         ON CONFLICT DO NOTHING",
+        digest,
+        priority,
+        now.to_sqlx()
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// The event of a reaction that we placed, if it was sent.
+pub async fn placed(tx: &mut Tx, message: Uuid) -> Result<Option<String>, StoreError> {
+    let event = sqlx::query_scalar!("SELECT event_id FROM outbox WHERE id = $1 AND state = 'sent'", message)
+        .fetch_optional(&mut **tx)
+        .await?;
+    Ok(event.flatten())
 }
 
 /// What the reaction with this event id acknowledged, by number: one incident, or those of a digest.

@@ -5,7 +5,7 @@ use crate::clock::SharedClock;
 use crate::domain::time::{between, earlier, later};
 use crate::engine::{CurrentLists, Engine, EngineError};
 use crate::health::Health;
-use crate::matrix::{ClientError, Identity};
+use crate::matrix::{ClientError, Failure, Identity};
 use crate::rooms::{RoomError, Rooms};
 use crate::store::{Store, StoreError};
 use crate::worker::{HOMESERVER_STEP_LIMIT, Progress, Worker, beat};
@@ -281,7 +281,15 @@ impl Reconcile {
         let mut events: Vec<Box<RawValue>> = Vec::new();
         let mut from = None;
         for _ in 0..MOST_RELATION_PAGES {
-            let page = self.rooms.client().relations(identity, room, event_id, from.as_deref()).await?;
+            let read = self.rooms.client().relations(identity, room, event_id, from.as_deref()).await;
+            if let Err(error) = &read
+                && error.failure() == Failure::NotFound
+            {
+                let (event, room, user) = (event_id.as_str(), room.as_str(), identity.user_id.as_str());
+                self.store.note_purged(event, room, user, self.clock.now()).await?;
+                return Ok(0);
+            }
+            let page = read?;
             events.extend(page.events);
             from = page.next;
             if from.is_none() {

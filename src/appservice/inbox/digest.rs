@@ -100,6 +100,11 @@ impl EventHandler<'_> {
             return Ok(Handled::ignored("nothing that it showed can be read"));
         }
         let result = format!("ack by reaction: {}", in_log(&done));
+        let numbers = done.iter().map(|acted| acted.number).collect();
+        let more = refused.len().saturating_sub(MAX_NAMED) as u64;
+        refused.truncate(MAX_NAMED);
+        self.answer_as(&about.room_list, Answer::DigestAcknowledged { numbers, refused, more }, root(about))
+            .await?;
         Ok(Handled::acted(result))
     }
 

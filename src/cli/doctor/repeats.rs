@@ -179,6 +179,7 @@ mod tests {
             webhook_auth: WebhookAuth::None,
             policy: Policy { stale_after: Some(stale_after), ..Policy::with_levels(Vec::new()) },
             ack_reactions: Vec::new(),
+            time_zone: crate::domain::zone::Zone::UTC,
             place_reaction: true,
             follow_aliases: FollowAliases::default(),
             digest: None,

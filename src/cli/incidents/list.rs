@@ -6,8 +6,9 @@ use crate::clock::{Clock as _, SystemClock};
 use crate::domain::answer::IncidentLine;
 use crate::domain::hold::HeldAlerts;
 use crate::domain::incident::PhaseName;
+use crate::domain::zone::Zone;
 use crate::render::text::short;
-use crate::render::time::{age, instant};
+use crate::render::time::{age, instant_in};
 use crate::store::{Tx, incident, overview};
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
@@ -213,7 +214,7 @@ fn cells(line: &Line, now: Timestamp) -> [String; 8] {
 /// ` 🔇 until 14:05 UTC`, last in its row because terminals disagree about its width.
 fn held(line: &Line, now: Timestamp) -> String {
     match (line.held_alerts, line.held_until) {
-        (Some("all"), Some(until)) => format!(" 🔇 until {}", instant(until, now)),
+        (Some("all"), Some(until)) => format!(" 🔇 until {}", instant_in(until, now, &Zone::UTC)),
         (Some("all"), None) => " 🔇 held back".to_owned(),
         (Some(_), _) => " 🔇 some alerts".to_owned(),
         (None, _) => String::new(),

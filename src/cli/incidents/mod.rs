@@ -14,6 +14,7 @@ use crate::domain::command::{Act, Verb, VerbEffect};
 use crate::domain::duration;
 use crate::domain::on_call::OnCallNow;
 use crate::domain::policy::Policy;
+use crate::domain::zone;
 use crate::engine::Engine;
 use crate::render::Context;
 use crate::store::Store;
@@ -234,6 +235,7 @@ impl Incidents {
             ack_reaction: "",
             for_good: false,
             now: SystemClock.now(),
+            zone: &zone::UTC,
         }
     }
 }

@@ -61,6 +61,15 @@ pub enum Answer {
         /// How many more incidents there are.
         more: u64,
     },
+    /// A reaction to a digest acknowledged several incidents.
+    DigestAcknowledged {
+        /// Their numbers.
+        numbers: Vec<i64>,
+        /// Those that stay as they are, with the reason: a few of them.
+        refused: Vec<Acted>,
+        /// How many more stay as they are.
+        more: u64,
+    },
     /// The open incidents of the room's storm.
     Storm {
         /// The room list.

@@ -70,6 +70,12 @@ pub struct Member {
     pub phase: PhaseName,
     /// The highest severity of its firing alerts, or of all if none is firing.
     pub severity: Option<Severity>,
+    /// Who has acknowledged or snoozed it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ackers: Vec<String>,
+    /// Whether a later level than that of its page in the digest has been paged.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub escalated: bool,
     /// Whom its page mentions.
     #[serde(skip)]
     pub mentions: Vec<Mention>,

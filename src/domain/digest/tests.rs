@@ -20,6 +20,8 @@ fn member(number: i64, phase: PhaseName, rank: i32, mentions: &[Mention]) -> Mem
         place: "db-1".to_owned(),
         phase,
         severity: Some(severity(rank)),
+        ackers: Vec::new(),
+        escalated: false,
         mentions: mentions.to_vec(),
     }
 }

@@ -14,6 +14,8 @@ pub(super) struct Draft<'a> {
     pub(super) incident: Incident,
     /// What the decision depends on.
     pub(super) around: Surroundings<'a>,
+    /// The earliest start of its alerts before the decision.
+    earliest: Timestamp,
     entries: Vec<Entry>,
     effects: Vec<Effect>,
 }
@@ -21,7 +23,8 @@ pub(super) struct Draft<'a> {
 impl<'a> Draft<'a> {
     /// A decision about an existing incident.
     pub(super) fn of(incident: &Incident, around: Surroundings<'a>) -> Self {
-        Self { incident: incident.clone(), around, entries: Vec::new(), effects: Vec::new() }
+        let (earliest, entries) = (incident.earliest_start(), Vec::new());
+        Self { incident: incident.clone(), around, earliest, entries, effects: Vec::new() }
     }
 
     /// A decision that may open an incident. Until its first run starts, the incident has version 0 and run 0.
@@ -49,12 +52,17 @@ impl<'a> Draft<'a> {
             hold: None,
             partly_silenced: BTreeSet::new(),
         };
-        Self { incident, around, entries: Vec::new(), effects: Vec::new() }
+        Self { incident, around, earliest: around.now, entries: Vec::new(), effects: Vec::new() }
     }
 
     /// The policy that the run keeps (I14).
     pub(super) fn policy(&self) -> &'a Policy {
         self.around.of_run.policy
+    }
+
+    /// The earliest start of its alerts, whatever a newer report says about them.
+    pub(super) fn earliest_start(&self) -> Timestamp {
+        self.incident.earliest_start().min(self.earliest)
     }
 
     /// Records a change: one version and one entry (I8, I16).

@@ -28,7 +28,7 @@ impl Draft<'_> {
         self.incident.phase = Phase::Resolved { forced, kept_ack };
         self.arm_reopen_window();
         let lasted = between(self.incident.opened_at, at);
-        let entry = self.record_at(at, Kind::Resolved { why, lasted });
+        let entry = self.record_at(at, Kind::Resolved { why, lasted, since: Some(self.earliest_start()) });
         self.effect(Effect::CancelUnsent);
         self.refresh_and_post(Urgency::AtOnce, entry);
     }

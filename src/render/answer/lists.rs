@@ -15,7 +15,6 @@ use crate::render::size::fit_lines;
 use crate::render::story::Wording;
 use crate::render::text::{count, from_one, short};
 use crate::render::time::{age, exact, instant};
-use jiff::Timestamp;
 
 /// A list of incidents. `what`: "pending" or "escalated".
 pub(super) fn incidents(
@@ -65,7 +64,7 @@ pub(super) fn storm(room_list: &str, members: &[Member], policy: &Policy) -> Mes
     })
 }
 
-/// `🔴 #42 DiskFull · db-1`
+/// `🔴 #42 DiskFull · instance=db-1`
 fn storm_line(member: &Member, policy: &Policy) -> Rich {
     let mark = phase_mark(member.phase, member.severity.as_ref(), policy);
     let lead =
@@ -97,10 +96,14 @@ pub fn timeline(
         let items: Vec<_> = entries
             .iter()
             .skip(skipped)
-            .map(|entry| vec![Rich::new().code(&exact(entry.at)).text(" ").then(&wording.sentence(entry))])
+            .map(|entry| {
+                vec![
+                    Rich::new().code(&exact(entry.at, context.zone)).text(" ").then(&wording.sentence(entry)),
+                ]
+            })
             .collect();
         text.list(&items);
-        text.paragraph(&[Rich::new().em("Times are UTC.")]);
+        text.paragraph(&[Rich::new().em(&format!("Times are {}.", context.zone.name()))]);
         Message::notice(text)
     })
 }
@@ -121,7 +124,6 @@ fn list(headline: &Rich, incidents: &[IncidentLine], all: u64, context: &Context
 
 /// `🔴 #42 DiskFull · critical · 3 alerts · 12 min · level 1 of 2`.
 pub(super) fn incident_line(incident: &IncidentLine, context: &Context<'_>) -> Rich {
-    let now = context.now;
     let mark = phase_mark(incident.phase, incident.severity.as_ref(), context.policy);
     let lead = Rich::from(format!("{mark} ")).strong(&format!("#{} {}", incident.number, name(incident)));
     let severity =
@@ -131,17 +133,17 @@ pub(super) fn incident_line(incident: &IncidentLine, context: &Context<'_>) -> R
         lead,
         short(severity, 20).into(),
         alerts.into(),
-        age(incident.since, now).into(),
-        standing(incident, now),
-        held(incident, now),
+        age(incident.since, context.now).into(),
+        standing(incident, context),
+        held(incident, context),
     ];
     Rich::join(&pieces, " · ")
 }
 
-fn held(incident: &IncidentLine, now: Timestamp) -> Rich {
+fn held(incident: &IncidentLine, context: &Context<'_>) -> Rich {
     match incident.held {
         Some(HeldAlerts::All { until: Some(until) }) => {
-            Rich::from(format!("🔇 until {}", instant(until, now)))
+            Rich::from(format!("🔇 until {}", instant(until, context)))
         }
         Some(HeldAlerts::All { until: None }) => Rich::from("🔇 held back"),
         Some(HeldAlerts::Some) => Rich::from("🔇 some alerts"),
@@ -149,8 +151,8 @@ fn held(incident: &IncidentLine, now: Timestamp) -> Rich {
     }
 }
 
-fn standing(incident: &IncidentLine, now: Timestamp) -> Rich {
-    let until = incident.until.map(|until| format!(" until {}", instant(until, now))).unwrap_or_default();
+fn standing(incident: &IncidentLine, context: &Context<'_>) -> Rich {
+    let until = incident.until.map(|until| format!(" until {}", instant(until, context))).unwrap_or_default();
     let by = |line: Rich| {
         if incident.ackers.is_empty() {
             line

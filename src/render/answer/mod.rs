@@ -8,6 +8,7 @@ mod silences;
 pub use lists::timeline;
 
 use super::Context;
+use super::digest;
 use super::headline::list_name;
 use super::message::{Message, Place};
 use super::rich::{Document, Rich};
@@ -41,6 +42,9 @@ pub fn answer(answer: &Answer, context: &Context<'_>) -> Message {
         }
         Answer::Escalated { room_list, incidents, more } => {
             lists::incidents("escalated", room_list, incidents, *more, context)
+        }
+        Answer::DigestAcknowledged { numbers, refused, more } => {
+            acknowledged(numbers, refused, *more, context)
         }
         Answer::Storm { room_list, members } => lists::storm(room_list, members, context.policy),
         Answer::Timeline { number, name, levels, entries, earlier } => {
@@ -121,6 +125,19 @@ fn acted(results: &[Acted], rest: &Rest, context: &Context<'_>) -> Message {
     })
 }
 
+/// The answer to a reaction to a digest. `refused`: some of those that stay as they are, and how many others.
+fn acknowledged(numbers: &[i64], refused: &[Acted], more: u64, context: &Context<'_>) -> Message {
+    let mut text = Document::default();
+    let incidents = count(numbers.len() as u64, "incident");
+    let lead = Rich::from("👀 ").strong(&format!("{incidents} acknowledged")).text(". ");
+    text.paragraph(&[lead.then(&digest::numbers(numbers.iter().copied()))]);
+    if !refused.is_empty() || more > 0 {
+        text.paragraph(&["Not changed:".into()]);
+        left(&mut text, refused, more, context);
+    }
+    Message::notice(text)
+}
+
 /// The most incidents of other rooms that an answer names.
 const NAMED: usize = 5;
 
@@ -198,7 +215,7 @@ fn result_line(acted: &Acted, context: &Context<'_>) -> Rich {
 }
 
 fn words(result: &ActResult, context: &Context<'_>) -> (&'static str, Rich) {
-    let at = |instant_: jiff::Timestamp| instant(instant_, context.now);
+    let at = |instant_: jiff::Timestamp| instant(instant_, context);
     match result {
         ActResult::Acknowledged { until: None } => {
             ("👀", "acknowledged. Escalation stops until it is resolved or a new alert fires.".into())

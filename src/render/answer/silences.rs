@@ -106,7 +106,7 @@ fn made_line(title: &Rich, made: &[Made], held: u64, not_held: u64, context: &Co
         return title.clone().text("not silenced.");
     };
     let names = names(made.iter().map(|made| made.alertmanager.as_str()));
-    let until = instant(until, context.now);
+    let until = instant(until, context);
     if held == 0 {
         return Rich::from("⚠️ ")
             .then(title)
@@ -146,7 +146,7 @@ fn list(room_list: &str, silences: &[SilenceLine], failed: &[Failed], context: &
 
 /// `5f0b1d5c · #42 · until 14:05 UTC · alice: “disk swap”`.
 fn silence_line(one: &SilenceLine, context: &Context<'_>) -> Rich {
-    let at = |time| instant(time, context.now);
+    let at = |time| instant(time, context);
     let numbers: Vec<String> =
         one.incidents.iter().take(MOST_NAMED).map(|number| format!("#{number}")).collect();
     let from = one.from.map(|from| format!("from {} ", at(from))).unwrap_or_default();

@@ -163,7 +163,8 @@ fn one_incident_in_full() {
 
 #[test]
 fn the_timeline_of_an_incident() {
-    let cleared = Kind::Resolved { why: ResolveReason::Cleared, lasted: Duration::from_mins(30) };
+    let cleared =
+        Kind::Resolved { why: ResolveReason::Cleared, lasted: Duration::from_mins(30), since: None };
     let joined = vec!["a".to_owned(), "b".to_owned()];
     let entries = vec![
         fired(30),

@@ -332,6 +332,6 @@ fn the_first_hundred_characters_have_state_number_name_severity_and_place() {
     let phone: String = body.chars().take(100).collect();
     assert_eq!(
         phone,
-        "🔴⏫ ESCALATED #42 AVeryLongAlertNameThatSomebodyThoughtWasAGoodId… · critical · db-1:9100, /var/lib/p"
+        "🔴⏫ ESCALATED #42 AVeryLongAlertNameThatSomebodyThoughtWasAGoodId… · critical · instance=db-1:9100, m"
     );
 }

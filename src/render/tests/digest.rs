@@ -15,14 +15,17 @@ fn member(number: i64, name: &str, place: &str, severity: (&str, i32), phase: Ph
         place: place.to_owned(),
         phase,
         severity: Some(Severity { name: Some(severity.0.to_owned()), rank: severity.1, escalate: true }),
+        ackers: Vec::new(),
+        escalated: false,
         mentions: Vec::new(),
     }
 }
 
 /// A failed rack: many instances, and what depends on them.
 fn storm(phase: PhaseName) -> Vec<Member> {
-    let load = (40..70).map(|n| member(n, "HighLoad", &format!("db-{n}"), ("warning", 1), phase));
-    let disk = (70..75).map(|n| member(n, "InstanceDown", &format!("db-{n}, node"), ("critical", 2), phase));
+    let load = (40..70).map(|n| member(n, "HighLoad", &format!("instance=db-{n}"), ("warning", 1), phase));
+    let disk = (70..75)
+        .map(|n| member(n, "InstanceDown", &format!("instance=db-{n}, job=node"), ("critical", 2), phase));
     let quiet = [member(77, "BackupLate", "", ("info", 0), PhaseName::Acknowledged)];
     load.chain(disk).chain(quiet).collect()
 }
@@ -54,6 +57,25 @@ fn an_edit_is_quiet_once_nobody_has_to_acknowledge() {
     let over = Words { is_over: true, ..words(Class::First) };
     let message = edit(root, &storm(PhaseName::Resolved), &over);
     assert!(message.text.plain().contains("The storm has ended."), "{}", message.text.plain());
+}
+
+#[test]
+fn the_head_counts_snoozed_and_escalated_incidents_and_names_who_acknowledged() {
+    let mut members = storm(PhaseName::Firing);
+    for member in members.iter_mut().take(10) {
+        member.escalated = true;
+    }
+    for (place, member) in members.iter_mut().rev().enumerate().take(9) {
+        member.phase = if place < 4 { PhaseName::Snoozed } else { PhaseName::Acknowledged };
+        member.ackers = vec![if place < 6 { "@bob:example.org" } else { "@alice:example.org" }.to_owned()];
+    }
+    let message = edit(event_id!("$digest"), &members, &words(Class::First));
+    insta::assert_snapshot!(snapshot_of(&message));
+    for member in &mut members {
+        member.phase = PhaseName::Snoozed;
+    }
+    let message = edit(event_id!("$digest"), &members, &words(Class::First));
+    assert!(message.text.plain().starts_with("💤 SNOOZED: 36 incidents"), "{}", message.text.plain());
 }
 
 #[test]

@@ -250,7 +250,8 @@ fn an_edit_shows_maintenance() {
 fn an_edit_shows_that_it_resolved_and_after_how_long() {
     let mut view = view();
     resolved(&mut view, false);
-    let resolved_entry = Kind::Resolved { why: ResolveReason::Cleared, lasted: Duration::from_mins(12) };
+    let resolved_entry =
+        Kind::Resolved { why: ResolveReason::Cleared, lasted: Duration::from_mins(12), since: None };
     assert_snapshot!(edited(&view, &[fired(12), acknowledged(2, None), entry(0, resolved_entry)]));
 }
 
@@ -262,7 +263,8 @@ fn what_has_resolved_counts_from_the_start_of_its_alerts_even_if_it_was_reported
     let fingerprint = view.alerts[0].fingerprint.clone();
     let cleared = Cleared { starts_at: minutes_ago(67), at: now(), doubt: None };
     view.incident.cleared.insert(fingerprint, cleared);
-    let resolved_entry = Kind::Resolved { why: ResolveReason::Cleared, lasted: Duration::from_mins(12) };
+    let resolved_entry =
+        Kind::Resolved { why: ResolveReason::Cleared, lasted: Duration::from_mins(12), since: None };
     let entry = entry(0, resolved_entry);
     let text = edited(&view, &[fired(12), entry.clone()]);
     assert!(text.contains("Resolved after 1 h 7 min, at 03:07 UTC."), "{text}");
@@ -278,7 +280,7 @@ fn an_edit_shows_who_resolved_it_by_hand_while_it_still_fires() {
     resolved(&mut view, true);
     let why =
         ResolveReason::ByHand { who: bob(), via: Via::Command, comment: Some("known, ticket 7".to_owned()) };
-    let resolved_entry = Kind::Resolved { why, lasted: Duration::from_mins(12) };
+    let resolved_entry = Kind::Resolved { why, lasted: Duration::from_mins(12), since: None };
     assert_snapshot!(edited(&view, &[fired(12), entry(0, resolved_entry)]));
 }
 
@@ -286,7 +288,8 @@ fn an_edit_shows_who_resolved_it_by_hand_while_it_still_fires() {
 fn an_edit_shows_that_alertmanager_fell_silent() {
     let mut view = single();
     resolved(&mut view, false);
-    let resolved_entry = Kind::Resolved { why: ResolveReason::Stale, lasted: Duration::from_hours(8) };
+    let resolved_entry =
+        Kind::Resolved { why: ResolveReason::Stale, lasted: Duration::from_hours(8), since: None };
     assert_snapshot!(edited(&view, &[fired(480), entry(0, resolved_entry)]));
 }
 
@@ -295,7 +298,8 @@ fn an_edit_shows_that_it_fires_again_and_was_escalated() {
     let mut view = single();
     view.incident.flap_count = 1;
     view.incident.run.level = Some(1);
-    let resolved_entry = Kind::Resolved { why: ResolveReason::Cleared, lasted: Duration::from_mins(12) };
+    let resolved_entry =
+        Kind::Resolved { why: ResolveReason::Cleared, lasted: Duration::from_mins(12), since: None };
     let story =
         [fired(40), entry(28, resolved_entry), started(20, RunReason::Refired), paged(20, 0), paged(1, 1)];
     assert_snapshot!(edited(&view, &story));

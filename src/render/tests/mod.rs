@@ -17,6 +17,7 @@ use crate::domain::on_call::OnCallNow;
 use crate::domain::policy::Policy;
 use crate::domain::timeline::{Entry, Kind, RunReason};
 use crate::domain::view::IncidentView;
+use crate::domain::zone;
 use jiff::{SignedDuration, Timestamp};
 use ruma::{OwnedUserId, user_id};
 
@@ -42,7 +43,14 @@ fn bob() -> OwnedUserId {
 }
 
 fn context(policy: &Policy) -> Context<'_> {
-    Context { policy, on_call: OnCallNow::none(), ack_reaction: "✅", for_good: false, now: now() }
+    Context {
+        policy,
+        on_call: OnCallNow::none(),
+        ack_reaction: "✅",
+        for_good: false,
+        now: now(),
+        zone: &zone::UTC,
+    }
 }
 
 fn view() -> IncidentView {

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::domain::on_call::OnCallNow;
+use crate::domain::zone;
 use crate::render::size::MOST_BYTES;
 use crate::render::template::{TemplateProblem, Templated, Templates, check, overridden, sample_message};
 use ruma::events::room::message::RoomMessageEventContent;
@@ -21,6 +22,7 @@ fn page_with(
         ack_reaction: "✅",
         for_good: false,
         now: now(),
+        zone: &zone::UTC,
     };
     let mut view = sample::view(now());
     change(&mut view);

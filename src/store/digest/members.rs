@@ -38,6 +38,10 @@ pub struct Facts {
     pub severities: Vec<String>,
     /// The policy of its run.
     pub policy_version: i64,
+    /// Who has acknowledged or snoozed it.
+    pub ackers: Vec<String>,
+    /// How often its levels were gone through, and the level that was paged last; `None`: none was.
+    pub paged: (i32, Option<i32>),
 }
 
 impl Facts {
@@ -49,6 +53,8 @@ impl Facts {
             name: self.name.clone(),
             place: view::place(&self.shared, &self.group_labels, &policy.severity_label),
             phase: self.phase,
+            ackers: self.ackers.clone(),
+            escalated: self.paged.0 > 0 || self.paged.1 > i32::try_from(level).ok(),
             mentions: policy.mentions(severities.iter(), level),
             severity: severities.into_iter().max_by_key(|severity| severity.rank),
         }
@@ -107,7 +113,7 @@ pub async fn pages_of(tx: &mut Tx, digest: Uuid) -> Result<Vec<PageOf>, StoreErr
 /// What a digest shows of incidents. An incident whose labels cannot be read has a name all the same.
 pub async fn facts(tx: &mut Tx, incidents: &[i64]) -> Result<BTreeMap<i64, Facts>, StoreError> {
     let rows = sqlx::query!(
-        r#"SELECT incident.id, group_labels, common_labels, phase, policy_version,
+        r#"SELECT incident.id, group_labels, common_labels, phase, policy_version, ackers, loop_no, level,
                   (SELECT labels ->> 'alertname' FROM incident_alert AS alert WHERE alert.incident = incident.id
                    ORDER BY firing DESC, starts_at, fingerprint LIMIT 1) AS alertname,
                   ARRAY(SELECT DISTINCT coalesce(severity, '') FROM incident_alert AS alert
@@ -134,6 +140,8 @@ pub async fn facts(tx: &mut Tx, incidents: &[i64]) -> Result<BTreeMap<i64, Facts
                 phase: phase.unwrap_or(PhaseName::Firing),
                 severities: row.severities,
                 policy_version: row.policy_version,
+                ackers: row.ackers,
+                paged: (row.loop_no, row.level),
             };
             (row.id, facts)
         })

@@ -1,8 +1,8 @@
 //! A homeserver that has lost our accounts: restored from a backup, or cleaned up by someone.
 
-use super::MINUTE;
+use super::{MINUTE, list};
 use crate::homeserver::{Endpoint, Fault, Match};
-use crate::world::{Group, Rooms, World};
+use crate::world::{Group, Rooms, Setup, World, finance_list};
 
 const NAMED: &str = "    display_name: Finance alerts\n";
 
@@ -73,5 +73,33 @@ async fn registering_a_lost_account_is_retried() {
     world.pass(MINUTE * 2).await;
     world.only_post(&rooms.ops);
     assert_eq!(world.posts(&rooms.managers), []);
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn a_user_without_an_avatar_gets_the_bell_once_and_another_one_stays() {
+    let setup = Setup::prepare().await;
+    setup.rooms();
+    let (own, bare) = (World::virtual_user("network"), World::virtual_user("finance"));
+    setup.homeserver.set_avatar(&own, "mxc://example.test/own");
+    let lists = format!("{}{}", finance_list(""), list("network", &[&["#ops:example.test"]]));
+    let mut world = setup.start(&lists).await;
+    assert_eq!(world.homeserver.avatar(&bare).as_deref(), Some("mxc://example.test/png"));
+    assert_eq!(world.homeserver.avatar(&own).as_deref(), Some("mxc://example.test/own"));
+    world.restart_bot().await;
+    world.pass(MINUTE * 5).await;
+    assert_eq!(world.homeserver.count(Endpoint::Upload), 1);
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn a_homeserver_that_takes_no_pictures_delays_no_page() {
+    let setup = Setup::prepare().await;
+    let rooms = setup.rooms();
+    setup.homeserver.fail_until_cleared(Match::to(Endpoint::Upload), Fault::Status(403, "M_FORBIDDEN"));
+    let world = setup.start(&finance_list("")).await;
+    world.report(&Group::firing("DiskFull", world.now())).await;
+    world.only_post(&rooms.ops);
+    assert_eq!(world.homeserver.avatar(&World::virtual_user("finance")), None);
     world.nothing_is_left().await;
 }

@@ -27,7 +27,10 @@ pub(super) struct Requester {
 impl Call {
     pub(super) fn of(request: &HttpRequest, body: web::Bytes) -> Self {
         let path = request.path().to_owned();
-        let inner = path.strip_prefix("/_matrix/client/").unwrap_or_default();
+        let inner = path
+            .strip_prefix("/_matrix/client/")
+            .or(path.strip_prefix("/_matrix/media/"))
+            .unwrap_or_default();
         let mut segments: Vec<String> = inner.split('/').map(decode).collect();
         // The version is dropped: `v3`, `v1`; `/versions` has none.
         if segments.len() > 1 {
@@ -58,6 +61,7 @@ impl Call {
             ("POST", ["register"]) => Endpoint::Register,
             ("PUT" | "GET", ["devices", _]) => Endpoint::Device,
             ("PUT" | "GET", ["profile", _, _]) | ("GET", ["profile", _]) => Endpoint::Profile,
+            ("POST", ["upload"]) => Endpoint::Upload,
             ("POST", ["createRoom"]) => Endpoint::CreateRoom,
             ("POST", ["join", _] | ["rooms", _, "join"]) => Endpoint::Join,
             ("POST", ["rooms", _, "leave"]) => Endpoint::Leave,

@@ -15,6 +15,7 @@ pub(crate) enum Endpoint {
     Register,
     Device,
     Profile,
+    Upload,
     CreateRoom,
     Join,
     Leave,

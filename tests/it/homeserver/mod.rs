@@ -99,6 +99,23 @@ impl Homeserver {
         self.0.shared.state()
     }
 
+    /// The avatar of a user.
+    pub(crate) fn avatar(&self, user: &UserId) -> Option<String> {
+        self.state().users.get(user).and_then(|user| user.avatar_url.clone())
+    }
+
+    /// Gives a user an avatar.
+    pub(crate) fn set_avatar(&self, user: &UserId, avatar: &str) {
+        self.state().users.entry(user.to_owned()).or_default().avatar_url = Some(avatar.to_owned());
+    }
+
+    /// Forgets an event, as Synapse does after the time that a room keeps its history.
+    pub(crate) fn purges(&self, event: &EventId) {
+        let mut state = self.state();
+        let room = state.events.remove(event).unwrap().room;
+        state.rooms.get_mut(&room).unwrap().timeline.retain(|id| id != event);
+    }
+
     /// The URL of the Client-Server API.
     pub(crate) fn url(&self) -> &url::Url {
         &self.0.url

@@ -105,7 +105,7 @@ impl Call {
             (Endpoint::Profile, "GET", ["profile", of]) => {
                 let user = UserId::parse(*of).ok().and_then(|of| state.users.get(&of));
                 let Some(user) = user else { return refuse(404, "M_NOT_FOUND", "Profile was not found") };
-                Ok(Some(json!({"displayname": user.display_name})))
+                Ok(Some(json!({"displayname": user.display_name, "avatar_url": user.avatar_url})))
             }
             _ => Ok(None),
         }
@@ -120,6 +120,10 @@ impl Call {
         }
         let Requester { user, device } = self.requester(state)?;
         Self::must_not_be_suspended(state, &user, endpoint)?;
+        if endpoint == Endpoint::Upload {
+            let kind = if self.body.starts_with(b"\x89PNG") { "png" } else { "unknown" };
+            return Ok(json!({"content_uri": format!("mxc://{}/{kind}", super::SERVER_NAME)}));
+        }
         let body = self.body_json()?;
         let parts = self.parts();
         let reason = body["reason"].as_str();

@@ -1,6 +1,6 @@
 //! What people write who believe that it is a command: what is clear counts, what is not is answered, chatter is not.
 
-use super::{ALICE, BOB, acknowledged, alice, answers, minutes, page, pages, phase};
+use super::{ALICE, BOB, acknowledged, alice, answers, minutes, page, pages, phase, seconds};
 use crate::world::{Group, World};
 use ruma::RoomId;
 use serde_json::json;
@@ -143,6 +143,26 @@ async fn a_snooze_ends_at_a_time_of_day() {
     world.pass(minutes(29)).await;
     assert_eq!(phase(&world, number).await, "snoozed");
     world.pass(minutes(2)).await;
+    assert_eq!(phase(&world, number).await, "firing");
+    alice(&world).says(&rooms.ops, "ack 1").await;
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn times_of_day_are_those_of_the_list_s_zone() {
+    let (world, rooms) = World::finance("    time_zone: Europe/Berlin").await;
+    let number = world.report(&Group::firing("DiskFull", world.now())).await;
+    let answer = alice(&world).says(&rooms.ops, "snooze 1 until 13:30").await;
+    assert!(answer.contains("snoozed until 13:30 CET"), "{answer}");
+    world.pass(seconds(5)).await;
+    let body = &pages(&world, &rooms.ops)[0].body;
+    assert!(body.contains("until 13:30 CET") && body.contains("firing since 13:00 CET"), "{body}");
+    let timeline = alice(&world).says(&rooms.ops, "timeline 1").await;
+    assert!(
+        timeline.contains("2026-11-24 13:00:00") && timeline.contains("Times are Europe/Berlin."),
+        "{timeline}"
+    );
+    world.pass(minutes(31)).await;
     assert_eq!(phase(&world, number).await, "firing");
     alice(&world).says(&rooms.ops, "ack 1").await;
     world.nothing_is_left().await;

@@ -17,6 +17,7 @@
 //! storms         many pages at once in one room   believed   what people take for commands
 //! severities     how an alert of each severity pages
 //! on_call        who is on call, and hand-overs  on_call_commands  who is on call is changed from rooms
+//! deleted        reactions and messages that are taken away
 //! ```
 
 mod acknowledging;
@@ -24,6 +25,7 @@ mod alerts;
 mod believed;
 mod by_hand;
 mod deadlines;
+mod deleted;
 mod giving_back;
 mod groups;
 mod ladder;

@@ -56,7 +56,7 @@ async fn after_a_page_every_message_shows_that_it_is_over_and_how_long_it_lasted
 }
 
 #[tokio::test]
-async fn what_comes_back_soon_is_the_same_incident_in_the_same_message() {
+async fn what_comes_back_soon_is_the_same_incident_in_a_newer_message() {
     let (world, rooms) = with_mentions("").await;
     let group = Group::firing("DiskFull", world.now());
     let number = world.report(&group).await;
@@ -68,7 +68,8 @@ async fn what_comes_back_soon_is_the_same_incident_in_the_same_message() {
     assert_eq!(notified(&world, &rooms.ops), ["alice"; 2], "it pages again");
     world.pass(seconds(5)).await;
     let messages = headlines(&world, &rooms.ops);
-    assert!(messages[0].contains("FIRING AGAIN #1 DiskFull"), "{messages:?}");
+    assert!(messages[0].contains("CONTINUED #1 DiskFull"), "{messages:?}");
+    assert!(messages[1].contains("FIRING AGAIN #1 DiskFull"), "{messages:?}");
     assert!(thread(&world, &rooms.ops).contains(&"#1 🔁 It was resolved and is firing again.".to_owned()));
     assert_eq!(history(&world, number).await, "run_started paged told resolved run_started paged told");
     insta::assert_snapshot!(world.homeserver.rendered(&rooms.ops));
@@ -76,7 +77,7 @@ async fn what_comes_back_soon_is_the_same_incident_in_the_same_message() {
 }
 
 #[tokio::test]
-async fn a_resolution_edits_the_first_and_the_newest_message() {
+async fn a_resolution_edits_the_newest_message() {
     let (world, rooms) = with_mentions("").await;
     let group = Group::firing("DiskFull", world.now());
     world.report(&group).await;
@@ -88,7 +89,8 @@ async fn a_resolution_edits_the_first_and_the_newest_message() {
     world.pass(seconds(5)).await;
     let messages = headlines(&world, &rooms.ops);
     assert_eq!(messages.len(), 2, "{messages:?}");
-    assert!(messages.iter().all(|headline| headline.starts_with("🟢 RESOLVED #1")), "{messages:?}");
+    assert!(messages[0].starts_with("↪️ CONTINUED #1"), "{messages:?}");
+    assert!(messages[1].starts_with("🟢 RESOLVED #1"), "{messages:?}");
     assert_eq!(notified(&world, &rooms.ops), ["alice"; 2], "an edit notifies nobody");
     world.nothing_is_left().await;
 }
@@ -186,5 +188,21 @@ async fn a_resolution_of_an_unknown_alert_is_accepted_and_posts_nothing() {
     world.pass(minutes(20)).await;
     assert!(world.homeserver.messages(&rooms.ops).is_empty());
     assert_eq!(world.count("SELECT count(*) FROM incident").await, 0);
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn the_resolved_page_keeps_the_earliest_start_that_was_known() {
+    let (world, rooms) = World::finance("").await;
+    let began = world.now() - std::time::Duration::from_secs(90);
+    world.report(&Group::firing("DiskFull", began)).await;
+    world.pass(seconds(18)).await;
+    // The other peer of Alertmanager heard of the alert later.
+    world.report(&Group::firing("DiskFull", world.now()).resolved()).await;
+    world.pass(seconds(5)).await;
+    let body = &pages(&world, &rooms.ops)[0].body;
+    assert!(body.contains("Resolved after 1 min") && body.contains("started at 11:58 UTC"), "{body}");
+    let notices = thread(&world, &rooms.ops);
+    assert!(notices.iter().any(|notice| notice.contains("Resolved after 1 min")), "{notices:?}");
     world.nothing_is_left().await;
 }

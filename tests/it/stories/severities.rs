@@ -53,7 +53,7 @@ async fn a_low_severity_is_posted_at_once_without_mentions_and_pages_in_the_morn
     assert_eq!(notified(&world, &rooms.ops), ["alice"], "the page");
     assert_eq!(ringing(&world, &rooms.ops), 1);
     let lines = headlines(&world, &rooms.ops);
-    assert_eq!(lines.last().unwrap(), &format!("🔵 FIRING #{number} DiskSlow · info · db-1"));
+    assert_eq!(lines.last().unwrap(), &format!("🔵 FIRING #{number} DiskSlow · info · instance=db-1"));
     world.pass(minutes(15)).await;
     assert_eq!(notified(&world, &rooms.managers), ["alice"], "the ladder goes on");
     world.nothing_is_left().await;
@@ -104,7 +104,7 @@ async fn it_starts_higher_goes_faster_and_has_its_own_mark() {
     let (world, rooms) = with_severities(&rules).await;
     world.report(&Group::firing("Down", world.now())).await;
     assert_eq!(headlines(&world, &rooms.ops), Vec::<String>::new(), "the first level is left out");
-    assert_eq!(headlines(&world, &rooms.managers), ["🔥 FIRING #1 Down · critical · db-1"]);
+    assert_eq!(headlines(&world, &rooms.managers), ["🔥 FIRING #1 Down · critical · instance=db-1"]);
     world.pass(minutes(15)).await;
     assert!(headlines(&world, &rooms.fallback)[0].contains("#1 Down"), "after half of 30 minutes");
     alice(&world).replies(&page(&world, &rooms.managers), "ack").await;
@@ -138,7 +138,7 @@ async fn none_and_the_watchdog_open_no_incident_and_the_answer_says_so() {
     // In the same group, only what pages is in the incident.
     let mixed = quiet.alert("db-2", "critical", "firing", world.now());
     world.report(&mixed).await;
-    assert_eq!(headlines(&world, &rooms.ops), ["🔴 FIRING #1 InfoInhibitor · critical · db-2"]);
+    assert_eq!(headlines(&world, &rooms.ops), ["🔴 FIRING #1 InfoInhibitor · critical · instance=db-2"]);
     world.report(&mixed.resolved()).await;
     assert!(headlines(&world, &rooms.ops)[0].starts_with("🟢 RESOLVED"));
     world.nothing_is_left().await;

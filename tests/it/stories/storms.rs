@@ -1,6 +1,6 @@
 //! Storms: many pages at once in one room are posted in a digest.
 
-use super::{ALICE, BOB, alice, bob, minutes, notified, pages, phase, seconds, with_mentions};
+use super::{ALICE, BOB, alice, answers, bob, minutes, notified, pages, phase, seconds, with_mentions};
 use crate::homeserver::Match;
 use crate::homeserver::view::SeenEvent;
 use crate::world::{Group, Rooms, World};
@@ -101,6 +101,8 @@ async fn a_reaction_acknowledges_what_the_digest_showed_and_its_removal_gives_it
     let before = world.homeserver.person(ALICE).reacts(&digest, "✅");
     held.release();
     world.pass(seconds(5)).await;
+    let [answer] = <[String; 1]>::try_from(answers(&world, &before)).unwrap();
+    assert!(answer.contains("incidents acknowledged. Numbers: "), "{answer}");
     let posted = fresh(&world, &rooms.ops).len();
     for number in &later {
         assert_eq!(phase(&world, *number).await, "firing", "the digest did not show #{number} yet");
