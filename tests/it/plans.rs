@@ -302,6 +302,9 @@ async fn messages(plans: &mut Plans) {
                 claim::next_head(tx, &head.room, now()).await.unwrap().is_some_and(|next| next.id != head.id)
             );
             assert!(matches!(claim::lock(tx, &head.room, head.id, now()).await.unwrap(), Locked::Head(_)));
+            post::replace(tx, &head, now()).await.unwrap();
+            post::show_anew(tx, &head, "$gone", now()).await.unwrap();
+            assert!(!post::is_gone(tx, &head.room, "$gone").await.unwrap());
             settle::sent(tx, &head, Some(2), "$sent", &[], now()).await.unwrap();
             settle::gate(tx, &lease, GateAction::Release, Some(Sign::Answers)).await.unwrap();
         })
@@ -330,6 +333,8 @@ async fn messages(plans: &mut Plans) {
     plans
         .within("cancel_unsent", async |tx| {
             assert_eq!(enqueue::cancel_unsent(tx, OPEN, now()).await.unwrap(), 1);
+            reactions::remove_placed(tx, OPEN, now()).await.unwrap();
+            reactions::remove_placed_on_digest(tx, Uuid::nil(), now()).await.unwrap();
         })
         .await;
     plans

@@ -141,7 +141,7 @@ async fn a_release_works_with_the_tables_of_the_next_one() {
     let added = "DO $$ DECLARE name text; BEGIN
                      FOR name IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' LOOP
                          EXECUTE format('ALTER TABLE %I ADD COLUMN of_the_next_release text', name);
-                         EXECUTE format('ALTER TABLE %I ADD COLUMN counted bigint NOT NULL DEFAULT 7', name);
+                         EXECUTE format('ALTER TABLE %I ADD COLUMN IF NOT EXISTS counted bigint NOT NULL DEFAULT 7', name);
                      END LOOP;
                      CREATE TABLE of_the_next_release (id bigint PRIMARY KEY);
                  END $$";
