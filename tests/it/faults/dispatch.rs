@@ -199,5 +199,8 @@ async fn an_unreadable_row_stops_no_room() {
     world.pass(MINUTE * 2).await;
     assert!(world.only_post(&rooms[0]).body.contains("HostDown"));
     assert_eq!(world.count("SELECT count(*) FROM outbox WHERE state = 'undeliverable'").await, 1);
+    let missing = "SELECT count(*) FROM audit_finding WHERE counted AND name = 'page_without_message'";
+    assert_eq!(world.count(missing).await, 1, "the audit misses the page");
+    sqlx::query("DELETE FROM audit_finding").execute(&mut connection).await.unwrap();
     world.nothing_is_left().await;
 }

@@ -63,6 +63,7 @@ async fn matrixbot_is_ready_when_all_checks_pass() {
             "incidents",
             "mentions",
             "migrations",
+            "on_call",
             "outbox",
             "rooms",
             "users",
@@ -85,7 +86,7 @@ async fn matrixbot_is_alive_but_not_ready_while_the_database_is_down() {
     let (_, checks) = probe(&world, "/readyz").await;
     assert_eq!(
         (status, failing(&checks)),
-        (503, vec!["database", "events", "incidents", "migrations", "outbox", "users"])
+        (503, vec!["database", "events", "incidents", "mentions", "migrations", "outbox", "users"])
     );
     assert_eq!(probe(&world, "/livez").await.0, 200, "a restart would not help");
     assert_eq!(get(&world, "/metrics").await.0, 200);
