@@ -1,6 +1,7 @@
 //! What one decision costs, without a database: the floor under every input.
 
 use criterion::{BatchSize, Criterion};
+use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use matrixbot::domain::incident::Incident;
 use matrixbot::domain::input::{
@@ -13,6 +14,7 @@ use std::hint::black_box;
 use std::time::Duration;
 
 const BEGAN: Timestamp = Timestamp::UNIX_EPOCH;
+static UTC: TimeZone = TimeZone::UTC;
 
 fn policy() -> Policy {
     let level = |minutes| Level {
@@ -26,7 +28,7 @@ fn policy() -> Policy {
 fn around(policy: &Policy, minutes: i64) -> Surroundings<'_> {
     let in_force = PolicyInForce { version: 1, policy };
     let now = BEGAN + SignedDuration::from_mins(minutes);
-    Surroundings { of_run: in_force, newest: in_force, maintenance: false, now }
+    Surroundings { of_run: in_force, newest: in_force, maintenance: false, zone: &UTC, now }
 }
 
 /// A report on `count` alerts that fire since the beginning.

@@ -42,7 +42,7 @@ pub fn with_everybody(policy: &Policy, schedules: &Schedules) -> Policy {
             Mention::OnCall(name) => {
                 schedules.get(&name).map(|schedule| schedule.everybody()).unwrap_or_default()
             }
-            other => vec![other],
+            other @ (Mention::User(_) | Mention::Room) => vec![other],
         });
         *mentions = expanded.collect();
     }

@@ -101,7 +101,7 @@ impl VirtualUsers {
                 return Ok(());
             }
             Err(error) => {
-                tracing::info!(user = %user_id, %error, "{user_id} stays without an avatar: {error}")
+                tracing::info!(user = %user_id, %error, "{user_id} stays without an avatar: {error}");
             }
             Ok(()) => {}
         }

@@ -62,13 +62,12 @@ impl OwnHeartbeat {
     /// Calls the URL. The error does not contain it.
     async fn call(&self) -> Result<(), String> {
         let explain = |error: reqwest::Error| causes(&error.without_url());
-        let http = match self.http.get() {
-            Some(http) => http,
-            None => {
-                let builder = reqwest::Client::builder().timeout(TIMEOUT);
-                let http = builder.redirect(reqwest::redirect::Policy::none()).build().map_err(explain)?;
-                self.http.get_or_init(|| http)
-            }
+        let http = if let Some(http) = self.http.get() {
+            http
+        } else {
+            let builder = reqwest::Client::builder().timeout(TIMEOUT);
+            let http = builder.redirect(reqwest::redirect::Policy::none()).build().map_err(explain)?;
+            self.http.get_or_init(|| http)
         };
         let answer = http.get(self.url.expose_secret()).send().await.map_err(explain)?;
         match answer.status() {

@@ -31,7 +31,7 @@ impl Service {
                 let status = answered.load(Ordering::SeqCst);
                 let answer =
                     format!("HTTP/1.1 {status} Status\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
-                let _ = stream.write_all(answer.as_bytes());
+                stream.write_all(answer.as_bytes()).ok();
             }
         });
         Self { url, calls, status }

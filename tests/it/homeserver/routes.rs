@@ -111,6 +111,11 @@ impl Call {
         }
     }
 
+    fn uploaded(&self) -> Value {
+        let kind = if self.body.starts_with(b"\x89PNG") { "png" } else { "unknown" };
+        json!({"content_uri": format!("mxc://{}/{kind}", super::SERVER_NAME)})
+    }
+
     fn execute(&self, state: &mut State, endpoint: Endpoint) -> Result<Value, Refusal> {
         if let Some(answer) = self.without_token(state, endpoint)? {
             return Ok(answer);
@@ -121,8 +126,7 @@ impl Call {
         let Requester { user, device } = self.requester(state)?;
         Self::must_not_be_suspended(state, &user, endpoint)?;
         if endpoint == Endpoint::Upload {
-            let kind = if self.body.starts_with(b"\x89PNG") { "png" } else { "unknown" };
-            return Ok(json!({"content_uri": format!("mxc://{}/{kind}", super::SERVER_NAME)}));
+            return Ok(self.uploaded());
         }
         let body = self.body_json()?;
         let parts = self.parts();
