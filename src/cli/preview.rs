@@ -14,7 +14,6 @@ use crate::render::template::{self, Templated};
 use crate::render::{Context, page};
 use clap::Args;
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
 use std::cmp::Reverse;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -75,7 +74,8 @@ fn previewed(options: &Options, config: &Config) -> Result<String, String> {
         eprint(&format!("warning: {file}: {remark}"));
     }
     let list = list(options.room_list.as_deref(), &report.webhook, config)?;
-    let Some(forecast) = forecast(&list.policy, &TimeZone::UTC, &report.webhook.alerts, now) else {
+    let Some(forecast) = forecast(&list.policy, list.time_zone.time_zone(), &report.webhook.alerts, now)
+    else {
         let is_firing = report.webhook.alerts.iter().any(|alert| alert.firing);
         let why = if is_firing { "None of its firing alerts pages" } else { "None of its alerts is firing" };
         return Ok(format!("{why}: it would open no incident and notify nobody.\n"));

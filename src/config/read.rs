@@ -247,9 +247,7 @@ impl<'a> Reader<'a> {
         let message = match duration::parse(&text) {
             _ if none && text == "none" => return Ok(Json::Null),
             Ok(Duration::ZERO) if none => "must be greater than zero; use `none` to disable it".to_owned(),
-            Ok(Duration::ZERO) if !zero => {
-                "must be greater than zero: nobody could answer before the next level is paged".to_owned()
-            }
+            Ok(Duration::ZERO) if !zero => "must be greater than zero".to_owned(),
             Ok(duration) => return Ok(json!(duration)),
             Err(message) => message.replacen(duration::EXPECTED, &expected, 1),
         };

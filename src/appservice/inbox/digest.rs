@@ -74,7 +74,7 @@ impl EventHandler<'_> {
         match command {
             Command::Act { act, which: Which::This, .. } => {
                 let verb = act.verb();
-                matches!(act, Act::Snooze(_) | Act::Escalate(_)).then_some(verb)
+                matches!(act, Act::Snooze(_) | Act::Escalate(_) | Act::Resolve).then_some(verb)
             }
             Command::Silence { which: Which::This, .. } => Some(Verb::Silence),
             _ => None,

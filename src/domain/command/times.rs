@@ -18,8 +18,11 @@ pub(super) fn until<'a>(text: &'a str, context: Context<'_>) -> Option<(Duration
     }
     let (word, rest) = split_word(rest);
     let end = next(time_of_day(word)?, context)?;
-    // It counts from now; one that has passed since it was written ends at once.
-    Some((between(context.now, end).max(SHORTEST), rest))
+    // It counts from now; one that has passed since it was written ends at once. A moment less would be shown as the minute
+    // before.
+    let lasting = between(context.now, end);
+    let moment = u64::from(lasting.subsec_nanos() > 0);
+    Some((Duration::from_secs(lasting.as_secs().saturating_add(moment)).max(SHORTEST), rest))
 }
 
 /// When clocks show a time of day next.
@@ -88,6 +91,12 @@ mod tests {
             there,
             &[("snooze 42 until 09:00", "snooze 42 43200s"), ("snooze 42 until 21:30", "snooze 42 1800s")],
         );
+    }
+
+    #[test]
+    fn it_does_not_end_a_moment_before() {
+        let at = "2026-11-24T12:00:00.71Z".parse().unwrap();
+        check(Context { at, now: at, ..BARE }, &[("snooze 42 until 13:00", "snooze 42 3600s")]);
     }
 
     #[test]

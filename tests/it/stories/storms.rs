@@ -140,8 +140,10 @@ async fn a_command_in_its_thread_concerns_what_it_shows_and_one_incident_needs_i
         let answer = alice(&world).reacts(&digest, key).await;
         assert!(answer.contains("needs one incident") && answer.contains(word), "{key}: {answer}");
     }
-    let answer = alice(&world).says_in_thread(&digest, "snooze 2h").await;
-    assert!(answer.contains("needs one incident"), "{answer}");
+    for command in ["snooze 2h", "resolve", "close"] {
+        let answer = alice(&world).says_in_thread(&digest, command).await;
+        assert!(answer.contains("needs one incident"), "{command}: {answer}");
+    }
     assert_eq!(count_in(&world, "snoozed").await + count_in(&world, "acknowledged").await, 0);
     let answer = alice(&world).says_in_thread(&digest, "ack on it").await;
     assert!(answer.contains("acknowledged"), "{answer}");

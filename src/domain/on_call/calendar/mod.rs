@@ -98,6 +98,9 @@ pub enum Unusable {
     /// It is something else.
     #[error("what it holds is no calendar: it has no BEGIN:VCALENDAR, and begins with `{0}`")]
     NoCalendar(String),
+    /// It has no end.
+    #[error("it ends before its `END:VCALENDAR`: the rest may be missing")]
+    Cut,
     /// It is too large.
     #[error("it is larger than {} MiB", LARGEST / (1024 * 1024))]
     TooLarge,
@@ -107,6 +110,16 @@ pub enum Unusable {
     /// Its events take too long.
     #[error("its events could not be computed in time")]
     TooSlow,
+}
+
+/// Whether the last calendar is whole: what a download or an editor has cut off says nothing about who is on call.
+fn has_end(bytes: &[u8]) -> bool {
+    const END: &[u8] = b"END:VCALENDAR";
+    let is_end = |line: &[u8]| line.trim_ascii().eq_ignore_ascii_case(END);
+    bytes
+        .split(|byte| matches!(byte, b'\r' | b'\n'))
+        .rfind(|line| !line.trim_ascii().is_empty())
+        .is_some_and(is_end)
 }
 
 /// The shifts of a calendar. `is_late` says when time is up.
@@ -132,6 +145,9 @@ pub fn expand(bytes: &[u8], wanted: Wanted<'_>, is_late: &dyn Fn() -> bool) -> R
     if calendars.is_empty() {
         let beginning: String = String::from_utf8_lossy(bytes).trim_start().chars().take(20).collect();
         return Err(Unusable::NoCalendar(beginning.replace(['\r', '\n', '`'], " ").trim().to_owned()));
+    }
+    if !has_end(bytes) {
+        return Err(Unusable::Cut);
     }
     let events = calendars.iter().flat_map(|calendar| &calendar.components).filter(|it| is_event(it));
     if events.count() > MOST_EVENTS {

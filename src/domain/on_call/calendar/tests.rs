@@ -133,6 +133,17 @@ fn what_is_no_calendar_is_refused_with_its_beginning() {
 }
 
 #[test]
+fn what_was_cut_off_is_no_calendar() {
+    let whole = calendar("DTSTART:20261102T090000Z");
+    for length in [whole.len() - 4, whole.len() / 2, 20] {
+        let cut = span(whole.as_bytes().get(..length).unwrap(), "20261101T000000Z", "20261201T000000Z");
+        assert_eq!(cut, Err(Unusable::Cut), "{length}");
+    }
+    let nonsense = span(b"BEGIN:VCALENDAR\nnonsense", "20261101T000000Z", "20261201T000000Z");
+    assert_eq!(nonsense, Err(Unusable::Cut));
+}
+
+#[test]
 fn too_large_and_too_slow_calendars_are_refused() {
     let bytes = vec![b' '; LARGEST + 1];
     assert_eq!(span(&bytes, "20261101T000000Z", "20261201T000000Z"), Err(Unusable::TooLarge));
