@@ -21,7 +21,7 @@ README = (CHART / "README.md").read_text()
 # The chart writes these into config.yaml itself.
 OWN_KEYS = re.compile(r"^(registration|database|listen)(\.|$)")
 # Free lists and groups of Kubernetes: their keys have no default in values.yaml.
-WITHOUT_DEFAULT = re.compile(r"^(global|imagePullSecrets\.|config\.(alertmanagers|on_call|room_lists|compatibility)\.|.*Probe\.)")
+WITHOUT_DEFAULT = re.compile(r"^(global|imagePullSecrets\.|config\.(alertmanagers|on_call|room_lists|compatibility)\.|config\.own_heartbeat|.*Probe\.)")
 
 
 def test_yaml_is_tidy():
