@@ -83,11 +83,19 @@ impl EventHandler<'_> {
 
     async fn acknowledge_digest(&mut self, about: &About) -> Result<Handled, InboxError> {
         let acted_at = self.acted_on_digest(about);
-        let (mut done, mut refused) = (Vec::new(), Vec::new());
+        let (mut done, mut refused, mut late) = (Vec::new(), Vec::new(), Vec::new());
         for number in self.shown_by(about).await? {
             self.touched.insert(number);
-            let Some(acted) = self.acknowledge_shown(number, acted_at).await? else { continue };
-            if acted.result.is_done() { done.push(acted) } else { refused.push(acted) }
+            match self.acknowledge_shown(number, acted_at).await? {
+                Some(acted) if acted.result.is_done() => done.push(acted),
+                Some(acted) if matches!(acted.result, ActResult::TooLate { .. }) => late.push(acted),
+                Some(acted) => refused.push(acted),
+                None => {}
+            }
+        }
+        // What has ended is not worth a line beside the others.
+        if done.is_empty() && refused.is_empty() {
+            refused = late;
         }
         if done.is_empty() && !refused.is_empty() {
             let why = format!("ack by reaction: {}", in_log(&refused));
@@ -128,9 +136,6 @@ impl EventHandler<'_> {
         let who = self.event.sender.clone();
         let action = PersonAction { who, via: Via::Reaction, act, comment: None, acted_at };
         let result = self.change.person(&stored, action, self.caller(), None).await?;
-        if matches!(result, ActResult::TooLate { .. }) {
-            return Ok(None);
-        }
         if result.is_done() {
             let (event_id, user_id) = (self.event.event_id.as_str(), self.event.sender.as_str());
             let run_no = stored.incident.run.no;

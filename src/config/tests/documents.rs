@@ -40,8 +40,8 @@ keys are refused.
 - **A secret** may be in a file, which `<key>_file` names. A newline at its end is ignored.
 - **Paths** are relative to the folder of `config.yaml`.
 - **Room ids** (`!…`) and **room aliases** (`#…`) need quotes, because YAML reads them as tags and comments.
-- **`SIGHUP`** (`systemctl reload`) reloads the file. Changes of `room_lists` and `compatibility` apply immediately, all at
-  once; running incidents keep their ladder. Changes of `homeserver`, `registration`, `user_prefix`, `database`, `listen`,
+- **`SIGHUP`** (`systemctl reload`) reloads the file. Changes of `room_lists`, `on_call`, `alertmanagers` and `compatibility` apply
+  immediately, all at once; running incidents keep their ladder. Changes of `homeserver`, `registration`, `user_prefix`, `database`, `listen`,
   `retention` and `own_heartbeat` need a restart, which is logged. If the file has a problem, nothing changes and the reason is logged.
 
 **In an editor** with a YAML language server, this first line of the file enables completion and validation.

@@ -133,6 +133,17 @@ async fn once_all_of_it_is_acknowledged_the_digest_is_quiet() {
 }
 
 #[tokio::test]
+async fn a_reaction_to_a_digest_whose_incidents_have_ended_is_answered() {
+    let (world, rooms, numbers) = storm(12).await;
+    let digest = digest(&world, &rooms.ops);
+    for number in &numbers {
+        alice(&world).says(&rooms.ops, &format!("resolve {number}")).await;
+    }
+    let answer = alice(&world).reacts(&digest, "✅").await;
+    assert!(answer.contains("too late"), "{answer}");
+}
+
+#[tokio::test]
 async fn a_command_in_its_thread_concerns_what_it_shows_and_one_incident_needs_its_number() {
     let (world, rooms, _) = storm(20).await;
     let digest = digest(&world, &rooms.ops);
