@@ -47,26 +47,35 @@ pub fn page(view: &IncidentView, story: &[Entry], rung: Rung, context: &Context<
         .notifying(view, &called, context)
 }
 
-/// The page of an incident that only digests have shown in its room, after the storm. It mentions people only if somebody
-/// must still acknowledge it.
+/// The page of an incident that only digests have shown in its room, after the storm. If somebody has acknowledged it, it
+/// mentions nobody, and phones do not ring.
 pub fn own(view: &IncidentView, story: &[Entry], context: &Context<'_>) -> Message {
     let mut sections = Sections::of_state(view, story, context);
-    let called = match view.incident.phase {
+    match view.incident.phase {
         Phase::Firing | Phase::Unanswered { .. } => {
-            called(view, view.incident.run.level.unwrap_or(0), context)
+            let called = called(view, view.incident.run.level.unwrap_or(0), context);
+            sections.last = call_to_acknowledge(&called, view, context);
+            sections.notifying(view, &called, context)
         }
-        _ => Called::default(),
-    };
-    if matches!(view.incident.phase, Phase::Firing | Phase::Unanswered { .. } | Phase::Snoozed { .. }) {
-        sections.last = call_to_acknowledge(&called, view, context);
+        Phase::Snoozed { .. } => {
+            sections.last = vec![how_to_acknowledge(view, context)];
+            quiet(&sections, view, context)
+        }
+        Phase::Acknowledged { .. } | Phase::Suppressed | Phase::Resolved { .. } | Phase::Closed => {
+            quiet(&sections, view, context)
+        }
     }
-    sections.notifying(view, &called, context)
 }
 
 /// An incident that pages later, at a time of day. It mentions nobody, and phones do not ring.
 pub fn announcement(view: &IncidentView, story: &[Entry], context: &Context<'_>) -> Message {
     let mut sections = Sections::of_state(view, story, context);
     sections.last = vec![how_to_acknowledge(view, context)];
+    quiet(&sections, view, context)
+}
+
+/// A new message for which no phone rings.
+fn quiet(sections: &Sections, view: &IncidentView, context: &Context<'_>) -> Message {
     let alerts = Alerts::of(view);
     fit(|limits| {
         Message::notice(sections.document(view, &alerts, limits, context))
