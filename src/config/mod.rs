@@ -8,6 +8,7 @@
 //! Adding a key: a field with its doc comment.
 
 mod checks;
+mod environment;
 mod forms;
 mod on_call;
 mod read;

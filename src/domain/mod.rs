@@ -46,6 +46,7 @@ pub mod on_call;
 pub mod outgoing;
 pub mod policy;
 pub mod polling;
+pub mod post_role;
 pub mod reaction;
 pub mod retry;
 pub mod rights;

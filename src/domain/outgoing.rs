@@ -4,6 +4,7 @@ use super::answer::Answer;
 use super::audit::AuditCheck;
 use super::incident::Rung;
 use super::on_call::words::{Changed, HandOver};
+use super::post_role::PostRole;
 use super::timeline::Entry;
 use jiff::Timestamp;
 use ruma::{OwnedEventId, OwnedUserId};
@@ -209,7 +210,7 @@ pub enum Outgoing {
         /// The digest's event.
         to: OwnedEventId,
     },
-    /// The page of an incident that only digests have shown in its room.
+    /// The page of an incident that only digests contained in its room.
     OwnPage,
     /// The timer of an incident cannot be handled: it does not escalate. Needs nothing of the incident to be rendered.
     IncidentSetAside {
@@ -382,26 +383,5 @@ impl Outgoing {
             | Self::OnCallChanged { .. }
             | Self::IncidentSetAside { .. } => None,
         }
-    }
-}
-
-/// The relation of a sent message to its post.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr)]
-#[strum(serialize_all = "snake_case")]
-pub enum PostRole {
-    /// The post itself.
-    Root,
-    /// A later page of the incident.
-    Again,
-    /// An edit of the post.
-    Edit,
-    /// An edit of the newest later page.
-    EditAgain,
-}
-
-impl PostRole {
-    /// The name in queries.
-    pub fn as_str(self) -> &'static str {
-        self.into()
     }
 }

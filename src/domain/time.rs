@@ -70,7 +70,7 @@ mod tests {
         assert_eq!(
             next("2026-10-24T22:00:00Z", 2, 30),
             "2026-10-25T00:30:00Z",
-            "shown twice: the first time"
+            "twice on that day: the first time"
         );
     }
 

@@ -1,7 +1,8 @@
 //! A message of which the homeserver accepted two events: both show the present state, and what people do with either counts.
 
 use super::{Change, Engine, EngineError, Wake};
-use crate::domain::outgoing::{Outgoing, PostRole};
+use crate::domain::outgoing::Outgoing;
+use crate::domain::post_role::PostRole;
 use crate::ids;
 use crate::store::copies::{self, Found, Shown};
 use crate::store::enqueue::{self, NewMessage};

@@ -7,7 +7,8 @@ use super::sending::Attempt;
 use super::sharing::SLOW;
 use super::{elsewhere, searching, trouble};
 use crate::domain::incident::Rung;
-use crate::domain::outgoing::{Outgoing, OutgoingKind, PostRole};
+use crate::domain::outgoing::{Outgoing, OutgoingKind};
+use crate::domain::post_role::PostRole;
 use crate::domain::time::{between, later};
 use crate::domain::totals::Counted;
 use crate::engine::{Change, Wake};
@@ -16,9 +17,7 @@ use crate::matrix::Failure;
 use crate::rooms::trouble::{log_user_is_back, log_user_trouble};
 use crate::store::enqueue::{self, NewMessage};
 use crate::store::settle::Retry;
-use crate::store::{
-    Claimed, GateAction, Head, Lease, Sign, StoredIncident, incident, left_room, post, room, settle,
-};
+use crate::store::{Claimed, GateAction, Head, Lease, Sign, StoredIncident, incident, post, room, settle};
 use crate::telemetry::DeliveryOutcome;
 use jiff::Timestamp;
 use ruma::{EventId, OwnedEventId};
@@ -191,7 +190,7 @@ impl Outbox {
                         digests::given_up(change, head).await?;
                         led.outcome = Some(DeliveryOutcome::Retried);
                     }
-                    Verdict::GiveUp if follow_room(change, claimed, error).await? => {
+                    Verdict::GiveUp if elsewhere::follow_room(change, claimed, error).await? => {
                         led.sign = Some(Sign::Pause { until: now, counts: true });
                         led.outcome = Some(DeliveryOutcome::Retried);
                     }
@@ -365,38 +364,4 @@ fn answerable(done: &[Done]) -> impl Iterator<Item = &EventId> {
         }
         Attempt::NotFound | Attempt::Failed { .. } => None,
     })
-}
-
-/// Follows a room that was replaced while the message was being sent, for everybody or for this list. Moves the message to
-/// the replacement, or cancels it if it relates to a post in the old room. Returns whether the room was replaced.
-async fn follow_room(change: &mut Change, claimed: &Claimed, error: &str) -> Result<bool, OutboxError> {
-    let now = change.now();
-    let tx = change.tx();
-    let room = claimed.head.room.as_str();
-    let replacement = room::room_of(tx, room).await?;
-    let retry = Retry { uncertain: false, counts: true, error };
-    let head = &claimed.head;
-    if replacement == room {
-        let moves =
-            !head.uncertain && matches!(head.payload.kind(), OutgoingKind::Page | OutgoingKind::Fallback);
-        let successor = left_room::successor(tx, &head.room_list, room, head.created_at).await?;
-        let Some(successor) = successor.filter(|_| moves) else { return Ok(false) };
-        settle::retry(tx, head.id, &retry, now).await?;
-        left_room::move_waiting(tx, &head.room_list, (room, &successor), now).await?;
-        if left_room::waits_in(tx, head.id, room).await? {
-            // It cannot move, and would be tried here again and again.
-            settle::undeliverable(tx, head, error, now).await?;
-        }
-        return Ok(true);
-    }
-    settle::retry(tx, head.id, &retry, now).await?;
-    if matches!(
-        head.payload.kind(),
-        OutgoingKind::Edit | OutgoingKind::Thread | OutgoingKind::Reaction | OutgoingKind::DigestPart
-    ) {
-        settle::cancelled(tx, head, now).await?;
-        elsewhere::show_in(change, head, std::slice::from_ref(&replacement)).await?;
-    }
-    room::note_alias(change.tx(), room, &replacement, now).await?;
-    Ok(true)
 }

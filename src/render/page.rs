@@ -47,7 +47,7 @@ pub fn page(view: &IncidentView, story: &[Entry], rung: Rung, context: &Context<
         .notifying(view, &called, context)
 }
 
-/// The page of an incident that only digests have shown in its room, after the storm. If somebody has acknowledged it, it
+/// The page of an incident that only digests contained in its room, after the storm. If somebody has acknowledged it, it
 /// mentions nobody, and phones do not ring.
 pub fn own(view: &IncidentView, story: &[Entry], context: &Context<'_>) -> Message {
     let mut sections = Sections::of_state(view, story, context);

@@ -1,7 +1,7 @@
 //! Messages that a homeserver accepted twice: each has more events than the one that was settled.
 
 use super::{Store, StoreError, Tx, claim};
-use crate::domain::outgoing::PostRole;
+use crate::domain::post_role::PostRole;
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
 use uuid::Uuid;

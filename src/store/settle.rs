@@ -3,7 +3,7 @@
 use super::totals::Deltas;
 use super::{Head, Store, StoreError, Tx, enqueue};
 use crate::domain::incident::Rung;
-use crate::domain::outgoing::PostRole;
+use crate::domain::post_role::PostRole;
 use crate::domain::totals::Counted;
 use crate::store::to_i32;
 use jiff::Timestamp;

@@ -9,6 +9,8 @@
 mod arguments;
 mod loose;
 mod on_call;
+#[cfg(test)]
+mod properties;
 mod ranges;
 mod silencing;
 #[cfg(test)]
@@ -149,7 +151,7 @@ pub fn parse(text: &str, context: Context<'_>) -> Parsed {
         };
     }
     let parsed = of_text(text, evidence, context);
-    // It names the virtual user, so whoever wrote it expects an effect.
+    // It names the virtual user, so its author expects an effect.
     if parsed == Parsed::Chatter && context.named { loose::named(text, context) } else { parsed }
 }
 

@@ -18,7 +18,7 @@ pub(super) fn until<'a>(text: &'a str, context: Context<'_>) -> Option<(Duration
     }
     let (word, rest) = split_word(rest);
     let end = next(time_of_day(word)?, context)?;
-    // It counts from now; one that has passed since it was written ends at once. A moment less would be shown as the minute
+    // It counts from now; one that has passed since it was written ends at once. A moment less would read as the minute
     // before.
     let lasting = between(context.now, end);
     let moment = u64::from(lasting.subsec_nanos() > 0);

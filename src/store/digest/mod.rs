@@ -326,7 +326,7 @@ pub async fn look_again(tx: &mut Tx, digest: Uuid, at: Timestamp) -> Result<(), 
     Ok(())
 }
 
-/// A post that only digests have shown.
+/// A post that only digests contain.
 #[derive(Debug, Clone)]
 pub struct Unposted {
     /// The incident.
